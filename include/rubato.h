@@ -1,0 +1,393 @@
+/* Rubato: BERT-family encoders on CPUs.
+ *
+ * Introduction
+ *   A model is a folder in Hugging Face layout. It is loaded once, never changes afterwards, and may be shared by any
+ *   number of threads. A context holds what one caller needs to run it (threads, memory, instruction set) and belongs
+ *   to one thread at a time.
+ *
+ * Simple use
+ *     rubato_model *model;
+ *     rubato_context *context;
+ *     rubato_error error;
+ *     if (rubato_model_load(&model, "all-MiniLM-L6-v2", &error)) { puts(error.message); return 1; }
+ *     if (rubato_context_create(&context, model, NULL, &error)) { puts(error.message); return 1; }
+ *     rubato_input inputs[] = {{.text = "A first text."}, {.text = "A second."}};
+ *     float vectors[2 * 384];
+ *     rubato_embed(context, vectors, inputs, 2, NULL, NULL, &error);
+ *     rubato_context_destroy(context);
+ *     rubato_model_destroy(model);
+ *
+ * Conventions
+ *   Functions that can fail return a rubato_status, 0 for success, and take a rubato_error * last, which may be NULL.
+ *   X_create and X_load give, X_destroy takes back and accepts NULL. On failure an output pointer is NULL.
+ *   Options structs: all zero bytes is the default; a NULL pointer means the same.
+ *   Strings are UTF-8. Offsets count Unicode code points of the caller's text, first and last + 1.
+ *   Matrices are [rows, columns], row-major, float.
+ *   Every byte of a model folder, a data file or a text is treated as hostile. */
+#ifndef RUBATO_H
+#define RUBATO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define RUBATO_API __attribute__((visibility("default")))
+#else
+#define RUBATO_API
+#endif
+
+#define RUBATO_VERSION "0.1.0"
+
+/* ---- Errors ---- */
+
+#define RUBATO_STATUS_MAP(X)                                                                                           \
+    X(OK, 0, "success")                                                                                                \
+    X(OUT_OF_MEMORY, 1, "out of memory")                                                                               \
+    X(BAD_ARGUMENT, 2, "an argument is out of its range")                                                              \
+    X(NOT_FOUND, 3, "a file or folder does not exist")                                                                 \
+    X(IO, 4, "reading or writing failed")                                                                              \
+    X(BAD_MODEL, 5, "a model's files are damaged or contradict each other")                                            \
+    X(UNSUPPORTED, 6, "a family, format or setting that Rubato does not know")                                         \
+    X(BAD_TEXT, 7, "a text is not valid UTF-8")                                                                        \
+    X(BAD_DATA, 8, "a data file's row cannot be read")                                                                 \
+    X(WRONG_TASK, 9, "the model has no head for this task")                                                            \
+    X(NETWORK, 10, "a download failed")                                                                                \
+    X(BAD_CHECKSUM, 11, "a download arrived damaged")                                                                  \
+    X(CANCELLED, 12, "the caller asked to stop")
+
+typedef enum rubato_status {
+#define RUBATO_ENUM(name, value, text) RUBATO_##name = value,
+    RUBATO_STATUS_MAP(RUBATO_ENUM)
+#undef RUBATO_ENUM
+} rubato_status;
+
+typedef struct rubato_error {
+    rubato_status code;
+    size_t line;       /* of a data file, or the index + 1 of an input; 0 when there is none */
+    char message[480]; /* one line: what, where, and what to do */
+} rubato_error;
+
+/* A static text that says what a status means. */
+RUBATO_API const char *rubato_status_text(rubato_status status);
+
+/* ---- Models ---- */
+
+typedef struct rubato_model rubato_model;
+
+typedef enum rubato_task {
+    RUBATO_TASK_EMBEDDING,      /* no head: hidden states, pooled */
+    RUBATO_TASK_CLASSIFICATION, /* one label a text or pair */
+    RUBATO_TASK_REGRESSION,     /* one number a text or pair; also rerankers */
+    RUBATO_TASK_TAGGING,        /* one label a token */
+    RUBATO_TASK_QA,             /* a span of the context */
+    RUBATO_TASK_MLM,            /* masked tokens */
+    RUBATO_TASK_NSP             /* is B what follows A */
+} rubato_task;
+
+/* "embedding", "classification", "regression", "tagging", "qa", "mlm", "nsp". */
+RUBATO_API const char *rubato_task_name(rubato_task task);
+
+typedef struct rubato_info {
+    const char *path;   /* the folder that was loaded */
+    const char *family; /* "bert", "distilbert", ... */
+    rubato_task task;   /* what its head does */
+    size_t layers, hidden, heads, inner, vocabulary;
+    size_t parameters;       /* weights in the files that the model uses; tied ones once */
+    size_t max_length;       /* tokens of one sequence, special ones included */
+    size_t width;            /* of an embedding */
+    const char *pooling;     /* "mean", "cls", ...; "cls+mean" when several are concatenated */
+    int normalized;          /* embeddings have length 1 */
+    int multi_label;         /* classification by independent sigmoids */
+    size_t label_count;      /* 0 without a classification or tagging head */
+    const char *const *labels;
+    size_t prompt_count; /* named prompts of a sentence-transformers folder */
+    const char *const *prompt_names, *const *prompts;
+    size_t warning_count; /* what was odd but not fatal, for example tensors left over */
+    const char *const *warnings;
+} rubato_info;
+
+/* Loads a model.
+ *   name  a folder; the name of a model under models/ (of the working directory or the installation); or a hub id
+ *         "org/name" that is looked up in the Hugging Face cache (HF_HOME, HF_HUB_CACHE)
+ * Weights are packed for the matrix products on the way in; the files stay memory-mapped for the embedding tables.
+ * Fails: NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
+RUBATO_API rubato_status rubato_model_load(rubato_model **model, const char *name, rubato_error *error);
+RUBATO_API void rubato_model_destroy(rubato_model *model);
+
+/* What the model is; lives as long as the model. */
+RUBATO_API const rubato_info *rubato_model_info(const rubato_model *model);
+
+/* ---- Contexts ---- */
+
+typedef struct rubato_context rubato_context;
+
+typedef struct rubato_context_options {
+    size_t threads;      /* 0: what affinity and the container's quota allow */
+    size_t batch_tokens; /* rows of one packed batch a thread; bounds memory. 0: 1024 */
+    const char *isa;     /* "scalar", "avx2", "avx512"; NULL: the best this machine runs */
+} rubato_context_options;
+
+RUBATO_API rubato_status rubato_context_create(rubato_context **context, const rubato_model *model,
+                                               const rubato_context_options *options, rubato_error *error);
+RUBATO_API void rubato_context_destroy(rubato_context *context);
+
+/* The instruction set in use and the number of threads. */
+RUBATO_API const char *rubato_context_isa(const rubato_context *context);
+RUBATO_API size_t rubato_context_threads(const rubato_context *context);
+
+/* ---- Texts ---- */
+
+typedef struct rubato_input {
+    const char *text;
+    size_t text_bytes; /* 0: up to the first NUL */
+    const char *pair;  /* the second text of a pair; NULL for none */
+    size_t pair_bytes;
+} rubato_input;
+
+typedef enum rubato_truncation {
+    RUBATO_LONGEST_FIRST, /* from the longer text of a pair, token by token */
+    RUBATO_ONLY_FIRST,
+    RUBATO_ONLY_SECOND
+} rubato_truncation;
+
+typedef struct rubato_text_options {
+    size_t max_length; /* tokens, special ones included; 0: the model's */
+    rubato_truncation truncation;
+    int cut_left;        /* drop from the beginning instead of the end */
+    size_t stride;       /* tokens that overflow windows share */
+    int windows;         /* give overflow windows too */
+    int no_special;      /* without [CLS], [SEP] and the like */
+    int special_as_text; /* "[SEP]" typed by a user stays seven characters instead of becoming the token */
+    int whole;           /* never truncate */
+} rubato_text_options;
+
+/* One window of one input. Lives in its rubato_encoding. */
+typedef struct rubato_window {
+    size_t length;
+    const int32_t *ids, *types;
+    const uint32_t (*offsets)[2]; /* code points of the text each token came from; 0, 0 for special tokens */
+    const uint32_t *words;        /* index of the pre-token; UINT32_MAX for special tokens */
+    const uint8_t *sequences;     /* 0: text, 1: pair; 255: special */
+    const char *const *surfaces;  /* NULL, or for each token NULL or the text to show instead of rubato_token's: unknown
+                                     pieces of Unigram models, added tokens that swallowed white space */
+} rubato_window;
+
+typedef struct rubato_encoding {
+    size_t count; /* windows; 1 unless `windows` was asked for */
+    const rubato_window *windows;
+    size_t cut; /* tokens that no window holds */
+} rubato_encoding;
+
+/* Turns a text or pair into tokens, as the model's tokenizer files say.
+ * Fails: BAD_TEXT, BAD_ARGUMENT (the other text alone leaves no room), OUT_OF_MEMORY. */
+RUBATO_API rubato_status rubato_encode(const rubato_model *model, const rubato_input *input,
+                                       const rubato_text_options *options, rubato_encoding **encoding,
+                                       rubato_error *error);
+RUBATO_API void rubato_encoding_destroy(rubato_encoding *encoding);
+
+/* The token with that id, or NULL. *bytes, when not NULL, receives its length. */
+RUBATO_API const char *rubato_token(const rubato_model *model, int32_t id, size_t *bytes);
+
+/* ---- Running ---- */
+
+/* What one answer cost and what was cut from its text. */
+typedef struct rubato_cost {
+    char point[32];     /* the operating point's name; "full" */
+    double flops;       /* of this input, multiply and add counted as two */
+    double flops_ratio; /* of the full model at this length */
+    size_t layers;      /* layers run */
+    size_t rows;        /* rows entering each layer: tokens over all windows */
+    size_t cut;         /* tokens that were truncated away */
+    size_t windows;
+    double ms; /* wall time, shared evenly by rows among the texts of one packed batch */
+} rubato_cost;
+
+typedef struct rubato_options {
+    rubato_text_options text;
+    const char *budget; /* NULL or "full" */
+    const char *prompt; /* put before every text; embeddings */
+    /* Called between packed batches with inputs done so far; a non-zero return cancels. NULL for none. */
+    int (*progress)(void *user, size_t done, size_t total);
+    void *progress_user;
+} rubato_options;
+
+/* Embeds texts, one vector a text, pooled as the model's folder says.
+ *   out    [count, info->width], input order; the caller's
+ *   costs  [count] or NULL
+ * A text longer than max_length is truncated; costs tell.
+ * Fails: BAD_TEXT (error->line is the index + 1), OUT_OF_MEMORY, BAD_MODEL (weights gave NaN); out is then
+ * unspecified. Method: Reimers and Gurevych 2019, section 3. */
+RUBATO_API rubato_status rubato_embed(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                                      const rubato_options *options, rubato_cost *costs, rubato_error *error);
+
+/* Scores every label: softmax, or sigmoid for a multi-label model; a regression model's one column is its value.
+ *   out    [count, label_count] ([count, 2] for NSP, column 0: B follows A) */
+RUBATO_API rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                                         const rubato_options *options, rubato_cost *costs, rubato_error *error);
+
+/* The same before softmax or sigmoid. */
+RUBATO_API rubato_status rubato_logits(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                                       const rubato_options *options, rubato_cost *costs, rubato_error *error);
+
+/* How well each document answers the query, by a cross-encoder (activation as its folder says, sigmoid by default)
+ * or, for an embedding model, by cosine.   out [count] */
+RUBATO_API rubato_status rubato_rerank(rubato_context *context, float *out, const char *query,
+                                       const rubato_input *documents, size_t count, const rubato_options *options,
+                                       rubato_cost *costs, rubato_error *error);
+
+typedef struct rubato_entity {
+    const char *label; /* the model's, without B- or I- */
+    size_t start, end; /* code points */
+    float score;       /* mean probability of its tokens' labels */
+} rubato_entity;
+
+typedef struct rubato_token_label {
+    size_t start, end;
+    size_t label; /* index into info->labels */
+    float score;
+} rubato_token_label;
+
+/* Labels of one text. Lives in the array that rubato_tag gives. */
+typedef struct rubato_tags {
+    size_t entity_count, token_count;
+    const rubato_entity *entities;
+    const rubato_token_label *tokens; /* every token but special ones, in order */
+} rubato_tags;
+
+/* Labels tokens and joins them into entities (a word's first piece decides its label; B- starts, I- continues).
+ * Long texts are windowed with options->text.stride shared tokens (default a quarter of the window), and a token takes
+ * its label from the window in which it stands deepest.
+ *   *tags  [count]; release with rubato_tags_destroy */
+RUBATO_API rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const rubato_input *inputs,
+                                    size_t count, const rubato_options *options, rubato_cost *costs,
+                                    rubato_error *error);
+RUBATO_API void rubato_tags_destroy(rubato_tags *tags);
+
+typedef struct rubato_answer_span {
+    size_t start, end; /* code points of the context; equal when there is no answer */
+    float score;       /* probability of the span among the candidates of all windows */
+    float null_score;  /* probability that the context has no answer */
+} rubato_answer_span;
+
+/* Extracts the answer from the context: input.text is the question, input.pair the context, windowed with
+ * options->text.stride (default 128). The best span has at most 30 tokens.   out [count] */
+RUBATO_API rubato_status rubato_answer(rubato_context *context, rubato_answer_span *out, const rubato_input *inputs,
+                                       size_t count, const rubato_options *options, rubato_cost *costs,
+                                       rubato_error *error);
+
+typedef struct rubato_candidate {
+    int32_t id;
+    float score;
+} rubato_candidate;
+
+/* The best tokens for each mask token in the input.
+ *   masks  receives how many masks there were
+ *   *out   [masks, top]; release with free()
+ * Fails: BAD_ARGUMENT when the text has no mask token. */
+RUBATO_API rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_t *masks,
+                                     const rubato_input *input, size_t top, const rubato_options *options,
+                                     rubato_cost *cost, rubato_error *error);
+
+/* The text with each mask token replaced by the given token; a new string, release with free(). */
+RUBATO_API rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask,
+                                          int32_t id, char **text, rubato_error *error);
+
+/* Hidden states of one input: the embedding layer's output and every layer's.
+ *   *out  [layers + 1, length, hidden]; release with free(). *length receives the number of tokens. */
+RUBATO_API rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t *length,
+                                              const rubato_input *input, const rubato_options *options,
+                                              rubato_error *error);
+
+/* The head's output for every token of one input: [length, columns]; columns is the vocabulary for MLM, 2 for QA,
+ * the labels for tagging. Release with free(). */
+RUBATO_API rubato_status rubato_token_logits(rubato_context *context, float **out, size_t *length, size_t *columns,
+                                             const rubato_input *input, const rubato_options *options,
+                                             rubato_error *error);
+
+/* The `top` corpus rows with the highest dot product with query, best first; fewer when count is smaller.
+ *   corpus [count, width];  indices, scores [top].  Returns how many were found. */
+RUBATO_API size_t rubato_nearest(const rubato_context *context, const float *query, const float *corpus, size_t count,
+                                 size_t width, size_t top, size_t *indices, float *scores);
+
+/* ---- Evaluation ---- */
+
+typedef struct rubato_metric {
+    const char *name; /* "accuracy", "macro_f1", "matthews", "pearson", "spearman", "f1", "exact_match", ... */
+    double value;
+} rubato_metric;
+
+typedef struct rubato_evaluation {
+    size_t examples;
+    size_t metric_count;
+    rubato_metric metrics[8];
+    double flops_ratio;
+    double ms_mean, ms_p50, ms_p95, ms_p99; /* per example, compute only */
+    double tokens_per_second;
+} rubato_evaluation;
+
+typedef struct rubato_eval_options {
+    const char *task;    /* "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm" */
+    const char *data;    /* .tsv, .csv, .jsonl, SQuAD .json, CoNLL; "retrieval": a folder in BEIR layout */
+    const char *columns; /* "text=sentence,label=label"; NULL: common names are recognised */
+    size_t limit;        /* first examples only; 0: all */
+    uint64_t seed;       /* which tokens "mlm" masks */
+    rubato_options run;
+} rubato_eval_options;
+
+/* Runs a data set and compares with its labels.
+ * Fails: as the running functions, and BAD_DATA with error->line for a row that cannot be read. */
+RUBATO_API rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options *options,
+                                         rubato_evaluation *evaluation, rubato_error *error);
+
+/* ---- Measuring ---- */
+
+typedef struct rubato_machine {
+    char processor[96];
+    const char *isa;
+    size_t threads;
+    double peak_gflops_1, peak_gflops; /* measured fused multiply-adds: one thread; all of the context's threads */
+    double bandwidth_gbs;              /* measured: reading a buffer larger than the caches, all threads */
+} rubato_machine;
+
+RUBATO_API rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error);
+
+typedef struct rubato_bench_row {
+    size_t batch, length;
+    double ms, tokens_per_second, gflops;
+} rubato_bench_row;
+
+/* Median time of a forward pass over `batch` sequences of `length` random tokens each, of at least three runs. */
+RUBATO_API rubato_status rubato_bench(rubato_context *context, size_t batch, size_t length, rubato_bench_row *row,
+                                      rubato_error *error);
+
+/* ---- Files ---- */
+
+/* Writes [rows, columns] floats as a NumPy file, whole or not at all. */
+RUBATO_API rubato_status rubato_npy_write(const char *path, const float *data, size_t rows, size_t columns,
+                                          rubato_error *error);
+
+typedef struct rubato_pull_options {
+    const char *revision; /* NULL: "main" */
+    int offline;          /* only what the cache holds; also HF_HUB_OFFLINE=1 */
+    /* Called as bytes arrive; a non-zero return cancels. total is 0 while unknown. NULL for none. */
+    int (*progress)(void *user, const char *file, uint64_t done, uint64_t total);
+    void *progress_user;
+} rubato_pull_options;
+
+/* Downloads a model's files into the Hugging Face cache, in the layout that huggingface_hub reads.
+ * Honours HF_ENDPOINT, HF_TOKEN (or the saved token), HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE. Resumes partial files and
+ * checks sizes and hashes.
+ *   path  receives the snapshot folder
+ * Fails: NETWORK, BAD_CHECKSUM, NOT_FOUND, IO, CANCELLED. Finished files stay, unfinished ones can be resumed. */
+RUBATO_API rubato_status rubato_pull(const char *name, const rubato_pull_options *options, char *path,
+                                     size_t path_bytes, rubato_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,26 @@
+/* Attention mechanisms. One file each; a model names one in its configuration.
+ *
+ * Inputs are the packed projections of all sequences; a sequence's rows attend to that sequence's rows only. */
+#ifndef RUBATO_ATTENTION_ATTENTION_H
+#define RUBATO_ATTENTION_ATTENTION_H
+
+#include "elastic/batch.h"
+#include "tensor/run.h"
+
+typedef struct attention {
+    tensor query, key, value; /* [rows, heads * head_size] */
+    size_t heads, head_size;
+    float scale;
+    /* Added to the scores by distance: bias[head * bias_stride + key - query + bias_reach], NULL for none. */
+    const float *bias;
+    size_t bias_stride, bias_reach;
+} attention;
+
+/* out [rows, heads * head_size] = concatenated heads. False when memory is short. */
+typedef bool attention_function(const run *self, tensor out, const attention *inputs, const batch *sequences);
+
+/* softmax(Q K^T scale + bias) V, Vaswani et al. 2017. A block of queries at a time: scores never exist for more than
+ * some hundred kilobytes, whatever the length. */
+attention_function attention_softmax;
+
+#endif

@@ -1,0 +1,43 @@
+/* An arena: memory for one forward pass, taken in order and given back all at once.
+ *
+ *   | block 0 ............ | block 1 .............................. |
+ *   ^ used | used | used   ^ used | free                            ^
+ *
+ * Every piece is aligned to 64 bytes. Nothing inside is freed singly; a mark remembers a place to go back to.
+ * Blocks beyond `keep_bytes` are returned to the system on reset, so one large batch leaves no trace. */
+#ifndef RUBATO_BASE_ARENA_H
+#define RUBATO_BASE_ARENA_H
+
+#include <stddef.h>
+
+enum { ARENA_ALIGNMENT = 64 };
+
+typedef struct arena_block arena_block;
+
+typedef struct arena {
+    arena_block *first;   /* blocks in order of use */
+    arena_block *current; /* where the next piece comes from */
+    size_t keep_bytes;    /* what reset may keep */
+} arena;
+
+typedef struct arena_mark {
+    arena_block *block;
+    size_t used;
+} arena_mark;
+
+void arena_create(arena *self, size_t keep_bytes);
+void arena_destroy(arena *self);
+
+/* `bytes` of uninitialised memory, aligned to 64; NULL when memory is short. */
+void *arena_take(arena *self, size_t bytes);
+
+/* count * size, checked for overflow. */
+void *arena_take_array(arena *self, size_t count, size_t size);
+
+arena_mark arena_save(const arena *self);
+void arena_rewind(arena *self, arena_mark mark);
+
+/* Forgets everything taken and returns blocks beyond keep_bytes. */
+void arena_reset(arena *self);
+
+#endif

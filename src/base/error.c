@@ -1,0 +1,54 @@
+/* Error construction. */
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void fill(rubato_error *error, rubato_status code, size_t line, const char *format, va_list arguments) {
+    if (!error) return;
+    error->code = code;
+    error->line = line;
+    vsnprintf(error->message, sizeof error->message, format, arguments);
+    /* A file's name or tensor's name may hold anything: one line stays one line. */
+    for (char *c = error->message; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+}
+
+rubato_status fail(rubato_error *error, rubato_status code, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fill(error, code, 0, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+rubato_status fail_line(rubato_error *error, rubato_status code, size_t line, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fill(error, code, line, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+rubato_status fail_memory(rubato_error *error) {
+    return fail(error, RUBATO_OUT_OF_MEMORY, "out of memory");
+}
+
+rubato_status fail_within(rubato_error *error, rubato_status code, const char *prefix) {
+    if (!error) return code;
+    char message[sizeof error->message];
+    memcpy(message, error->message, sizeof message);
+    return fail_line(error, code, error->line, "%s: %s", prefix, message);
+}
+
+static const char *const texts[] = {
+#define TEXT(name, value, text) [value] = text,
+    RUBATO_STATUS_MAP(TEXT)
+#undef TEXT
+};
+
+const char *rubato_status_text(rubato_status status) {
+    size_t index = (size_t)status;
+    return index < sizeof texts / sizeof texts[0] && texts[index] ? texts[index] : "unknown status";
+}

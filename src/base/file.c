@@ -1,0 +1,128 @@
+/* Files. */
+#define _DEFAULT_SOURCE
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static rubato_status fail_open(rubato_error *error, const char *path) {
+    return fail(error, errno == ENOENT || errno == ENOTDIR ? RUBATO_NOT_FOUND : RUBATO_IO, "%s: %s", path,
+                strerror(errno));
+}
+
+rubato_status file_map(mapped_file *file, const char *path, rubato_error *error) {
+    *file = (mapped_file){0};
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return fail_open(error, path);
+    struct stat status;
+    rubato_status result = RUBATO_OK;
+    if (fstat(descriptor, &status) != 0) {
+        result = fail_open(error, path);
+    } else if (!S_ISREG(status.st_mode)) {
+        result = fail(error, RUBATO_IO, "%s: not a regular file", path);
+    } else if (status.st_size > 0) {
+        void *data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        if (data == MAP_FAILED)
+            result = fail_open(error, path);
+        else
+            *file = (mapped_file){data, (size_t)status.st_size};
+    }
+    close(descriptor);
+    return result;
+}
+
+void file_unmap(mapped_file *file) {
+    if (file->data) munmap((void *)(uintptr_t)file->data, file->size);
+    *file = (mapped_file){0};
+}
+
+void file_release(const void *data, size_t size) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)data + page - 1) / page * page, last = ((uintptr_t)data + size) / page * page;
+    if (last > first) madvise((void *)first, last - first, MADV_DONTNEED);
+}
+
+rubato_status file_read(char **data, size_t *size, const char *path, size_t limit, rubato_error *error) {
+    *data = NULL;
+    *size = 0;
+    mapped_file file;
+    TRY(file_map(&file, path, error));
+    rubato_status status = RUBATO_OK;
+    if (file.size > limit) {
+        status = fail(error, RUBATO_BAD_DATA, "%s: %zu bytes, more than the %zu that such a file may have", path,
+                      file.size, limit);
+    } else if (!(*data = malloc(file.size + 1))) {
+        status = fail_memory(error);
+    } else {
+        if (file.size) memcpy(*data, file.data, file.size);
+        (*data)[file.size] = 0;
+        *size = file.size;
+    }
+    file_unmap(&file);
+    return status;
+}
+
+bool file_exists(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+bool folder_exists(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+rubato_status folder_create(const char *path, rubato_error *error) {
+    char part[4096];
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof part) return fail(error, RUBATO_BAD_ARGUMENT, "%s: path too long", path);
+    for (size_t i = 1; i <= length; i++) {
+        if (path[i] != '/' && path[i] != 0) continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return fail(error, RUBATO_IO, "%s: cannot create folder: %s", part, strerror(errno));
+    }
+    if (!folder_exists(path)) return fail(error, RUBATO_IO, "%s: exists and is not a folder", path);
+    return RUBATO_OK;
+}
+
+rubato_status new_file_open(new_file *file, const char *path, rubato_error *error) {
+    file->stream = NULL;
+    if ((size_t)snprintf(file->path, sizeof file->path, "%s", path) >= sizeof file->path - 32)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", path);
+    snprintf(file->temporary, sizeof file->temporary, "%.4000s.%ld.part", path, (long)getpid());
+    file->stream = fopen(file->temporary, "wb");
+    if (!file->stream) return fail(error, RUBATO_IO, "%s: cannot write: %s", path, strerror(errno));
+    return RUBATO_OK;
+}
+
+rubato_status new_file_commit(new_file *file, rubato_error *error) {
+    errno = 0;
+    int bad = fflush(file->stream) != 0 || ferror(file->stream) || fsync(fileno(file->stream)) != 0;
+    int reason = errno;
+    if (fclose(file->stream) != 0 && !bad) {
+        bad = 1;
+        reason = errno;
+    }
+    file->stream = NULL;
+    if (!bad && rename(file->temporary, file->path) != 0) {
+        bad = 1;
+        reason = errno;
+    }
+    if (!bad) return RUBATO_OK;
+    unlink(file->temporary);
+    return fail(error, RUBATO_IO, "%s: cannot write: %s", file->path, strerror(reason));
+}
+
+void new_file_abandon(new_file *file) {
+    if (!file->stream) return;
+    fclose(file->stream);
+    file->stream = NULL;
+    unlink(file->temporary);
+}

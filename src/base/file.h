@@ -1,0 +1,41 @@
+/* Files: whole into memory, mapped, and written whole or not at all. */
+#ifndef RUBATO_BASE_FILE_H
+#define RUBATO_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+typedef struct mapped_file {
+    const unsigned char *data; /* NULL for an empty file */
+    size_t size;
+} mapped_file;
+
+/* Maps a regular file for reading. */
+rubato_status file_map(mapped_file *file, const char *path, rubato_error *error);
+void file_unmap(mapped_file *file);
+
+/* Tells the system that these bytes of a mapping will not be needed soon; they can be read again from the file. */
+void file_release(const void *data, size_t size);
+
+/* Reads a file of at most `limit` bytes; *data is NUL-ended and the caller's to free. */
+rubato_status file_read(char **data, size_t *size, const char *path, size_t limit, rubato_error *error);
+
+bool file_exists(const char *path);
+bool folder_exists(const char *path);
+
+/* Makes a folder and its parents. */
+rubato_status folder_create(const char *path, rubato_error *error);
+
+/* A file being written beside its final place; commit renames it there, abandon removes it. */
+typedef struct new_file {
+    FILE *stream;
+    char path[4096], temporary[4096];
+} new_file;
+
+rubato_status new_file_open(new_file *file, const char *path, rubato_error *error);
+rubato_status new_file_commit(new_file *file, rubato_error *error);
+void new_file_abandon(new_file *file);
+
+#endif

@@ -1,0 +1,25 @@
+/* A growing byte string, always NUL-ended. Zero bytes are a valid empty buffer. */
+#ifndef RUBATO_BASE_TEXT_BUFFER_H
+#define RUBATO_BASE_TEXT_BUFFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct text_buffer {
+    char *data; /* NULL until something is added */
+    size_t length, capacity;
+    bool failed; /* memory ran out; further additions do nothing */
+} text_buffer;
+
+void text_add(text_buffer *buffer, const char *bytes, size_t length);
+void text_add_string(text_buffer *buffer, const char *string);
+void text_add_format(text_buffer *buffer, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
+void text_clear(text_buffer *buffer);
+void text_free(text_buffer *buffer);
+
+/* A copy of the first `length` bytes with a NUL, or NULL. */
+char *text_copy(const char *bytes, size_t length);
+
+bool text_ends_with(const char *string, const char *end);
+
+#endif

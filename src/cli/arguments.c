@@ -1,0 +1,141 @@
+/* Reading the command line: --name value, --name=value, flags, then the operands. */
+#include "cli/arguments.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum { OPTION_FLAG, OPTION_NUMBER, OPTION_TEXT } option_kind;
+
+typedef struct option {
+    const char *name;
+    option_kind kind;
+    size_t offset;
+    const char *value, *help;
+} option;
+
+#define FLAG(name, field, help) {name, OPTION_FLAG, offsetof(arguments, field), NULL, help}
+#define NUMBER(name, field, help) {name, OPTION_NUMBER, offsetof(arguments, field), "N", help}
+#define TEXT(name, field, value, help) {name, OPTION_TEXT, offsetof(arguments, field), value, help}
+
+static const option options[] = {
+    TEXT("query", query, "TEXT", "the query"),
+    TEXT("corpus", corpus, "FILE", "the corpus, a text a line (or give it as FILE)"),
+    TEXT("task", task, "TASK", "classification, regression, tagging, qa, retrieval, sts or mlm"),
+    TEXT("data", data, "FILE", "the data set: .tsv, .csv, .jsonl, SQuAD .json, CoNLL; a folder for retrieval"),
+    TEXT("columns", columns, "LIST", "columns of the data, as text=NAME,pair=NAME,label=NAME"),
+    NUMBER("limit", limit, "use the first N examples only"),
+    NUMBER("top", top, "how many results (default 5)"),
+    TEXT("output", output, "FILE", "write float32 [lines, width] to a .npy file instead"),
+    TEXT("prompt", prompt, "NAME|TEXT", "put before every text: a prompt of the model by name, or a text"),
+    FLAG("tokens", tokens, "one label a token instead of entities"),
+    FLAG("raw", raw, "logits instead of probabilities"),
+    FLAG("allow-empty", allow_empty, "answer nothing where \"no answer\" is likelier"),
+    FLAG("no-special", no_special, "without [CLS], [SEP] and the like"),
+    FLAG("special-as-text", special_as_text, "special tokens in the text are plain characters"),
+    TEXT("truncation", truncation, "HOW", "longest_first (default), only_first or only_second"),
+    FLAG("left", left, "truncate at the beginning instead of the end"),
+    NUMBER("stride", stride, "tokens that windows of a long text share"),
+    TEXT("batch", batches, "LIST", "batch sizes, as 1,32"),
+    TEXT("length", lengths, "LIST", "lengths in tokens, as 16,128"),
+    TEXT("revision", revision, "NAME", "branch, tag or commit (default main)"),
+    FLAG("jsonl", jsonl, "input lines are JSON objects"),
+    FLAG("json", json, "one JSON object a line on standard output"),
+    TEXT("budget", budget, "B", "what an answer may cost: full (default)"),
+    TEXT("precision", precision, "P", "f32 (default)"),
+    NUMBER("threads", threads, "threads (default: what affinity and the container's quota allow)"),
+    NUMBER("batch-tokens", batch_tokens, "tokens of one packed batch a thread; bounds memory (default 1024)"),
+    NUMBER("max-length", max_length, "longest sequence in tokens, special ones included (default: the model's)"),
+    TEXT("isa", isa, "NAME", "scalar, avx2 or avx512 (default: the best there is; also RUBATO_ISA)"),
+    FLAG("cost", cost, "say what each answer cost and what was cut"),
+    NUMBER("seed", seed, "seed of anything random (default 0)"),
+    FLAG("quiet", quiet, "no progress, no warnings"),
+    FLAG("help", help, "this text"),
+};
+
+enum { OPTION_COUNT = sizeof options / sizeof options[0] };
+
+static bool takes(const command *which, const char *name) {
+    char padded[40];
+    snprintf(padded, sizeof padded, " %s ", name);
+    return strstr(which->options, padded) != NULL;
+}
+
+void arguments_help(const command *which) {
+    printf("Usage: rubato %s %s [options]\n%s\n\nOptions:\n", which->name, which->operands, which->summary);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (!takes(which, options[i].name)) continue;
+        char left[48];
+        snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].value ? " " : "",
+                 options[i].value ? options[i].value : "");
+        printf("  %-22s %s\n", left, options[i].help);
+    }
+    printf("\nExamples:\n%s", which->examples);
+}
+
+static int set_option(arguments *given, const option *which, const char *value) {
+    char *field = (char *)given + which->offset;
+    if (which->kind == OPTION_FLAG) {
+        *(bool *)(void *)field = true;
+    } else if (which->kind == OPTION_TEXT) {
+        *(const char **)(void *)field = value;
+    } else {
+        char *end;
+        errno = 0;
+        unsigned long long number = strtoull(value, &end, 10);
+        if (*end || end == value || value[0] == '-' || errno) {
+            fprintf(stderr, "rubato: --%s: \"%s\" is not a whole number\n", which->name, value);
+            return EXIT_USAGE;
+        }
+        *(uint64_t *)(void *)field = number;
+    }
+    return EXIT_OK;
+}
+
+static const option *find_option(const char *name, size_t length) {
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (strlen(options[i].name) == length && strncmp(options[i].name, name, length) == 0) return &options[i];
+    return NULL;
+}
+
+int arguments_parse(arguments *given, const command *which, int argc, char **argv) {
+    *given = (arguments){0};
+    bool only_operands = false;
+    for (int i = 0; i < argc; i++) {
+        const char *word = argv[i];
+        if (only_operands || word[0] != '-' || !word[1]) {
+            if (!given->model)
+                given->model = word;
+            else if (!given->file)
+                given->file = word;
+            else
+                return report_usage("\"%s\" is one operand too many; see --help", word);
+            continue;
+        }
+        if (strcmp(word, "--") == 0) {
+            only_operands = true;
+            continue;
+        }
+        if (strcmp(word, "-h") == 0) word = "--help";
+        const char *name = word + 2, *equals = strchr(word, '=');
+        size_t length = equals ? (size_t)(equals - name) : strlen(name);
+        const option *found = word[1] == '-' ? find_option(name, length) : NULL;
+        if (!found) return report_usage("unknown option %s; see --help", word);
+        if (!takes(which, found->name)) {
+            fprintf(stderr, "rubato: %s does not take --%s; see rubato %s --help\n", which->name, found->name,
+                    which->name);
+            return EXIT_USAGE;
+        }
+        const char *value = equals ? equals + 1 : NULL;
+        if (found->kind == OPTION_FLAG && value) return report_usage("%s: takes no value", word);
+        if (found->kind != OPTION_FLAG && !value) {
+            if (i + 1 == argc) return report_usage("%s: needs a value", word);
+            value = argv[++i];
+        }
+        int status = set_option(given, found, value);
+        if (status != EXIT_OK) return status;
+    }
+    if (!given->model && !given->help) return report_usage("which model? Usage: rubato %s; see --help", which->operands);
+    return EXIT_OK;
+}

@@ -1,0 +1,13 @@
+/* Reading the command line. */
+#ifndef RUBATO_CLI_ARGUMENTS_H
+#define RUBATO_CLI_ARGUMENTS_H
+
+#include "cli/command.h"
+
+/* Fills *given for the command; EXIT_OK, or reports and returns EXIT_USAGE. */
+int arguments_parse(arguments *given, const command *which, int argc, char **argv);
+
+/* Prints the command's help. */
+void arguments_help(const command *which);
+
+#endif

@@ -1,0 +1,98 @@
+/* The program's commands: one file each, over rubato.h alone. */
+#ifndef RUBATO_CLI_COMMAND_H
+#define RUBATO_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "rubato.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* Every option that some command takes; zero where it was not given. */
+typedef struct arguments {
+    const char *model, *file;
+    const char *budget, *precision, *isa;
+    const char *query, *corpus, *output, *prompt, *truncation, *task, *data, *columns, *revision, *batches, *lengths;
+    uint64_t threads, batch_tokens, max_length, stride, top, seed, limit;
+    bool json, jsonl, cost, quiet, help, tokens, no_special, special_as_text, left, allow_empty, raw;
+} arguments;
+
+typedef struct command {
+    const char *name, *operands, *summary;
+    const char *options;  /* names of the options it takes, each with a space before and after */
+    const char *examples; /* lines for --help */
+    int (*run)(const arguments *given);
+} command;
+
+extern const command command_info, command_tokenize, command_embed, command_classify, command_tag, command_answer,
+    command_rerank, command_fill, command_search_text, command_eval, command_bench, command_pull;
+
+/* The options that every command which runs a model takes. */
+#define RUN_OPTIONS " budget precision threads batch-tokens max-length cost seed quiet help json isa "
+
+/* ---- What commands share ---- */
+
+/* Prints "rubato: message" and returns EXIT_FAILED, or EXIT_USAGE for a bad argument. */
+int report(const rubato_error *error);
+int report_text(const char *message);
+int report_usage(const char *format, const char *what);
+
+/* A loaded model and a context for it, as the options say. */
+typedef struct session {
+    rubato_model *model;
+    rubato_context *context;
+    const rubato_info *info;
+    rubato_options options;
+} session;
+
+/* Loads; returns EXIT_OK, or reports and returns the exit status. Warnings of the model go to standard error. */
+int session_open(session *s, const arguments *given);
+void session_close(session *s);
+
+/* ---- Input ---- */
+
+typedef struct record {
+    char *text, *pair; /* the caller's line; pair NULL */
+    size_t text_bytes, pair_bytes;
+    char **documents; /* rerank: of a JSON object */
+    size_t document_count;
+    size_t line;
+} record;
+
+typedef struct reader reader;
+
+/* What a JSON line must hold. */
+typedef enum record_kind { RECORD_TEXT, RECORD_QUESTION, RECORD_DOCUMENTS } record_kind;
+
+/* Opens the file, or standard input for NULL and "-". */
+int reader_open(reader **out, const char *path, bool jsonl, record_kind kind);
+
+/* The next records, up to some thousands; *count is 0 at the end. A line that cannot be used is reported and passed
+ * over; reader_failed tells afterwards. The records live until the next call. */
+int reader_next(reader *self, record **records, size_t *count);
+bool reader_failed(const reader *self);
+void reader_close(reader *self);
+
+/* ---- Output ---- */
+
+void print_json_string(const char *text, size_t bytes);
+void print_float(double value);
+void print_cost(const rubato_cost *cost);
+
+/* Prints `, "cost": {...}` for --json or a line for reading, when costs were asked for. */
+void print_cost_member(const arguments *given, const rubato_cost *cost);
+
+/* Flushes standard output; EXIT_FAILED with a message when that fails (a full disk, say). */
+int finish_output(int status);
+
+/* Runs `each` on the input in chunks: the usual loop of a command. */
+typedef int each_chunk(void *user, session *s, const arguments *given, const record *records, size_t count,
+                       const rubato_input *inputs, rubato_cost *costs);
+int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, void *user);
+
+/* Reports a running function's error with the line of the input it is about. */
+int report_record(const rubato_error *error, const record *records, size_t count);
+
+#endif

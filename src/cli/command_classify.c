@@ -1,0 +1,71 @@
+/* rubato classify: labels and their scores, or a regression model's value. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+
+static const char *const nsp_labels[] = {"next", "not_next"};
+
+static void print_row(const session *s, const arguments *given, const float *scores, const char *const *labels,
+                      size_t columns, const rubato_cost *cost) {
+    size_t best = 0;
+    for (size_t j = 1; j < columns; j++)
+        if (scores[j] > scores[best]) best = j;
+    if (given->json && s->info->task == RUBATO_TASK_REGRESSION) {
+        printf("{\"value\": ");
+        print_float((double)scores[0]);
+        print_cost_member(given, cost);
+        puts("}");
+    } else if (given->json) {
+        printf("{\"label\": ");
+        print_json_string(labels[best], strlen(labels[best]));
+        printf(", \"score\": ");
+        print_float((double)scores[best]);
+        printf(", \"scores\": {");
+        for (size_t j = 0; j < columns; j++) {
+            if (j) fputs(", ", stdout);
+            print_json_string(labels[j], strlen(labels[j]));
+            fputs(": ", stdout);
+            print_float((double)scores[j]);
+        }
+        putchar('}');
+        print_cost_member(given, cost);
+        puts("}");
+    } else {
+        if (s->info->task == RUBATO_TASK_REGRESSION)
+            printf("%.4f", (double)scores[0]);
+        else
+            printf("%-16s %.4f", labels[best], (double)scores[best]);
+        print_cost_member(given, cost);
+        putchar('\n');
+    }
+}
+
+static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
+                const rubato_input *inputs, rubato_cost *costs) {
+    (void)user;
+    bool nsp = s->info->task == RUBATO_TASK_NSP;
+    size_t columns = nsp ? 2 : s->info->label_count;
+    rubato_error error = {0};
+    float *scores = malloc(count * (columns ? columns : 1) * sizeof *scores);
+    if (!scores) return report_text("out of memory");
+    rubato_status status =
+        given->raw ? rubato_logits(s->context, scores, inputs, count, &s->options, costs, &error)
+                   : rubato_classify(s->context, scores, inputs, count, &s->options, costs, &error);
+    int result = status == RUBATO_OK ? EXIT_OK : report_record(&error, records, count);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++)
+        print_row(s, given, scores + i * columns, nsp ? nsp_labels : s->info->labels, columns, &costs[i]);
+    free(scores);
+    return result;
+}
+
+static int run(const arguments *given) {
+    return for_each_chunk(given, RECORD_TEXT, each, NULL);
+}
+
+const command command_classify = {
+    "classify", "MODEL [FILE]", "Gives each line (or pair, with --jsonl) its label; a regression model its value.",
+    RUN_OPTIONS " jsonl raw truncation left special-as-text ",
+    "  echo 'A fine film.' | rubato classify MODEL --json\n"
+    "  echo '{\"text\": \"A man sleeps.\", \"pair\": \"Nobody is awake.\"}' | rubato classify MODEL --jsonl --json\n",
+    run};

@@ -1,0 +1,57 @@
+/* rubato eval: a data set against its labels. */
+#include <string.h>
+
+#include "base/progress.h"
+#include "cli/command.h"
+
+static int show(void *user, size_t done, size_t total) {
+    progress_show(user, (double)done, (double)total);
+    return 0;
+}
+
+static void print_json(const arguments *given, const rubato_evaluation *e) {
+    printf("{\"task\": \"%s\", \"examples\": %zu, \"metrics\": {", given->task, e->examples);
+    for (size_t i = 0; i < e->metric_count; i++) {
+        printf("%s\"%s\": ", i ? ", " : "", e->metrics[i].name);
+        print_float(e->metrics[i].value);
+    }
+    printf("}, \"flops_ratio\": ");
+    print_float(e->flops_ratio);
+    printf(", \"ms\": {\"mean\": %.4f, \"p50\": %.4f, \"p95\": %.4f, \"p99\": %.4f}, \"tokens_per_second\": %.1f}\n",
+           e->ms_mean, e->ms_p50, e->ms_p95, e->ms_p99, e->tokens_per_second);
+}
+
+static int run(const arguments *given) {
+    if (!given->task || !given->data) return report_usage("%s", "eval needs --task and --data; see --help");
+    session s;
+    rubato_error error = {0};
+    rubato_evaluation e;
+    int status = session_open(&s, given);
+    if (status != EXIT_OK) return status;
+    progress bar;
+    progress_begin(&bar, given->task, "", given->quiet);
+    s.options.progress = show;
+    s.options.progress_user = &bar;
+    rubato_eval_options options = {given->task, given->data, given->columns, given->limit, given->seed, s.options};
+    rubato_status done = rubato_evaluate(s.context, &options, &e, &error);
+    progress_end(&bar);
+    if (done != RUBATO_OK) {
+        status = report(&error);
+    } else if (given->json) {
+        print_json(given, &e);
+    } else {
+        printf("%s on %s: %zu examples\n", given->task, given->data, e.examples);
+        for (size_t i = 0; i < e.metric_count; i++) printf("  %-12s %.4f\n", e.metrics[i].name, e.metrics[i].value);
+        printf("  %.0f tokens/s; ms an example: mean %.3f, p50 %.3f, p95 %.3f, p99 %.3f\n", e.tokens_per_second,
+               e.ms_mean, e.ms_p50, e.ms_p95, e.ms_p99);
+    }
+    session_close(&s);
+    return finish_output(status);
+}
+
+const command command_eval = {
+    "eval", "MODEL --task TASK --data FILE", "Runs a labelled data set and reports metrics, cost and speed.",
+    RUN_OPTIONS " task data columns limit stride truncation prompt ",
+    "  rubato eval MODEL --task classification --data dev.tsv --columns text=sentence,label=label\n"
+    "  rubato eval MODEL --task sts --data sts-dev.csv --columns text=6,pair=7,label=5 --json\n"
+    "  rubato eval MODEL --task retrieval --data cranfield/\n", run};

@@ -1,0 +1,77 @@
+/* rubato info: what a model is. */
+#include <string.h>
+
+#include "cli/command.h"
+
+static void print_list(const char *const *items, size_t count) {
+    putchar('[');
+    for (size_t i = 0; i < count; i++) {
+        if (i) fputs(", ", stdout);
+        print_json_string(items[i], strlen(items[i]));
+    }
+    putchar(']');
+}
+
+static void print_json(const session *s) {
+    const rubato_info *info = s->info;
+    printf("{\"path\": ");
+    print_json_string(info->path, strlen(info->path));
+    printf(", \"family\": \"%s\", \"task\": \"%s\", \"layers\": %zu, \"hidden\": %zu, \"heads\": %zu, \"inner\": %zu, "
+           "\"parameters\": %zu, \"vocabulary\": %zu, \"max_length\": %zu, \"width\": %zu, \"pooling\": \"%s\", "
+           "\"normalized\": %s, \"labels\": ",
+           info->family, rubato_task_name(info->task), info->layers, info->hidden, info->heads, info->inner,
+           info->parameters, info->vocabulary, info->max_length, info->width, info->pooling,
+           info->normalized ? "true" : "false");
+    print_list(info->labels, info->label_count);
+    printf(", \"prompts\": {");
+    for (size_t i = 0; i < info->prompt_count; i++) {
+        if (i) fputs(", ", stdout);
+        print_json_string(info->prompt_names[i], strlen(info->prompt_names[i]));
+        fputs(": ", stdout);
+        print_json_string(info->prompts[i], strlen(info->prompts[i]));
+    }
+    printf("}, \"points\": [{\"name\": \"full\", \"flops_ratio\": 1}], \"isa\": \"%s\", \"threads\": %zu, \"warnings\": ",
+           rubato_context_isa(s->context), rubato_context_threads(s->context));
+    print_list(info->warnings, info->warning_count);
+    puts("}");
+}
+
+static void print_text(const session *s) {
+    const rubato_info *info = s->info;
+    printf("%s\n", info->path);
+    printf("  family       %s\n", info->family);
+    printf("  task         %s%s\n", rubato_task_name(info->task), info->multi_label ? " (several labels at once)" : "");
+    printf("  layers       %zu, hidden %zu, heads %zu, inner %zu\n", info->layers, info->hidden, info->heads,
+           info->inner);
+    printf("  parameters   %.1f M\n", (double)info->parameters / 1e6);
+    printf("  vocabulary   %zu\n", info->vocabulary);
+    printf("  max length   %zu tokens\n", info->max_length);
+    printf("  embedding    %zu, %s%s\n", info->width, info->pooling, info->normalized ? ", normalised" : "");
+    if (info->label_count) {
+        printf("  labels      ");
+        for (size_t i = 0; i < info->label_count && i < 20; i++) printf(" %s", info->labels[i]);
+        puts(info->label_count > 20 ? " ..." : "");
+    }
+    for (size_t i = 0; i < info->prompt_count; i++)
+        printf("  prompt       %s: \"%s\"\n", info->prompt_names[i], info->prompts[i]);
+    printf("  points       full\n");
+    printf("  runs with    %s kernels, %zu thread%s\n", rubato_context_isa(s->context),
+           rubato_context_threads(s->context), rubato_context_threads(s->context) == 1 ? "" : "s");
+}
+
+static int run(const arguments *given) {
+    session s;
+    int status = session_open(&s, given);
+    if (status != EXIT_OK) return status;
+    if (given->json)
+        print_json(&s);
+    else
+        print_text(&s);
+    session_close(&s);
+    return finish_output(EXIT_OK);
+}
+
+const command command_info = {
+    "info", "MODEL", "Says what a model is: family, task, sizes, labels, operating points.",
+    " json threads isa quiet help ",
+    "  rubato info build/models/all-MiniLM-L6-v2\n  rubato info org/name --json\n", run};

@@ -1,0 +1,128 @@
+/* What commands share: loading, reporting, the loop over the input. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/progress.h"
+#include "cli/command.h"
+
+int report_text(const char *message) {
+    fflush(stdout);
+    fprintf(stderr, "rubato: %s\n", message);
+    return EXIT_FAILED;
+}
+
+int report(const rubato_error *error) {
+    report_text(error->message);
+    return error->code == RUBATO_BAD_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int report_usage(const char *format, const char *what) {
+    char message[512];
+    snprintf(message, sizeof message, format, what); /* NOLINT: formats are literals of this program */
+    report_text(message);
+    return EXIT_USAGE;
+}
+
+static int parse_truncation(rubato_truncation *out, const char *name) {
+    *out = RUBATO_LONGEST_FIRST;
+    if (!name || strcmp(name, "longest_first") == 0) return EXIT_OK;
+    *out = RUBATO_ONLY_FIRST;
+    if (strcmp(name, "only_first") == 0) return EXIT_OK;
+    *out = RUBATO_ONLY_SECOND;
+    if (strcmp(name, "only_second") == 0) return EXIT_OK;
+    return report_usage("--truncation %s: use longest_first, only_first or only_second", name);
+}
+
+static const char *find_prompt(const rubato_info *info, const char *prompt) {
+    for (size_t i = 0; prompt && i < info->prompt_count; i++)
+        if (strcmp(info->prompt_names[i], prompt) == 0) return info->prompts[i];
+    return prompt;
+}
+
+int session_open(session *s, const arguments *given) {
+    rubato_error error;
+    *s = (session){0};
+    if (given->precision && strcmp(given->precision, "f32") != 0)
+        return report_usage("--precision %s: only f32 is there", given->precision);
+    int status = parse_truncation(&s->options.text.truncation, given->truncation);
+    if (status != EXIT_OK) return status;
+    if (rubato_model_load(&s->model, given->model, &error) != RUBATO_OK) {
+        report(&error);
+        return EXIT_FAILED;
+    }
+    s->info = rubato_model_info(s->model);
+    for (size_t i = 0; i < s->info->warning_count && !given->quiet; i++)
+        fprintf(stderr, "rubato: warning: %s: %s\n", given->model, s->info->warnings[i]);
+    const char *isa = given->isa ? given->isa : getenv("RUBATO_ISA");
+    rubato_context_options options = {given->threads, given->batch_tokens, isa && *isa ? isa : NULL};
+    if (rubato_context_create(&s->context, s->model, &options, &error) != RUBATO_OK) {
+        session_close(s);
+        return report(&error);
+    }
+    s->options.budget = given->budget;
+    s->options.prompt = find_prompt(s->info, given->prompt);
+    s->options.text.max_length = given->max_length;
+    s->options.text.stride = given->stride;
+    s->options.text.cut_left = given->left;
+    s->options.text.no_special = given->no_special;
+    s->options.text.special_as_text = given->special_as_text;
+    return EXIT_OK;
+}
+
+void session_close(session *s) {
+    rubato_context_destroy(s->context);
+    rubato_model_destroy(s->model);
+    *s = (session){0};
+}
+
+int report_record(const rubato_error *error, const record *records, size_t count) {
+    if (error->line == 0 || error->line > count) return report(error);
+    fflush(stdout);
+    fprintf(stderr, "rubato: line %zu: %s\n", records[error->line - 1].line, error->message);
+    return error->code == RUBATO_BAD_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int finish_output(int status) {
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "rubato: cannot write to standard output\n");
+        return EXIT_FAILED;
+    }
+    return status;
+}
+
+int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, void *user) {
+    session s;
+    reader *input = NULL;
+    rubato_input *inputs = NULL;
+    rubato_cost *costs = NULL;
+    int status = session_open(&s, given);
+    if (status != EXIT_OK) return status;
+    status = reader_open(&input, given->file, given->jsonl, kind);
+    progress bar;
+    progress_begin(&bar, "lines", "", given->quiet);
+    record *records;
+    for (size_t count = 0, done = 0; status == EXIT_OK;) {
+        status = reader_next(input, &records, &count);
+        if (status != EXIT_OK || count == 0) break;
+        rubato_input *more = realloc(inputs, count * sizeof *inputs);
+        if (more) inputs = more;
+        rubato_cost *more_costs = realloc(costs, count * sizeof *costs);
+        if (more_costs) costs = more_costs;
+        if (!more || !more_costs) {
+            status = report_text("out of memory");
+            break;
+        }
+        for (size_t i = 0; i < count; i++)
+            inputs[i] = (rubato_input){records[i].text, records[i].text_bytes, records[i].pair, records[i].pair_bytes};
+        status = each(user, &s, given, records, count, inputs, costs);
+        done += count;
+        progress_show(&bar, (double)done, 0);
+    }
+    progress_end(&bar);
+    if (status == EXIT_OK && reader_failed(input)) status = EXIT_FAILED;
+    reader_close(input);
+    free(inputs);
+    free(costs);
+    session_close(&s);
+    return finish_output(status);
+}

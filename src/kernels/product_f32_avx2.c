@@ -1,0 +1,71 @@
+/* The matrix product, AVX2: a tile of up to 6 rows by half a panel (16 columns) in 12 registers. Blocking as in the
+ * AVX-512 variant. */
+#include <immintrin.h>
+
+#include "kernels/math_avx2.h"
+#include "kernels/product.h"
+
+enum { TILE_ROWS = 6, HALF = PANEL / 2, BLOCK_BYTES = 256 * 1024 };
+
+/* One tile. `rows` is a constant at every call. */
+static inline __attribute__((always_inline)) void tile(const product_f32 *p, size_t row, size_t column,
+                                                       const int rows) {
+    const float *a = p->a + row * p->a_stride;
+    const float *b = p->b + column / PANEL * PANEL * p->depth + column % PANEL;
+    __m256 sum[TILE_ROWS][2];
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
+    for (size_t k = 0; k < p->depth; k++) {
+        __m256 b0 = _mm256_loadu_ps(b + k * PANEL), b1 = _mm256_loadu_ps(b + k * PANEL + 8);
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            __m256 x = _mm256_broadcast_ss(a + (size_t)i * p->a_stride + k);
+            sum[i][0] = _mm256_fmadd_ps(x, b0, sum[i][0]);
+            sum[i][1] = _mm256_fmadd_ps(x, b1, sum[i][1]);
+        }
+    }
+    size_t left = p->columns - column;
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++) {
+        size_t first = column + 8 * (size_t)half, width = left > 8 * (size_t)half ? left - 8 * (size_t)half : 0;
+        if (width == 0) break;
+        __m256i mask = lanes_8(width < 8 ? width : 8);
+        __m256 bias = p->bias ? _mm256_maskload_ps(p->bias + first, mask) : _mm256_setzero_ps();
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            __m256 y = sum[i][half];
+            if (p->scale != 0) y = _mm256_mul_ps(y, _mm256_set1_ps(p->scale));
+            y = activate_8(_mm256_add_ps(y, bias), p->act);
+            if (p->residual)
+                y = _mm256_add_ps(
+                    y, _mm256_maskload_ps(p->residual + (row + (size_t)i) * p->residual_stride + first, mask));
+            _mm256_maskstore_ps(p->c + (row + (size_t)i) * p->c_stride + first, mask, y);
+        }
+    }
+}
+
+static void tile_rows(const product_f32 *p, size_t row, size_t column, size_t rows) {
+    switch (rows) {
+    case 1: tile(p, row, column, 1); break;
+    case 2: tile(p, row, column, 2); break;
+    case 3: tile(p, row, column, 3); break;
+    case 4: tile(p, row, column, 4); break;
+    case 5: tile(p, row, column, 5); break;
+    default: tile(p, row, column, 6); break;
+    }
+}
+
+void product_f32_avx2(const product_f32 *p) {
+    size_t block_rows = BLOCK_BYTES / sizeof(float) / (p->depth ? p->depth : 1) / TILE_ROWS * TILE_ROWS;
+    if (block_rows < TILE_ROWS) block_rows = TILE_ROWS;
+    size_t blocks = (p->rows + block_rows - 1) / block_rows;
+    for (size_t block = 0; block < blocks; block++) {
+        size_t begin = p->rows * block / blocks, end = p->rows * (block + 1) / blocks;
+        size_t count = (end - begin + TILE_ROWS - 1) / TILE_ROWS;
+        for (size_t column = 0; column < p->columns; column += HALF)
+            for (size_t i = 0; i < count; i++) {
+                size_t row = begin + (end - begin) * i / count, next = begin + (end - begin) * (i + 1) / count;
+                tile_rows(p, row, column, next - row);
+            }
+    }
+}

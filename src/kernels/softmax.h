@@ -1,0 +1,13 @@
+/* Softmax of one row in place: x_i = exp(x_i - max) / sum_j exp(x_j - max), as x * (1 / sum).
+ * A row of no elements is left alone; NaN anywhere makes the whole row NaN. -inf becomes 0, and a row of -inf NaN.
+ * Tolerance against double: 2e-6 relative plus 1e-10. */
+#ifndef RUBATO_KERNELS_SOFTMAX_H
+#define RUBATO_KERNELS_SOFTMAX_H
+
+#include <stddef.h>
+
+typedef void softmax_f32_function(float *x, size_t count);
+
+softmax_f32_function softmax_f32_scalar, softmax_f32_avx2, softmax_f32_avx512;
+
+#endif

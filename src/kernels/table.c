@@ -1,0 +1,57 @@
+/* Which kernels run: detection, and the tables in rising order. */
+#include "kernels/table.h"
+
+#include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+static const kernel_table tables[ISA_COUNT] = {
+    [ISA_SCALAR] = {"scalar", ISA_SCALAR, product_f32_scalar, pack_transposed_f32_scalar, activate_f32_scalar,
+                    softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, peak_f32_scalar},
+#if defined(__x86_64__)
+    [ISA_AVX2] = {"avx2", ISA_AVX2, product_f32_avx2, pack_transposed_f32_scalar, activate_f32_avx2, softmax_f32_avx2,
+                  layer_norm_f32_avx2, dot_f32_avx2, peak_f32_avx2},
+    [ISA_AVX512] = {"avx512", ISA_AVX512, product_f32_avx512, pack_transposed_f32_avx512, activate_f32_avx512,
+                    softmax_f32_avx512, layer_norm_f32_avx512, dot_f32_avx512, peak_f32_avx512},
+#endif
+};
+
+instruction_set instruction_set_of(cpu_features features) {
+    const unsigned fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
+    const unsigned avx2 = 1u << 5, avx512f = 1u << 16, avx512dq = 1u << 17, avx512bw = 1u << 30, avx512vl = 1u << 31;
+    const unsigned base = fma | osxsave | avx | f16c, all512 = avx512f | avx512dq | avx512bw | avx512vl;
+    if ((features.leaf1_ecx & base) != base || !(features.leaf7_ebx & avx2) || (features.xcr0 & 0x06) != 0x06)
+        return ISA_SCALAR;
+    if ((features.leaf7_ebx & all512) != all512 || (features.xcr0 & 0xe6) != 0xe6) return ISA_AVX2;
+    return ISA_AVX512;
+}
+
+static instruction_set detect(void) {
+#if defined(__x86_64__)
+    cpu_features features = {0};
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return ISA_SCALAR;
+    features.leaf1_ecx = ecx;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) features.leaf7_ebx = ebx;
+    if (features.leaf1_ecx & (1u << 27)) {
+        unsigned low, high;
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+        features.xcr0 = (unsigned long long)high << 32 | low;
+    }
+    return instruction_set_of(features);
+#else
+    return ISA_SCALAR;
+#endif
+}
+
+const kernel_table *kernel_table_best(void) {
+    return &tables[detect()];
+}
+
+const kernel_table *kernel_table_named(const char *name) {
+    instruction_set best = detect();
+    for (int isa = 0; isa <= (int)best; isa++)
+        if (strcmp(tables[isa].name, name) == 0) return &tables[isa];
+    return NULL;
+}

@@ -1,0 +1,46 @@
+/* The kernels in use, one const table an instruction set; a table starts as a copy of the next lower one.
+ * Whoever creates a context chooses; nothing here is mutable. */
+#ifndef RUBATO_KERNELS_TABLE_H
+#define RUBATO_KERNELS_TABLE_H
+
+#include <stdbool.h>
+
+#include "kernels/activation.h"
+#include "kernels/dot.h"
+#include "kernels/layer_norm.h"
+#include "kernels/product.h"
+#include "kernels/softmax.h"
+
+typedef enum instruction_set { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_COUNT } instruction_set;
+
+typedef struct kernel_table {
+    const char *name; /* "scalar", "avx2", "avx512": what RUBATO_ISA and `info` call it */
+    instruction_set isa;
+    product_f32_function *product_f32;
+    pack_transposed_function *pack_transposed_f32;
+    activate_f32_function *activate_f32;
+    softmax_f32_function *softmax_f32;
+    layer_norm_f32_function *layer_norm_f32;
+    dot_f32_function *dot_f32;
+    double (*peak_f32)(size_t iterations); /* runs that many fused multiply-adds flat out; returns flops done */
+} kernel_table;
+
+/* The best table that this machine runs. */
+const kernel_table *kernel_table_best(void);
+
+/* The table of that name, or NULL when there is none or this machine cannot run it. */
+const kernel_table *kernel_table_named(const char *name);
+
+/* What the processor and the operating system support, as a pure function of cpuid and xgetbv results; for tests. */
+typedef struct cpu_features {
+    unsigned leaf1_ecx, leaf7_ebx;
+    unsigned long long xcr0;
+} cpu_features;
+
+instruction_set instruction_set_of(cpu_features features);
+
+double peak_f32_scalar(size_t iterations);
+double peak_f32_avx2(size_t iterations);
+double peak_f32_avx512(size_t iterations);
+
+#endif

@@ -1,0 +1,186 @@
+/* Loading an encoder's tensors. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "model/encoder.h"
+
+enum { NAME_BYTES = 512 };
+
+void loader_name(char *out, size_t bytes, const char *prefix, const char *name, size_t a, size_t b) {
+    char tail[NAME_BYTES];
+    snprintf(tail, sizeof tail, name, a, b);
+    snprintf(out, bytes, "%s%s", prefix, tail);
+}
+
+rubato_status loader_find(loader *load, source *out, const char *name, size_t rows, size_t columns, bool needed) {
+    *out = (source){0};
+    const stored_tensor *stored = checkpoint_find(load->weights, name);
+    if (!stored) {
+        if (!needed) return RUBATO_OK;
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", name);
+    }
+    if (!dtype_is_real(stored->type))
+        return fail(load->error, RUBATO_UNSUPPORTED, "tensor \"%s\" is of type %s; F32, F16, BF16 and F64 are read",
+                    name, dtype_name(stored->type));
+    size_t have_rows = stored->rank == 2 ? stored->shape[0] : 1;
+    size_t have_columns = stored->rank == 2 ? stored->shape[1] : stored->rank == 1 ? stored->shape[0] : 0;
+    if (stored->rank < 1 || stored->rank > 2 || (rows && have_rows != rows) || (columns && have_columns != columns) ||
+        !have_rows || !have_columns)
+        return fail(load->error, RUBATO_BAD_MODEL,
+                    "tensor \"%s\" is [%zu, %zu], config.json makes it [%zu, %zu]", name, have_rows, have_columns,
+                    rows, columns);
+    *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns};
+    load->parameters += stored->elements;
+    return checkpoint_mark(load->weights, stored, load->error);
+}
+
+rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
+                            size_t columns) {
+    source weights[3], biases[3];
+    char full[NAME_BYTES + 16];
+    for (size_t i = 0; i < count; i++) {
+        snprintf(full, sizeof full, "%s.weight", names[i]);
+        TRY(loader_find(load, &weights[i], full, rows, columns, true));
+        snprintf(full, sizeof full, "%s.bias", names[i]);
+        TRY(loader_find(load, &biases[i], full, 1, weights[i].rows, false));
+    }
+    return linear_load(out, weights, biases, count, load->crew, load->kernels, load->error);
+}
+
+rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon) {
+    source gamma, beta;
+    char full[NAME_BYTES + 16];
+    snprintf(full, sizeof full, "%s.weight", name);
+    TRY(loader_find(load, &gamma, full, 1, width, true));
+    snprintf(full, sizeof full, "%s.bias", name);
+    TRY(loader_find(load, &beta, full, 1, width, false));
+    return norm_load(out, &gamma, &beta, epsilon, load->error);
+}
+
+static rubato_status load_table(loader *load, table *out, const char *name, size_t rows, size_t columns) {
+    if (!name) return RUBATO_OK;
+    char full[NAME_BYTES];
+    source from;
+    snprintf(full, sizeof full, "%s%s.weight", load->prefix, name);
+    TRY(loader_find(load, &from, full, rows, columns, true));
+    table_load(out, &from);
+    return RUBATO_OK;
+}
+
+static rubato_status load_layer(loader *load, layer *out, const encoder_config *config, size_t a, size_t b) {
+    const tensor_names *names = &load->kind->names;
+    char text[3][NAME_BYTES];
+    const char *three[3] = {text[0], text[1], text[2]};
+    loader_name(text[0], NAME_BYTES, load->prefix, names->query, a, b);
+    loader_name(text[1], NAME_BYTES, load->prefix, names->key, a, b);
+    loader_name(text[2], NAME_BYTES, load->prefix, names->value, a, b);
+    TRY(loader_linear(load, &out->qkv, three, 3, config->hidden, config->hidden));
+    loader_name(text[0], NAME_BYTES, load->prefix, names->attention_out, a, b);
+    TRY(loader_linear(load, &out->attention_out, three, 1, config->hidden, config->hidden));
+    loader_name(text[0], NAME_BYTES, load->prefix, names->attention_norm, a, b);
+    TRY(loader_norm(load, &out->attention_norm, text[0], config->hidden, config->epsilon));
+    loader_name(text[0], NAME_BYTES, load->prefix, names->up, a, b);
+    TRY(loader_linear(load, &out->up, three, 1, config->inner, config->hidden));
+    loader_name(text[0], NAME_BYTES, load->prefix, names->down, a, b);
+    TRY(loader_linear(load, &out->down, three, 1, config->hidden, config->inner));
+    loader_name(text[0], NAME_BYTES, load->prefix, names->output_norm, a, b);
+    return loader_norm(load, &out->output_norm, text[0], config->hidden, config->epsilon);
+}
+
+/* The bucket of a distance key - query: half of them for each direction, half of those exact, the rest logarithmic up
+ * to 128 (Raffel et al. 2019, as MPNet has it). In float as written, since the logarithm's rounding decides at powers
+ * of two. */
+static size_t distance_bucket(long distance, size_t buckets) {
+    size_t half = buckets / 2, exact = half / 2;
+    size_t base = distance < 0 ? 0 : half;
+    size_t n = (size_t)labs(distance);
+    /* the reference counts query - key: keys to the right are in the upper half */
+    if (n == 0) base = 0;
+    if (n < exact) return base + n;
+    float far = logf((float)n / (float)exact) / (float)log(128.0 / (double)exact) * (float)(half - exact);
+    return base + size_min(half - 1, exact + (size_t)far);
+}
+
+static rubato_status load_relative_bias(encoder *self, loader *load) {
+    const encoder_config *config = &self->config;
+    char full[NAME_BYTES];
+    source from;
+    snprintf(full, sizeof full, "%s%s.weight", load->prefix, load->kind->names.relative_bias);
+    TRY(loader_find(load, &from, full, config->buckets, config->heads, true));
+    self->bias_reach = encoder_max_length(config);
+    size_t width = 2 * self->bias_reach + 1, elements;
+    if (!checked_multiply(width, config->heads, &elements)) return fail_memory(load->error);
+    self->bias = calloc(elements, sizeof *self->bias);
+    if (!self->bias) return fail_memory(load->error);
+    for (size_t i = 0; i < width; i++) {
+        size_t bucket = distance_bucket((long)i - (long)self->bias_reach, config->buckets);
+        for (size_t head = 0; head < config->heads; head++)
+            dtype_read(&self->bias[head * width + i], from.type, from.data, bucket * config->heads + head, 1);
+    }
+    if (!all_finite(self->bias, elements))
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity", full);
+    return RUBATO_OK;
+}
+
+/* Which weights each layer uses. */
+static rubato_status lay_out(encoder *self, loader *load) {
+    const encoder_config *config = &self->config;
+    size_t inner = config->groups ? config->inner_layers : 1;
+    self->unique = config->groups ? config->groups * inner : config->layers;
+    self->depth = config->layers * inner;
+    self->layers = calloc(size_max(self->unique, 1), sizeof *self->layers);
+    self->order = calloc(size_max(self->depth, 1), sizeof *self->order);
+    if (!self->layers || !self->order) return fail_memory(load->error);
+    for (size_t i = 0; i < self->depth; i++) {
+        size_t group = config->groups ? (i / inner) * config->groups / config->layers : i;
+        self->order[i] = (uint16_t)(config->groups ? group * inner + i % inner : i);
+    }
+    return RUBATO_OK;
+}
+
+rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config) {
+    const tensor_names *names = &load->kind->names;
+    char full[NAME_BYTES];
+    *self = (encoder){.config = *config};
+    size_t before = load->parameters;
+    TRY(load_table(load, &self->word, names->word, config->vocabulary, config->embedding));
+    TRY(load_table(load, &self->position, names->position, config->positions, config->embedding));
+    if (config->types) TRY(load_table(load, &self->type, names->type, config->types, config->embedding));
+    snprintf(full, sizeof full, "%s%s", load->prefix, names->embedding_norm);
+    TRY(loader_norm(load, &self->embedding_norm, full, config->embedding, config->epsilon));
+    if (names->projection) {
+        const char *one[1] = {full};
+        char probe[NAME_BYTES + 16];
+        snprintf(full, sizeof full, "%s%s", load->prefix, names->projection);
+        snprintf(probe, sizeof probe, "%s.weight", full);
+        if (config->embedding != config->hidden || checkpoint_find(load->weights, probe))
+            TRY(loader_linear(load, &self->projection, one, 1, config->hidden, config->embedding));
+    }
+    TRY(lay_out(self, load));
+    size_t inner = config->groups ? config->inner_layers : 1;
+    for (size_t i = 0; i < self->unique; i++)
+        TRY(load_layer(load, &self->layers[i], config, i / inner, i % inner));
+    if (config->buckets) TRY(load_relative_bias(self, load));
+    self->parameters = load->parameters - before;
+    return RUBATO_OK;
+}
+
+void encoder_free(encoder *self) {
+    norm_free(&self->embedding_norm);
+    linear_free(&self->projection);
+    for (size_t i = 0; i < self->unique && self->layers; i++) {
+        linear_free(&self->layers[i].qkv);
+        linear_free(&self->layers[i].attention_out);
+        norm_free(&self->layers[i].attention_norm);
+        linear_free(&self->layers[i].up);
+        linear_free(&self->layers[i].down);
+        norm_free(&self->layers[i].output_norm);
+    }
+    free(self->layers);
+    free(self->order);
+    free(self->bias);
+    *self = (encoder){0};
+}

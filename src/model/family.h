@@ -1,0 +1,71 @@
+/* What a checkpoint family is: where its configuration and its tensors have their names, its defaults, its heads.
+ * One file a family; adding one means describing it in such a table and naming it in families.c. */
+#ifndef RUBATO_MODEL_FAMILY_H
+#define RUBATO_MODEL_FAMILY_H
+
+#include "base/json.h"
+#include "kernels/activation.h"
+
+typedef struct encoder_config {
+    const char *family;
+    size_t layers, hidden, heads, inner, vocabulary, positions, types;
+    size_t embedding;      /* width of the embedding tables; 0: hidden */
+    size_t first_position; /* position of the first token; the tables' pad row stands before it (RoBERTa, MPNet) */
+    bool count_pads;       /* pad tokens in a text take no position (RoBERTa) */
+    int32_t pad;
+    float epsilon;
+    activation act;
+    size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
+    size_t buckets;              /* MPNet: relative attention bias; 0: none */
+} encoder_config;
+
+/* Keys of config.json, NULL where the family has none. */
+typedef struct config_keys {
+    const char *layers, *hidden, *heads, *inner, *positions, *types, *embedding, *epsilon, *act;
+} config_keys;
+
+/* Names of tensors without ".weight" and ".bias". %zu is the layer, or group and inner layer with ALBERT.
+ * NULL where the family has no such thing. */
+typedef struct tensor_names {
+    const char *word, *position, *type, *embedding_norm, *projection;
+    const char *query, *key, *value, *attention_out, *attention_norm, *up, *down, *output_norm;
+    const char *relative_bias;
+} tensor_names;
+
+typedef enum head_kind { HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QA, HEAD_MLM, HEAD_NSP, HEAD_COUNT } head_kind;
+
+/* rows -> (dense -> act -> norm) -> out; each of the first stage's parts may be absent. */
+typedef struct head_form {
+    head_kind kind;
+    const char *dense;
+    bool prefixed;        /* dense has the model's prefix (BERT's pooler), unlike the rest of the head */
+    activation act;       /* ACTIVATION_NONE: the model's own */
+    const char *norm, *out;
+    const char *out_bias; /* a bias with a name of its own; NULL: out.bias */
+} head_form;
+
+typedef struct family {
+    const char *name;
+    const char *model_types[4]; /* config.json's model_type */
+    const char *prefixes[4];    /* tried in order; "" is always tried last */
+    encoder_config defaults;
+    config_keys keys;
+    tensor_names names;
+    head_form heads[HEAD_COUNT + 1]; /* ended by a NULL out */
+    /* Further settings; NULL for none. */
+    rubato_status (*configure)(encoder_config *config, const json_t *json, rubato_error *error);
+} family;
+
+/* The family of a model_type, or NULL. */
+const family *family_find(const char *model_type);
+
+/* All model types, for messages: "bert, distilbert, ...". */
+void family_list(char *out, size_t bytes);
+
+/* The activation that config.json names; false when unknown. */
+bool activation_find(activation *act, const char *name);
+
+/* Reads the common settings of config.json. Fails: BAD_MODEL, UNSUPPORTED. */
+rubato_status config_parse(encoder_config *config, const family *kind, const json_t *json, rubato_error *error);
+
+#endif

@@ -1,0 +1,30 @@
+/* BERT (Devlin et al. 2018), and what uses its layout: MiniLM, KLUE-BERT, KoBERT, BGE, E5. */
+#include "model/family.h"
+
+const family family_bert = {
+    .name = "bert",
+    .model_types = {"bert"},
+    .prefixes = {"bert."},
+    .defaults = {.layers = 12, .hidden = 768, .heads = 12, .inner = 3072, .vocabulary = 30522, .positions = 512,
+                 .types = 2, .epsilon = 1e-12f, .act = ACTIVATION_GELU},
+    .keys = {.layers = "num_hidden_layers", .hidden = "hidden_size", .heads = "num_attention_heads",
+             .inner = "intermediate_size", .positions = "max_position_embeddings", .types = "type_vocab_size",
+             .epsilon = "layer_norm_eps", .act = "hidden_act"},
+    .names = {.word = "embeddings.word_embeddings", .position = "embeddings.position_embeddings",
+              .type = "embeddings.token_type_embeddings", .embedding_norm = "embeddings.LayerNorm",
+              .query = "encoder.layer.%zu.attention.self.query", .key = "encoder.layer.%zu.attention.self.key",
+              .value = "encoder.layer.%zu.attention.self.value",
+              .attention_out = "encoder.layer.%zu.attention.output.dense",
+              .attention_norm = "encoder.layer.%zu.attention.output.LayerNorm",
+              .up = "encoder.layer.%zu.intermediate.dense", .down = "encoder.layer.%zu.output.dense",
+              .output_norm = "encoder.layer.%zu.output.LayerNorm"},
+    .heads = {{.kind = HEAD_SEQUENCE, .dense = "pooler.dense", .prefixed = true, .act = ACTIVATION_TANH,
+               .out = "classifier"},
+              {.kind = HEAD_TOKEN, .out = "classifier"},
+              {.kind = HEAD_QA, .out = "qa_outputs"},
+              {.kind = HEAD_MLM, .dense = "cls.predictions.transform.dense",
+               .norm = "cls.predictions.transform.LayerNorm", .out = "cls.predictions.decoder",
+               .out_bias = "cls.predictions.bias"},
+              {.kind = HEAD_NSP, .dense = "pooler.dense", .prefixed = true, .act = ACTIVATION_TANH,
+               .out = "cls.seq_relationship"}},
+};

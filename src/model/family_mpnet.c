@@ -1,0 +1,37 @@
+/* MPNet (Song et al. 2020): one table of relative attention biases for all layers, no token types. */
+#include "model/family.h"
+
+static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {
+    config->first_position = (size_t)config->pad + 1;
+    config->count_pads = true;
+    TRY(json_get_size(&config->buckets, json, "relative_attention_num_buckets", 32, error));
+    if (config->buckets < 4 || config->buckets > 4096 || config->buckets % 4 != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "relative_attention_num_buckets %zu", config->buckets);
+    return RUBATO_OK;
+}
+
+const family family_mpnet = {
+    .name = "mpnet",
+    .model_types = {"mpnet"},
+    .prefixes = {"mpnet."},
+    .defaults = {.layers = 12, .hidden = 768, .heads = 12, .inner = 3072, .vocabulary = 30527, .positions = 512,
+                 .pad = 1, .epsilon = 1e-12f, .act = ACTIVATION_GELU},
+    .keys = {.layers = "num_hidden_layers", .hidden = "hidden_size", .heads = "num_attention_heads",
+             .inner = "intermediate_size", .positions = "max_position_embeddings", .epsilon = "layer_norm_eps",
+             .act = "hidden_act"},
+    .names = {.word = "embeddings.word_embeddings", .position = "embeddings.position_embeddings",
+              .embedding_norm = "embeddings.LayerNorm", .query = "encoder.layer.%zu.attention.attn.q",
+              .key = "encoder.layer.%zu.attention.attn.k", .value = "encoder.layer.%zu.attention.attn.v",
+              .attention_out = "encoder.layer.%zu.attention.attn.o",
+              .attention_norm = "encoder.layer.%zu.attention.LayerNorm",
+              .up = "encoder.layer.%zu.intermediate.dense", .down = "encoder.layer.%zu.output.dense",
+              .output_norm = "encoder.layer.%zu.output.LayerNorm",
+              .relative_bias = "encoder.relative_attention_bias"},
+    .heads = {{.kind = HEAD_SEQUENCE, .dense = "classifier.dense", .act = ACTIVATION_TANH,
+               .out = "classifier.out_proj"},
+              {.kind = HEAD_TOKEN, .out = "classifier"},
+              {.kind = HEAD_QA, .out = "qa_outputs"},
+              {.kind = HEAD_MLM, .dense = "lm_head.dense", .act = ACTIVATION_GELU, .norm = "lm_head.layer_norm",
+               .out = "lm_head.decoder", .out_bias = "lm_head.bias"}},
+    .configure = configure,
+};

@@ -1,0 +1,95 @@
+/* Heads. */
+#include "model/head.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_BYTES = 512 };
+
+static const head_form *find_form(const family *kind, head_kind wanted) {
+    for (const head_form *form = kind->heads; form->out; form++)
+        if (form->kind == wanted) return form;
+    return NULL;
+}
+
+/* Masked-LM decoders are usually tied to the word embeddings and then not in the file; the bias has its own name. */
+static rubato_status load_decoder(head *self, loader *load, const encoder *body, const head_form *form) {
+    char full[NAME_BYTES];
+    source weight, bias = {0};
+    snprintf(full, sizeof full, "%s.weight", form->out);
+    TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, false));
+    if (!weight.data)
+        weight = (source){"word embeddings", body->word.type, body->word.data, body->word.rows, body->word.width};
+    snprintf(full, sizeof full, "%s.bias", form->out);
+    TRY(loader_find(load, &bias, full, 1, weight.rows, false));
+    if (form->out_bias) {
+        source own;
+        TRY(loader_find(load, &own, form->out_bias, 1, weight.rows, false));
+        if (own.data) bias = own;
+    }
+    return linear_load(&self->out, &weight, &bias, 1, load->crew, load->kernels, load->error);
+}
+
+rubato_status head_load(head *self, loader *load, const encoder *body, head_kind kind, size_t labels) {
+    *self = (head){.kind = kind};
+    const head_form *form = find_form(load->kind, kind);
+    if (!form) return fail(load->error, RUBATO_UNSUPPORTED, "family \"%s\" has no such head", load->kind->name);
+    size_t width = body->config.hidden;
+    char full[NAME_BYTES];
+    const char *one[1] = {full};
+    if (form->dense) {
+        loader_name(full, sizeof full, form->prefixed ? load->prefix : "", form->dense, 0, 0);
+        TRY(loader_linear(load, &self->dense, one, 1, 0, width));
+        self->act = form->act != ACTIVATION_NONE ? form->act : body->config.act;
+        width = self->dense.out;
+    }
+    if (form->norm) {
+        snprintf(full, sizeof full, "%s", form->norm);
+        TRY(loader_norm(load, &self->norm, full, width, body->config.epsilon));
+    }
+    if (kind == HEAD_MLM) {
+        TRY(load_decoder(self, load, body, form));
+    } else {
+        snprintf(full, sizeof full, "%s", form->out);
+        TRY(loader_linear(load, &self->out, one, 1, kind == HEAD_QA || kind == HEAD_NSP ? 2 : labels, 0));
+    }
+    if (self->out.in != width)
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s.weight\" has %zu columns, %zu are needed", form->out,
+                    self->out.in, width);
+    self->present = true;
+    return RUBATO_OK;
+}
+
+void head_free(head *self) {
+    linear_free(&self->dense);
+    norm_free(&self->norm);
+    linear_free(&self->out);
+    self->present = false;
+}
+
+tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count) {
+    tensor none = {0};
+    if (rows) {
+        tensor gathered = run_tensor(on, count, x.columns);
+        if (!gathered.data) return none;
+        for (size_t i = 0; i < count; i++)
+            memcpy(gathered.data + i * gathered.stride, x.data + rows[i] * x.stride, x.columns * sizeof(float));
+        x = gathered;
+    }
+    if (self->dense.packed) {
+        tensor y = run_tensor(on, x.rows, self->dense.out);
+        if (!y.data) return none;
+        run_linear(on, y, x, &self->dense, self->act, NULL);
+        x = y;
+    }
+    if (self->norm.gamma) run_layer_norm(on, x, x, &self->norm);
+    tensor out = run_tensor(on, x.rows, self->out.out);
+    if (out.data) run_linear(on, out, x, &self->out, ACTIVATION_NONE, NULL);
+    return out;
+}
+
+double head_flops(const head *self, size_t rows) {
+    double each = 2.0 * (double)self->out.in * (double)self->out.out;
+    if (self->dense.packed) each += 2.0 * (double)self->dense.in * (double)self->dense.out;
+    return each * (double)rows;
+}

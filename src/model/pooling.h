@@ -1,0 +1,46 @@
+/* From rows to one vector a sequence, as sentence-transformers folders describe it: pooling modes whose results are
+ * concatenated, then dense layers, normalisation and layer normalisation in the order of modules.json. */
+#ifndef RUBATO_MODEL_POOLING_H
+#define RUBATO_MODEL_POOLING_H
+
+#include "model/encoder.h"
+
+enum {
+    POOL_CLS = 1,
+    POOL_MAX = 2,
+    POOL_MEAN = 4,
+    POOL_MEAN_SQRT = 8,
+    POOL_WEIGHTED_MEAN = 16,
+    POOL_LAST = 32
+}; /* in the order of concatenation */
+
+typedef enum pooling_stage_kind { STAGE_DENSE, STAGE_NORMALIZE, STAGE_LAYER_NORM } pooling_stage_kind;
+
+typedef struct pooling_stage {
+    pooling_stage_kind kind;
+    linear dense;
+    activation act;
+    norm norm;
+} pooling_stage;
+
+enum { MAX_STAGES = 8 };
+
+typedef struct pooling {
+    unsigned modes;
+    bool skip_prompt; /* rows of the prompt are left out */
+    pooling_stage stages[MAX_STAGES];
+    size_t stage_count;
+    size_t width; /* of the result */
+} pooling;
+
+void pooling_free(pooling *self);
+
+/* "mean", "cls+max", ... */
+void pooling_name(const pooling *self, char *out, size_t bytes);
+
+/* out [sequences, width], contiguous. prompt_rows [sequences]: leading rows to leave out (after the first), or NULL.
+ * False when memory is short. */
+bool pooling_forward(const pooling *self, const run *on, tensor x, const batch *input, const size_t *prompt_rows,
+                     float *out);
+
+#endif

@@ -1,0 +1,151 @@
+/* The weights of a model folder. */
+#include "store/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/json.h"
+#include "base/text_buffer.h"
+
+enum { MAX_INDEX_BYTES = 64 * 1024 * 1024, MAX_SHARDS = 4096 };
+
+static rubato_status open_shard(checkpoint *weights, const char *folder, const char *name, rubato_error *error) {
+    char path[4096];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", folder);
+    TRY(safetensors_open(&weights->shards[weights->shard_count], path, error));
+    weights->shard_count++;
+    return RUBATO_OK;
+}
+
+static rubato_status open_index(checkpoint *weights, const char *folder, const char *path, rubato_error *error) {
+    json_t *index = NULL;
+    const char **names = NULL;
+    size_t count = 0;
+    rubato_status status;
+    TRY_DONE(json_read_file(&index, path, MAX_INDEX_BYTES, error));
+    const json_t *map = json_object_get(index, "weight_map");
+    if (!json_is_object(map)) {
+        status = fail(error, RUBATO_BAD_MODEL, "%s: no \"weight_map\"", path);
+        goto done;
+    }
+    names = calloc(MAX_SHARDS, sizeof *names);
+    weights->shards = calloc(MAX_SHARDS, sizeof *weights->shards);
+    if (!names || !weights->shards) {
+        status = fail_memory(error);
+        goto done;
+    }
+    const char *tensor;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)map, tensor, value) {
+        const char *file = json_string_value(value);
+        if (!file || !*file || strchr(file, '/') || strchr(file, '\\') || strcmp(file, "..") == 0) {
+            status = fail(error, RUBATO_BAD_MODEL, "%s: tensor \"%.120s\": not a plain file name", path, tensor);
+            goto done;
+        }
+        size_t shard = 0;
+        while (shard < count && strcmp(names[shard], file) != 0) shard++;
+        if (shard == count) {
+            if (count == MAX_SHARDS) {
+                status = fail(error, RUBATO_BAD_MODEL, "%s: more than %d shards", path, MAX_SHARDS);
+                goto done;
+            }
+            TRY_DONE(open_shard(weights, folder, file, error));
+            names[count++] = file;
+        }
+        if (!safetensors_find(&weights->shards[shard], tensor)) {
+            status = fail(error, RUBATO_BAD_MODEL, "%s: tensor \"%.120s\" is not in %.120s", path, tensor, file);
+            goto done;
+        }
+    }
+done:
+    free(names);
+    json_decref(index);
+    return status;
+}
+
+rubato_status checkpoint_open(checkpoint *weights, const char *folder, rubato_error *error) {
+    *weights = (checkpoint){0};
+    char path[4096], index[4096];
+    if ((size_t)snprintf(path, sizeof path, "%s/model.safetensors", folder) >= sizeof path ||
+        (size_t)snprintf(index, sizeof index, "%s/model.safetensors.index.json", folder) >= sizeof index)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", folder);
+    rubato_status status;
+    if (!file_exists(path) && file_exists(index)) {
+        status = open_index(weights, folder, index, error);
+    } else {
+        weights->shards = calloc(1, sizeof *weights->shards);
+        status = weights->shards ? open_shard(weights, folder, "model.safetensors", error) : fail_memory(error);
+        if (status == RUBATO_NOT_FOUND) {
+            char pickle[4096];
+            snprintf(pickle, sizeof pickle, "%.4000s/pytorch_model.bin", folder);
+            if (file_exists(pickle))
+                fail(error, status, "%s: only pytorch_model.bin is there, which runs code when read; convert it to "
+                     "model.safetensors (save_pretrained of transformers does)", folder);
+        }
+    }
+    if (status != RUBATO_OK) checkpoint_close(weights);
+    return status;
+}
+
+void checkpoint_close(checkpoint *weights) {
+    if (!weights) return;
+    for (size_t i = 0; i < weights->shard_count; i++) safetensors_close(&weights->shards[i]);
+    free(weights->shards);
+    free(weights->used);
+    *weights = (checkpoint){0};
+}
+
+static const stored_tensor *find_exact(const checkpoint *weights, const char *name) {
+    for (size_t i = 0; i < weights->shard_count; i++) {
+        const stored_tensor *tensor = safetensors_find(&weights->shards[i], name);
+        if (tensor) return tensor;
+    }
+    return NULL;
+}
+
+const stored_tensor *checkpoint_find(const checkpoint *weights, const char *name) {
+    const stored_tensor *tensor = find_exact(weights, name);
+    if (tensor) return tensor;
+    /* Files converted from TensorFlow call LayerNorm's weight gamma and its bias beta. */
+    static const char *const old_names[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
+                                               {"LayerNorm.bias", "LayerNorm.beta"}};
+    char old[512];
+    for (size_t i = 0; i < 2; i++)
+        if (text_ends_with(name, old_names[i][0])) {
+            int keep = (int)(strlen(name) - strlen(old_names[i][0]));
+            snprintf(old, sizeof old, "%.*s%s", keep, name, old_names[i][1]);
+            return find_exact(weights, old);
+        }
+    return NULL;
+}
+
+rubato_status checkpoint_mark(checkpoint *weights, const stored_tensor *tensor, rubato_error *error) {
+    if (weights->used_count == weights->used_capacity) {
+        size_t capacity = weights->used_capacity ? weights->used_capacity * 2 : 256;
+        char **used = realloc(weights->used, capacity * sizeof *used);
+        if (!used) return fail_memory(error);
+        weights->used = used;
+        weights->used_capacity = capacity;
+    }
+    weights->used[weights->used_count++] = tensor->name;
+    return RUBATO_OK;
+}
+
+static int by_address(const void *a, const void *b) {
+    uintptr_t x = (uintptr_t) * (char *const *)a, y = (uintptr_t) * (char *const *)b;
+    return x < y ? -1 : x > y;
+}
+
+void checkpoint_unused(const checkpoint *weights, void (*visit)(void *user, const stored_tensor *tensor), void *user) {
+    if (weights->used_count) qsort(weights->used, weights->used_count, sizeof *weights->used, by_address);
+    for (size_t shard = 0; shard < weights->shard_count; shard++)
+        for (size_t i = 0; i < weights->shards[shard].count; i++) {
+            stored_tensor *tensor = &weights->shards[shard].tensors[i];
+            if (!weights->used_count ||
+                !bsearch(&tensor->name, weights->used, weights->used_count, sizeof *weights->used, by_address))
+                visit(user, tensor);
+        }
+}

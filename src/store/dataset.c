@@ -1,0 +1,430 @@
+/* Data sets. */
+#include "store/dataset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text_buffer.h"
+#include "base/utf8.h"
+
+enum { MAX_COLUMNS = 64, ROLES = 3 };
+static const size_t MAX_DATA_BYTES = (size_t)4 << 30;
+
+typedef struct reading {
+    dataset *data;
+    const char *name;
+    dataset_kind kind;
+    size_t limit;
+    char wanted[ROLES][128]; /* names or numbers of the columns for text, pair, label; "" for the usual ones */
+    rubato_error *error;
+} reading;
+
+static void free_list(char **list, size_t count) {
+    for (size_t i = 0; list && i < count; i++) free(list[i]);
+    free(list);
+}
+
+void dataset_free(dataset *data) {
+    for (size_t i = 0; i < data->count; i++) {
+        example *e = &data->items[i];
+        free(e->text);
+        free(e->pair);
+        free(e->label);
+        free_list(e->answers, e->answer_count);
+        free_list(e->words, e->word_count);
+        free_list(e->tags, e->word_count);
+    }
+    free(data->items);
+    *data = (dataset){0};
+}
+
+static rubato_status bad_row(const reading *r, size_t line, const char *what) {
+    return fail_line(r->error, RUBATO_BAD_DATA, line, "%s:%zu: %s", r->name, line, what);
+}
+
+static bool full(const reading *r) {
+    return r->limit && r->data->count >= r->limit;
+}
+
+/* A new example at the end, all zero; NULL when memory is short. */
+static example *add_example(reading *r, size_t line) {
+    dataset *data = r->data;
+    if (data->count == data->capacity) {
+        size_t capacity = data->capacity * 2 + 256;
+        example *items = realloc(data->items, capacity * sizeof *items);
+        if (!items) return NULL;
+        data->items = items;
+        data->capacity = capacity;
+    }
+    example *made = &data->items[data->count++];
+    *made = (example){.line = line};
+    return made;
+}
+
+static char *copy_text(const char *text) {
+    return text ? text_copy(text, strlen(text)) : NULL;
+}
+
+/* ---- Which columns ---- */
+
+static const char *const usual[ROLES][12] = {
+    {"text", "sentence", "sentence1", "document", "premise", "question1", "comments", "query", "#1 String", "question"},
+    {"pair", "sentence2", "hypothesis", "question2", "#2 String", "context"},
+    {"label", "score", "gold_label", "category", "is_duplicate", "Quality", "intent", "class", "hate"}};
+
+static rubato_status parse_columns(reading *r, const char *columns) {
+    static const char *const roles[ROLES] = {"text=", "pair=", "label="};
+    for (const char *at = columns; at && *at;) {
+        size_t length = strcspn(at, ","), role = 0;
+        while (role < ROLES && strncmp(at, roles[role], strlen(roles[role])) != 0) role++;
+        if (role == ROLES || length - strlen(roles[role]) >= sizeof r->wanted[0] || length == strlen(roles[role]))
+            return fail(r->error, RUBATO_BAD_ARGUMENT, "columns \"%.60s\": write text=NAME,pair=NAME,label=NAME",
+                        columns);
+        size_t skip = strlen(roles[role]);
+        memcpy(r->wanted[role], at + skip, length - skip);
+        r->wanted[role][length - skip] = 0;
+        at += length;
+        if (*at == ',') at++;
+    }
+    return RUBATO_OK;
+}
+
+static bool is_number(const char *text) {
+    return *text && strspn(text, "0123456789") == strlen(text);
+}
+
+static bool numbered(const reading *r) {
+    for (size_t i = 0; i < ROLES; i++)
+        if (r->wanted[i][0]) return is_number(r->wanted[i]);
+    return false;
+}
+
+/* ---- Tables ---- */
+
+/* Cuts one record into fields in place. Returns where the next begins; *count is SIZE_MAX for too many fields or an
+ * open quote. *lines counts the lines it took. */
+static char *cut_record(char *at, char *end, bool csv, char **fields, size_t *count, size_t *lines) {
+    *count = 0;
+    *lines = 1;
+    for (;;) {
+        if (*count == MAX_COLUMNS) {
+            *count = SIZE_MAX;
+            return end;
+        }
+        char *out = at;
+        fields[(*count)++] = out;
+        if (csv && at < end && *at == '"') {
+            for (at++;; at++) {
+                if (at >= end) {
+                    *count = SIZE_MAX;
+                    return end;
+                }
+                if (*at == '"') {
+                    if (at + 1 < end && at[1] == '"')
+                        at++;
+                    else
+                        break;
+                }
+                *lines += *at == '\n';
+                *out++ = *at;
+            }
+            at++;
+        }
+        char separator = csv ? ',' : '\t';
+        while (at < end && *at != separator && *at != '\n') *out++ = *at++;
+        bool more = at < end && *at == separator;
+        char *next = at < end ? at + 1 : end;
+        if (!more && out > fields[*count - 1] && out[-1] == '\r') out--;
+        *out = 0;
+        if (!more) return next;
+        at = next;
+    }
+}
+
+static rubato_status find_columns(const reading *r, char **fields, size_t count, size_t index[ROLES]) {
+    for (size_t role = 0; role < ROLES; role++) {
+        index[role] = SIZE_MAX;
+        if (r->wanted[role][0] && numbered(r)) {
+            index[role] = strtoul(r->wanted[role], NULL, 10) - 1;
+            continue;
+        }
+        for (size_t k = 0; k < 12 && index[role] == SIZE_MAX; k++) {
+            const char *name = r->wanted[role][0] ? r->wanted[role] : usual[role][k];
+            if (!name) break;
+            for (size_t i = 0; i < count; i++)
+                if (strcmp(fields[i], name) == 0) index[role] = i;
+            if (r->wanted[role][0]) break;
+        }
+        if (index[role] == SIZE_MAX && r->wanted[role][0])
+            return bad_row(r, 1, "the header has no column of the name asked for with --columns");
+    }
+    if (index[0] == SIZE_MAX)
+        return bad_row(r, 1, "no column for the text is recognised; name it with --columns text=NAME");
+    return RUBATO_OK;
+}
+
+static rubato_status read_table(reading *r, char *text, size_t size, bool csv) {
+    char *at = text, *end = text + size, *fields[MAX_COLUMNS];
+    size_t index[ROLES], count, line = 1, lines;
+    if (size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
+    if (!numbered(r)) {
+        at = cut_record(at, end, csv, fields, &count, &lines);
+        if (count == SIZE_MAX) return bad_row(r, line, "too many columns, or a quote that does not end");
+        TRY(find_columns(r, fields, count, index));
+        line += lines;
+    } else {
+        TRY(find_columns(r, fields, 0, index));
+    }
+    while (at < end && !full(r)) {
+        at = cut_record(at, end, csv, fields, &count, &lines);
+        if (count == SIZE_MAX) return bad_row(r, line, "too many columns, or a quote that does not end");
+        if (count == 1 && !fields[0][0]) { /* an empty line */
+            line += lines;
+            continue;
+        }
+        for (size_t role = 0; role < ROLES; role++)
+            if (index[role] != SIZE_MAX && index[role] >= count)
+                return bad_row(r, line, "fewer columns than the header promises");
+        example *made = add_example(r, line);
+        if (!made) return fail_memory(r->error);
+        char **parts[ROLES] = {&made->text, &made->pair, &made->label};
+        for (size_t role = 0; role < ROLES; role++) {
+            if (index[role] == SIZE_MAX) continue;
+            const char *field = fields[index[role]];
+            if (utf8_check(field, strlen(field)) != strlen(field)) return bad_row(r, line, "not valid UTF-8");
+            if (!(*parts[role] = copy_text(field))) return fail_memory(r->error);
+        }
+        line += lines;
+    }
+    return RUBATO_OK;
+}
+
+/* ---- JSON ---- */
+
+static const json_t *find_member(const reading *r, const json_t *object, size_t role) {
+    if (r->wanted[role][0]) return json_object_get(object, r->wanted[role]);
+    for (size_t k = 0; k < 12 && usual[role][k]; k++) {
+        const json_t *value = json_object_get(object, usual[role][k]);
+        if (value) return value;
+    }
+    return NULL;
+}
+
+/* Strings as they are, numbers and booleans written out. */
+static char *scalar_text(const json_t *value) {
+    char number[64];
+    if (json_is_string(value)) return copy_text(json_string_value(value));
+    if (json_is_integer(value))
+        snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(number, sizeof number, "%.17g", json_real_value(value));
+    else
+        snprintf(number, sizeof number, "%s", json_is_true(value) ? "true" : "false");
+    return copy_text(number);
+}
+
+static rubato_status copy_strings(reading *r, const json_t *list, char ***out, size_t count, size_t line) {
+    *out = calloc(count + 1, sizeof **out);
+    if (!*out) return fail_memory(r->error);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        if (!text) return bad_row(r, line, "a list that should hold strings");
+        if (!((*out)[i] = copy_text(text))) return fail_memory(r->error);
+    }
+    return RUBATO_OK;
+}
+
+/* {"answers": ["..."]} or SQuAD's {"answers": [{"text": ...}]} or {"answers": {"text": [...]}} or {"answer": "..."}. */
+static rubato_status read_answers(reading *r, const json_t *row, example *made, size_t line) {
+    const json_t *list = json_object_get(row, "answers"), *one = json_object_get(row, "answer");
+    if (json_is_object(list)) list = json_object_get(list, "text");
+    if (json_is_true(json_object_get(row, "is_impossible"))) return RUBATO_OK;
+    size_t count = json_is_string(one) ? 1 : json_array_size(list);
+    made->answers = calloc(count + 1, sizeof *made->answers);
+    if (!made->answers) return fail_memory(r->error);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_is_string(one) ? one : json_array_get(list, i);
+        if (json_is_object(item)) item = json_object_get(item, "text");
+        if (!json_is_string(item)) return bad_row(r, line, "an answer that is not a string");
+        if (!(made->answers[i] = copy_text(json_string_value(item)))) return fail_memory(r->error);
+        made->answer_count++;
+    }
+    return RUBATO_OK;
+}
+
+static rubato_status read_object(reading *r, const json_t *row, size_t line) {
+    example *made = add_example(r, line);
+    if (!made) return fail_memory(r->error);
+    if (r->kind == DATASET_TAGS) {
+        const json_t *words = json_object_get(row, "tokens"), *tags = json_object_get(row, "tags");
+        size_t count = json_array_size(words);
+        if (!json_is_array(words) || json_array_size(tags) != count)
+            return bad_row(r, line, "needs \"tokens\" and as many \"tags\"");
+        made->word_count = count;
+        TRY(copy_strings(r, words, &made->words, count, line));
+        return copy_strings(r, tags, &made->tags, count, line);
+    }
+    char **parts[ROLES] = {&made->text, &made->pair, &made->label};
+    for (size_t role = 0; role < ROLES; role++) {
+        const json_t *value = find_member(r, row, role);
+        if (r->kind == DATASET_QUESTIONS && role == 0 && !r->wanted[0][0]) value = json_object_get(row, "question");
+        if (!value || json_is_null(value)) continue;
+        if (role < 2 ? !json_is_string(value) : json_is_object(value) || json_is_array(value))
+            return bad_row(r, line, "a text that is not a string, or a label that is a list");
+        if (!(*parts[role] = scalar_text(value))) return fail_memory(r->error);
+    }
+    if (!made->text) return bad_row(r, line, "no text; name its key with --columns text=KEY");
+    if (r->kind != DATASET_QUESTIONS) return RUBATO_OK;
+    if (!made->pair) return bad_row(r, line, "no \"context\"");
+    return read_answers(r, row, made, line);
+}
+
+static rubato_status read_jsonl(reading *r, const char *text, size_t size) {
+    size_t line = 0;
+    for (const char *at = text, *end = text + size; at < end && !full(r);) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        if (!stop) stop = end;
+        line++;
+        if (strspn(at, " \t\r") < (size_t)(stop - at)) {
+            json_error_t where;
+            json_t *row = json_loadb(at, (size_t)(stop - at), JSON_REJECT_DUPLICATES, &where);
+            if (!row || !json_is_object(row)) {
+                json_decref(row);
+                return bad_row(r, line, row ? "not a JSON object" : where.text);
+            }
+            rubato_status status = read_object(r, row, line);
+            json_decref(row);
+            TRY(status);
+        }
+        at = stop < end ? stop + 1 : end;
+    }
+    return RUBATO_OK;
+}
+
+/* SQuAD: data -> paragraphs -> qas; or a plain list of objects. */
+static rubato_status read_json(reading *r, const char *text, size_t size) {
+    json_t *root;
+    TRY(json_read_bytes(&root, text, size, r->name, r->error));
+    rubato_status status = RUBATO_OK;
+    const json_t *articles = json_object_get(root, "data");
+    if (json_is_array(root)) {
+        for (size_t i = 0; i < json_array_size(root) && status == RUBATO_OK && !full(r); i++)
+            status = read_object(r, json_array_get(root, i), i + 1);
+    } else if (!json_is_array(articles)) {
+        status = fail(r->error, RUBATO_BAD_DATA, "%s: neither SQuAD's \"data\" nor a list", r->name);
+    }
+    for (size_t i = 0; i < json_array_size(articles) && status == RUBATO_OK; i++) {
+        const json_t *paragraphs = json_object_get(json_array_get(articles, i), "paragraphs");
+        for (size_t j = 0; j < json_array_size(paragraphs) && status == RUBATO_OK; j++) {
+            const json_t *paragraph = json_array_get(paragraphs, j), *list = json_object_get(paragraph, "qas");
+            const char *context = json_string_value(json_object_get(paragraph, "context"));
+            for (size_t k = 0; k < json_array_size(list) && status == RUBATO_OK && !full(r); k++) {
+                const json_t *row = json_array_get(list, k);
+                const char *question = json_string_value(json_object_get(row, "question"));
+                example *made = add_example(r, r->data->count + 1);
+                if (!made) status = fail_memory(r->error);
+                else if (!question || !context)
+                    status = fail(r->error, RUBATO_BAD_DATA, "%s: article %zu, paragraph %zu: a question or context "
+                                  "is missing", r->name, i, j);
+                else if (!(made->text = copy_text(question)) || !(made->pair = copy_text(context)))
+                    status = fail_memory(r->error);
+                else
+                    status = read_answers(r, row, made, made->line);
+            }
+        }
+    }
+    json_decref(root);
+    return status;
+}
+
+/* ---- CoNLL ---- */
+
+/* One token a line, its tag the last column but for Universal NER's (index, token, tag, two more); an empty line ends a
+ * sentence; '#' at the beginning and -DOCSTART- are comments. */
+static rubato_status read_conll(reading *r, char *text, size_t size) {
+    example *open = NULL;
+    size_t line = 0, capacity = 0;
+    bool indexed = text_ends_with(r->name, ".iob2");
+    for (char *at = text, *end = text + size; at < end;) {
+        char *stop = memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
+        if (!stop) stop = end;
+        if (stop > at && stop[-1] == '\r') stop--;
+        *stop = 0;
+        line++;
+        bool comment = strncmp(at, "##", 2) == 0 || strncmp(at, "# ", 2) == 0 || strncmp(at, "-DOCSTART-", 10) == 0;
+        if (at == stop || comment) {
+            if (at == stop || strncmp(at, "##", 2) == 0) open = NULL;
+            at = next;
+            continue;
+        }
+        const char *split = strchr(at, '\t') ? "\t" : " ";
+        char *fields[MAX_COLUMNS];
+        size_t count = 0;
+        for (char *field = at; field && count < MAX_COLUMNS;) {
+            fields[count++] = field;
+            field = strpbrk(field + (*field == ' ' && *split == ' '), split);
+            if (field) *field++ = 0;
+        }
+        size_t word = indexed ? 1 : 0, tag = indexed ? 2 : count - 1;
+        if (count < 2 || tag >= count || tag == word)
+            return bad_row(r, line, "a token and its tag are needed, divided by a tab or space");
+        if (utf8_check(fields[word], strlen(fields[word])) != strlen(fields[word]))
+            return bad_row(r, line, "not valid UTF-8");
+        if (!open) {
+            if (full(r)) return RUBATO_OK;
+            open = add_example(r, line);
+            capacity = 0;
+            if (!open) return fail_memory(r->error);
+        }
+        if (open->word_count == capacity) {
+            capacity = capacity * 2 + 16;
+            char **words = realloc(open->words, capacity * sizeof *words);
+            if (words) open->words = words;
+            char **tags = realloc(open->tags, capacity * sizeof *tags);
+            if (tags) open->tags = tags;
+            if (!words || !tags) return fail_memory(r->error);
+        }
+        open->words[open->word_count] = copy_text(fields[word]);
+        open->tags[open->word_count++] = copy_text(fields[tag]);
+        if (!open->words[open->word_count - 1] || !open->tags[open->word_count - 1]) return fail_memory(r->error);
+        at = next;
+    }
+    return RUBATO_OK;
+}
+
+rubato_status dataset_parse(dataset *data, const char *text, size_t size, const char *name, dataset_kind kind,
+                            const char *columns, size_t limit, rubato_error *error) {
+    *data = (dataset){0};
+    reading r = {.data = data, .name = name, .kind = kind, .limit = limit, .error = error};
+    TRY(parse_columns(&r, columns));
+    char *copy = text_copy(text, size); /* tables are cut in place */
+    if (!copy) return fail_memory(error);
+    rubato_status status;
+    if (text_ends_with(name, ".jsonl"))
+        status = read_jsonl(&r, copy, size);
+    else if (text_ends_with(name, ".json"))
+        status = read_json(&r, copy, size);
+    else if (kind == DATASET_TAGS)
+        status = read_conll(&r, copy, size);
+    else if (text_ends_with(name, ".csv") && !(memchr(copy, '\t', size_min(size, strcspn(copy, "\n")))))
+        status = read_table(&r, copy, size, true);
+    else
+        status = read_table(&r, copy, size, false);
+    free(copy);
+    if (status != RUBATO_OK) dataset_free(data);
+    return status;
+}
+
+rubato_status dataset_read(dataset *data, const char *path, dataset_kind kind, const char *columns, size_t limit,
+                           rubato_error *error) {
+    *data = (dataset){0};
+    char *text;
+    size_t size;
+    TRY(file_read(&text, &size, path, MAX_DATA_BYTES, error));
+    rubato_status status = dataset_parse(data, text, size, path, kind, columns, limit, error);
+    free(text);
+    return status;
+}

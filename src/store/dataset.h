@@ -1,0 +1,43 @@
+/* Data sets: labelled texts and pairs, questions with contexts, tagged words, documents with judgements.
+ * Formats by file name: .tsv (a header line, no quoting), .csv (quoted, header), .jsonl, SQuAD's .json, CoNLL columns
+ * (anything else). A row that cannot be read is an error with the file and line. */
+#ifndef RUBATO_STORE_DATASET_H
+#define RUBATO_STORE_DATASET_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+typedef struct example {
+    char *text, *pair, *label; /* NULL where there is none */
+    char **answers;            /* accepted answers of a question; none: the context has no answer */
+    size_t answer_count;
+    char **words, **tags; /* of a tagged sentence */
+    size_t word_count;
+    size_t line;
+} example;
+
+typedef struct dataset {
+    example *items;
+    size_t count, capacity;
+} dataset;
+
+typedef enum dataset_kind {
+    DATASET_TEXTS,     /* text, pair, label */
+    DATASET_QUESTIONS, /* text: question, pair: context, answers */
+    DATASET_TAGS       /* words, tags */
+} dataset_kind;
+
+/* Reads at most `limit` examples (0: all).
+ *   columns  "text=sentence,pair=other,label=label", by names of the header or keys of JSON objects; or by numbers from
+ *            1 on for a file without a header; NULL: common names are recognised
+ * Fails: NOT_FOUND, IO, BAD_DATA with error->line, OUT_OF_MEMORY; then nothing is held. */
+rubato_status dataset_read(dataset *data, const char *path, dataset_kind kind, const char *columns, size_t limit,
+                           rubato_error *error);
+void dataset_free(dataset *data);
+
+/* The same over text in memory; `name` stands in messages and decides the format. For tests and fuzzing. */
+rubato_status dataset_parse(dataset *data, const char *text, size_t size, const char *name, dataset_kind kind,
+                            const char *columns, size_t limit, rubato_error *error);
+
+#endif

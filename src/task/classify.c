@@ -1,0 +1,110 @@
+/* Classification, regression, next-sentence prediction and reranking: one row of scores a text or pair. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "task/engine.h"
+
+typedef struct score_job {
+    const head *head;
+    float *out; /* [count, columns] */
+} score_job;
+
+static rubato_status take(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
+                          rubato_error *error) {
+    const score_job *mine = user;
+    tensor logits = head_forward(mine->head, on, hidden, packed->start, packed->sequences);
+    if (!logits.data) return fail_memory(error);
+    for (size_t i = 0; i < packed->sequences; i++)
+        memcpy(mine->out + units[i].input * logits.columns, logits.data + i * logits.stride,
+               logits.columns * sizeof(float));
+    return RUBATO_OK;
+}
+
+/* A text of no tokens at all has no first row. */
+static rubato_status need_a_row(void *user, size_t input, rubato_encoding *encoding, rubato_error *error) {
+    (void)user;
+    (void)input;
+    for (size_t i = 0; i < encoding->count; i++)
+        if (encoding->windows[i].length == 0)
+            return fail(error, RUBATO_BAD_ARGUMENT, "the text has no tokens, special ones included");
+    return RUBATO_OK;
+}
+
+rubato_status rubato_logits(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                            const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+    const rubato_model *model = context->model;
+    head_kind kind = model->info.task == RUBATO_TASK_NSP ? HEAD_NSP : HEAD_SEQUENCE;
+    score_job mine = {NULL, out};
+    TRY(engine_head(model, kind, &mine.head, error));
+    job work = {.inputs = inputs, .count = count, .options = options, .head = kind, .take = take, .user = &mine,
+                .costs = costs, .prepare = need_a_row};
+    TRY(engine_text_options(model, options, &work.text, error));
+    work.text.windows = 0;
+    TRY(engine_run(context, &work, error));
+    return engine_check(out, count * mine.head->out.out, error);
+}
+
+static void sigmoid(float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) x[i] = 1.0f / (1.0f + expf(-x[i]));
+}
+
+rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                              const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+    TRY(rubato_logits(context, out, inputs, count, options, costs, error));
+    const rubato_info *info = &context->model->info;
+    size_t columns = info->task == RUBATO_TASK_NSP ? 2 : info->label_count;
+    if (info->task == RUBATO_TASK_REGRESSION) return RUBATO_OK;
+    if (info->multi_label || columns == 1)
+        sigmoid(out, count * columns);
+    else
+        for (size_t i = 0; i < count; i++) context->kernels->softmax_f32(out + i * columns, columns);
+    return RUBATO_OK;
+}
+
+/* Bi-encoder: cosine between the query's vector and each document's. */
+static rubato_status rerank_by_cosine(rubato_context *context, float *out, const char *query,
+                                      const rubato_input *documents, size_t count, const rubato_options *options,
+                                      rubato_cost *costs, rubato_error *error) {
+    size_t width = context->model->pool.width;
+    float *vectors = malloc((count + 1) * width * sizeof *vectors);
+    if (!vectors) return fail_memory(error);
+    rubato_input first = {.text = query};
+    rubato_status status = rubato_embed(context, vectors, &first, 1, options, NULL, error);
+    if (status == RUBATO_OK)
+        status = rubato_embed(context, vectors + width, documents, count, options, costs, error);
+    dot_f32_function *const dot = context->kernels->dot_f32;
+    float length = sqrtf(dot(vectors, vectors, width));
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        const float *row = vectors + (i + 1) * width;
+        out[i] = dot(vectors, row, width) / fmaxf(length * sqrtf(dot(row, row, width)), 1e-12f);
+    }
+    free(vectors);
+    return status;
+}
+
+rubato_status rubato_rerank(rubato_context *context, float *out, const char *query, const rubato_input *documents,
+                            size_t count, const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+    const rubato_model *model = context->model;
+    if (model->info.task == RUBATO_TASK_EMBEDDING)
+        return rerank_by_cosine(context, out, query, documents, count, options, costs, error);
+    const head *scorer;
+    TRY(engine_head(model, HEAD_SEQUENCE, &scorer, error));
+    size_t columns = scorer->out.out;
+    if (columns > 2)
+        return fail(error, RUBATO_WRONG_TASK, "%s: a classifier of %zu labels; a reranker has one", model->path,
+                    columns);
+    rubato_input *pairs = calloc(count ? count : 1, sizeof *pairs);
+    float *scores = malloc((count ? count : 1) * columns * sizeof *scores);
+    rubato_status status = pairs && scores ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++)
+        pairs[i] = (rubato_input){query, 0, documents[i].text,
+                                  documents[i].text_bytes ? documents[i].text_bytes : strlen(documents[i].text)};
+    if (status == RUBATO_OK) status = rubato_logits(context, scores, pairs, count, options, costs, error);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++)
+        out[i] = columns == 2 ? scores[2 * i + 1] - scores[2 * i] : scores[i];
+    if (status == RUBATO_OK && model->rerank_sigmoid) sigmoid(out, count);
+    free(pairs);
+    free(scores);
+    return status;
+}

@@ -1,0 +1,126 @@
+/* Embeddings: texts to vectors, and the nearest of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text_buffer.h"
+#include "base/utf8.h"
+#include "task/engine.h"
+#include "text/unicode.h"
+
+typedef struct embedding_job {
+    const rubato_model *model;
+    float *out;
+    size_t prompt_tokens; /* leading rows that a folder with include_prompt false leaves out */
+} embedding_job;
+
+static rubato_status take(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
+                          rubato_error *error) {
+    embedding_job *mine = user;
+    const pooling *pool = &mine->model->pool;
+    arena_mark mark = arena_save(on->memory);
+    float *vectors = arena_take_array(on->memory, packed->sequences * pool->width, sizeof *vectors);
+    size_t *skip = arena_take_array(on->memory, packed->sequences, sizeof *skip);
+    if (!vectors || !skip) return fail_memory(error);
+    for (size_t i = 0; i < packed->sequences; i++) skip[i] = mine->prompt_tokens;
+    if (!pooling_forward(pool, on, hidden, packed, skip, vectors)) return fail_memory(error);
+    for (size_t i = 0; i < packed->sequences; i++)
+        memcpy(mine->out + units[i].input * pool->width, vectors + i * pool->width, pool->width * sizeof(float));
+    arena_rewind(on->memory, mark);
+    return RUBATO_OK;
+}
+
+/* As sentence-transformers prepares a text: prompt before it, white space off both ends, lower case where asked. */
+static bool prepare_text(const rubato_model *model, const char *prompt, const rubato_input *from, text_buffer *out) {
+    size_t size = from->text_bytes ? from->text_bytes : strlen(from->text);
+    text_clear(out);
+    if (prompt) text_add_string(out, prompt);
+    text_add(out, from->text, size);
+    if (out->failed || utf8_check(out->data, out->length) != out->length) return !out->failed; /* told later */
+    size_t first = 0, last = 0;
+    text_buffer lower = {0};
+    for (size_t i = 0; i < out->length;) {
+        uint32_t code, parts[3];
+        char bytes[4];
+        size_t length = utf8_next((const unsigned char *)out->data + i, &code);
+        bool space = character_flags(code) & CHARACTER_SPACE || (code >= 0x1c && code <= 0x1f);
+        i += length;
+        size_t at = model->lowercase ? lower.length : i - length;
+        if (model->lowercase) {
+            size_t count = character_lower(code, parts);
+            for (size_t j = 0; j < count; j++) text_add(&lower, bytes, utf8_put(bytes, parts[j]));
+        }
+        if (space && last == 0) first = model->lowercase ? lower.length : i;
+        if (!space) last = model->lowercase ? lower.length : at + length;
+    }
+    if (last == 0) first = 0;
+    if (model->lowercase) {
+        text_free(out);
+        *out = lower;
+    }
+    if (!out->data) return !out->failed;
+    memmove(out->data, out->data + first, last - first);
+    out->length = last - first;
+    out->data[out->length] = 0;
+    return !out->failed;
+}
+
+/* Tokens of the prompt with the special token before it: sentence-transformers counts the prompt's own encoding less
+ * its last token. */
+static rubato_status count_prompt(const rubato_model *model, const char *prompt, size_t *tokens, rubato_error *error) {
+    *tokens = 0;
+    if (!prompt || !model->pool.skip_prompt) return RUBATO_OK;
+    rubato_encoding *encoding;
+    rubato_text_options whole = {.whole = 1};
+    rubato_input input = {.text = prompt};
+    TRY(rubato_encode(model, &input, &whole, &encoding, error));
+    *tokens = encoding->windows[0].length ? encoding->windows[0].length - 1 : 0;
+    rubato_encoding_destroy(encoding);
+    return RUBATO_OK;
+}
+
+rubato_status rubato_embed(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                           const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+    const rubato_model *model = context->model;
+    const char *prompt = options && options->prompt ? options->prompt : model->default_prompt;
+    embedding_job mine = {model, out, 0};
+    job work = {.count = count, .options = options, .head = HEAD_COUNT, .take = take, .user = &mine, .costs = costs};
+    TRY(engine_text_options(model, options, &work.text, error));
+    TRY(count_prompt(model, prompt, &mine.prompt_tokens, error));
+    work.text.windows = 0;
+    rubato_status status = RUBATO_OK;
+    rubato_input *prepared = NULL;
+    text_buffer *texts = NULL;
+    if (prompt || model->sentence) {
+        prepared = calloc(count ? count : 1, sizeof *prepared);
+        texts = calloc(count ? count : 1, sizeof *texts);
+        if (!prepared || !texts) status = fail_memory(error);
+        for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+            if (!prepare_text(model, prompt, &inputs[i], &texts[i])) status = fail_memory(error);
+            prepared[i] = (rubato_input){.text = texts[i].data ? texts[i].data : "", .text_bytes = texts[i].length};
+        }
+    }
+    work.inputs = prepared ? prepared : inputs;
+    if (status == RUBATO_OK) status = engine_run(context, &work, error);
+    if (status == RUBATO_OK) status = engine_check(out, count * model->pool.width, error);
+    for (size_t i = 0; texts && i < count; i++) text_free(&texts[i]);
+    free(texts);
+    free(prepared);
+    return status;
+}
+
+size_t rubato_nearest(const rubato_context *context, const float *query, const float *corpus, size_t count,
+                      size_t width, size_t top, size_t *indices, float *scores) {
+    size_t found = 0;
+    for (size_t i = 0; i < count && top > 0; i++) {
+        float score = context->kernels->dot_f32(query, corpus + i * width, width);
+        if (found == top && score <= scores[found - 1]) continue;
+        size_t at = found < top ? found++ : found - 1;
+        for (; at > 0 && scores[at - 1] < score; at--) {
+            scores[at] = scores[at - 1];
+            indices[at] = indices[at - 1];
+        }
+        scores[at] = score;
+        indices[at] = i;
+    }
+    return found;
+}

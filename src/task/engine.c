@@ -1,0 +1,354 @@
+/* From texts to packed batches and back. */
+#include "task/engine.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+
+enum {
+    DEFAULT_BATCH_TOKENS = 1024,
+    LEAST_ROWS = 48,           /* below this a thread's own batch is slower than sharing one */
+    ARENA_KEEP = 24 << 20      /* what a worker's arena keeps between batches */
+};
+
+/* ---- Contexts ---- */
+
+rubato_status rubato_context_create(rubato_context **out, const rubato_model *model,
+                                    const rubato_context_options *options, rubato_error *error) {
+    static const rubato_context_options defaults;
+    *out = NULL;
+    if (!options) options = &defaults;
+    const kernel_table *kernels = options->isa ? kernel_table_named(options->isa) : kernel_table_best();
+    if (!kernels)
+        return fail(error, RUBATO_BAD_ARGUMENT, "instruction set \"%.40s\": unknown, or not on this machine; use "
+                    "scalar, avx2 or avx512", options->isa);
+    size_t threads = options->threads ? options->threads : threads_available();
+    rubato_context *self = calloc(1, sizeof *self);
+    if (!self) return fail_memory(error);
+    self->model = model;
+    self->kernels = kernels;
+    self->batch_tokens = options->batch_tokens ? options->batch_tokens : DEFAULT_BATCH_TOKENS;
+    rubato_status status = team_create(&self->crew, threads, error);
+    if (status == RUBATO_OK) {
+        self->workers = calloc(threads, sizeof *self->workers);
+        if (!self->workers) status = fail_memory(error);
+    }
+    if (status != RUBATO_OK) {
+        rubato_context_destroy(self);
+        return status;
+    }
+    for (size_t i = 0; i < threads; i++) arena_create(&self->workers[i].memory, ARENA_KEEP);
+    *out = self;
+    return RUBATO_OK;
+}
+
+void rubato_context_destroy(rubato_context *self) {
+    if (!self) return;
+    for (size_t i = 0; self->workers && i < team_size(self->crew); i++) {
+        arena_destroy(&self->workers[i].memory);
+        tokenizer_scratch_free(&self->workers[i].text);
+    }
+    free(self->workers);
+    team_destroy(self->crew);
+    free(self);
+}
+
+const char *rubato_context_isa(const rubato_context *self) {
+    return self->kernels->name;
+}
+
+size_t rubato_context_threads(const rubato_context *self) {
+    return team_size(self->crew);
+}
+
+/* ---- Options ---- */
+
+rubato_status engine_text_options(const rubato_model *model, const rubato_options *options, rubato_text_options *out,
+                                  rubato_error *error) {
+    *out = options ? options->text : (rubato_text_options){0};
+    if (options && options->budget && strcmp(options->budget, "full") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "budget \"%.40s\": this model carries no operating points besides full",
+                    options->budget);
+    size_t most = encoder_max_length(&model->body.config);
+    if (out->whole) return RUBATO_OK;
+    if (out->max_length == 0) out->max_length = model->info.max_length;
+    if (out->max_length > most)
+        return fail(error, RUBATO_BAD_ARGUMENT, "a maximum length of %zu tokens; this model takes %zu", out->max_length,
+                    most);
+    return RUBATO_OK;
+}
+
+rubato_status engine_check(const float *values, size_t count, rubato_error *error) {
+    return all_finite(values, count)
+               ? RUBATO_OK
+               : fail(error, RUBATO_BAD_MODEL, "the model's result is not a number; its weights are damaged");
+}
+
+rubato_status engine_head(const rubato_model *model, head_kind kind, const head **out, rubato_error *error) {
+    static const char *const names[] = {"classify or rerank", "tag", "answer", "fill", "next-sentence"};
+    *out = &model->heads[kind];
+    if ((*out)->present) return RUBATO_OK;
+    return fail(error, RUBATO_WRONG_TASK, "%s: this is a model for %s; it has no head to %s with", model->path,
+                rubato_task_name(model->info.task), names[kind]);
+}
+
+/* ---- Tokenising ---- */
+
+typedef struct first_error {
+    pthread_mutex_t lock;
+    rubato_error error;
+    rubato_status status;
+    size_t index;
+    atomic_bool any;
+} first_error;
+
+/* Keeps the failure of the lowest input index. */
+static void note_error(first_error *first, rubato_status status, const rubato_error *error, size_t index) {
+    pthread_mutex_lock(&first->lock);
+    if (first->status == RUBATO_OK || index < first->index) {
+        first->status = status;
+        first->error = *error;
+        first->index = index;
+        atomic_store(&first->any, true);
+    }
+    pthread_mutex_unlock(&first->lock);
+}
+
+typedef struct tokenizing {
+    rubato_context *context;
+    job *work;
+    atomic_size_t next;
+    first_error *first;
+} tokenizing;
+
+static rubato_status encode_one(tokenizing *all, worker *mine, size_t index, rubato_error *error) {
+    const rubato_model *model = all->context->model;
+    job *work = all->work;
+    TRY(tokenizer_encode(model->text, &work->inputs[index], &work->text, &mine->text, &work->encodings[index], error));
+    const rubato_encoding *made = work->encodings[index];
+    size_t most = encoder_max_length(&model->body.config);
+    for (size_t i = 0; i < made->count; i++) {
+        const rubato_window *window = &made->windows[i];
+        if (window->length > most)
+            return fail(error, RUBATO_BAD_ARGUMENT, "%zu tokens; this model takes %zu", window->length, most);
+        for (size_t j = 0; j < window->length; j++)
+            if ((size_t)window->ids[j] >= model->body.config.vocabulary ||
+                (model->body.type.data && (size_t)window->types[j] >= model->body.config.types))
+                return fail(error, RUBATO_BAD_MODEL,
+                            "token id %d or type %d of the tokenizer is beyond the model's tables", window->ids[j],
+                            window->types[j]);
+    }
+    if (work->prepare) TRY(work->prepare(work->user, index, work->encodings[index], error));
+    return RUBATO_OK;
+}
+
+static void tokenize_some(void *argument, size_t member, size_t members) {
+    tokenizing *all = argument;
+    (void)members;
+    enum { CHUNK = 16 };
+    for (;;) {
+        size_t first = atomic_fetch_add(&all->next, CHUNK);
+        if (first >= all->work->count || atomic_load(&all->first->any)) return;
+        for (size_t i = first; i < size_min(first + CHUNK, all->work->count); i++) {
+            rubato_error error = {0};
+            rubato_status status = encode_one(all, &all->context->workers[member], i, &error);
+            if (status != RUBATO_OK) note_error(all->first, status, &error, i);
+        }
+    }
+}
+
+/* ---- Batches ---- */
+
+typedef struct running {
+    rubato_context *context;
+    job *work;
+    unit *units;
+    size_t unit_count;
+    size_t *cuts; /* batch b is units [cuts[b], cuts[b + 1]) */
+    size_t batches;
+    bool shared; /* all threads run one batch together */
+    atomic_size_t next, done;
+    first_error *first;
+} running;
+
+static int by_length(const void *a, const void *b) {
+    const unit *x = a, *y = b;
+    if (x->window->length != y->window->length) return x->window->length > y->window->length ? -1 : 1;
+    if (x->input != y->input) return x->input < y->input ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static void add_cost(running *all, const unit *u, double ms) {
+    rubato_cost *costs = all->work->costs;
+    if (!costs) return;
+    const rubato_model *model = all->context->model;
+    size_t length = u->window->length;
+    double flops = encoder_flops(&model->body.config, model->body.depth, length);
+    if (all->work->head != HEAD_COUNT)
+        flops += head_flops(&model->heads[all->work->head], all->work->head_on_all_rows ? length : 1);
+    rubato_cost *cost = &costs[u->input];
+    cost->flops += flops;
+    cost->rows += length;
+    cost->ms += ms;
+}
+
+static rubato_status run_batch(running *all, size_t number, const run *on, rubato_error *error) {
+    const unit *units = all->units + all->cuts[number];
+    size_t count = all->cuts[number + 1] - all->cuts[number], rows = 0;
+    double begin = clock_ms();
+    for (size_t i = 0; i < count; i++) rows += units[i].window->length;
+    size_t *start = arena_take_array(on->memory, count + 1, sizeof *start);
+    int32_t *ids = arena_take_array(on->memory, rows, sizeof *ids);
+    int32_t *types = arena_take_array(on->memory, rows, sizeof *types);
+    if (!start || !ids || !types) return fail_memory(error);
+    start[0] = 0;
+    for (size_t i = 0; i < count; i++) {
+        const rubato_window *window = units[i].window;
+        if (window->length) {
+            memcpy(ids + start[i], window->ids, window->length * sizeof *ids);
+            memcpy(types + start[i], window->types, window->length * sizeof *types);
+        }
+        start[i + 1] = start[i] + window->length;
+    }
+    batch packed = {count, rows, start, ids, types};
+    tensor hidden;
+    encoder_forward(&all->context->model->body, on, &packed, &hidden, NULL, NULL);
+    if (!hidden.data) return fail_memory(error);
+    TRY(all->work->take(all->work->user, on, hidden, &packed, units, error));
+    double ms = clock_ms() - begin;
+    for (size_t i = 0; i < count; i++)
+        add_cost(all, &units[i], rows ? ms * (double)units[i].window->length / (double)rows : 0);
+    return RUBATO_OK;
+}
+
+static void run_batches(running *all, size_t member, team *crew) {
+    const rubato_options *options = all->work->options;
+    arena *memory = &all->context->workers[member].memory;
+    run on = {all->context->kernels, crew, memory};
+    for (;;) {
+        size_t number = atomic_fetch_add(&all->next, 1);
+        if (number >= all->batches || atomic_load(&all->first->any)) return;
+        rubato_error error = {0};
+        rubato_status status = run_batch(all, number, &on, &error);
+        arena_reset(memory);
+        size_t done = all->cuts[number + 1] - all->cuts[number];
+        done += atomic_fetch_add(&all->done, done);
+        if (status == RUBATO_OK && member == 0 && options && options->progress &&
+            options->progress(options->progress_user, done, all->unit_count))
+            status = fail(&error, RUBATO_CANCELLED, "cancelled");
+        if (status != RUBATO_OK) note_error(all->first, status, &error, SIZE_MAX - 1);
+    }
+}
+
+static void run_own_batches(void *argument, size_t member, size_t members) {
+    (void)members;
+    run_batches(argument, member, NULL);
+}
+
+/* Cuts the sorted units into batches of nearly equal rows, a multiple of the number of threads of them. */
+static rubato_status cut_batches(running *all, rubato_error *error) {
+    size_t rows = 0, threads = team_size(all->context->crew), most = all->context->batch_tokens;
+    for (size_t i = 0; i < all->unit_count; i++) rows += all->units[i].window->length;
+    all->shared = threads > 1 && (all->unit_count < threads || rows < LEAST_ROWS * threads);
+    size_t wanted = divide_up(size_max(rows, 1), most);
+    if (!all->shared) wanted = round_up(wanted, threads);
+    size_t target = size_min(divide_up(size_max(rows, 1), wanted), most);
+    all->cuts = calloc(all->unit_count + 2, sizeof *all->cuts);
+    if (!all->cuts) return fail_memory(error);
+    size_t in_batch = 0;
+    for (size_t i = 0; i < all->unit_count; i++) {
+        size_t length = all->units[i].window->length;
+        /* a batch is closed where that is nearer to the target than going on */
+        if (in_batch > 0 && (in_batch + length > most || in_batch + length / 2 > target)) {
+            all->cuts[++all->batches] = i;
+            in_batch = 0;
+        }
+        in_batch += length;
+    }
+    if (all->unit_count) all->cuts[++all->batches] = all->unit_count;
+    return RUBATO_OK;
+}
+
+static rubato_status collect_units(const job *work, unit **units, size_t *count, rubato_error *error) {
+    *count = 0;
+    for (size_t i = 0; i < work->count; i++) *count += work->encodings[i]->count;
+    *units = calloc(size_max(*count, 1), sizeof **units);
+    if (!*units) return fail_memory(error);
+    size_t at = 0;
+    for (size_t i = 0; i < work->count; i++)
+        for (size_t j = 0; j < work->encodings[i]->count; j++)
+            (*units)[at++] = (unit){&work->encodings[i]->windows[j], i, j};
+    return RUBATO_OK;
+}
+
+static void begin_costs(const job *work, size_t layers) {
+    for (size_t i = 0; work->costs && i < work->count; i++) {
+        work->costs[i] = (rubato_cost){.flops_ratio = 1,
+                                       .layers = layers,
+                                       .cut = work->encodings[i]->cut,
+                                       .windows = work->encodings[i]->count};
+        snprintf(work->costs[i].point, sizeof work->costs[i].point, "full");
+    }
+}
+
+void engine_release(job *work) {
+    for (size_t i = 0; work->encodings && i < work->count; i++) rubato_encoding_destroy(work->encodings[i]);
+    free(work->encodings);
+    work->encodings = NULL;
+}
+
+/* What went wrong first, when anything did. */
+static rubato_status told(first_error *first, size_t count, rubato_error *error) {
+    rubato_status status = first->status;
+    if (status != RUBATO_OK && error) {
+        *error = first->error;
+        error->line = first->index < count ? first->index + 1 : 0;
+    }
+    pthread_mutex_destroy(&first->lock);
+    return status;
+}
+
+rubato_status engine_run_units(rubato_context *context, job *work, unit *units, size_t count, rubato_error *error) {
+    first_error first = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    running all = {.context = context, .work = work, .units = units, .unit_count = count, .first = &first};
+    if (count) qsort(units, count, sizeof *units, by_length);
+    TRY(cut_batches(&all, error));
+    if (all.shared)
+        run_batches(&all, 0, context->crew);
+    else
+        team_run(context->crew, run_own_batches, &all);
+    free(all.cuts);
+    return told(&first, work->count, error);
+}
+
+static rubato_status tokenize_all(rubato_context *context, job *work, rubato_error *error) {
+    first_error first = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    tokenizing texts = {.context = context, .work = work, .first = &first};
+    if (work->count < 32)
+        tokenize_some(&texts, 0, 1);
+    else
+        team_run(context->crew, tokenize_some, &texts);
+    return told(&first, work->count, error);
+}
+
+rubato_status engine_run(rubato_context *context, job *work, rubato_error *error) {
+    unit *units = NULL;
+    size_t count;
+    rubato_status status;
+    work->encodings = calloc(size_max(work->count, 1), sizeof *work->encodings);
+    if (!work->encodings) return fail_memory(error);
+    TRY_DONE(tokenize_all(context, work, error));
+    begin_costs(work, context->model->body.depth);
+    TRY_DONE(collect_units(work, &units, &count, error));
+    TRY_DONE(engine_run_units(context, work, units, count, error));
+done:
+    free(units);
+    if (!work->keep || status != RUBATO_OK) engine_release(work);
+    return status;
+}

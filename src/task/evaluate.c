@@ -1,0 +1,429 @@
+/* Evaluation: a data set through the model, compared with its labels. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/text_buffer.h"
+#include "base/utf8.h"
+#include "store/dataset.h"
+#include "task/metrics.h"
+#include "task/evaluate.h"
+#include "task/token_scores.h"
+
+/* What all tasks share while they run. */
+typedef struct evaluating {
+    rubato_context *context;
+    const rubato_eval_options *options;
+    dataset data;
+    rubato_input *inputs;
+    rubato_cost *costs;
+    rubato_evaluation *out;
+    rubato_error *error;
+} evaluating;
+
+static void add_metric(rubato_evaluation *out, const char *name, double value) {
+    if (out->metric_count < sizeof out->metrics / sizeof out->metrics[0])
+        out->metrics[out->metric_count++] = (rubato_metric){name, value};
+}
+
+static rubato_status prepare(evaluating *e, dataset_kind kind) {
+    const rubato_eval_options *options = e->options;
+    TRY(dataset_read(&e->data, options->data, kind, options->columns, options->limit, e->error));
+    size_t count = e->data.count;
+    if (count == 0) return fail(e->error, RUBATO_BAD_DATA, "%s: no examples", options->data);
+    e->inputs = calloc(count, sizeof *e->inputs);
+    e->costs = calloc(count, sizeof *e->costs);
+    if (!e->inputs || !e->costs) return fail_memory(e->error);
+    for (size_t i = 0; i < count; i++) e->inputs[i] = (rubato_input){.text = e->data.items[i].text,
+                                                                    .pair = e->data.items[i].pair};
+    return RUBATO_OK;
+}
+
+/* An input's error becomes one of its line in the file. */
+static rubato_status place_error(const evaluating *e, rubato_status status) {
+    if (status == RUBATO_OK || !e->error || e->error->line == 0 || e->error->line > e->data.count) return status;
+    char message[sizeof e->error->message];
+    memcpy(message, e->error->message, sizeof message);
+    size_t line = e->data.items[e->error->line - 1].line;
+    return fail_line(e->error, status, line, "%s:%zu: %s", e->options->data, line, message);
+}
+
+/* ---- Classification and regression ---- */
+
+static rubato_status gold_label(const evaluating *e, const example *item, size_t *out) {
+    const rubato_info *info = rubato_model_info(e->context->model);
+    for (size_t i = 0; item->label && i < info->label_count; i++)
+        if (strcasecmp(info->labels[i], item->label) == 0) {
+            *out = i;
+            return RUBATO_OK;
+        }
+    char *end = NULL;
+    unsigned long number = item->label && *item->label ? strtoul(item->label, &end, 10) : 0;
+    if (end && !*end && number < info->label_count) {
+        *out = number;
+        return RUBATO_OK;
+    }
+    return fail_line(e->error, RUBATO_BAD_DATA, item->line, "%s:%zu: label \"%.40s\" is none of the model's %zu",
+                     e->options->data, item->line, item->label ? item->label : "", info->label_count);
+}
+
+static rubato_status gold_value(const evaluating *e, const example *item, double *out) {
+    char *end = NULL;
+    *out = item->label && *item->label ? strtod(item->label, &end) : 0;
+    if (end && !*end && isfinite(*out)) return RUBATO_OK;
+    return fail_line(e->error, RUBATO_BAD_DATA, item->line, "%s:%zu: label \"%.40s\" is not a number", e->options->data,
+                     item->line, item->label ? item->label : "");
+}
+
+static rubato_status evaluate_classes(evaluating *e) {
+    TRY(prepare(e, DATASET_TEXTS));
+    const rubato_info *info = rubato_model_info(e->context->model);
+    size_t count = e->data.count, labels = info->label_count;
+    if (info->task != RUBATO_TASK_CLASSIFICATION)
+        return fail(e->error, RUBATO_WRONG_TASK, "%s: a model for %s, not for classification", info->path,
+                    rubato_task_name(info->task));
+    float *scores = malloc(count * labels * sizeof *scores);
+    size_t *gold = malloc(2 * count * sizeof *gold), *predicted = gold + count;
+    rubato_status status = scores && gold ? RUBATO_OK : fail_memory(e->error);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) status = gold_label(e, &e->data.items[i], &gold[i]);
+    if (status == RUBATO_OK)
+        status = place_error(
+            e, rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
+    if (status == RUBATO_OK) {
+        for (size_t i = 0; i < count; i++) {
+            predicted[i] = 0;
+            for (size_t j = 1; j < labels; j++)
+                if (scores[i * labels + j] > scores[i * labels + predicted[i]]) predicted[i] = j;
+        }
+        add_metric(e->out, "accuracy", metric_accuracy(gold, predicted, count));
+        add_metric(e->out, "macro_f1", metric_macro_f1(gold, predicted, count, labels));
+        add_metric(e->out, "matthews", metric_matthews(gold, predicted, count, labels));
+    }
+    free(scores);
+    free(gold);
+    return status;
+}
+
+static rubato_status embed_cosines(evaluating *e, double *out) {
+    size_t width = rubato_model_info(e->context->model)->width, count = e->data.count;
+    float *a = malloc(2 * count * width * sizeof *a), *b = a + count * width;
+    rubato_cost *costs = calloc(count, sizeof *costs);
+    rubato_input *pairs = calloc(count, sizeof *pairs);
+    rubato_status status = a && costs && pairs ? RUBATO_OK : fail_memory(e->error);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        if (!e->data.items[i].pair)
+            status = fail_line(e->error, RUBATO_BAD_DATA, e->data.items[i].line, "%s:%zu: no second text",
+                               e->options->data, e->data.items[i].line);
+        e->inputs[i].pair = NULL;
+        pairs[i].text = e->data.items[i].pair;
+    }
+    if (status == RUBATO_OK)
+        status = place_error(e, rubato_embed(e->context, a, e->inputs, count, &e->options->run, e->costs, e->error));
+    if (status == RUBATO_OK)
+        status = place_error(e, rubato_embed(e->context, b, pairs, count, &e->options->run, costs, e->error));
+    dot_f32_function *dot = e->context->kernels->dot_f32;
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        const float *x = a + i * width, *y = b + i * width;
+        out[i] = (double)dot(x, y, width) / fmax(sqrt((double)dot(x, x, width) * (double)dot(y, y, width)), 1e-12);
+        e->costs[i].ms += costs[i].ms;
+        e->costs[i].rows += costs[i].rows;
+    }
+    free(a);
+    free(costs);
+    free(pairs);
+    return status;
+}
+
+/* Regression heads, or the cosine of two embeddings ("sts"). */
+static rubato_status evaluate_values(evaluating *e, bool cosine) {
+    TRY(prepare(e, DATASET_TEXTS));
+    size_t count = e->data.count;
+    const rubato_info *info = rubato_model_info(e->context->model);
+    if (!cosine && info->task != RUBATO_TASK_REGRESSION)
+        return fail(e->error, RUBATO_WRONG_TASK, "%s: a model for %s, not for regression", info->path,
+                    rubato_task_name(info->task));
+    double *gold = malloc(2 * count * sizeof *gold), *predicted = gold + count;
+    float *scores = malloc(count * sizeof *scores);
+    rubato_status status = gold && scores ? RUBATO_OK : fail_memory(e->error);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) status = gold_value(e, &e->data.items[i], &gold[i]);
+    if (status == RUBATO_OK && cosine) {
+        status = embed_cosines(e, predicted);
+    } else if (status == RUBATO_OK) {
+        status = place_error(
+            e, rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
+        for (size_t i = 0; i < count && status == RUBATO_OK; i++) predicted[i] = (double)scores[i];
+    }
+    if (status == RUBATO_OK) {
+        add_metric(e->out, "pearson", metric_pearson(gold, predicted, count));
+        add_metric(e->out, "spearman", metric_spearman(gold, predicted, count));
+    }
+    free(gold);
+    free(scores);
+    return status;
+}
+
+/* ---- Tagging ---- */
+
+/* The words of a sentence as one text; sets made of single characters, spaces among them, are joined as they are. */
+static bool join_words(const example *item, text_buffer *text, size_t *starts) {
+    bool spaced = true;
+    size_t place = 0;
+    for (size_t i = 0; i < item->word_count; i++) spaced = spaced && strcmp(item->words[i], " ") != 0;
+    for (size_t i = 0; i < item->word_count; i++) {
+        if (i && spaced) {
+            text_add(text, " ", 1);
+            place++;
+        }
+        starts[i] = place;
+        text_add_string(text, item->words[i]);
+        place += utf8_count(item->words[i], strlen(item->words[i]));
+    }
+    text_add(text, "", 0);
+    return !text->failed;
+}
+
+/* Each word takes the label of the first token that begins in it; O when there is none. */
+static void word_labels(const rubato_info *info, const rubato_tags *tags, const size_t *starts, size_t count,
+                        const char **out) {
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t end = i + 1 < count ? starts[i + 1] : SIZE_MAX;
+        out[i] = "O";
+        while (at < tags->token_count && tags->tokens[at].start < starts[i]) at++;
+        if (at < tags->token_count && tags->tokens[at].start < end) out[i] = info->labels[tags->tokens[at].label];
+    }
+}
+
+static rubato_status evaluate_tags(evaluating *e) {
+    TRY(prepare(e, DATASET_TAGS));
+    const rubato_info *info = rubato_model_info(e->context->model);
+    size_t count = e->data.count, words = 0, right = 0;
+    text_buffer *texts = calloc(count, sizeof *texts);
+    size_t **starts = calloc(count, sizeof *starts);
+    rubato_tags *tags = NULL;
+    rubato_status status = texts && starts ? RUBATO_OK : fail_memory(e->error);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        starts[i] = calloc(e->data.items[i].word_count + 1, sizeof *starts[i]);
+        if (!starts[i] || !join_words(&e->data.items[i], &texts[i], starts[i])) status = fail_memory(e->error);
+        e->inputs[i] = (rubato_input){.text = texts[i].data, .text_bytes = texts[i].length};
+    }
+    if (status == RUBATO_OK)
+        status = place_error(e, rubato_tag(e->context, &tags, e->inputs, count, &e->options->run, e->costs, e->error));
+    entity_counts counts = {0};
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        const example *item = &e->data.items[i];
+        const char **found = calloc(item->word_count + 1, sizeof *found);
+        if (!found) {
+            status = fail_memory(e->error);
+            break;
+        }
+        word_labels(info, &tags[i], starts[i], item->word_count, found);
+        metric_count_entities(&counts, (const char *const *)item->tags, found, item->word_count);
+        for (size_t j = 0; j < item->word_count; j++, words++) right += strcmp(found[j], item->tags[j]) == 0;
+        free(found);
+    }
+    if (status == RUBATO_OK) {
+        add_metric(e->out, "f1", metric_entity_f1(counts));
+        add_metric(e->out, "precision", counts.predicted ? (double)counts.correct / (double)counts.predicted : 0);
+        add_metric(e->out, "recall", counts.gold ? (double)counts.correct / (double)counts.gold : 0);
+        add_metric(e->out, "accuracy", words ? (double)right / (double)words : 0);
+    }
+    rubato_tags_destroy(tags);
+    for (size_t i = 0; texts && starts && i < count; i++) {
+        text_free(&texts[i]);
+        free(starts[i]);
+    }
+    free(texts);
+    free(starts);
+    return status;
+}
+
+/* ---- Questions ---- */
+
+static char *cut_span(const char *text, size_t start, size_t end) {
+    size_t size = strlen(text), first = utf8_byte_of(text, size, start), last = utf8_byte_of(text, size, end);
+    return text_copy(text + first, last - first);
+}
+
+static rubato_status evaluate_questions(evaluating *e) {
+    TRY(prepare(e, DATASET_QUESTIONS));
+    size_t count = e->data.count, empty = 0;
+    rubato_answer_span *spans = calloc(count, sizeof *spans);
+    rubato_status status = spans ? RUBATO_OK : fail_memory(e->error);
+    if (status == RUBATO_OK)
+        status =
+            place_error(e, rubato_answer(e->context, spans, e->inputs, count, &e->options->run, e->costs, e->error));
+    double exact = 0, f1 = 0;
+    for (size_t i = 0; i < count; i++) empty += e->data.items[i].answer_count == 0;
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        const example *item = &e->data.items[i];
+        /* a set with questions without answer allows "no answer", where the model finds it likelier */
+        bool none = empty > 0 && spans[i].null_score > spans[i].score;
+        char *answer = none ? text_copy("", 0) : cut_span(item->pair, spans[i].start, spans[i].end);
+        if (!answer) {
+            status = fail_memory(e->error);
+            break;
+        }
+        double best_exact = item->answer_count == 0 ? !*answer : 0, best_f1 = best_exact;
+        for (size_t j = 0; j < item->answer_count; j++) {
+            best_exact = fmax(best_exact, metric_squad_exact(answer, item->answers[j]));
+            best_f1 = fmax(best_f1, metric_squad_f1(answer, item->answers[j]));
+        }
+        exact += best_exact / (double)count;
+        f1 += best_f1 / (double)count;
+        free(answer);
+    }
+    if (status == RUBATO_OK) {
+        add_metric(e->out, "exact_match", exact);
+        add_metric(e->out, "f1", f1);
+    }
+    free(spans);
+    return status;
+}
+
+/* ---- Masked language model ---- */
+
+typedef struct masking {
+    const rubato_model *model;
+    const head *head;
+    uint64_t seed;
+    int32_t ***targets; /* [input][window] -> id per token, -1 where nothing is asked */
+    double *loss;       /* [input] */
+    size_t *asked;      /* [input] */
+} masking;
+
+static uint64_t mix(uint64_t x) { /* splitmix64, Steele et al. 2014 */
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+/* Puts the mask in place of 15 % of the tokens, by a hash of seed and place, so that every run asks the same. */
+static rubato_status mask_some(void *user, size_t input, rubato_encoding *encoding, rubato_error *error) {
+    masking *m = user;
+    size_t rows = 0;
+    for (size_t w = 0; w < encoding->count; w++) rows += encoding->windows[w].length;
+    int32_t **windows = malloc(encoding->count * sizeof *windows + (rows + 1) * sizeof(int32_t));
+    if (!windows) return fail_memory(error);
+    int32_t *at = (int32_t *)(void *)(windows + encoding->count);
+    for (size_t w = 0; w < encoding->count; w++) {
+        const rubato_window *window = &encoding->windows[w];
+        windows[w] = at;
+        for (size_t i = 0; i < window->length; i++, at++) {
+            uint64_t draw = mix(m->seed ^ mix((uint64_t)input << 32 | w << 20 | i));
+            bool chosen = window->sequences[i] != 255 && draw % 100 < 15;
+            *at = chosen ? window->ids[i] : -1;
+            if (chosen) ((int32_t *)(uintptr_t)window->ids)[i] = m->model->text->mask; /* our own encoding */
+        }
+    }
+    m->targets[input] = windows;
+    return RUBATO_OK;
+}
+
+static rubato_status score_masks(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
+                                 rubato_error *error) {
+    masking *m = user;
+    for (size_t i = 0; i < packed->sequences; i++) {
+        const int32_t *targets = m->targets[units[i].input][units[i].number];
+        for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++) {
+            int32_t target = targets[row - packed->start[i]];
+            if (target < 0) continue;
+            arena_mark mark = arena_save(on->memory);
+            tensor scores = head_forward(m->head, on, hidden, &row, 1);
+            if (!scores.data) return fail_memory(error);
+            float top = scores.data[0];
+            for (size_t j = 1; j < scores.columns; j++) top = fmaxf(top, scores.data[j]);
+            double sum = 0;
+            for (size_t j = 0; j < scores.columns; j++) sum += exp((double)(scores.data[j] - top));
+            m->loss[units[i].input] += log(sum) + (double)top - (double)scores.data[target];
+            m->asked[units[i].input]++;
+            arena_rewind(on->memory, mark);
+        }
+    }
+    return RUBATO_OK;
+}
+
+static rubato_status evaluate_masks(evaluating *e) {
+    TRY(prepare(e, DATASET_TEXTS));
+    const rubato_model *model = e->context->model;
+    size_t count = e->data.count;
+    masking m = {.model = model, .seed = e->options->seed};
+    TRY(engine_head(model, HEAD_MLM, &m.head, e->error));
+    m.targets = calloc(count, sizeof *m.targets);
+    m.loss = calloc(count, sizeof *m.loss);
+    m.asked = calloc(count, sizeof *m.asked);
+    rubato_status status = m.targets && m.loss && m.asked ? RUBATO_OK : fail_memory(e->error);
+    /* one window an input at a time: its losses are added by whoever runs it */
+    job work = {.inputs = e->inputs, .count = count, .options = &e->options->run, .head = HEAD_MLM,
+                .take = score_masks, .user = &m, .costs = e->costs, .prepare = mask_some};
+    if (status == RUBATO_OK) status = engine_text_options(model, &e->options->run, &work.text, e->error);
+    work.text.windows = 0;
+    if (status == RUBATO_OK) status = place_error(e, engine_run(e->context, &work, e->error));
+    double loss = 0;
+    size_t asked = 0;
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        loss += m.loss[i];
+        asked += m.asked[i];
+    }
+    if (status == RUBATO_OK) {
+        add_metric(e->out, "perplexity", asked ? exp(loss / (double)asked) : 0);
+        add_metric(e->out, "loss", asked ? loss / (double)asked : 0);
+    }
+    for (size_t i = 0; m.targets && i < count; i++) free(m.targets[i]);
+    free(m.targets);
+    free(m.loss);
+    free(m.asked);
+    return status;
+}
+
+/* ---- All of them ---- */
+
+static void summarize(evaluating *e, double seconds) {
+    size_t count = e->data.count;
+    double rows = 0, ms = 0, ratio = 0;
+    for (size_t i = 0; i < count; i++) {
+        rows += (double)e->costs[i].rows;
+        ms += e->costs[i].ms;
+        ratio += e->costs[i].flops_ratio;
+    }
+    e->out->examples = count;
+    e->out->flops_ratio = ratio / (double)count;
+    e->out->ms_mean = ms / (double)count;
+    cost_percentiles(e->out, e->costs, count);
+    e->out->tokens_per_second = seconds > 0 ? rows / seconds : 0;
+}
+
+rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options *options,
+                              rubato_evaluation *evaluation, rubato_error *error) {
+    *evaluation = (rubato_evaluation){0};
+    if (!options->task || !options->data) return fail(error, RUBATO_BAD_ARGUMENT, "a task and a data file are needed");
+    evaluating e = {.context = context, .options = options, .out = evaluation, .error = error};
+    double begin = clock_ms();
+    rubato_status status;
+    if (strcmp(options->task, "classification") == 0)
+        status = evaluate_classes(&e);
+    else if (strcmp(options->task, "regression") == 0)
+        status = evaluate_values(&e, false);
+    else if (strcmp(options->task, "sts") == 0)
+        status = evaluate_values(&e, true);
+    else if (strcmp(options->task, "tagging") == 0)
+        status = evaluate_tags(&e);
+    else if (strcmp(options->task, "qa") == 0)
+        status = evaluate_questions(&e);
+    else if (strcmp(options->task, "mlm") == 0)
+        status = evaluate_masks(&e);
+    else if (strcmp(options->task, "retrieval") == 0)
+        return evaluate_retrieval(context, options, evaluation, error);
+    else
+        return fail(error, RUBATO_BAD_ARGUMENT, "task \"%.40s\": known are classification, regression, tagging, qa, "
+                    "retrieval, sts and mlm", options->task);
+    if (status == RUBATO_OK) summarize(&e, (clock_ms() - begin) / 1e3);
+    dataset_free(&e.data);
+    free(e.inputs);
+    free(e.costs);
+    return status;
+}

@@ -1,0 +1,236 @@
+/* Filling masks, and the raw outputs that tools and tests look at: hidden states and token scores. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/text_buffer.h"
+#include "base/utf8.h"
+#include "task/token_scores.h"
+
+/* ---- Masks ---- */
+
+typedef struct fill_job {
+    const rubato_model *model;
+    const head *head;
+    float *scores; /* [masks, vocabulary] */
+    const size_t *rows;
+    size_t count;
+} fill_job;
+
+static rubato_status take_masks(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
+                                rubato_error *error) {
+    fill_job *mine = user;
+    (void)packed;
+    (void)units;
+    tensor scores = head_forward(mine->head, on, hidden, mine->rows, mine->count);
+    if (!scores.data) return fail_memory(error);
+    for (size_t i = 0; i < mine->count; i++)
+        memcpy(mine->scores + i * scores.columns, scores.data + i * scores.stride, scores.columns * sizeof(float));
+    return RUBATO_OK;
+}
+
+static void best_tokens(const float *scores, size_t count, size_t top, rubato_candidate *out) {
+    size_t found = 0;
+    for (size_t id = 0; id < count; id++) {
+        if (found == top && scores[id] <= out[top - 1].score) continue;
+        size_t at = found < top ? found++ : top - 1;
+        for (; at > 0 && out[at - 1].score < scores[id]; at--) out[at] = out[at - 1];
+        out[at] = (rubato_candidate){(int32_t)id, scores[id]};
+    }
+}
+
+rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_t *masks, const rubato_input *input,
+                          size_t top, const rubato_options *options, rubato_cost *cost, rubato_error *error) {
+    const rubato_model *model = context->model;
+    fill_job mine = {.model = model};
+    *out = NULL;
+    *masks = 0;
+    TRY(engine_head(model, HEAD_MLM, &mine.head, error));
+    job work = {.inputs = input, .count = 1, .options = options, .head = HEAD_MLM, .take = take_masks, .user = &mine,
+                .costs = cost};
+    TRY(engine_text_options(model, options, &work.text, error));
+    work.text.windows = 0;
+    rubato_encoding *encoding = NULL;
+    size_t *rows = NULL, vocabulary = mine.head->out.out;
+    rubato_status status;
+    TRY_DONE(rubato_encode(model, input, &work.text, &encoding, error));
+    const rubato_window *window = &encoding->windows[0];
+    rows = calloc(window->length + 1, sizeof *rows);
+    if (!rows) {
+        status = fail_memory(error);
+        goto done;
+    }
+    for (size_t i = 0; i < window->length; i++)
+        if (window->ids[i] == model->text->mask) rows[mine.count++] = i;
+    if (mine.count == 0) {
+        const char *mask = rubato_token(model, model->text->mask, NULL);
+        status = fail(error, RUBATO_BAD_ARGUMENT, "no %s in the text (or it was cut away)", mask ? mask : "mask token");
+        goto done;
+    }
+    top = size_min(size_max(top, 1), vocabulary);
+    mine.rows = rows;
+    mine.scores = malloc(mine.count * vocabulary * sizeof *mine.scores);
+    *out = calloc(mine.count * top, sizeof **out);
+    if (!mine.scores || !*out) {
+        status = fail_memory(error);
+        goto done;
+    }
+    TRY_DONE(engine_run(context, &work, error));
+    TRY_DONE(engine_check(mine.scores, mine.count * vocabulary, error));
+    for (size_t i = 0; i < mine.count; i++) {
+        context->kernels->softmax_f32(mine.scores + i * vocabulary, vocabulary);
+        best_tokens(mine.scores + i * vocabulary, vocabulary, top, *out + i * top);
+    }
+    *masks = mine.count;
+done:
+    rubato_encoding_destroy(encoding);
+    free(rows);
+    free(mine.scores);
+    if (status != RUBATO_OK) {
+        free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+/* How a token reads within running text. */
+static void add_plain(const tokenizer *text, int32_t id, bool first, text_buffer *out) {
+    const char *name = text->tokens[id];
+    if (!name) return;
+    if (text->model.kind == MODEL_WORDPIECE) {
+        text_add_string(out, strncmp(name, "##", 2) == 0 && name[2] ? name + 2 : name);
+        return;
+    }
+    size_t size = text->token_bytes[id];
+    for (size_t i = 0; i < size;) {
+        uint32_t code;
+        char bytes[4];
+        i += utf8_next((const unsigned char *)name + i, &code);
+        bool space = code == 0x2581 && text->model.kind == MODEL_UNIGRAM;
+        if (text->model.kind == MODEL_BPE) {
+            int byte = -1;
+            for (int b = 0; b < 256 && byte < 0; b++)
+                if (byte_level_code((unsigned char)b) == code) byte = b;
+            if (byte >= 0) {
+                bytes[0] = (char)byte;
+                if (!(first && out->length == 0 && byte == ' ')) text_add(out, bytes, 1);
+                continue;
+            }
+        }
+        if (space)
+            text_add(out, " ", 1);
+        else
+            text_add(out, bytes, utf8_put(bytes, code));
+    }
+}
+
+rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask, int32_t id,
+                               char **text, rubato_error *error) {
+    *text = NULL;
+    if (id < 0 || (size_t)id >= model->text->vocabulary)
+        return fail(error, RUBATO_BAD_ARGUMENT, "token id %d is not in the vocabulary", id);
+    const char *name = rubato_token(model, model->text->mask, NULL);
+    size_t size = input->text_bytes ? input->text_bytes : strlen(input->text), length = name ? strlen(name) : 0;
+    text_buffer out = {0};
+    size_t seen = 0;
+    for (size_t i = 0; i < size;) {
+        if (length && size - i >= length && memcmp(input->text + i, name, length) == 0 && seen++ == mask) {
+            text_buffer plain = {0};
+            add_plain(model->text, id, true, &plain);
+            /* a token that carries its own space replaces the one before the mask */
+            if (plain.length && plain.data[0] == ' ' && out.length && out.data[out.length - 1] == ' ') out.length--;
+            if (plain.length) text_add(&out, plain.data, plain.length);
+            text_free(&plain);
+            i += length;
+        } else {
+            text_add(&out, input->text + i++, 1);
+        }
+    }
+    text_add(&out, "", 0);
+    if (out.failed || !out.data) {
+        text_free(&out);
+        return fail_memory(error);
+    }
+    *text = out.data;
+    return RUBATO_OK;
+}
+
+/* ---- Hidden states and token scores ---- */
+
+typedef struct states {
+    float *out;
+    size_t length, hidden;
+} states;
+
+static void copy_layer(void *user, size_t number, tensor rows) {
+    states *mine = user;
+    for (size_t i = 0; i < rows.rows; i++)
+        memcpy(mine->out + (number * mine->length + i) * mine->hidden, rows.data + i * rows.stride,
+               mine->hidden * sizeof(float));
+}
+
+rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t *length, const rubato_input *input,
+                                   const rubato_options *options, rubato_error *error) {
+    const encoder *body = &context->model->body;
+    rubato_text_options text;
+    rubato_encoding *encoding = NULL;
+    *out = NULL;
+    rubato_status status;
+    TRY(engine_text_options(context->model, options, &text, error));
+    text.windows = 0;
+    TRY(rubato_encode(context->model, input, &text, &encoding, error));
+    const rubato_window *window = &encoding->windows[0];
+    states mine = {.length = window->length, .hidden = body->config.hidden};
+    size_t start[2] = {0, window->length};
+    batch packed = {1, window->length, start, window->ids, window->types};
+    run on = {context->kernels, context->crew, &context->workers[0].memory};
+    tensor hidden;
+    for (size_t i = 0; i < window->length; i++)
+        if ((size_t)window->ids[i] >= body->config.vocabulary ||
+            (body->type.data && (size_t)window->types[i] >= body->config.types) ||
+            window->length > encoder_max_length(&body->config)) {
+            status = fail(error, RUBATO_BAD_ARGUMENT, "a token id, a type or the length is beyond the model's tables");
+            goto done;
+        }
+    mine.out = malloc((body->depth + 1) * (window->length + 1) * mine.hidden * sizeof(float));
+    if (!mine.out) {
+        status = fail_memory(error);
+        goto done;
+    }
+    encoder_forward(body, &on, &packed, &hidden, copy_layer, &mine);
+    status = hidden.data ? RUBATO_OK : fail_memory(error);
+    arena_reset(on.memory);
+    if (status == RUBATO_OK) {
+        *out = mine.out;
+        *length = window->length;
+        mine.out = NULL;
+    }
+done:
+    free(mine.out);
+    rubato_encoding_destroy(encoding);
+    return status;
+}
+
+rubato_status rubato_token_logits(rubato_context *context, float **out, size_t *length, size_t *columns,
+                                  const rubato_input *input, const rubato_options *options, rubato_error *error) {
+    *out = NULL;
+    rubato_text_options text;
+    TRY(engine_text_options(context->model, options, &text, error));
+    text.windows = 0;
+    head_kind kind = HEAD_TOKEN;
+    if (context->model->info.task == RUBATO_TASK_QA) kind = HEAD_QA;
+    if (context->model->info.task == RUBATO_TASK_MLM) kind = HEAD_MLM;
+    token_scores scores;
+    rubato_status status = token_scores_run(&scores, context, kind, input, 1, options, &text, NULL, error);
+    if (status == RUBATO_OK) {
+        *length = scores.work.encodings[0]->windows[0].length;
+        *columns = scores.columns;
+        *out = malloc((*length * *columns + 1) * sizeof **out);
+        if (*out)
+            memcpy(*out, scores.windows[0][0], *length * *columns * sizeof **out);
+        else
+            status = fail_memory(error);
+    }
+    token_scores_free(&scores);
+    return status;
+}

@@ -1,0 +1,445 @@
+/* Loading a model: which folder, its configuration, tokenizer, weights, heads, pooling, prompts. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/json.h"
+#include "base/text_buffer.h"
+#include "store/hub.h"
+#include "task/engine.h"
+
+enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096, MAX_LABELS = 1 << 20 };
+
+const char *rubato_task_name(rubato_task task) {
+    static const char *const names[] = {"embedding", "classification", "regression", "tagging", "qa", "mlm", "nsp"};
+    return (size_t)task < sizeof names / sizeof names[0] ? names[task] : "unknown";
+}
+
+/* ---- Warnings ---- */
+
+static void warn(rubato_model *self, const char *format, const char *what) {
+    if (self->info.warning_count == 16) return;
+    text_buffer text = {0};
+    text_add_format(&text, format, what); /* NOLINT: the formats are below */
+    char **grown = realloc(self->warnings, (self->info.warning_count + 1) * sizeof *grown);
+    if (grown) self->warnings = grown;
+    if (!grown || text.failed) {
+        text_free(&text);
+        return;
+    }
+    grown[self->info.warning_count++] = text.data;
+}
+
+static void warn_unused(void *user, const stored_tensor *left) {
+    /* position_ids is a constant that old savers wrote; a pooler is there in most headless files and serves nobody. */
+    if (text_ends_with(left->name, "position_ids") || strstr(left->name, "pooler")) return;
+    warn(user, "tensor \"%s\" is not used", left->name);
+}
+
+/* ---- Heads and labels ---- */
+
+static char *copy_string(const char *text) {
+    return text_copy(text, strlen(text));
+}
+
+/* id2label: keys are numbers as strings. */
+static rubato_status load_labels(rubato_model *self, const json_t *config, rubato_error *error) {
+    json_t *map = json_object_get(config, "id2label");
+    size_t count = json_object_size(map), said;
+    TRY(json_get_size(&said, config, "num_labels", count ? count : 2, error));
+    if (!count) count = said;
+    if (count == 0 || count > MAX_LABELS)
+        return fail(error, RUBATO_BAD_MODEL, "config.json: %zu labels", count);
+    self->labels = calloc(count, sizeof *self->labels);
+    if (!self->labels) return fail_memory(error);
+    self->info.label_count = count;
+    const char *key;
+    json_t *value;
+    json_object_foreach(map, key, value) {
+        char *end;
+        unsigned long id = strtoul(key, &end, 10);
+        const char *text = json_string_value(value);
+        if (*end || !*key || id >= count || !text || self->labels[id])
+            return fail(error, RUBATO_BAD_MODEL, "config.json: id2label has the entry \"%.40s\" among %zu", key, count);
+        self->labels[id] = copy_string(text);
+        if (!self->labels[id]) return fail_memory(error);
+    }
+    for (size_t i = 0; i < count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "LABEL_%zu", i);
+        if (!self->labels[i] && !(self->labels[i] = copy_string(name))) return fail_memory(error);
+    }
+    return RUBATO_OK;
+}
+
+static bool architecture_is(const char *architecture, const char *suffix) {
+    return architecture && text_ends_with(architecture, suffix);
+}
+
+static rubato_status load_heads(rubato_model *self, loader *load, const json_t *config, rubato_error *error) {
+    const char *architecture = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    const char *problem;
+    TRY(json_get_text(&problem, config, "problem_type", NULL, error));
+    rubato_info *info = &self->info;
+    head_kind kind = HEAD_COUNT;
+    if (architecture_is(architecture, "ForSequenceClassification"))
+        kind = HEAD_SEQUENCE;
+    else if (architecture_is(architecture, "ForTokenClassification"))
+        kind = HEAD_TOKEN;
+    else if (architecture_is(architecture, "ForQuestionAnswering"))
+        kind = HEAD_QA;
+    else if (architecture_is(architecture, "ForMaskedLM") || architecture_is(architecture, "BertForPreTraining") ||
+             architecture_is(architecture, "AlbertForPreTraining"))
+        kind = HEAD_MLM;
+    else if (architecture_is(architecture, "ForNextSentencePrediction"))
+        kind = HEAD_NSP;
+    else if (architecture && !text_ends_with(architecture, "Model") && !architecture_is(architecture, "ForPreTraining"))
+        warn(self, "architecture \"%s\" has no head here; embeddings only", architecture);
+    info->task = RUBATO_TASK_EMBEDDING;
+    if (kind == HEAD_COUNT) return RUBATO_OK;
+    if (kind == HEAD_SEQUENCE || kind == HEAD_TOKEN) TRY(load_labels(self, config, error));
+    TRY(head_load(&self->heads[kind], load, &self->body, kind, info->label_count));
+    switch (kind) {
+    case HEAD_SEQUENCE: {
+        bool regression = problem ? strcmp(problem, "regression") == 0 : info->label_count == 1;
+        info->task = regression ? RUBATO_TASK_REGRESSION : RUBATO_TASK_CLASSIFICATION;
+        info->multi_label = problem && strcmp(problem, "multi_label_classification") == 0;
+        break;
+    }
+    case HEAD_TOKEN: info->task = RUBATO_TASK_TAGGING; break;
+    case HEAD_QA: info->task = RUBATO_TASK_QA; break;
+    case HEAD_NSP: info->task = RUBATO_TASK_NSP; break;
+    default: info->task = RUBATO_TASK_MLM;
+    }
+    if (architecture_is(architecture, "BertForPreTraining"))
+        TRY(head_load(&self->heads[HEAD_NSP], load, &self->body, HEAD_NSP, 2));
+    return RUBATO_OK;
+}
+
+/* ---- Sentence-transformers ---- */
+
+static rubato_status read_optional(json_t **out, const char *folder, const char *name, rubato_error *error) {
+    char path[PATH_BYTES];
+    *out = NULL;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || !file_exists(path))
+        return RUBATO_OK;
+    return json_read_file(out, path, MAX_CONFIG_BYTES, error);
+}
+
+static rubato_status load_pooling_modes(rubato_model *self, const char *folder, rubato_error *error) {
+    static const struct {
+        const char *key, *name;
+        unsigned mode;
+    } modes[] = {{"pooling_mode_cls_token", "cls", POOL_CLS},
+                 {"pooling_mode_max_tokens", "max", POOL_MAX},
+                 {"pooling_mode_mean_tokens", "mean", POOL_MEAN},
+                 {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", POOL_MEAN_SQRT},
+                 {"pooling_mode_weightedmean_tokens", "weightedmean", POOL_WEIGHTED_MEAN},
+                 {"pooling_mode_lasttoken", "lasttoken", POOL_LAST}};
+    json_t *config;
+    TRY(read_optional(&config, folder, "config.json", error));
+    const char *one = json_string_value(json_object_get(config, "pooling_mode"));
+    self->pool.modes = 0;
+    bool include_prompt = true;
+    rubato_status status = json_get_bool(&include_prompt, config, "include_prompt", true, error);
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0] && status == RUBATO_OK; i++) {
+        bool on = one ? strcmp(one, modes[i].name) == 0 : false;
+        if (!one) status = json_get_bool(&on, config, modes[i].key, modes[i].mode == POOL_MEAN, error);
+        if (on) self->pool.modes |= modes[i].mode;
+    }
+    self->pool.skip_prompt = !include_prompt;
+    if (status == RUBATO_OK && !self->pool.modes)
+        status = fail(error, RUBATO_UNSUPPORTED, "%s: no pooling mode that is known", folder);
+    json_decref(config);
+    return status;
+}
+
+static rubato_status load_stage_weights(rubato_model *self, loader *load, const char *folder, const json_t *config,
+                                        pooling_stage *stage, size_t width, rubato_error *error) {
+    checkpoint weights;
+    TRY(checkpoint_open(&weights, folder, error));
+    loader own = *load;
+    own.weights = &weights;
+    rubato_status status;
+    if (stage->kind == STAGE_DENSE) {
+        const char *names[] = {"linear"}, *act;
+        TRY_DONE(loader_linear(&own, &stage->dense, names, 1, 0, width));
+        TRY_DONE(json_get_text(&act, config, "activation_function", "torch.nn.modules.activation.Tanh", error));
+        if (text_ends_with(act, "Identity"))
+            stage->act = ACTIVATION_NONE;
+        else if (text_ends_with(act, ".Tanh"))
+            stage->act = ACTIVATION_TANH;
+        else if (text_ends_with(act, ".ReLU"))
+            stage->act = ACTIVATION_RELU;
+        else if (text_ends_with(act, ".GELU"))
+            stage->act = ACTIVATION_GELU;
+        else
+            status = fail(error, RUBATO_UNSUPPORTED, "%s: activation_function \"%.80s\"", folder, act);
+    } else {
+        status = loader_norm(&own, &stage->norm, "norm", width, 1e-5f);
+    }
+    self->info.parameters += own.parameters - load->parameters;
+done:
+    checkpoint_close(&weights);
+    return status;
+}
+
+static rubato_status load_module(rubato_model *self, loader *load, const char *type, const char *folder,
+                                 rubato_error *error) {
+    pooling *pool = &self->pool;
+    if (text_ends_with(type, ".Transformer")) return RUBATO_OK;
+    if (text_ends_with(type, ".Pooling")) {
+        TRY(load_pooling_modes(self, folder, error));
+        pool->width = self->body.config.hidden * (size_t)__builtin_popcount(pool->modes);
+        return RUBATO_OK;
+    }
+    if (pool->stage_count == MAX_STAGES)
+        return fail(error, RUBATO_UNSUPPORTED, "modules.json: more than %d stages", MAX_STAGES);
+    pooling_stage *stage = &pool->stages[pool->stage_count];
+    *stage = (pooling_stage){0};
+    json_t *config;
+    TRY(read_optional(&config, folder, "config.json", error));
+    rubato_status status = RUBATO_OK;
+    if (text_ends_with(type, ".Normalize")) {
+        stage->kind = STAGE_NORMALIZE;
+    } else if (text_ends_with(type, ".Dense") || text_ends_with(type, ".LayerNorm")) {
+        stage->kind = text_ends_with(type, ".Dense") ? STAGE_DENSE : STAGE_LAYER_NORM;
+        status = load_stage_weights(self, load, folder, config, stage, pool->width, error);
+        if (status == RUBATO_OK && stage->kind == STAGE_DENSE) pool->width = stage->dense.out;
+    } else {
+        status = fail(error, RUBATO_UNSUPPORTED, "modules.json: module type \"%.80s\"", type);
+    }
+    pool->stage_count++;
+    json_decref(config);
+    return status;
+}
+
+/* modules.json: the order of what follows the encoder. */
+static rubato_status load_modules(rubato_model *self, loader *load, const json_t *modules, rubato_error *error) {
+    for (size_t i = 0; i < json_array_size(modules); i++) {
+        const json_t *item = json_array_get(modules, i);
+        const char *type = json_string_value(json_object_get(item, "type"));
+        const char *path = json_string_value(json_object_get(item, "path"));
+        char folder[PATH_BYTES];
+        if (!type || !path || strstr(path, "..") || path[0] == '/')
+            return fail(error, RUBATO_BAD_MODEL, "modules.json: entry %zu needs a type and a plain path", i);
+        if ((size_t)snprintf(folder, sizeof folder, "%s/%s", self->path, path) >= sizeof folder)
+            return fail(error, RUBATO_BAD_MODEL, "modules.json: path too long");
+        TRY(load_module(self, load, type, folder, error));
+    }
+    return RUBATO_OK;
+}
+
+/* Where the encoder of a sentence-transformers folder is: older ones have it in 0_Transformer. */
+static void transformer_folder(char *out, size_t bytes, const char *folder, const json_t *modules) {
+    snprintf(out, bytes, "%s", folder);
+    for (size_t i = 0; i < json_array_size(modules); i++) {
+        const json_t *item = json_array_get(modules, i);
+        const char *type = json_string_value(json_object_get(item, "type"));
+        const char *path = json_string_value(json_object_get(item, "path"));
+        if (type && path && *path && text_ends_with(type, ".Transformer") && !strstr(path, "..") && path[0] != '/')
+            snprintf(out, bytes, "%s/%s", folder, path);
+    }
+}
+
+static rubato_status load_sentence_settings(rubato_model *self, const char *folder, rubato_error *error) {
+    static const char *const names[] = {
+        "sentence_bert_config.json",   "sentence_roberta_config.json",     "sentence_distilbert_config.json",
+        "sentence_albert_config.json", "sentence_xlm-roberta_config.json", "sentence_camembert_config.json"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        json_t *config;
+        TRY(read_optional(&config, folder, names[i], error));
+        if (!config) continue;
+        size_t most = 0;
+        rubato_status status = json_get_size(&most, config, "max_seq_length", 0, error);
+        if (status == RUBATO_OK) status = json_get_bool(&self->lowercase, config, "do_lower_case", false, error);
+        if (most) self->info.max_length = size_min(most, encoder_max_length(&self->body.config));
+        json_decref(config);
+        return status;
+    }
+    return RUBATO_OK;
+}
+
+static rubato_status load_prompts(rubato_model *self, rubato_error *error) {
+    json_t *config;
+    TRY(read_optional(&config, self->path, "config_sentence_transformers.json", error));
+    json_t *prompts = json_object_get(config, "prompts");
+    size_t count = json_object_size(prompts);
+    rubato_status status = RUBATO_OK;
+    self->prompts = calloc(size_max(count, 1), sizeof *self->prompts);
+    self->prompt_names = calloc(size_max(count, 1), sizeof *self->prompt_names);
+    if (!self->prompts || !self->prompt_names) status = fail_memory(error);
+    const char *first = json_string_value(json_object_get(config, "default_prompt_name"));
+    const char *key;
+    json_t *value;
+    if (status == RUBATO_OK)
+        json_object_foreach(prompts, key, value) {
+            const char *text = json_string_value(value);
+            size_t at = self->info.prompt_count;
+            if (!text) continue;
+            self->prompt_names[at] = copy_string(key);
+            self->prompts[at] = copy_string(text);
+            self->info.prompt_count++;
+            if (!self->prompt_names[at] || !self->prompts[at]) {
+                status = fail_memory(error);
+                break;
+            }
+            if (first && strcmp(first, key) == 0) self->default_prompt = self->prompts[at];
+        }
+    json_decref(config);
+    return status;
+}
+
+/* Cross-encoders say in config.json what their score passes through; the default for one label is a sigmoid. */
+static void load_rerank_activation(rubato_model *self, const json_t *config) {
+    const char *act =
+        json_string_value(json_object_get(json_object_get(config, "sentence_transformers"), "activation_fn"));
+    if (!act) act = json_string_value(json_object_get(config, "sbert_ce_default_activation_function"));
+    self->rerank_sigmoid = act ? text_ends_with(act, "Sigmoid") : self->info.label_count == 1;
+}
+
+/* ---- All together ---- */
+
+static const char *find_prefix(const family *kind, const checkpoint *weights) {
+    char name[512];
+    for (size_t i = 0; i < 4 && kind->prefixes[i]; i++) {
+        snprintf(name, sizeof name, "%s%s.weight", kind->prefixes[i], kind->names.word);
+        if (checkpoint_find(weights, name)) return kind->prefixes[i];
+    }
+    return "";
+}
+
+static void fill_info(rubato_model *self) {
+    rubato_info *info = &self->info;
+    const encoder_config *config = &self->body.config;
+    info->path = self->path;
+    info->family = config->family;
+    info->layers = self->body.depth;
+    info->hidden = config->hidden;
+    info->heads = config->heads;
+    info->inner = config->inner;
+    info->vocabulary = config->vocabulary;
+    info->labels = (const char *const *)self->labels;
+    info->prompt_names = (const char *const *)self->prompt_names;
+    info->prompts = (const char *const *)self->prompts;
+    info->warnings = (const char *const *)self->warnings;
+    info->width = self->pool.width;
+    pooling_name(&self->pool, self->pooling_text, sizeof self->pooling_text);
+    info->pooling = self->pooling_text;
+    info->normalized =
+        self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
+}
+
+static rubato_status load_folder(rubato_model *self, team *crew, rubato_error *error) {
+    json_t *modules = NULL, *config = NULL;
+    char folder[PATH_BYTES], path[PATH_BYTES + 32];
+    rubato_status status;
+    TRY_DONE(read_optional(&modules, self->path, "modules.json", error));
+    transformer_folder(folder, sizeof folder, self->path, modules);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    TRY_DONE(json_read_file(&config, path, MAX_CONFIG_BYTES, error));
+    const char *model_type = json_string_value(json_object_get(config, "model_type"));
+    const family *kind = model_type ? family_find(model_type) : NULL;
+    if (!kind) {
+        char known[256];
+        family_list(known, sizeof known);
+        status = fail(error, RUBATO_UNSUPPORTED, "model_type \"%.60s\" is not known; known are %s",
+                      model_type ? model_type : "", known);
+        goto done;
+    }
+    encoder_config settings;
+    TRY_DONE(config_parse(&settings, kind, config, error));
+    TRY_DONE(tokenizer_load(&self->text, folder, error));
+    TRY_DONE(checkpoint_open(&self->weights, folder, error));
+    loader load = {.weights = &self->weights,
+                   .kind = kind,
+                   .prefix = find_prefix(kind, &self->weights),
+                   .crew = crew,
+                   .kernels = kernel_table_best(),
+                   .error = error};
+    TRY_DONE(encoder_load(&self->body, &load, &settings));
+    self->info.max_length = size_min(encoder_max_length(&settings), self->text->max_length);
+    self->pool.modes = POOL_MEAN;
+    self->pool.width = settings.hidden;
+    TRY_DONE(load_heads(self, &load, config, error));
+    self->info.parameters = load.parameters;
+    self->sentence = modules != NULL;
+    if (modules) {
+        TRY_DONE(load_modules(self, &load, modules, error));
+        TRY_DONE(load_sentence_settings(self, folder, error));
+    }
+    TRY_DONE(load_prompts(self, error));
+    load_rerank_activation(self, config);
+    checkpoint_unused(&self->weights, warn_unused, self);
+    if (self->text->vocabulary > settings.vocabulary)
+        warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary");
+    fill_info(self);
+done:
+    json_decref(modules);
+    json_decref(config);
+    if (status == RUBATO_BAD_DATA) status = RUBATO_BAD_MODEL;
+    if (status != RUBATO_OK && error && status != RUBATO_OUT_OF_MEMORY &&
+        strncmp(error->message, self->path, strlen(self->path)) != 0)
+        fail_within(error, status, self->path);
+    return status;
+}
+
+rubato_status rubato_model_load(rubato_model **out, const char *name, rubato_error *error) {
+    *out = NULL;
+    char folder[PATH_BYTES];
+    TRY(hub_resolve(folder, sizeof folder, name, error));
+    rubato_model *self = calloc(1, sizeof *self);
+    if (!self) return fail_memory(error);
+    team *crew = NULL;
+    rubato_status status = team_create(&crew, threads_available(), error);
+    if (status == RUBATO_OK && !(self->path = copy_string(folder))) status = fail_memory(error);
+    if (status == RUBATO_OK) status = load_folder(self, crew, error);
+    team_destroy(crew);
+    if (status != RUBATO_OK) {
+        rubato_model_destroy(self);
+        return status;
+    }
+    *out = self;
+    return RUBATO_OK;
+}
+
+static void free_strings(char **strings, size_t count) {
+    for (size_t i = 0; strings && i < count; i++) free(strings[i]);
+    free(strings);
+}
+
+void rubato_model_destroy(rubato_model *self) {
+    if (!self) return;
+    free_strings(self->labels, self->info.label_count);
+    free_strings(self->prompts, self->info.prompt_count);
+    free_strings(self->prompt_names, self->info.prompt_count);
+    free_strings(self->warnings, self->info.warning_count);
+    for (size_t i = 0; i < HEAD_COUNT; i++) head_free(&self->heads[i]);
+    pooling_free(&self->pool);
+    encoder_free(&self->body);
+    tokenizer_destroy(self->text);
+    checkpoint_close(&self->weights);
+    free(self->path);
+    free(self);
+}
+
+const rubato_info *rubato_model_info(const rubato_model *self) {
+    return &self->info;
+}
+
+rubato_status rubato_encode(const rubato_model *model, const rubato_input *input, const rubato_text_options *options,
+                            rubato_encoding **encoding, rubato_error *error) {
+    tokenizer_scratch scratch = {0};
+    rubato_text_options own = options ? *options : (rubato_text_options){0};
+    if (!own.whole && own.max_length == 0) own.max_length = model->info.max_length;
+    rubato_status status = tokenizer_encode(model->text, input, &own, &scratch, encoding, error);
+    tokenizer_scratch_free(&scratch);
+    return status;
+}
+
+const char *rubato_token(const rubato_model *model, int32_t id, size_t *bytes) {
+    bool known = id >= 0 && (size_t)id < model->text->vocabulary && model->text->tokens[id];
+    if (bytes) *bytes = known ? model->text->token_bytes[id] : 0;
+    return known ? model->text->tokens[id] : NULL;
+}

@@ -1,0 +1,152 @@
+/* Measuring: what the machine can do, and what a forward pass takes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "task/engine.h"
+
+/* ---- The machine ---- */
+
+typedef struct peak_work {
+    const kernel_table *kernels;
+    size_t iterations;
+} peak_work;
+
+static void run_peak(void *argument, size_t member, size_t members) {
+    const peak_work *work = argument;
+    (void)member;
+    (void)members;
+    work->kernels->peak_f32(work->iterations);
+}
+
+static int by_double(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+enum { REPEATS = 7 };
+
+static double median(double *values, size_t count) {
+    qsort(values, count, sizeof *values, by_double);
+    return values[count / 2];
+}
+
+/* The best of several, in Gflop/s: a peak is what the machine can do when nothing disturbs it. */
+static double peak_of(const kernel_table *kernels, team *crew) {
+    peak_work work = {kernels, 4000000};
+    double flops = kernels->peak_f32(1000) / 1000 * (double)work.iterations * (double)team_size(crew), best = 0;
+    for (int i = 0; i < REPEATS; i++) {
+        double begin = clock_ms();
+        team_run(crew, run_peak, &work);
+        double rate = flops / ((clock_ms() - begin) * 1e6);
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
+typedef struct stream_work {
+    const uint64_t *data;
+    size_t count;
+    _Atomic uint64_t sum;
+} stream_work;
+
+static void run_stream(void *argument, size_t member, size_t members) {
+    stream_work *work = argument;
+    size_t first, last;
+    team_share(work->count, 64, member, members, &first, &last);
+    uint64_t sum[8] = {0};
+    for (size_t i = first; i + 8 <= last; i += 8)
+        for (size_t j = 0; j < 8; j++) sum[j] += work->data[i + j];
+    for (size_t j = 0; j < 8; j++) work->sum += sum[j];
+}
+
+rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error) {
+    *machine = (rubato_machine){.isa = context->kernels->name, .threads = team_size(context->crew)};
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    char line[256];
+    snprintf(machine->processor, sizeof machine->processor, "unknown");
+    while (file && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
+        line[strcspn(line, "\n")] = 0;
+        snprintf(machine->processor, sizeof machine->processor, "%.90s", colon + 2);
+        break;
+    }
+    if (file) fclose(file);
+    machine->peak_gflops_1 = peak_of(context->kernels, NULL);
+    machine->peak_gflops = peak_of(context->kernels, context->crew);
+    size_t count = ((size_t)256 << 20) / sizeof(uint64_t);
+    uint64_t *data = malloc(count * sizeof *data);
+    if (!data) return fail_memory(error);
+    for (size_t i = 0; i < count; i++) data[i] = i;
+    stream_work work = {.data = data, .count = count};
+    for (int i = 0; i < REPEATS; i++) {
+        double begin = clock_ms();
+        team_run(context->crew, run_stream, &work);
+        double rate = (double)(count * sizeof *data) / ((clock_ms() - begin) * 1e6);
+        if (rate > machine->bandwidth_gbs) machine->bandwidth_gbs = rate;
+    }
+    free(data);
+    return RUBATO_OK;
+}
+
+/* ---- A forward pass ---- */
+
+static rubato_status ignore(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
+                            rubato_error *error) {
+    (void)user;
+    (void)on;
+    (void)hidden;
+    (void)packed;
+    (void)units;
+    (void)error;
+    return RUBATO_OK;
+}
+
+rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t length, rubato_bench_row *row,
+                           rubato_error *error) {
+    const encoder *body = &context->model->body;
+    *row = (rubato_bench_row){.batch = batch_size, .length = length};
+    if (batch_size == 0 || length == 0 || length > encoder_max_length(&body->config) || batch_size > 1 << 20)
+        return fail(error, RUBATO_BAD_ARGUMENT, "bench: batch %zu of length %zu; the model takes 1 to %zu tokens",
+                    batch_size, length, encoder_max_length(&body->config));
+    size_t rows = batch_size * length;
+    int32_t *ids = calloc(2 * rows, sizeof *ids);
+    rubato_window *windows = calloc(batch_size, sizeof *windows);
+    unit *units = calloc(batch_size, sizeof *units);
+    rubato_status status = ids && windows && units ? RUBATO_OK : fail_memory(error);
+    uint32_t state = 12345;
+    for (size_t i = 0; i < rows && status == RUBATO_OK; i++) {
+        state = state * 1664525u + 1013904223u; /* Numerical Recipes' generator: any spread of ids will do */
+        ids[i] = (int32_t)(state % body->config.vocabulary);
+    }
+    for (size_t i = 0; i < batch_size && status == RUBATO_OK; i++) {
+        windows[i] = (rubato_window){.length = length, .ids = ids + i * length, .types = ids + rows};
+        units[i] = (unit){&windows[i], 0, 0};
+    }
+    job work = {.count = 1, .head = HEAD_COUNT, .take = ignore};
+    double times[64], spent = 0;
+    size_t runs = 0;
+    /* one to warm up, then at least three runs and half a second */
+    for (int warm = 1; status == RUBATO_OK && runs < 64 && (warm || runs < 3 || spent < 500);) {
+        double begin = clock_ms();
+        status = engine_run_units(context, &work, units, batch_size, error);
+        double ms = clock_ms() - begin;
+        if (!warm) {
+            times[runs++] = ms;
+            spent += ms;
+        }
+        warm = 0;
+    }
+    if (status == RUBATO_OK) {
+        row->ms = median(times, runs);
+        row->tokens_per_second = (double)rows / row->ms * 1e3;
+        row->gflops = (double)batch_size * encoder_flops(&body->config, body->depth, length) / row->ms / 1e6;
+    }
+    free(ids);
+    free(windows);
+    free(units);
+    return status;
+}

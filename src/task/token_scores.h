@@ -1,0 +1,21 @@
+/* Head outputs for every token of every window, as tagging, answering and filling need them. */
+#ifndef RUBATO_TASK_TOKEN_SCORES_H
+#define RUBATO_TASK_TOKEN_SCORES_H
+
+#include "task/engine.h"
+
+typedef struct token_scores {
+    job work; /* holds the encodings */
+    size_t columns;
+    float ***windows; /* [count][windows] -> [length, columns] */
+    const head *head;
+} token_scores;
+
+/* Runs the inputs through the encoder and the head of that kind. `text` as engine_text_options made it and the task
+ * changed it. Release with token_scores_free, also after a failure. */
+rubato_status token_scores_run(token_scores *self, rubato_context *context, head_kind kind, const rubato_input *inputs,
+                               size_t count, const rubato_options *options, const rubato_text_options *text,
+                               rubato_cost *costs, rubato_error *error);
+void token_scores_free(token_scores *self);
+
+#endif

@@ -1,0 +1,59 @@
+/* Normalisers of tokenizer.json, flattened to a list of steps. */
+#ifndef RUBATO_TEXT_NORMALIZER_H
+#define RUBATO_TEXT_NORMALIZER_H
+
+#include "text/characters.h"
+#include "text/charsmap.h"
+
+typedef enum normalizer_kind {
+    NORMALIZE_BERT,
+    NORMALIZE_NFC,
+    NORMALIZE_NFD,
+    NORMALIZE_NFKC,
+    NORMALIZE_NFKD,
+    NORMALIZE_LOWERCASE,
+    NORMALIZE_STRIP,
+    NORMALIZE_STRIP_ACCENTS,
+    NORMALIZE_REPLACE, /* a literal text, or a run of at least two spaces */
+    NORMALIZE_PREPEND,
+    NORMALIZE_NMT,
+    NORMALIZE_BYTE_LEVEL,
+    NORMALIZE_PRECOMPILED
+} normalizer_kind;
+
+typedef struct normalizer_step {
+    normalizer_kind kind;
+    bool clean, cjk, accents, lower;        /* bert */
+    bool left, right;                       /* strip */
+    bool space_runs;                        /* replace: the pattern " {2,}" */
+    uint32_t *pattern, *content;            /* replace; content also of prepend */
+    size_t pattern_count, content_count;
+    charsmap map;                           /* precompiled */
+} normalizer_step;
+
+typedef struct normalizer {
+    normalizer_step *steps;
+    size_t count;
+} normalizer;
+
+void normalizer_free(normalizer *self);
+
+/* Buffers that a normaliser needs; one a thread. */
+typedef struct normalizer_scratch {
+    changes list;
+    characters spare;
+} normalizer_scratch;
+
+void normalizer_scratch_free(normalizer_scratch *scratch);
+
+/* Normalises text[begin..end of text]. False when memory is short. */
+bool normalizer_run(const normalizer *self, characters *text, size_t begin, normalizer_scratch *scratch);
+
+/* Replaces every code point by the printable stand-ins of its UTF-8 bytes (GPT-2's bytes_to_unicode). */
+bool byte_level_apply(characters *text, size_t begin, normalizer_scratch *scratch);
+uint32_t byte_level_code(unsigned char byte);
+
+/* Inserts codes before text[begin], taking the first character's place in the original. */
+bool prepend_apply(characters *text, size_t begin, const uint32_t *codes, size_t count);
+
+#endif

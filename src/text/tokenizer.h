@@ -1,0 +1,99 @@
+/* A tokenizer: what tokenizer.json (or vocab.txt) describes, in one object that many threads may read.
+ *
+ *   text -> added tokens cut out -> normaliser -> added tokens that are normalised -> pre-tokeniser -> model
+ *        -> truncation, leaving room for special tokens -> template -> windows */
+#ifndef RUBATO_TEXT_TOKENIZER_H
+#define RUBATO_TEXT_TOKENIZER_H
+
+#include "base/error.h"
+#include "text/normalizer.h"
+#include "text/pre_tokenizer.h"
+#include "text/token_model.h"
+
+typedef struct added_token {
+    int32_t id;
+    bool single_word, left_strip, right_strip, normalized, special;
+    char *content;
+} added_token;
+
+/* One place of the template: a special token, or a sequence. */
+typedef struct template_item {
+    int sequence; /* 0: first text, 1: second; -1: special token */
+    int32_t id, type;
+} template_item;
+
+enum { MAX_TEMPLATE = 16 };
+
+typedef struct template {
+    template_item items[MAX_TEMPLATE];
+    size_t count, specials;
+} template;
+
+typedef struct tokenizer {
+    normalizer normalizer;
+    pre_tokenizer pre_tokenizer;
+    token_model model;
+    added_token *added;
+    size_t added_count;
+    trie added_trie;            /* root 0: on the raw text, root 1: on the normalised text; values index added */
+    bool added_starts[2][128];  /* ASCII code points that begin one, to pass over text quickly */
+    bool added_starts_wide[2];  /* one begins with something else */
+    template single, pair;
+    bool trim_offsets, trim_prefix_space; /* ByteLevel and RoBERTa post-processing */
+    char **tokens;              /* [vocabulary], NULL for ids that no token has */
+    uint32_t *token_bytes;
+    size_t vocabulary;
+    size_t max_length;          /* model_max_length of tokenizer_config.json; SIZE_MAX: none */
+    int32_t mask, pad;          /* ids; -1 where there is none */
+} tokenizer;
+
+/* Reads tokenizer.json, or vocab.txt with tokenizer_config.json, of a folder.
+ * Fails: NOT_FOUND, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
+rubato_status tokenizer_load(tokenizer **self, const char *folder, rubato_error *error);
+void tokenizer_destroy(tokenizer *self);
+
+/* The parts of loading, for tests and fuzzing. `name` stands in messages. */
+rubato_status tokenizer_parse(tokenizer **self, const char *json, size_t size, const char *name, rubato_error *error);
+
+/* Id of a token by its exact text, -1 when there is none. */
+int32_t tokenizer_id(const tokenizer *self, const char *token);
+
+/* A token of a sequence before truncation. */
+typedef struct token {
+    int32_t id;
+    uint32_t first, last; /* code points of the text */
+    uint32_t word;
+    uint32_t surface;     /* 0: as the vocabulary has it; else 1 + index into the scratch's surfaces */
+} token;
+
+typedef struct token_list {
+    token *items;
+    size_t count, capacity;
+} token_list;
+
+/* Everything one thread needs to tokenise, reused from text to text. Zero bytes are a valid empty one. */
+typedef struct tokenizer_scratch {
+    characters raw, pool;
+    pieces list;
+    pre_tokenizer_scratch pre_tokenizer;
+    model_scratch model;
+    token_spans spans;
+    token_list tokens[2];
+    char **surfaces;
+    size_t surface_count, surface_capacity;
+} tokenizer_scratch;
+
+void tokenizer_scratch_free(tokenizer_scratch *scratch);
+
+/* Tokenises one text into scratch->tokens[which]. The text must be valid UTF-8. False when memory is short. */
+bool tokenizer_run(const tokenizer *self, const char *text, size_t bytes, bool special_as_text, size_t which,
+                   tokenizer_scratch *scratch);
+
+/* The whole way to an encoding; see rubato_encode. */
+rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input, const rubato_text_options *options,
+                               tokenizer_scratch *scratch, rubato_encoding **encoding, rubato_error *error);
+
+/* Special tokens that the template adds. */
+size_t tokenizer_specials(const tokenizer *self, bool pair);
+
+#endif

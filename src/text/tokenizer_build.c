@@ -1,0 +1,247 @@
+/* Putting a tokenizer together. */
+#include "text/tokenizer_build.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text_buffer.h"
+#include "base/utf8.h"
+
+enum { MAX_VOCABULARY = 1 << 22, MAX_JSON_BYTES = 512 * 1024 * 1024 };
+
+rubato_status tokenizer_create(tokenizer **out, rubato_error *error) {
+    tokenizer *self = calloc(1, sizeof *self);
+    *out = self;
+    if (!self) return fail_memory(error);
+    self->max_length = SIZE_MAX;
+    self->mask = self->pad = self->model.unknown = -1;
+    if (!trie_create(&self->model.vocabulary, 2, 1 << 15) || !trie_create(&self->added_trie, 2, 64))
+        return fail_memory(error);
+    return RUBATO_OK;
+}
+
+static rubato_status name_token(tokenizer *self, const char *text, size_t bytes, long long id, bool replace,
+                                rubato_error *error) {
+    if (id < 0 || id >= MAX_VOCABULARY)
+        return fail(error, RUBATO_BAD_MODEL, "token \"%.60s\" has id %lld; at most %d are taken", text, id,
+                    MAX_VOCABULARY);
+    size_t index = (size_t)id;
+    if (index >= self->vocabulary) {
+        size_t capacity = 1;
+        while (capacity <= index) capacity *= 2;
+        char **tokens = realloc(self->tokens, capacity * sizeof *tokens);
+        if (tokens) self->tokens = tokens;
+        uint32_t *lengths = realloc(self->token_bytes, capacity * sizeof *lengths);
+        if (lengths) self->token_bytes = lengths;
+        if (!tokens || !lengths) return fail_memory(error);
+        for (size_t i = self->vocabulary; i <= index; i++) self->tokens[i] = NULL;
+        self->vocabulary = index + 1;
+    }
+    if (self->tokens[index] && !replace) return RUBATO_OK;
+    char *copy = text_copy(text, bytes);
+    if (!copy) return fail_memory(error);
+    free(self->tokens[index]);
+    self->tokens[index] = copy;
+    self->token_bytes[index] = (uint32_t)bytes;
+    return RUBATO_OK;
+}
+
+rubato_status tokenizer_add_token(tokenizer *self, const char *text, size_t bytes, long long id, rubato_error *error) {
+    TRY(name_token(self, text, bytes, id, false, error));
+    /* An empty token would end at the root and match everywhere. */
+    if (bytes == 0) return RUBATO_OK;
+    return trie_add_text(&self->model.vocabulary, 0, text, bytes, (int32_t)id) ? RUBATO_OK : fail_memory(error);
+}
+
+rubato_status tokenizer_add_continuations(tokenizer *self, const char *prefix, rubato_error *error) {
+    size_t length = strlen(prefix);
+    for (size_t id = 0; id < self->vocabulary; id++) {
+        const char *text = self->tokens[id];
+        if (!text || self->token_bytes[id] <= length || strncmp(text, prefix, length) != 0) continue;
+        if (!trie_add_text(&self->model.vocabulary, 1, text + length, self->token_bytes[id] - length, (int32_t)id))
+            return fail_memory(error);
+    }
+    return RUBATO_OK;
+}
+
+rubato_status tokenizer_add_added(tokenizer *self, const added_token *like, const char *text, size_t bytes,
+                                  long long id, rubato_error *error) {
+    if (bytes == 0) return RUBATO_OK;
+    TRY(name_token(self, text, bytes, id, true, error));
+    added_token *added = realloc(self->added, (self->added_count + 1) * sizeof *added);
+    if (!added) return fail_memory(error);
+    self->added = added;
+    added_token made = *like;
+    made.id = (int32_t)id;
+    made.content = text_copy(text, bytes);
+    if (!made.content) return fail_memory(error);
+    added[self->added_count++] = made;
+    return RUBATO_OK;
+}
+
+static void put(template *shape, int sequence, int32_t id, int32_t type) {
+    shape->items[shape->count++] = (template_item){sequence, id, type};
+    shape->specials += sequence < 0;
+}
+
+rubato_status tokenizer_set_template(tokenizer *self, long long cls, long long sep, bool roberta, rubato_error *error) {
+    if (cls < 0 || sep < 0 || (size_t)cls >= self->vocabulary || (size_t)sep >= self->vocabulary)
+        return fail(error, RUBATO_BAD_MODEL, "the ids of [CLS] (%lld) and [SEP] (%lld) are not in the vocabulary", cls,
+                    sep);
+    int32_t c = (int32_t)cls, s = (int32_t)sep, second = roberta ? 0 : 1;
+    self->single = self->pair = (template){0};
+    put(&self->single, -1, c, 0);
+    put(&self->single, 0, 0, 0);
+    put(&self->single, -1, s, 0);
+    self->pair = self->single;
+    if (roberta) put(&self->pair, -1, s, 0);
+    put(&self->pair, 1, 0, second);
+    put(&self->pair, -1, s, second);
+    return RUBATO_OK;
+}
+
+static rubato_status add_to_trie(tokenizer *self, int32_t index, tokenizer_scratch *scratch, rubato_error *error) {
+    const added_token *entry = &self->added[index];
+    uint32_t root = entry->normalized ? 1 : 0;
+    characters *text = &scratch->pool;
+    text->count = 0;
+    size_t bytes = strlen(entry->content);
+    for (size_t i = 0; i < bytes;) {
+        uint32_t code;
+        i += utf8_next((const unsigned char *)entry->content + i, &code);
+        if (!characters_add(text, code, 0, 0)) return fail_memory(error);
+    }
+    if (entry->normalized && !normalizer_run(&self->normalizer, text, 0, &scratch->pre_tokenizer.normalizer))
+        return fail_memory(error);
+    if (text->count == 0) return RUBATO_OK;
+    uint32_t *codes = malloc(text->count * sizeof *codes);
+    if (!codes) return fail_memory(error);
+    for (size_t i = 0; i < text->count; i++) codes[i] = text->items[i].code;
+    bool done = trie_add(&self->added_trie, root, codes, text->count, index);
+    if (codes[0] < 0x80)
+        self->added_starts[root][codes[0]] = true;
+    else
+        self->added_starts_wide[root] = true;
+    free(codes);
+    return done ? RUBATO_OK : fail_memory(error);
+}
+
+rubato_status tokenizer_finish(tokenizer *self, rubato_error *error) {
+    tokenizer_scratch scratch = {0};
+    rubato_status status = RUBATO_OK;
+    for (size_t i = 0; i < self->added_count && status == RUBATO_OK; i++)
+        status = add_to_trie(self, (int32_t)i, &scratch, error);
+    tokenizer_scratch_free(&scratch);
+    if (self->single.count == 0) put(&self->single, 0, 0, 0);
+    if (self->pair.count == 0) {
+        put(&self->pair, 0, 0, 0);
+        put(&self->pair, 1, 0, 1);
+    }
+    static const char *const masks[] = {"[MASK]", "<mask>"}, *const pads[] = {"[PAD]", "<pad>"};
+    for (size_t i = 0; i < 2; i++) {
+        if (self->mask < 0) self->mask = tokenizer_id(self, masks[i]);
+        if (self->pad < 0) self->pad = tokenizer_id(self, pads[i]);
+    }
+    return status;
+}
+
+/* vocab.txt: one token a line, its number the id; settings as BertTokenizer has them. */
+static rubato_status load_vocabulary_file(tokenizer **out, const char *path, const json_t *config,
+                                          rubato_error *error) {
+    char *data = NULL;
+    size_t size;
+    tokenizer *self = NULL;
+    rubato_status status;
+    TRY_DONE(file_read(&data, &size, path, MAX_JSON_BYTES, error));
+    size_t bad = utf8_check(data, size);
+    if (bad < size) {
+        status = fail(error, RUBATO_BAD_MODEL, "%s: not valid UTF-8 at byte %zu", path, bad);
+        goto done;
+    }
+    TRY_DONE(tokenizer_create(&self, error));
+    long long id = 0;
+    for (char *line = data; line < data + size; id++) {
+        char *end = memchr(line, '\n', (size_t)(data + size - line));
+        if (!end) end = data + size;
+        size_t length = (size_t)(end - line);
+        if (length && line[length - 1] == '\r') length--;
+        TRY_DONE(tokenizer_add_token(self, line, length, id, error));
+        line = end + 1;
+    }
+    normalizer_step *step = calloc(1, sizeof *step);
+    pre_tokenizer_step *cut = calloc(1, sizeof *cut);
+    self->normalizer.steps = step;
+    self->pre_tokenizer.steps = cut;
+    if (!step || !cut) {
+        status = fail_memory(error);
+        goto done;
+    }
+    self->normalizer.count = self->pre_tokenizer.count = 1;
+    step->kind = NORMALIZE_BERT;
+    step->clean = true;
+    TRY_DONE(json_get_bool(&step->lower, config, "do_lower_case", true, error));
+    TRY_DONE(json_get_bool(&step->cjk, config, "tokenize_chinese_chars", true, error));
+    TRY_DONE(json_get_bool(&step->accents, config, "strip_accents", step->lower, error));
+    self->model.kind = MODEL_WORDPIECE;
+    self->model.max_characters = 100;
+    TRY_DONE(tokenizer_add_continuations(self, "##", error));
+    static const char *const keys[] = {"unk_token", "cls_token", "sep_token", "pad_token", "mask_token"};
+    static const char *const names[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"};
+    int32_t ids[5];
+    for (size_t i = 0; i < 5; i++) {
+        const json_t *value = json_object_get(config, keys[i]);
+        const char *name = json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
+        if (!name) name = names[i];
+        ids[i] = tokenizer_id(self, name);
+        if (ids[i] < 0 && i < 3) {
+            status = fail(error, RUBATO_BAD_MODEL, "%s: the special token \"%.60s\" is missing", path, name);
+            goto done;
+        }
+        added_token special = {.special = true};
+        if (ids[i] >= 0) TRY_DONE(tokenizer_add_added(self, &special, name, strlen(name), ids[i], error));
+    }
+    self->model.unknown = ids[0];
+    self->pad = ids[3];
+    self->mask = ids[4];
+    TRY_DONE(tokenizer_set_template(self, ids[1], ids[2], false, error));
+    TRY_DONE(tokenizer_finish(self, error));
+    *out = self;
+done:
+    free(data);
+    if (status != RUBATO_OK) tokenizer_destroy(self);
+    return status;
+}
+
+rubato_status tokenizer_load(tokenizer **out, const char *folder, rubato_error *error) {
+    *out = NULL;
+    char json[4096], vocabulary[4096], config_path[4096];
+    if ((size_t)snprintf(config_path, sizeof config_path, "%s/tokenizer_config.json", folder) >= sizeof config_path)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", folder);
+    snprintf(json, sizeof json, "%.4000s/tokenizer.json", folder);
+    snprintf(vocabulary, sizeof vocabulary, "%.4000s/vocab.txt", folder);
+    json_t *config = NULL;
+    if (file_exists(config_path)) TRY(json_read_file(&config, config_path, MAX_JSON_BYTES, error));
+    rubato_status status;
+    char *data = NULL;
+    size_t size;
+    if (file_exists(json)) {
+        TRY_DONE(file_read(&data, &size, json, MAX_JSON_BYTES, error));
+        TRY_DONE(tokenizer_parse(out, data, size, json, error));
+    } else if (file_exists(vocabulary)) {
+        TRY_DONE(load_vocabulary_file(out, vocabulary, config, error));
+    } else {
+        status = fail(error, RUBATO_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", folder);
+        goto done;
+    }
+    const json_t *longest = json_object_get(config, "model_max_length");
+    double most = json_number_value(longest);
+    if (json_is_number(longest) && most >= 1 && most < 1e6) (*out)->max_length = (size_t)most;
+done:
+    free(data);
+    json_decref(config);
+    return status;
+}

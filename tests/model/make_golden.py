@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Writes tests/golden/FAMILY: a small model of each family with random weights, and what `transformers` makes of some
+texts: hidden states of every layer and the output of every head. Needs torch, transformers, safetensors, numpy; the
+tests that read these files need none of them.
+
+    tests/model/make_golden.py tests/golden
+"""
+import json, os, sys
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+
+out = sys.argv[1]
+torch.manual_seed(7)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+SIZES = dict(vocab_size=61, num_labels=3)
+BERT = dict(hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=40, max_position_embeddings=19)
+FAMILIES = {
+    "bert": ("bert", "Bert", BERT, "cls"),
+    "distilbert": ("distilbert", "DistilBert", dict(dim=24, n_layers=3, n_heads=3, hidden_dim=40, max_position_embeddings=19), "cls"),
+    "electra": ("electra", "Electra", dict(BERT, embedding_size=16), "cls"),
+    "roberta": ("roberta", "Roberta", dict(BERT, max_position_embeddings=21, pad_token_id=1, type_vocab_size=1, layer_norm_eps=1e-5), "s"),
+    "xlm-roberta": ("xlm-roberta", "XLMRoberta", dict(BERT, max_position_embeddings=21, pad_token_id=1, type_vocab_size=1, layer_norm_eps=1e-5), "s"),
+    "albert": ("albert", "Albert", dict(BERT, embedding_size=16, num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2), "cls"),
+    "mpnet": ("mpnet", "MPNet", dict(BERT, max_position_embeddings=21, pad_token_id=1, layer_norm_eps=1e-5), "s"),
+}
+TEXTS = [("a bc d", None), ("hello world foo", "bar qu"), ("zzz", None), ("a b c d e f g h i j k l m n o p q", None)]
+HEADS = ["ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM", "ForNextSentencePrediction"]
+
+
+def tokenizer(kind, path):
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if kind == "cls" else ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    vocab = {t: i for i, t in enumerate(names + list(LETTERS) + ["##" + c for c in LETTERS] + list("0123"))}
+    assert len(vocab) == 61
+    unk = "[UNK]" if kind == "cls" else "<unk>"
+    t = Tokenizer(models.WordPiece(vocab, unk_token=unk))
+    t.normalizer, t.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    t.add_special_tokens(names)
+    if kind == "cls":
+        t.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [("[CLS]", 2), ("[SEP]", 3)])
+    else:
+        t.post_processor = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> </s> $B:0 </s>:0", [("<s>", 0), ("</s>", 2)])
+    t.save(path)
+    return t
+
+
+def randomize(model):
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(torch.randn_like(p) * (0.3 if p.ndim > 1 else 0.2) + (1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0))
+
+
+for name, (kind, prefix, settings, special) in FAMILIES.items():
+    folder = os.path.join(out, name)
+    os.makedirs(folder, exist_ok=True)
+    t = tokenizer(special, os.path.join(folder, "tokenizer.json"))
+    config = AutoConfig.for_model(kind, **SIZES, **settings)
+    config._attn_implementation = "eager"
+    weights, cases, base = {}, [], None
+    for head in ["Model"] + HEADS:
+        class_name = prefix + head
+        if not hasattr(transformers, class_name): continue
+        config.num_labels = 2 if head == "ForQuestionAnswering" else 3
+        model = getattr(transformers, class_name)(config).eval()
+        randomize(model)
+        state = model.state_dict()
+        if head == "Model":
+            key = model.base_model_prefix
+            body = {f"{key}.{k}": v for k, v in state.items()}
+            weights.update(body)
+        # the body, and whatever other heads brought, is shared
+        state = {k: weights.get(k, v) for k, v in state.items()}
+        if head == "Model": state = {k: weights[f"{key}.{k}"] for k in state}
+        model.load_state_dict(state)
+        if head != "Model": weights.update({k: v for k, v in state.items() if k not in weights})
+        t.enable_truncation(19)
+        for text, pair in TEXTS:
+            e = t.encode(text) if pair is None else t.encode(text, pair)
+            if head == "ForNextSentencePrediction" and pair is None: continue
+            inputs = dict(input_ids=torch.tensor([e.ids]), attention_mask=torch.ones(1, len(e.ids), dtype=torch.long))
+            if kind in ("bert", "electra", "albert"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
+            with torch.no_grad(): o = model(**inputs, output_hidden_states=True)
+            if head == "Model":
+                # ALBERT reports a state a group of inner layers; the last one is compared
+                values = torch.stack(o.hidden_states)[:, 0]
+            elif head == "ForQuestionAnswering":
+                values = torch.stack([o.start_logits[0], o.end_logits[0]], -1)
+            else:
+                values = o.logits[0]
+            cases.append({"architecture": class_name, "text": text, "pair": pair, "shape": list(values.shape), "values": [float(f"{v:.6g}") for v in values.flatten().tolist()]})
+    drop = [k for k in weights if "position_ids" in k or k.endswith("decoder.weight") or k.endswith("decoder.bias") or k in ("vocab_projector.weight", "generator_lm_head.weight") or "token_type_ids" in k]
+    save_file({k: v.clone().contiguous() for k, v in weights.items() if k not in drop}, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    config.num_labels = 3
+    d = config.to_dict()
+    d["architectures"] = [prefix + "Model"]
+    json.dump(d, open(os.path.join(folder, "config.json"), "w"), indent=1, sort_keys=True)
+    json.dump(cases, open(os.path.join(folder, "expected.json"), "w"))
+    print(name, len(weights), "tensors,", len(cases), "cases", sorted(k for k in weights if k not in drop and not any(s in k for s in ("layer", "embeddings"))))
