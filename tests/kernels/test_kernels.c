@@ -1,0 +1,394 @@
+/* Every kernel of every instruction set of this machine against the scalar variant, and the scalar variant against
+ * double: odd sizes, none at all, ends that are not aligned, bytes around the output that must stay, infinities, NaN
+ * and denormals.
+ *
+ *     test_kernels [--seed=N] [--bench]      --bench times each variant instead */
+#define _GNU_SOURCE
+#include <cmocka_compat.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "kernels/table.h"
+
+static unsigned long long seed = 1;
+
+static uint64_t next_random(void) {
+    seed += 0x9e3779b97f4a7c15u;
+    uint64_t x = seed;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+static size_t random_below(size_t limit) {
+    return (size_t)(next_random() % limit);
+}
+
+static float random_float(void) {
+    return (float)((double)(next_random() >> 11) / 4503599627370496.0 - 1.0);
+}
+
+static const float specials[] = {0.0f,      -0.0f,     1e-42f,     -1e-42f,   1e-30f, 88.0f,
+                                 -88.0f,    104.0f,    -104.0f,    INFINITY,  -INFINITY, NAN,
+                                 3.4e38f,   -3.4e38f,  12.0f,      -12.0f};
+enum { SPECIAL_COUNT = sizeof specials / sizeof specials[0] };
+
+static const char *const isas[] = {"scalar", "avx2", "avx512"};
+
+/* The variant of that name, or NULL when this machine cannot run it. */
+static const kernel_table *variant(size_t i) {
+    return kernel_table_named(isas[i]);
+}
+
+/* ---- Guarded buffers: the last element is the last byte before the guard ---- */
+
+enum { GUARD = 64 };
+
+typedef struct guarded {
+    unsigned char *block;
+    float *data;
+    size_t bytes;
+} guarded;
+
+static guarded guarded_create(size_t count) {
+    guarded g = {NULL, NULL, count * sizeof(float)};
+    size_t shift = 4 * random_below(16); /* any alignment of a float */
+    g.block = malloc(g.bytes + 2 * GUARD + 64);
+    memset(g.block, 0xa5, g.bytes + 2 * GUARD + 64);
+    g.data = (float *)(void *)(g.block + GUARD + shift);
+    for (size_t i = 0; i < count; i++) g.data[i] = random_float() * 3;
+    return g;
+}
+
+static void guarded_free(guarded g) {
+    const unsigned char *data = (const unsigned char *)g.data;
+    for (const unsigned char *p = g.block; p < data; p++) assert_int_equal(*p, 0xa5);
+    for (const unsigned char *p = data + g.bytes; p < data + g.bytes + GUARD; p++) assert_int_equal(*p, 0xa5);
+    free(g.block);
+}
+
+/* Equal, or both NaN, or within the tolerance. */
+static bool near(double got, double want, double tolerance) {
+    if (isnan(want)) return isnan(got);
+    if (isinf(want)) return got == want;
+    return fabs(got - want) <= tolerance;
+}
+
+static void expect(const char *kernel, const char *isa, size_t size, size_t at, double got, double want,
+                   double tolerance) {
+    if (!near(got, want, tolerance))
+        fail_msg("%s %s, size %zu, element %zu: %.9g, should be %.9g within %.3g (--seed=%llu)", kernel, isa, size, at,
+                 got, want, tolerance, seed);
+}
+
+/* ---- Activations ---- */
+
+static double activation_double(double x, activation act) {
+    switch (act) {
+    case ACTIVATION_GELU: return 0.5 * x * (1 + erf(x * M_SQRT1_2));
+    case ACTIVATION_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case ACTIVATION_QUICK_GELU: return x / (1 + exp(-1.702 * x));
+    case ACTIVATION_RELU: return x < 0 ? 0 : x;
+    case ACTIVATION_SILU: return x / (1 + exp(-x));
+    case ACTIVATION_TANH: return tanh(x);
+    default: return x;
+    }
+}
+
+static void test_activations(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const kernel_table *table = variant(i);
+        for (int act = 0; table && act < ACTIVATION_COUNT; act++)
+            for (size_t size = 0; size < 70; size++) {
+                guarded x = guarded_create(size);
+                float in[70];
+                for (size_t j = 0; j < size; j++) {
+                    if (random_below(4) == 0) x.data[j] = specials[random_below(SPECIAL_COUNT)];
+                    if (isinf(x.data[j])) x.data[j] = 30; /* -inf times 0 is not defined by the formulas */
+                    in[j] = x.data[j];
+                }
+                table->activate_f32(x.data, size, (activation)act);
+                for (size_t j = 0; j < size; j++) {
+                    double want = activation_double((double)in[j], (activation)act);
+                    expect("activate", table->name, size, j, (double)x.data[j], want, 1e-6 * fmax(1, fabs((double)in[j])));
+                }
+                guarded_free(x);
+            }
+    }
+}
+
+/* ---- Softmax ---- */
+
+static void test_softmax(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const kernel_table *table = variant(i);
+        for (size_t size = 0; table && size < 140; size++)
+            for (int kind = 0; kind < 5; kind++) {
+                guarded x = guarded_create(size);
+                float in[140];
+                for (size_t j = 0; j < size; j++) {
+                    if (kind == 1) x.data[j] *= 30;
+                    if (kind == 2 && j % 3 == 0 && j + 1 < size) x.data[j] = -INFINITY;
+                    if (kind == 3) x.data[j] = -1e30f + 0 * (float)j;
+                    if (kind == 4 && j == size / 2) x.data[j] = NAN;
+                    in[j] = x.data[j];
+                }
+                double max = -INFINITY, sum = 0;
+                bool none = false;
+                for (size_t j = 0; j < size; j++) {
+                    max = fmax(max, (double)in[j]);
+                    none = none || isnan(in[j]);
+                }
+                for (size_t j = 0; j < size; j++) sum += exp((double)in[j] - max);
+                table->softmax_f32(x.data, size);
+                for (size_t j = 0; j < size; j++) {
+                    double want = none ? NAN : exp((double)in[j] - max) / sum;
+                    expect("softmax", table->name, size, j, (double)x.data[j], want, 2e-6 * want + 1e-10);
+                }
+                guarded_free(x);
+            }
+    }
+}
+
+/* ---- Layer normalisation ---- */
+
+static void test_layer_norm(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const kernel_table *table = variant(i);
+        for (size_t size = 0; table && size < 150; size += 1 + size / 40)
+            for (int kind = 0; kind < 3; kind++) {
+                guarded x = guarded_create(size), gamma = guarded_create(size), beta = guarded_create(size);
+                guarded out = guarded_create(size);
+                for (size_t j = 0; j < size; j++) x.data[j] += kind == 1 ? 1000.0f : 0.0f; /* far from zero */
+                double mean = 0, variance = 0;
+                for (size_t j = 0; j < size; j++) mean += (double)x.data[j] / (double)size;
+                for (size_t j = 0; j < size; j++)
+                    variance += ((double)x.data[j] - mean) * ((double)x.data[j] - mean) / (double)size;
+                table->layer_norm_f32(kind == 2 ? x.data : out.data, x.data, gamma.data, kind == 1 ? NULL : beta.data,
+                                      1e-5f, size);
+                for (size_t j = 0; j < size && kind != 2; j++) {
+                    double normal = ((double)x.data[j] - mean) / sqrt(variance + 1e-5);
+                    double want = normal * (double)gamma.data[j] + (kind == 1 ? 0 : (double)beta.data[j]);
+                    double tolerance = 1e-5 * (fabs((double)gamma.data[j] * normal) + 1);
+                    if (kind == 1) tolerance += 1e-3; /* the mean itself carries 1000 * 2^-24 */
+                    expect("layer_norm", table->name, size, j, (double)out.data[j], want, tolerance);
+                }
+                guarded_free(x);
+                guarded_free(gamma);
+                guarded_free(beta);
+                guarded_free(out);
+            }
+    }
+}
+
+/* ---- Dot ---- */
+
+static void test_dot(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const kernel_table *table = variant(i);
+        for (size_t size = 0; table && size < 100; size++) {
+            guarded a = guarded_create(size), b = guarded_create(size);
+            double want = 0, scale = 0;
+            for (size_t j = 0; j < size; j++) {
+                want += (double)a.data[j] * (double)b.data[j];
+                scale += fabs((double)a.data[j] * (double)b.data[j]);
+            }
+            float got = table->dot_f32(a.data, b.data, size);
+            expect("dot", table->name, size, 0, (double)got, want, ((double)size + 1) * 1.2e-7 * scale);
+            guarded_free(a);
+            guarded_free(b);
+        }
+    }
+}
+
+/* ---- Packing and the product ---- */
+
+static void test_packing(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const kernel_table *table = variant(i);
+        for (int round = 0; table && round < 60; round++) {
+            size_t columns = 1 + random_below(70), depth = 1 + random_below(40), stride = depth + random_below(9);
+            guarded in = guarded_create((columns - 1) * stride + depth), out = guarded_create(packed_size(columns, depth));
+            table->pack_transposed_f32(out.data, in.data, stride, columns, depth);
+            for (size_t c = 0; c < (columns + PANEL - 1) / PANEL * PANEL; c++)
+                for (size_t k = 0; k < depth; k++) {
+                    float want = c < columns ? in.data[c * stride + k] : 0;
+                    assert_true(out.data[c / PANEL * PANEL * depth + k * PANEL + c % PANEL] == want);
+                }
+            guarded_free(in);
+            guarded_free(out);
+        }
+    }
+}
+
+static void one_product(const kernel_table *table, size_t rows, size_t columns, size_t depth, bool fused) {
+    size_t a_stride = depth + random_below(5), c_stride = columns + random_below(5), r_stride = columns + random_below(5);
+    guarded a = guarded_create(rows ? (rows - 1) * a_stride + depth : 0), w = guarded_create(columns * depth);
+    guarded b = guarded_create(packed_size(columns, depth)), bias = guarded_create(columns);
+    guarded c = guarded_create(rows ? (rows - 1) * c_stride + columns : 0);
+    guarded residual = guarded_create(rows ? (rows - 1) * r_stride + columns : 0);
+    pack_transposed_f32_scalar(b.data, w.data, depth, columns, depth);
+    float *before = malloc(c.bytes + 4);
+    memcpy(before, c.data, c.bytes);
+    product_f32 p = {.a = a.data, .b = b.data, .c = c.data, .a_stride = a_stride, .c_stride = c_stride, .rows = rows,
+                     .columns = columns, .depth = depth};
+    if (fused) {
+        p.bias = bias.data;
+        p.residual = random_below(2) ? residual.data : NULL;
+        p.residual_stride = r_stride;
+        p.act = (activation)random_below(ACTIVATION_COUNT);
+        p.scale = random_below(2) ? 0.25f : 0;
+    }
+    table->product_f32(&p);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < columns; j++) {
+            double want = 0, scale = 0;
+            for (size_t k = 0; k < depth; k++) {
+                want += (double)a.data[r * a_stride + k] * (double)w.data[j * depth + k];
+                scale += fabs((double)a.data[r * a_stride + k] * (double)w.data[j * depth + k]);
+            }
+            double tolerance = ((double)depth + 8) * 1.2e-7 * scale + 4e-6;
+            if (p.scale != 0) want *= (double)p.scale;
+            if (p.bias) want += (double)bias.data[j];
+            want = activation_double(want, p.act);
+            if (p.act != ACTIVATION_NONE) tolerance = tolerance * 2 + 2e-6 * fmax(1, fabs(want));
+            if (p.residual) want += (double)residual.data[r * r_stride + j];
+            expect("product", table->name, rows * 1000000 + columns * 1000 + depth, r * columns + j,
+                   (double)c.data[r * c_stride + j], want, tolerance);
+        }
+    /* between the rows nothing is written */
+    for (size_t r = 0; r + 1 < rows; r++)
+        for (size_t j = columns; j < c_stride; j++) assert_true(c.data[r * c_stride + j] == before[r * c_stride + j]);
+    free(before);
+    guarded_free(a);
+    guarded_free(w);
+    guarded_free(b);
+    guarded_free(bias);
+    guarded_free(c);
+    guarded_free(residual);
+}
+
+static void test_product(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const kernel_table *table = variant(i);
+        if (!table) continue;
+        for (size_t rows = 0; rows < 45; rows++) one_product(table, rows, 1 + random_below(80), 1 + random_below(50), true);
+        for (int round = 0; round < 80; round++)
+            one_product(table, random_below(60), 1 + random_below(100), 1 + random_below(200), round % 2);
+        one_product(table, 17, 33, 2500, true); /* several passes over the depth */
+        one_product(table, 3, 70, 0, true);     /* no depth at all: bias and residual alone */
+    }
+}
+
+/* A row's result is the same to the bit in any company. */
+static void test_rows_are_independent(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const kernel_table *table = variant(i);
+        if (!table) continue;
+        enum { ROWS = 61, COLUMNS = 75, DEPTH = 1300 };
+        guarded a = guarded_create(ROWS * DEPTH), b = guarded_create(packed_size(COLUMNS, DEPTH));
+        guarded all = guarded_create(ROWS * COLUMNS), one = guarded_create(COLUMNS);
+        product_f32 p = {.a = a.data, .b = b.data, .c = all.data, .a_stride = DEPTH, .c_stride = COLUMNS, .rows = ROWS,
+                         .columns = COLUMNS, .depth = DEPTH, .act = ACTIVATION_GELU};
+        table->product_f32(&p);
+        for (size_t r = 0; r < ROWS; r++) {
+            product_f32 single = p;
+            single.a += r * DEPTH;
+            single.c = one.data;
+            single.rows = 1;
+            table->product_f32(&single);
+            assert_memory_equal(one.data, all.data + r * COLUMNS, COLUMNS * sizeof(float));
+        }
+        guarded_free(a);
+        guarded_free(b);
+        guarded_free(all);
+        guarded_free(one);
+    }
+}
+
+/* ---- Which kernels a processor gets, from what it says of itself ---- */
+
+static void test_detection(void **state) {
+    (void)state;
+    const unsigned avx = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29, avx2 = 1u << 5;
+    const unsigned avx512 = avx2 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    assert_int_equal(instruction_set_of((cpu_features){0, 0, 0}), ISA_SCALAR);
+    assert_int_equal(instruction_set_of((cpu_features){avx, avx2, 7}), ISA_AVX2);
+    assert_int_equal(instruction_set_of((cpu_features){avx, avx512, 0xe7}), ISA_AVX512);
+    assert_int_equal(instruction_set_of((cpu_features){avx, avx512, 7}), ISA_AVX2);   /* the system saves no zmm */
+    assert_int_equal(instruction_set_of((cpu_features){avx, avx512, 3}), ISA_SCALAR); /* nor ymm */
+    assert_int_equal(instruction_set_of((cpu_features){avx & ~(1u << 12), avx512, 0xe7}), ISA_SCALAR); /* no FMA */
+    assert_int_equal(instruction_set_of((cpu_features){avx, avx512 & ~(1u << 31), 0xe7}), ISA_AVX2);   /* no VL */
+    assert_null(kernel_table_named("sse9"));
+    assert_non_null(kernel_table_named("scalar"));
+}
+
+/* ---- --bench ---- */
+
+static double rate_of(double work, void (*run)(const kernel_table *, float *), const kernel_table *table, float *x) {
+    double best = 0;
+    for (int round = 0; round < 5; round++) {
+        double begin = clock_ms();
+        size_t runs = 0;
+        for (; clock_ms() - begin < 20; runs++) run(table, x);
+        double rate = work * (double)runs / ((clock_ms() - begin) * 1e6);
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
+static float weights[384 * 1536], activations[128 * 1536], results[128 * 1536];
+
+static void bench_product(const kernel_table *t, float *x) {
+    product_f32 p = {.a = x, .b = weights, .c = results, .a_stride = 384, .c_stride = 1536, .rows = 128,
+                     .columns = 1536, .depth = 384};
+    t->product_f32(&p);
+}
+
+static void bench_softmax(const kernel_table *t, float *x) {
+    for (size_t i = 0; i < 128; i++) t->softmax_f32(x + i * 128, 128);
+}
+
+static void bench_norm(const kernel_table *t, float *x) {
+    for (size_t i = 0; i < 128; i++) t->layer_norm_f32(results, x + i * 384, weights, weights + 384, 1e-12f, 384);
+}
+
+static void bench_gelu(const kernel_table *t, float *x) {
+    memcpy(results, x, 1536 * sizeof *x);
+    t->activate_f32(results, 1536, ACTIVATION_GELU);
+}
+
+static int bench(void) {
+    for (size_t i = 0; i < 384 * 1536; i++) weights[i] = random_float();
+    for (size_t i = 0; i < 128 * 1536; i++) activations[i] = random_float();
+    printf("%-8s %18s %18s %18s %18s\n", "", "product, Gflop/s", "softmax, Gel/s", "layer norm, Gel/s", "gelu, Gel/s");
+    for (size_t i = 0; i < 3; i++) {
+        const kernel_table *t = variant(i);
+        if (!t) continue;
+        printf("%-8s %18.1f %18.2f %18.2f %18.2f\n", t->name, rate_of(2.0 * 128 * 384 * 1536, bench_product, t, activations),
+               rate_of(128 * 128, bench_softmax, t, activations), rate_of(128 * 384, bench_norm, t, activations),
+               rate_of(1536, bench_gelu, t, activations));
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--seed=", 7) == 0) seed = strtoull(argv[i] + 7, NULL, 10);
+        if (strcmp(argv[i], "--bench") == 0) return bench();
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_activations), cmocka_unit_test(test_softmax), cmocka_unit_test(test_layer_norm),
+        cmocka_unit_test(test_dot),         cmocka_unit_test(test_packing), cmocka_unit_test(test_product),
+        cmocka_unit_test(test_rows_are_independent), cmocka_unit_test(test_detection)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
