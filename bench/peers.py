@@ -56,6 +56,7 @@ def hf_tokenizer():
     from tokenizers import Tokenizer
     t = Tokenizer.from_file(os.path.join(MODEL, "tokenizer.json"))
     t.enable_truncation(MAX_LENGTH)
+    t.no_padding()
     return t
 
 
@@ -70,7 +71,6 @@ def batched(forward, batch):
     """Sorts by length, runs batches padded to their longest, restores the order."""
     import numpy as np
     t = hf_tokenizer()
-    t.no_padding()
 
     def run(texts):
         enc = t.encode_batch(texts)

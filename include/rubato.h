@@ -127,7 +127,7 @@ typedef struct rubato_context rubato_context;
 
 typedef struct rubato_context_options {
     size_t threads;      /* 0: what affinity and the container's quota allow */
-    size_t batch_tokens; /* rows of one packed batch a thread; bounds memory. 0: 1024 */
+    size_t batch_tokens; /* rows of one packed batch a thread; bounds memory. 0: 192 or 512, by the model's size */
     const char *isa;     /* "scalar", "avx2", "avx512"; NULL: the best this machine runs */
 } rubato_context_options;
 

@@ -45,7 +45,7 @@ static const option options[] = {
     TEXT("budget", budget, "B", "what an answer may cost: full (default)"),
     TEXT("precision", precision, "P", "f32 (default)"),
     NUMBER("threads", threads, "threads (default: what affinity and the container's quota allow)"),
-    NUMBER("batch-tokens", batch_tokens, "tokens of one packed batch a thread; bounds memory (default 1024)"),
+    NUMBER("batch-tokens", batch_tokens, "tokens of one packed batch a thread; bounds memory (default 192 or 512, by the model)"),
     NUMBER("max-length", max_length, "longest sequence in tokens, special ones included (default: the model's)"),
     TEXT("isa", isa, "NAME", "scalar, avx2 or avx512 (default: the best there is; also RUBATO_ISA)"),
     FLAG("cost", cost, "say what each answer cost and what was cut"),

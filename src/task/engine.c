@@ -12,7 +12,9 @@
 #include "base/clock.h"
 
 enum {
-    DEFAULT_BATCH_TOKENS = 1024,
+    SMALL_LAYER = 8 << 20,     /* bytes of weights that the last-level cache holds beside the activations */
+    SMALL_BATCH = 192,         /* rows a batch when it does: activations stay in the second-level cache */
+    LARGE_BATCH = 512,         /* else: weights come from memory and serve more rows at a time */
     LEAST_ROWS = 48,           /* below this a thread's own batch is slower than sharing one */
     ARENA_KEEP = 24 << 20      /* what a worker's arena keeps between batches */
 };
@@ -33,7 +35,10 @@ rubato_status rubato_context_create(rubato_context **out, const rubato_model *mo
     if (!self) return fail_memory(error);
     self->model = model;
     self->kernels = kernels;
-    self->batch_tokens = options->batch_tokens ? options->batch_tokens : DEFAULT_BATCH_TOKENS;
+    const encoder_config *config = &model->body.config;
+    size_t layer_bytes = sizeof(float) * config->hidden * (4 * config->hidden + 2 * config->inner);
+    self->batch_tokens = layer_bytes <= SMALL_LAYER ? SMALL_BATCH : LARGE_BATCH;
+    if (options->batch_tokens) self->batch_tokens = options->batch_tokens;
     rubato_status status = team_create(&self->crew, threads, error);
     if (status == RUBATO_OK) {
         self->workers = calloc(threads, sizeof *self->workers);

@@ -31,10 +31,26 @@ static void warn(rubato_model *self, const char *format, const char *what) {
     grown[self->info.warning_count++] = text.data;
 }
 
-static void warn_unused(void *user, const stored_tensor *left) {
+typedef struct leftovers {
+    size_t count;
+    const char *first;
+} leftovers;
+
+static void count_unused(void *user, const stored_tensor *left) {
+    leftovers *all = user;
     /* position_ids is a constant that old savers wrote; a pooler is there in most headless files and serves nobody. */
     if (text_ends_with(left->name, "position_ids") || strstr(left->name, "pooler")) return;
-    warn(user, "tensor \"%s\" is not used", left->name);
+    if (all->count++ == 0) all->first = left->name;
+}
+
+static void warn_unused(rubato_model *self) {
+    leftovers all = {0};
+    char what[160];
+    checkpoint_unused(&self->weights, count_unused, &all);
+    if (all.count == 0) return;
+    snprintf(what, sizeof what, all.count > 1 ? "\"%.80s\" and %zu more tensors are" : "tensor \"%.80s\" is", all.first,
+             all.count - 1);
+    warn(self, "%s not used", what);
 }
 
 /* ---- Heads and labels ---- */
@@ -371,7 +387,7 @@ static rubato_status load_folder(rubato_model *self, team *crew, rubato_error *e
     }
     TRY_DONE(load_prompts(self, error));
     load_rerank_activation(self, config);
-    checkpoint_unused(&self->weights, warn_unused, self);
+    warn_unused(self);
     if (self->text->vocabulary > settings.vocabulary)
         warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary");
     fill_info(self);

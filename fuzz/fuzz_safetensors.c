@@ -1,0 +1,20 @@
+/* Any bytes as a safetensors file: refused or read, every tensor's bytes within the file. */
+#include <stdlib.h>
+
+#include "store/safetensors.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    safetensors file;
+    rubato_error error;
+    if (safetensors_parse(&file, data, size, "fuzz", &error) != RUBATO_OK) return 0;
+    unsigned sum = 0;
+    for (size_t i = 0; i < file.count; i++) {
+        for (size_t j = 0; j < file.tensors[i].bytes; j++) sum += file.tensors[i].data[j];
+        float values[4];
+        size_t few = file.tensors[i].elements < 4 ? file.tensors[i].elements : 4;
+        if (dtype_is_real(file.tensors[i].type)) dtype_read(values, file.tensors[i].type, file.tensors[i].data, 0, few);
+        if (safetensors_find(&file, file.tensors[i].name) != &file.tensors[i]) abort();
+    }
+    safetensors_close(&file);
+    return sum == 0xdeadbeef;
+}

@@ -1,0 +1,30 @@
+/* Any bytes as a text: refused as bad UTF-8, or tokens whose offsets lie within it and never run backwards past their
+ * own start. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "text/tokenizer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static tokenizer *t;
+    rubato_error error;
+    if (!t && tokenizer_load(&t, GOLDEN "/bert", &error) != RUBATO_OK) abort();
+    tokenizer_scratch scratch = {0};
+    char *text = malloc(size + 1);
+    memcpy(text, data, size);
+    text[size] = 0;
+    rubato_input input = {.text = text, .text_bytes = size};
+    rubato_text_options options = {.whole = 1};
+    rubato_encoding *encoding;
+    if (size && tokenizer_encode(t, &input, &options, &scratch, &encoding, &error) == RUBATO_OK) {
+        size_t count = utf8_count(text, size);
+        const rubato_window *window = &encoding->windows[0];
+        for (size_t i = 0; i < window->length; i++)
+            if (window->offsets[i][0] > window->offsets[i][1] || window->offsets[i][1] > count) abort();
+        rubato_encoding_destroy(encoding);
+    }
+    free(text);
+    tokenizer_scratch_free(&scratch);
+    return 0;
+}
