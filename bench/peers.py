@@ -272,7 +272,7 @@ def worker(name, threads, data):
                 times.append(time.perf_counter() - begin)
             print(json.dumps({"seconds": statistics.median(times)}), flush=True)
             continue
-        texts = texts_of(job["kind"], data)
+        texts = texts_of(job["kind"], data)[::job.get("every", 1)]
         if job.get("check"):
             np.save(job["check"], run(texts))
             print(json.dumps({}), flush=True)
@@ -335,11 +335,12 @@ def main():
             worst = min(worst, float(cosines.min()))
         agreement[name] = worst
         for kind in kinds:
-            best[name, kind] = min(w.settings, key=lambda s: w.ask(kind=kind, setting=s)["seconds"])
+            best[name, kind] = min(w.settings, key=lambda s: w.ask(kind=kind, setting=s, every=5)["seconds"])
         print(f"{name}: settings chosen", file=sys.stderr, flush=True)
         best[name, "latency"] = min(w.settings, key=lambda s: w.ask(kind="latency", setting=s)["seconds"])
     times = {}
-    for _ in range(o.rounds):
+    for number in range(o.rounds):
+        print(f"round {number + 1} of {o.rounds}", file=sys.stderr, flush=True)
         for kind in (*kinds, "latency"):
             for name, w in workers.items():
                 times.setdefault((name, kind), []).append(w.ask(kind=kind, setting=best[name, kind])["seconds"])

@@ -4,7 +4,8 @@
 #include "text/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char *const texts[] = {"", "Hello, World! [CLS] <mask>", "d\xc3\xa9j\xc3\xa0 \xed\x95\x9c\xea\xb8\x80 \xf0\x9f\x91\x8d"};
+    static const char *const texts[] = {"", "Hello, World! [CLS] <mask>",
+                                        "d\xc3\xa9j\xc3\xa0 \xed\x95\x9c\xea\xb8\x80 \xf0\x9f\x91\x8d"};
     tokenizer *t;
     rubato_error error;
     if (tokenizer_parse(&t, (const char *)data, size, "fuzz", &error) != RUBATO_OK) return 0;

@@ -96,13 +96,13 @@ typedef struct rubato_info {
     const char *family; /* "bert", "distilbert", ... */
     rubato_task task;   /* what its head does */
     size_t layers, hidden, heads, inner, vocabulary;
-    size_t parameters;       /* weights in the files that the model uses; tied ones once */
-    size_t max_length;       /* tokens of one sequence, special ones included */
-    size_t width;            /* of an embedding */
-    const char *pooling;     /* "mean", "cls", ...; "cls+mean" when several are concatenated */
-    int normalized;          /* embeddings have length 1 */
-    int multi_label;         /* classification by independent sigmoids */
-    size_t label_count;      /* 0 without a classification or tagging head */
+    size_t parameters;   /* weights in the files that the model uses; tied ones once */
+    size_t max_length;   /* tokens of one sequence, special ones included */
+    size_t width;        /* of an embedding */
+    const char *pooling; /* "mean", "cls", ...; "cls+mean" when several are concatenated */
+    int normalized;      /* embeddings have length 1 */
+    int multi_label;     /* classification by independent sigmoids */
+    size_t label_count;  /* 0 without a classification or tagging head */
     const char *const *labels;
     size_t prompt_count; /* named prompts of a sentence-transformers folder */
     const char *const *prompt_names, *const *prompts;
@@ -293,8 +293,8 @@ RUBATO_API rubato_status rubato_fill(rubato_context *context, rubato_candidate *
                                      rubato_cost *cost, rubato_error *error);
 
 /* The text with each mask token replaced by the given token; a new string, release with free(). */
-RUBATO_API rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask,
-                                          int32_t id, char **text, rubato_error *error);
+RUBATO_API rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask, int32_t id,
+                                          char **text, rubato_error *error);
 
 /* Hidden states of one input: the embedding layer's output and every layer's.
  *   *out  [layers + 1, length, hidden]; release with free(). *length receives the number of tokens. */

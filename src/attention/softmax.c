@@ -10,7 +10,7 @@ typedef struct work {
     const attention *in;
     const batch *sequences;
     tensor out;
-    float *scratch;        /* of each member, one after the other */
+    float *scratch; /* of each member, one after the other */
     size_t scratch_size;
     size_t key_size, value_size; /* parts of it */
 } work;

@@ -15,9 +15,12 @@ typedef struct option {
     const char *value, *help;
 } option;
 
-#define FLAG(name, field, help) {name, OPTION_FLAG, offsetof(arguments, field), NULL, help}
-#define NUMBER(name, field, help) {name, OPTION_NUMBER, offsetof(arguments, field), "N", help}
-#define TEXT(name, field, value, help) {name, OPTION_TEXT, offsetof(arguments, field), value, help}
+#define FLAG(name, field, help)                                                                                        \
+    { name, OPTION_FLAG, offsetof(arguments, field), NULL, help }
+#define NUMBER(name, field, help)                                                                                      \
+    { name, OPTION_NUMBER, offsetof(arguments, field), "N", help }
+#define TEXT(name, field, value, help)                                                                                 \
+    { name, OPTION_TEXT, offsetof(arguments, field), value, help }
 
 static const option options[] = {
     TEXT("query", query, "TEXT", "the query"),
@@ -45,7 +48,8 @@ static const option options[] = {
     TEXT("budget", budget, "B", "what an answer may cost: full (default)"),
     TEXT("precision", precision, "P", "f32 (default)"),
     NUMBER("threads", threads, "threads (default: what affinity and the container's quota allow)"),
-    NUMBER("batch-tokens", batch_tokens, "tokens of one packed batch a thread; bounds memory (default 192 or 512, by the model)"),
+    NUMBER("batch-tokens", batch_tokens,
+           "tokens of one packed batch a thread; bounds memory (default 192 or 512, by the model)"),
     NUMBER("max-length", max_length, "longest sequence in tokens, special ones included (default: the model's)"),
     TEXT("isa", isa, "NAME", "scalar, avx2 or avx512 (default: the best there is; also RUBATO_ISA)"),
     FLAG("cost", cost, "say what each answer cost and what was cut"),
@@ -136,6 +140,7 @@ int arguments_parse(arguments *given, const command *which, int argc, char **arg
         int status = set_option(given, found, value);
         if (status != EXIT_OK) return status;
     }
-    if (!given->model && !given->help) return report_usage("which model? Usage: rubato %s; see --help", which->operands);
+    if (!given->model && !given->help)
+        return report_usage("which model? Usage: rubato %s; see --help", which->operands);
     return EXIT_OK;
 }

@@ -87,10 +87,11 @@ void print_cost_member(const arguments *given, const rubato_cost *cost);
 /* Flushes standard output; EXIT_FAILED with a message when that fails (a full disk, say). */
 int finish_output(int status);
 
-/* Runs `each` on the input in chunks: the usual loop of a command. */
+/* The usual loop of a command: `each` on the input in chunks, then `finish` (NULL for none) with the same session. */
 typedef int each_chunk(void *user, session *s, const arguments *given, const record *records, size_t count,
                        const rubato_input *inputs, rubato_cost *costs);
-int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, void *user);
+typedef int finish_input(void *user, session *s, const arguments *given);
+int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, finish_input *finish, void *user);
 
 /* Reports a running function's error with the line of the input it is about. */
 int report_record(const rubato_error *error, const record *records, size_t count);

@@ -39,11 +39,14 @@ static int each(void *user, session *s, const arguments *given, const record *re
 static int run(const arguments *given) {
     arguments with_json = *given;
     with_json.jsonl = true; /* there is no other way to give two texts */
-    return for_each_chunk(&with_json, RECORD_QUESTION, each, NULL);
+    return for_each_chunk(&with_json, RECORD_QUESTION, each, NULL, NULL);
 }
 
 const command command_answer = {
-    "answer", "MODEL [FILE]", "Answers questions from their contexts; lines are {\"question\", \"context\"} objects.",
+    "answer",
+    "MODEL [FILE]",
+    "Answers questions from their contexts; lines are {\"question\", \"context\"} objects.",
     RUN_OPTIONS " jsonl stride allow-empty special-as-text ",
     "  echo '{\"question\": \"Where?\", \"context\": \"She lived in Paris.\"}' | rubato answer MODEL --json\n"
-    "  rubato answer MODEL questions.jsonl --stride 64 --json --cost\n", run};
+    "  rubato answer MODEL questions.jsonl --stride 64 --json --cost\n",
+    run};

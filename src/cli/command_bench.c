@@ -45,7 +45,8 @@ static int run(const arguments *given) {
                machine.threads == 1 ? "" : "s");
         printf("measured: f32 peak %.1f Gflop/s (%.1f one thread), memory %.1f GB/s\n\n", machine.peak_gflops,
                machine.peak_gflops_1, machine.bandwidth_gbs);
-        printf("%9s %6s %7s %10s %12s %9s %8s\n", "precision", "batch", "length", "ms", "tokens/s", "Gflop/s", "of peak");
+        printf("%9s %6s %7s %10s %12s %9s %8s\n", "precision", "batch", "length", "ms", "tokens/s", "Gflop/s",
+               "of peak");
     }
     bool first = true;
     for (size_t i = 0; i < batch_count && status == EXIT_OK; i++)
@@ -71,8 +72,10 @@ static int run(const arguments *given) {
     return finish_output(status);
 }
 
-const command command_bench = {
-    "bench", "MODEL", "Measures the machine's peak and the model's speed over batch sizes and lengths.",
-    " json batch length precision threads batch-tokens isa quiet help ",
-    "  rubato bench build/models/all-MiniLM-L6-v2\n"
-    "  rubato bench MODEL --batch 1,32 --length 16,128 --threads 1 --json\n", run};
+const command command_bench = {"bench",
+                               "MODEL",
+                               "Measures the machine's peak and the model's speed over batch sizes and lengths.",
+                               " json batch length precision threads batch-tokens isa quiet help ",
+                               "  rubato bench build/models/all-MiniLM-L6-v2\n"
+                               "  rubato bench MODEL --batch 1,32 --length 16,128 --threads 1 --json\n",
+                               run};

@@ -49,9 +49,8 @@ static int each(void *user, session *s, const arguments *given, const record *re
     rubato_error error = {0};
     float *scores = malloc(count * (columns ? columns : 1) * sizeof *scores);
     if (!scores) return report_text("out of memory");
-    rubato_status status =
-        given->raw ? rubato_logits(s->context, scores, inputs, count, &s->options, costs, &error)
-                   : rubato_classify(s->context, scores, inputs, count, &s->options, costs, &error);
+    rubato_status status = given->raw ? rubato_logits(s->context, scores, inputs, count, &s->options, costs, &error)
+                                      : rubato_classify(s->context, scores, inputs, count, &s->options, costs, &error);
     int result = status == RUBATO_OK ? EXIT_OK : report_record(&error, records, count);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
         print_row(s, given, scores + i * columns, nsp ? nsp_labels : s->info->labels, columns, &costs[i]);
@@ -60,11 +59,13 @@ static int each(void *user, session *s, const arguments *given, const record *re
 }
 
 static int run(const arguments *given) {
-    return for_each_chunk(given, RECORD_TEXT, each, NULL);
+    return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
 }
 
 const command command_classify = {
-    "classify", "MODEL [FILE]", "Gives each line (or pair, with --jsonl) its label; a regression model its value.",
+    "classify",
+    "MODEL [FILE]",
+    "Gives each line (or pair, with --jsonl) its label; a regression model its value.",
     RUN_OPTIONS " jsonl raw truncation left special-as-text ",
     "  echo 'A fine film.' | rubato classify MODEL --json\n"
     "  echo '{\"text\": \"A man sleeps.\", \"pair\": \"Nobody is awake.\"}' | rubato classify MODEL --jsonl --json\n",

@@ -47,7 +47,7 @@ static int each(void *user, session *s, const arguments *given, const record *re
 static int run(const arguments *given) {
     collected all = {0};
     rubato_error error;
-    int status = for_each_chunk(given, RECORD_TEXT, each, &all);
+    int status = for_each_chunk(given, RECORD_TEXT, each, NULL, &all);
     if (status == EXIT_OK && given->output &&
         rubato_npy_write(given->output, all.vectors, all.rows, all.width, &error) != RUBATO_OK)
         status = report(&error);
@@ -55,9 +55,11 @@ static int run(const arguments *given) {
     return status;
 }
 
-const command command_embed = {
-    "embed", "MODEL [FILE]", "Turns each line into a vector.",
-    RUN_OPTIONS " jsonl output prompt left special-as-text ",
-    "  echo 'A text.' | rubato embed build/models/all-MiniLM-L6-v2 --json\n"
-    "  rubato embed MODEL texts.txt --output vectors.npy\n"
-    "  rubato embed MODEL queries.txt --prompt query --json --cost\n", run};
+const command command_embed = {"embed",
+                               "MODEL [FILE]",
+                               "Turns each line into a vector.",
+                               RUN_OPTIONS " jsonl output prompt left special-as-text ",
+                               "  echo 'A text.' | rubato embed build/models/all-MiniLM-L6-v2 --json\n"
+                               "  rubato embed MODEL texts.txt --output vectors.npy\n"
+                               "  rubato embed MODEL queries.txt --prompt query --json --cost\n",
+                               run};

@@ -50,8 +50,11 @@ static int run(const arguments *given) {
 }
 
 const command command_eval = {
-    "eval", "MODEL --task TASK --data FILE", "Runs a labelled data set and reports metrics, cost and speed.",
+    "eval",
+    "MODEL --task TASK --data FILE",
+    "Runs a labelled data set and reports metrics, cost and speed.",
     RUN_OPTIONS " task data columns limit stride truncation prompt ",
     "  rubato eval MODEL --task classification --data dev.tsv --columns text=sentence,label=label\n"
     "  rubato eval MODEL --task sts --data sts-dev.csv --columns text=6,pair=7,label=5 --json\n"
-    "  rubato eval MODEL --task retrieval --data cranfield/\n", run};
+    "  rubato eval MODEL --task retrieval --data cranfield/\n",
+    run};

@@ -56,11 +56,13 @@ static int each(void *user, session *s, const arguments *given, const record *re
 }
 
 static int run(const arguments *given) {
-    return for_each_chunk(given, RECORD_TEXT, each, NULL);
+    return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
 }
 
-const command command_fill = {
-    "fill", "MODEL [FILE]", "Gives the best tokens for each mask in each line.",
-    RUN_OPTIONS " jsonl top ",
-    "  echo 'Paris is the [MASK] of France.' | rubato fill MODEL --top 3\n"
-    "  rubato fill MODEL masked.txt --json\n", run};
+const command command_fill = {"fill",
+                              "MODEL [FILE]",
+                              "Gives the best tokens for each mask in each line.",
+                              RUN_OPTIONS " jsonl top ",
+                              "  echo 'Paris is the [MASK] of France.' | rubato fill MODEL --top 3\n"
+                              "  rubato fill MODEL masked.txt --json\n",
+                              run};

@@ -30,8 +30,9 @@ static void print_json(const session *s) {
         fputs(": ", stdout);
         print_json_string(info->prompts[i], strlen(info->prompts[i]));
     }
-    printf("}, \"points\": [{\"name\": \"full\", \"flops_ratio\": 1}], \"isa\": \"%s\", \"threads\": %zu, \"warnings\": ",
-           rubato_context_isa(s->context), rubato_context_threads(s->context));
+    printf(
+        "}, \"points\": [{\"name\": \"full\", \"flops_ratio\": 1}], \"isa\": \"%s\", \"threads\": %zu, \"warnings\": ",
+        rubato_context_isa(s->context), rubato_context_threads(s->context));
     print_list(info->warnings, info->warning_count);
     puts("}");
 }
@@ -71,7 +72,9 @@ static int run(const arguments *given) {
     return finish_output(EXIT_OK);
 }
 
-const command command_info = {
-    "info", "MODEL", "Says what a model is: family, task, sizes, labels, operating points.",
-    " json threads isa quiet help ",
-    "  rubato info build/models/all-MiniLM-L6-v2\n  rubato info org/name --json\n", run};
+const command command_info = {"info",
+                              "MODEL",
+                              "Says what a model is: family, task, sizes, labels, operating points.",
+                              " json threads isa quiet help ",
+                              "  rubato info build/models/all-MiniLM-L6-v2\n  rubato info org/name --json\n",
+                              run};

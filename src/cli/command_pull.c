@@ -40,8 +40,10 @@ static int run(const arguments *given) {
     return finish_output(EXIT_OK);
 }
 
-const command command_pull = {
-    "pull", "ORG/NAME", "Downloads a model into the Hugging Face cache and prints its folder.",
-    " revision quiet json help ",
-    "  rubato pull sentence-transformers/all-MiniLM-L6-v2\n"
-    "  HF_ENDPOINT=http://127.0.0.1:8000 HF_TOKEN=... rubato pull org/name --revision v1\n", run};
+const command command_pull = {"pull",
+                              "ORG/NAME",
+                              "Downloads a model into the Hugging Face cache and prints its folder.",
+                              " revision quiet json help ",
+                              "  rubato pull sentence-transformers/all-MiniLM-L6-v2\n"
+                              "  HF_ENDPOINT=http://127.0.0.1:8000 HF_TOKEN=... rubato pull org/name --revision v1\n",
+                              run};

@@ -94,23 +94,26 @@ static int each(void *user, session *s, const arguments *given, const record *re
     return EXIT_OK;
 }
 
+static int finish(void *user, session *s, const arguments *given) {
+    const gathered *all = user;
+    return given->jsonl ? EXIT_OK : rank(s, given, given->query, all->documents, all->count, all->lines);
+}
+
 static int run(const arguments *given) {
     if (!given->jsonl && !given->query) return report_usage("%s", "rerank needs --query TEXT (or --jsonl)");
     gathered all = {0};
-    int status = for_each_chunk(given, given->jsonl ? RECORD_DOCUMENTS : RECORD_TEXT, each, &all);
-    session s;
-    if (status == EXIT_OK && !given->jsonl && (status = session_open(&s, given)) == EXIT_OK) {
-        status = rank(&s, given, given->query, all.documents, all.count, all.lines);
-        session_close(&s);
-    }
+    int status = for_each_chunk(given, given->jsonl ? RECORD_DOCUMENTS : RECORD_TEXT, each, finish, &all);
     for (size_t i = 0; i < all.count; i++) free((char *)(uintptr_t)all.documents[i].text);
     free(all.documents);
     free(all.lines);
-    return finish_output(status);
+    return status;
 }
 
 const command command_rerank = {
-    "rerank", "MODEL [FILE]", "Sorts documents (one a line) by how well they answer the query, best first.",
+    "rerank",
+    "MODEL [FILE]",
+    "Sorts documents (one a line) by how well they answer the query, best first.",
     RUN_OPTIONS " query top jsonl truncation special-as-text ",
     "  rubato rerank MODEL documents.txt --query 'how do plants breathe' --top 3\n"
-    "  echo '{\"query\": \"q\", \"documents\": [\"a\", \"b\"]}' | rubato rerank MODEL --jsonl --json\n", run};
+    "  echo '{\"query\": \"q\", \"documents\": [\"a\", \"b\"]}' | rubato rerank MODEL --jsonl --json\n",
+    run};

@@ -1,4 +1,5 @@
 /* rubato search-text: lines of a corpus by their nearness to a query. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,17 +44,15 @@ static int each(void *user, session *s, const arguments *given, const record *re
 static void normalize(const session *s, float *vectors, size_t count) {
     size_t width = s->info->width;
     for (size_t i = 0; i < count && !s->info->normalized; i++) {
-        float *row = vectors + i * width, squares = 0, scale;
-        size_t none;
-        rubato_nearest(s->context, row, row, 1, width, 1, &none, &squares);
-        scale = squares > 0 ? squares : 1;
-        float root = scale;
-        for (int k = 0; k < 40; k++) root = 0.5f * (root + scale / root); /* Heron */
-        for (size_t j = 0; j < width; j++) row[j] /= root;
+        float *row = vectors + i * width, squares = 0;
+        for (size_t j = 0; j < width; j++) squares += row[j] * row[j];
+        float inverse = squares > 0 ? 1.0f / sqrtf(squares) : 0;
+        for (size_t j = 0; j < width; j++) row[j] *= inverse;
     }
 }
 
-static int search(session *s, const arguments *given, corpus *all) {
+static int search(void *user, session *s, const arguments *given) {
+    corpus *all = user;
     size_t top = given->top ? given->top : 5, width = s->info->width;
     rubato_error error = {0};
     float *query = malloc(width * sizeof *query), *scores = calloc(top, sizeof *scores);
@@ -100,22 +99,19 @@ static int run(const arguments *given) {
     if (!given->query) return report_usage("%s", "search-text needs --query TEXT");
     arguments with_file = *given;
     if (given->corpus) with_file.file = given->corpus;
-    with_file.cost = false;
     corpus all = {0};
-    int status = for_each_chunk(&with_file, RECORD_TEXT, each, &all);
-    session s;
-    if (status == EXIT_OK && (status = session_open(&s, given)) == EXIT_OK) {
-        status = search(&s, given, &all);
-        session_close(&s);
-    }
+    int status = for_each_chunk(&with_file, RECORD_TEXT, each, search, &all);
     for (size_t i = 0; i < all.count; i++) free(all.texts[i]);
     free(all.texts);
     free(all.lines);
     free(all.vectors);
-    return finish_output(status);
+    return status;
 }
 
 const command command_search_text = {
-    "search-text", "MODEL [FILE]", "Finds the lines of a corpus that are nearest to a query, by cosine.",
+    "search-text",
+    "MODEL [FILE]",
+    "Finds the lines of a corpus that are nearest to a query, by cosine.",
     RUN_OPTIONS " query top corpus jsonl prompt ",
-    "  rubato search-text build/models/all-MiniLM-L6-v2 examples/corpus.txt --query 'ships in the ice' --top 3\n", run};
+    "  rubato search-text build/models/all-MiniLM-L6-v2 examples/corpus.txt --query 'ships in the ice' --top 3\n",
+    run};

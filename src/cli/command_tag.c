@@ -77,11 +77,13 @@ static int each(void *user, session *s, const arguments *given, const record *re
 }
 
 static int run(const arguments *given) {
-    return for_each_chunk(given, RECORD_TEXT, each, NULL);
+    return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
 }
 
-const command command_tag = {
-    "tag", "MODEL [FILE]", "Finds entities in each line; long lines are windowed with --stride.",
-    RUN_OPTIONS " jsonl tokens stride special-as-text ",
-    "  echo 'Marie Curie lived in Paris.' | rubato tag MODEL --json\n"
-    "  rubato tag MODEL texts.txt --tokens --json\n", run};
+const command command_tag = {"tag",
+                             "MODEL [FILE]",
+                             "Finds entities in each line; long lines are windowed with --stride.",
+                             RUN_OPTIONS " jsonl tokens stride special-as-text ",
+                             "  echo 'Marie Curie lived in Paris.' | rubato tag MODEL --json\n"
+                             "  rubato tag MODEL texts.txt --tokens --json\n",
+                             run};

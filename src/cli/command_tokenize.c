@@ -70,11 +70,14 @@ static int each(void *user, session *s, const arguments *given, const record *re
 }
 
 static int run(const arguments *given) {
-    return for_each_chunk(given, RECORD_TEXT, each, NULL);
+    return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
 }
 
 const command command_tokenize = {
-    "tokenize", "MODEL [FILE]", "Cuts each line into the model's tokens, with their places in code points.",
+    "tokenize",
+    "MODEL [FILE]",
+    "Cuts each line into the model's tokens, with their places in code points.",
     " json jsonl max-length stride truncation left no-special special-as-text quiet threads isa help ",
     "  echo 'Hello, world!' | rubato tokenize build/models/all-MiniLM-L6-v2 --json\n"
-    "  rubato tokenize MODEL long.txt --max-length 128 --stride 32 --json\n", run};
+    "  rubato tokenize MODEL long.txt --max-length 128 --stride 32 --json\n",
+    run};

@@ -3,16 +3,18 @@
 
 #include "cli/arguments.h"
 
-static const command *const commands[] = {
-    &command_embed, &command_classify,    &command_tag,      &command_answer, &command_rerank, &command_fill,
-    &command_search_text, &command_tokenize, &command_info,   &command_eval,   &command_bench,  &command_pull};
+static const command *const commands[] = {&command_embed,  &command_classify, &command_tag,         &command_answer,
+                                          &command_rerank, &command_fill,     &command_search_text, &command_tokenize,
+                                          &command_info,   &command_eval,     &command_bench,       &command_pull};
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *out) {
     fputs("Usage: rubato COMMAND MODEL [options] [FILE]\n"
-          "Runs BERT-family encoders on CPUs. MODEL is a folder in Hugging Face layout, a hub id that was pulled, or the\n"
-          "name of a model in models/. Texts are the lines of FILE or of standard input.\n\nCommands:\n", out);
+          "Runs BERT-family encoders on CPUs. MODEL is a folder in Hugging Face layout, a hub id that was pulled, or "
+          "the\n"
+          "name of a model in models/. Texts are the lines of FILE or of standard input.\n\nCommands:\n",
+          out);
     for (size_t i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\nrubato COMMAND --help says more. Exit status: 0 success, 1 the work failed, 2 wrong usage.\n", out);
 }

@@ -90,7 +90,7 @@ int finish_output(int status) {
     return status;
 }
 
-int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, void *user) {
+int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, finish_input *finish, void *user) {
     session s;
     reader *input = NULL;
     rubato_input *inputs = NULL;
@@ -119,6 +119,7 @@ int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, v
         progress_show(&bar, (double)done, 0);
     }
     progress_end(&bar);
+    if (status == EXIT_OK && finish) status = finish(user, &s, given);
     if (status == EXIT_OK && reader_failed(input)) status = EXIT_FAILED;
     reader_close(input);
     free(inputs);

@@ -11,7 +11,7 @@
 
 typedef struct batch {
     size_t sequences, rows;
-    const size_t *start; /* [sequences + 1] */
+    const size_t *start;        /* [sequences + 1] */
     const int32_t *ids, *types; /* [rows] */
 } batch;
 

@@ -12,8 +12,7 @@ void layer_norm_f32_avx2(float *out, const float *x, const float *gamma, const f
     __m256 sum = _mm256_maskload_ps(x + whole, mask);
     for (size_t i = 0; i < whole; i += 8) sum = _mm256_add_ps(sum, _mm256_loadu_ps(x + i));
     __m256 mean = _mm256_set1_ps(sum_8(sum) / (float)count);
-    __m256 rest =
-        _mm256_and_ps(_mm256_sub_ps(_mm256_maskload_ps(x + whole, mask), mean), _mm256_castsi256_ps(mask));
+    __m256 rest = _mm256_and_ps(_mm256_sub_ps(_mm256_maskload_ps(x + whole, mask), mean), _mm256_castsi256_ps(mask));
     __m256 squares = _mm256_mul_ps(rest, rest);
     for (size_t i = 0; i < whole; i += 8) {
         __m256 d = _mm256_sub_ps(_mm256_loadu_ps(x + i), mean);

@@ -27,7 +27,6 @@ void layer_norm_f32_avx512(float *out, const float *x, const float *gamma, const
     if (mask) {
         __m512 d = _mm512_mul_ps(rest, inverse);
         __m512 shift = beta ? _mm512_maskz_loadu_ps(mask, beta + whole) : _mm512_setzero_ps();
-        _mm512_mask_storeu_ps(out + whole, mask,
-                              _mm512_fmadd_ps(d, _mm512_maskz_loadu_ps(mask, gamma + whole), shift));
+        _mm512_mask_storeu_ps(out + whole, mask, _mm512_fmadd_ps(d, _mm512_maskz_loadu_ps(mask, gamma + whole), shift));
     }
 }

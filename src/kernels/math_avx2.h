@@ -9,8 +9,8 @@
 /* exp(x) = 2^n 2^f; n is applied in two halves, so that results below 2^-126 and up to infinity come out right. */
 static inline __m256 exp_8(__m256 x) {
     x = _mm256_min_ps(_mm256_set1_ps(89.0f), _mm256_max_ps(_mm256_set1_ps(-104.0f), x)); /* NaN stays */
-    __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)),
-                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 n =
+        _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m256 f = _mm256_fmsub_ps(x, _mm256_set1_ps(1.44269504f), n);
     f = _mm256_fmadd_ps(x, _mm256_set1_ps(1.92596299e-8f), f);
     __m256 p = _mm256_set1_ps(1.53533565e-4f);

@@ -63,17 +63,13 @@ static inline __m512 activate_16(__m512 x, activation act) {
         __m512 y = _mm512_mul_ps(x, _mm512_fmadd_ps(x2, _mm512_set1_ps(0.0713548163f), _mm512_set1_ps(1.59576912f)));
         return _mm512_mul_ps(x, sigmoid_16(y));
     }
-    case ACTIVATION_QUICK_GELU:
-        return _mm512_mul_ps(x, sigmoid_16(_mm512_mul_ps(x, _mm512_set1_ps(1.702f))));
-    case ACTIVATION_RELU:
-        return _mm512_max_ps(_mm512_setzero_ps(), x); /* the second operand is returned for NaN */
-    case ACTIVATION_SILU:
-        return _mm512_mul_ps(x, sigmoid_16(x));
+    case ACTIVATION_QUICK_GELU: return _mm512_mul_ps(x, sigmoid_16(_mm512_mul_ps(x, _mm512_set1_ps(1.702f))));
+    case ACTIVATION_RELU: return _mm512_max_ps(_mm512_setzero_ps(), x); /* the second operand is returned for NaN */
+    case ACTIVATION_SILU: return _mm512_mul_ps(x, sigmoid_16(x));
     case ACTIVATION_TANH:
         return _mm512_fmsub_ps(_mm512_set1_ps(2.0f), sigmoid_16(_mm512_add_ps(x, x)), _mm512_set1_ps(1.0f));
     case ACTIVATION_NONE:
-    case ACTIVATION_COUNT:
-        break;
+    case ACTIVATION_COUNT: break;
     }
     return x;
 }

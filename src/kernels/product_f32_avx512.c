@@ -12,7 +12,7 @@
 
 enum {
     TILE_ROWS = 14,
-    DEPTH = 1024,              /* of one pass: a panel of it is an eighth of the cache */
+    DEPTH = 1024,             /* of one pass: a panel of it is an eighth of the cache */
     BLOCK_BYTES = 448 * 1024, /* of a, a block of rows in one pass */
     AHEAD = 32,               /* rows of b fetched before they are needed */
 };

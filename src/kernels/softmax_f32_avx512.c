@@ -25,6 +25,5 @@ void softmax_f32_avx512(float *x, size_t count) {
     }
     __m512 inverse = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(sum));
     for (size_t i = 0; i < whole; i += 16) _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(x + i), inverse));
-    if (mask)
-        _mm512_mask_storeu_ps(x + whole, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + whole), inverse));
+    if (mask) _mm512_mask_storeu_ps(x + whole, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + whole), inverse));
 }

@@ -20,13 +20,13 @@ typedef struct encoder {
     table word, position, type;
     norm embedding_norm;
     linear projection;
-    layer *layers;      /* [unique] */
+    layer *layers; /* [unique] */
     size_t unique;
-    size_t depth;       /* layers run: config.layers, times the inner ones with ALBERT */
-    uint16_t *order;    /* [depth] -> unique */
-    float *bias;        /* relative attention bias by distance: [heads][2 reach + 1] */
+    size_t depth;    /* layers run: config.layers, times the inner ones with ALBERT */
+    uint16_t *order; /* [depth] -> unique */
+    float *bias;     /* relative attention bias by distance: [heads][2 reach + 1] */
     size_t bias_reach;
-    size_t parameters;  /* weights, each once */
+    size_t parameters; /* weights, each once */
 } encoder;
 
 /* Loading: finds tensors under the right prefix and notes which were used. */

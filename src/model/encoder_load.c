@@ -29,9 +29,8 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
     size_t have_columns = stored->rank == 2 ? stored->shape[1] : stored->rank == 1 ? stored->shape[0] : 0;
     if (stored->rank < 1 || stored->rank > 2 || (rows && have_rows != rows) || (columns && have_columns != columns) ||
         !have_rows || !have_columns)
-        return fail(load->error, RUBATO_BAD_MODEL,
-                    "tensor \"%s\" is [%zu, %zu], config.json makes it [%zu, %zu]", name, have_rows, have_columns,
-                    rows, columns);
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is [%zu, %zu], config.json makes it [%zu, %zu]", name,
+                    have_rows, have_columns, rows, columns);
     *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns};
     load->parameters += stored->elements;
     return checkpoint_mark(load->weights, stored, load->error);
@@ -161,8 +160,7 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     }
     TRY(lay_out(self, load));
     size_t inner = config->groups ? config->inner_layers : 1;
-    for (size_t i = 0; i < self->unique; i++)
-        TRY(load_layer(load, &self->layers[i], config, i / inner, i % inner));
+    for (size_t i = 0; i < self->unique; i++) TRY(load_layer(load, &self->layers[i], config, i / inner, i % inner));
     if (config->buckets) TRY(load_relative_bias(self, load));
     self->parameters = load->parameters - before;
     return RUBATO_OK;

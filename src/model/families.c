@@ -73,13 +73,13 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     if (keys->epsilon) {
         double epsilon;
         TRY(json_get_real(&epsilon, json, keys->epsilon, (double)config->epsilon, error));
-        if (!(epsilon >= 0 && epsilon < 1)) return fail(error, RUBATO_BAD_MODEL, "\"%s\" is %g", keys->epsilon, epsilon);
+        if (!(epsilon >= 0 && epsilon < 1))
+            return fail(error, RUBATO_BAD_MODEL, "\"%s\" is %g", keys->epsilon, epsilon);
         config->epsilon = (float)epsilon;
     }
     const char *act;
     TRY(json_get_text(&act, json, keys->act, NULL, error));
-    if (act && !activation_find(&config->act, act))
-        return fail(error, RUBATO_UNSUPPORTED, "activation \"%.40s\"", act);
+    if (act && !activation_find(&config->act, act)) return fail(error, RUBATO_UNSUPPORTED, "activation \"%.40s\"", act);
     const char *positions;
     TRY(json_get_text(&positions, json, "position_embedding_type", "absolute", error));
     if (strcmp(positions, "absolute") != 0)

@@ -38,8 +38,8 @@ typedef enum head_kind { HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QA, HEAD_MLM, HEAD_NSP,
 typedef struct head_form {
     head_kind kind;
     const char *dense;
-    bool prefixed;        /* dense has the model's prefix (BERT's pooler), unlike the rest of the head */
-    activation act;       /* ACTIVATION_NONE: the model's own */
+    bool prefixed;  /* dense has the model's prefix (BERT's pooler), unlike the rest of the head */
+    activation act; /* ACTIVATION_NONE: the model's own */
     const char *norm, *out;
     const char *out_bias; /* a bias with a name of its own; NULL: out.bias */
 } head_form;

@@ -82,8 +82,10 @@ rubato_status checkpoint_open(checkpoint *weights, const char *folder, rubato_er
             char pickle[4096];
             snprintf(pickle, sizeof pickle, "%.4000s/pytorch_model.bin", folder);
             if (file_exists(pickle))
-                fail(error, status, "%s: only pytorch_model.bin is there, which runs code when read; convert it to "
-                     "model.safetensors (save_pretrained of transformers does)", folder);
+                fail(error, status,
+                     "%s: only pytorch_model.bin is there, which runs code when read; convert it to "
+                     "model.safetensors (save_pretrained of transformers does)",
+                     folder);
         }
     }
     if (status != RUBATO_OK) checkpoint_close(weights);

@@ -325,10 +325,13 @@ static rubato_status read_json(reading *r, const char *text, size_t size) {
                 const json_t *row = json_array_get(list, k);
                 const char *question = json_string_value(json_object_get(row, "question"));
                 example *made = add_example(r, r->data->count + 1);
-                if (!made) status = fail_memory(r->error);
+                if (!made)
+                    status = fail_memory(r->error);
                 else if (!question || !context)
-                    status = fail(r->error, RUBATO_BAD_DATA, "%s: article %zu, paragraph %zu: a question or context "
-                                  "is missing", r->name, i, j);
+                    status = fail(r->error, RUBATO_BAD_DATA,
+                                  "%s: article %zu, paragraph %zu: a question or context "
+                                  "is missing",
+                                  r->name, i, j);
                 else if (!(made->text = copy_text(question)) || !(made->pair = copy_text(context)))
                     status = fail_memory(r->error);
                 else

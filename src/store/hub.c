@@ -39,8 +39,8 @@ typedef struct puller {
 /* ---- One request ---- */
 
 typedef struct answer {
-    FILE *file;          /* where content goes, or NULL */
-    text_buffer *text;   /* or here */
+    FILE *file;        /* where content goes, or NULL */
+    text_buffer *text; /* or here */
     char etag[128];
     unsigned long long size;
     bool has_size, first_done, write_failed, cancelled, restart;
@@ -284,8 +284,10 @@ static rubato_status receive(puller *pull, const char *url, const char *file, co
         long code;
         status = perform(pull, file, &a, &code);
         if (status == RUBATO_OK && code == 416) { /* what is here is longer than the file: begin again next time */
-            if (ftruncate(fileno(stream), 0) != 0) status = fail(pull->error, RUBATO_IO, "%s: cannot write", incomplete);
-            else status = fail(pull->error, RUBATO_NETWORK, "%s: what was kept of it is not a beginning of it", file);
+            if (ftruncate(fileno(stream), 0) != 0)
+                status = fail(pull->error, RUBATO_IO, "%s: cannot write", incomplete);
+            else
+                status = fail(pull->error, RUBATO_NETWORK, "%s: what was kept of it is not a beginning of it", file);
         } else if (status == RUBATO_OK && code != 200 && code != 206) {
             status = fail_http(pull, file, code);
         }
@@ -324,9 +326,9 @@ static rubato_status pull_file(puller *pull, const char *file) {
             status = fail_http(pull, file, code);
             if (code < 500) break;
         }
-        if (status == RUBATO_OK && (!head.etag[0] || strspn(head.etag, "0123456789abcdefghijklmnopqrstuvwxyz"
-                                                                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") !=
-                                                         strlen(head.etag)))
+        if (status == RUBATO_OK &&
+            (!head.etag[0] || strspn(head.etag, "0123456789abcdefghijklmnopqrstuvwxyz"
+                                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") != strlen(head.etag)))
             status = fail(pull->error, RUBATO_NETWORK, "%s: the answer has no usable ETag", file);
         if (status != RUBATO_OK) continue;
         snprintf(blob, sizeof blob, "%s/blobs/%s", pull->repository, head.etag);
@@ -411,8 +413,10 @@ static rubato_status pull_listing(puller *pull, const json_t *listing) {
         TRY(pull_file(pull, name));
     }
     if (!weights && pickle)
-        return fail(pull->error, RUBATO_UNSUPPORTED, "%s: has only pytorch_model.bin; ask for a revision with "
-                    "model.safetensors (often refs/pr/1)", pull->name);
+        return fail(pull->error, RUBATO_UNSUPPORTED,
+                    "%s: has only pytorch_model.bin; ask for a revision with "
+                    "model.safetensors (often refs/pr/1)",
+                    pull->name);
     return write_reference(pull);
 }
 

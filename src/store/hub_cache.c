@@ -54,7 +54,8 @@ static bool is_hub_name(const char *name) {
 
 rubato_status hub_repository_folder(char *out, size_t bytes, const char *name, rubato_error *error) {
     char hub[HUB_PATH];
-    if (!is_hub_name(name)) return fail(error, RUBATO_BAD_ARGUMENT, "\"%.100s\" is not a hub id such as org/name", name);
+    if (!is_hub_name(name))
+        return fail(error, RUBATO_BAD_ARGUMENT, "\"%.100s\" is not a hub id such as org/name", name);
     TRY(hub_cache_folder(hub, sizeof hub, error));
     const char *slash = strchr(name, '/');
     int written = slash ? snprintf(out, bytes, "%smodels--%.*s--%s", hub, (int)(slash - name), name, slash + 1)
@@ -126,8 +127,8 @@ rubato_status hub_resolve(char *folder, size_t bytes, const char *name, rubato_e
         return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", name);
     if (is_model(folder)) return RUBATO_OK;
     if (folder_exists(folder))
-        return fail(error, RUBATO_NOT_FOUND, "%s: a folder without config.json; it should be one in Hugging Face layout",
-                    name);
+        return fail(error, RUBATO_NOT_FOUND,
+                    "%s: a folder without config.json; it should be one in Hugging Face layout", name);
     static const char *const places[] = {"models", RUBATO_DATA_FOLDER "/models"};
     for (size_t i = 0; i < 2 && !strchr(name, '/'); i++) {
         snprintf(folder, bytes, "%s/%s", places[i], name);
@@ -137,6 +138,8 @@ rubato_status hub_resolve(char *folder, size_t bytes, const char *name, rubato_e
     char repository[HUB_PATH];
     TRY(hub_repository_folder(repository, sizeof repository, name, error));
     if (hub_snapshot(folder, bytes, repository, "main") && is_model(folder)) return RUBATO_OK;
-    return fail(error, RUBATO_NOT_FOUND, "%s: no such folder, no models/%s, and not in the cache (%s); try: rubato pull "
-                "%s", name, name, repository, name);
+    return fail(error, RUBATO_NOT_FOUND,
+                "%s: no such folder, no models/%s, and not in the cache (%s); try: rubato pull "
+                "%s",
+                name, name, repository, name);
 }

@@ -49,9 +49,8 @@ static rubato_status parse_entry(stored_tensor *tensor, size_t *begin, size_t *e
         *end < *begin)
         return fail(error, RUBATO_BAD_MODEL, "%s: tensor \"%.120s\": bad data_offsets", file, key);
     if (*end - *begin != bits / 8)
-        return fail(error, RUBATO_BAD_MODEL,
-                    "%s: tensor \"%.120s\": shape and dtype make %zu bytes, data_offsets %zu", file, key, bits / 8,
-                    *end - *begin);
+        return fail(error, RUBATO_BAD_MODEL, "%s: tensor \"%.120s\": shape and dtype make %zu bytes, data_offsets %zu",
+                    file, key, bits / 8, *end - *begin);
     tensor->elements = elements;
     tensor->bytes = bits / 8;
     tensor->name = text_copy(key, strlen(key));
@@ -100,8 +99,7 @@ rubato_status safetensors_parse(safetensors *file, const unsigned char *data, si
     rubato_status status = RUBATO_OK;
     json_t *header = NULL;
     place *places = NULL;
-    if (size < 8)
-        return fail(error, RUBATO_BAD_MODEL, "%s: %zu bytes; a safetensors file has at least 8", name, size);
+    if (size < 8) return fail(error, RUBATO_BAD_MODEL, "%s: %zu bytes; a safetensors file has at least 8", name, size);
     uint64_t header_bytes = 0;
     for (int i = 7; i >= 0; i--) header_bytes = header_bytes << 8 | data[i];
     if (header_bytes > MAX_HEADER_BYTES || header_bytes > size - 8)

@@ -66,8 +66,7 @@ rubato_status rubato_answer(rubato_context *context, rubato_answer_span *out, co
     text.truncation = RUBATO_ONLY_SECOND;
     if (text.stride == 0) text.stride = size_min(DEFAULT_STRIDE, text.max_length / 3);
     token_scores scores;
-    rubato_status status =
-        token_scores_run(&scores, context, HEAD_QA, inputs, count, options, &text, costs, error);
+    rubato_status status = token_scores_run(&scores, context, HEAD_QA, inputs, count, options, &text, costs, error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         const rubato_encoding *encoding = scores.work.encodings[i];
         for (size_t w = 0; w < encoding->count && status == RUBATO_OK; w++)

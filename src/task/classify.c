@@ -37,8 +37,14 @@ rubato_status rubato_logits(rubato_context *context, float *out, const rubato_in
     head_kind kind = model->info.task == RUBATO_TASK_NSP ? HEAD_NSP : HEAD_SEQUENCE;
     score_job mine = {NULL, out};
     TRY(engine_head(model, kind, &mine.head, error));
-    job work = {.inputs = inputs, .count = count, .options = options, .head = kind, .take = take, .user = &mine,
-                .costs = costs, .prepare = need_a_row};
+    job work = {.inputs = inputs,
+                .count = count,
+                .options = options,
+                .head = kind,
+                .take = take,
+                .user = &mine,
+                .costs = costs,
+                .prepare = need_a_row};
     TRY(engine_text_options(model, options, &work.text, error));
     work.text.windows = 0;
     TRY(engine_run(context, &work, error));
@@ -71,8 +77,7 @@ static rubato_status rerank_by_cosine(rubato_context *context, float *out, const
     if (!vectors) return fail_memory(error);
     rubato_input first = {.text = query};
     rubato_status status = rubato_embed(context, vectors, &first, 1, options, NULL, error);
-    if (status == RUBATO_OK)
-        status = rubato_embed(context, vectors + width, documents, count, options, costs, error);
+    if (status == RUBATO_OK) status = rubato_embed(context, vectors + width, documents, count, options, costs, error);
     dot_f32_function *const dot = context->kernels->dot_f32;
     float length = sqrtf(dot(vectors, vectors, width));
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {

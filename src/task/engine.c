@@ -12,11 +12,11 @@
 #include "base/clock.h"
 
 enum {
-    SMALL_LAYER = 8 << 20,     /* bytes of weights that the last-level cache holds beside the activations */
-    SMALL_BATCH = 192,         /* rows a batch when it does: activations stay in the second-level cache */
-    LARGE_BATCH = 512,         /* else: weights come from memory and serve more rows at a time */
-    LEAST_ROWS = 48,           /* below this a thread's own batch is slower than sharing one */
-    ARENA_KEEP = 24 << 20      /* what a worker's arena keeps between batches */
+    SMALL_LAYER = 8 << 20, /* bytes of weights that the last-level cache holds beside the activations */
+    SMALL_BATCH = 192,     /* rows a batch when it does: activations stay in the second-level cache */
+    LARGE_BATCH = 512,     /* else: weights come from memory and serve more rows at a time */
+    LEAST_ROWS = 48,       /* below this a thread's own batch is slower than sharing one */
+    ARENA_KEEP = 24 << 20  /* what a worker's arena keeps between batches */
 };
 
 /* ---- Contexts ---- */
@@ -28,8 +28,10 @@ rubato_status rubato_context_create(rubato_context **out, const rubato_model *mo
     if (!options) options = &defaults;
     const kernel_table *kernels = options->isa ? kernel_table_named(options->isa) : kernel_table_best();
     if (!kernels)
-        return fail(error, RUBATO_BAD_ARGUMENT, "instruction set \"%.40s\": unknown, or not on this machine; use "
-                    "scalar, avx2 or avx512", options->isa);
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "instruction set \"%.40s\": unknown, or not on this machine; use "
+                    "scalar, avx2 or avx512",
+                    options->isa);
     size_t threads = options->threads ? options->threads : threads_available();
     rubato_context *self = calloc(1, sizeof *self);
     if (!self) return fail_memory(error);
@@ -294,10 +296,8 @@ static rubato_status collect_units(const job *work, unit **units, size_t *count,
 
 static void begin_costs(const job *work, size_t layers) {
     for (size_t i = 0; work->costs && i < work->count; i++) {
-        work->costs[i] = (rubato_cost){.flops_ratio = 1,
-                                       .layers = layers,
-                                       .cut = work->encodings[i]->cut,
-                                       .windows = work->encodings[i]->count};
+        work->costs[i] = (rubato_cost){
+            .flops_ratio = 1, .layers = layers, .cut = work->encodings[i]->cut, .windows = work->encodings[i]->count};
         snprintf(work->costs[i].point, sizeof work->costs[i].point, "full");
     }
 }

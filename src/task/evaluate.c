@@ -37,8 +37,8 @@ static rubato_status prepare(evaluating *e, dataset_kind kind) {
     e->inputs = calloc(count, sizeof *e->inputs);
     e->costs = calloc(count, sizeof *e->costs);
     if (!e->inputs || !e->costs) return fail_memory(e->error);
-    for (size_t i = 0; i < count; i++) e->inputs[i] = (rubato_input){.text = e->data.items[i].text,
-                                                                    .pair = e->data.items[i].pair};
+    for (size_t i = 0; i < count; i++)
+        e->inputs[i] = (rubato_input){.text = e->data.items[i].text, .pair = e->data.items[i].pair};
     return RUBATO_OK;
 }
 
@@ -90,8 +90,8 @@ static rubato_status evaluate_classes(evaluating *e) {
     rubato_status status = scores && gold ? RUBATO_OK : fail_memory(e->error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) status = gold_label(e, &e->data.items[i], &gold[i]);
     if (status == RUBATO_OK)
-        status = place_error(
-            e, rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
+        status =
+            place_error(e, rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
     if (status == RUBATO_OK) {
         for (size_t i = 0; i < count; i++) {
             predicted[i] = 0;
@@ -152,8 +152,8 @@ static rubato_status evaluate_values(evaluating *e, bool cosine) {
     if (status == RUBATO_OK && cosine) {
         status = embed_cosines(e, predicted);
     } else if (status == RUBATO_OK) {
-        status = place_error(
-            e, rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
+        status =
+            place_error(e, rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
         for (size_t i = 0; i < count && status == RUBATO_OK; i++) predicted[i] = (double)scores[i];
     }
     if (status == RUBATO_OK) {
@@ -358,8 +358,14 @@ static rubato_status evaluate_masks(evaluating *e) {
     m.asked = calloc(count, sizeof *m.asked);
     rubato_status status = m.targets && m.loss && m.asked ? RUBATO_OK : fail_memory(e->error);
     /* one window an input at a time: its losses are added by whoever runs it */
-    job work = {.inputs = e->inputs, .count = count, .options = &e->options->run, .head = HEAD_MLM,
-                .take = score_masks, .user = &m, .costs = e->costs, .prepare = mask_some};
+    job work = {.inputs = e->inputs,
+                .count = count,
+                .options = &e->options->run,
+                .head = HEAD_MLM,
+                .take = score_masks,
+                .user = &m,
+                .costs = e->costs,
+                .prepare = mask_some};
     if (status == RUBATO_OK) status = engine_text_options(model, &e->options->run, &work.text, e->error);
     work.text.windows = 0;
     if (status == RUBATO_OK) status = place_error(e, engine_run(e->context, &work, e->error));
@@ -419,8 +425,10 @@ rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options
     else if (strcmp(options->task, "retrieval") == 0)
         return evaluate_retrieval(context, options, evaluation, error);
     else
-        return fail(error, RUBATO_BAD_ARGUMENT, "task \"%.40s\": known are classification, regression, tagging, qa, "
-                    "retrieval, sts and mlm", options->task);
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "task \"%.40s\": known are classification, regression, tagging, qa, "
+                    "retrieval, sts and mlm",
+                    options->task);
     if (status == RUBATO_OK) summarize(&e, (clock_ms() - begin) / 1e3);
     dataset_free(&e.data);
     free(e.inputs);

@@ -1,4 +1,5 @@
-/* Parts of evaluation. Retrieval on a folder in BEIR layout: corpus.jsonl, queries.jsonl, qrels.tsv (or qrels/test.tsv). */
+/* Parts of evaluation: retrieval on a folder in BEIR layout (corpus.jsonl, queries.jsonl, qrels.tsv or qrels/test.tsv),
+ * and what all tasks share. */
 #ifndef RUBATO_TASK_EVALUATE_H
 #define RUBATO_TASK_EVALUATE_H
 

@@ -46,7 +46,12 @@ rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_
     *out = NULL;
     *masks = 0;
     TRY(engine_head(model, HEAD_MLM, &mine.head, error));
-    job work = {.inputs = input, .count = 1, .options = options, .head = HEAD_MLM, .take = take_masks, .user = &mine,
+    job work = {.inputs = input,
+                .count = 1,
+                .options = options,
+                .head = HEAD_MLM,
+                .take = take_masks,
+                .user = &mine,
                 .costs = cost};
     TRY(engine_text_options(model, options, &work.text, error));
     work.text.windows = 0;

@@ -65,8 +65,7 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
     size_t count = json_object_size(map), said;
     TRY(json_get_size(&said, config, "num_labels", count ? count : 2, error));
     if (!count) count = said;
-    if (count == 0 || count > MAX_LABELS)
-        return fail(error, RUBATO_BAD_MODEL, "config.json: %zu labels", count);
+    if (count == 0 || count > MAX_LABELS) return fail(error, RUBATO_BAD_MODEL, "config.json: %zu labels", count);
     self->labels = calloc(count, sizeof *self->labels);
     if (!self->labels) return fail_memory(error);
     self->info.label_count = count;
@@ -260,9 +259,9 @@ static void transformer_folder(char *out, size_t bytes, const char *folder, cons
 }
 
 static rubato_status load_sentence_settings(rubato_model *self, const char *folder, rubato_error *error) {
-    static const char *const names[] = {
-        "sentence_bert_config.json",   "sentence_roberta_config.json",     "sentence_distilbert_config.json",
-        "sentence_albert_config.json", "sentence_xlm-roberta_config.json", "sentence_camembert_config.json"};
+    static const char *const names[] = {"sentence_bert_config.json",        "sentence_roberta_config.json",
+                                        "sentence_distilbert_config.json",  "sentence_albert_config.json",
+                                        "sentence_xlm-roberta_config.json", "sentence_camembert_config.json"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         json_t *config;
         TRY(read_optional(&config, folder, names[i], error));
@@ -289,8 +288,7 @@ static rubato_status load_prompts(rubato_model *self, rubato_error *error) {
     const char *first = json_string_value(json_object_get(config, "default_prompt_name"));
     const char *key;
     json_t *value;
-    if (status == RUBATO_OK)
-        json_object_foreach(prompts, key, value) {
+    if (status == RUBATO_OK) json_object_foreach(prompts, key, value) {
             const char *text = json_string_value(value);
             size_t at = self->info.prompt_count;
             if (!text) continue;
@@ -343,8 +341,7 @@ static void fill_info(rubato_model *self) {
     info->width = self->pool.width;
     pooling_name(&self->pool, self->pooling_text, sizeof self->pooling_text);
     info->pooling = self->pooling_text;
-    info->normalized =
-        self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
+    info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
 }
 
 static rubato_status load_folder(rubato_model *self, team *crew, rubato_error *error) {

@@ -205,8 +205,7 @@ static bool next_chunk(const char *const *tags, size_t count, size_t *at, chunk 
     return true;
 }
 
-void metric_count_entities(entity_counts *counts, const char *const *gold, const char *const *predicted,
-                           size_t count) {
+void metric_count_entities(entity_counts *counts, const char *const *gold, const char *const *predicted, size_t count) {
     chunk a = {0}, b = {0};
     size_t at_a = 0, at_b = 0;
     bool has_a = next_chunk(gold, count, &at_a, &a), has_b = next_chunk(predicted, count, &at_b, &b);

@@ -27,8 +27,7 @@ typedef struct entity_counts {
     size_t gold, predicted, correct;
 } entity_counts;
 
-void metric_count_entities(entity_counts *counts, const char *const *gold, const char *const *predicted,
-                           size_t count);
+void metric_count_entities(entity_counts *counts, const char *const *gold, const char *const *predicted, size_t count);
 double metric_entity_f1(entity_counts counts);
 
 #endif

@@ -92,8 +92,8 @@ static rubato_status read_judgements(unsigned char *relevant, const collection *
     snprintf(path, sizeof path, "%.4000s/qrels.tsv", folder);
     if (!file_exists(path)) snprintf(path, sizeof path, "%.4000s/qrels/test.tsv", folder);
     dataset rows;
-    rubato_status status = dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=score", 0,
-                                        NULL);
+    rubato_status status =
+        dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=score", 0, NULL);
     if (status != RUBATO_OK) /* other collections call their judgement a code */
         TRY(dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=code", 0, error));
     for (size_t i = 0; i < rows.count; i++) {
@@ -148,8 +148,8 @@ static void score_query(ranking *sums, const unsigned char *relevant, size_t doc
     sums->queries++;
 }
 
-rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_options *options,
-                                 rubato_evaluation *out, rubato_error *error) {
+rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_options *options, rubato_evaluation *out,
+                                 rubato_error *error) {
     collection corpus = {0}, queries = {0};
     unsigned char *relevant = NULL;
     rubato_cost *costs = NULL;
@@ -165,8 +165,8 @@ rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_opti
         goto done;
     }
     TRY_DONE(embed_collection(&corpus, context, path, &options->run, costs, error));
-    TRY_DONE(read_collection(&queries, options->data, "queries.jsonl", "text=text,label=_id", options->limit, path,
-                             error));
+    TRY_DONE(
+        read_collection(&queries, options->data, "queries.jsonl", "text=text,label=_id", options->limit, path, error));
     TRY_DONE(embed_collection(&queries, context, path, &options->run, NULL, error));
     relevant = calloc(size_max(documents * queries.data.count, 1), 1);
     if (!relevant) {
@@ -178,8 +178,8 @@ rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_opti
     for (size_t i = 0; i < queries.data.count; i++) {
         size_t found[DEPTH];
         float scores[DEPTH];
-        size_t count =
-            rubato_nearest(context, queries.vectors + i * width, corpus.vectors, documents, width, DEPTH, found, scores);
+        size_t count = rubato_nearest(context, queries.vectors + i * width, corpus.vectors, documents, width, DEPTH,
+                                      found, scores);
         score_query(&sums, relevant + i * documents, documents, found, count);
     }
     double n = (double)size_max(sums.queries, 1), rows = 0, ms = 0;
@@ -187,13 +187,13 @@ rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_opti
         rows += (double)costs[i].rows;
         ms += costs[i].ms;
     }
-    *out = (rubato_evaluation){.examples = sums.queries,
-                               .metric_count = 3,
-                               .metrics = {{"ndcg@10", sums.ndcg / n}, {"mrr@10", sums.reciprocal / n},
-                                           {"recall@100", sums.recall / n}},
-                               .flops_ratio = 1,
-                               .ms_mean = documents ? ms / (double)documents : 0,
-                               .tokens_per_second = rows / ((clock_ms() - begin) / 1e3)};
+    *out = (rubato_evaluation){
+        .examples = sums.queries,
+        .metric_count = 3,
+        .metrics = {{"ndcg@10", sums.ndcg / n}, {"mrr@10", sums.reciprocal / n}, {"recall@100", sums.recall / n}},
+        .flops_ratio = 1,
+        .ms_mean = documents ? ms / (double)documents : 0,
+        .tokens_per_second = rows / ((clock_ms() - begin) / 1e3)};
     cost_percentiles(out, costs, documents);
 done:
     collection_free(&corpus);

@@ -40,8 +40,16 @@ rubato_status token_scores_run(token_scores *self, rubato_context *context, head
     self->columns = self->head->out.out;
     self->windows = calloc(count ? count : 1, sizeof *self->windows);
     if (!self->windows) return fail_memory(error);
-    self->work = (job){.inputs = inputs, .count = count, .options = options, .text = *text, .head = kind,
-                       .head_on_all_rows = true, .take = take, .user = self, .costs = costs, .keep = true,
+    self->work = (job){.inputs = inputs,
+                       .count = count,
+                       .options = options,
+                       .text = *text,
+                       .head = kind,
+                       .head_on_all_rows = true,
+                       .take = take,
+                       .user = self,
+                       .costs = costs,
+                       .keep = true,
                        .prepare = prepare};
     return engine_run(context, &self->work, error);
 }

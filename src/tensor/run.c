@@ -7,8 +7,7 @@ tensor run_tensor(const run *self, size_t rows, size_t columns) {
     size_t stride = columns % 1024 == 0 ? columns + 16 : columns;
     size_t elements;
     tensor made = {NULL, rows, columns, stride};
-    if (checked_multiply(rows, stride, &elements))
-        made.data = arena_take_array(self->memory, elements, sizeof(float));
+    if (checked_multiply(rows, stride, &elements)) made.data = arena_take_array(self->memory, elements, sizeof(float));
     return made;
 }
 

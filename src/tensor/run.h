@@ -14,7 +14,7 @@
 
 typedef struct run {
     const kernel_table *kernels;
-    team *crew;   /* NULL: this thread alone */
+    team *crew; /* NULL: this thread alone */
     arena *memory;
 } run;
 

@@ -127,8 +127,8 @@ bool bpe_tokenize(const token_model *model, const characters *pool, size_t begin
             symbols[count - 1].end = (uint32_t)i + 1;
             continue;
         }
-        symbols[count] = (symbol){unknown ? model->unknown : id, (uint32_t)i, (uint32_t)i + 1,
-                                  count ? count - 1 : NONE, count + 1, NONE, 0};
+        symbols[count] = (symbol){
+            unknown ? model->unknown : id, (uint32_t)i, (uint32_t)i + 1, count ? count - 1 : NONE, count + 1, NONE, 0};
         count++;
         unknown_open = unknown;
     }

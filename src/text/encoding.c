@@ -21,8 +21,8 @@ size_t tokenizer_specials(const tokenizer *self, bool pair) {
 }
 
 /* How many tokens of each sequence stay; see rubato_truncation. */
-static rubato_status lengths_within(const size_t have[2], bool pair, size_t room, rubato_truncation how,
-                                    size_t keep[2], rubato_error *error) {
+static rubato_status lengths_within(const size_t have[2], bool pair, size_t room, rubato_truncation how, size_t keep[2],
+                                    rubato_error *error) {
     keep[0] = have[0];
     keep[1] = have[1];
     if (have[0] + have[1] <= room) return RUBATO_OK;
@@ -53,7 +53,8 @@ static rubato_status lengths_within(const size_t have[2], bool pair, size_t room
     if (have[target] <= excess)
         return fail(error, RUBATO_BAD_ARGUMENT,
                     "the %s text alone has %zu tokens, which leaves no room for the %s; shorten it or allow more "
-                    "than %zu", target ? "first" : "second", have[1 - target], target ? "second" : "first", room);
+                    "than %zu",
+                    target ? "first" : "second", have[1 - target], target ? "second" : "first", room);
     keep[target] = have[target] - excess;
     return RUBATO_OK;
 }
@@ -243,7 +244,8 @@ static rubato_status assemble(const tokenizer *self, tokenizer_scratch *scratch,
         for (size_t b = 0; b < (pair ? sequences[1].count : 1); b++) {
             size_t more = range_size(sequences[0].ranges[a]) + (pair ? range_size(sequences[1].ranges[b]) : 0) + extra;
             if (!checked_add(tokens, more, &tokens) || tokens > (size_t)1 << 31)
-                return fail(error, RUBATO_BAD_ARGUMENT, "the windows of this text come to too many tokens; use a "
+                return fail(error, RUBATO_BAD_ARGUMENT,
+                            "the windows of this text come to too many tokens; use a "
                             "smaller stride");
         }
     block *made = block_create(windows, tokens, scratch->surface_count > 0);
@@ -274,8 +276,7 @@ static rubato_status assemble(const tokenizer *self, tokenizer_scratch *scratch,
 }
 
 static rubato_status tokenize_one(const tokenizer *self, const char *text, size_t bytes, size_t which,
-                                  const rubato_text_options *options, tokenizer_scratch *scratch,
-                                  rubato_error *error) {
+                                  const rubato_text_options *options, tokenizer_scratch *scratch, rubato_error *error) {
     if (bytes > MAX_TEXT_BYTES)
         return fail(error, RUBATO_BAD_ARGUMENT, "a text of %zu bytes; at most %d are taken", bytes, MAX_TEXT_BYTES);
     size_t bad = utf8_check(text, bytes);

@@ -90,8 +90,7 @@ static void compose(changes *list) {
     list->count = out;
 }
 
-static bool decompose(characters *text, size_t begin, bool compatibility, bool recompose,
-                      normalizer_scratch *scratch) {
+static bool decompose(characters *text, size_t begin, bool compatibility, bool recompose, normalizer_scratch *scratch) {
     size_t count = text->count - begin;
     if (!start(scratch, count)) return false;
     changes *list = &scratch->list;
@@ -260,8 +259,7 @@ bool byte_level_apply(characters *text, size_t begin, normalizer_scratch *scratc
         character here = text->items[i];
         size_t length = utf8_put(bytes, here.code);
         for (size_t j = 0; j < length; j++)
-            spare->items[spare->count++] =
-                (character){byte_level_code((unsigned char)bytes[j]), here.first, here.last};
+            spare->items[spare->count++] = (character){byte_level_code((unsigned char)bytes[j]), here.first, here.last};
     }
     text->count = begin;
     if (!characters_reserve(text, spare->count)) return false;

@@ -23,12 +23,12 @@ typedef enum normalizer_kind {
 
 typedef struct normalizer_step {
     normalizer_kind kind;
-    bool clean, cjk, accents, lower;        /* bert */
-    bool left, right;                       /* strip */
-    bool space_runs;                        /* replace: the pattern " {2,}" */
-    uint32_t *pattern, *content;            /* replace; content also of prepend */
+    bool clean, cjk, accents, lower; /* bert */
+    bool left, right;                /* strip */
+    bool space_runs;                 /* replace: the pattern " {2,}" */
+    uint32_t *pattern, *content;     /* replace; content also of prepend */
     size_t pattern_count, content_count;
-    charsmap map;                           /* precompiled */
+    charsmap map; /* precompiled */
 } normalizer_step;
 
 typedef struct normalizer {

@@ -19,11 +19,11 @@ typedef enum prepend_scheme { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER } pre
 
 typedef struct pre_tokenizer_step {
     pre_tokenizer_kind kind;
-    bool individual;         /* digits */
-    uint32_t replacement;    /* metaspace */
-    prepend_scheme prepend;  /* metaspace */
-    bool split;              /* metaspace; byte level: by GPT-2's pattern */
-    bool prefix_space;       /* byte level */
+    bool individual;        /* digits */
+    uint32_t replacement;   /* metaspace */
+    prepend_scheme prepend; /* metaspace */
+    bool split;             /* metaspace; byte level: by GPT-2's pattern */
+    bool prefix_space;      /* byte level */
 } pre_tokenizer_step;
 
 typedef struct pre_tokenizer {

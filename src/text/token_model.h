@@ -37,13 +37,13 @@ typedef struct merge {
 
 typedef struct token_model {
     token_model_kind kind;
-    trie vocabulary;     /* root 0: whole tokens; root 1: word piece continuations, without their prefix */
-    int32_t unknown;     /* -1: none */
+    trie vocabulary;       /* root 0: whole tokens; root 1: word piece continuations, without their prefix */
+    int32_t unknown;       /* -1: none */
     size_t max_characters; /* word piece: longer words are unknown */
-    merge *merges;       /* bpe: hash table */
+    merge *merges;         /* bpe: hash table */
     size_t merge_mask;
     bool ignore_merges, fuse_unknown;
-    double *scores;      /* unigram: [vocabulary] */
+    double *scores; /* unigram: [vocabulary] */
     double unknown_score;
     bool byte_fallback;
     int32_t byte_ids[256];

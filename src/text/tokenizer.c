@@ -203,8 +203,7 @@ bool tokenizer_run(const tokenizer *self, const char *text, size_t bytes, bool s
     }
     cutting work = {self, scratch, special_as_text};
     if (!cut_added(self, 0, raw->items, 0, raw->count, special_as_text, add_raw_part, &work)) return false;
-    if (!pre_tokenizer_run(&self->pre_tokenizer, &scratch->pool, &scratch->list, &scratch->pre_tokenizer))
-        return false;
+    if (!pre_tokenizer_run(&self->pre_tokenizer, &scratch->pool, &scratch->list, &scratch->pre_tokenizer)) return false;
     tokenize_function *tokenize = models[self->model.kind];
     for (size_t i = 0; i < scratch->list.count; i++) {
         piece here = scratch->list.items[i];

@@ -27,7 +27,8 @@ enum { MAX_TEMPLATE = 16 };
 typedef struct template {
     template_item items[MAX_TEMPLATE];
     size_t count, specials;
-} template;
+}
+template;
 
 typedef struct tokenizer {
     normalizer normalizer;
@@ -35,16 +36,16 @@ typedef struct tokenizer {
     token_model model;
     added_token *added;
     size_t added_count;
-    trie added_trie;            /* root 0: on the raw text, root 1: on the normalised text; values index added */
-    bool added_starts[2][128];  /* ASCII code points that begin one, to pass over text quickly */
-    bool added_starts_wide[2];  /* one begins with something else */
+    trie added_trie;           /* root 0: on the raw text, root 1: on the normalised text; values index added */
+    bool added_starts[2][128]; /* ASCII code points that begin one, to pass over text quickly */
+    bool added_starts_wide[2]; /* one begins with something else */
     template single, pair;
     bool trim_offsets, trim_prefix_space; /* ByteLevel and RoBERTa post-processing */
-    char **tokens;              /* [vocabulary], NULL for ids that no token has */
+    char **tokens;                        /* [vocabulary], NULL for ids that no token has */
     uint32_t *token_bytes;
     size_t vocabulary;
-    size_t max_length;          /* model_max_length of tokenizer_config.json; SIZE_MAX: none */
-    int32_t mask, pad;          /* ids; -1 where there is none */
+    size_t max_length; /* model_max_length of tokenizer_config.json; SIZE_MAX: none */
+    int32_t mask, pad; /* ids; -1 where there is none */
 } tokenizer;
 
 /* Reads tokenizer.json, or vocab.txt with tokenizer_config.json, of a folder.
@@ -63,7 +64,7 @@ typedef struct token {
     int32_t id;
     uint32_t first, last; /* code points of the text */
     uint32_t word;
-    uint32_t surface;     /* 0: as the vocabulary has it; else 1 + index into the scratch's surfaces */
+    uint32_t surface; /* 0: as the vocabulary has it; else 1 + index into the scratch's surfaces */
 } token;
 
 typedef struct token_list {

@@ -69,11 +69,19 @@ static rubato_status parse_normalizer(normalizer *self, const json_t *stage, int
     static const struct {
         const char *name;
         normalizer_kind kind;
-    } kinds[] = {{"BertNormalizer", NORMALIZE_BERT}, {"NFC", NORMALIZE_NFC},          {"NFD", NORMALIZE_NFD},
-                 {"NFKC", NORMALIZE_NFKC},           {"NFKD", NORMALIZE_NFKD},        {"Lowercase", NORMALIZE_LOWERCASE},
-                 {"Strip", NORMALIZE_STRIP},         {"Replace", NORMALIZE_REPLACE},  {"Prepend", NORMALIZE_PREPEND},
-                 {"Nmt", NORMALIZE_NMT},             {"ByteLevel", NORMALIZE_BYTE_LEVEL},
-                 {"StripAccents", NORMALIZE_STRIP_ACCENTS}, {"Precompiled", NORMALIZE_PRECOMPILED}};
+    } kinds[] = {{"BertNormalizer", NORMALIZE_BERT},
+                 {"NFC", NORMALIZE_NFC},
+                 {"NFD", NORMALIZE_NFD},
+                 {"NFKC", NORMALIZE_NFKC},
+                 {"NFKD", NORMALIZE_NFKD},
+                 {"Lowercase", NORMALIZE_LOWERCASE},
+                 {"Strip", NORMALIZE_STRIP},
+                 {"Replace", NORMALIZE_REPLACE},
+                 {"Prepend", NORMALIZE_PREPEND},
+                 {"Nmt", NORMALIZE_NMT},
+                 {"ByteLevel", NORMALIZE_BYTE_LEVEL},
+                 {"StripAccents", NORMALIZE_STRIP_ACCENTS},
+                 {"Precompiled", NORMALIZE_PRECOMPILED}};
     size_t which = 0, count = sizeof kinds / sizeof kinds[0];
     while (which < count && strcmp(kinds[which].name, type) != 0) which++;
     if (which == count) return fail(error, RUBATO_UNSUPPORTED, "normalizer \"%.60s\"", type);
@@ -246,8 +254,8 @@ static rubato_status parse_merge(const tokenizer *self, const json_t *item, text
             ids[1] = tokenizer_id(self, right);
             ids[2] = tokenizer_id(self, joined->data);
             if (ids[0] < 0 || ids[1] < 0 || ids[2] < 0)
-                status = fail(error, RUBATO_BAD_MODEL, "model: merge %zu (\"%.40s\" \"%.40s\") is not in the vocabulary",
-                              number, left, right);
+                status = fail(error, RUBATO_BAD_MODEL,
+                              "model: merge %zu (\"%.40s\" \"%.40s\") is not in the vocabulary", number, left, right);
         }
     }
     free(copy);
@@ -425,9 +433,10 @@ static rubato_status parse_model(tokenizer *self, const json_t *model, const cha
                                  rubato_error *error) {
     const char *type = type_of(model);
     /* Old files leave the type out. */
-    if (!*type) type = json_object_get(model, "merges") ? "BPE" : json_is_array(json_object_get(model, "vocab"))
-                                                              ? "Unigram"
-                                                              : "WordPiece";
+    if (!*type)
+        type = json_object_get(model, "merges")                 ? "BPE"
+               : json_is_array(json_object_get(model, "vocab")) ? "Unigram"
+                                                                : "WordPiece";
     if (strcmp(type, "WordPiece") == 0) {
         self->model.kind = MODEL_WORDPIECE;
         return parse_wordpiece(self, model, error);

@@ -97,8 +97,7 @@ size_t character_decompose(uint32_t code, bool compatibility, uint32_t out[MAX_D
     if (code < 0xa0 || find_range(undecomposed, undecomposed_count, sizeof undecomposed[0], code) < undecomposed_count)
         return 1;
     int boundary = 0;
-    utf8proc_option_t options =
-        (utf8proc_option_t)(UTF8PROC_DECOMPOSE | (compatibility ? (int)UTF8PROC_COMPAT : 0));
+    utf8proc_option_t options = (utf8proc_option_t)(UTF8PROC_DECOMPOSE | (compatibility ? (int)UTF8PROC_COMPAT : 0));
     utf8proc_int32_t parts[MAX_DECOMPOSITION];
     utf8proc_ssize_t count =
         utf8proc_decompose_char((utf8proc_int32_t)code, parts, MAX_DECOMPOSITION, options, &boundary);

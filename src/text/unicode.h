@@ -8,14 +8,14 @@
 #include <stdint.h>
 
 enum {
-    CHARACTER_SPACE = 1,       /* White_Space */
-    CHARACTER_DROP = 2,        /* what BERT's cleaning removes: control, format, private use, U+0000, U+FFFD */
-    CHARACTER_NONSPACING = 4,  /* Mn */
-    CHARACTER_MARK = 8,        /* M */
+    CHARACTER_SPACE = 1,        /* White_Space */
+    CHARACTER_DROP = 2,         /* what BERT's cleaning removes: control, format, private use, U+0000, U+FFFD */
+    CHARACTER_NONSPACING = 4,   /* Mn */
+    CHARACTER_MARK = 8,         /* M */
     CHARACTER_PUNCTUATION = 16, /* P, and the ASCII symbols that BERT counts in */
-    CHARACTER_LETTER = 32,     /* L */
-    CHARACTER_NUMBER = 64,     /* N */
-    CHARACTER_WORD = 128       /* \w of regular expressions: letters, marks, digits, letter numbers, connectors */
+    CHARACTER_LETTER = 32,      /* L */
+    CHARACTER_NUMBER = 64,      /* N */
+    CHARACTER_WORD = 128        /* \w of regular expressions: letters, marks, digits, letter numbers, connectors */
 };
 
 unsigned character_flags(uint32_t code);

@@ -51,8 +51,7 @@ bool unigram_tokenize(const token_model *model, const characters *pool, size_t b
             if (id < 0) continue;
             path *target = &best[i + 1];
             double score = model->scores[id] + so_far;
-            if (target->length == 0 || score > target->score)
-                *target = (path){score, id, (uint32_t)(i + 1 - at)};
+            if (target->length == 0 || score > target->score) *target = (path){score, id, (uint32_t)(i + 1 - at)};
             single = single || i == at;
         }
         if (!single) {

@@ -30,9 +30,8 @@ static float random_float(void) {
     return (float)((double)(next_random() >> 11) / 4503599627370496.0 - 1.0);
 }
 
-static const float specials[] = {0.0f,      -0.0f,     1e-42f,     -1e-42f,   1e-30f, 88.0f,
-                                 -88.0f,    104.0f,    -104.0f,    INFINITY,  -INFINITY, NAN,
-                                 3.4e38f,   -3.4e38f,  12.0f,      -12.0f};
+static const float specials[] = {0.0f,    -0.0f,    1e-42f,    -1e-42f, 1e-30f,  88.0f,    -88.0f, 104.0f,
+                                 -104.0f, INFINITY, -INFINITY, NAN,     3.4e38f, -3.4e38f, 12.0f,  -12.0f};
 enum { SPECIAL_COUNT = sizeof specials / sizeof specials[0] };
 
 static const char *const isas[] = {"scalar", "avx2", "avx512"};
@@ -113,7 +112,8 @@ static void test_activations(void **state) {
                 table->activate_f32(x.data, size, (activation)act);
                 for (size_t j = 0; j < size; j++) {
                     double want = activation_double((double)in[j], (activation)act);
-                    expect("activate", table->name, size, j, (double)x.data[j], want, 1e-6 * fmax(1, fabs((double)in[j])));
+                    expect("activate", table->name, size, j, (double)x.data[j], want,
+                           1e-6 * fmax(1, fabs((double)in[j])));
                 }
                 guarded_free(x);
             }
@@ -215,7 +215,8 @@ static void test_packing(void **state) {
         const kernel_table *table = variant(i);
         for (int round = 0; table && round < 60; round++) {
             size_t columns = 1 + random_below(70), depth = 1 + random_below(40), stride = depth + random_below(9);
-            guarded in = guarded_create((columns - 1) * stride + depth), out = guarded_create(packed_size(columns, depth));
+            guarded in = guarded_create((columns - 1) * stride + depth),
+                    out = guarded_create(packed_size(columns, depth));
             table->pack_transposed_f32(out.data, in.data, stride, columns, depth);
             for (size_t c = 0; c < (columns + PANEL - 1) / PANEL * PANEL; c++)
                 for (size_t k = 0; k < depth; k++) {
@@ -229,7 +230,8 @@ static void test_packing(void **state) {
 }
 
 static void one_product(const kernel_table *table, size_t rows, size_t columns, size_t depth, bool fused) {
-    size_t a_stride = depth + random_below(5), c_stride = columns + random_below(5), r_stride = columns + random_below(5);
+    size_t a_stride = depth + random_below(5), c_stride = columns + random_below(5),
+           r_stride = columns + random_below(5);
     guarded a = guarded_create(rows ? (rows - 1) * a_stride + depth : 0), w = guarded_create(columns * depth);
     guarded b = guarded_create(packed_size(columns, depth)), bias = guarded_create(columns);
     guarded c = guarded_create(rows ? (rows - 1) * c_stride + columns : 0);
@@ -237,8 +239,14 @@ static void one_product(const kernel_table *table, size_t rows, size_t columns, 
     pack_transposed_f32_scalar(b.data, w.data, depth, columns, depth);
     float *before = malloc(c.bytes + 4);
     memcpy(before, c.data, c.bytes);
-    product_f32 p = {.a = a.data, .b = b.data, .c = c.data, .a_stride = a_stride, .c_stride = c_stride, .rows = rows,
-                     .columns = columns, .depth = depth};
+    product_f32 p = {.a = a.data,
+                     .b = b.data,
+                     .c = c.data,
+                     .a_stride = a_stride,
+                     .c_stride = c_stride,
+                     .rows = rows,
+                     .columns = columns,
+                     .depth = depth};
     if (fused) {
         p.bias = bias.data;
         p.residual = random_below(2) ? residual.data : NULL;
@@ -280,7 +288,8 @@ static void test_product(void **state) {
     for (size_t i = 0; i < 3; i++) {
         const kernel_table *table = variant(i);
         if (!table) continue;
-        for (size_t rows = 0; rows < 45; rows++) one_product(table, rows, 1 + random_below(80), 1 + random_below(50), true);
+        for (size_t rows = 0; rows < 45; rows++)
+            one_product(table, rows, 1 + random_below(80), 1 + random_below(50), true);
         for (int round = 0; round < 80; round++)
             one_product(table, random_below(60), 1 + random_below(100), 1 + random_below(200), round % 2);
         one_product(table, 17, 33, 2500, true); /* several passes over the depth */
@@ -297,8 +306,15 @@ static void test_rows_are_independent(void **state) {
         enum { ROWS = 61, COLUMNS = 75, DEPTH = 1300 };
         guarded a = guarded_create(ROWS * DEPTH), b = guarded_create(packed_size(COLUMNS, DEPTH));
         guarded all = guarded_create(ROWS * COLUMNS), one = guarded_create(COLUMNS);
-        product_f32 p = {.a = a.data, .b = b.data, .c = all.data, .a_stride = DEPTH, .c_stride = COLUMNS, .rows = ROWS,
-                         .columns = COLUMNS, .depth = DEPTH, .act = ACTIVATION_GELU};
+        product_f32 p = {.a = a.data,
+                         .b = b.data,
+                         .c = all.data,
+                         .a_stride = DEPTH,
+                         .c_stride = COLUMNS,
+                         .rows = ROWS,
+                         .columns = COLUMNS,
+                         .depth = DEPTH,
+                         .act = ACTIVATION_GELU};
         table->product_f32(&p);
         for (size_t r = 0; r < ROWS; r++) {
             product_f32 single = p;
@@ -349,8 +365,14 @@ static double rate_of(double work, void (*run)(const kernel_table *, float *), c
 static float weights[384 * 1536], activations[128 * 1536], results[128 * 1536];
 
 static void bench_product(const kernel_table *t, float *x) {
-    product_f32 p = {.a = x, .b = weights, .c = results, .a_stride = 384, .c_stride = 1536, .rows = 128,
-                     .columns = 1536, .depth = 384};
+    product_f32 p = {.a = x,
+                     .b = weights,
+                     .c = results,
+                     .a_stride = 384,
+                     .c_stride = 1536,
+                     .rows = 128,
+                     .columns = 1536,
+                     .depth = 384};
     t->product_f32(&p);
 }
 
@@ -374,7 +396,8 @@ static int bench(void) {
     for (size_t i = 0; i < 3; i++) {
         const kernel_table *t = variant(i);
         if (!t) continue;
-        printf("%-8s %18.1f %18.2f %18.2f %18.2f\n", t->name, rate_of(2.0 * 128 * 384 * 1536, bench_product, t, activations),
+        printf("%-8s %18.1f %18.2f %18.2f %18.2f\n", t->name,
+               rate_of(2.0 * 128 * 384 * 1536, bench_product, t, activations),
                rate_of(128 * 128, bench_softmax, t, activations), rate_of(128 * 384, bench_norm, t, activations),
                rate_of(1536, bench_gelu, t, activations));
     }
@@ -386,9 +409,13 @@ int main(int argc, char **argv) {
         if (strncmp(argv[i], "--seed=", 7) == 0) seed = strtoull(argv[i] + 7, NULL, 10);
         if (strcmp(argv[i], "--bench") == 0) return bench();
     }
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_activations), cmocka_unit_test(test_softmax), cmocka_unit_test(test_layer_norm),
-        cmocka_unit_test(test_dot),         cmocka_unit_test(test_packing), cmocka_unit_test(test_product),
-        cmocka_unit_test(test_rows_are_independent), cmocka_unit_test(test_detection)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_activations),
+                                       cmocka_unit_test(test_softmax),
+                                       cmocka_unit_test(test_layer_norm),
+                                       cmocka_unit_test(test_dot),
+                                       cmocka_unit_test(test_packing),
+                                       cmocka_unit_test(test_product),
+                                       cmocka_unit_test(test_rows_are_independent),
+                                       cmocka_unit_test(test_detection)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

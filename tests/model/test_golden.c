@@ -130,8 +130,8 @@ static void check_family(const char *family, void (*put_weights)(const char *fol
             for (size_t threads = 1; threads <= 3; threads += 2) {
                 double difference = compare_case(model, isas[isa], threads, item);
                 if (!(difference <= tolerance))
-                    fail_msg("%s case %zu (%s, %s, %zu threads): differs by %g", family, index, architecture,
-                             isas[isa], threads, difference);
+                    fail_msg("%s case %zu (%s, %s, %zu threads): differs by %g", family, index, architecture, isas[isa],
+                             threads, difference);
                 if (difference > worst) worst = difference;
             }
     }
@@ -283,7 +283,8 @@ static void test_batches(void **state) {
     rubato_input inputs[COUNT];
     for (size_t i = 0; i < COUNT; i++) {
         size_t words = 1 + (i * 7) % 15, at = 0;
-        for (size_t w = 0; w < words; w++) at += (size_t)snprintf(texts[i] + at, 64 - at, "%c ", (int)('a' + (i + w) % 26));
+        for (size_t w = 0; w < words; w++)
+            at += (size_t)snprintf(texts[i] + at, 64 - at, "%c ", (int)('a' + (i + w) % 26));
         inputs[i] = (rubato_input){.text = texts[i]};
     }
     float alone[COUNT][3], together[COUNT][3];
@@ -338,7 +339,8 @@ static void test_errors(void **state) {
     write_config(folder, "bert", "hidden_size", json_integer(32));
     expect_load_error(folder, RUBATO_BAD_MODEL, "hidden size 32 is not a multiple of 3");
     write_config(folder, "bert", "intermediate_size", json_integer(48));
-    expect_load_error(folder, RUBATO_BAD_MODEL, "intermediate.dense.weight\" is [40, 24], config.json makes it [48, 24]");
+    expect_load_error(folder, RUBATO_BAD_MODEL,
+                      "intermediate.dense.weight\" is [40, 24], config.json makes it [48, 24]");
     write_config(folder, "bert", "num_hidden_layers", json_integer(5));
     expect_load_error(folder, RUBATO_BAD_MODEL, "layer.3.attention.self.query.weight\" is missing");
     write_config(folder, "bert", "hidden_act", json_string("mish"));
@@ -352,8 +354,8 @@ static void test_errors(void **state) {
     rubato_error error;
     snprintf(path, sizeof path, GOLDEN "/bert/model.safetensors");
     assert_int_equal(safetensors_open(&from, path, &error), RUBATO_OK);
-    size_t size = from.file.size, at = (size_t)(safetensors_find(&from, "bert.encoder.layer.1.output.dense.weight")->data -
-                                                from.file.data);
+    size_t size = from.file.size,
+           at = (size_t)(safetensors_find(&from, "bert.encoder.layer.1.output.dense.weight")->data - from.file.data);
     unsigned char *copy = malloc(size);
     memcpy(copy, from.file.data, size);
     safetensors_close(&from);

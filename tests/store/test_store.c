@@ -34,9 +34,10 @@ static void test_safetensors(void **state) {
     unsigned char bytes[2048];
     safetensors file;
     rubato_error error;
-    const char *good = "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
-                       "\"a\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[16,18]},"
-                       "\"none\":{\"dtype\":\"F32\",\"shape\":[0,7],\"data_offsets\":[18,18]}}   ";
+    const char *good =
+        "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
+        "\"a\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[16,18]},"
+        "\"none\":{\"dtype\":\"F32\",\"shape\":[0,7],\"data_offsets\":[18,18]}}   ";
     size_t size = make_file(bytes, good, 18);
     assert_int_equal(safetensors_parse(&file, bytes, size, "x", &error), RUBATO_OK);
     assert_int_equal(file.count, 3);
@@ -52,20 +53,28 @@ static void test_safetensors(void **state) {
         assert_int_equal(safetensors_parse(&file, copy, cut, "x", &error), RUBATO_BAD_MODEL);
         free(copy);
     }
-    expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 9, "8 bytes of data are declared");
+    expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 9,
+                   "8 bytes of data are declared");
     expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, "begins at byte 4");
-    expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "make 8 bytes, data_offsets 4");
+    expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4,
+                   "make 8 bytes, data_offsets 4");
     expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, "bad data_offsets");
-    expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, "overflows");
+    expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0,
+                   "overflows");
     expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "whole numbers");
     expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]}}", 4, "whole numbers");
     expect_refused("{\"a\":{\"dtype\":\"F99\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "unknown dtype \"F99\"");
-    expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, "9 dimensions");
+    expect_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4,
+                   "9 dimensions");
     expect_refused("{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,1]}}", 1, "no whole byte");
-    expect_refused("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],"
-                   "\"data_offsets\":[0,1]}}", 1, "duplicate");
-    expect_refused("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],"
-                   "\"data_offsets\":[1,3]}}", 3, "begins at byte 1");
+    expect_refused(
+        "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],"
+        "\"data_offsets\":[0,1]}}",
+        1, "duplicate");
+    expect_refused(
+        "{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],"
+        "\"data_offsets\":[1,3]}}",
+        3, "begins at byte 1");
     expect_refused("[]", 0, "'{'");
     expect_refused("{\"a\":7}", 0, "needs dtype");
     uint64_t huge = UINT64_MAX;
@@ -129,8 +138,11 @@ static void test_datasets(void **state) {
     assert_string_equal(d.items[0].label, "1");
     assert_string_equal(d.items[1].label, "2.5");
     dataset_free(&d);
-    read_text(&d, "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"question\":\"q\",\"answers\":[{\"text\":\"c\"}]},"
-                  "{\"question\":\"r\",\"is_impossible\":true}]}]}]}", "x.json", DATASET_QUESTIONS, NULL);
+    read_text(
+        &d,
+        "{\"data\":[{\"paragraphs\":[{\"context\":\"c\",\"qas\":[{\"question\":\"q\",\"answers\":[{\"text\":\"c\"}]},"
+        "{\"question\":\"r\",\"is_impossible\":true}]}]}]}",
+        "x.json", DATASET_QUESTIONS, NULL);
     assert_int_equal(d.count, 2);
     assert_string_equal(d.items[0].answers[0], "c");
     assert_int_equal(d.items[1].answer_count, 0);
