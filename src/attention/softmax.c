@@ -32,7 +32,7 @@ static void one_head(const work *w, size_t sequence, size_t head, float *scratch
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
     size_t start = w->sequences->start[sequence], length = batch_length(w->sequences, sequence);
-    size_t size = in->head_size, column = head * size, stride = round_up(length, PANEL);
+    size_t size = in->head_size, column = head * size, stride = round_up(length, PANEL) + 16;
     float *keys = scratch, *values = keys + w->key_size, *scores = values + w->value_size;
     kernels->pack_transposed_f32(keys, in->key.data + start * in->key.stride + column, in->key.stride, length, size);
     pack_straight_f32(values, in->value.data + start * in->value.stride + column, in->value.stride, size, length);
@@ -77,7 +77,7 @@ bool attention_softmax(const run *self, tensor out, const attention *inputs, con
     w.key_size = packed_size(longest, inputs->head_size);
     w.value_size = packed_size(inputs->head_size, longest);
     /* blocks of short sequences stay below twice the budget, rounding included */
-    size_t score_size = size_max(SCORE_BYTES / sizeof(float) * 2, LEAST_QUERIES * round_up(longest, PANEL));
+    size_t score_size = size_max(SCORE_BYTES / sizeof(float) * 2, LEAST_QUERIES * (round_up(longest, PANEL) + 16));
     w.scratch_size = round_up(w.key_size + w.value_size + score_size, 16);
     arena_mark mark = arena_save(self->memory);
     w.scratch = arena_take_array(self->memory, w.scratch_size * team_size(self->crew), sizeof(float));

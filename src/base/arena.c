@@ -1,9 +1,13 @@
 /* The arena: a list of blocks, each at least twice as large as asked for so that few are needed. */
+#define _DEFAULT_SOURCE
 #include "base/arena.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/checked.h"
+
+enum { HUGE_PAGE = 2 << 20 };
 
 struct arena_block {
     arena_block *next;
@@ -11,9 +15,10 @@ struct arena_block {
     size_t size, used;
 };
 
-void arena_create(arena *self, size_t keep_bytes) {
+void arena_create(arena *self, size_t keep_bytes, size_t block_bytes) {
     self->first = self->current = NULL;
     self->keep_bytes = keep_bytes;
+    self->block_bytes = block_bytes;
 }
 
 static void free_from(arena_block *block) {
@@ -34,11 +39,14 @@ void arena_destroy(arena *self) {
 static arena_block *block_create(size_t bytes) {
     arena_block *block = calloc(1, sizeof *block);
     if (!block) return NULL;
-    block->data = aligned_alloc(ARENA_ALIGNMENT, bytes);
+    size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : ARENA_ALIGNMENT;
+    bytes = round_up(bytes, alignment);
+    block->data = aligned_alloc(alignment, bytes);
     if (!block->data) {
         free(block);
         return NULL;
     }
+    if (alignment == HUGE_PAGE) madvise(block->data, bytes, MADV_HUGEPAGE);
     block->size = bytes;
     return block;
 }
@@ -55,7 +63,7 @@ void *arena_take(arena *self, size_t bytes) {
             return piece;
         }
     }
-    arena_block *block = block_create(size_max(bytes, (size_t)1 << 16));
+    arena_block *block = block_create(size_max(bytes, self->block_bytes));
     if (!block) return NULL;
     if (!self->first) {
         self->first = block;

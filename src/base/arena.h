@@ -4,6 +4,8 @@
  *   ^ used | used | used   ^ used | free                            ^
  *
  * Every piece is aligned to 64 bytes. Nothing inside is freed singly; a mark remembers a place to go back to.
+ * Blocks of 2 MB and more ask for huge pages: a product reads through megabytes of weights, and small pages would cost
+ * it a miss in the translation cache every 4 kB. Pages that nobody touches take no memory.
  * Blocks beyond `keep_bytes` are returned to the system on reset, so one large batch leaves no trace. */
 #ifndef RUBATO_BASE_ARENA_H
 #define RUBATO_BASE_ARENA_H
@@ -18,6 +20,7 @@ typedef struct arena {
     arena_block *first;   /* blocks in order of use */
     arena_block *current; /* where the next piece comes from */
     size_t keep_bytes;    /* what reset may keep */
+    size_t block_bytes;   /* least size of a block */
 } arena;
 
 typedef struct arena_mark {
@@ -25,7 +28,7 @@ typedef struct arena_mark {
     size_t used;
 } arena_mark;
 
-void arena_create(arena *self, size_t keep_bytes);
+void arena_create(arena *self, size_t keep_bytes, size_t block_bytes);
 void arena_destroy(arena *self);
 
 /* `bytes` of uninitialised memory, aligned to 64; NULL when memory is short. */

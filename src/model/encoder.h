@@ -34,8 +34,7 @@ typedef struct loader {
     checkpoint *weights;
     const family *kind;
     const char *prefix;
-    team *crew;
-    const kernel_table *kernels;
+    packer with;
     rubato_error *error;
     size_t parameters;
 } loader;

@@ -46,7 +46,7 @@ rubato_status loader_linear(loader *load, linear *out, const char *const *names,
         snprintf(full, sizeof full, "%s.bias", names[i]);
         TRY(loader_find(load, &biases[i], full, 1, weights[i].rows, false));
     }
-    return linear_load(out, weights, biases, count, load->crew, load->kernels, load->error);
+    return linear_load(out, weights, biases, count, &load->with, load->error);
 }
 
 rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon) {
@@ -56,7 +56,7 @@ rubato_status loader_norm(loader *load, norm *out, const char *name, size_t widt
     TRY(loader_find(load, &gamma, full, 1, width, true));
     snprintf(full, sizeof full, "%s.bias", name);
     TRY(loader_find(load, &beta, full, 1, width, false));
-    return norm_load(out, &gamma, &beta, epsilon, load->error);
+    return norm_load(out, &gamma, &beta, epsilon, &load->with, load->error);
 }
 
 static rubato_status load_table(loader *load, table *out, const char *name, size_t rows, size_t columns) {
@@ -167,16 +167,6 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
 }
 
 void encoder_free(encoder *self) {
-    norm_free(&self->embedding_norm);
-    linear_free(&self->projection);
-    for (size_t i = 0; i < self->unique && self->layers; i++) {
-        linear_free(&self->layers[i].qkv);
-        linear_free(&self->layers[i].attention_out);
-        norm_free(&self->layers[i].attention_norm);
-        linear_free(&self->layers[i].up);
-        linear_free(&self->layers[i].down);
-        norm_free(&self->layers[i].output_norm);
-    }
     free(self->layers);
     free(self->order);
     free(self->bias);

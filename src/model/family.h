@@ -56,6 +56,24 @@ typedef struct family {
     rubato_status (*configure)(encoder_config *config, const json_t *json, rubato_error *error);
 } family;
 
+/* Names that most families took over from BERT, for use within their tables. */
+#define BERT_KEYS                                                                                                      \
+    .layers = "num_hidden_layers", .hidden = "hidden_size", .heads = "num_attention_heads",                            \
+    .inner = "intermediate_size", .positions = "max_position_embeddings", .epsilon = "layer_norm_eps",                 \
+    .act = "hidden_act"
+#define BERT_EMBEDDINGS                                                                                                \
+    .word = "embeddings.word_embeddings", .position = "embeddings.position_embeddings",                                \
+    .embedding_norm = "embeddings.LayerNorm"
+#define BERT_ATTENTION                                                                                                 \
+    .query = "encoder.layer.%zu.attention.self.query", .key = "encoder.layer.%zu.attention.self.key",                  \
+    .value = "encoder.layer.%zu.attention.self.value", .attention_out = "encoder.layer.%zu.attention.output.dense",    \
+    .attention_norm = "encoder.layer.%zu.attention.output.LayerNorm"
+#define BERT_FEED_FORWARD                                                                                              \
+    .up = "encoder.layer.%zu.intermediate.dense", .down = "encoder.layer.%zu.output.dense",                            \
+    .output_norm = "encoder.layer.%zu.output.LayerNorm"
+#define BERT_TYPES "type_vocab_size"
+#define BERT_TYPE_TABLE "embeddings.token_type_embeddings"
+
 /* The family of a model_type, or NULL. */
 const family *family_find(const char *model_type);
 

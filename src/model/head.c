@@ -27,7 +27,7 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
         TRY(loader_find(load, &own, form->out_bias, 1, weight.rows, false));
         if (own.data) bias = own;
     }
-    return linear_load(&self->out, &weight, &bias, 1, load->crew, load->kernels, load->error);
+    return linear_load(&self->out, &weight, &bias, 1, &load->with, load->error);
 }
 
 rubato_status head_load(head *self, loader *load, const encoder *body, head_kind kind, size_t labels) {
@@ -58,13 +58,6 @@ rubato_status head_load(head *self, loader *load, const encoder *body, head_kind
                     self->out.in, width);
     self->present = true;
     return RUBATO_OK;
-}
-
-void head_free(head *self) {
-    linear_free(&self->dense);
-    norm_free(&self->norm);
-    linear_free(&self->out);
-    self->present = false;
 }
 
 tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count) {

@@ -16,7 +16,6 @@ typedef struct head {
 /* Loads the head of that kind. `labels` is the number of columns that config.json makes it have, 0: whatever is there.
  * Fails as the loader; UNSUPPORTED when the family has no such head. */
 rubato_status head_load(head *self, loader *load, const encoder *body, head_kind kind, size_t labels);
-void head_free(head *self);
 
 /* out [rows, columns] in the arena for the given rows of x; data is NULL when memory is short.
  * rows NULL: all of x. */

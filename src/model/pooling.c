@@ -7,14 +7,6 @@
 
 #include "base/checked.h"
 
-void pooling_free(pooling *self) {
-    for (size_t i = 0; i < self->stage_count; i++) {
-        linear_free(&self->stages[i].dense);
-        norm_free(&self->stages[i].norm);
-    }
-    *self = (pooling){0};
-}
-
 static const struct {
     unsigned mode;
     const char *name;

@@ -33,8 +33,6 @@ typedef struct pooling {
     size_t width; /* of the result */
 } pooling;
 
-void pooling_free(pooling *self);
-
 /* "mean", "cls+max", ... */
 void pooling_name(const pooling *self, char *out, size_t bytes);
 

@@ -16,6 +16,7 @@ enum {
     SMALL_BATCH = 192,     /* rows a batch when it does: activations stay in the second-level cache */
     LARGE_BATCH = 512,     /* else: weights come from memory and serve more rows at a time */
     LEAST_ROWS = 48,       /* below this a thread's own batch is slower than sharing one */
+    ARENA_BLOCK = 4 << 20, /* least block of a worker's arena */
     ARENA_KEEP = 24 << 20  /* what a worker's arena keeps between batches */
 };
 
@@ -50,7 +51,7 @@ rubato_status rubato_context_create(rubato_context **out, const rubato_model *mo
         rubato_context_destroy(self);
         return status;
     }
-    for (size_t i = 0; i < threads; i++) arena_create(&self->workers[i].memory, ARENA_KEEP);
+    for (size_t i = 0; i < threads; i++) arena_create(&self->workers[i].memory, ARENA_KEEP, ARENA_BLOCK);
     *out = self;
     return RUBATO_OK;
 }

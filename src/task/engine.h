@@ -13,6 +13,7 @@
 struct rubato_model {
     char *path;
     checkpoint weights; /* stays mapped: the embedding tables are read in place */
+    arena packed;       /* every weight that a product or norm reads */
     tokenizer *text;
     encoder body;
     head heads[HEAD_COUNT];

@@ -9,7 +9,7 @@
 #include "store/hub.h"
 #include "task/engine.h"
 
-enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096, MAX_LABELS = 1 << 20 };
+enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096, MAX_LABELS = 1 << 20, PACKED_BLOCK = 16 << 20 };
 
 const char *rubato_task_name(rubato_task task) {
     static const char *const names[] = {"embedding", "classification", "regression", "tagging", "qa", "mlm", "nsp"};
@@ -368,8 +368,7 @@ static rubato_status load_folder(rubato_model *self, team *crew, rubato_error *e
     loader load = {.weights = &self->weights,
                    .kind = kind,
                    .prefix = find_prefix(kind, &self->weights),
-                   .crew = crew,
-                   .kernels = kernel_table_best(),
+                   .with = {&self->packed, crew, kernel_table_best()},
                    .error = error};
     TRY_DONE(encoder_load(&self->body, &load, &settings));
     self->info.max_length = size_min(encoder_max_length(&settings), self->text->max_length);
@@ -404,6 +403,7 @@ rubato_status rubato_model_load(rubato_model **out, const char *name, rubato_err
     TRY(hub_resolve(folder, sizeof folder, name, error));
     rubato_model *self = calloc(1, sizeof *self);
     if (!self) return fail_memory(error);
+    arena_create(&self->packed, 0, PACKED_BLOCK);
     team *crew = NULL;
     rubato_status status = team_create(&crew, threads_available(), error);
     if (status == RUBATO_OK && !(self->path = copy_string(folder))) status = fail_memory(error);
@@ -428,9 +428,8 @@ void rubato_model_destroy(rubato_model *self) {
     free_strings(self->prompts, self->info.prompt_count);
     free_strings(self->prompt_names, self->info.prompt_count);
     free_strings(self->warnings, self->info.warning_count);
-    for (size_t i = 0; i < HEAD_COUNT; i++) head_free(&self->heads[i]);
-    pooling_free(&self->pool);
     encoder_free(&self->body);
+    arena_destroy(&self->packed);
     tokenizer_destroy(self->text);
     checkpoint_close(&self->weights);
     free(self->path);

@@ -8,12 +8,6 @@
 #include "base/checked.h"
 #include "base/file.h"
 
-static float *take_floats(size_t count) {
-    size_t bytes;
-    if (!checked_multiply(size_max(count, 1), sizeof(float), &bytes)) return NULL;
-    return aligned_alloc(64, round_up(bytes, 64));
-}
-
 /* What one packing of a linear layer shares among its threads: panels are dealt out. */
 typedef struct packing {
     const source *weights;
@@ -44,7 +38,7 @@ static void read_stacked(packing *work, size_t first, size_t count, float *out) 
 static void pack_panels(void *argument, size_t member, size_t members) {
     packing *work = argument;
     const linear *target = work->target;
-    float *rows = take_floats(PANEL * target->in);
+    float *rows = malloc(PANEL * target->in * sizeof *rows); /* sizes of config.json, within bounds */
     if (!rows) {
         atomic_store(&work->no_memory, true);
         return;
@@ -58,18 +52,18 @@ static void pack_panels(void *argument, size_t member, size_t members) {
     free(rows);
 }
 
-static rubato_status load_vector(float *out, const source *from, rubato_error *error) {
-    dtype_read(out, from->type, from->data, 0, from->rows * from->columns);
-    if (!all_finite(out, from->rows * from->columns))
-        return fail(error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity; the weights are damaged",
-                    from->name);
-    return RUBATO_OK;
+static rubato_status fail_not_finite(const char *name, rubato_error *error) {
+    return fail(error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity; the weights are damaged", name);
 }
 
-rubato_status linear_load(linear *self, const source *weights, const source *biases, size_t count, team *crew,
-                          const kernel_table *kernels, rubato_error *error) {
-    *self = (linear){0};
-    self->in = weights[0].columns;
+static rubato_status load_vector(float *out, const source *from, rubato_error *error) {
+    dtype_read(out, from->type, from->data, 0, from->rows * from->columns);
+    return all_finite(out, from->rows * from->columns) ? RUBATO_OK : fail_not_finite(from->name, error);
+}
+
+rubato_status linear_load(linear *self, const source *weights, const source *biases, size_t count, const packer *with,
+                          rubato_error *error) {
+    *self = (linear){.in = weights[0].columns};
     bool any_bias = false;
     for (size_t i = 0; i < count; i++) {
         self->out += weights[i].rows;
@@ -77,54 +71,33 @@ rubato_status linear_load(linear *self, const source *weights, const source *bia
     }
     size_t elements;
     if (!checked_multiply(round_up(self->out, PANEL), self->in, &elements)) return fail_memory(error);
-    self->packed = take_floats(elements);
-    if (any_bias) self->bias = calloc(self->out, sizeof *self->bias);
-    if (!self->packed || (any_bias && !self->bias)) {
-        linear_free(self);
-        return fail_memory(error);
-    }
-    packing work = {.weights = weights, .count = count, .target = self, .kernels = kernels};
-    team_run(crew, pack_panels, &work);
-    rubato_status status = RUBATO_OK;
-    if (atomic_load(&work.no_memory)) {
-        status = fail_memory(error);
-    } else if (atomic_load(&work.not_finite)) {
-        status = fail(error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity; the weights are damaged",
-                      (const char *)work.not_finite);
-    }
+    self->packed = arena_take_array(with->memory, elements, sizeof *self->packed);
+    if (any_bias) self->bias = arena_take_array(with->memory, self->out, sizeof *self->bias);
+    if (!self->packed || (any_bias && !self->bias)) return fail_memory(error);
+    packing work = {.weights = weights, .count = count, .target = self, .kernels = with->kernels};
+    team_run(with->crew, pack_panels, &work);
+    if (atomic_load(&work.no_memory)) return fail_memory(error);
+    if (atomic_load(&work.not_finite)) return fail_not_finite((const char *)work.not_finite, error);
     size_t at = 0;
-    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-        if (biases && biases[i].data) status = load_vector(self->bias + at, &biases[i], error);
+    for (size_t i = 0; i < count; i++) {
+        if (any_bias) memset(self->bias + at, 0, weights[i].rows * sizeof *self->bias);
+        if (biases && biases[i].data) TRY(load_vector(self->bias + at, &biases[i], error));
         at += weights[i].rows;
         file_release(weights[i].data, weights[i].rows * weights[i].columns * dtype_bits(weights[i].type) / 8);
     }
-    if (status != RUBATO_OK) linear_free(self);
-    return status;
+    return RUBATO_OK;
 }
 
-void linear_free(linear *self) {
-    free(self->packed);
-    free(self->bias);
-    *self = (linear){0};
-}
-
-rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, rubato_error *error) {
+rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, const packer *with,
+                        rubato_error *error) {
     size_t width = gamma->rows * gamma->columns;
+    bool shifts = beta && beta->data;
     *self = (norm){.width = width, .epsilon = epsilon};
-    self->gamma = take_floats(width);
-    self->beta = beta && beta->data ? take_floats(width) : NULL;
-    rubato_status status = RUBATO_OK;
-    if (!self->gamma || (beta && beta->data && !self->beta)) status = fail_memory(error);
-    if (status == RUBATO_OK) status = load_vector(self->gamma, gamma, error);
-    if (status == RUBATO_OK && self->beta) status = load_vector(self->beta, beta, error);
-    if (status != RUBATO_OK) norm_free(self);
-    return status;
-}
-
-void norm_free(norm *self) {
-    free(self->gamma);
-    free(self->beta);
-    *self = (norm){0};
+    self->gamma = arena_take_array(with->memory, width, sizeof *self->gamma);
+    if (shifts) self->beta = arena_take_array(with->memory, width, sizeof *self->beta);
+    if (!self->gamma || (shifts && !self->beta)) return fail_memory(error);
+    TRY(load_vector(self->gamma, gamma, error));
+    return shifts ? load_vector(self->beta, beta, error) : RUBATO_OK;
 }
 
 void table_load(table *self, const source *from) {

@@ -4,6 +4,7 @@
 #ifndef RUBATO_TENSOR_PARAMETER_H
 #define RUBATO_TENSOR_PARAMETER_H
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/threads.h"
 #include "kernels/table.h"
@@ -37,15 +38,21 @@ typedef struct table {
     size_t rows, width;
 } table;
 
+/* What loading needs: packed weights and vectors live in `memory`, which outlives the layers; `crew` packs. */
+typedef struct packer {
+    arena *memory;
+    team *crew;
+    const kernel_table *kernels;
+} packer;
+
 /* Packs weights stacked on top of each other (query, key and value are one product) with their biases, NULL where a
  * layer has none. All weights have the same number of columns. Fails: BAD_MODEL for NaN or infinity. */
-rubato_status linear_load(linear *self, const source *weights, const source *biases, size_t count, team *crew,
-                          const kernel_table *kernels, rubato_error *error);
-void linear_free(linear *self);
+rubato_status linear_load(linear *self, const source *weights, const source *biases, size_t count, const packer *with,
+                          rubato_error *error);
 
 /* beta may be NULL. */
-rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, rubato_error *error);
-void norm_free(norm *self);
+rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, const packer *with,
+                        rubato_error *error);
 
 void table_load(table *self, const source *from);
 

@@ -106,7 +106,7 @@ static void test_team(void **state) {
 static void test_arena(void **state) {
     (void)state;
     arena a;
-    arena_create(&a, 200000);
+    arena_create(&a, 200000, 65536);
     arena_mark mark = arena_save(&a);
     void *first = arena_take(&a, 100);
     assert_int_equal((uintptr_t)first % ARENA_ALIGNMENT, 0);
