@@ -344,6 +344,7 @@ def main():
         for kind in (*kinds, "latency"):
             for name, w in workers.items():
                 times.setdefault((name, kind), []).append(w.ask(kind=kind, setting=best[name, kind])["seconds"])
+                print(f"{name} {kind} [{best[name, kind]}]: {times[name, kind][-1]:.4f} s", file=sys.stderr, flush=True)
     median = {k: statistics.median(v) for k, v in times.items()}
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
     counts = {k: len(texts_of(k, o.data)) for k in kinds}
