@@ -7,7 +7,7 @@ trained here: WordPiece (cased, accents kept), byte-level BPE (RoBERTa), Unigram
 
 Without --full every file is thinned to about 400 lines and 200 kB. Prints 'N passed, N failed'.
 """
-import glob, json, os, random, subprocess, sys, time
+import contextlib, glob, json, os, random, subprocess, sys, time
 import tokenizers
 from tokenizers import (AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers, Regex)
 
@@ -127,6 +127,19 @@ def typeless(row):
     return " ".join(":".join([x.split(":")[0], "*", *x.split(":")[2:]]) for x in row.split())
 
 
+@contextlib.contextmanager
+def without_panics():
+    """The reference panics where a stride does not fit, and writes about it."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def run(folder, inputs, *arguments):
     return subprocess.run([program, folder, *arguments], input="\n".join(inputs) + "\n", capture_output=True, encoding="utf-8", check=True, errors="strict").stdout.split("\n")[:-1]
 
@@ -176,20 +189,21 @@ for name, folder in folders.items():
     words = "one two three four five six seven eight nine ten eleven twelve".split()
     pairs = [(" ".join(words[:a]), " ".join(words[:b])) for a in range(0, 13, 1) for b in range(0, 13, 2)]
     rows = [f"{a}\t{b}" for a, b in pairs]
-    for most in list(range(4, 16)) + [20, 24]:
+    for most in range(4, 26) if full else (4, 5, 6, 7, 9, 12, 15, 20):
         for strategy, number in (("longest_first", 0), ("only_first", 1), ("only_second", 2)):
             for stride in (0, 2):
                 if stride and most < 12: continue  # the reference panics where the stride does not fit
                 for left in (0, 1):
                     t.enable_truncation(most, stride=stride, strategy=strategy, direction="left" if left else "right")
                     want = []
-                    for row, (a, b) in zip(rows, pairs):
-                        try:
-                            e = t.encode(a, b)
-                        except BaseException:
-                            want.append(None)
-                            continue
-                        want.append([show(e), *map(show, e.overflowing)])
+                    with without_panics():
+                        for a, b in pairs:
+                            try:
+                                e = t.encode(a, b)
+                            except BaseException:
+                                want.append(None)
+                                continue
+                            want.append([show(e), *map(show, e.overflowing)])
                     got = run(folder, rows, str(most), str(number), str(stride), str(left), "--pairs")
                     flat = []
                     for w in want: flat += ["error"] if w is None else [w[0], *map(typeless, w[1:])]
