@@ -67,22 +67,31 @@ def mean_pool(hidden, mask):
     return v / np.linalg.norm(v, axis=1, keepdims=True)
 
 
+def parts_of(encodings, batch):
+    """Indices of the texts, longest first, in batches."""
+    order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i].ids))
+    return [order[at:at + batch] for at in range(0, len(order), batch)]
+
+
+def padded(encodings, part):
+    """Ids and mask of a batch, padded to its longest."""
+    import numpy as np
+    shape = len(part), max(len(encodings[i].ids) for i in part)
+    ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for row, i in enumerate(part):
+        ids[row, :len(encodings[i].ids)], mask[row, :len(encodings[i].ids)] = encodings[i].ids, 1
+    return ids, mask
+
+
 def batched(forward, batch):
-    """Sorts by length, runs batches padded to their longest, restores the order."""
+    """Runs batches one after the other and restores the order."""
     import numpy as np
     t = hf_tokenizer()
 
     def run(texts):
         enc = t.encode_batch(texts)
-        order = sorted(range(len(texts)), key=lambda i: -len(enc[i].ids))
         out = np.empty((len(texts), 384), np.float32)
-        for at in range(0, len(order), batch):
-            part = order[at:at + batch]
-            n = max(len(enc[i].ids) for i in part)
-            ids, mask = np.zeros((len(part), n), np.int64), np.zeros((len(part), n), np.int64)
-            for r, i in enumerate(part):
-                ids[r, :len(enc[i].ids)], mask[r, :len(enc[i].ids)] = enc[i].ids, 1
-            out[part] = forward(ids, mask)
+        for part in parts_of(enc, batch): out[part] = forward(*padded(enc, part))
         return out
     return run
 
@@ -144,19 +153,14 @@ def openvino(threads):
 
         def run(texts, batch, queue=queue):
             enc = t.encode_batch(texts)
-            order = sorted(range(len(texts)), key=lambda i: -len(enc[i].ids))
             out = np.empty((len(texts), 384), np.float32)
 
             def done(request, user):
                 part, mask = user
                 out[part] = mean_pool(request.get_output_tensor(0).data, mask)
             queue.set_callback(done)
-            for at in range(0, len(order), batch):
-                part = order[at:at + batch]
-                n = max(len(enc[i].ids) for i in part)
-                ids, mask = np.zeros((len(part), n), np.int64), np.zeros((len(part), n), np.int64)
-                for r, i in enumerate(part):
-                    ids[r, :len(enc[i].ids)], mask[r, :len(enc[i].ids)] = enc[i].ids, 1
+            for part in parts_of(enc, batch):
+                ids, mask = padded(enc, part)
                 queue.start_async({"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}, (part, mask))
             queue.wait_all()
             return out
@@ -168,22 +172,18 @@ def ctranslate2(threads):
     import numpy as np, ctranslate2 as ct
     path = os.path.join(WORK, "ct2")
     if not os.path.exists(path): ct.converters.TransformersConverter(MODEL).convert(path)
-    made = {}
+    made, t = {}, hf_tokenizer()
     for inter, intra in {(1, threads), (threads, 1)}:
         e = ct.Encoder(path, device="cpu", compute_type="float32", inter_threads=inter, intra_threads=intra)
 
         def run(texts, batch, e=e, inter=inter):
-            t = hf_tokenizer()
             enc = t.encode_batch(texts)
-            order = sorted(range(len(texts)), key=lambda i: -len(enc[i].ids))
             out = np.empty((len(texts), 384), np.float32)
-            parts = [order[at:at + batch] for at in range(0, len(order), batch)]
+            parts = parts_of(enc, batch)
 
             def one(part):
                 h = np.array(e.forward_batch([enc[i].ids for i in part]).last_hidden_state)
-                mask = np.zeros(h.shape[:2], np.int64)
-                for r, i in enumerate(part): mask[r, :len(enc[i].ids)] = 1
-                out[part] = mean_pool(h, mask)
+                out[part] = mean_pool(h, padded(enc, part)[1])
             if inter == 1:
                 for p in parts: one(p)
             else:

@@ -15,10 +15,6 @@ tensor tensor_columns(tensor x, size_t first, size_t count) {
     return (tensor){x.data + first, x.rows, count, x.stride};
 }
 
-tensor tensor_rows(tensor x, size_t first, size_t count) {
-    return (tensor){x.data + first * x.stride, count, x.columns, x.stride};
-}
-
 typedef struct sharing {
     run_share *work;
     void *argument;

@@ -28,9 +28,8 @@ typedef struct tensor {
  * of 4096 bytes, where all rows of a product's tile would fall into the same few cache lines. */
 tensor run_tensor(const run *self, size_t rows, size_t columns);
 
-/* Columns [first, first + count) and rows [first, first + count) of a tensor. */
+/* Columns [first, first + count) of a tensor. */
 tensor tensor_columns(tensor x, size_t first, size_t count);
-tensor tensor_rows(tensor x, size_t first, size_t count);
 
 /* out = act(x W^T + b) + residual. residual may be NULL, and must not be out. */
 void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual);
