@@ -490,9 +490,11 @@ static rubato_status put_item(template *shape, int sequence, json_int_t id, json
     return RUBATO_OK;
 }
 
-static rubato_status parse_template(tokenizer *self, template *shape, const json_t *list, const json_t *specials,
-                                    rubato_error *error) {
+/* Each text stands in its template once: `texts` is 1 for a single text, 2 for a pair. */
+static rubato_status parse_template(tokenizer *self, template *shape, size_t texts, const json_t *list,
+                                    const json_t *specials, rubato_error *error) {
     *shape = (template){0};
+    size_t uses[2] = {0, 0};
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
         const json_t *special = json_object_get(item, "SpecialToken"), *sequence = json_object_get(item, "Sequence");
@@ -501,7 +503,9 @@ static rubato_status parse_template(tokenizer *self, template *shape, const json
         json_int_t type = json_integer_value(json_object_get(part, "type_id"));
         if (!name) return fail(error, RUBATO_BAD_MODEL, "post_processor: part %zu has no id", i);
         if (sequence) {
-            TRY(put_item(shape, strcmp(name, "A") == 0 ? 0 : 1, 0, type, self, error));
+            int which = strcmp(name, "A") == 0 ? 0 : 1;
+            uses[which]++;
+            TRY(put_item(shape, which, 0, type, self, error));
             continue;
         }
         const json_t *ids = json_object_get(json_object_get(specials, name), "ids");
@@ -510,6 +514,11 @@ static rubato_status parse_template(tokenizer *self, template *shape, const json
         for (size_t j = 0; j < json_array_size(ids); j++)
             TRY(put_item(shape, -1, json_integer_value(json_array_get(ids, j)), type, self, error));
     }
+    if (uses[0] != 1 || uses[1] != texts - 1)
+        return fail(error, RUBATO_UNSUPPORTED,
+                    "post_processor: the template of %s has the first text %zu times and the "
+                    "second %zu times",
+                    texts == 1 ? "one text" : "a pair", uses[0], uses[1]);
     return RUBATO_OK;
 }
 
@@ -534,8 +543,8 @@ static rubato_status parse_post_processor(tokenizer *self, const json_t *stage, 
     }
     if (strcmp(type, "TemplateProcessing") == 0) {
         const json_t *specials = json_object_get(stage, "special_tokens");
-        TRY(parse_template(self, &self->single, json_object_get(stage, "single"), specials, error));
-        return parse_template(self, &self->pair, json_object_get(stage, "pair"), specials, error);
+        TRY(parse_template(self, &self->single, 1, json_object_get(stage, "single"), specials, error));
+        return parse_template(self, &self->pair, 2, json_object_get(stage, "pair"), specials, error);
     }
     bool roberta = strcmp(type, "RobertaProcessing") == 0;
     if (roberta || strcmp(type, "ByteLevel") == 0) {
