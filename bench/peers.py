@@ -203,11 +203,12 @@ def llamacpp(threads):
 
     t = hf_tokenizer()
 
-    def run(texts):
+    def run(texts, size):
         # its own tokenizer does not truncate: texts are cut at the place where the 256th token ends
         cut = [x[:e.offsets[-2][1]] if len(e.ids) == MAX_LENGTH else x for x, e in zip(texts, t.encode_batch(texts))]
-        return np.array(m.embed(cut, normalize=True), np.float32)
-    return {"": run}
+        # texts of one call share one attention mask, whose cost grows with the square of their tokens: small calls
+        return np.concatenate([np.array(m.embed(cut[i:i + size], normalize=True), np.float32) for i in range(0, len(cut), size)])
+    return {f"batch {size}": (lambda texts, size=size: run(texts, size)) for size in (1, 8)}
 
 
 def write_gguf(path):
