@@ -198,9 +198,11 @@ RUBATO_API const char *rubato_token(const rubato_model *model, int32_t id, size_
 typedef struct rubato_cost {
     char point[32];     /* the operating point's name; "full" */
     double flops;       /* of this input, multiply and add counted as two */
-    double flops_ratio; /* of the full model at this length */
+    double full_flops;  /* the same of the full model */
+    double flops_ratio; /* flops / full_flops */
     size_t layers;      /* layers run */
-    size_t rows;        /* rows entering each layer: tokens over all windows */
+    size_t tokens;      /* over all windows */
+    size_t rows[64];    /* rows entering each layer that ran, over all windows; the first 64 */
     size_t cut;         /* tokens that were truncated away */
     size_t windows;
     double ms; /* wall time, shared evenly by rows among the texts of one packed batch */

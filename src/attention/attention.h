@@ -5,18 +5,25 @@
 #define RUBATO_ATTENTION_ATTENTION_H
 
 #include "elastic/batch.h"
-#include "tensor/run.h"
+#include "tensor/tape.h"
 
 typedef struct attention {
     tensor query, key, value; /* [rows, heads * head_size] */
     size_t heads, head_size;
     float scale;
-    /* Added to the scores by distance: bias[head * bias_stride + key - query + bias_reach], NULL for none. */
+    /* Added to the scores by distance: bias[head * bias_stride + key - query + bias_reach], NULL for none. Where rows
+     * have retired, origin [rows] says where each stood; NULL: none has. */
     const float *bias;
     size_t bias_stride, bias_reach;
+    const size_t *origin;
+    /* Receives, per row, the attention it got from all queries of its sequence over all heads (before dropout), without
+     * its own when others_only; NULL for none. */
+    float *significance;
+    bool others_only;
 } attention;
 
-/* out [rows, heads * head_size] = concatenated heads. False when memory is short. */
+/* out [rows, heads * head_size] = concatenated heads. False when memory is short. When recording, attention
+ * probabilities are dropped out at the tape's rate, and `inputs` and `sequences` are copied, but not their arrays. */
 typedef bool attention_function(const run *self, tensor out, const attention *inputs, const batch *sequences);
 
 /* softmax(Q K^T scale + bias) V, Vaswani et al. 2017. A block of queries at a time: scores never exist for more than

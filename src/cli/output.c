@@ -34,7 +34,8 @@ void print_cost(const rubato_cost *cost) {
     print_json_string(cost->point, strlen(cost->point));
     printf(", \"flops\": %.0f, \"flops_ratio\": %.4g, \"layers\": %zu, \"rows\": [", cost->flops, cost->flops_ratio,
            cost->layers);
-    for (size_t i = 0; i < cost->layers; i++) printf("%s%zu", i ? ", " : "", cost->rows);
+    for (size_t i = 0; i < cost->layers && i < sizeof cost->rows / sizeof *cost->rows; i++)
+        printf("%s%zu", i ? ", " : "", cost->rows[i]);
     printf("], \"ms\": %.3f, \"cut\": %zu, \"windows\": %zu}", cost->ms, cost->cut, cost->windows);
 }
 
@@ -45,7 +46,8 @@ void print_cost_member(const arguments *given, const rubato_cost *cost) {
         print_cost(cost);
         return;
     }
-    printf("  [%s, %.1f Mflop, %zu tokens, %.2f ms", cost->point, cost->flops / 1e6, cost->rows, cost->ms);
+    printf("  [%s, %.1f Mflop (%.2fx), %zu tokens, %.2f ms", cost->point, cost->flops / 1e6, cost->flops_ratio,
+           cost->tokens, cost->ms);
     if (cost->windows > 1) printf(", %zu windows", cost->windows);
     if (cost->cut) printf(", %zu tokens cut", cost->cut);
     printf("]");

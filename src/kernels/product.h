@@ -1,4 +1,4 @@
-/* The matrix product: c = act(scale * a b + bias) + residual.
+/* The matrix product: c = act(scale * a b + bias) + residual; with `add`, c joins the sum before anything else.
  *
  * a  [rows, depth], row stride a_stride; b packed in panels of PANEL columns: [ceil(columns / PANEL)][depth][PANEL],
  * the last panel padded with zeros; c [rows, columns], row stride c_stride; bias [columns] or NULL;
@@ -13,6 +13,7 @@
 #ifndef RUBATO_KERNELS_PRODUCT_H
 #define RUBATO_KERNELS_PRODUCT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/activation.h"
@@ -29,6 +30,7 @@ typedef struct product_f32 {
     size_t rows, columns, depth;
     float scale; /* 0 stands for 1 */
     activation act;
+    bool add; /* c += a b: sums start from c; scale is 0 */
 } product_f32;
 
 typedef void product_f32_function(const product_f32 *product);

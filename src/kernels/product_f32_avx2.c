@@ -15,6 +15,16 @@ static inline __attribute__((always_inline)) void tile(const product_f32 *p, siz
     __m256 sum[TILE_ROWS][2];
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = _mm256_setzero_ps();
+    size_t left = p->columns - column;
+    if (p->add) {
+        __m256i low = lanes_8(left < 8 ? left : 8), high = lanes_8(left < 8 ? 0 : left < 16 ? left - 8 : 8);
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            const float *c = p->c + (row + (size_t)i) * p->c_stride + column;
+            sum[i][0] = _mm256_maskload_ps(c, low);
+            sum[i][1] = _mm256_maskload_ps(c + 8, high);
+        }
+    }
     for (size_t k = 0; k < p->depth; k++) {
         __m256 b0 = _mm256_loadu_ps(b + k * PANEL), b1 = _mm256_loadu_ps(b + k * PANEL + 8);
 #pragma GCC unroll 6
@@ -24,7 +34,6 @@ static inline __attribute__((always_inline)) void tile(const product_f32 *p, siz
             sum[i][1] = _mm256_fmadd_ps(x, b1, sum[i][1]);
         }
     }
-    size_t left = p->columns - column;
 #pragma GCC unroll 2
     for (int half = 0; half < 2; half++) {
         size_t first = column + 8 * (size_t)half, width = left > 8 * (size_t)half ? left - 8 * (size_t)half : 0;

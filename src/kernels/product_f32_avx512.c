@@ -27,11 +27,12 @@ static inline __attribute__((always_inline)) void tile(const product_f32 *p, siz
     const float *b = p->b + first * p->depth;
     float *c = p->c + row * c_stride + first;
     const __mmask16 low = lanes_16(left < 16 ? left : 16), high = lanes_16(left < 16 ? 0 : left < 32 ? left - 16 : 16);
+    const bool begun = k0 > 0 || p->add;
     __m512 sum[TILE_ROWS][2];
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++) {
-        sum[i][0] = k0 ? _mm512_maskz_loadu_ps(low, c + (size_t)i * c_stride) : _mm512_setzero_ps();
-        sum[i][1] = k0 ? _mm512_maskz_loadu_ps(high, c + (size_t)i * c_stride + 16) : _mm512_setzero_ps();
+        sum[i][0] = begun ? _mm512_maskz_loadu_ps(low, c + (size_t)i * c_stride) : _mm512_setzero_ps();
+        sum[i][1] = begun ? _mm512_maskz_loadu_ps(high, c + (size_t)i * c_stride + 16) : _mm512_setzero_ps();
     }
     for (size_t k = k0; k < k1; k++) {
         const float *next = b + (k + AHEAD) * PANEL;

@@ -8,7 +8,9 @@ void product_f32_scalar(const product_f32 *p) {
         size_t width = p->columns - first < PANEL ? p->columns - first : PANEL;
         for (size_t row = 0; row < p->rows; row++) {
             const float *a = p->a + row * p->a_stride;
-            float sum[PANEL] = {0};
+            float sum[PANEL] = {0}, *c = p->c + row * p->c_stride + first;
+            if (p->add)
+                for (size_t j = 0; j < width; j++) sum[j] = c[j];
             for (size_t k = 0; k < p->depth; k++)
                 for (size_t j = 0; j < PANEL; j++) sum[j] += a[k] * b[k * PANEL + j];
             if (p->scale != 0)
@@ -18,7 +20,6 @@ void product_f32_scalar(const product_f32 *p) {
             if (p->act != ACTIVATION_NONE) activate_f32_scalar(sum, width, p->act);
             if (p->residual)
                 for (size_t j = 0; j < width; j++) sum[j] += p->residual[row * p->residual_stride + first + j];
-            float *c = p->c + row * p->c_stride + first;
             for (size_t j = 0; j < width; j++) c[j] = sum[j];
         }
     }

@@ -8,12 +8,12 @@
 
 static const kernel_table tables[ISA_COUNT] = {
     [ISA_SCALAR] = {"scalar", ISA_SCALAR, product_f32_scalar, pack_transposed_f32_scalar, activate_f32_scalar,
-                    softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, peak_f32_scalar},
+                    softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar, peak_f32_scalar},
 #if defined(__x86_64__)
     [ISA_AVX2] = {"avx2", ISA_AVX2, product_f32_avx2, pack_transposed_f32_scalar, activate_f32_avx2, softmax_f32_avx2,
-                  layer_norm_f32_avx2, dot_f32_avx2, peak_f32_avx2},
+                  layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2, peak_f32_avx2},
     [ISA_AVX512] = {"avx512", ISA_AVX512, product_f32_avx512, pack_transposed_f32_avx512, activate_f32_avx512,
-                    softmax_f32_avx512, layer_norm_f32_avx512, dot_f32_avx512, peak_f32_avx512},
+                    softmax_f32_avx512, layer_norm_f32_avx512, dot_f32_avx512, &gradient_f32_avx512, peak_f32_avx512},
 #endif
 };
 

@@ -7,6 +7,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/dot.h"
+#include "kernels/gradient.h"
 #include "kernels/layer_norm.h"
 #include "kernels/product.h"
 #include "kernels/softmax.h"
@@ -22,6 +23,7 @@ typedef struct kernel_table {
     softmax_f32_function *softmax_f32;
     layer_norm_f32_function *layer_norm_f32;
     dot_f32_function *dot_f32;
+    const gradient_kernels *gradient;
     double (*peak_f32)(size_t iterations); /* runs that many fused multiply-adds flat out; returns flops done */
 } kernel_table;
 

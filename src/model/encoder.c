@@ -12,10 +12,12 @@ size_t encoder_max_length(const encoder_config *config) {
     return config->positions - config->first_position;
 }
 
-double encoder_flops(const encoder_config *config, size_t depth, size_t length) {
+double encoder_flops(const encoder *self, const point *at, size_t length) {
+    const encoder_config *config = &self->config;
     double d = (double)config->hidden, f = (double)config->inner, n = (double)length;
     double embedding = config->embedding != config->hidden ? 2 * n * (double)config->embedding * d : 0;
-    return embedding + (double)depth * (2 * n * (4 * d * d + 2 * d * f) + 4 * n * n * d);
+    if (at) return embedding + point_flops(at, (layer_shape){config->hidden, config->inner}, length, NULL);
+    return embedding + (double)self->depth * (2 * n * (4 * d * d + 2 * d * f) + 4 * n * n * d);
 }
 
 typedef struct embedding {
@@ -48,6 +50,36 @@ static void count_positions(const encoder_config *config, const batch *input, ui
     }
 }
 
+typedef struct embedding_task {
+    const run *on;
+    const embedding *work;
+} embedding_task;
+
+/* By columns, so that a token that stands twice has its gradients added in order. */
+static void embedding_columns(void *argument, size_t member, size_t first, size_t last) {
+    const embedding_task *task = argument;
+    const embedding *work = task->work;
+    const encoder *self = work->encoder;
+    const table *tables[3] = {&self->word, &self->type, &self->position};
+    (void)member;
+    for (size_t row = 0; row < work->input->rows; row++) {
+        size_t at[3] = {(size_t)work->input->ids[row], (size_t)work->input->types[row], work->positions[row]};
+        const float *grad = work->out.grad + row * work->out.stride;
+        for (size_t i = 0; i < 3; i++) {
+            const table_learning *learn = tables[i]->learn;
+            if (!tables[i]->data || !learn || !learn->rows) continue;
+            task->on->kernels->gradient->add(learn->rows + at[i] * tables[i]->width + first, grad + first,
+                                             last - first);
+            if (first == 0) learn->touched[at[i]] = 1;
+        }
+    }
+}
+
+static void embedding_backward(const run *on, void *saved) {
+    embedding_task task = {on, saved};
+    run_parallel(on, task.work->out.columns, 16, embedding_columns, &task);
+}
+
 static tensor embed(const encoder *self, const run *on, const batch *input) {
     const encoder_config *config = &self->config;
     tensor none = {0}, out = run_tensor(on, input->rows, config->hidden);
@@ -57,19 +89,156 @@ static tensor embed(const encoder *self, const run *on, const batch *input) {
     count_positions(config, input, positions);
     embedding work = {self, input, positions, narrow};
     run_parallel(on, input->rows, 16, embed_rows, &work);
-    run_layer_norm(on, narrow, narrow, &self->embedding_norm);
-    if (self->projection.packed) run_linear(on, out, narrow, &self->projection, ACTIVATION_NONE, NULL);
+    if (on->tape) {
+        embedding *saved = tape_push(on, embedding_backward, sizeof *saved);
+        if (!saved) return none;
+        *saved = work;
+    }
+    tensor normal = run_over(on, narrow, narrow.rows);
+    if (!normal.data) return none;
+    run_layer_norm(on, normal, narrow, &self->embedding_norm);
+    if (on->tape) run_dropout(on, normal, on->tape->hidden_rate);
+    if (!self->projection.packed) return normal;
+    run_linear(on, out, normal, &self->projection, ACTIVATION_NONE, NULL);
     return out;
 }
 
-/* x -> LN(x + Attention(x)) -> LN(. + FeedForward(.)), in place. */
-static bool run_layer(const encoder *self, const layer *weights, const run *on, const batch *input, tensor x) {
-    size_t hidden = self->config.hidden;
+/* ---- Layers ---- */
+
+/* The rows that are alive, and who they were. */
+typedef struct alive {
+    batch packed;
+    size_t *origin; /* [rows] original row; NULL: all of them */
+} alive;
+
+/* One forward pass on its way. */
+typedef struct passage {
+    const encoder *self;
+    const run *on;
+    const batch *input;
+    const thinning *how;
+    alive now, next; /* next.packed.start is set before a layer runs, next.origin by it */
+    tensor restored; /* [input rows]; data is NULL when nothing is to be restored */
+    size_t layer;
+} passage;
+
+static size_t keep_of(const passage *p, size_t sequence) {
+    const point *at = p->how ? p->how->point : NULL;
+    size_t entering = batch_length(&p->now.packed, sequence);
+    return at ? point_rows(at, p->layer, batch_length(p->input, sequence), entering) : entering;
+}
+
+/* How many rows each sequence will have after this layer. False when memory is short. */
+static bool plan_layer(passage *p) {
+    size_t sequences = p->input->sequences, rows = 0;
+    p->next = p->now;
+    for (size_t i = 0; i < sequences; i++) rows += keep_of(p, i);
+    if (rows == p->now.packed.rows) return true;
+    size_t *start = arena_take_array(p->on->memory, sequences + 1, sizeof *start);
+    p->next.origin = arena_take_array(p->on->memory, rows, sizeof *p->next.origin);
+    if (!start || !p->next.origin) return false;
+    start[0] = 0;
+    for (size_t i = 0; i < sequences; i++) start[i + 1] = start[i] + keep_of(p, i);
+    p->next.packed = (batch){.sequences = sequences, .rows = rows, .start = start};
+    return true;
+}
+
+static void score_places(const passage *p, float *scores) {
+    for (size_t i = 0; i < p->input->sequences; i++)
+        for (size_t row = p->now.packed.start[i]; row < p->now.packed.start[i + 1]; row++) {
+            size_t place = (p->now.origin ? p->now.origin[row] : row) - p->input->start[i];
+            uint64_t x = (place + 1) * 0x9e3779b97f4a7c15u ^ p->how->seed ^ (uint64_t)p->layer << 40 ^
+                         (uint64_t)batch_length(p->input, i) << 48;
+            x = (x ^ x >> 31) * 0xd6e8feb86659fd93u;
+            scores[row] = p->how->by == SIGNIFICANCE_FIRST ? -(float)place : (float)(x >> 40);
+        }
+}
+
+/* The rows of y that stay; the others go to the restored rows as they entered the layer (x). */
+static tensor retire(passage *p, tensor x, tensor y, const float *scores) {
+    const batch *now = &p->now.packed, *next = &p->next.packed;
+    tensor none = {0};
+    arena *memory = p->on->memory;
+    size_t gone = now->rows - next->rows, at = 0;
+    size_t *kept = arena_take_array(memory, next->rows, sizeof *kept);
+    size_t *from = arena_take_array(memory, gone, sizeof *from), *to = arena_take_array(memory, gone, sizeof *to);
+    uint64_t *scratch = arena_take_array(memory, now->rows, sizeof *scratch);
+    if (!kept || !from || !to || !scratch) return none;
+    for (size_t i = 0; i < now->sequences; i++) {
+        size_t first = now->start[i], length = batch_length(now, i), keep = batch_length(next, i);
+        size_t *mine = kept + next->start[i];
+        if (keep > 0) retire_choose(scores + first, length, keep, p->how->protect_first, mine, scratch);
+        for (size_t j = 0, k = 0; j < length; j++) {
+            size_t origin = p->now.origin ? p->now.origin[first + j] : first + j;
+            if (k < keep && mine[k] == j) {
+                p->next.origin[next->start[i] + k] = origin;
+                mine[k++] += first;
+            } else {
+                from[at] = first + j;
+                to[at++] = origin;
+            }
+        }
+    }
+    if (p->restored.data) run_scatter(p->on, p->restored, to, x, from, gone);
+    return run_gather(p->on, y, kept, next->rows);
+}
+
+/* ---- Soft extraction ---- */
+
+typedef struct saved_softening {
+    tensor out, x;
+    const uint32_t *bins; /* [rows] */
+    const float *factors;
+    float *gradient;
+} saved_softening;
+
+static void soften_backward(const run *on, void *saved) {
+    const saved_softening *s = saved;
+    for (size_t row = 0; row < s->x.rows; row++) {
+        const float *grad = s->out.grad + row * s->out.stride, *x = tensor_row(s->x, row);
+        float factor = s->factors[s->bins[row]];
+        s->gradient[s->bins[row]] += on->kernels->dot_f32(grad, x, s->x.columns);
+        for (size_t j = 0; j < s->x.columns; j++) s->x.grad[row * s->x.stride + j] += factor * grad[j];
+    }
+}
+
+/* out = x times the factor of each row's rank, taken as a part of its sequence. */
+static tensor soften(const run *on, tensor x, const float *scores, const batch *packed, const soft_extraction *soft,
+                     size_t number) {
+    tensor none = {0}, out = run_tensor(on, x.rows, x.columns);
+    uint32_t *bins = arena_take_array(on->memory, x.rows, sizeof *bins);
+    uint64_t *scratch = arena_take_array(on->memory, x.rows, sizeof *scratch);
+    if (!out.data || !bins || !scratch) return none;
+    for (size_t i = 0; i < packed->sequences; i++) {
+        size_t first = packed->start[i], length = batch_length(packed, i);
+        retire_rank(scores + first, length, bins + first, scratch);
+        for (size_t j = 0; j < length; j++) bins[first + j] = (uint32_t)(bins[first + j] * soft->bins / length);
+    }
+    const float *factors = soft->factors + number * soft->bins;
+    for (size_t row = 0; row < x.rows; row++)
+        for (size_t j = 0; j < x.columns; j++) tensor_row(out, row)[j] = tensor_row(x, row)[j] * factors[bins[row]];
+    if (on->tape) {
+        saved_softening *saved = tape_push(on, soften_backward, sizeof *saved);
+        if (!saved) return none;
+        *saved = (saved_softening){out, x, bins, factors, soft->gradient + number * soft->bins};
+    }
+    return out;
+}
+
+/* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)), over x in inference. */
+static tensor run_layer(passage *p, const layer *weights, tensor x) {
+    const encoder *self = p->self;
+    const run *on = p->on;
+    const thinning *how = p->how;
+    size_t hidden = self->config.hidden, head_size = hidden / self->config.heads;
+    bool thins = p->next.packed.rows < p->now.packed.rows, soft = how && how->soft;
+    tensor none = {0};
     tensor qkv = run_tensor(on, x.rows, 3 * hidden), mixed = run_tensor(on, x.rows, hidden);
-    tensor y = run_tensor(on, x.rows, hidden), inner = run_tensor(on, x.rows, self->config.inner);
-    if (!qkv.data || !mixed.data || !y.data || !inner.data) return false;
+    tensor sum = run_tensor(on, x.rows, hidden);
+    float *scores = thins || soft ? arena_take_array(on->memory, x.rows, sizeof *scores) : NULL;
+    if (!qkv.data || !mixed.data || !sum.data || ((thins || soft) && !scores)) return none;
+    bool attentive = scores && (how->by == SIGNIFICANCE_RECEIVED || how->by == SIGNIFICANCE_OTHERS);
     run_linear(on, qkv, x, &weights->qkv, ACTIVATION_NONE, NULL);
-    size_t head_size = hidden / self->config.heads;
     attention in = {.query = tensor_columns(qkv, 0, hidden),
                     .key = tensor_columns(qkv, hidden, hidden),
                     .value = tensor_columns(qkv, 2 * hidden, hidden),
@@ -78,25 +247,59 @@ static bool run_layer(const encoder *self, const layer *weights, const run *on, 
                     .scale = 1.0f / sqrtf((float)head_size),
                     .bias = self->bias,
                     .bias_stride = 2 * self->bias_reach + 1,
-                    .bias_reach = self->bias_reach};
-    if (!attention_softmax(on, mixed, &in, input)) return false;
-    run_linear(on, y, mixed, &weights->attention_out, ACTIVATION_NONE, &x);
-    run_layer_norm(on, y, y, &weights->attention_norm);
+                    .bias_reach = self->bias_reach,
+                    .origin = p->now.origin,
+                    .significance = attentive ? scores : NULL,
+                    .others_only = attentive && how->by == SIGNIFICANCE_OTHERS};
+    if (!attention_softmax(on, mixed, &in, &p->now.packed)) return none;
+    run_linear(on, sum, mixed, &weights->attention_out, ACTIVATION_NONE, &x);
+    tensor y = run_over(on, sum, sum.rows);
+    if (!y.data) return none;
+    run_layer_norm(on, y, sum, &weights->attention_norm);
+    if (scores && !attentive) score_places(p, scores);
+    if (soft) y = soften(on, y, scores, &p->now.packed, how->soft, p->layer);
+    if (thins && y.data) y = retire(p, x, y, scores);
+    if (!y.data) return none;
+    tensor inner = run_tensor(on, y.rows, self->config.inner), out = run_over(on, x, y.rows);
+    tensor normal = run_over(on, out, out.rows);
+    if (!inner.data || !out.data || !normal.data) return none;
     run_linear(on, inner, y, &weights->up, self->config.act, NULL);
-    run_linear(on, x, inner, &weights->down, ACTIVATION_NONE, &y);
-    run_layer_norm(on, x, x, &weights->output_norm);
+    run_linear(on, out, inner, &weights->down, ACTIVATION_NONE, &y);
+    run_layer_norm(on, normal, out, &weights->output_norm);
+    return normal;
+}
+
+/* Puts the rows that lived to the end where they came from. */
+static bool restore(passage *p, tensor x) {
+    if (!p->now.origin || !p->restored.data) return true;
+    size_t *from = arena_take_array(p->on->memory, x.rows, sizeof *from);
+    if (!from) return false;
+    for (size_t i = 0; i < x.rows; i++) from[i] = i;
+    run_scatter(p->on, p->restored, p->now.origin, x, from, x.rows);
     return true;
 }
 
-void encoder_forward(const encoder *self, const run *on, const batch *input, tensor *out, layer_output *each,
-                     void *user) {
+void encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *how, encoded *out,
+                     layer_output *each, void *user) {
+    const point *at = how ? how->point : NULL;
+    passage p = {.self = self, .on = on, .input = input, .how = how, .now = {.packed = *input}};
+    *out = (encoded){.packed = *input};
     tensor x = embed(self, on, input);
-    if (x.data && each) each(user, 0, x);
-    for (size_t i = 0; i < self->depth && x.data; i++) {
-        arena_mark mark = arena_save(on->memory);
-        if (!run_layer(self, &self->layers[self->order[i]], on, input, x)) x.data = NULL;
-        arena_rewind(on->memory, mark);
-        if (x.data && each) each(user, i + 1, x);
+    if (at && how->restore && !point_is_full(at)) {
+        p.restored = run_tensor(on, input->rows, self->config.hidden);
+        if (!p.restored.data) return;
     }
-    *out = x;
+    if (x.data && each) each(user, 0, x, NULL);
+    for (p.layer = 0; p.layer < self->depth && x.data; p.layer++) {
+        if (at && at->skip[p.layer]) continue;
+        if (!plan_layer(&p)) return;
+        arena_mark mark = arena_save(on->memory);
+        x = run_layer(&p, &self->layers[self->order[p.layer]], x);
+        if (!on->tape) arena_rewind(on->memory, mark);
+        p.now = p.next;
+        if (x.data && each) each(user, p.layer + 1, x, p.now.origin);
+    }
+    if (!x.data || !restore(&p, x) || (on->tape && on->tape->failed)) return;
+    out->rows = p.now.origin && p.restored.data ? p.restored : x;
+    if (!p.restored.data) out->packed = p.now.packed;
 }

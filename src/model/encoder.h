@@ -3,6 +3,8 @@
 #define RUBATO_MODEL_ENCODER_H
 
 #include "elastic/batch.h"
+#include "elastic/point.h"
+#include "elastic/retire.h"
 #include "model/family.h"
 #include "store/checkpoint.h"
 #include "tensor/run.h"
@@ -29,6 +31,28 @@ typedef struct encoder {
     size_t parameters; /* weights, each once */
 } encoder;
 
+/* Which parameter a stored tensor became: how training finds all parameters, and writing a checkpoint its names. */
+typedef enum binding_kind { BOUND_WEIGHT, BOUND_BIAS, BOUND_GAMMA, BOUND_BETA, BOUND_TABLE } binding_kind;
+
+typedef struct binding {
+    char *name; /* as stored, without the encoder's prefix where in_body */
+    bool in_body;
+    binding_kind kind;
+    union {
+        linear *linear;
+        norm *norm;
+        table *table;
+    };
+    size_t first, rows, columns; /* rows [first, first + rows) of a stacked layer; a vector has rows 0 */
+} binding;
+
+typedef struct bindings {
+    binding *items;
+    size_t count, capacity;
+} bindings;
+
+void bindings_free(bindings *self);
+
 /* Loading: finds tensors under the right prefix and notes which were used. */
 typedef struct loader {
     checkpoint *weights;
@@ -37,13 +61,17 @@ typedef struct loader {
     packer with;
     rubato_error *error;
     size_t parameters;
+    /* For training; NULL and 0 for running. */
+    bindings *bound; /* receives every parameter */
+    uint64_t *fresh; /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
+    bool in_body;    /* names have the encoder's prefix now */
 } loader;
 
 /* A weight "name.weight" (or any full name) as a source; missing ones are an error that names them when `needed`,
  * else source.data is NULL. rows or columns 0: whatever is there. */
 rubato_status loader_find(loader *load, source *out, const char *name, size_t rows, size_t columns, bool needed);
 
-/* The layers of one stacked product, by their names. */
+/* The layers of one stacked product, by their names. With `fresh`, missing ones of known rows and columns are made. */
 rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
                             size_t columns);
 rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon);
@@ -51,23 +79,54 @@ rubato_status loader_norm(loader *load, norm *out, const char *name, size_t widt
 /* Puts prefix and name together; %zu of the name are filled with the numbers. */
 void loader_name(char *out, size_t bytes, const char *prefix, const char *name, size_t a, size_t b);
 
+/* Notes where a masked-LM decoder is stored; a tied weight is stored as the word embeddings. */
+rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, const char *bias, bool tied);
+
 rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config);
 void encoder_free(encoder *self);
 
 /* Longest sequence that the position table holds. */
 size_t encoder_max_length(const encoder_config *config);
 
-/* Called with the embedding output (layer 0) and every layer's output (1 ...); NULL for none. */
-typedef void layer_output(void *user, size_t layer, tensor rows);
+/* Soft extraction, the search phase of PoWER-BERT: rows are not dropped but scaled by learned factors of their rank. */
+typedef struct soft_extraction {
+    const float *factors; /* [depth][bins]: bin 0 is for the most significant rows */
+    float *gradient;      /* the same shape, += when recording */
+    size_t bins;
+} soft_extraction;
+
+/* How a batch is thinned out on its way. All zero: not at all. */
+typedef struct thinning {
+    const point *point; /* NULL: full */
+    significance by;
+    bool protect_first; /* a sequence's first row never retires: heads read it */
+    bool restore;       /* every row has a result: a retired one its last state (Drop-and-Restore) */
+    uint64_t seed;      /* of SIGNIFICANCE_RANDOM */
+    const soft_extraction *soft;
+} thinning;
+
+/* What comes out: rows, and where each sequence's begin among them. */
+typedef struct encoded {
+    tensor rows; /* data is NULL when memory was short */
+    batch packed;
+} encoded;
+
+/* Called with the embedding output (layer 0) and every layer's output (1 ...) and the original rows that are alive in
+ * it, NULL for all; NULL for none. */
+typedef void layer_output(void *user, size_t layer, tensor rows, const size_t *alive);
 
 /* Runs a batch through embeddings and all layers. Ids and types are in range and no sequence is longer than the
  * position table: the caller has seen to it.
- *   out  receives [rows, hidden] in the run's arena; data is NULL when memory is short. */
-void encoder_forward(const encoder *self, const run *on, const batch *input, tensor *out, layer_output *each,
-                     void *user);
+ *   how  NULL: every layer and every row
+ *   out  in the run's arena. Where rows retired and were not restored, packed.start tells where a sequence's rows are
+ *        and packed.ids is NULL; else packed is the input.
+ * Retirement: after the attention of layer i and its normalisation, a sequence of n tokens keeps point_rows(...) rows,
+ * by significance and in their order; the feed-forward part sees only those (Kim and Cho 2021, section 3). */
+void encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *how, encoded *out,
+                     layer_output *each, void *user);
 
 /* Floating-point operations of one sequence of that length, multiply and add counted as two: the products of all
- * layers and of attention. */
-double encoder_flops(const encoder_config *config, size_t depth, size_t length);
+ * layers and of attention, and of the embedding's projection where there is one. point NULL: full. */
+double encoder_flops(const encoder *self, const point *at, size_t length);
 
 #endif

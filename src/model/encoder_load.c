@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/text_buffer.h"
 #include "model/encoder.h"
 
 enum { NAME_BYTES = 512 };
@@ -36,27 +37,97 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
     return checkpoint_mark(load->weights, stored, load->error);
 }
 
+void bindings_free(bindings *self) {
+    for (size_t i = 0; i < self->count; i++) free(self->items[i].name);
+    free(self->items);
+    *self = (bindings){0};
+}
+
+/* Notes that a parameter is stored under that name. */
+static rubato_status bind(loader *load, binding what, const char *name) {
+    bindings *all = load->bound;
+    if (!all) return RUBATO_OK;
+    if (all->count == all->capacity) {
+        size_t capacity = all->capacity * 2 + 64;
+        binding *grown = realloc(all->items, capacity * sizeof *grown);
+        if (!grown) return fail_memory(load->error);
+        all->items = grown;
+        all->capacity = capacity;
+    }
+    what.in_body = load->in_body;
+    what.name = text_copy(name, strlen(name));
+    if (what.in_body && strncmp(name, load->prefix, strlen(load->prefix)) == 0) {
+        free(what.name);
+        what.name = text_copy(name + strlen(load->prefix), strlen(name) - strlen(load->prefix));
+    }
+    if (!what.name) return fail_memory(load->error);
+    all->items[all->count++] = what;
+    return RUBATO_OK;
+}
+
+static rubato_status bind_linear(loader *load, linear *owner, const char *name, size_t first, size_t rows) {
+    char full[NAME_BYTES + 16];
+    snprintf(full, sizeof full, "%s.weight", name);
+    TRY(bind(load, (binding){.kind = BOUND_WEIGHT, .linear = owner, .first = first, .rows = rows, .columns = owner->in},
+             full));
+    snprintf(full, sizeof full, "%s.bias", name);
+    if (!owner->bias) return RUBATO_OK;
+    return bind(load, (binding){.kind = BOUND_BIAS, .linear = owner, .first = first, .columns = rows}, full);
+}
+
+/* A stored layer of other rows than wanted is another task's. */
+static bool must_be_made(const loader *load, const char *weight, size_t rows, size_t columns) {
+    if (!load->fresh || !rows || !columns) return false;
+    const stored_tensor *stored = checkpoint_find(load->weights, weight);
+    return !stored || stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns;
+}
+
 rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
                             size_t columns) {
     source weights[3], biases[3];
     char full[NAME_BYTES + 16];
+    snprintf(full, sizeof full, "%s.weight", names[0]);
+    if (must_be_made(load, full, rows, columns)) {
+        TRY(linear_create(out, rows, columns, load->fresh, &load->with, load->error));
+        return bind_linear(load, out, names[0], 0, rows);
+    }
     for (size_t i = 0; i < count; i++) {
         snprintf(full, sizeof full, "%s.weight", names[i]);
         TRY(loader_find(load, &weights[i], full, rows, columns, true));
         snprintf(full, sizeof full, "%s.bias", names[i]);
         TRY(loader_find(load, &biases[i], full, 1, weights[i].rows, false));
     }
-    return linear_load(out, weights, biases, count, &load->with, load->error);
+    TRY(linear_load(out, weights, biases, count, &load->with, load->error));
+    for (size_t i = 0, first = 0; i < count; first += weights[i++].rows)
+        TRY(bind_linear(load, out, names[i], first, weights[i].rows));
+    return RUBATO_OK;
+}
+
+rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, const char *bias, bool tied) {
+    char full[NAME_BYTES + 16];
+    snprintf(full, sizeof full, "%s.weight", name);
+    if (!tied)
+        TRY(bind(load, (binding){.kind = BOUND_WEIGHT, .linear = out, .rows = out->out, .columns = out->in}, full));
+    snprintf(full, sizeof full, "%s.bias", name);
+    if (!out->bias) return RUBATO_OK;
+    return bind(load, (binding){.kind = BOUND_BIAS, .linear = out, .columns = out->out}, bias ? bias : full);
 }
 
 rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon) {
     source gamma, beta;
     char full[NAME_BYTES + 16];
+    char second[NAME_BYTES + 16];
     snprintf(full, sizeof full, "%s.weight", name);
-    TRY(loader_find(load, &gamma, full, 1, width, true));
-    snprintf(full, sizeof full, "%s.bias", name);
-    TRY(loader_find(load, &beta, full, 1, width, false));
-    return norm_load(out, &gamma, &beta, epsilon, &load->with, load->error);
+    snprintf(second, sizeof second, "%s.bias", name);
+    if (load->fresh && !checkpoint_find(load->weights, full)) {
+        TRY(norm_create(out, width, epsilon, &load->with, load->error));
+    } else {
+        TRY(loader_find(load, &gamma, full, 1, width, true));
+        TRY(loader_find(load, &beta, second, 1, width, false));
+        TRY(norm_load(out, &gamma, &beta, epsilon, &load->with, load->error));
+    }
+    TRY(bind(load, (binding){.kind = BOUND_GAMMA, .norm = out, .columns = width}, full));
+    return out->beta ? bind(load, (binding){.kind = BOUND_BETA, .norm = out, .columns = width}, second) : RUBATO_OK;
 }
 
 static rubato_status load_table(loader *load, table *out, const char *name, size_t rows, size_t columns) {
@@ -66,7 +137,7 @@ static rubato_status load_table(loader *load, table *out, const char *name, size
     snprintf(full, sizeof full, "%s%s.weight", load->prefix, name);
     TRY(loader_find(load, &from, full, rows, columns, true));
     table_load(out, &from);
-    return RUBATO_OK;
+    return bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = from.rows, .columns = from.columns}, full);
 }
 
 static rubato_status load_layer(loader *load, layer *out, const encoder_config *config, size_t a, size_t b) {
@@ -145,6 +216,7 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     char full[NAME_BYTES];
     *self = (encoder){.config = *config};
     size_t before = load->parameters;
+    load->in_body = true;
     TRY(load_table(load, &self->word, names->word, config->vocabulary, config->embedding));
     TRY(load_table(load, &self->position, names->position, config->positions, config->embedding));
     if (config->types) TRY(load_table(load, &self->type, names->type, config->types, config->embedding));
@@ -163,6 +235,7 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     for (size_t i = 0; i < self->unique; i++) TRY(load_layer(load, &self->layers[i], config, i / inner, i % inner));
     if (config->buckets) TRY(load_relative_bias(self, load));
     self->parameters = load->parameters - before;
+    load->in_body = false;
     return RUBATO_OK;
 }
 

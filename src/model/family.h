@@ -47,6 +47,7 @@ typedef struct head_form {
 typedef struct family {
     const char *name;
     const char *model_types[4]; /* config.json's model_type */
+    const char *class_names[4]; /* what transformers' classes of each begin with */
     const char *prefixes[4];    /* tried in order; "" is always tried last */
     encoder_config defaults;
     config_keys keys;

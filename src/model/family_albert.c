@@ -16,6 +16,7 @@ static rubato_status configure(encoder_config *config, const json_t *json, rubat
 const family family_albert = {
     .name = "albert",
     .model_types = {"albert"},
+    .class_names = {"Albert"},
     .prefixes = {"albert."},
     .defaults = {.layers = 12,
                  .hidden = 4096,

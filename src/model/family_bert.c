@@ -4,6 +4,7 @@
 const family family_bert = {
     .name = "bert",
     .model_types = {"bert"},
+    .class_names = {"Bert"},
     .prefixes = {"bert."},
     .defaults = {.layers = 12,
                  .hidden = 768,

@@ -4,6 +4,7 @@
 const family family_distilbert = {
     .name = "distilbert",
     .model_types = {"distilbert"},
+    .class_names = {"DistilBert"},
     .prefixes = {"distilbert."},
     .defaults = {.layers = 6,
                  .hidden = 768,

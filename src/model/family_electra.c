@@ -4,6 +4,7 @@
 const family family_electra = {
     .name = "electra",
     .model_types = {"electra"},
+    .class_names = {"Electra"},
     .prefixes = {"electra."},
     .defaults = {.layers = 12,
                  .hidden = 256,

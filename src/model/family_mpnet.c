@@ -13,6 +13,7 @@ static rubato_status configure(encoder_config *config, const json_t *json, rubat
 const family family_mpnet = {
     .name = "mpnet",
     .model_types = {"mpnet"},
+    .class_names = {"MPNet"},
     .prefixes = {"mpnet."},
     .defaults = {.layers = 12,
                  .hidden = 768,

@@ -12,6 +12,7 @@ static rubato_status configure(encoder_config *config, const json_t *json, rubat
 const family family_roberta = {
     .name = "roberta",
     .model_types = {"roberta", "xlm-roberta", "camembert"},
+    .class_names = {"Roberta", "XLMRoberta", "Camembert"},
     .prefixes = {"roberta.", "xlm-roberta.", "camembert."},
     .defaults = {.layers = 12,
                  .hidden = 768,

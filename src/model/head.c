@@ -1,6 +1,8 @@
 /* Heads. */
 #include "model/head.h"
 
+#include "tensor/tape.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -18,7 +20,8 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
     source weight, bias = {0};
     snprintf(full, sizeof full, "%s.weight", form->out);
     TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, false));
-    if (!weight.data)
+    self->tied = !weight.data;
+    if (self->tied)
         weight = (source){"word embeddings", body->word.type, body->word.data, body->word.rows, body->word.width};
     snprintf(full, sizeof full, "%s.bias", form->out);
     TRY(loader_find(load, &bias, full, 1, weight.rows, false));
@@ -27,7 +30,8 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
         TRY(loader_find(load, &own, form->out_bias, 1, weight.rows, false));
         if (own.data) bias = own;
     }
-    return linear_load(&self->out, &weight, &bias, 1, &load->with, load->error);
+    TRY(linear_load(&self->out, &weight, &bias, 1, &load->with, load->error));
+    return loader_bind_decoder(load, &self->out, form->out, form->out_bias, self->tied);
 }
 
 rubato_status head_load(head *self, loader *load, const encoder *body, head_kind kind, size_t labels) {
@@ -38,8 +42,11 @@ rubato_status head_load(head *self, loader *load, const encoder *body, head_kind
     char full[NAME_BYTES];
     const char *one[1] = {full};
     if (form->dense) {
+        size_t dense = kind == HEAD_MLM ? body->config.embedding : body->config.hidden;
         loader_name(full, sizeof full, form->prefixed ? load->prefix : "", form->dense, 0, 0);
-        TRY(loader_linear(load, &self->dense, one, 1, 0, width));
+        load->in_body = form->prefixed;
+        TRY(loader_linear(load, &self->dense, one, 1, load->fresh ? dense : 0, width));
+        load->in_body = false;
         self->act = form->act != ACTIVATION_NONE ? form->act : body->config.act;
         width = self->dense.out;
     }
@@ -51,7 +58,8 @@ rubato_status head_load(head *self, loader *load, const encoder *body, head_kind
         TRY(load_decoder(self, load, body, form));
     } else {
         snprintf(full, sizeof full, "%s", form->out);
-        TRY(loader_linear(load, &self->out, one, 1, kind == HEAD_QA || kind == HEAD_NSP ? 2 : labels, 0));
+        TRY(loader_linear(load, &self->out, one, 1, kind == HEAD_QA || kind == HEAD_NSP ? 2 : labels,
+                          load->fresh ? width : 0));
     }
     if (self->out.in != width)
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s.weight\" has %zu columns, %zu are needed", form->out,
@@ -62,20 +70,21 @@ rubato_status head_load(head *self, loader *load, const encoder *body, head_kind
 
 tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count) {
     tensor none = {0};
-    if (rows) {
-        tensor gathered = run_tensor(on, count, x.columns);
-        if (!gathered.data) return none;
-        for (size_t i = 0; i < count; i++)
-            memcpy(gathered.data + i * gathered.stride, x.data + rows[i] * x.stride, x.columns * sizeof(float));
-        x = gathered;
-    }
+    if (rows) x = run_gather(on, x, rows, count);
+    if (!x.data) return none;
     if (self->dense.packed) {
         tensor y = run_tensor(on, x.rows, self->dense.out);
         if (!y.data) return none;
         run_linear(on, y, x, &self->dense, self->act, NULL);
         x = y;
     }
-    if (self->norm.gamma) run_layer_norm(on, x, x, &self->norm);
+    if (self->norm.gamma) {
+        tensor normal = run_over(on, x, x.rows);
+        if (!normal.data) return none;
+        run_layer_norm(on, normal, x, &self->norm);
+        x = normal;
+    }
+    if (on->tape && self->kind != HEAD_MLM) run_dropout(on, x, on->tape->hidden_rate);
     tensor out = run_tensor(on, x.rows, self->out.out);
     if (out.data) run_linear(on, out, x, &self->out, ACTIVATION_NONE, NULL);
     return out;

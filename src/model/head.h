@@ -11,6 +11,7 @@ typedef struct head {
     activation act;
     norm norm;
     linear out;
+    bool tied; /* out's weight is the word embeddings */
 } head;
 
 /* Loads the head of that kind. `labels` is the number of columns that config.json makes it have, 0: whatever is there.

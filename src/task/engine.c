@@ -80,9 +80,6 @@ size_t rubato_context_threads(const rubato_context *self) {
 rubato_status engine_text_options(const rubato_model *model, const rubato_options *options, rubato_text_options *out,
                                   rubato_error *error) {
     *out = options ? options->text : (rubato_text_options){0};
-    if (options && options->budget && strcmp(options->budget, "full") != 0)
-        return fail(error, RUBATO_UNSUPPORTED, "budget \"%.40s\": this model carries no operating points besides full",
-                    options->budget);
     size_t most = encoder_max_length(&model->body.config);
     if (out->whole) return RUBATO_OK;
     if (out->max_length == 0) out->max_length = model->info.max_length;
@@ -185,11 +182,23 @@ typedef struct running {
     first_error *first;
 } running;
 
+/* By point, since a batch runs at one; then the longest first. */
 static int by_length(const void *a, const void *b) {
     const unit *x = a, *y = b;
+    if (x->at != y->at) return (uintptr_t)x->at < (uintptr_t)y->at ? -1 : 1;
     if (x->window->length != y->window->length) return x->window->length > y->window->length ? -1 : 1;
     if (x->input != y->input) return x->input < y->input ? -1 : 1;
     return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Heads of whole sequences read the first row alone. */
+static bool one_row(head_kind kind) {
+    return kind == HEAD_SEQUENCE || kind == HEAD_NSP;
+}
+
+thinning engine_thinning(const rubato_model *model, head_kind kind, const point *at) {
+    bool first = one_row(kind) || (kind == HEAD_COUNT && model->pool.modes & POOL_CLS);
+    return (thinning){.point = at, .by = model->points.by, .protect_first = first, .restore = !one_row(kind)};
 }
 
 static void add_cost(running *all, const unit *u, double ms) {
@@ -197,12 +206,26 @@ static void add_cost(running *all, const unit *u, double ms) {
     if (!costs) return;
     const rubato_model *model = all->context->model;
     size_t length = u->window->length;
-    double flops = encoder_flops(&model->body.config, model->body.depth, length);
+    double after = 0, full = encoder_flops(&model->body, NULL, length), flops = full;
     if (all->work->head != HEAD_COUNT)
-        flops += head_flops(&model->heads[all->work->head], all->work->head_on_all_rows ? length : 1);
+        after = head_flops(&model->heads[all->work->head], one_row(all->work->head) ? 1 : length);
     rubato_cost *cost = &costs[u->input];
-    cost->flops += flops;
-    cost->rows += length;
+    if (u->at) {
+        flops = encoder_flops(&model->body, u->at, length);
+        cost->layers = point_depth(u->at);
+        snprintf(cost->point, sizeof cost->point, "%s", u->at->name);
+    }
+    cost->flops += flops + after;
+    /* of what was spent so far on all windows */
+    cost->full_flops += full + after;
+    cost->flops_ratio = cost->flops / cost->full_flops;
+    cost->tokens += length;
+    size_t rows = length;
+    for (size_t i = 0, at = 0; i < model->body.depth && at < sizeof cost->rows / sizeof *cost->rows; i++) {
+        if (u->at && u->at->skip[i]) continue;
+        cost->rows[at++] += rows;
+        if (u->at) rows = point_rows(u->at, i, length, rows);
+    }
     cost->ms += ms;
 }
 
@@ -225,10 +248,11 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
         start[i + 1] = start[i] + window->length;
     }
     batch packed = {count, rows, start, ids, types};
-    tensor hidden;
-    encoder_forward(&all->context->model->body, on, &packed, &hidden, NULL, NULL);
-    if (!hidden.data) return fail_memory(error);
-    TRY(all->work->take(all->work->user, on, hidden, &packed, units, error));
+    encoded out;
+    thinning how = engine_thinning(all->context->model, all->work->head, units[0].at);
+    encoder_forward(&all->context->model->body, on, &packed, &how, &out, NULL, NULL);
+    if (!out.rows.data) return fail_memory(error);
+    TRY(all->work->take(all->work->user, on, out.rows, &out.packed, units, error));
     double ms = clock_ms() - begin;
     for (size_t i = 0; i < count; i++)
         add_cost(all, &units[i], rows ? ms * (double)units[i].window->length / (double)rows : 0);
@@ -238,7 +262,7 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
 static void run_batches(running *all, size_t member, team *crew) {
     const rubato_options *options = all->work->options;
     arena *memory = &all->context->workers[member].memory;
-    run on = {all->context->kernels, crew, memory};
+    run on = {all->context->kernels, crew, memory, NULL};
     for (;;) {
         size_t number = atomic_fetch_add(&all->next, 1);
         if (number >= all->batches || atomic_load(&all->first->any)) return;
@@ -273,7 +297,8 @@ static rubato_status cut_batches(running *all, rubato_error *error) {
     for (size_t i = 0; i < all->unit_count; i++) {
         size_t length = all->units[i].window->length;
         /* a batch is closed where that is nearer to the target than going on */
-        if (in_batch > 0 && (in_batch + length > most || in_batch + length / 2 > target)) {
+        bool other_point = i > 0 && all->units[i].at != all->units[i - 1].at;
+        if (in_batch > 0 && (other_point || in_batch + length > most || in_batch + length / 2 > target)) {
             all->cuts[++all->batches] = i;
             in_batch = 0;
         }
@@ -291,7 +316,19 @@ static rubato_status collect_units(const job *work, unit **units, size_t *count,
     size_t at = 0;
     for (size_t i = 0; i < work->count; i++)
         for (size_t j = 0; j < work->encodings[i]->count; j++)
-            (*units)[at++] = (unit){&work->encodings[i]->windows[j], i, j};
+            (*units)[at++] = (unit){&work->encodings[i]->windows[j], i, j, work->force};
+    return RUBATO_OK;
+}
+
+static rubato_status choose_points(const rubato_context *context, const job *work, unit *units, size_t count,
+                                   rubato_error *error) {
+    const rubato_model *model = context->model;
+    const encoder_config *config = &model->body.config;
+    budget wanted;
+    TRY(budget_parse(&wanted, work->options ? work->options->budget : NULL, &model->points, context->times, error));
+    for (size_t i = 0; i < count && wanted.kind != BUDGET_FULL; i++)
+        units[i].at = budget_choose(&wanted, &model->points, context->times,
+                                    (layer_shape){config->hidden, config->inner}, units[i].window->length);
     return RUBATO_OK;
 }
 
@@ -352,6 +389,7 @@ rubato_status engine_run(rubato_context *context, job *work, rubato_error *error
     TRY_DONE(tokenize_all(context, work, error));
     begin_costs(work, context->model->body.depth);
     TRY_DONE(collect_units(work, &units, &count, error));
+    if (!work->force) TRY_DONE(choose_points(context, work, units, count, error));
     TRY_DONE(engine_run_units(context, work, units, count, error));
 done:
     free(units);

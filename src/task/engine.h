@@ -6,18 +6,31 @@
 #ifndef RUBATO_TASK_ENGINE_H
 #define RUBATO_TASK_ENGINE_H
 
+#include "elastic/frontier.h"
 #include "model/head.h"
 #include "model/pooling.h"
 #include "text/tokenizer.h"
 
+/* How to load a model that is to be trained: what its head will do. */
+typedef struct learning {
+    rubato_task task;
+    const char *const *labels; /* of classification and tagging; NULL: the checkpoint's */
+    size_t label_count;
+    uint64_t seed; /* of a head that the checkpoint lacks */
+} learning;
+
 struct rubato_model {
-    char *path;
+    char *path, *folder; /* as given; where the encoder's config.json is */
+    const family *kind;
+    const char *prefix; /* of the encoder's tensors */
+    bindings bound;     /* every parameter, when loaded for learning */
     checkpoint weights; /* stays mapped: the embedding tables are read in place */
     arena packed;       /* every weight that a product or norm reads */
     tokenizer *text;
     encoder body;
     head heads[HEAD_COUNT];
     pooling pool;
+    frontier points; /* what rubato.json holds */
     rubato_info info;
     bool multi_label;
     bool lowercase;      /* sentence_bert_config's do_lower_case */
@@ -39,14 +52,16 @@ struct rubato_context {
     const kernel_table *kernels;
     team *crew;
     size_t batch_tokens;
-    worker *workers; /* one a thread */
+    worker *workers;   /* one a thread */
+    cost_model *times; /* NULL: this machine was not calibrated for the model */
 };
 
 /* One window of one input on its way through the encoder. */
 typedef struct unit {
     const rubato_window *window;
-    size_t input;  /* index of the input */
-    size_t number; /* of the window among the input's */
+    size_t input;    /* index of the input */
+    size_t number;   /* of the window among the input's */
+    const point *at; /* NULL: full */
 } unit;
 
 /* Takes the hidden states of a batch: units[i] is sequence i. Called from several threads at once, each unit once. */
@@ -58,11 +73,11 @@ typedef struct job {
     size_t count;
     const rubato_options *options; /* may be NULL */
     rubato_text_options text;      /* what the task makes of options->text */
-    head_kind head;                /* for the cost; HEAD_COUNT: none */
-    bool head_on_all_rows;
+    head_kind head;                /* which decides what may retire; HEAD_COUNT: pooling */
     take_batch *take;
     void *user;
     rubato_cost *costs; /* [count] or NULL */
+    const point *force; /* this point for all, whatever the budget; NULL: by the budget */
     /* Encodings of all inputs, made by the engine. When `keep` they outlive the run and are the caller's to release
      * with engine_release. */
     bool keep;
@@ -71,16 +86,30 @@ typedef struct job {
     rubato_status (*prepare)(void *user, size_t input, rubato_encoding *encoding, rubato_error *error);
 } job;
 
+/* As rubato_model_load; `learn` NULL: to be run only. A model loaded for learning is the caller's alone. */
+rubato_status model_load(rubato_model **model, const char *name, const learning *learn, rubato_error *error);
+
+/* Writes a model loaded for learning as a folder in Hugging Face layout: configuration, tokenizer, weights in `type`
+ * (F32, F16 or BF16) under the family's own names, and rubato.json with its points and `notes` (an object, or NULL). */
+rubato_status model_save(const rubato_model *model, const char *folder, dtype type, const json_t *notes,
+                         rubato_error *error);
+
+/* Writes rubato.json alone. */
+rubato_status model_save_points(const frontier *points, const json_t *notes, const char *folder, rubato_error *error);
+
 /* Runs a job. Fails: BAD_TEXT and others with error->line the input's index + 1, CANCELLED, OUT_OF_MEMORY. */
 rubato_status engine_run(rubato_context *context, job *work, rubato_error *error);
 void engine_release(job *work);
 
-/* The second half of it, for windows that are there already; sorts the units. */
+/* The second half of it, for windows that are there already; sorts the units. Their points are set. */
 rubato_status engine_run_units(rubato_context *context, job *work, unit *units, size_t count, rubato_error *error);
 
 /* The options' text part with the model's maximum length filled in and checked; budget and prompt checked. */
 rubato_status engine_text_options(const rubato_model *model, const rubato_options *options, rubato_text_options *out,
                                   rubato_error *error);
+
+/* How a point thins out a batch for the head of that kind: which rows may go, and whether they come back. */
+thinning engine_thinning(const rubato_model *model, head_kind kind, const point *at);
 
 /* BAD_MODEL when a result holds NaN. */
 rubato_status engine_check(const float *values, size_t count, rubato_error *error);

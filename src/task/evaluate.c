@@ -129,7 +129,9 @@ static rubato_status embed_cosines(evaluating *e, double *out) {
         const float *x = a + i * width, *y = b + i * width;
         out[i] = (double)dot(x, y, width) / fmax(sqrt((double)dot(x, x, width) * (double)dot(y, y, width)), 1e-12);
         e->costs[i].ms += costs[i].ms;
-        e->costs[i].rows += costs[i].rows;
+        e->costs[i].tokens += costs[i].tokens;
+        e->costs[i].flops += costs[i].flops;
+        e->costs[i].full_flops += costs[i].full_flops;
     }
     free(a);
     free(costs);
@@ -390,14 +392,15 @@ static rubato_status evaluate_masks(evaluating *e) {
 
 static void summarize(evaluating *e, double seconds) {
     size_t count = e->data.count;
-    double rows = 0, ms = 0, ratio = 0;
+    double rows = 0, ms = 0, flops = 0, full = 0;
     for (size_t i = 0; i < count; i++) {
-        rows += (double)e->costs[i].rows;
+        rows += (double)e->costs[i].tokens;
         ms += e->costs[i].ms;
-        ratio += e->costs[i].flops_ratio;
+        flops += e->costs[i].flops;
+        full += e->costs[i].full_flops;
     }
     e->out->examples = count;
-    e->out->flops_ratio = ratio / (double)count;
+    e->out->flops_ratio = full > 0 ? flops / full : 1;
     e->out->ms_mean = ms / (double)count;
     cost_percentiles(e->out, e->costs, count);
     e->out->tokens_per_second = seconds > 0 ? rows / seconds : 0;

@@ -167,8 +167,9 @@ typedef struct states {
     size_t length, hidden;
 } states;
 
-static void copy_layer(void *user, size_t number, tensor rows) {
+static void copy_layer(void *user, size_t number, tensor rows, const size_t *alive) {
     states *mine = user;
+    (void)alive;
     for (size_t i = 0; i < rows.rows; i++)
         memcpy(mine->out + (number * mine->length + i) * mine->hidden, rows.data + i * rows.stride,
                mine->hidden * sizeof(float));
@@ -188,8 +189,8 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
     states mine = {.length = window->length, .hidden = body->config.hidden};
     size_t start[2] = {0, window->length};
     batch packed = {1, window->length, start, window->ids, window->types};
-    run on = {context->kernels, context->crew, &context->workers[0].memory};
-    tensor hidden;
+    run on = {context->kernels, context->crew, &context->workers[0].memory, NULL};
+    encoded result;
     for (size_t i = 0; i < window->length; i++)
         if ((size_t)window->ids[i] >= body->config.vocabulary ||
             (body->type.data && (size_t)window->types[i] >= body->config.types) ||
@@ -202,8 +203,8 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
         status = fail_memory(error);
         goto done;
     }
-    encoder_forward(body, &on, &packed, &hidden, copy_layer, &mine);
-    status = hidden.data ? RUBATO_OK : fail_memory(error);
+    encoder_forward(body, &on, &packed, NULL, &result, copy_layer, &mine);
+    status = result.rows.data ? RUBATO_OK : fail_memory(error);
     arena_reset(on.memory);
     if (status == RUBATO_OK) {
         *out = mine.out;

@@ -92,6 +92,49 @@ static bool architecture_is(const char *architecture, const char *suffix) {
     return architecture && text_ends_with(architecture, suffix);
 }
 
+/* The labels that training wants instead of the checkpoint's. */
+static rubato_status set_labels(rubato_model *self, const char *const *labels, size_t count, rubato_error *error) {
+    self->labels = calloc(count, sizeof *self->labels);
+    if (!self->labels) return fail_memory(error);
+    self->info.label_count = count;
+    for (size_t i = 0; i < count; i++)
+        if (!(self->labels[i] = copy_string(labels[i]))) return fail_memory(error);
+    return RUBATO_OK;
+}
+
+static head_kind head_of_task(rubato_task task) {
+    switch (task) {
+    case RUBATO_TASK_CLASSIFICATION:
+    case RUBATO_TASK_REGRESSION: return HEAD_SEQUENCE;
+    case RUBATO_TASK_TAGGING: return HEAD_TOKEN;
+    case RUBATO_TASK_QA: return HEAD_QA;
+    case RUBATO_TASK_MLM: return HEAD_MLM;
+    case RUBATO_TASK_NSP: return HEAD_NSP;
+    case RUBATO_TASK_EMBEDDING: break;
+    }
+    return HEAD_COUNT;
+}
+
+/* The head that training asked for: the checkpoint's where it fits, else a new one. */
+static rubato_status load_learning_head(rubato_model *self, loader *load, const learning *learn, const json_t *config,
+                                        rubato_error *error) {
+    static const char *const value[] = {"LABEL_0"};
+    rubato_info *info = &self->info;
+    head_kind kind = head_of_task(learn->task);
+    info->task = learn->task;
+    if (kind == HEAD_COUNT) return RUBATO_OK;
+    if (learn->task == RUBATO_TASK_REGRESSION)
+        TRY(set_labels(self, value, 1, error));
+    else if (learn->labels)
+        TRY(set_labels(self, learn->labels, learn->label_count, error));
+    else if (kind == HEAD_SEQUENCE || kind == HEAD_TOKEN)
+        TRY(load_labels(self, config, error));
+    TRY(head_load(&self->heads[kind], load, &self->body, kind, info->label_count));
+    if (kind == HEAD_MLM && checkpoint_find(&self->weights, "cls.seq_relationship.weight"))
+        TRY(head_load(&self->heads[HEAD_NSP], load, &self->body, HEAD_NSP, 2));
+    return RUBATO_OK;
+}
+
 static rubato_status load_heads(rubato_model *self, loader *load, const json_t *config, rubato_error *error) {
     const char *architecture = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
     const char *problem;
@@ -176,6 +219,8 @@ static rubato_status load_stage_weights(rubato_model *self, loader *load, const 
     TRY(checkpoint_open(&weights, folder, error));
     loader own = *load;
     own.weights = &weights;
+    own.bound = NULL;
+    own.fresh = NULL;
     rubato_status status;
     if (stage->kind == STAGE_DENSE) {
         const char *names[] = {"linear"}, *act;
@@ -344,7 +389,16 @@ static void fill_info(rubato_model *self) {
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
 }
 
-static rubato_status load_folder(rubato_model *self, team *crew, rubato_error *error) {
+/* rubato.json: operating points. */
+static rubato_status load_points(rubato_model *self, rubato_error *error) {
+    json_t *object;
+    TRY(read_optional(&object, self->path, "rubato.json", error));
+    rubato_status status = frontier_read(&self->points, object, self->body.depth, error);
+    json_decref(object);
+    return status;
+}
+
+static rubato_status load_folder(rubato_model *self, const learning *learn, team *crew, rubato_error *error) {
     json_t *modules = NULL, *config = NULL;
     char folder[PATH_BYTES], path[PATH_BYTES + 32];
     rubato_status status;
@@ -362,6 +416,7 @@ static rubato_status load_folder(rubato_model *self, team *crew, rubato_error *e
         goto done;
     }
     encoder_config settings;
+    uint64_t seed = learn ? learn->seed : 0;
     TRY_DONE(config_parse(&settings, kind, config, error));
     TRY_DONE(tokenizer_load(&self->text, folder, error));
     TRY_DONE(checkpoint_open(&self->weights, folder, error));
@@ -369,12 +424,24 @@ static rubato_status load_folder(rubato_model *self, team *crew, rubato_error *e
                    .kind = kind,
                    .prefix = find_prefix(kind, &self->weights),
                    .with = {&self->packed, crew, kernel_table_best()},
-                   .error = error};
+                   .error = error,
+                   .bound = learn ? &self->bound : NULL,
+                   .fresh = learn ? &seed : NULL};
+    self->kind = kind;
+    self->prefix = load.prefix;
+    if (!(self->folder = copy_string(folder))) {
+        status = fail_memory(error);
+        goto done;
+    }
     TRY_DONE(encoder_load(&self->body, &load, &settings));
     self->info.max_length = size_min(encoder_max_length(&settings), self->text->max_length);
     self->pool.modes = POOL_MEAN;
     self->pool.width = settings.hidden;
-    TRY_DONE(load_heads(self, &load, config, error));
+    if (learn)
+        TRY_DONE(load_learning_head(self, &load, learn, config, error));
+    else
+        TRY_DONE(load_heads(self, &load, config, error));
+    TRY_DONE(load_points(self, error));
     self->info.parameters = load.parameters;
     self->sentence = modules != NULL;
     if (modules) {
@@ -383,7 +450,7 @@ static rubato_status load_folder(rubato_model *self, team *crew, rubato_error *e
     }
     TRY_DONE(load_prompts(self, error));
     load_rerank_activation(self, config);
-    warn_unused(self);
+    if (!learn) warn_unused(self);
     if (self->text->vocabulary > settings.vocabulary)
         warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary");
     fill_info(self);
@@ -398,6 +465,10 @@ done:
 }
 
 rubato_status rubato_model_load(rubato_model **out, const char *name, rubato_error *error) {
+    return model_load(out, name, NULL, error);
+}
+
+rubato_status model_load(rubato_model **out, const char *name, const learning *learn, rubato_error *error) {
     *out = NULL;
     char folder[PATH_BYTES];
     TRY(hub_resolve(folder, sizeof folder, name, error));
@@ -407,7 +478,7 @@ rubato_status rubato_model_load(rubato_model **out, const char *name, rubato_err
     team *crew = NULL;
     rubato_status status = team_create(&crew, threads_available(), error);
     if (status == RUBATO_OK && !(self->path = copy_string(folder))) status = fail_memory(error);
-    if (status == RUBATO_OK) status = load_folder(self, crew, error);
+    if (status == RUBATO_OK) status = load_folder(self, learn, crew, error);
     team_destroy(crew);
     if (status != RUBATO_OK) {
         rubato_model_destroy(self);
@@ -428,6 +499,9 @@ void rubato_model_destroy(rubato_model *self) {
     free_strings(self->prompts, self->info.prompt_count);
     free_strings(self->prompt_names, self->info.prompt_count);
     free_strings(self->warnings, self->info.warning_count);
+    frontier_free(&self->points);
+    bindings_free(&self->bound);
+    free(self->folder);
     encoder_free(&self->body);
     arena_destroy(&self->packed);
     tokenizer_destroy(self->text);

@@ -124,7 +124,7 @@ rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t le
     }
     for (size_t i = 0; i < batch_size && status == RUBATO_OK; i++) {
         windows[i] = (rubato_window){.length = length, .ids = ids + i * length, .types = ids + rows};
-        units[i] = (unit){&windows[i], 0, 0};
+        units[i] = (unit){&windows[i], 0, 0, NULL};
     }
     job work = {.count = 1, .head = HEAD_COUNT, .take = ignore};
     double times[64], spent = 0;
@@ -143,7 +143,7 @@ rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t le
     if (status == RUBATO_OK) {
         row->ms = median(times, runs);
         row->tokens_per_second = (double)rows / row->ms * 1e3;
-        row->gflops = (double)batch_size * encoder_flops(&body->config, body->depth, length) / row->ms / 1e6;
+        row->gflops = (double)batch_size * encoder_flops(body, NULL, length) / row->ms / 1e6;
     }
     free(ids);
     free(windows);

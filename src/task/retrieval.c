@@ -184,7 +184,7 @@ rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_opti
     }
     double n = (double)size_max(sums.queries, 1), rows = 0, ms = 0;
     for (size_t i = 0; i < documents; i++) {
-        rows += (double)costs[i].rows;
+        rows += (double)costs[i].tokens;
         ms += costs[i].ms;
     }
     *out = (rubato_evaluation){

@@ -45,7 +45,6 @@ rubato_status token_scores_run(token_scores *self, rubato_context *context, head
                        .options = options,
                        .text = *text,
                        .head = kind,
-                       .head_on_all_rows = true,
                        .take = take,
                        .user = self,
                        .costs = costs,

@@ -17,7 +17,7 @@ typedef enum dtype {
 #define DTYPE_ENUM(name, bits) DTYPE_##name,
     DTYPE_MAP(DTYPE_ENUM)
 #undef DTYPE_ENUM
-    DTYPE_COUNT
+        DTYPE_COUNT
 } dtype;
 
 const char *dtype_name(dtype type);

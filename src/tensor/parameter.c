@@ -100,8 +100,54 @@ rubato_status norm_load(norm *self, const source *gamma, const source *beta, flo
     return shifts ? load_vector(self->beta, beta, error) : RUBATO_OK;
 }
 
+rubato_status linear_create(linear *self, size_t out, size_t in, uint64_t *state, const packer *with,
+                            rubato_error *error) {
+    *self = (linear){.in = in, .out = out};
+    self->packed = arena_take_array(with->memory, packed_size(out, in), sizeof *self->packed);
+    self->bias = arena_take_array(with->memory, out, sizeof *self->bias);
+    float *rows = malloc(out * in * sizeof *rows); /* sizes of config.json, within bounds */
+    if (!self->packed || !self->bias || !rows) {
+        free(rows);
+        return fail_memory(error);
+    }
+    for (size_t i = 0; i < out * in; i++) rows[i] = (float)(0.02 * random_normal(state));
+    memset(self->bias, 0, out * sizeof *self->bias);
+    with->kernels->pack_transposed_f32(self->packed, rows, in, out, in);
+    free(rows);
+    return RUBATO_OK;
+}
+
+rubato_status norm_create(norm *self, size_t width, float epsilon, const packer *with, rubato_error *error) {
+    *self = (norm){.width = width, .epsilon = epsilon};
+    self->gamma = arena_take_array(with->memory, width, sizeof *self->gamma);
+    self->beta = arena_take_array(with->memory, width, sizeof *self->beta);
+    if (!self->gamma || !self->beta) return fail_memory(error);
+    for (size_t i = 0; i < width; i++) self->gamma[i] = 1;
+    memset(self->beta, 0, width * sizeof *self->beta);
+    return RUBATO_OK;
+}
+
+void linear_transpose(const linear *self, const kernel_table *kernels, size_t first_panel, size_t last_panel) {
+    size_t in = self->in, out = self->out;
+    for (size_t panel = first_panel; panel < last_panel; panel++) {
+        size_t width = size_min(PANEL, out - panel * PANEL);
+        for (size_t column = 0; column < in; column += PANEL)
+            kernels->pack_transposed_f32(self->learn->transposed + column * out + panel * PANEL * PANEL,
+                                         self->packed + (panel * in + column) * PANEL, PANEL,
+                                         size_min(PANEL, in - column), width);
+    }
+}
+
+void linear_unpack(const linear *self, size_t first, size_t rows, float *out) {
+    for (size_t i = 0; i < rows; i++) {
+        size_t row = first + i;
+        const float *from = self->packed + row / PANEL * PANEL * self->in + row % PANEL;
+        for (size_t k = 0; k < self->in; k++) out[i * self->in + k] = from[k * PANEL];
+    }
+}
+
 void table_load(table *self, const source *from) {
-    *self = (table){from->type, from->data, from->rows, from->columns};
+    *self = (table){from->type, from->data, from->rows, from->columns, NULL};
 }
 
 void table_copy(const table *self, size_t row, float *out) {

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/random.h"
 #include "base/threads.h"
 #include "kernels/table.h"
 #include "tensor/dtype.h"
@@ -18,17 +19,35 @@ typedef struct source {
     size_t rows, columns;
 } source;
 
+/* What training adds: gradients in the form of the values. All are zero between steps. A NULL gradient belongs to a
+ * parameter that stays as it is. */
+typedef struct linear_learning {
+    float *weight, *bias;
+    float *transposed; /* W itself packed as the second operand of dx = dy W; see linear_transpose */
+} linear_learning;
+
+typedef struct norm_learning {
+    float *gamma, *beta;
+} norm_learning;
+
+typedef struct table_learning {
+    float *rows;      /* [rows, width] */
+    uint8_t *touched; /* [rows]: has ever had a gradient */
+} table_learning;
+
 /* y = x W^T + b, W [out, in]. */
 typedef struct linear {
     float *packed; /* NULL: there is no such layer */
     float *bias;   /* [out] or NULL */
     size_t in, out;
+    linear_learning *learn; /* NULL in models that are only run; so below */
 } linear;
 
 typedef struct norm {
     float *gamma, *beta; /* [width]; gamma NULL: there is no such layer */
     size_t width;
     float epsilon;
+    norm_learning *learn;
 } norm;
 
 /* Rows to look up. */
@@ -36,6 +55,7 @@ typedef struct table {
     dtype type;
     const unsigned char *data; /* NULL: there is no such table */
     size_t rows, width;
+    table_learning *learn; /* then the type is F32 and data is the learner's */
 } table;
 
 /* What loading needs: packed weights and vectors live in `memory`, which outlives the layers; `crew` packs. */
@@ -53,6 +73,19 @@ rubato_status linear_load(linear *self, const source *weights, const source *bia
 /* beta may be NULL. */
 rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, const packer *with,
                         rubato_error *error);
+
+/* Brings learn->transposed up to the packed weights: panels [first, last) of the output. */
+void linear_transpose(const linear *self, const kernel_table *kernels, size_t first_panel, size_t last_panel);
+
+/* The weight back as rows: out [rows, in] = rows [first, first + rows) of W. */
+void linear_unpack(const linear *self, size_t first, size_t rows, float *out);
+
+/* A new layer: weights from a normal distribution of deviation 0.02 drawn from *state, biases zero. */
+rubato_status linear_create(linear *self, size_t out, size_t in, uint64_t *state, const packer *with,
+                            rubato_error *error);
+
+/* A new norm: gamma one, beta zero. */
+rubato_status norm_create(norm *self, size_t width, float epsilon, const packer *with, rubato_error *error);
 
 void table_load(table *self, const source *from);
 

@@ -1,18 +1,34 @@
 /* Operations of a forward pass. */
 #include "tensor/run.h"
 
+#include <string.h>
+
 #include "base/checked.h"
+#include "tensor/tape.h"
 
 tensor run_tensor(const run *self, size_t rows, size_t columns) {
     size_t stride = columns % 1024 == 0 ? columns + 16 : columns;
     size_t elements;
-    tensor made = {NULL, rows, columns, stride};
-    if (checked_multiply(rows, stride, &elements)) made.data = arena_take_array(self->memory, elements, sizeof(float));
+    tensor made = {NULL, rows, columns, stride, NULL};
+    if (!checked_multiply(rows, stride, &elements)) return made;
+    made.data = arena_take_array(self->memory, elements, sizeof(float));
+    if (!self->tape || !made.data) return made;
+    made.grad = arena_take_array(self->memory, elements, sizeof(float));
+    if (made.grad)
+        memset(made.grad, 0, elements * sizeof(float));
+    else
+        made.data = NULL;
     return made;
 }
 
+tensor run_over(const run *self, tensor x, size_t rows) {
+    if (self->tape) return run_tensor(self, rows, x.columns);
+    x.rows = rows;
+    return x;
+}
+
 tensor tensor_columns(tensor x, size_t first, size_t count) {
-    return (tensor){x.data + first, x.rows, count, x.stride};
+    return (tensor){x.data + first, x.rows, count, x.stride, x.grad ? x.grad + first : NULL};
 }
 
 typedef struct sharing {
@@ -65,7 +81,8 @@ static void linear_columns(void *argument, size_t member, size_t first, size_t l
     work->kernels->product_f32(&part);
 }
 
-void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual) {
+static void multiply(const run *self, tensor out, tensor x, const linear *layer, activation act,
+                     const tensor *residual) {
     linear_work work = {self->kernels,
                         {.a = x.data,
                          .b = layer->packed,
@@ -84,6 +101,72 @@ void run_linear(const run *self, tensor out, tensor x, const linear *layer, acti
         run_parallel(self, x.rows, 1, linear_rows, &work);
     else
         run_parallel(self, layer->out, PANEL, linear_columns, &work);
+}
+
+typedef struct pair_work {
+    const run *run;
+    tensor out, x;
+    activation act;
+    uint64_t key;
+    float rate;
+} pair_work;
+
+static void activate_rows(void *argument, size_t member, size_t first, size_t last) {
+    const pair_work *work = argument;
+    (void)member;
+    for (size_t row = first; row < last; row++) {
+        memcpy(tensor_row(work->out, row), tensor_row(work->x, row), work->x.columns * sizeof(float));
+        work->run->kernels->activate_f32(tensor_row(work->out, row), work->x.columns, work->act);
+    }
+}
+
+static void add_rows(void *argument, size_t member, size_t first, size_t last) {
+    const pair_work *work = argument;
+    (void)member;
+    for (size_t row = first; row < last; row++)
+        work->run->kernels->gradient->add(tensor_row(work->out, row), tensor_row(work->x, row), work->x.columns);
+}
+
+static void dropout_rows(void *argument, size_t member, size_t first, size_t last) {
+    const pair_work *work = argument;
+    (void)member;
+    for (size_t row = first; row < last; row++)
+        work->run->kernels->gradient->dropout(tensor_row(work->x, row), work->x.columns, work->key,
+                                              (uint32_t)(row * work->x.columns), dropout_threshold(work->rate),
+                                              1.0f / (1.0f - work->rate));
+}
+
+void run_dropout(const run *self, tensor x, float rate) {
+    if (!self->tape || !(rate > 0)) return;
+    pair_work work = {.run = self, .x = x, .key = tape_mask(self->tape), .rate = rate};
+    run_parallel(self, x.rows, 16, dropout_rows, &work);
+    tape_dropout(self, x, work.key, rate);
+}
+
+void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual) {
+    if (!self->tape) {
+        multiply(self, out, x, layer, act, residual);
+        return;
+    }
+    bool active = act != ACTIVATION_NONE;
+    tensor sum = active ? run_tensor(self, out.rows, out.columns) : out;
+    if (!sum.data) {
+        self->tape->failed = true;
+        return;
+    }
+    multiply(self, sum, x, layer, ACTIVATION_NONE, NULL);
+    tape_linear(self, sum, x, layer);
+    if (active) {
+        pair_work work = {.run = self, .out = out, .x = sum, .act = act};
+        run_parallel(self, out.rows, 16, activate_rows, &work);
+        tape_activation(self, out, sum, act);
+    }
+    if (residual) {
+        run_dropout(self, out, self->tape->hidden_rate);
+        pair_work work = {.run = self, .out = out, .x = *residual};
+        run_parallel(self, out.rows, 16, add_rows, &work);
+        tape_add(self, out, *residual);
+    }
 }
 
 typedef struct norm_work {
@@ -106,4 +189,17 @@ void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer) {
         norm_rows(&work, 0, 0, x.rows);
     else
         run_parallel(self, x.rows, 1, norm_rows, &work);
+    if (self->tape) tape_layer_norm(self, out, x, layer);
+}
+
+void run_scatter(const run *self, tensor out, const size_t *to, tensor x, const size_t *from, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        memcpy(tensor_row(out, to ? to[i] : i), tensor_row(x, from[i]), x.columns * sizeof(float));
+    if (self->tape) tape_gather(self, out, to, x, from, count);
+}
+
+tensor run_gather(const run *self, tensor x, const size_t *rows, size_t count) {
+    tensor out = run_tensor(self, count, x.columns);
+    if (out.data) run_scatter(self, out, NULL, x, rows, count);
+    return out;
 }

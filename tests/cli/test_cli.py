@@ -130,7 +130,7 @@ r = run("rerank", bert, "--jsonl", "--json", stdin='{"query": "a", "documents": 
 check("rerank --jsonl", r.status == 1 and len(r.json()) == 2 and '"documents" is missing' in r.err, r)
 r = run("search-text", bert, "--query", "world", "--top", 2, "--json", stdin="hello\nworld\nfoo\n"); rows = r.json()
 check("search-text", r.status == 0 and len(rows) == 2 and rows[0]["index"] == 1 and rows[0]["text"] == "world" and abs(rows[0]["score"] - 1) < 1e-5, r)
-r = run("embed", bert, "--budget", "0.4x", stdin="a\n"); check("no such budget", r.status == 1 and one_line(r), r)
+r = run("embed", bert, "--budget", "0.4x", stdin="a\n"); check("no such budget", r.status == 2 and one_line(r), r)
 r = run("embed", bert, "--precision", "int8", stdin="a\n"); check("no such precision", r.status == 2 and one_line(r), r)
 r = run("embed", bert, "--max-length", 4000, stdin="a\n"); check("longer than the table", r.status == 2 and one_line(r), r)
 r = run("embed", bert, "/no/such/file"); check("no such input", r.status == 1 and one_line(r), r)

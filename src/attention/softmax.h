@@ -1,0 +1,29 @@
+/* What softmax attention and its derivative share. */
+#ifndef RUBATO_ATTENTION_SOFTMAX_H
+#define RUBATO_ATTENTION_SOFTMAX_H
+
+#include "attention/attention.h"
+
+/* Adds the relative bias of queries [first, first + rows) of the sequence at row `start` to their scores. */
+void attention_add_bias(const attention *in, size_t head, float *scores, size_t stride, size_t start, size_t first,
+                        size_t rows, size_t length);
+
+/* Place of a query's first probability among all of the pass, for dropout's hash. */
+static inline uint32_t attention_place(size_t head, size_t row, size_t rows, size_t longest) {
+    return (uint32_t)((head * rows + row) * longest);
+}
+
+/* Drops out probabilities of `rows` queries, whose places are `longest` apart. */
+static inline void attention_dropout(const run *on, uint64_t key, float *x, size_t stride, size_t rows, size_t length,
+                                     uint32_t place, size_t longest) {
+    float rate = on->tape->attention_rate;
+    for (size_t i = 0; i < rows; i++)
+        on->kernels->gradient->dropout(x + i * stride, length, key, place + (uint32_t)(i * longest),
+                                       dropout_threshold(rate), 1.0f / (1.0f - rate));
+}
+
+/* Pushes the derivative; mask 0: no dropout. */
+void attention_softmax_record(const run *self, tensor out, const attention *inputs, const batch *sequences,
+                              size_t longest, uint64_t mask);
+
+#endif

@@ -1,0 +1,117 @@
+/* The derivative of softmax attention. Probabilities are computed again from queries and keys, a head of a sequence at
+ * a time, so that a recorded pass holds no [n, n] matrix. With P the probabilities, D their dropout mask, O' the
+ * gradient of the output:
+ *   V' += (P D)^T O'      P' = (O' V^T) D      S' = P (P' - sum P P') scale      Q' += S' K      K' += S'^T Q */
+#include <string.h>
+
+#include "attention/softmax.h"
+#include "base/checked.h"
+
+typedef struct saved_attention {
+    tensor out;
+    attention in;
+    batch sequences;
+    size_t longest;
+    uint64_t mask;
+} saved_attention;
+
+typedef struct task {
+    const run *on;
+    const saved_attention *saved;
+    float *scratch;
+    size_t scratch_size, square; /* floats of a member; of one [n, n] matrix */
+} task;
+
+/* c += a b, b taken from rows `from` [depth, columns] of a tensor's columns. */
+static void accumulate(const run *on, float *c, size_t c_stride, const float *a, size_t a_stride, const float *from,
+                       size_t from_stride, size_t rows, size_t columns, size_t depth, float *packed) {
+    pack_straight_f32(packed, from, from_stride, columns, depth);
+    product_f32 product = {.a = a,
+                           .a_stride = a_stride,
+                           .b = packed,
+                           .c = c,
+                           .c_stride = c_stride,
+                           .rows = rows,
+                           .columns = columns,
+                           .depth = depth,
+                           .add = true};
+    on->kernels->product_f32(&product);
+}
+
+/* out [n, n] = scale * a b^T, both [n, size]. */
+static void outer(const run *on, float *out, size_t stride, const float *a, size_t a_stride, const float *b,
+                  size_t b_stride, size_t length, size_t size, float scale, float *packed) {
+    on->kernels->pack_transposed_f32(packed, b, b_stride, length, size);
+    product_f32 product = {.a = a,
+                           .a_stride = a_stride,
+                           .b = packed,
+                           .c = out,
+                           .c_stride = stride,
+                           .rows = length,
+                           .columns = length,
+                           .depth = size,
+                           .scale = scale};
+    on->kernels->product_f32(&product);
+}
+
+static void one_head(const task *t, size_t sequence, size_t head, float *scratch) {
+    const saved_attention *s = t->saved;
+    const run *on = t->on;
+    const attention *in = &s->in;
+    const gradient_kernels *g = on->kernels->gradient;
+    size_t start = s->sequences.start[sequence], n = batch_length(&s->sequences, sequence), size = in->head_size;
+    size_t stride = round_up(n, PANEL) + 16, column = head * size;
+    float *p = scratch, *d = p + t->square, *turned = d + t->square, *packed = turned + t->square;
+    const float *query = in->query.data + start * in->query.stride + column;
+    const float *key = in->key.data + start * in->key.stride + column;
+    const float *value = in->value.data + start * in->value.stride + column;
+    const float *out = s->out.grad + start * s->out.stride + column;
+    outer(on, p, stride, query, in->query.stride, key, in->key.stride, n, size, in->scale, packed);
+    if (in->bias) attention_add_bias(in, head, p, stride, start, 0, n, n);
+    for (size_t i = 0; i < n; i++) on->kernels->softmax_f32(p + i * stride, n);
+    outer(on, d, stride, out, s->out.stride, value, in->value.stride, n, size, 0, packed);
+    const float *dropped = p;
+    if (s->mask) {
+        uint32_t place = attention_place(head, start, s->sequences.rows, s->longest);
+        attention_dropout(on, s->mask, d, stride, n, n, place, s->longest);
+        for (size_t i = 0; i < n; i++) memcpy(packed + i * stride, p + i * stride, n * sizeof *p);
+        attention_dropout(on, s->mask, packed, stride, n, n, place, s->longest);
+        dropped = packed;
+    }
+    g->transpose(turned, stride, dropped, stride, n, n);
+    accumulate(on, in->value.grad + start * in->value.stride + column, in->value.stride, turned, stride, out,
+               s->out.stride, n, size, n, packed);
+    for (size_t i = 0; i < n; i++) g->softmax_backward(d + i * stride, p + i * stride, in->scale, n);
+    accumulate(on, in->query.grad + start * in->query.stride + column, in->query.stride, d, stride, key, in->key.stride,
+               n, size, n, packed);
+    g->transpose(turned, stride, d, stride, n, n);
+    accumulate(on, in->key.grad + start * in->key.stride + column, in->key.stride, turned, stride, query,
+               in->query.stride, n, size, n, packed);
+}
+
+static void some_heads(void *argument, size_t member, size_t first, size_t last) {
+    const task *t = argument;
+    size_t heads = t->saved->in.heads;
+    for (size_t unit = first; unit < last; unit++)
+        one_head(t, unit / heads, unit % heads, t->scratch + member * t->scratch_size);
+}
+
+static void attention_backward(const run *on, void *saved) {
+    const saved_attention *s = saved;
+    size_t n = s->longest, size = s->in.head_size;
+    task t = {.on = on, .saved = s, .square = n * (round_up(n, PANEL) + 16)};
+    size_t packed = size_max(size_max(packed_size(n, size), packed_size(size, n)), t.square);
+    t.scratch_size = round_up(3 * t.square + packed, 16);
+    t.scratch = arena_take_array(on->memory, team_size(on->crew) * t.scratch_size, sizeof(float));
+    if (!t.scratch) {
+        on->tape->failed = true;
+        return;
+    }
+    run_parallel(on, s->sequences.sequences * s->in.heads, 1, some_heads, &t);
+}
+
+void attention_softmax_record(const run *self, tensor out, const attention *inputs, const batch *sequences,
+                              size_t longest, uint64_t mask) {
+    saved_attention *saved = tape_push(self, attention_backward, sizeof *saved);
+    if (saved) *saved = (saved_attention){out, *inputs, *sequences, longest, mask};
+}

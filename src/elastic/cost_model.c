@@ -1,0 +1,44 @@
+/* Predicting times. */
+#include "elastic/cost_model.h"
+
+#include "base/checked.h"
+
+double cost_curve_at(const cost_curve *self, double x) {
+    if (self->count == 0 || x <= 0) return 0;
+    if (self->count == 1 || x <= self->x[0]) return self->ms[0];
+    size_t i = 1;
+    while (i + 1 < self->count && self->x[i] < x) i++;
+    double share = (x - self->x[i - 1]) / (self->x[i] - self->x[i - 1]);
+    double ms = self->ms[i - 1] + share * (self->ms[i] - self->ms[i - 1]);
+    return ms > 0 ? ms : 0;
+}
+
+static double batch_ms(const cost_parts *parts, const point *at, size_t layers, size_t length, size_t count) {
+    size_t entering = length;
+    double ms = cost_curve_at(&parts->outside, (double)(count * length));
+    for (size_t i = 0; i < layers; i++) {
+        if (at && at->skip[i]) continue;
+        size_t leaving = at ? point_rows(at, i, length, entering) : entering;
+        ms += cost_curve_at(&parts->attention, (double)(count * entering));
+        ms += cost_curve_at(&parts->heads, (double)entering) * (double)count;
+        ms += cost_curve_at(&parts->forward, (double)(count * leaving));
+        entering = leaving;
+    }
+    return ms;
+}
+
+/* As the engine does it: few rows are run by all threads together, many in batches of nearly equal rows, a multiple of
+ * the number of threads. */
+double cost_model_ms(const cost_model *self, const point *at, size_t layers, size_t length, size_t count) {
+    size_t rows = length * count;
+    if (rows == 0) return 0;
+    if (self->threads == 1 || count < self->threads || rows < self->least_rows * self->threads) {
+        size_t batches = divide_up(rows, self->batch_rows), each = divide_up(count, batches);
+        return batch_ms(self->threads == 1 ? &self->alone : &self->together, at, layers, length, each) * (double)count /
+               (double)each;
+    }
+    size_t batches = round_up(divide_up(rows, self->batch_rows), self->threads);
+    size_t each = size_max(divide_up(count, batches), 1);
+    double rounds = (double)divide_up(divide_up(count, each), self->threads);
+    return rounds * batch_ms(&self->alone, at, layers, length, each);
+}

@@ -1,0 +1,34 @@
+/* What operations take on this machine, as `calibrate` measured it: milliseconds of a layer's parts by rows and by
+ * length, from which the time of any operating point, length and batch follows. */
+#ifndef RUBATO_ELASTIC_COST_MODEL_H
+#define RUBATO_ELASTIC_COST_MODEL_H
+
+#include "elastic/point.h"
+
+enum { COST_SAMPLES = 32 };
+
+/* A piecewise linear function through measured samples; beyond the last as the last two say. */
+typedef struct cost_curve {
+    size_t count;
+    double x[COST_SAMPLES], ms[COST_SAMPLES];
+} cost_curve;
+
+double cost_curve_at(const cost_curve *self, double x);
+
+/* One way of running: one thread by itself, or all threads together. */
+typedef struct cost_parts {
+    cost_curve attention; /* projections and normalisation, by rows entering a layer */
+    cost_curve forward;   /* feed-forward part, by rows leaving its attention */
+    cost_curve heads;     /* attention proper of one sequence, by its length */
+    cost_curve outside;   /* embeddings and task head, by rows */
+} cost_parts;
+
+typedef struct cost_model {
+    size_t threads, batch_rows, least_rows; /* how the engine cuts batches */
+    cost_parts alone, together;
+} cost_model;
+
+/* Milliseconds for `count` sequences of `length` tokens at a point (NULL: full; `layers` of them then). */
+double cost_model_ms(const cost_model *self, const point *at, size_t layers, size_t length, size_t count);
+
+#endif

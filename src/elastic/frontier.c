@@ -1,0 +1,179 @@
+/* Frontiers and budgets. */
+#include "elastic/frontier.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+enum { MOST_POINTS = 4096 };
+
+static const char *const significance_names[] = {"received", "others", "random", "first"};
+
+void frontier_free(frontier *self) {
+    free(self->points);
+    *self = (frontier){0};
+}
+
+/* ---- rubato.json ---- */
+
+static rubato_status read_point(point *out, const json_t *object, size_t layers, rubato_error *error) {
+    const json_t *keep = json_object_get(object, "keep");
+    const char *name;
+    *out = point_full(layers);
+    TRY(json_get_text(&name, object, "name", "", error));
+    snprintf(out->name, sizeof out->name, "%s", name);
+    TRY(json_get_real(&out->quality, object, "quality", NAN, error));
+    TRY(json_get_real(&out->flops_ratio, object, "flops_ratio", 1, error));
+    TRY(json_get_real(&out->ms, object, "ms", NAN, error));
+    if (json_array_size(keep) != layers)
+        return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" has %zu layers, the model %zu", out->name,
+                    json_array_size(keep), layers);
+    for (size_t i = 0; i < layers; i++) {
+        const json_t *item = json_array_get(keep, i);
+        double value = json_is_number(item) ? json_number_value(item) : NAN;
+        out->skip[i] = json_is_null(item);
+        out->keep[i] = out->skip[i] ? 1 : (float)value;
+        if (!out->skip[i] && !(value > 0 && value <= 1))
+            return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" keeps %g of layer %zu", out->name, value,
+                        i);
+    }
+    return RUBATO_OK;
+}
+
+static int by_cost(const void *a, const void *b) {
+    double x = ((const point *)a)->flops_ratio, y = ((const point *)b)->flops_ratio;
+    return x < y ? -1 : x > y;
+}
+
+rubato_status frontier_read(frontier *self, const json_t *object, size_t layers, rubato_error *error) {
+    const json_t *list = json_object_get(object, "points");
+    const char *by, *metric;
+    size_t count = json_array_size(list);
+    frontier_free(self);
+    TRY(json_get_text(&by, object, "significance", significance_names[0], error));
+    TRY(json_get_text(&metric, object, "metric", "", error));
+    snprintf(self->metric, sizeof self->metric, "%s", metric);
+    size_t kind = 0;
+    while (kind < sizeof significance_names / sizeof *significance_names && strcmp(significance_names[kind], by) != 0)
+        kind++;
+    if (kind == sizeof significance_names / sizeof *significance_names)
+        return fail(error, RUBATO_UNSUPPORTED, "rubato.json: significance \"%.40s\"", by);
+    self->by = (significance)kind;
+    if (count == 0) return RUBATO_OK;
+    if (layers > POINT_LAYERS || count > MOST_POINTS)
+        return fail(error, RUBATO_UNSUPPORTED, "rubato.json: %zu points of %zu layers; at most %d of %d are taken",
+                    count, layers, MOST_POINTS, POINT_LAYERS);
+    self->points = calloc(count, sizeof *self->points);
+    if (!self->points) return fail_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        rubato_status status = read_point(&self->points[i], json_array_get(list, i), layers, error);
+        if (status != RUBATO_OK) {
+            frontier_free(self);
+            return status;
+        }
+    }
+    self->count = count;
+    qsort(self->points, count, sizeof *self->points, by_cost);
+    return RUBATO_OK;
+}
+
+static json_t *real(double value) {
+    return isnan(value) ? json_null() : json_real(value);
+}
+
+static json_t *point_object(const point *from) {
+    json_t *keep = json_array(), *object = json_object();
+    for (size_t i = 0; i < from->layers; i++)
+        json_array_append_new(keep, from->skip[i] ? json_null() : json_real(round((double)from->keep[i] * 1e6) / 1e6));
+    json_object_set_new(object, "name", json_string(from->name));
+    json_object_set_new(object, "quality", real(from->quality));
+    json_object_set_new(object, "flops_ratio", real(from->flops_ratio));
+    json_object_set_new(object, "ms", real(from->ms));
+    json_object_set_new(object, "keep", keep);
+    return object;
+}
+
+rubato_status frontier_write(const frontier *self, json_t *object, rubato_error *error) {
+    json_t *list = json_array();
+    bool ok = list != NULL;
+    for (size_t i = 0; i < self->count; i++)
+        ok = json_array_append_new(list, point_object(&self->points[i])) == 0 && ok;
+    ok = json_object_set_new(object, "significance", json_string(significance_names[self->by])) == 0 && ok;
+    ok = json_object_set_new(object, "metric", json_string(self->metric)) == 0 && ok;
+    ok = json_object_set_new(object, "points", list) == 0 && ok;
+    return ok ? RUBATO_OK : fail_memory(error);
+}
+
+/* ---- Budgets ---- */
+
+static rubato_status find_named(budget *out, const char *name, const frontier *points, rubato_error *error) {
+    char known[320] = "";
+    size_t at = 0;
+    for (size_t i = 0; i < points->count; i++) {
+        if (strcmp(points->points[i].name, name) == 0) {
+            *out = (budget){.kind = BUDGET_NAME, .named = &points->points[i]};
+            return RUBATO_OK;
+        }
+        if (at < sizeof known)
+            at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "", points->points[i].name);
+    }
+    return fail(error, RUBATO_BAD_ARGUMENT, "budget \"@%.40s\": this model's points are full%s%s", name,
+                points->count ? ", " : "", known);
+}
+
+rubato_status budget_parse(budget *out, const char *text, const frontier *points, const cost_model *times,
+                           rubato_error *error) {
+    *out = (budget){.kind = BUDGET_FULL};
+    if (!text || strcmp(text, "full") == 0 || strcmp(text, "@full") == 0) return RUBATO_OK;
+    if (text[0] == '@') return find_named(out, text + 1, points, error);
+    char *end;
+    out->value = strtod(text, &end);
+    bool ratio = strcmp(end, "x") == 0, ms = strcmp(end, "ms") == 0;
+    if (end == text || (!ratio && !ms) || !(out->value > 0) || !isfinite(out->value))
+        return fail(error, RUBATO_BAD_ARGUMENT, "budget \"%.40s\": use full, 0.4x, 8ms or @NAME", text);
+    if (ratio && out->value >= 1) return RUBATO_OK;
+    if (points->count == 0)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "budget \"%.40s\": this model carries no operating points besides full; rubato search makes them",
+                    text);
+    if (ms && !times)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "budget \"%.40s\": no cost model for this machine, model and number of threads; run rubato "
+                    "calibrate first",
+                    text);
+    if (ratio && points->points[0].flops_ratio > out->value + 0.005)
+        return fail(error, RUBATO_BAD_ARGUMENT, "budget \"%.40s\": the cheapest point, @%s, costs %.2fx", text,
+                    points->points[0].name, points->points[0].flops_ratio);
+    out->kind = ratio ? BUDGET_RATIO : BUDGET_MS;
+    return RUBATO_OK;
+}
+
+const point *budget_choose(const budget *self, const frontier *points, const cost_model *times, layer_shape shape,
+                           size_t length) {
+    if (self->kind == BUDGET_FULL) return NULL;
+    if (self->kind == BUDGET_NAME) return self->named;
+    const point *best = NULL, *cheapest = NULL;
+    size_t layers = points->points[0].layers;
+    point everything = point_full(layers);
+    double full = point_flops(&everything, shape, length, NULL), least = INFINITY, best_cost = INFINITY;
+    if (self->kind == BUDGET_MS && cost_model_ms(times, NULL, layers, length, 1) <= self->value) return NULL;
+    for (size_t i = 0; i < points->count; i++) {
+        const point *p = &points->points[i];
+        double cost = self->kind == BUDGET_MS ? cost_model_ms(times, p, layers, length, 1)
+                                              : point_flops(p, shape, length, NULL) / full;
+        if (cost < least) {
+            least = cost;
+            cheapest = p;
+        }
+        /* what search found to be better; among equals what costs less here */
+        bool better = !best || p->quality > best->quality || (!(p->quality < best->quality) && cost < best_cost);
+        if (cost <= self->value + 1e-9 && better) {
+            best = p;
+            best_cost = cost;
+        }
+    }
+    return best ? best : cheapest;
+}

@@ -1,0 +1,42 @@
+/* A model's frontier: its operating points on the curve of quality against cost, as rubato.json keeps them; and
+ * budgets, which are requests for one. */
+#ifndef RUBATO_ELASTIC_FRONTIER_H
+#define RUBATO_ELASTIC_FRONTIER_H
+
+#include "base/json.h"
+#include "elastic/cost_model.h"
+#include "elastic/retire.h"
+
+typedef struct frontier {
+    point *points; /* rising cost; the full one is not among them unless search measured it */
+    size_t count;
+    significance by;
+    char metric[32]; /* what quality is: "accuracy", ... */
+} frontier;
+
+void frontier_free(frontier *self);
+
+/* Reads and writes the members "significance", "metric" and "points" of rubato.json's object. Reading replaces self.
+ * Fails: BAD_MODEL for points that are not of `layers` layers or keep anything but (0, 1]; OUT_OF_MEMORY. */
+rubato_status frontier_read(frontier *self, const json_t *object, size_t layers, rubato_error *error);
+rubato_status frontier_write(const frontier *self, json_t *object, rubato_error *error);
+
+typedef enum budget_kind { BUDGET_FULL, BUDGET_RATIO, BUDGET_MS, BUDGET_NAME } budget_kind;
+
+typedef struct budget {
+    budget_kind kind;
+    double value; /* of the full model's operations at the input's length; milliseconds */
+    const point *named;
+} budget;
+
+/* "full", "0.4x", "8ms", "@name"; NULL is full. Fails: BAD_ARGUMENT for anything else, a ratio or time that no point
+ * can meet, an unknown name (with the names there are), or milliseconds without a cost model. */
+rubato_status budget_parse(budget *out, const char *text, const frontier *points, const cost_model *times,
+                           rubato_error *error);
+
+/* The best point that a sequence of this length can afford; NULL for the full model. Where even the cheapest is too
+ * dear for so short a text, the cheapest. A pure function: the same text gets the same point in any company. */
+const point *budget_choose(const budget *self, const frontier *points, const cost_model *times, layer_shape shape,
+                           size_t length);
+
+#endif

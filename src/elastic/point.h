@@ -1,0 +1,47 @@
+/* An operating point: what of a model runs, and how many rows each layer leaves. The one type that training samples,
+ * search finds and serving chooses among.
+ *
+ * Rows are kept as a part of a sequence's own length, so that a text keeps the same rows alone and in any batch, and
+ * there is no padding to count (the papers count rows of a padded batch). */
+#ifndef RUBATO_ELASTIC_POINT_H
+#define RUBATO_ELASTIC_POINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { POINT_LAYERS = 64, POINT_NAME = 32 };
+
+typedef struct point {
+    char name[POINT_NAME];
+    size_t layers;            /* of the model; at most POINT_LAYERS */
+    bool skip[POINT_LAYERS];  /* the layer does not run */
+    float keep[POINT_LAYERS]; /* rows that layer i hands on, as a part of the sequence's length; 1: all */
+    double quality;           /* measured by search; NaN while unknown */
+    double flops_ratio;       /* of the full model, over the data that search saw */
+    double ms;                /* measured, one text at a time; NaN while unknown */
+} point;
+
+/* Every layer and every row. */
+point point_full(size_t layers);
+
+bool point_is_full(const point *self);
+
+/* How many layers run. */
+size_t point_depth(const point *self);
+
+/* Rows that layer `layer` hands on of a sequence of `length` rows that enters it with `entering`: at least one, never
+ * more than enter, keep * length rounded up. A skipped layer hands on what enters. */
+size_t point_rows(const point *self, size_t layer, size_t length, size_t entering);
+
+/* What an encoder's layers are made of, for counting. */
+typedef struct layer_shape {
+    size_t hidden, inner;
+} layer_shape;
+
+/* Floating-point operations (a multiply and an add are two) of the products of all layers for one sequence. With
+ * a rows entering a layer and b leaving its attention: 2 a 4 d^2 + 2 2 a^2 d + 2 b 2 d f.
+ * norms, when not NULL, receives the elements that layer normalisation passes over: (a + b) d a layer; half of the
+ * operations plus those is what the Length-Adaptive Transformer's authors count as multiply-accumulates. */
+double point_flops(const point *self, layer_shape shape, size_t length, double *norms);
+
+#endif

@@ -1,0 +1,254 @@
+/* Writing a model that was loaded for learning. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/text_buffer.h"
+#include "store/safetensors_write.h"
+#include "task/engine.h"
+
+enum { MAX_CONFIG_BYTES = 16 << 20, MAX_COPIED_BYTES = 256 << 20, PATH_BYTES = 4096 + 320 };
+
+/* ---- Files that stay as they are ---- */
+
+static rubato_status copy_file(const char *from, const char *to, rubato_error *error) {
+    char *data;
+    size_t size;
+    new_file file;
+    TRY(file_read(&data, &size, from, MAX_COPIED_BYTES, error));
+    rubato_status status = new_file_open(&file, to, error);
+    if (status == RUBATO_OK) {
+        if (size && fwrite(data, 1, size, file.stream) != size) {
+            new_file_abandon(&file);
+            status = fail(error, RUBATO_IO, "%s: cannot be written; is the disk full?", to);
+        } else {
+            status = new_file_commit(&file, error);
+        }
+    }
+    free(data);
+    return status;
+}
+
+static rubato_status copy_named(const char *from, const char *to, const char *name, rubato_error *error) {
+    char old[PATH_BYTES], new[PATH_BYTES];
+    snprintf(old, sizeof old, "%s/%s", from, name);
+    snprintf(new, sizeof new, "%s/%s", to, name);
+    return file_exists(old) ? copy_file(old, new, error) : RUBATO_OK;
+}
+
+static rubato_status copy_tokenizer(const rubato_model *self, const char *folder, rubato_error *error) {
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "vocab.txt",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "special_tokens_map.json",
+                                        "spiece.model",
+                                        "added_tokens.json",
+                                        "sentencepiece.bpe.model"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) TRY(copy_named(self->folder, folder, names[i], error));
+    return RUBATO_OK;
+}
+
+/* What makes a folder one of sentence-transformers': modules and their settings, weights of dense modules. */
+static rubato_status copy_sentence_files(const rubato_model *self, const char *folder, rubato_error *error) {
+    static const char *const names[] = {"modules.json", "config_sentence_transformers.json"};
+    static const char *const inner[] = {"config.json", "model.safetensors"};
+    if (!self->sentence) return RUBATO_OK;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) TRY(copy_named(self->path, folder, names[i], error));
+    DIR *listing = opendir(self->folder);
+    rubato_status status = listing ? RUBATO_OK : fail(error, RUBATO_IO, "%s: cannot be listed", self->folder);
+    for (struct dirent *entry; status == RUBATO_OK && (entry = readdir(listing));)
+        if (strncmp(entry->d_name, "sentence_", 9) == 0 && text_ends_with(entry->d_name, "_config.json"))
+            status = copy_named(self->folder, folder, entry->d_name, error);
+    if (listing) closedir(listing);
+    listing = status == RUBATO_OK ? opendir(self->path) : NULL;
+    for (struct dirent *entry; listing && status == RUBATO_OK && (entry = readdir(listing));) {
+        char from[PATH_BYTES], to[PATH_BYTES];
+        if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || !strchr(entry->d_name, '_')) continue;
+        snprintf(from, sizeof from, "%s/%s", self->path, entry->d_name);
+        snprintf(to, sizeof to, "%s/%s", folder, entry->d_name);
+        if (!folder_exists(from) || strcmp(from, self->folder) == 0) continue;
+        status = folder_create(to, error);
+        for (size_t i = 0; i < 2 && status == RUBATO_OK; i++) status = copy_named(from, to, inner[i], error);
+    }
+    if (listing) closedir(listing);
+    return status;
+}
+
+/* ---- config.json ---- */
+
+static const char *head_name(rubato_task task) {
+    switch (task) {
+    case RUBATO_TASK_CLASSIFICATION:
+    case RUBATO_TASK_REGRESSION: return "ForSequenceClassification";
+    case RUBATO_TASK_TAGGING: return "ForTokenClassification";
+    case RUBATO_TASK_QA: return "ForQuestionAnswering";
+    case RUBATO_TASK_MLM: return "ForMaskedLM";
+    case RUBATO_TASK_NSP: return "ForNextSentencePrediction";
+    case RUBATO_TASK_EMBEDDING: break;
+    }
+    return "Model";
+}
+
+static const char *class_name(const rubato_model *self, const char *model_type) {
+    const family *kind = self->kind;
+    for (size_t i = 0; i < 4 && kind->model_types[i]; i++)
+        if (model_type && strcmp(kind->model_types[i], model_type) == 0) return kind->class_names[i];
+    return kind->class_names[0];
+}
+
+static void set_labels(const rubato_model *self, json_t *config) {
+    json_t *names = json_object(), *numbers = json_object();
+    for (size_t i = 0; i < self->info.label_count; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%zu", i);
+        json_object_set_new(names, number, json_string(self->labels[i]));
+        json_object_set_new(numbers, self->labels[i], json_integer((json_int_t)i));
+    }
+    json_object_set_new(config, "id2label", names);
+    json_object_set_new(config, "label2id", numbers);
+}
+
+static rubato_status write_json(const json_t *value, const char *folder, const char *name, rubato_error *error) {
+    char path[PATH_BYTES];
+    new_file file;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    TRY(new_file_open(&file, path, error));
+    if (json_dumpf(value, file.stream, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) != 0 || fputc('\n', file.stream) < 0) {
+        new_file_abandon(&file);
+        return fail(error, RUBATO_IO, "%s: cannot be written; is the disk full?", path);
+    }
+    return new_file_commit(&file, error);
+}
+
+static rubato_status write_config(const rubato_model *self, const char *folder, dtype type, rubato_error *error) {
+    char path[PATH_BYTES], architecture[128];
+    json_t *config;
+    snprintf(path, sizeof path, "%s/config.json", self->folder);
+    TRY(json_read_file(&config, path, MAX_CONFIG_BYTES, error));
+    const char *model_type = json_string_value(json_object_get(config, "model_type"));
+    snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type), head_name(self->info.task));
+    json_object_set_new(config, "architectures", json_pack("[s]", architecture));
+    json_object_del(config, "torch_dtype");
+    json_object_set_new(config, "dtype",
+                        json_string(type == DTYPE_F16    ? "float16"
+                                    : type == DTYPE_BF16 ? "bfloat16"
+                                                         : "float32"));
+    if (self->info.label_count) {
+        bool regression = self->info.task == RUBATO_TASK_REGRESSION;
+        set_labels(self, config);
+        if (self->info.task != RUBATO_TASK_TAGGING)
+            json_object_set_new(config, "problem_type",
+                                json_string(regression ? "regression" : "single_label_classification"));
+    }
+    rubato_status status = write_json(config, folder, "config.json", error);
+    json_decref(config);
+    return status;
+}
+
+/* ---- Weights ---- */
+
+static void read_bound(const void *user, size_t first, size_t count, float *out) {
+    const binding *from = user;
+    const float *vector = NULL;
+    switch (from->kind) {
+    case BOUND_WEIGHT: linear_unpack(from->linear, from->first + first, count, out); return;
+    case BOUND_TABLE:
+        dtype_read(out, from->table->type, from->table->data, first * from->columns, count * from->columns);
+        return;
+    case BOUND_BIAS: vector = from->linear->bias + from->first; break;
+    case BOUND_GAMMA: vector = from->norm->gamma; break;
+    case BOUND_BETA: vector = from->norm->beta; break;
+    }
+    memcpy(out, vector, from->columns * sizeof *out);
+}
+
+static void read_stored(const void *user, size_t first, size_t count, float *out) {
+    const stored_tensor *from = user;
+    size_t columns = from->rank == 2 ? from->shape[1] : from->elements;
+    dtype_read(out, from->type, from->data, first * columns, count * columns);
+}
+
+/* Tensors that no parameter holds but the model needs: MPNet's attention bias; the pooler of a headless model. */
+static bool is_carried(const rubato_model *self, const stored_tensor *stored) {
+    bool pooler = self->info.task == RUBATO_TASK_EMBEDDING && strstr(stored->name, "pooler.dense");
+    return stored->rank <= 2 && dtype_is_real(stored->type) &&
+           (pooler || strstr(stored->name, "relative_attention_bias"));
+}
+
+typedef struct outgoing {
+    tensor_source *tensors;
+    char **names;
+    size_t count;
+} outgoing;
+
+static rubato_status add_tensor(outgoing *all, const char *prefix, const char *name, tensor_source values,
+                                rubato_error *error) {
+    text_buffer full = {0};
+    text_add_format(&full, "%s%s", prefix, name);
+    if (full.failed) return fail_memory(error);
+    all->names[all->count] = full.data;
+    values.name = full.data;
+    all->tensors[all->count++] = values;
+    return RUBATO_OK;
+}
+
+static rubato_status write_weights(const rubato_model *self, const char *folder, dtype type, rubato_error *error) {
+    char path[PATH_BYTES];
+    size_t stored = 0;
+    outgoing all = {0};
+    rubato_status status = RUBATO_OK;
+    /* a headless file often has no prefix, where one with a head has it */
+    const char *prefix = self->prefix;
+    if (!*prefix && self->info.task != RUBATO_TASK_EMBEDDING && self->kind->prefixes[0])
+        prefix = self->kind->prefixes[0];
+    for (size_t i = 0; i < self->weights.shard_count; i++) stored += self->weights.shards[i].count;
+    all.tensors = calloc(self->bound.count + stored + 1, sizeof *all.tensors);
+    all.names = calloc(self->bound.count + stored + 1, sizeof *all.names);
+    if (!all.tensors || !all.names) status = fail_memory(error);
+    for (size_t i = 0; i < self->bound.count && status == RUBATO_OK; i++) {
+        const binding *from = &self->bound.items[i];
+        tensor_source values = {
+            .type = type, .rows = from->rows, .columns = from->columns, .read = read_bound, .user = from};
+        status = add_tensor(&all, from->in_body ? prefix : "", from->name, values, error);
+    }
+    for (size_t shard = 0; shard < self->weights.shard_count && status == RUBATO_OK; shard++)
+        for (size_t i = 0; i < self->weights.shards[shard].count && status == RUBATO_OK; i++) {
+            const stored_tensor *from = &self->weights.shards[shard].tensors[i];
+            if (!is_carried(self, from)) continue;
+            tensor_source values = {.type = type,
+                                    .rows = from->rank == 2 ? from->shape[0] : 0,
+                                    .columns = from->rank == 2 ? from->shape[1] : from->elements,
+                                    .read = read_stored,
+                                    .user = from};
+            status = add_tensor(&all, prefix, from->name + strlen(self->prefix), values, error);
+        }
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    if (status == RUBATO_OK) status = safetensors_write(path, all.tensors, all.count, NULL, error);
+    for (size_t i = 0; i < all.count; i++) free(all.names[i]);
+    free(all.names);
+    free(all.tensors);
+    return status;
+}
+
+rubato_status model_save_points(const frontier *points, const json_t *notes, const char *folder, rubato_error *error) {
+    json_t *object = notes ? json_deep_copy(notes) : json_object();
+    if (!object) return fail_memory(error);
+    rubato_status status = frontier_write(points, object, error);
+    if (status == RUBATO_OK) status = write_json(object, folder, "rubato.json", error);
+    json_decref(object);
+    return status;
+}
+
+rubato_status model_save(const rubato_model *self, const char *folder, dtype type, const json_t *notes,
+                         rubato_error *error) {
+    TRY(folder_create(folder, error));
+    TRY(copy_tokenizer(self, folder, error));
+    if (self->info.task == RUBATO_TASK_EMBEDDING) TRY(copy_sentence_files(self, folder, error));
+    TRY(write_config(self, folder, type, error));
+    TRY(write_weights(self, folder, type, error));
+    return model_save_points(&self->points, notes, folder, error);
+}
