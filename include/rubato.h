@@ -345,6 +345,69 @@ typedef struct rubato_eval_options {
 RUBATO_API rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options *options,
                                          rubato_evaluation *evaluation, rubato_error *error);
 
+/* ---- Training ---- */
+
+/* Where a run stands; valid during the call. */
+typedef struct rubato_train_progress {
+    const char *phase; /* "length-adaptive", ... */
+    size_t step, steps;
+    double epoch, loss, rate, tokens_per_second, seconds, seconds_left;
+    const char *metric; /* of the dev set; NULL before the first evaluation */
+    double value, best;
+} rubato_train_progress;
+
+/* Zero is the default everywhere; where zero could be meant, a negative number is zero. */
+typedef struct rubato_train_options {
+    const char *model; /* as rubato_model_load takes it; a head that it lacks is made */
+    const char *task;  /* "classification", "regression", "tagging", "qa", "mlm", "sts" (pairs with a similarity),
+                          "retrieval" (pairs that belong together) */
+    const char *recipe; /* "finetune", "length-adaptive", "power-bert" */
+    const char *data, *dev, *columns; /* as rubato_eval_options; dev may be NULL: the last weights are kept */
+    const char *out;                  /* folder of the result, and of what a run needs to be resumed */
+    const char *labels;               /* names of the labels in order, "negative,positive"; NULL: the data's */
+    double epochs, rate;              /* default 3 and 2e-5; by the recipe */
+    size_t batch, max_length;         /* sequences a step, default 32; tokens, default the model's */
+    size_t micro_tokens;              /* rows of one pass; a longer step is run in parts. Default 8192 */
+    double warm_up;                   /* share of the steps; default by the recipe */
+    double decay, clip;               /* weight decay; gradient norm, default 1 */
+    double dropout;                   /* default config.json's, else 0.1 */
+    /* length-adaptive: */
+    double length_drop;   /* largest share of rows a layer drops, default 0.2 */
+    double layer_drop;    /* probability of a layer to be left out, default 0.2 */
+    size_t sandwiches;    /* random smaller models a step, default 2 */
+    int no_distillation;  /* smaller models learn from the labels instead of the full one */
+    int divergence_from_full; /* KL(full || sub) instead of KL(sub || full) */
+    const char *significance; /* "received" (default), "others", "random", "first" */
+    /* power-bert: */
+    double soft_rate, soft_penalty; /* of the soft extraction, default 1e-3 and 1e-3 */
+    size_t limit;                   /* first examples only; 0: all */
+    size_t threads;
+    const char *isa;
+    uint64_t seed;
+    size_t eval_steps;       /* between evaluations; 0: four an epoch */
+    size_t checkpoint_steps; /* between checkpoints; 0: every evaluation */
+    int keep_order;          /* samples in the file's order: for comparisons */
+    int resume;              /* go on from out's checkpoint, bit for bit */
+    const char *store;       /* "f32" (default), "f16", "bf16": type of the written weights */
+    /* Called after every step; a non-zero return saves a checkpoint and ends with CANCELLED. */
+    int (*progress)(void *user, const rubato_train_progress *progress);
+    void *progress_user;
+} rubato_train_options;
+
+typedef struct rubato_train_result {
+    size_t steps, best_step;
+    char metric[32]; /* "" without a dev set */
+    double best, seconds, tokens_per_second;
+} rubato_train_result;
+
+/* Trains a model and writes it to out as a folder that rubato and transformers load; out/metrics.jsonl gets a line
+ * a step. Batches are packed: no padding is computed. A run is repeated bit for bit by its options, whatever the number
+ * of threads.
+ * Fails: as loading and reading data, IO, CANCELLED (resumable).
+ * Methods: Devlin et al. 2018; Kim and Cho 2021 (length-adaptive); Goyal et al. 2020 (power-bert). */
+RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubato_train_result *result,
+                                      rubato_error *error);
+
 /* ---- Measuring ---- */
 
 typedef struct rubato_machine {

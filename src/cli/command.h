@@ -15,6 +15,11 @@ typedef struct arguments {
     const char *model, *file;
     const char *budget, *precision, *isa;
     const char *query, *corpus, *output, *prompt, *truncation, *task, *data, *columns, *revision, *batches, *lengths;
+    const char *dev, *out, *recipe, *labels, *epochs, *rate, *warm_up, *decay, *clip, *dropout, *length_drop,
+        *layer_drop;
+    const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
+    uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
+    bool no_distillation, keep_order, resume;
     uint64_t threads, batch_tokens, max_length, stride, top, seed, limit;
     bool json, jsonl, cost, quiet, help, tokens, no_special, special_as_text, left, allow_empty, raw;
 } arguments;
@@ -27,7 +32,7 @@ typedef struct command {
 } command;
 
 extern const command command_info, command_tokenize, command_embed, command_classify, command_tag, command_answer,
-    command_rerank, command_fill, command_search_text, command_eval, command_bench, command_pull;
+    command_rerank, command_fill, command_search_text, command_eval, command_bench, command_pull, command_train;
 
 /* The options that every command which runs a model takes. */
 #define RUN_OPTIONS " budget precision threads batch-tokens max-length cost seed quiet help json isa "

@@ -5,7 +5,8 @@
 
 static const command *const commands[] = {&command_embed,  &command_classify, &command_tag,         &command_answer,
                                           &command_rerank, &command_fill,     &command_search_text, &command_tokenize,
-                                          &command_info,   &command_eval,     &command_bench,       &command_pull};
+                                          &command_info,   &command_eval,     &command_train,       &command_bench,
+                                          &command_pull};
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

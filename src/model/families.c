@@ -77,6 +77,15 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
             return fail(error, RUBATO_BAD_MODEL, "\"%s\" is %g", keys->epsilon, epsilon);
         config->epsilon = (float)epsilon;
     }
+    double hidden_dropout, attention_dropout;
+    TRY(json_get_real(&hidden_dropout, json, keys->hidden_dropout ? keys->hidden_dropout : "hidden_dropout_prob", 0.1,
+                      error));
+    TRY(json_get_real(&attention_dropout, json,
+                      keys->attention_dropout ? keys->attention_dropout : "attention_probs_dropout_prob", 0.1, error));
+    if (!(hidden_dropout >= 0 && hidden_dropout < 1 && attention_dropout >= 0 && attention_dropout < 1))
+        return fail(error, RUBATO_BAD_MODEL, "a dropout rate of config.json is not in [0, 1)");
+    config->hidden_dropout = (float)hidden_dropout;
+    config->attention_dropout = (float)attention_dropout;
     const char *act;
     TRY(json_get_text(&act, json, keys->act, NULL, error));
     if (act && !activation_find(&config->act, act)) return fail(error, RUBATO_UNSUPPORTED, "activation \"%.40s\"", act);

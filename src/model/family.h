@@ -15,13 +15,15 @@ typedef struct encoder_config {
     int32_t pad;
     float epsilon;
     activation act;
-    size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
-    size_t buckets;              /* MPNet: relative attention bias; 0: none */
+    size_t groups, inner_layers;             /* ALBERT: layers that share weights; 0: every layer has its own */
+    size_t buckets;                          /* MPNet: relative attention bias; 0: none */
+    float hidden_dropout, attention_dropout; /* in training */
 } encoder_config;
 
 /* Keys of config.json, NULL where the family has none. */
 typedef struct config_keys {
     const char *layers, *hidden, *heads, *inner, *positions, *types, *embedding, *epsilon, *act;
+    const char *hidden_dropout, *attention_dropout; /* NULL: hidden_dropout_prob, attention_probs_dropout_prob */
 } config_keys;
 
 /* Names of tensors without ".weight" and ".bias". %zu is the layer, or group and inner layer with ALBERT.

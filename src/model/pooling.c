@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "tensor/tape.h"
 
 static const struct {
     unsigned mode;
@@ -52,44 +53,109 @@ static void pool(unsigned mode, tensor x, size_t first, size_t last, size_t skip
     for (size_t j = 0; j < width; j++) out[j] /= divisor;
 }
 
-bool pooling_forward(const pooling *self, const run *on, tensor x, const batch *input, const size_t *prompt_rows,
-                     float *out) {
+/* ---- Derivatives ---- */
+
+typedef struct saved_pooling {
+    unsigned modes;
+    tensor out, x;
+    const size_t *start, *skip; /* of each sequence; skip NULL: none */
+} saved_pooling;
+
+static void pool_backward(unsigned mode, const saved_pooling *s, size_t sequence, const float *grad) {
+    size_t first = s->start[sequence], last = s->start[sequence + 1], width = s->x.columns;
+    size_t skip = s->skip ? s->skip[sequence] : 0;
+    float total = 0;
+    for (size_t row = first + skip; row < last; row++)
+        total += mode == POOL_WEIGHTED_MEAN ? (float)(row - first + 1) : 1;
+    float divisor = fmaxf(mode == POOL_MEAN_SQRT ? sqrtf(total) : total, 1e-9f);
+    if (mode == POOL_CLS || mode == POOL_LAST) {
+        float *to = s->x.grad + (mode == POOL_CLS ? first : last - 1) * s->x.stride;
+        for (size_t j = 0; j < width; j++) to[j] += grad[j];
+    } else if (mode == POOL_MAX) {
+        for (size_t j = 0; j < width; j++) {
+            size_t best = first + skip;
+            for (size_t row = best; row < last; row++)
+                if (tensor_row(s->x, row)[j] > tensor_row(s->x, best)[j]) best = row;
+            if (best < last) s->x.grad[best * s->x.stride + j] += grad[j];
+        }
+    } else {
+        for (size_t row = first + skip; row < last; row++) {
+            float weight = (mode == POOL_WEIGHTED_MEAN ? (float)(row - first + 1) : 1) / divisor;
+            for (size_t j = 0; j < width; j++) s->x.grad[row * s->x.stride + j] += weight * grad[j];
+        }
+    }
+}
+
+static void pooling_backward(const run *on, void *saved) {
+    const saved_pooling *s = saved;
+    (void)on;
+    for (size_t i = 0; i < s->out.rows; i++) {
+        const float *grad = s->out.grad + i * s->out.stride;
+        for (size_t m = 0; m < MODE_COUNT; m++) {
+            if (!(s->modes & modes[m].mode)) continue;
+            pool_backward(modes[m].mode, s, i, grad);
+            grad += s->x.columns;
+        }
+    }
+}
+
+typedef struct saved_scaling {
+    tensor out, x;
+} saved_scaling;
+
+/* Of y = x / |x|: dx += (dy - y (y dy)) / |x|. */
+static void normalize_backward(const run *on, void *saved) {
+    const saved_scaling *s = saved;
+    for (size_t i = 0; i < s->x.rows; i++) {
+        const float *x = tensor_row(s->x, i), *y = tensor_row(s->out, i), *dy = s->out.grad + i * s->out.stride;
+        float along = on->kernels->dot_f32(y, dy, s->x.columns);
+        float inverse = 1.0f / fmaxf(sqrtf(on->kernels->dot_f32(x, x, s->x.columns)), 1e-12f);
+        for (size_t j = 0; j < s->x.columns; j++) s->x.grad[i * s->x.stride + j] += (dy[j] - y[j] * along) * inverse;
+    }
+}
+
+/* ---- Forward ---- */
+
+static tensor run_stage(const pooling_stage *stage, const run *on, tensor rows) {
+    tensor next = run_tensor(on, rows.rows, stage->kind == STAGE_DENSE ? stage->dense.out : rows.columns);
+    if (!next.data) return next;
+    if (stage->kind == STAGE_DENSE) {
+        run_linear(on, next, rows, &stage->dense, stage->act, NULL);
+    } else if (stage->kind == STAGE_LAYER_NORM) {
+        run_layer_norm(on, next, rows, &stage->norm);
+    } else {
+        for (size_t s = 0; s < rows.rows; s++) {
+            const float *row = tensor_row(rows, s);
+            float inverse = 1.0f / fmaxf(sqrtf(on->kernels->dot_f32(row, row, rows.columns)), 1e-12f);
+            for (size_t j = 0; j < rows.columns; j++) tensor_row(next, s)[j] = row[j] * inverse;
+        }
+        saved_scaling *saved = on->tape ? tape_push(on, normalize_backward, sizeof *saved) : NULL;
+        if (saved) *saved = (saved_scaling){next, rows};
+    }
+    return next;
+}
+
+tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch *input, const size_t *prompt_rows) {
     size_t count = 0;
     for (size_t i = 0; i < MODE_COUNT; i++) count += (self->modes & modes[i].mode) != 0;
-    arena_mark mark = arena_save(on->memory);
     tensor rows = run_tensor(on, input->sequences, count * x.columns);
-    if (!rows.data) return false;
-    for (size_t s = 0; s < input->sequences; s++) {
-        float *at = rows.data + s * rows.stride;
+    size_t *skips = arena_take_array(on->memory, input->sequences, sizeof *skips);
+    if (!skips) rows.data = NULL;
+    for (size_t s = 0; rows.data && s < input->sequences; s++) {
+        float *at = tensor_row(rows, s);
         size_t first = input->start[s], last = input->start[s + 1];
-        size_t skip = self->skip_prompt && prompt_rows ? size_min(prompt_rows[s], last - first) : 0;
+        skips[s] = self->skip_prompt && prompt_rows ? size_min(prompt_rows[s], last - first) : 0;
         for (size_t i = 0; i < MODE_COUNT; i++) {
             if (!(self->modes & modes[i].mode)) continue;
             /* the prompt is masked from the beginning on, [CLS] with it */
-            pool(modes[i].mode, x, first, last, first, first + skip, at);
+            pool(modes[i].mode, x, first, last, first, first + skips[s], at);
             at += x.columns;
         }
     }
-    for (size_t i = 0; i < self->stage_count; i++) {
-        const pooling_stage *stage = &self->stages[i];
-        if (stage->kind == STAGE_DENSE) {
-            tensor next = run_tensor(on, rows.rows, stage->dense.out);
-            if (!next.data) return false;
-            run_linear(on, next, rows, &stage->dense, stage->act, NULL);
-            rows = next;
-        } else if (stage->kind == STAGE_LAYER_NORM) {
-            run_layer_norm(on, rows, rows, &stage->norm);
-        } else {
-            for (size_t s = 0; s < rows.rows; s++) {
-                float *row = rows.data + s * rows.stride;
-                float squares = on->kernels->dot_f32(row, row, rows.columns);
-                float inverse = 1.0f / fmaxf(sqrtf(squares), 1e-12f);
-                for (size_t j = 0; j < rows.columns; j++) row[j] *= inverse;
-            }
-        }
+    if (rows.data && on->tape) {
+        saved_pooling *saved = tape_push(on, pooling_backward, sizeof *saved);
+        if (saved) *saved = (saved_pooling){self->modes, rows, x, input->start, skips};
     }
-    for (size_t s = 0; s < rows.rows; s++)
-        memcpy(out + s * self->width, rows.data + s * rows.stride, self->width * sizeof(float));
-    arena_rewind(on->memory, mark);
-    return true;
+    for (size_t i = 0; rows.data && i < self->stage_count; i++) rows = run_stage(&self->stages[i], on, rows);
+    return rows;
 }

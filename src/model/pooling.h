@@ -36,9 +36,8 @@ typedef struct pooling {
 /* "mean", "cls+max", ... */
 void pooling_name(const pooling *self, char *out, size_t bytes);
 
-/* out [sequences, width], contiguous. prompt_rows [sequences]: leading rows to leave out (after the first), or NULL.
- * False when memory is short. */
-bool pooling_forward(const pooling *self, const run *on, tensor x, const batch *input, const size_t *prompt_rows,
-                     float *out);
+/* [sequences, width]; data is NULL when memory is short. prompt_rows [sequences]: leading rows to leave out, or NULL.
+ */
+tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch *input, const size_t *prompt_rows);
 
 #endif

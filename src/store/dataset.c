@@ -1,4 +1,5 @@
 /* Data sets. */
+#define _POSIX_C_SOURCE 200809L
 #include "store/dataset.h"
 
 #include <stdlib.h>
@@ -34,6 +35,7 @@ void dataset_free(dataset *data) {
         free(e->pair);
         free(e->label);
         free_list(e->answers, e->answer_count);
+        free(e->answer_starts);
         free_list(e->words, e->word_count);
         free_list(e->tags, e->word_count);
     }
@@ -239,14 +241,21 @@ static rubato_status copy_strings(reading *r, const json_t *list, char ***out, s
 
 /* {"answers": ["..."]} or SQuAD's {"answers": [{"text": ...}]} or {"answers": {"text": [...]}} or {"answer": "..."}. */
 static rubato_status read_answers(reading *r, const json_t *row, example *made, size_t line) {
-    const json_t *list = json_object_get(row, "answers"), *one = json_object_get(row, "answer");
-    if (json_is_object(list)) list = json_object_get(list, "text");
+    const json_t *list = json_object_get(row, "answers"), *one = json_object_get(row, "answer"), *places = NULL;
+    if (json_is_object(list)) {
+        places = json_object_get(list, "answer_start");
+        list = json_object_get(list, "text");
+    }
     if (json_is_true(json_object_get(row, "is_impossible"))) return RUBATO_OK;
     size_t count = json_is_string(one) ? 1 : json_array_size(list);
     made->answers = calloc(count + 1, sizeof *made->answers);
-    if (!made->answers) return fail_memory(r->error);
+    made->answer_starts = calloc(count + 1, sizeof *made->answer_starts);
+    if (!made->answers || !made->answer_starts) return fail_memory(r->error);
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_is_string(one) ? one : json_array_get(list, i);
+        const json_t *place = json_is_object(item) ? json_object_get(item, "answer_start") : json_array_get(places, i);
+        json_int_t start = json_is_integer(place) ? json_integer_value(place) : -1;
+        made->answer_starts[i] = start < 0 ? SIZE_MAX : (size_t)start;
         if (json_is_object(item)) item = json_object_get(item, "text");
         if (!json_is_string(item)) return bad_row(r, line, "an answer that is not a string");
         if (!(made->answers[i] = copy_text(json_string_value(item)))) return fail_memory(r->error);
@@ -421,11 +430,66 @@ rubato_status dataset_parse(dataset *data, const char *text, size_t size, const 
     return status;
 }
 
+/* One line of each of two files: words and their tags, or a text and its label. */
+static rubato_status read_line_pair(reading *r, char *first, char *second, size_t line) {
+    example *made = add_example(r, line);
+    if (!made) return fail_memory(r->error);
+    if (utf8_check(first, strlen(first)) != strlen(first)) return bad_row(r, line, "not valid UTF-8");
+    if (r->kind != DATASET_TAGS) {
+        made->text = copy_text(first);
+        made->label = copy_text(second);
+        return made->text && made->label ? RUBATO_OK : fail_memory(r->error);
+    }
+    size_t most = strlen(first) / 2 + 1;
+    made->words = calloc(most, sizeof *made->words);
+    made->tags = calloc(most, sizeof *made->tags);
+    if (!made->words || !made->tags) return fail_memory(r->error);
+    char *rest[2] = {NULL, NULL}, *word = strtok_r(first, " ", &rest[0]), *tag = strtok_r(second, " ", &rest[1]);
+    for (; word && tag; word = strtok_r(NULL, " ", &rest[0]), tag = strtok_r(NULL, " ", &rest[1])) {
+        made->words[made->word_count] = copy_text(word);
+        made->tags[made->word_count++] = copy_text(tag);
+        if (!made->words[made->word_count - 1] || !made->tags[made->word_count - 1]) return fail_memory(r->error);
+    }
+    return word || tag ? bad_row(r, line, "not as many tags as words") : RUBATO_OK;
+}
+
+static rubato_status read_folder(reading *r) {
+    char path[2][4096], *text[2] = {NULL, NULL};
+    size_t size;
+    rubato_status status;
+    snprintf(path[0], sizeof path[0], "%s/seq.in", r->name);
+    snprintf(path[1], sizeof path[1], "%s/%s", r->name, r->kind == DATASET_TAGS ? "seq.out" : "label");
+    for (int i = 0; i < 2; i++) TRY_DONE(file_read(&text[i], &size, path[i], MAX_DATA_BYTES, r->error));
+    char *at[2] = {text[0], text[1]};
+    r->name = path[0];
+    for (size_t line = 1; *at[0] && !full(r); line++) {
+        char *next[2];
+        for (int i = 0; i < 2; i++) {
+            size_t length = strcspn(at[i], "\n");
+            next[i] = at[i] + length + (at[i][length] != 0);
+            at[i][length] = 0;
+            if (length && at[i][length - 1] == '\r') at[i][length - 1] = 0;
+        }
+        TRY_DONE(read_line_pair(r, at[0], at[1], line));
+        at[0] = next[0];
+        at[1] = next[1];
+    }
+done:
+    free(text[0]);
+    free(text[1]);
+    if (status != RUBATO_OK) dataset_free(r->data);
+    return status;
+}
+
 rubato_status dataset_read(dataset *data, const char *path, dataset_kind kind, const char *columns, size_t limit,
                            rubato_error *error) {
     *data = (dataset){0};
     char *text;
     size_t size;
+    if (folder_exists(path)) {
+        reading r = {.data = data, .name = path, .kind = kind, .limit = limit, .error = error};
+        return read_folder(&r);
+    }
     TRY(file_read(&text, &size, path, MAX_DATA_BYTES, error));
     rubato_status status = dataset_parse(data, text, size, path, kind, columns, limit, error);
     free(text);

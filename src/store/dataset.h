@@ -1,6 +1,7 @@
 /* Data sets: labelled texts and pairs, questions with contexts, tagged words, documents with judgements.
  * Formats by file name: .tsv (a header line, no quoting), .csv (quoted, header), .jsonl, SQuAD's .json, CoNLL columns
- * (anything else). A row that cannot be read is an error with the file and line. */
+ * (anything else), and a folder of seq.in, seq.out and label (words, tags and intents, a sentence a line). A row that
+ * cannot be read is an error with the file and line. */
 #ifndef RUBATO_STORE_DATASET_H
 #define RUBATO_STORE_DATASET_H
 
@@ -11,6 +12,7 @@
 typedef struct example {
     char *text, *pair, *label; /* NULL where there is none */
     char **answers;            /* accepted answers of a question; none: the context has no answer */
+    size_t *answer_starts;     /* code points of the context; SIZE_MAX where the set does not say */
     size_t answer_count;
     char **words, **tags; /* of a tagged sentence */
     size_t word_count;

@@ -122,7 +122,10 @@ rubato_status safetensors_parse(safetensors *file, const unsigned char *data, si
     const char *key;
     json_t *value;
     json_object_foreach(header, key, value) {
-        if (strcmp(key, "__metadata__") == 0) continue;
+        if (strcmp(key, "__metadata__") == 0) {
+            file->notes = json_incref(value);
+            continue;
+        }
         place *here = &places[file->count];
         here->tensor = file->count;
         status = parse_entry(&file->tensors[file->count], &here->begin, &here->end, key, value, name, error);
@@ -155,8 +158,13 @@ void safetensors_close(safetensors *file) {
     if (!file) return;
     for (size_t i = 0; i < file->count; i++) free(file->tensors[i].name);
     free(file->tensors);
+    json_decref(file->notes);
     file_unmap(&file->file);
     *file = (safetensors){0};
+}
+
+const char *safetensors_note(const safetensors *file, const char *key) {
+    return json_string_value(json_object_get(file->notes, key));
 }
 
 const stored_tensor *safetensors_find(const safetensors *file, const char *name) {

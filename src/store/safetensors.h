@@ -26,6 +26,7 @@ typedef struct safetensors {
     mapped_file file;
     stored_tensor *tensors; /* sorted by name */
     size_t count;
+    struct json_t *notes; /* __metadata__ */
 } safetensors;
 
 /* Opens and checks a file. On failure nothing is held. Fails: NOT_FOUND, IO, BAD_MODEL, OUT_OF_MEMORY. */
@@ -35,6 +36,9 @@ void safetensors_close(safetensors *file);
 /* The same over bytes in memory, which must outlive the result; `name` stands in messages. For tests. */
 rubato_status safetensors_parse(safetensors *file, const unsigned char *data, size_t size, const char *name,
                                 rubato_error *error);
+
+/* The value of that key of __metadata__, or NULL. */
+const char *safetensors_note(const safetensors *file, const char *key);
 
 /* The tensor of that name, or NULL. */
 const stored_tensor *safetensors_find(const safetensors *file, const char *name);

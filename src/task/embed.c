@@ -18,13 +18,13 @@ static rubato_status take(void *user, const run *on, tensor hidden, const batch 
     embedding_job *mine = user;
     const pooling *pool = &mine->model->pool;
     arena_mark mark = arena_save(on->memory);
-    float *vectors = arena_take_array(on->memory, packed->sequences * pool->width, sizeof *vectors);
     size_t *skip = arena_take_array(on->memory, packed->sequences, sizeof *skip);
-    if (!vectors || !skip) return fail_memory(error);
+    if (!skip) return fail_memory(error);
     for (size_t i = 0; i < packed->sequences; i++) skip[i] = mine->prompt_tokens;
-    if (!pooling_forward(pool, on, hidden, packed, skip, vectors)) return fail_memory(error);
+    tensor vectors = pooling_forward(pool, on, hidden, packed, skip);
+    if (!vectors.data) return fail_memory(error);
     for (size_t i = 0; i < packed->sequences; i++)
-        memcpy(mine->out + units[i].input * pool->width, vectors + i * pool->width, pool->width * sizeof(float));
+        memcpy(mine->out + units[i].input * pool->width, tensor_row(vectors, i), pool->width * sizeof(float));
     arena_rewind(on->memory, mark);
     return RUBATO_OK;
 }

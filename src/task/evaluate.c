@@ -12,6 +12,7 @@
 #include "task/metrics.h"
 #include "task/evaluate.h"
 #include "task/token_scores.h"
+#include "task/words.h"
 
 /* What all tasks share while they run. */
 typedef struct evaluating {
@@ -169,24 +170,6 @@ static rubato_status evaluate_values(evaluating *e, bool cosine) {
 
 /* ---- Tagging ---- */
 
-/* The words of a sentence as one text; sets made of single characters, spaces among them, are joined as they are. */
-static bool join_words(const example *item, text_buffer *text, size_t *starts) {
-    bool spaced = true;
-    size_t place = 0;
-    for (size_t i = 0; i < item->word_count; i++) spaced = spaced && strcmp(item->words[i], " ") != 0;
-    for (size_t i = 0; i < item->word_count; i++) {
-        if (i && spaced) {
-            text_add(text, " ", 1);
-            place++;
-        }
-        starts[i] = place;
-        text_add_string(text, item->words[i]);
-        place += utf8_count(item->words[i], strlen(item->words[i]));
-    }
-    text_add(text, "", 0);
-    return !text->failed;
-}
-
 /* Each word takes the label of the first token that begins in it; O when there is none. */
 static void word_labels(const rubato_info *info, const rubato_tags *tags, const size_t *starts, size_t count,
                         const char **out) {
@@ -209,7 +192,7 @@ static rubato_status evaluate_tags(evaluating *e) {
     rubato_status status = texts && starts ? RUBATO_OK : fail_memory(e->error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         starts[i] = calloc(e->data.items[i].word_count + 1, sizeof *starts[i]);
-        if (!starts[i] || !join_words(&e->data.items[i], &texts[i], starts[i])) status = fail_memory(e->error);
+        if (!starts[i] || !words_join(&e->data.items[i], &texts[i], starts[i])) status = fail_memory(e->error);
         e->inputs[i] = (rubato_input){.text = texts[i].data, .text_bytes = texts[i].length};
     }
     if (status == RUBATO_OK)

@@ -1,0 +1,113 @@
+/* A run's state on disk: values, moments and where it stood, as one safetensors file. Shuffles and masks are functions
+ * of the seed and the step, so the step's number is all that they need. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/safetensors.h"
+#include "store/safetensors_write.h"
+#include "train/trainer.h"
+
+/* Arrays are written in rows of ROW, so that writing needs no second copy of a whole table, and a tail. */
+enum { ROW = 4096, ARRAYS = 3 };
+
+typedef struct stretch {
+    char name[32];
+    float *data;
+    size_t rows, columns; /* rows 0: a tail */
+} stretch;
+
+static void read_stretch(const void *user, size_t first, size_t count, float *out) {
+    const stretch *from = user;
+    memcpy(out, from->data + first * from->columns, count * from->columns * sizeof *out);
+}
+
+/* The stretches of all arrays; the caller frees. */
+static stretch *describe(const parameters *params, size_t *count) {
+    static const char parts[ARRAYS] = {'p', 'm', 'v'};
+    stretch *all = calloc(params->count * ARRAYS * 2 + 1, sizeof *all);
+    *count = 0;
+    for (size_t i = 0; all && i < params->count; i++) {
+        const parameter *p = &params->items[i];
+        float *arrays[ARRAYS] = {p->value, p->m, p->v};
+        size_t rows = p->count / ROW, tail = p->count % ROW;
+        for (size_t j = 0; j < ARRAYS; j++) {
+            stretch whole = {.data = arrays[j], .rows = rows, .columns = ROW};
+            stretch rest = {.data = arrays[j] + rows * ROW, .columns = tail};
+            snprintf(whole.name, sizeof whole.name, "%c%zu", parts[j], i);
+            snprintf(rest.name, sizeof rest.name, "%c%zu.tail", parts[j], i);
+            if (rows) all[(*count)++] = whole;
+            if (tail) all[(*count)++] = rest;
+        }
+    }
+    return all;
+}
+
+static void file_path(const trainer *self, char *out, size_t bytes) {
+    snprintf(out, bytes, "%s/training.safetensors", self->options->out);
+}
+
+rubato_status trainer_checkpoint(const trainer *self, rubato_error *error) {
+    char path[4200], phase_text[24], step[24], best[40], best_step[24];
+    size_t count;
+    stretch *all = describe(&self->params, &count);
+    tensor_source *tensors = calloc(count + 1, sizeof *tensors);
+    rubato_status status = all && tensors ? RUBATO_OK : fail_memory(error);
+    snprintf(phase_text, sizeof phase_text, "%zu", self->phase_number);
+    snprintf(step, sizeof step, "%zu", self->step);
+    snprintf(best, sizeof best, "%.17g", self->best);
+    snprintf(best_step, sizeof best_step, "%zu", self->best_step);
+    const char *notes[] = {"recipe", self->method->name, "phase",   phase_text, "step", step, "best",
+                           best,     "best_step",        best_step, NULL};
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++)
+        tensors[i] = (tensor_source){all[i].name, DTYPE_F32, all[i].rows, all[i].columns, read_stretch, &all[i]};
+    file_path(self, path, sizeof path);
+    if (status == RUBATO_OK) status = safetensors_write(path, tensors, count, notes, error);
+    free(all);
+    free(tensors);
+    return status;
+}
+
+static rubato_status read_numbers(trainer *self, const safetensors *file, const char *path, rubato_error *error) {
+    const char *method = safetensors_note(file, "recipe"), *phase_text = safetensors_note(file, "phase");
+    const char *step = safetensors_note(file, "step"), *best = safetensors_note(file, "best");
+    const char *best_step = safetensors_note(file, "best_step");
+    if (!method || !phase_text || !step || !best || !best_step)
+        return fail(error, RUBATO_BAD_DATA, "%s: not a checkpoint of training", path);
+    if (strcmp(method, self->method->name) != 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s: of recipe %.40s, not %s", path, method, self->method->name);
+    self->phase_number = self->first_phase = (size_t)strtoul(phase_text, NULL, 10);
+    self->resumed_step = (size_t)strtoul(step, NULL, 10);
+    self->best = strtod(best, NULL);
+    self->best_step = (size_t)strtoul(best_step, NULL, 10);
+    return RUBATO_OK;
+}
+
+rubato_status trainer_resume(trainer *self, rubato_error *error) {
+    char path[4200];
+    safetensors file;
+    size_t count;
+    file_path(self, path, sizeof path);
+    if (!file_exists(path)) return RUBATO_OK; /* stopped before the first checkpoint: from the beginning */
+    TRY(safetensors_open(&file, path, error));
+    stretch *all = describe(&self->params, &count);
+    rubato_status status = all ? read_numbers(self, &file, path, error) : fail_memory(error);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        const stored_tensor *stored = safetensors_find(&file, all[i].name);
+        size_t wanted = (all[i].rows ? all[i].rows : 1) * all[i].columns;
+        if (!stored || stored->type != DTYPE_F32 || stored->elements != wanted)
+            status = fail(error, RUBATO_BAD_DATA, "%s: of another model than this one", path);
+        else
+            dtype_read(all[i].data, stored->type, stored->data, 0, wanted);
+    }
+    for (size_t i = 0; i < self->params.count && status == RUBATO_OK; i++) {
+        const parameter *p = &self->params.items[i];
+        for (size_t at = 0; p->rows && at < p->count; at++)
+            if (p->m[at] != 0 || p->v[at] != 0) p->rows->learn->touched[at / p->rows->width] = 1;
+    }
+    free(all);
+    safetensors_close(&file);
+    parameters_refresh(&self->params, self->context->crew, self->context->kernels);
+    return status;
+}

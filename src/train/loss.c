@@ -1,0 +1,161 @@
+/* Losses. */
+#include "train/loss.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A distribution and where its logits and their gradient stand: `step` floats apart. */
+typedef struct strand {
+    const float *logits;
+    float *grad;
+    size_t count, step;
+} strand;
+
+/* out = softmax of the strand. */
+static void distribution(const run *on, const float *logits, size_t count, size_t step, float *out) {
+    for (size_t i = 0; i < count; i++) out[i] = logits[i * step];
+    on->kernels->softmax_f32(out, count);
+}
+
+static double log_of(float p) {
+    return log(fmax((double)p, 1e-30));
+}
+
+static double cross_entropy(const run *on, strand s, size_t gold, double scale, float *p) {
+    distribution(on, s.logits, s.count, s.step, p);
+    for (size_t i = 0; i < s.count; i++) s.grad[i * s.step] += (float)scale * (p[i] - (i == gold ? 1.0f : 0.0f));
+    return -log_of(p[gold]);
+}
+
+static double divergence_of(const run *on, strand s, const float *full, size_t full_step, divergence how, double scale,
+                            float *p, float *q) {
+    double sum = 0;
+    distribution(on, s.logits, s.count, s.step, p);
+    distribution(on, full, s.count, full_step, q);
+    bool from_full = how == DIVERGENCE_FROM_FULL;
+    for (size_t i = 0; i < s.count; i++)
+        sum +=
+            (from_full ? (double)q[i] * (log_of(q[i]) - log_of(p[i])) : (double)p[i] * (log_of(p[i]) - log_of(q[i])));
+    for (size_t i = 0; i < s.count; i++) {
+        double slope = from_full ? (double)p[i] - (double)q[i] : (double)p[i] * (log_of(p[i]) - log_of(q[i]) - sum);
+        s.grad[i * s.step] += (float)(scale * slope);
+    }
+    return sum;
+}
+
+static strand row_of(tensor logits, size_t row) {
+    return (strand){tensor_row(logits, row), logits.grad + row * logits.stride, logits.columns, 1};
+}
+
+static strand column_of(tensor logits, const batch *packed, size_t sequence, size_t column) {
+    size_t at = packed->start[sequence] * logits.stride + column;
+    return (strand){logits.data + at, logits.grad + at, batch_length(packed, sequence), logits.stride};
+}
+
+/* Room for `distributions` of the given size from the run's arena; NULL fails the tape. */
+static float *room(const run *on, size_t distributions, size_t count) {
+    float *made = arena_take_array(on->memory, distributions * count + 1, sizeof *made);
+    if (!made) on->tape->failed = true;
+    return made;
+}
+
+double loss_cross_entropy(const run *on, tensor logits, const int32_t *labels, double scale) {
+    float *p = room(on, 1, logits.columns);
+    double sum = 0;
+    for (size_t row = 0; p && row < logits.rows; row++)
+        if (labels[row] >= 0) sum += cross_entropy(on, row_of(logits, row), (size_t)labels[row], scale, p);
+    return sum;
+}
+
+double loss_spans(const run *on, tensor logits, const batch *packed, const int32_t *starts, const int32_t *ends,
+                  double scale) {
+    float *p = room(on, 1, logits.rows);
+    double sum = 0;
+    for (size_t i = 0; p && i < packed->sequences; i++) {
+        if (starts[i] < 0) continue;
+        sum += 0.5 * cross_entropy(on, column_of(logits, packed, i, 0), (size_t)starts[i], 0.5 * scale, p);
+        sum += 0.5 * cross_entropy(on, column_of(logits, packed, i, 1), (size_t)ends[i], 0.5 * scale, p);
+    }
+    return sum;
+}
+
+double loss_squares(const run *on, tensor logits, const float *values, double scale) {
+    double sum = 0;
+    (void)on;
+    for (size_t row = 0; row < logits.rows; row++) {
+        double off = (double)*tensor_row(logits, row) - (double)values[row];
+        logits.grad[row * logits.stride] += (float)(2 * off * scale);
+        sum += off * off;
+    }
+    return sum;
+}
+
+double loss_divergence(const run *on, tensor logits, const float *full, const int32_t *labels, divergence how,
+                       double scale) {
+    float *p = room(on, 2, logits.columns);
+    double sum = 0;
+    for (size_t row = 0; p && row < logits.rows; row++)
+        if (!labels || labels[row] >= 0)
+            sum += divergence_of(on, row_of(logits, row), full + row * logits.columns, 1, how, scale, p,
+                                 p + logits.columns);
+    return sum;
+}
+
+double loss_spans_divergence(const run *on, tensor logits, const batch *packed, const float *full, divergence how,
+                             double scale) {
+    float *p = room(on, 2, logits.rows);
+    double sum = 0;
+    for (size_t i = 0; p && i < packed->sequences; i++)
+        for (size_t column = 0; column < 2; column++)
+            sum += 0.5 * divergence_of(on, column_of(logits, packed, i, column), full + packed->start[i] * 2 + column,
+                                       2, how, 0.5 * scale, p, p + logits.rows);
+    return sum;
+}
+
+double loss_match(const run *on, tensor values, const float *full, double scale) {
+    double sum = 0;
+    (void)on;
+    for (size_t row = 0; row < values.rows; row++)
+        for (size_t j = 0; j < values.columns; j++) {
+            double off = (double)tensor_row(values, row)[j] - (double)full[row * values.columns + j];
+            values.grad[row * values.stride + j] += (float)(2 * off * scale);
+            sum += off * off;
+        }
+    return sum;
+}
+
+static void add_scaled(float *out, const float *x, double factor, size_t count) {
+    for (size_t j = 0; j < count; j++) out[j] += (float)factor * x[j];
+}
+
+double loss_contrast(const run *on, tensor vectors, double sharpness, double scale) {
+    size_t pairs = vectors.rows / 2, width = vectors.columns, stride = vectors.stride;
+    float *scores = room(on, 1, pairs);
+    double sum = 0;
+    for (size_t i = 0; scores && i < pairs; i++) {
+        const float *first = tensor_row(vectors, 2 * i);
+        for (size_t j = 0; j < pairs; j++)
+            scores[j] = (float)sharpness * on->kernels->dot_f32(first, tensor_row(vectors, 2 * j + 1), width);
+        on->kernels->softmax_f32(scores, pairs);
+        sum -= log_of(scores[i]);
+        for (size_t j = 0; j < pairs; j++) {
+            double slope = scale * sharpness * ((double)scores[j] - (i == j ? 1 : 0));
+            add_scaled(vectors.grad + 2 * i * stride, tensor_row(vectors, 2 * j + 1), slope, width);
+            add_scaled(vectors.grad + (2 * j + 1) * stride, first, slope, width);
+        }
+    }
+    return sum;
+}
+
+double loss_cosine(const run *on, tensor vectors, const float *values, double scale) {
+    size_t width = vectors.columns, stride = vectors.stride;
+    double sum = 0;
+    for (size_t i = 0; i < vectors.rows / 2; i++) {
+        const float *a = tensor_row(vectors, 2 * i), *b = tensor_row(vectors, 2 * i + 1);
+        double off = (double)on->kernels->dot_f32(a, b, width) - (double)values[i];
+        add_scaled(vectors.grad + 2 * i * stride, b, 2 * off * scale, width);
+        add_scaled(vectors.grad + (2 * i + 1) * stride, a, 2 * off * scale, width);
+        sum += off * off;
+    }
+    return sum;
+}

@@ -1,0 +1,270 @@
+/* Training samples. */
+#include "train/samples.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/checked.h"
+#include "base/utf8.h"
+#include "task/words.h"
+
+enum { DEFAULT_STRIDE = 128 };
+
+rubato_status samples_read(samples *self, const char *path, sample_kind kind, const char *columns, size_t limit,
+                           rubato_error *error) {
+    *self = (samples){0};
+    dataset_kind form = kind == SAMPLE_TAGS ? DATASET_TAGS : kind == SAMPLE_SPAN ? DATASET_QUESTIONS : DATASET_TEXTS;
+    TRY(dataset_read(&self->data, path, form, columns, limit, error));
+    return self->data.count ? RUBATO_OK : fail(error, RUBATO_BAD_DATA, "%s: no examples", path);
+}
+
+void samples_free(samples *self) {
+    for (size_t i = 0; i < self->encoding_count; i++) rubato_encoding_destroy(self->encodings[i]);
+    for (size_t i = 0; i < self->labelled_count; i++) free(self->token_labels[i]);
+    free(self->encodings);
+    free(self->token_labels);
+    free(self->items);
+    dataset_free(&self->data);
+    *self = (samples){0};
+}
+
+/* ---- Labels ---- */
+
+static int by_label(const void *a, const void *b) {
+    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+    char *end_x, *end_y;
+    double number_x = strtod(x, &end_x), number_y = strtod(y, &end_y);
+    if (*x && *y && !*end_x && !*end_y && number_x != number_y) return number_x < number_y ? -1 : 1;
+    if (strcmp(x, "O") == 0 || strcmp(y, "O") == 0) return strcmp(x, y) == 0 ? 0 : strcmp(x, "O") == 0 ? -1 : 1;
+    return strcmp(x, y);
+}
+
+rubato_status samples_labels(const samples *self, sample_kind kind, const char ***labels, size_t *count,
+                             rubato_error *error) {
+    size_t total = 0, at = 0;
+    for (size_t i = 0; i < self->data.count; i++) total += kind == SAMPLE_TAGS ? self->data.items[i].word_count : 1;
+    const char **all = malloc((total + 1) * sizeof *all);
+    if (!all) return fail_memory(error);
+    for (size_t i = 0; i < self->data.count; i++) {
+        const example *item = &self->data.items[i];
+        if (kind != SAMPLE_TAGS) all[at++] = item->label ? item->label : "";
+        for (size_t j = 0; kind == SAMPLE_TAGS && j < item->word_count; j++) all[at++] = item->tags[j];
+    }
+    qsort(all, at, sizeof *all, by_label);
+    *count = 0;
+    for (size_t i = 0; i < at; i++)
+        if (*count == 0 || strcmp(all[*count - 1], all[i]) != 0) all[(*count)++] = all[i];
+    *labels = all;
+    return RUBATO_OK;
+}
+
+typedef struct preparing {
+    samples *self;
+    const rubato_model *model;
+    const char *path;
+    sample_kind kind;
+    rubato_text_options text;
+    rubato_error *error;
+    size_t capacity;
+} preparing;
+
+static rubato_status bad_row(const preparing *p, const example *item, const char *what) {
+    return fail_line(p->error, RUBATO_BAD_DATA, item->line, "%s:%zu: %s", p->path, item->line, what);
+}
+
+static rubato_status find_label(const preparing *p, const example *item, const char *text, int32_t *out) {
+    const rubato_info *info = &p->model->info;
+    for (size_t i = 0; text && i < info->label_count; i++)
+        if (strcasecmp(info->labels[i], text) == 0) {
+            *out = (int32_t)i;
+            return RUBATO_OK;
+        }
+    char *end = NULL;
+    unsigned long number = text && *text ? strtoul(text, &end, 10) : 0;
+    if (end && !*end && number < info->label_count) {
+        *out = (int32_t)number;
+        return RUBATO_OK;
+    }
+    return fail_line(p->error, RUBATO_BAD_DATA, item->line, "%s:%zu: label \"%.40s\" is none of the model's %zu",
+                     p->path, item->line, text ? text : "", info->label_count);
+}
+
+static rubato_status find_value(const preparing *p, const example *item, float *out) {
+    char *end = NULL;
+    double value = item->label && *item->label ? strtod(item->label, &end) : NAN;
+    if (!end || *end || !isfinite(value)) return bad_row(p, item, "the label is not a number");
+    *out = (float)value;
+    return RUBATO_OK;
+}
+
+/* ---- Tokens ---- */
+
+static rubato_status add_sample(preparing *p, sample made) {
+    samples *self = p->self;
+    if (self->count == p->capacity) {
+        size_t capacity = p->capacity * 2 + 1024;
+        sample *grown = realloc(self->items, capacity * sizeof *grown);
+        if (!grown) return fail_memory(p->error);
+        self->items = grown;
+        p->capacity = capacity;
+    }
+    self->items[self->count++] = made;
+    self->tokens += made.window->length + (made.pair ? made.pair->length : 0);
+    return RUBATO_OK;
+}
+
+static rubato_status encode(preparing *p, const example *item, rubato_input input, rubato_encoding **out) {
+    samples *self = p->self;
+    rubato_status status = rubato_encode(p->model, &input, &p->text, out, p->error);
+    if (status == RUBATO_BAD_TEXT || status == RUBATO_BAD_ARGUMENT) {
+        char message[256];
+        snprintf(message, sizeof message, "%.250s", p->error ? p->error->message : "");
+        return bad_row(p, item, message);
+    }
+    TRY(status);
+    self->encodings[self->encoding_count++] = *out;
+    for (size_t w = 0; w < (*out)->count; w++)
+        for (size_t i = 0; i < (*out)->windows[w].length; i++)
+            if ((size_t)(*out)->windows[w].ids[i] >= p->model->body.config.vocabulary)
+                return fail(p->error, RUBATO_BAD_MODEL, "the tokenizer's ids are beyond the model's word embeddings");
+    return RUBATO_OK;
+}
+
+/* The first token that begins in a word has the word's label, the others none. */
+static rubato_status add_tagged(preparing *p, const example *item) {
+    text_buffer text = {0};
+    rubato_encoding *encoding;
+    size_t *starts = calloc(item->word_count + 1, sizeof *starts);
+    rubato_status status = starts && words_join(item, &text, starts) ? RUBATO_OK : fail_memory(p->error);
+    if (status == RUBATO_OK)
+        status = encode(p, item, (rubato_input){.text = text.data, .text_bytes = text.length}, &encoding);
+    text_free(&text);
+    for (size_t w = 0; status == RUBATO_OK && w < encoding->count; w++) {
+        const rubato_window *window = &encoding->windows[w];
+        int32_t *labels = malloc((window->length + 1) * sizeof *labels);
+        if (!labels) {
+            status = fail_memory(p->error);
+            break;
+        }
+        p->self->token_labels[p->self->labelled_count++] = labels;
+        size_t word = 0, labelled = SIZE_MAX;
+        for (size_t i = 0; i < window->length && status == RUBATO_OK; i++) {
+            labels[i] = -1;
+            if (window->sequences[i] == 255) continue;
+            while (word + 1 < item->word_count && starts[word + 1] <= window->offsets[i][0]) word++;
+            if (word == labelled || window->offsets[i][0] < starts[word]) continue;
+            /* a window that begins within a word does not label the rest of it */
+            if (labelled == SIZE_MAX && w > 0 && window->offsets[i][0] > starts[word]) continue;
+            labelled = word;
+            status = find_label(p, item, item->tags[word], &labels[i]);
+        }
+        if (status == RUBATO_OK) status = add_sample(p, (sample){.window = window, .label = -1, .labels = labels});
+    }
+    free(starts);
+    return status;
+}
+
+/* The tokens of [start, end), code points of the context; 0, 0 where the window does not hold all of it. */
+static void place_answer(sample *made, size_t start, size_t end) {
+    const rubato_window *window = made->window;
+    size_t first = SIZE_MAX, last = 0, context_first = SIZE_MAX, context_last = 0;
+    for (size_t i = 0; i < window->length; i++) {
+        if (window->sequences[i] != 1) continue;
+        if (context_first == SIZE_MAX) context_first = window->offsets[i][0];
+        context_last = window->offsets[i][1];
+        if (window->offsets[i][1] > start && window->offsets[i][0] < end) {
+            if (first == SIZE_MAX) first = i;
+            last = i;
+        }
+    }
+    if (first == SIZE_MAX || start < context_first || end > context_last) return;
+    made->start = (int32_t)first;
+    made->end = (int32_t)last;
+}
+
+static rubato_status add_question(preparing *p, const example *item) {
+    rubato_encoding *encoding;
+    TRY(encode(p, item, (rubato_input){.text = item->text, .pair = item->pair}, &encoding));
+    size_t start = 0, end = 0;
+    if (item->answer_count) {
+        size_t place = item->answer_starts[0];
+        if (place == SIZE_MAX) {
+            const char *found = strstr(item->pair, item->answers[0]);
+            if (!found) return bad_row(p, item, "the answer does not stand in the context");
+            place = utf8_count(item->pair, (size_t)(found - item->pair));
+        }
+        start = place;
+        end = place + utf8_count(item->answers[0], strlen(item->answers[0]));
+    }
+    for (size_t w = 0; w < encoding->count; w++) {
+        sample made = {.window = &encoding->windows[w], .label = -1};
+        if (end > start) place_answer(&made, start, end);
+        TRY(add_sample(p, made));
+    }
+    return RUBATO_OK;
+}
+
+static rubato_status add_pair(preparing *p, const example *item) {
+    rubato_encoding *first, *second;
+    sample made = {.label = -1};
+    if (!item->pair) return bad_row(p, item, "no second text");
+    if (p->kind == SAMPLE_COSINE) TRY(find_value(p, item, &made.value));
+    TRY(encode(p, item, (rubato_input){.text = item->text}, &first));
+    TRY(encode(p, item, (rubato_input){.text = item->pair}, &second));
+    made.window = &first->windows[0];
+    made.pair = &second->windows[0];
+    return add_sample(p, made);
+}
+
+static rubato_status add_text(preparing *p, const example *item) {
+    rubato_encoding *encoding;
+    sample made = {.label = -1};
+    if (p->kind == SAMPLE_CLASS) TRY(find_label(p, item, item->label, &made.label));
+    if (p->kind == SAMPLE_VALUE) TRY(find_value(p, item, &made.value));
+    if (p->kind == SAMPLE_MASKED && item->pair && item->label)
+        made.label = strcmp(item->label, "0") == 0 ? 0 : 1; /* 0: the second text follows the first */
+    TRY(encode(p, item, (rubato_input){.text = item->text, .pair = item->pair}, &encoding));
+    for (size_t w = 0; w < encoding->count; w++) {
+        made.window = &encoding->windows[w];
+        if (made.window->length > 0) TRY(add_sample(p, made));
+    }
+    return RUBATO_OK;
+}
+
+/* Similarities are brought to [0, 1] when they are on a wider scale, as STS's 0 to 5. */
+static void scale_similarities(samples *self) {
+    float most = 0;
+    for (size_t i = 0; i < self->count; i++) most = fmaxf(most, self->items[i].value);
+    for (size_t i = 0; most > 1 && i < self->count; i++) self->items[i].value /= most > 1 && most <= 5 ? 5 : most;
+}
+
+rubato_status samples_prepare(samples *self, const rubato_model *model, sample_kind kind,
+                              const rubato_text_options *text, const char *path, rubato_error *error) {
+    preparing p = {.self = self, .model = model, .path = path, .kind = kind, .text = *text, .error = error};
+    bool two = kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;
+    p.text.windows = kind == SAMPLE_SPAN || kind == SAMPLE_TAGS || kind == SAMPLE_MASKED;
+    if (kind == SAMPLE_SPAN) {
+        p.text.truncation = RUBATO_ONLY_SECOND;
+        if (p.text.stride == 0) p.text.stride = size_min(DEFAULT_STRIDE, p.text.max_length / 3);
+    }
+    self->encodings = calloc(self->data.count * (two ? 2 : 1), sizeof *self->encodings);
+    size_t words = 0;
+    for (size_t i = 0; i < self->data.count; i++) words += self->data.items[i].word_count + 1;
+    self->token_labels = calloc(kind == SAMPLE_TAGS ? words * 4 : 1, sizeof *self->token_labels);
+    if (!self->encodings || !self->token_labels) return fail_memory(error);
+    for (size_t i = 0; i < self->data.count; i++) {
+        const example *item = &self->data.items[i];
+        if (kind == SAMPLE_TAGS)
+            TRY(add_tagged(&p, item));
+        else if (kind == SAMPLE_SPAN)
+            TRY(add_question(&p, item));
+        else if (two)
+            TRY(add_pair(&p, item));
+        else
+            TRY(add_text(&p, item));
+    }
+    if (kind == SAMPLE_COSINE) scale_similarities(self);
+    return RUBATO_OK;
+}

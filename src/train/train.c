@@ -1,0 +1,214 @@
+/* rubato_train: options, data and model put together, and a recipe run. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/text_buffer.h"
+#include "train/trainer.h"
+
+enum { ARENA_BLOCK = 64 << 20 };
+static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step's memory serves the next */
+
+static const recipe *const recipes[] = {&recipe_finetune, &recipe_length_adaptive, &recipe_power_bert};
+enum { RECIPE_COUNT = sizeof recipes / sizeof recipes[0] };
+
+const recipe *recipe_find(const char *name) {
+    for (size_t i = 0; i < RECIPE_COUNT; i++)
+        if (strcmp(recipes[i]->name, name) == 0) return recipes[i];
+    return NULL;
+}
+
+void recipe_list(char *out, size_t bytes) {
+    size_t at = 0;
+    for (size_t i = 0; i < RECIPE_COUNT && at < bytes; i++)
+        at += (size_t)snprintf(out + at, bytes - at, "%s%s", i ? ", " : "", recipes[i]->name);
+}
+
+static const struct {
+    const char *name;
+    sample_kind kind;
+    rubato_task task;
+} tasks[] = {{"classification", SAMPLE_CLASS, RUBATO_TASK_CLASSIFICATION},
+             {"regression", SAMPLE_VALUE, RUBATO_TASK_REGRESSION},
+             {"tagging", SAMPLE_TAGS, RUBATO_TASK_TAGGING},
+             {"qa", SAMPLE_SPAN, RUBATO_TASK_QA},
+             {"mlm", SAMPLE_MASKED, RUBATO_TASK_MLM},
+             {"sts", SAMPLE_COSINE, RUBATO_TASK_EMBEDDING},
+             {"retrieval", SAMPLE_CONTRAST, RUBATO_TASK_EMBEDDING}};
+enum { TASK_COUNT = sizeof tasks / sizeof tasks[0] };
+
+/* ---- Labels ---- */
+
+/* "a,b,c" as a list; *text is cut in place. */
+static size_t split_labels(char *text, const char **out, size_t most) {
+    size_t count = 0;
+    for (char *at = text; at && count < most;) {
+        char *comma = strchr(at, ',');
+        if (comma) *comma++ = 0;
+        out[count++] = at;
+        at = comma;
+    }
+    return count;
+}
+
+static bool knows_all(const rubato_info *info, const char *const *labels, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        bool found = false;
+        for (size_t j = 0; j < info->label_count; j++) found = found || strcmp(info->labels[j], labels[i]) == 0;
+        if (!found) return false;
+    }
+    return info->label_count > 0;
+}
+
+/* The labels: as asked, else the checkpoint's when it has a head for them, else the data's. */
+static rubato_status load_model(trainer *self, rubato_task task, rubato_error *error) {
+    const rubato_train_options *options = self->options;
+    learning learn = {.task = task, .seed = options->seed};
+    const char **labels = NULL;
+    char *given = options->labels ? text_copy(options->labels, strlen(options->labels)) : NULL;
+    bool labelled = self->kind == SAMPLE_CLASS || self->kind == SAMPLE_TAGS;
+    rubato_status status = RUBATO_OK;
+    if (labelled && given) {
+        size_t most = strlen(given) + 1;
+        labels = malloc(most * sizeof *labels);
+        learn.label_count = labels ? split_labels(given, labels, most) : 0;
+        if (!labels) status = fail_memory(error);
+    } else if (labelled) {
+        status = samples_labels(&self->data, self->kind, &labels, &learn.label_count, error);
+        rubato_model *as_it_is;
+        if (status == RUBATO_OK && rubato_model_load(&as_it_is, options->model, NULL) == RUBATO_OK) {
+            const rubato_info *info = rubato_model_info(as_it_is);
+            bool numbers = learn.label_count == info->label_count;
+            for (size_t i = 0; i < learn.label_count; i++)
+                numbers =
+                    numbers && (size_t)strtoul(labels[i], NULL, 10) == i && labels[i][0] >= '0' && labels[i][0] <= '9';
+            if (info->task == task && (numbers || knows_all(info, labels, learn.label_count))) {
+                free(labels);
+                labels = NULL;
+                learn.label_count = 0;
+            }
+            rubato_model_destroy(as_it_is);
+        }
+    }
+    learn.labels = labels;
+    if (status == RUBATO_OK) status = model_load(&self->model, options->model, &learn, error);
+    free(labels);
+    free(given);
+    return status;
+}
+
+static rubato_status set_significance(rubato_model *model, const char *name, rubato_error *error) {
+    static const char *const names[] = {"received", "others", "random", "first"};
+    if (!name) return RUBATO_OK;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], name) == 0) {
+            model->points.by = (significance)i;
+            return RUBATO_OK;
+        }
+    return fail(error, RUBATO_BAD_ARGUMENT, "significance \"%.40s\": use received, others, random or first", name);
+}
+
+/* ---- All together ---- */
+
+static double or_default(double value, double otherwise) {
+    return value > 0 ? value : value < 0 ? 0 : otherwise;
+}
+
+static rubato_status check_options(trainer *self, size_t *task, rubato_error *error) {
+    const rubato_train_options *options = self->options;
+    char known[128];
+    if (!options->model || !options->task || !options->data || !options->out)
+        return fail(error, RUBATO_BAD_ARGUMENT, "a model, a task, data and an output folder are needed");
+    for (*task = 0; *task < TASK_COUNT && strcmp(tasks[*task].name, options->task) != 0;) ++*task;
+    if (*task == TASK_COUNT)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "task \"%.40s\": known are classification, regression, tagging, qa, mlm, sts and retrieval",
+                    options->task);
+    self->method = recipe_find(options->recipe ? options->recipe : "finetune");
+    recipe_list(known, sizeof known);
+    if (!self->method)
+        return fail(error, RUBATO_BAD_ARGUMENT, "recipe \"%.40s\": known are %s", options->recipe, known);
+    if (options->store && strcmp(options->store, "f32") != 0 && strcmp(options->store, "f16") != 0 &&
+        strcmp(options->store, "bf16") != 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "store \"%.40s\": use f32, f16 or bf16", options->store);
+    if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
+        return fail(error, RUBATO_BAD_ARGUMENT, "length drop, layer drop and dropout are below 1");
+    self->kind = tasks[*task].kind;
+    self->rate = or_default(options->rate, self->method->rate);
+    self->warm_up = or_default(options->warm_up, self->method->warm_up);
+    self->decay = or_default(options->decay, self->method->decay);
+    self->clip = or_default(options->clip, 1);
+    self->batch = options->batch ? options->batch : 32;
+    self->best = NAN;
+    self->begun_ms = clock_ms();
+    return RUBATO_OK;
+}
+
+static rubato_status open_metrics(trainer *self, rubato_error *error) {
+    char path[4200];
+    TRY(folder_create(self->options->out, error));
+    snprintf(path, sizeof path, "%s/metrics.jsonl", self->options->out);
+    self->metrics = fopen(path, self->options->resume ? "a" : "w");
+    return self->metrics ? RUBATO_OK : fail(error, RUBATO_IO, "%s: cannot be written", path);
+}
+
+static rubato_status note_provenance(trainer *self, rubato_error *error) {
+    self->notes = json_object();
+    json_t *made = json_object();
+    if (!self->notes || !made) return fail_memory(error);
+    json_object_set_new(made, "recipe", json_string(self->method->name));
+    json_object_set_new(made, "task", json_string(self->options->task));
+    json_object_set_new(made, "seed", json_integer((json_int_t)self->options->seed));
+    return json_object_set_new(self->notes, "training", made) == 0 ? RUBATO_OK : fail_memory(error);
+}
+
+static rubato_status train(trainer *self, rubato_error *error) {
+    const rubato_train_options *options = self->options;
+    size_t task = 0;
+    TRY(check_options(self, &task, error));
+    TRY(samples_read(&self->data, options->data, self->kind, options->columns, options->limit, error));
+    TRY(load_model(self, tasks[task].task, error));
+    TRY(set_significance(self->model, options->significance, error));
+    if (options->dropout != 0)
+        self->model->body.config.hidden_dropout = self->model->body.config.attention_dropout =
+            (float)or_default(options->dropout, 0);
+    if (self->model->body.depth > POINT_LAYERS)
+        return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d can be trained", self->model->body.depth,
+                    POINT_LAYERS);
+    rubato_context_options context = {.threads = options->threads, .isa = options->isa};
+    TRY(rubato_context_create(&self->context, self->model, &context, error));
+    rubato_options running = {.text = {.max_length = options->max_length}};
+    rubato_text_options text;
+    TRY(engine_text_options(self->model, &running, &text, error));
+    TRY(samples_prepare(&self->data, self->model, self->kind, &text, options->data, error));
+    if (self->data.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no tokens to learn from", options->data);
+    TRY(open_metrics(self, error));
+    TRY(note_provenance(self, error));
+    TRY(parameters_create(&self->params, self->model, self->context->crew, self->context->kernels, error));
+    return self->method->run(self, error);
+}
+
+rubato_status rubato_train(const rubato_train_options *options, rubato_train_result *result, rubato_error *error) {
+    trainer self = {.options = options};
+    *result = (rubato_train_result){0};
+    arena_create(&self.memory, ARENA_KEEP, ARENA_BLOCK);
+    rubato_status status = train(&self, error);
+    if (status == RUBATO_OK) {
+        result->steps = self.step;
+        result->best_step = self.best_step;
+        result->best = self.best;
+        if (options->dev) snprintf(result->metric, sizeof result->metric, "%s", trainer_metric(&self));
+        result->seconds = (clock_ms() - self.begun_ms) / 1e3;
+        result->tokens_per_second = self.tokens_done / result->seconds;
+    }
+    if (self.metrics) fclose(self.metrics);
+    json_decref(self.notes);
+    parameters_destroy(&self.params);
+    arena_destroy(&self.memory);
+    rubato_context_destroy(self.context);
+    samples_free(&self.data);
+    rubato_model_destroy(self.model);
+    return status;
+}

@@ -1,0 +1,113 @@
+/* Training: what recipes share. A step takes some samples and runs one or several passes over them; each pass is
+ * a forward at an operating point, a loss and a backward; then one step of the optimiser. */
+#ifndef RUBATO_TRAIN_TRAINER_H
+#define RUBATO_TRAIN_TRAINER_H
+
+#include "train/loss.h"
+#include "train/parameters.h"
+#include "train/samples.h"
+
+enum { MOST_PASSES = 16 };
+
+/* One forward and backward of a step. */
+typedef struct pass {
+    point at;
+    bool follows; /* learns from the results of the step's first pass instead of the labels */
+} pass;
+
+typedef struct trainer trainer;
+
+/* A stretch of training with one rule. */
+typedef struct phase {
+    const char *name;
+    double epochs;
+    /* Draws the passes of a step; returns how many. The first learns from the labels. */
+    size_t (*passes)(const trainer *self, uint64_t *state, pass *out);
+    size_t soft; /* soft extraction: parameter that holds its factors; SIZE_MAX: none */
+    double soft_rate, soft_penalty;
+    const point *judge; /* dev sets are judged at this point; NULL: full, and at `also` too where that is set */
+    const point *also;
+} phase;
+
+/* A method of training. One file each under recipe/. */
+typedef struct recipe {
+    const char *name;
+    rubato_status (*run)(trainer *self, rubato_error *error);
+    double warm_up, decay; /* defaults */
+    double epochs, rate;
+} recipe;
+
+extern const recipe recipe_finetune, recipe_length_adaptive, recipe_power_bert;
+
+const recipe *recipe_find(const char *name);
+void recipe_list(char *out, size_t bytes);
+
+struct trainer {
+    const rubato_train_options *options;
+    const recipe *method;
+    rubato_model *model;
+    rubato_context *context;
+    sample_kind kind;
+    parameters params;
+    samples data;
+    arena memory; /* of passes */
+    const phase *now;
+    size_t phase_number, first_phase; /* first_phase: where a resumed run goes on */
+    size_t step;                      /* of this phase, done so far */
+    size_t resumed_step;
+    double best; /* quality of the model in the output folder; NaN: none yet */
+    size_t best_step;
+    double begun_ms;
+    double tokens_done; /* tokens of the samples seen */
+    FILE *metrics;
+    json_t *notes; /* for rubato.json */
+    double rate, warm_up, decay, clip;
+    size_t batch;
+    bool stopped;
+};
+
+/* Runs a phase from self->step to its end; writes the output folder whenever the dev set's metric is the best so far,
+ * or at the end when there is no dev set. */
+rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error);
+
+/* Writes the model as it is to the output folder. */
+rubato_status trainer_save(const trainer *self, rubato_error *error);
+
+/* Name of the metric by which models of this task are judged. */
+const char *trainer_metric(const trainer *self);
+
+/* Steps of one epoch. */
+size_t trainer_epoch_steps(const trainer *self);
+
+/* Saves and restores everything that a run needs to go on bit for bit: OUT/training.safetensors. */
+rubato_status trainer_checkpoint(const trainer *self, rubato_error *error);
+rubato_status trainer_resume(trainer *self, rubato_error *error);
+
+/* ---- Parts of a step (objective.c) ---- */
+
+/* Samples laid out as one packed batch, with what they should become. */
+typedef struct portion {
+    batch packed;
+    const sample *const *samples; /* of each sequence; a pair's two sequences have the same */
+    size_t items;                 /* that the loss counts */
+    int32_t *labels;              /* classification [sequences]; tagging and masked LM [rows] */
+    int32_t *starts, *ends;
+    float *values;
+} portion;
+
+/* Lays samples out in the arena; masks tokens by `key` for masked LM. False when memory is short. */
+bool portion_create(portion *self, const trainer *by, const sample *const *samples, size_t count, uint64_t key,
+                  arena *memory);
+
+/* What the first pass gave, for those that follow it. */
+typedef struct reference {
+    float *values;
+    size_t count, capacity;
+} reference;
+
+/* Head and loss of one pass; sets gradients scaled by `scale`; returns the sum. With `follow` the loss is the
+ * divergence from it; else *keep (may be NULL) receives the results. */
+double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
+                  reference *keep, double scale);
+
+#endif
