@@ -1,0 +1,386 @@
+/* Every operation's derivative against central differences, on every instruction set of this machine.
+ *
+ * A case builds its result from inputs and parameters; the scalar is the sum of the result times fixed random weights.
+ * Floats leave differences some 1e-3 of the largest derivative of noise, so tolerances are relative to that. */
+#define _GNU_SOURCE
+#include <cmocka_compat.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attention/attention.h"
+#include "base/random.h"
+#include "model/encoder.h"
+#include "model/pooling.h"
+#include "train/loss.h"
+
+enum { MOST_ARRAYS = 12 };
+
+typedef struct array {
+    const char *name;
+    float *values, *grad;
+    size_t count;
+} array;
+
+typedef struct bed {
+    arena memory;     /* of runs */
+    arena parameters; /* of the case */
+    const kernel_table *kernels;
+    team *crew;
+    uint64_t state;
+    array arrays[MOST_ARRAYS];
+    size_t array_count;
+    float *weights; /* of the sum */
+    size_t weight_count;
+    float hidden_rate, attention_rate;
+    double loss; /* what a case that is a loss by itself returned */
+    bool is_loss;
+    linear *layer; /* the case's, whose transposed copy is to be made */
+} bed;
+
+typedef tensor build(bed *b, const run *on);
+
+static float *random_floats(bed *b, size_t count, float size) {
+    float *made = arena_take_array(&b->parameters, count, sizeof *made);
+    for (size_t i = 0; i < count; i++) made[i] = size * (float)random_normal(&b->state);
+    return made;
+}
+
+static float *zero_floats(bed *b, size_t count) {
+    float *made = arena_take_array(&b->parameters, count, sizeof *made);
+    memset(made, 0, count * sizeof *made);
+    return made;
+}
+
+static void watch(bed *b, const char *name, float *values, float *grad, size_t count) {
+    b->arrays[b->array_count++] = (array){name, values, grad, count};
+}
+
+/* An input: copied into each run's own tensor; its gradient is collected from there. */
+typedef struct input {
+    float *values, *grad;
+    size_t rows, columns;
+    tensor now;
+} input;
+
+static input x, y; /* of the case that runs */
+
+static input new_input(bed *b, const char *name, size_t rows, size_t columns) {
+    input made = {random_floats(b, rows * columns, 1), zero_floats(b, rows * columns), rows, columns, {0}};
+    watch(b, name, made.values, made.grad, rows * columns);
+    return made;
+}
+
+static tensor take_input(input *in, const run *on) {
+    in->now = run_tensor(on, in->rows, in->columns);
+    for (size_t i = 0; i < in->rows; i++)
+        memcpy(tensor_row(in->now, i), in->values + i * in->columns, in->columns * sizeof(float));
+    return in->now;
+}
+
+static void collect(input *in) {
+    for (size_t i = 0; in->now.grad && i < in->rows; i++)
+        memcpy(in->grad + i * in->columns, in->now.grad + i * in->now.stride, in->columns * sizeof(float));
+}
+
+static linear new_linear(bed *b, size_t out, size_t in) {
+    packer with = {&b->parameters, b->crew, b->kernels};
+    linear made;
+    assert_int_equal(linear_create(&made, out, in, &b->state, &with, NULL), RUBATO_OK);
+    for (size_t i = 0; i < packed_size(out, in); i++) made.packed[i] *= 15; /* deviation 0.3 */
+    for (size_t i = 0; i < out; i++) made.bias[i] = (float)random_normal(&b->state);
+    made.learn = arena_take(&b->parameters, sizeof *made.learn);
+    *made.learn = (linear_learning){zero_floats(b, packed_size(out, in)), zero_floats(b, out),
+                                    zero_floats(b, packed_size(in, out))};
+    watch(b, "weight", made.packed, made.learn->weight, packed_size(out, in));
+    watch(b, "bias", made.bias, made.learn->bias, out);
+    return made;
+}
+
+static norm new_norm(bed *b, size_t width) {
+    norm made = {random_floats(b, width, 1), random_floats(b, width, 1), width, 1e-5f, NULL};
+    made.learn = arena_take(&b->parameters, sizeof *made.learn);
+    *made.learn = (norm_learning){zero_floats(b, width), zero_floats(b, width)};
+    watch(b, "gamma", made.gamma, made.learn->gamma, width);
+    watch(b, "beta", made.beta, made.learn->beta, width);
+    return made;
+}
+
+/* The scalar; with `backward` the gradients too. */
+static double evaluate(bed *b, build *make, bool backward) {
+    tape recording = {.key = 99, .hidden_rate = b->hidden_rate, .attention_rate = b->attention_rate};
+    run on = {b->kernels, b->crew, &b->memory, &recording};
+    tensor out = make(b, &on);
+    assert_non_null(out.data);
+    double sum = b->loss;
+    if (!b->is_loss) {
+        if (!b->weights) {
+            b->weight_count = out.rows * out.columns;
+            b->weights = random_floats(b, b->weight_count, 1);
+        }
+        sum = 0;
+        for (size_t i = 0; i < out.rows; i++)
+            for (size_t j = 0; j < out.columns; j++) {
+                sum += (double)tensor_row(out, i)[j] * (double)b->weights[i * out.columns + j];
+                out.grad[i * out.stride + j] = b->weights[i * out.columns + j];
+            }
+    }
+    assert_false(recording.failed);
+    if (backward) tape_backward(&on);
+    assert_false(recording.failed);
+    return sum;
+}
+
+static void check(bed *b, const char *name, build *make) {
+    enum { PLACES = 24 };
+    for (size_t i = 0; b->layer && i * PANEL < b->layer->out; i++) linear_transpose(b->layer, b->kernels, i, i + 1);
+    evaluate(b, make, true);
+    collect(&x);
+    collect(&y);
+    arena_reset(&b->memory);
+    for (size_t a = 0; a < b->array_count; a++) {
+        array *all = &b->arrays[a];
+        double largest = 1e-3;
+        for (size_t i = 0; i < all->count; i++) largest = fmax(largest, fabs((double)all->grad[i]));
+        for (size_t n = 0; n < PLACES; n++) {
+            size_t at = random_below(&b->state, all->count);
+            float before = all->values[at], step = 4e-3f;
+            if (strcmp(all->name, "weight") == 0 && before == 0) continue; /* beyond the last column of a panel */
+            all->values[at] = before + step;
+            double up = evaluate(b, make, false);
+            arena_reset(&b->memory);
+            all->values[at] = before - step;
+            double down = evaluate(b, make, false);
+            arena_reset(&b->memory);
+            all->values[at] = before;
+            double want = (up - down) / (2 * (double)step), got = (double)all->grad[at];
+            if (fabs(got - want) > 1e-2 * largest + 2e-3 * fabs(want))
+                fail_msg("%s %s, %s[%zu]: derivative %.6g, by differences %.6g (largest %.3g)", name, b->kernels->name,
+                         all->name, at, got, want, largest);
+        }
+    }
+}
+
+static bed bed_open(const kernel_table *kernels, size_t threads) {
+    bed b = {.kernels = kernels, .state = 5};
+    x = y = (input){0};
+    arena_create(&b.memory, 1 << 26, 1 << 20);
+    arena_create(&b.parameters, 0, 1 << 20);
+    assert_int_equal(team_create(&b.crew, threads, NULL), RUBATO_OK);
+    return b;
+}
+
+static void bed_close(bed *b) {
+    arena_destroy(&b->memory);
+    arena_destroy(&b->parameters);
+    team_destroy(b->crew);
+}
+
+/* ---- Cases ---- */
+
+static linear layer_under_test;
+static norm norm_under_test;
+static activation act_under_test;
+static const size_t starts[] = {0, 5, 6, 17};
+static const batch three = {.sequences = 3, .rows = 17, .start = starts};
+
+static tensor build_linear(bed *b, const run *on) {
+    (void)b;
+    tensor in = take_input(&x, on), residual = take_input(&y, on), out = run_tensor(on, x.rows, layer_under_test.out);
+    run_linear(on, out, in, &layer_under_test, act_under_test, &residual);
+    return out;
+}
+
+static tensor build_norm(bed *b, const run *on) {
+    (void)b;
+    tensor in = take_input(&x, on), out = run_tensor(on, x.rows, x.columns);
+    run_layer_norm(on, out, in, &norm_under_test);
+    return out;
+}
+
+static attention attention_of(tensor qkv) {
+    size_t width = qkv.columns / 3;
+    return (attention){.query = tensor_columns(qkv, 0, width),
+                       .key = tensor_columns(qkv, width, width),
+                       .value = tensor_columns(qkv, 2 * width, width),
+                       .heads = 2,
+                       .head_size = width / 2,
+                       .scale = 0.5f};
+}
+
+static tensor build_attention(bed *b, const run *on) {
+    (void)b;
+    tensor qkv = take_input(&x, on), out = run_tensor(on, x.rows, x.columns / 3);
+    attention in = attention_of(qkv);
+    assert_true(attention_softmax(on, out, &in, &three));
+    return out;
+}
+
+static const size_t rows_from[] = {3, 3, 0, 7}, rows_to[] = {1, 0, 3, 2};
+
+static tensor build_moves(bed *b, const run *on) {
+    (void)b;
+    tensor in = take_input(&x, on), gathered = run_gather(on, in, rows_from, 4), out = run_tensor(on, 4, x.columns);
+    run_scatter(on, out, rows_to, gathered, rows_from + 2, 1); /* row 0 to 1 */
+    run_scatter(on, out, rows_to + 1, in, rows_from, 3);
+    return out;
+}
+
+static pooling pool_under_test;
+
+static tensor build_pooling(bed *b, const run *on) {
+    (void)b;
+    return pooling_forward(&pool_under_test, on, take_input(&x, on), &three, NULL);
+}
+
+static int loss_kind;
+static float reference_values[17 * 12];
+
+static tensor build_loss(bed *b, const run *on) {
+    static const int32_t labels[] = {2, -1, 0, 4, 1, 1, 3, -1, 2, 0, 1, 2, 3, 4, 0, 1, 2}, first[] = {1, -1, 4},
+                         last[] = {3, 0, 9};
+    tensor in = take_input(&x, on);
+    double s = 0.7;
+    switch (loss_kind) {
+    case 0: b->loss = loss_cross_entropy(on, in, labels, s); break;
+    case 1: b->loss = loss_spans(on, in, &three, first, last, s); break;
+    case 2: b->loss = loss_squares(on, in, reference_values, s); break;
+    case 3: b->loss = loss_divergence(on, in, reference_values, labels, DIVERGENCE_FROM_SUB, s); break;
+    case 4: b->loss = loss_divergence(on, in, reference_values, NULL, DIVERGENCE_FROM_FULL, s); break;
+    case 5: b->loss = loss_spans_divergence(on, in, &three, reference_values, DIVERGENCE_FROM_SUB, s); break;
+    case 6: b->loss = loss_match(on, in, reference_values, s); break;
+    case 7: b->loss = loss_contrast(on, in, 2, s); break;
+    default: b->loss = loss_cosine(on, in, reference_values, s); break;
+    }
+    b->loss *= s;
+    return in;
+}
+
+static void linear_cases(const kernel_table *kernels, size_t threads) {
+    for (int act = 0; act < ACTIVATION_COUNT; act++) {
+        if (act == ACTIVATION_RELU) continue; /* differences do not see its corner */
+        bed b = bed_open(kernels, threads);
+        b.hidden_rate = act % 2 ? 0.3f : 0;
+        x = new_input(&b, "x", 9, 37);
+        y = new_input(&b, "residual", 9, 45);
+        layer_under_test = new_linear(&b, 45, 37);
+        b.layer = &layer_under_test;
+        act_under_test = (activation)act;
+        check(&b, "linear", build_linear);
+        bed_close(&b);
+    }
+}
+
+static void norm_cases(const kernel_table *kernels, size_t threads) {
+    bed b = bed_open(kernels, threads);
+    x = new_input(&b, "x", 21, 43);
+    norm_under_test = new_norm(&b, 43);
+    check(&b, "layer_norm", build_norm);
+    bed_close(&b);
+}
+
+static void attention_cases(const kernel_table *kernels, size_t threads) {
+    for (int dropped = 0; dropped < 2; dropped++) {
+        bed b = bed_open(kernels, threads);
+        b.attention_rate = dropped ? 0.25f : 0;
+        x = new_input(&b, "qkv", 17, 3 * 24);
+        check(&b, "attention", build_attention);
+        bed_close(&b);
+    }
+}
+
+static void move_cases(const kernel_table *kernels, size_t threads) {
+    bed b = bed_open(kernels, threads);
+    x = new_input(&b, "x", 8, 19);
+    check(&b, "moves", build_moves);
+    bed_close(&b);
+}
+
+static void pooling_cases(const kernel_table *kernels, size_t threads) {
+    for (unsigned modes = 1; modes < 64; modes = modes * 2 + (modes == 32 ? 0 : modes % 3)) {
+        bed b = bed_open(kernels, threads);
+        x = new_input(&b, "x", 17, 11);
+        pool_under_test = (pooling){.modes = modes, .stage_count = 1, .stages = {{.kind = STAGE_NORMALIZE}}};
+        check(&b, "pooling", build_pooling);
+        bed_close(&b);
+    }
+}
+
+static void loss_cases(const kernel_table *kernels, size_t threads) {
+    for (loss_kind = 0; loss_kind < 9; loss_kind++) {
+        bed b = bed_open(kernels, threads);
+        bool spans = loss_kind == 1 || loss_kind == 5, pairs = loss_kind > 6;
+        b.is_loss = true;
+        x = new_input(&b, "logits", pairs ? 16 : 17, spans ? 2 : loss_kind == 2 ? 1 : 5);
+        for (size_t i = 0; i < sizeof reference_values / sizeof *reference_values; i++)
+            reference_values[i] = (float)random_normal(&b.state);
+        check(&b, "loss", build_loss);
+        bed_close(&b);
+    }
+}
+
+static void for_each_bed(void (*one)(const kernel_table *kernels, size_t threads)) {
+    static const char *const isas[] = {"scalar", "avx2", "avx512"};
+    for (size_t i = 0; i < 3; i++) {
+        const kernel_table *kernels = kernel_table_named(isas[i]);
+        if (!kernels) continue;
+        one(kernels, 1);
+        one(kernels, 2);
+    }
+}
+
+static void test_linear(void **state) {
+    (void)state;
+    for_each_bed(linear_cases);
+}
+
+static void test_norm(void **state) {
+    (void)state;
+    for_each_bed(norm_cases);
+}
+
+static void test_attention(void **state) {
+    (void)state;
+    for_each_bed(attention_cases);
+}
+
+static void test_moves(void **state) {
+    (void)state;
+    for_each_bed(move_cases);
+}
+
+static void test_pooling(void **state) {
+    (void)state;
+    for_each_bed(pooling_cases);
+}
+
+static void test_losses(void **state) {
+    (void)state;
+    for_each_bed(loss_cases);
+}
+
+/* The divergences of the method's own worked example: full (2, 1, 0), smaller (1, 1, 1.5). */
+static void test_divergence_values(void **state) {
+    static const double want[2][4] = {{0.516955, -0.384717, -0.110648, 0.495366}, {0.416966, -0.391172, 0.029340, 0.361832}};
+    static const float full[] = {2, 1, 0}, smaller[] = {1, 1, 1.5f};
+    (void)state;
+    for (int how = 0; how < 2; how++) {
+        bed b = bed_open(kernel_table_best(), 1);
+        tape recording = {0};
+        run on = {b.kernels, NULL, &b.memory, &recording};
+        tensor logits = run_tensor(&on, 1, 3);
+        memcpy(logits.data, smaller, sizeof smaller);
+        double value = loss_divergence(&on, logits, full, NULL, (divergence)how, 1);
+        assert_true(fabs(value - want[how][0]) < 2e-6);
+        for (int i = 0; i < 3; i++) assert_true(fabs((double)logits.grad[i] - want[how][i + 1]) < 2e-6);
+        bed_close(&b);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),         cmocka_unit_test(test_norm),
+                                       cmocka_unit_test(test_attention),      cmocka_unit_test(test_moves),
+                                       cmocka_unit_test(test_pooling),        cmocka_unit_test(test_losses),
+                                       cmocka_unit_test(test_divergence_values)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
