@@ -361,7 +361,8 @@ static void test_losses(void **state) {
 
 /* The divergences of the method's own worked example: full (2, 1, 0), smaller (1, 1, 1.5). */
 static void test_divergence_values(void **state) {
-    static const double want[2][4] = {{0.516955, -0.384717, -0.110648, 0.495366}, {0.416966, -0.391172, 0.029340, 0.361832}};
+    static const double want[2][4] = {{0.516955, -0.384717, -0.110648, 0.495366},
+                                      {0.416966, -0.391172, 0.029340, 0.361832}};
     static const float full[] = {2, 1, 0}, smaller[] = {1, 1, 1.5f};
     (void)state;
     for (int how = 0; how < 2; how++) {
@@ -378,9 +379,9 @@ static void test_divergence_values(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),         cmocka_unit_test(test_norm),
-                                       cmocka_unit_test(test_attention),      cmocka_unit_test(test_moves),
-                                       cmocka_unit_test(test_pooling),        cmocka_unit_test(test_losses),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),           cmocka_unit_test(test_norm),
+                                       cmocka_unit_test(test_attention),        cmocka_unit_test(test_moves),
+                                       cmocka_unit_test(test_pooling),          cmocka_unit_test(test_losses),
                                        cmocka_unit_test(test_divergence_values)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
