@@ -358,9 +358,9 @@ typedef struct rubato_train_progress {
 
 /* Zero is the default everywhere; where zero could be meant, a negative number is zero. */
 typedef struct rubato_train_options {
-    const char *model; /* as rubato_model_load takes it; a head that it lacks is made */
-    const char *task;  /* "classification", "regression", "tagging", "qa", "mlm", "sts" (pairs with a similarity),
-                          "retrieval" (pairs that belong together) */
+    const char *model;  /* as rubato_model_load takes it; a head that it lacks is made */
+    const char *task;   /* "classification", "regression", "tagging", "qa", "mlm", "sts" (pairs with a similarity),
+                           "retrieval" (pairs that belong together) */
     const char *recipe; /* "finetune", "length-adaptive", "power-bert" */
     const char *data, *dev, *columns; /* as rubato_eval_options; dev may be NULL: the last weights are kept */
     const char *out;                  /* folder of the result, and of what a run needs to be resumed */
@@ -372,10 +372,10 @@ typedef struct rubato_train_options {
     double decay, clip;               /* weight decay; gradient norm, default 1 */
     double dropout;                   /* default config.json's, else 0.1 */
     /* length-adaptive: */
-    double length_drop;   /* largest share of rows a layer drops, default 0.2 */
-    double layer_drop;    /* probability of a layer to be left out, default 0.2 */
-    size_t sandwiches;    /* random smaller models a step, default 2 */
-    int no_distillation;  /* smaller models learn from the labels instead of the full one */
+    double length_drop;       /* largest share of rows a layer drops, default 0.2 */
+    double layer_drop;        /* probability of a layer to be left out, default 0.2 */
+    size_t sandwiches;        /* random smaller models a step, default 2 */
+    int no_distillation;      /* smaller models learn from the labels instead of the full one */
     int divergence_from_full; /* KL(full || sub) instead of KL(sub || full) */
     const char *significance; /* "received" (default), "others", "random", "first" */
     /* power-bert: */
@@ -408,6 +408,53 @@ typedef struct rubato_train_result {
 RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubato_train_result *result,
                                       rubato_error *error);
 
+/* ---- Search ---- */
+
+typedef struct rubato_search_progress {
+    size_t iteration, iterations, evaluations, dropped, frontier; /* dropped: after a glimpse at a part of the data */
+    double area, seconds;                                         /* area under the frontier; grows as it improves */
+} rubato_search_progress;
+
+typedef struct rubato_search_options {
+    const char *model, *task, *data, *columns; /* as rubato_eval_options; not for "retrieval" and "mlm" */
+    const char *out;                           /* folder for rubato.json and frontier.svg; NULL: the model's */
+    const char *cost;                          /* "flops" (default) or "ms", which needs a calibrated machine */
+    size_t iterations;                         /* default 15 */
+    size_t mutations, crossovers;              /* an iteration, default 20 each */
+    double lowest;                             /* cheapest cost of interest, of the full model; default 0.15 */
+    int depth; /* layers may be left out: 1 yes, -1 no; 0: where LayerDrop was trained */
+    size_t limit, max_length, threads;
+    const char *isa;
+    uint64_t seed;
+    int resume; /* evaluations that out/search.jsonl holds are not done again */
+    int (*progress)(void *user, const rubato_search_progress *progress); /* non-zero: end with what was found */
+    void *progress_user;
+} rubato_search_options;
+
+typedef struct rubato_search_result {
+    size_t points, evaluations, dropped;
+    double full_quality, area, seconds;
+    char metric[32];
+} rubato_search_result;
+
+/* Searches a model's frontier of quality against cost by evolution and writes it into rubato.json, with quality,
+ * operations and latency of every point, and as a plot. Quality is what the given data says: a point chosen by it
+ * flatters itself a little on the same data.
+ * Methods: Cai et al. 2020; Kim and Cho 2021, section 3.3. */
+RUBATO_API rubato_status rubato_search(const rubato_search_options *options, rubato_search_result *result,
+                                       rubato_error *error);
+
+/* An operating point of a loaded model's frontier, cheapest first. */
+typedef struct rubato_point {
+    const char *name;
+    double quality, flops_ratio, ms; /* NaN where unknown */
+    size_t layers;                   /* that run */
+    const float *keep; /* [info->layers] rows handed on, as a part; a layer that does not run hands on all */
+} rubato_point;
+
+RUBATO_API size_t rubato_point_count(const rubato_model *model);
+RUBATO_API rubato_point rubato_model_point(const rubato_model *model, size_t index);
+
 /* ---- Measuring ---- */
 
 typedef struct rubato_machine {
@@ -428,6 +475,25 @@ typedef struct rubato_bench_row {
 /* Median time of a forward pass over `batch` sequences of `length` random tokens each, of at least three runs. */
 RUBATO_API rubato_status rubato_bench(rubato_context *context, size_t batch, size_t length, rubato_bench_row *row,
                                       rubato_error *error);
+
+typedef struct rubato_calibrate_options {
+    int (*progress)(void *user, size_t done, size_t total); /* non-zero: CANCELLED */
+    void *progress_user;
+} rubato_calibrate_options;
+
+/* Measures what a layer's parts take with this context's model shape, threads and instruction set, and keeps it in the
+ * user's cache (XDG_CACHE_HOME or ~/.cache), where budgets in milliseconds find it. Takes some seconds, in which
+ * nothing else should run. */
+RUBATO_API rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_options *options,
+                                          rubato_error *error);
+
+/* Predicted milliseconds of `count` sequences of `length` tokens at a point (NULL: full), tokenising excluded; NaN
+ * before rubato_calibrate, or a budget in milliseconds, with this context. */
+RUBATO_API double rubato_predict_ms(const rubato_context *context, const char *point, size_t length, size_t count);
+
+/* As rubato_bench, at a point of the model's frontier. */
+RUBATO_API rubato_status rubato_bench_at(rubato_context *context, const char *point, size_t batch, size_t length,
+                                         rubato_bench_row *row, rubato_error *error);
 
 /* ---- Files ---- */
 

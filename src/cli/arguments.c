@@ -67,6 +67,14 @@ static const option options[] = {
     FLAG("keep-order", keep_order, "samples in the file's order"),
     FLAG("resume", resume, "go on from the last checkpoint in --out, bit for bit"),
     TEXT("store", store, "TYPE", "type of the written weights: f32 (default), f16 or bf16"),
+    TEXT("cost", cost_kind, "WHAT", "flops (default), or ms by this machine's cost model"),
+    TEXT("lowest", lowest, "X", "cheapest cost of interest, of the full model (default 0.15)"),
+    NUMBER("iterations", iterations, "rounds of the search (default 15)"),
+    NUMBER("mutations", mutations, "new candidates a round by mutation (default 20)"),
+    NUMBER("crossovers", crossovers, "and by crossing (default 20)"),
+    FLAG("depth", depth, "layers may be left out (default: where LayerDrop was trained)"),
+    FLAG("no-depth", no_depth, "layers may not be left out"),
+    FLAG("check", check, "compare predictions with measured times"),
     TEXT("revision", revision, "NAME", "branch, tag or commit (default main)"),
     FLAG("jsonl", jsonl, "input lines are JSON objects"),
     FLAG("json", json, "one JSON object a line on standard output"),
@@ -85,16 +93,18 @@ static const option options[] = {
 
 enum { OPTION_COUNT = sizeof options / sizeof options[0] };
 
-static bool takes(const command *which, const char *name) {
+/* A command lists what it takes; "cost=" is the option of that name with a value, "cost" the flag. */
+static bool takes(const command *which, const option *one) {
     char padded[40];
-    snprintf(padded, sizeof padded, " %s ", name);
+    bool twofold = strcmp(one->name, "cost") == 0 && one->kind == OPTION_TEXT;
+    snprintf(padded, sizeof padded, " %s%s ", one->name, twofold ? "=" : "");
     return strstr(which->options, padded) != NULL;
 }
 
 void arguments_help(const command *which) {
     printf("Usage: rubato %s %s [options]\n%s\n\nOptions:\n", which->name, which->operands, which->summary);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (!takes(which, options[i].name)) continue;
+        if (!takes(which, &options[i])) continue;
         char left[48];
         snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].value ? " " : "",
                  options[i].value ? options[i].value : "");
@@ -122,10 +132,14 @@ static int set_option(arguments *given, const option *which, const char *value) 
     return EXIT_OK;
 }
 
-static const option *find_option(const char *name, size_t length) {
+/* The option of that name, of two the one that the command takes. */
+static const option *find_option(const command *which, const char *name, size_t length) {
+    const option *found = NULL;
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (strlen(options[i].name) == length && strncmp(options[i].name, name, length) == 0) return &options[i];
-    return NULL;
+        if (strlen(options[i].name) == length && strncmp(options[i].name, name, length) == 0 &&
+            (!found || takes(which, &options[i])))
+            found = &options[i];
+    return found;
 }
 
 int arguments_parse(arguments *given, const command *which, int argc, char **argv) {
@@ -149,9 +163,9 @@ int arguments_parse(arguments *given, const command *which, int argc, char **arg
         if (strcmp(word, "-h") == 0) word = "--help";
         const char *name = word + 2, *equals = strchr(word, '=');
         size_t length = equals ? (size_t)(equals - name) : strlen(name);
-        const option *found = word[1] == '-' ? find_option(name, length) : NULL;
+        const option *found = word[1] == '-' ? find_option(which, name, length) : NULL;
         if (!found) return report_usage("unknown option %s; see --help", word);
-        if (!takes(which, found->name)) {
+        if (!takes(which, found)) {
             fprintf(stderr, "rubato: %s does not take --%s; see rubato %s --help\n", which->name, found->name,
                     which->name);
             return EXIT_USAGE;

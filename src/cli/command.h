@@ -19,7 +19,9 @@ typedef struct arguments {
         *layer_drop;
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
     uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
-    bool no_distillation, keep_order, resume;
+    const char *cost_kind, *lowest;
+    uint64_t iterations, mutations, crossovers;
+    bool no_distillation, keep_order, resume, depth, no_depth, check;
     uint64_t threads, batch_tokens, max_length, stride, top, seed, limit;
     bool json, jsonl, cost, quiet, help, tokens, no_special, special_as_text, left, allow_empty, raw;
 } arguments;
@@ -32,7 +34,8 @@ typedef struct command {
 } command;
 
 extern const command command_info, command_tokenize, command_embed, command_classify, command_tag, command_answer,
-    command_rerank, command_fill, command_search_text, command_eval, command_bench, command_pull, command_train;
+    command_rerank, command_fill, command_search_text, command_eval, command_bench, command_pull, command_train,
+    command_search, command_calibrate;
 
 /* The options that every command which runs a model takes. */
 #define RUN_OPTIONS " budget precision threads batch-tokens max-length cost seed quiet help json isa "

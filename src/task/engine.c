@@ -10,12 +10,12 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/text_buffer.h"
 
 enum {
     SMALL_LAYER = 8 << 20, /* bytes of weights that the last-level cache holds beside the activations */
     SMALL_BATCH = 192,     /* rows a batch when it does: activations stay in the second-level cache */
     LARGE_BATCH = 512,     /* else: weights come from memory and serve more rows at a time */
-    LEAST_ROWS = 48,       /* below this a thread's own batch is slower than sharing one */
     ARENA_BLOCK = 4 << 20, /* least block of a worker's arena */
     ARENA_KEEP = 24 << 20  /* what a worker's arena keeps between batches */
 };
@@ -63,6 +63,7 @@ void rubato_context_destroy(rubato_context *self) {
         tokenizer_scratch_free(&self->workers[i].text);
     }
     free(self->workers);
+    free(self->times);
     team_destroy(self->crew);
     free(self);
 }
@@ -287,7 +288,7 @@ static void run_own_batches(void *argument, size_t member, size_t members) {
 static rubato_status cut_batches(running *all, rubato_error *error) {
     size_t rows = 0, threads = team_size(all->context->crew), most = all->context->batch_tokens;
     for (size_t i = 0; i < all->unit_count; i++) rows += all->units[i].window->length;
-    all->shared = threads > 1 && (all->unit_count < threads || rows < LEAST_ROWS * threads);
+    all->shared = threads > 1 && (all->unit_count < threads || rows < ENGINE_LEAST_ROWS * threads);
     size_t wanted = divide_up(size_max(rows, 1), most);
     if (!all->shared) wanted = round_up(wanted, threads);
     size_t target = size_min(divide_up(size_max(rows, 1), wanted), most);
@@ -316,16 +317,20 @@ static rubato_status collect_units(const job *work, unit **units, size_t *count,
     size_t at = 0;
     for (size_t i = 0; i < work->count; i++)
         for (size_t j = 0; j < work->encodings[i]->count; j++)
-            (*units)[at++] = (unit){&work->encodings[i]->windows[j], i, j, work->force};
+            (*units)[at++] = (unit){&work->encodings[i]->windows[j], i, j, NULL};
     return RUBATO_OK;
 }
 
-static rubato_status choose_points(const rubato_context *context, const job *work, unit *units, size_t count,
+static rubato_status choose_points(rubato_context *context, const job *work, unit *units, size_t count,
                                    rubato_error *error) {
     const rubato_model *model = context->model;
     const encoder_config *config = &model->body.config;
     budget wanted;
-    TRY(budget_parse(&wanted, work->options ? work->options->budget : NULL, &model->points, context->times, error));
+    for (size_t i = 0; context->force && i < count; i++) units[i].at = context->force;
+    if (context->force) return RUBATO_OK;
+    const char *text = work->options ? work->options->budget : NULL;
+    if (text && text_ends_with(text, "ms") && model->points.count > 0) TRY(engine_need_times(context, error));
+    TRY(budget_parse(&wanted, text, &model->points, context->times, error));
     for (size_t i = 0; i < count && wanted.kind != BUDGET_FULL; i++)
         units[i].at = budget_choose(&wanted, &model->points, context->times,
                                     (layer_shape){config->hidden, config->inner}, units[i].window->length);
@@ -389,7 +394,7 @@ rubato_status engine_run(rubato_context *context, job *work, rubato_error *error
     TRY_DONE(tokenize_all(context, work, error));
     begin_costs(work, context->model->body.depth);
     TRY_DONE(collect_units(work, &units, &count, error));
-    if (!work->force) TRY_DONE(choose_points(context, work, units, count, error));
+    TRY_DONE(choose_points(context, work, units, count, error));
     TRY_DONE(engine_run_units(context, work, units, count, error));
 done:
     free(units);

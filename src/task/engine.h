@@ -42,6 +42,8 @@ struct rubato_model {
     char pooling_text[96];
 };
 
+enum { ENGINE_LEAST_ROWS = 48 }; /* below this many rows a thread's own batch is slower than sharing one */
+
 typedef struct worker {
     arena memory;
     tokenizer_scratch text;
@@ -52,8 +54,9 @@ struct rubato_context {
     const kernel_table *kernels;
     team *crew;
     size_t batch_tokens;
-    worker *workers;   /* one a thread */
-    cost_model *times; /* NULL: this machine was not calibrated for the model */
+    worker *workers;    /* one a thread */
+    cost_model *times;  /* NULL: this machine was not calibrated for the model */
+    const point *force; /* this point for every text, whatever the budget; NULL: by the budget */
 };
 
 /* One window of one input on its way through the encoder. */
@@ -77,7 +80,6 @@ typedef struct job {
     take_batch *take;
     void *user;
     rubato_cost *costs; /* [count] or NULL */
-    const point *force; /* this point for all, whatever the budget; NULL: by the budget */
     /* Encodings of all inputs, made by the engine. When `keep` they outlive the run and are the caller's to release
      * with engine_release. */
     bool keep;
@@ -107,6 +109,12 @@ rubato_status engine_run_units(rubato_context *context, job *work, unit *units, 
 /* The options' text part with the model's maximum length filled in and checked; budget and prompt checked. */
 rubato_status engine_text_options(const rubato_model *model, const rubato_options *options, rubato_text_options *out,
                                   rubato_error *error);
+
+/* Reads this machine's cost model for the context, if it has not. Fails: NOT_FOUND when it was never calibrated. */
+rubato_status engine_need_times(rubato_context *context, rubato_error *error);
+
+/* What the machine calls its processor; "unknown" where it does not say. */
+void machine_processor(char *out, size_t bytes);
 
 /* How a point thins out a batch for the head of that kind: which rows may go, and whether they come back. */
 thinning engine_thinning(const rubato_model *model, head_kind kind, const point *at);

@@ -19,6 +19,7 @@ typedef struct evaluating {
     rubato_context *context;
     const rubato_eval_options *options;
     dataset data;
+    bool loaded; /* data is somebody else's */
     rubato_input *inputs;
     rubato_cost *costs;
     rubato_evaluation *out;
@@ -32,7 +33,7 @@ static void add_metric(rubato_evaluation *out, const char *name, double value) {
 
 static rubato_status prepare(evaluating *e, dataset_kind kind) {
     const rubato_eval_options *options = e->options;
-    TRY(dataset_read(&e->data, options->data, kind, options->columns, options->limit, e->error));
+    if (!e->loaded) TRY(dataset_read(&e->data, options->data, kind, options->columns, options->limit, e->error));
     size_t count = e->data.count;
     if (count == 0) return fail(e->error, RUBATO_BAD_DATA, "%s: no examples", options->data);
     e->inputs = calloc(count, sizeof *e->inputs);
@@ -389,11 +390,32 @@ static void summarize(evaluating *e, double seconds) {
     e->out->tokens_per_second = seconds > 0 ? rows / seconds : 0;
 }
 
+rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *error) {
+    static const char *const texts[] = {"classification", "regression", "sts", "mlm"};
+    *kind = strcmp(task, "tagging") == 0 ? DATASET_TAGS : strcmp(task, "qa") == 0 ? DATASET_QUESTIONS : DATASET_TEXTS;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && *kind == DATASET_TEXTS; i++)
+        if (strcmp(texts[i], task) == 0) return RUBATO_OK;
+    return *kind != DATASET_TEXTS ? RUBATO_OK
+                                  : fail(error, RUBATO_BAD_ARGUMENT,
+                                         "task \"%.40s\": known here are classification, regression, tagging, qa, sts "
+                                         "and mlm",
+                                         task);
+}
+
 rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options *options,
+                              rubato_evaluation *evaluation, rubato_error *error) {
+    return evaluate_loaded(context, options, NULL, evaluation, error);
+}
+
+rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
                               rubato_evaluation *evaluation, rubato_error *error) {
     *evaluation = (rubato_evaluation){0};
     if (!options->task || !options->data) return fail(error, RUBATO_BAD_ARGUMENT, "a task and a data file are needed");
     evaluating e = {.context = context, .options = options, .out = evaluation, .error = error};
+    if (loaded) {
+        e.data = *loaded;
+        e.loaded = true;
+    }
     double begin = clock_ms();
     rubato_status status;
     if (strcmp(options->task, "classification") == 0)
@@ -416,7 +438,7 @@ rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options
                     "retrieval, sts and mlm",
                     options->task);
     if (status == RUBATO_OK) summarize(&e, (clock_ms() - begin) / 1e3);
-    dataset_free(&e.data);
+    if (!e.loaded) dataset_free(&e.data);
     free(e.inputs);
     free(e.costs);
     return status;

@@ -4,10 +4,18 @@
 #define RUBATO_TASK_EVALUATE_H
 
 #include "rubato.h"
+#include "store/dataset.h"
 
 /* Metrics: ndcg@10 (gain 1 for every relevant document), mrr@10, recall@100. */
 rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_options *options,
                                  rubato_evaluation *evaluation, rubato_error *error);
+
+/* As rubato_evaluate, on a data set that was read already (NULL: reads options->data), at context->force. */
+rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
+                              rubato_evaluation *evaluation, rubato_error *error);
+
+/* The kind of data set that a task reads. Fails: BAD_ARGUMENT for an unknown task. */
+rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *error);
 
 /* Fills in the percentiles of the costs' ms; sorts the costs. */
 void cost_percentiles(rubato_evaluation *out, rubato_cost *costs, size_t count);

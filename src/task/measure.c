@@ -62,19 +62,23 @@ static void run_stream(void *argument, size_t member, size_t members) {
     for (size_t j = 0; j < 8; j++) work->sum += sum[j];
 }
 
-rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error) {
-    *machine = (rubato_machine){.isa = context->kernels->name, .threads = team_size(context->crew)};
+void machine_processor(char *out, size_t bytes) {
     FILE *file = fopen("/proc/cpuinfo", "r");
     char line[256];
-    snprintf(machine->processor, sizeof machine->processor, "unknown");
+    snprintf(out, bytes, "unknown");
     while (file && fgets(line, sizeof line, file)) {
         const char *colon = strchr(line, ':');
         if (strncmp(line, "model name", 10) != 0 || !colon) continue;
         line[strcspn(line, "\n")] = 0;
-        snprintf(machine->processor, sizeof machine->processor, "%.90s", colon + 2);
+        snprintf(out, bytes, "%.90s", colon + 2);
         break;
     }
     if (file) fclose(file);
+}
+
+rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error) {
+    *machine = (rubato_machine){.isa = context->kernels->name, .threads = team_size(context->crew)};
+    machine_processor(machine->processor, sizeof machine->processor);
     machine->peak_gflops_1 = peak_of(context->kernels, NULL);
     machine->peak_gflops = peak_of(context->kernels, context->crew);
     size_t count = ((size_t)256 << 20) / sizeof(uint64_t);
@@ -107,6 +111,17 @@ static rubato_status ignore(void *user, const run *on, tensor hidden, const batc
 
 rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t length, rubato_bench_row *row,
                            rubato_error *error) {
+    return rubato_bench_at(context, NULL, batch_size, length, row, error);
+}
+
+rubato_status rubato_bench_at(rubato_context *context, const char *name, size_t batch_size, size_t length,
+                              rubato_bench_row *row, rubato_error *error) {
+    budget wanted = {.kind = BUDGET_FULL};
+    char text[POINT_NAME + 2];
+    if (name) {
+        snprintf(text, sizeof text, "@%s", name);
+        TRY(budget_parse(&wanted, text, &context->model->points, NULL, error));
+    }
     const encoder *body = &context->model->body;
     *row = (rubato_bench_row){.batch = batch_size, .length = length};
     if (batch_size == 0 || length == 0 || length > encoder_max_length(&body->config) || batch_size > 1 << 20)
@@ -124,7 +139,7 @@ rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t le
     }
     for (size_t i = 0; i < batch_size && status == RUBATO_OK; i++) {
         windows[i] = (rubato_window){.length = length, .ids = ids + i * length, .types = ids + rows};
-        units[i] = (unit){&windows[i], 0, 0, NULL};
+        units[i] = (unit){&windows[i], 0, 0, wanted.named};
     }
     job work = {.count = 1, .head = HEAD_COUNT, .take = ignore};
     double times[64], spent = 0;
@@ -143,7 +158,7 @@ rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t le
     if (status == RUBATO_OK) {
         row->ms = median(times, runs);
         row->tokens_per_second = (double)rows / row->ms * 1e3;
-        row->gflops = (double)batch_size * encoder_flops(body, NULL, length) / row->ms / 1e6;
+        row->gflops = (double)batch_size * encoder_flops(body, wanted.named, length) / row->ms / 1e6;
     }
     free(ids);
     free(windows);

@@ -37,7 +37,7 @@ static void mask_tokens(portion *self, const trainer *by, size_t sequence, int32
 }
 
 bool portion_create(portion *self, const trainer *by, const sample *const *samples_of, size_t count, uint64_t key,
-                  arena *memory) {
+                    arena *memory) {
     bool pairs = takes_pairs(by->kind), by_row = by->kind == SAMPLE_TAGS || by->kind == SAMPLE_MASKED;
     size_t sequences = pairs ? 2 * count : count, rows = 0;
     for (size_t i = 0; i < count; i++)
@@ -46,9 +46,9 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
     int32_t *ids = arena_take_array(memory, rows, sizeof *ids), *types = arena_take_array(memory, rows, sizeof *types);
     const sample **owners = arena_take_array(memory, sequences, sizeof *owners);
     *self = (portion){.labels = arena_take_array(memory, by_row ? rows : sequences, sizeof *self->labels),
-                    .starts = arena_take_array(memory, sequences, sizeof *self->starts),
-                    .ends = arena_take_array(memory, sequences, sizeof *self->ends),
-                    .values = arena_take_array(memory, sequences, sizeof *self->values)};
+                      .starts = arena_take_array(memory, sequences, sizeof *self->starts),
+                      .ends = arena_take_array(memory, sequences, sizeof *self->ends),
+                      .values = arena_take_array(memory, sequences, sizeof *self->values)};
     if (!start || !ids || !types || !owners || !self->labels || !self->starts || !self->ends || !self->values)
         return false;
     start[0] = 0;
@@ -123,7 +123,7 @@ static double next_sentence_loss(const trainer *by, const run *on, const encoded
 }
 
 double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
-                  reference *keep, double scale) {
+                    reference *keep, double scale) {
     static const head_kind heads[] = {[SAMPLE_CLASS] = HEAD_SEQUENCE,
                                       [SAMPLE_VALUE] = HEAD_SEQUENCE,
                                       [SAMPLE_TAGS] = HEAD_TOKEN,

@@ -87,8 +87,8 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
     if (!out.rows.data || recording.failed) return fail_memory(error);
     double scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count);
     bool first = number == 0;
-    double loss =
-        portion_loss(self, &on, &out, part, what->follows ? kept : NULL, first && s->pass_count > 1 ? kept : NULL, scale);
+    double loss = portion_loss(self, &on, &out, part, what->follows ? kept : NULL,
+                               first && s->pass_count > 1 ? kept : NULL, scale);
     if (!recording.failed) tape_backward(&on);
     if (recording.failed) return fail_memory(error);
     *(first ? &s->loss : &s->follow_loss) += loss / (double)size_max(s->items, 1);
@@ -211,22 +211,15 @@ const char *trainer_metric(const trainer *self) {
 
 /* The dev set at a point (NULL: full). */
 static rubato_status judge_at(trainer *self, const point *at, double *value, rubato_error *error) {
-    frontier all = self->model->points;
-    point one = at ? *at : point_full(0);
     rubato_eval_options options = {.task = self->kind == SAMPLE_CONTRAST ? "sts" : self->options->task,
                                    .data = self->options->dev,
                                    .columns = self->options->columns,
                                    .seed = self->options->seed,
                                    .run = {.text = {.max_length = self->options->max_length}}};
     rubato_evaluation result;
-    if (at) {
-        snprintf(one.name, sizeof one.name, "judge");
-        self->model->points.points = &one;
-        self->model->points.count = 1;
-        options.run.budget = "@judge";
-    }
+    self->context->force = at;
     rubato_status status = rubato_evaluate(self->context, &options, &result, error);
-    self->model->points = all;
+    self->context->force = NULL;
     *value = status == RUBATO_OK ? metric_named(&result, trainer_metric(self)) : NAN;
     return status;
 }

@@ -97,7 +97,7 @@ typedef struct portion {
 
 /* Lays samples out in the arena; masks tokens by `key` for masked LM. False when memory is short. */
 bool portion_create(portion *self, const trainer *by, const sample *const *samples, size_t count, uint64_t key,
-                  arena *memory);
+                    arena *memory);
 
 /* What the first pass gave, for those that follow it. */
 typedef struct reference {
@@ -108,6 +108,6 @@ typedef struct reference {
 /* Head and loss of one pass; sets gradients scaled by `scale`; returns the sum. With `follow` the loss is the
  * divergence from it; else *keep (may be NULL) receives the results. */
 double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
-                  reference *keep, double scale);
+                    reference *keep, double scale);
 
 #endif

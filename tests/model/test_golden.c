@@ -391,7 +391,7 @@ static void test_errors(void **state) {
     assert_int_equal(error.line, 2);
     assert_null(tags);
     rubato_options options = {.budget = "0.4x"};
-    assert_int_equal(rubato_tag(context, &tags, &input, 1, &options, NULL, &error), RUBATO_UNSUPPORTED);
+    assert_int_equal(rubato_tag(context, &tags, &input, 1, &options, NULL, &error), RUBATO_BAD_ARGUMENT);
     rubato_context_destroy(context);
     rubato_model_destroy(model);
     remove_folder(folder);

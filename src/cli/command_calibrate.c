@@ -1,0 +1,93 @@
+/* rubato calibrate: this machine's cost model. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/progress.h"
+#include "cli/command.h"
+
+static int show(void *user, size_t done, size_t total) {
+    progress_show(user, (double)done, (double)total);
+    return 0;
+}
+
+static int by_double(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Predictions beside measured times, over lengths, batches and points. */
+static int check(const arguments *given, session *s) {
+    static const size_t lengths[] = {8, 16, 32, 64, 128, 256, 512}, batches[] = {1, 4, 16, 64};
+    enum { LENGTHS = 7, BATCHES = 4, POINTS = 4 };
+    double off[LENGTHS * BATCHES * POINTS];
+    size_t count = 0, points = rubato_point_count(s->model);
+    if (given->json)
+        printf("{\"rows\": [");
+    else
+        printf("%-12s %7s %7s %12s %12s %8s\n", "point", "length", "batch", "predicted ms", "measured ms", "off");
+    for (size_t p = 0; p < (points >= 3 ? POINTS : 1); p++) {
+        const char *name = p ? rubato_model_point(s->model, (p - 1) * (points - 1) / 2).name : NULL;
+        for (size_t i = 0; i < LENGTHS && lengths[i] <= s->info->max_length; i++)
+            for (size_t j = 0; j < BATCHES; j++) {
+                rubato_bench_row row;
+                rubato_error error;
+                if (rubato_bench_at(s->context, name, batches[j], lengths[i], &row, &error) != RUBATO_OK)
+                    return report(&error);
+                double predicted = rubato_predict_ms(s->context, name, lengths[i], batches[j]);
+                off[count] = fabs(predicted / row.ms - 1);
+                if (given->json)
+                    printf(
+                        "%s{\"point\": \"%s\", \"length\": %zu, \"batch\": %zu, \"predicted_ms\": %.4f, \"ms\": %.4f}",
+                        count ? ", " : "", name ? name : "full", lengths[i], batches[j], predicted, row.ms);
+                else
+                    printf("%-12s %7zu %7zu %12.3f %12.3f %7.1f%%\n", name ? name : "full", lengths[i], batches[j],
+                           predicted, row.ms, 100 * (predicted / row.ms - 1));
+                fflush(stdout);
+                count++;
+            }
+    }
+    qsort(off, count, sizeof *off, by_double);
+    if (given->json)
+        printf("], \"median_off\": %.4f}\n", off[count / 2]);
+    else
+        printf("off by %.1f %% in the median of %zu, %.1f %% at the 90th percentile\n", 100 * off[count / 2], count,
+               100 * off[count * 9 / 10]);
+    return EXIT_OK;
+}
+
+static int run(const arguments *given) {
+    session s;
+    rubato_error error = {0};
+    int status = session_open(&s, given);
+    if (status != EXIT_OK) return status;
+    progress bar;
+    progress_begin(&bar, "measuring", "", given->quiet);
+    rubato_calibrate_options options = {show, &bar};
+    rubato_status done = rubato_calibrate(s.context, &options, &error);
+    progress_end(&bar);
+    if (done != RUBATO_OK) {
+        status = report(&error);
+    } else if (given->check) {
+        status = check(given, &s);
+    } else {
+        static const size_t lengths[] = {16, 128, 512};
+        printf("%s, %zu threads, %s: one text at full takes", given->model, rubato_context_threads(s.context),
+               rubato_context_isa(s.context));
+        for (size_t i = 0; i < 3 && lengths[i] <= s.info->max_length; i++)
+            printf("%s %.2f ms for %zu tokens", i ? "," : "", rubato_predict_ms(s.context, NULL, lengths[i], 1),
+                   lengths[i]);
+        printf("\n");
+    }
+    session_close(&s);
+    return finish_output(status);
+}
+
+const command command_calibrate = {
+    "calibrate",
+    "MODEL",
+    "Measures this machine's cost model for budgets in milliseconds; kept in the user's cache.",
+    " threads batch-tokens isa check json quiet help ",
+    "  rubato calibrate sst2-la\n"
+    "  rubato classify sst2-la --budget 2ms reviews.txt\n"
+    "  rubato calibrate sst2-la --check\n",
+    run};

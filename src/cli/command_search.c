@@ -1,0 +1,114 @@
+/* rubato search: the frontier of quality against cost. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number) {
+    (void)number;
+    interrupted = 1;
+}
+
+typedef struct watching {
+    bool terminal, quiet;
+    double drawn;
+} watching;
+
+static int watch(void *user, const rubato_search_progress *p) {
+    watching *w = user;
+    if (!w->quiet && p->seconds - w->drawn > (w->terminal ? 0.2 : 30)) {
+        fprintf(stderr, "%sround %zu of %zu, %zu evaluated (%zu dropped early), %zu points, area %.4f, %.0f s%s",
+                w->terminal ? "\r\033[K" : "", p->iteration, p->iterations, p->evaluations, p->dropped, p->frontier,
+                p->area, p->seconds, w->terminal ? "" : "\n");
+        w->drawn = p->seconds;
+    }
+    return interrupted;
+}
+
+static void print_points(const arguments *given, const rubato_model *model, const char *metric) {
+    for (size_t i = 0; model && i < rubato_point_count(model); i++) {
+        rubato_point p = rubato_model_point(model, i);
+        if (given->json) {
+            printf("%s{\"name\": \"%s\", \"quality\": ", i ? ", " : "", p.name);
+            print_float(p.quality);
+            printf(", \"flops_ratio\": %.4f, \"ms\": ", p.flops_ratio);
+            print_float(p.ms);
+            printf("}");
+        } else {
+            printf("  @%-10s %s %.4f, %.2fx operations, %.2f ms a text\n", p.name, metric, p.quality, p.flops_ratio,
+                   p.ms);
+        }
+    }
+}
+
+static int run(const arguments *given) {
+    if (!given->task || !given->data) return report_usage("%s", "search needs --task and --data; see --help");
+    char *end = NULL;
+    double lowest = given->lowest ? strtod(given->lowest, &end) : 0;
+    if (end && (*end || !(lowest > 0 && lowest < 1)))
+        return report_usage("--lowest %s: use a number between 0 and 1", given->lowest);
+    watching seen = {.terminal = isatty(STDERR_FILENO), .quiet = given->quiet};
+    const char *isa = given->isa ? given->isa : getenv("RUBATO_ISA");
+    rubato_search_options options = {.model = given->model,
+                                     .task = given->task,
+                                     .data = given->data,
+                                     .columns = given->columns,
+                                     .out = given->out,
+                                     .cost = given->cost_kind,
+                                     .iterations = given->iterations,
+                                     .mutations = given->mutations,
+                                     .crossovers = given->crossovers,
+                                     .lowest = lowest,
+                                     .depth = given->depth      ? 1
+                                              : given->no_depth ? -1
+                                                                : 0,
+                                     .limit = given->limit,
+                                     .max_length = given->max_length,
+                                     .threads = given->threads,
+                                     .isa = isa && *isa ? isa : NULL,
+                                     .seed = given->seed,
+                                     .resume = given->resume,
+                                     .progress = watch,
+                                     .progress_user = &seen};
+    signal(SIGINT, interrupt);
+    rubato_search_result result;
+    rubato_error error = {0};
+    rubato_status status = rubato_search(&options, &result, &error);
+    if (seen.terminal && !seen.quiet) fputs("\r\033[K", stderr);
+    if (status != RUBATO_OK) return report(&error);
+    const char *out = given->out ? given->out : given->model;
+    rubato_model *model = NULL;
+    rubato_model_load(&model, out, NULL); /* a folder of its own may hold the frontier alone: then there is no list */
+    if (given->json) {
+        printf("{\"out\": ");
+        print_json_string(out, strlen(out));
+        printf(", \"metric\": \"%s\", \"full\": %.6f, \"evaluations\": %zu, \"dropped\": %zu, \"area\": %.6f, "
+               "\"seconds\": "
+               "%.1f, \"points\": [",
+               result.metric, result.full_quality, result.evaluations, result.dropped, result.area, result.seconds);
+        print_points(given, model, result.metric);
+        printf("]}\n");
+    } else {
+        printf("%s: %zu points from %zu evaluations (%zu dropped early) in %.0f s; full %s %.4f\n", out, result.points,
+               result.evaluations, result.dropped, result.seconds, result.metric, result.full_quality);
+        print_points(given, model, result.metric);
+        printf("written: %s/rubato.json, %s/frontier.svg\n", out, out);
+    }
+    rubato_model_destroy(model);
+    return finish_output(EXIT_OK);
+}
+
+const command command_search = {
+    "search",
+    "MODEL --task TASK --data FILE",
+    "Searches a length-adaptive model's frontier; writes it into rubato.json, with a plot.",
+    " task data columns out cost= iterations mutations crossovers lowest depth no-depth limit max-length threads isa "
+    "seed resume json quiet help ",
+    "  rubato search sst2-la --task classification --data dev.tsv\n"
+    "  rubato search sst2-la --task classification --data dev.tsv --cost ms --iterations 30\n"
+    "Ctrl-C ends it with what was found; --resume does not repeat evaluations.\n",
+    run};

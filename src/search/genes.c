@@ -1,0 +1,63 @@
+/* Making candidates. */
+#include "search/genes.h"
+
+#include <math.h>
+
+static float stepped(double keep) {
+    double steps = round(keep * GENE_STEPS);
+    return (float)((steps < 1 ? 1 : steps > GENE_STEPS ? GENE_STEPS : steps) / GENE_STEPS);
+}
+
+point gene_constant(size_t layers, double drop) {
+    point made = point_full(layers);
+    double keep = 1;
+    for (size_t i = 0; i < layers; i++) made.keep[i] = stepped(keep *= 1 - drop);
+    return made;
+}
+
+point gene_shallow(size_t layers, size_t depth) {
+    point made = point_full(layers);
+    for (size_t i = 0; i < layers; i++) made.skip[i] = true;
+    for (size_t i = 0; i < depth; i++) {
+        /* the first and the last stay, the others in between */
+        size_t at = depth == 1 ? layers - 1 : (i * (layers - 1) + (depth - 1) / 2) / (depth - 1);
+        made.skip[at] = false;
+    }
+    return made;
+}
+
+static double draw(double low, double high, uint64_t *state) {
+    double a = round(low * GENE_STEPS), b = round(high * GENE_STEPS);
+    return (a + (double)random_below(state, (size_t)(b - a) + 1)) / GENE_STEPS;
+}
+
+point gene_mutate(const point *from, bool depth, uint64_t *state) {
+    point made = *from;
+    for (size_t i = 0; i < made.layers; i++) {
+        double left = i > 0 ? (double)made.keep[i - 1] : 1;
+        double right = i + 1 < made.layers ? (double)from->keep[i + 1] : 1.0 / GENE_STEPS;
+        if (random_real(state) < 0.5) made.keep[i] = stepped(draw(right < left ? right : left, left, state));
+    }
+    if (depth && random_real(state) < 0.4) {
+        size_t at = random_below(state, made.layers);
+        if (made.skip[at] || point_depth(&made) > 1) made.skip[at] = !made.skip[at];
+    }
+    return made;
+}
+
+point gene_cross(const point *a, const point *b, uint64_t *state) {
+    point made = *a;
+    for (size_t i = 0; i < made.layers; i++) {
+        made.keep[i] = stepped(((double)a->keep[i] + (double)b->keep[i]) / 2);
+        made.skip[i] = random_real(state) < 0.5 ? a->skip[i] : b->skip[i];
+    }
+    if (point_depth(&made) == 0)
+        for (size_t i = 0; i < made.layers; i++) made.skip[i] = a->skip[i];
+    return made;
+}
+
+bool gene_equal(const point *a, const point *b) {
+    for (size_t i = 0; i < a->layers; i++)
+        if (a->skip[i] != b->skip[i] || (!a->skip[i] && a->keep[i] != b->keep[i])) return false;
+    return true;
+}

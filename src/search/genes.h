@@ -1,0 +1,28 @@
+/* Candidates of the search, and how new ones are made: evolution over length configurations (Cai et al. 2020; Kim and
+ * Cho 2021, section 3.3), with layers left out where the model was trained for that. */
+#ifndef RUBATO_SEARCH_GENES_H
+#define RUBATO_SEARCH_GENES_H
+
+#include "elastic/point.h"
+#include "base/random.h"
+
+/* Lengths are multiples of 1 / GENE_STEPS. */
+enum { GENE_STEPS = 100 };
+
+/* Lengths shrink by the same share in every layer that runs. */
+point gene_constant(size_t layers, double drop);
+
+/* Evenly spread layers are left out; lengths stay. */
+point gene_shallow(size_t layers, size_t depth);
+
+/* Each length is drawn anew with probability 1/2, between its right neighbour's and its left one's new length; with
+ * `depth` a layer is sometimes taken out or put back. Lengths stay non-increasing. */
+point gene_mutate(const point *from, bool depth, uint64_t *state);
+
+/* Means of the parents' lengths; layers run as in either. */
+point gene_cross(const point *a, const point *b, uint64_t *state);
+
+/* Equal in effect: the same layers and, where they run, the same lengths. */
+bool gene_equal(const point *a, const point *b);
+
+#endif

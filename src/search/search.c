@@ -1,0 +1,451 @@
+/* rubato_search. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/text_buffer.h"
+#include "search/genes.h"
+#include "search/pareto.h"
+#include "search/plot.h"
+#include "task/engine.h"
+#include "task/evaluate.h"
+
+enum { GLIMPSE = 3, BASELINES = 12, MOST_LENGTHS = 400, LATENCIES = 60, PATIENCE = 200 };
+
+typedef struct searching {
+    const rubato_search_options *options;
+    rubato_model *model;
+    rubato_context *context;
+    dataset data, part;            /* part: every third example, borrowed */
+    size_t *lengths, length_count; /* of some of the windows */
+    bool depth, by_ms;
+    double lowest;
+    candidate *all; /* everything evaluated */
+    size_t count, capacity;
+    candidate *frontier;
+    size_t frontier_count;
+    size_t evaluations, dropped;
+    FILE *log;
+    double begun_ms;
+    char metric[32];
+    bool stopped;
+} searching;
+
+/* ---- Cost ---- */
+
+static double cost_of(const searching *s, const point *at) {
+    const encoder *body = &s->model->body;
+    double sum = 0, full = 0;
+    for (size_t i = 0; i < s->length_count; i++) {
+        size_t n = s->lengths[i];
+        sum += s->by_ms ? cost_model_ms(s->context->times, at, body->depth, n, 1) : encoder_flops(body, at, n);
+        full += s->by_ms ? cost_model_ms(s->context->times, NULL, body->depth, n, 1) : encoder_flops(body, NULL, n);
+    }
+    return sum / full;
+}
+
+/* Lengths of an even sample of the data's windows. */
+static rubato_status measure_lengths(searching *s, rubato_error *error) {
+    size_t step = divide_up(s->data.count, MOST_LENGTHS);
+    rubato_text_options text;
+    rubato_options run_options = {.text = {.max_length = s->options->max_length}};
+    TRY(engine_text_options(s->model, &run_options, &text, error));
+    s->lengths = malloc((s->data.count / step + 1) * sizeof *s->lengths);
+    if (!s->lengths) return fail_memory(error);
+    for (size_t i = 0; i < s->data.count; i += step) {
+        const example *item = &s->data.items[i];
+        text_buffer joined = {0};
+        rubato_encoding *encoding;
+        for (size_t j = 0; j < item->word_count; j++) text_add_format(&joined, "%s ", item->words[j]);
+        rubato_input input = {.text = item->word_count ? joined.data : item->text, .pair = item->pair};
+        rubato_status status = rubato_encode(s->model, &input, &text, &encoding, error);
+        text_free(&joined);
+        TRY(status);
+        s->lengths[s->length_count++] = size_max(encoding->windows[0].length, 1);
+        rubato_encoding_destroy(encoding);
+    }
+    return RUBATO_OK;
+}
+
+/* ---- Quality ---- */
+
+static double main_metric(const rubato_evaluation *e, char *name, size_t bytes) {
+    static const char *const preferred[] = {"accuracy", "f1", "spearman"};
+    bool tagging = e->metric_count && strcmp(e->metrics[0].name, "f1") == 0; /* has an accuracy too, of tokens */
+    for (size_t i = tagging ? 1 : 0; i < sizeof preferred / sizeof preferred[0]; i++)
+        for (size_t j = 0; j < e->metric_count; j++)
+            if (strcmp(e->metrics[j].name, preferred[i]) == 0) {
+                snprintf(name, bytes, "%s", preferred[i]);
+                return e->metrics[j].value;
+            }
+    return NAN;
+}
+
+static rubato_status judge(searching *s, const point *at, const dataset *data, double *quality, rubato_error *error) {
+    rubato_eval_options options = {
+        .task = s->options->task, .data = s->options->data, .run = {.text = {.max_length = s->options->max_length}}};
+    rubato_evaluation result;
+    s->context->force = at;
+    rubato_status status = evaluate_loaded(s->context, &options, data, &result, error);
+    s->context->force = NULL;
+    if (status == RUBATO_OK) *quality = main_metric(&result, s->metric, sizeof s->metric);
+    return status;
+}
+
+/* ---- What was evaluated, on disk ---- */
+
+static void log_candidate(searching *s, const candidate *c) {
+    if (!s->log) return;
+    fprintf(s->log, "{\"keep\": [");
+    for (size_t i = 0; i < c->gene.layers; i++) {
+        if (c->gene.skip[i])
+            fprintf(s->log, "%snull", i ? ", " : "");
+        else
+            fprintf(s->log, "%s%.2f", i ? ", " : "", (double)c->gene.keep[i]);
+    }
+    fprintf(s->log, "], \"glimpse\": %.17g", c->glimpse);
+    if (!isnan(c->quality)) fprintf(s->log, ", \"quality\": %.17g", c->quality);
+    fprintf(s->log, "}\n");
+    fflush(s->log);
+}
+
+static rubato_status push(searching *s, candidate made, rubato_error *error) {
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity * 2 + 256;
+        candidate *grown = realloc(s->all, capacity * sizeof *grown);
+        if (!grown) return fail_memory(error);
+        s->all = grown;
+        s->capacity = capacity;
+    }
+    s->all[s->count++] = made;
+    return RUBATO_OK;
+}
+
+/* Earlier evaluations: at the end of `all`, with a NULL family until they are asked for. */
+static rubato_status read_log(searching *s, const char *path, rubato_error *error) {
+    char *text;
+    size_t size, layers = s->model->body.depth;
+    if (!file_exists(path)) return RUBATO_OK;
+    TRY(file_read(&text, &size, path, (size_t)1 << 30, error));
+    rubato_status status = RUBATO_OK;
+    for (char *line = text, *next; *line && status == RUBATO_OK; line = next) {
+        size_t length = strcspn(line, "\n");
+        next = line + length + (line[length] != 0);
+        if (!line[length]) break; /* cut short by a stop */
+        json_t *row;
+        status = json_read_bytes(&row, line, length, path, error);
+        if (status != RUBATO_OK) break;
+        const json_t *keep = json_object_get(row, "keep"), *quality = json_object_get(row, "quality");
+        candidate made = {.gene = point_full(layers),
+                          .glimpse = json_number_value(json_object_get(row, "glimpse")),
+                          .quality = json_is_number(quality) ? json_number_value(quality) : NAN};
+        if (json_array_size(keep) == layers) {
+            for (size_t i = 0; i < layers; i++) {
+                made.gene.skip[i] = json_is_null(json_array_get(keep, i));
+                if (!made.gene.skip[i]) made.gene.keep[i] = (float)json_number_value(json_array_get(keep, i));
+            }
+            status = push(s, made, error);
+        }
+        json_decref(row);
+    }
+    free(text);
+    return status;
+}
+
+static candidate *find(searching *s, const point *gene) {
+    for (size_t i = 0; i < s->count; i++)
+        if (gene_equal(&s->all[i].gene, gene)) return &s->all[i];
+    return NULL;
+}
+
+/* ---- Evaluating ---- */
+
+static rubato_status refresh_frontier(searching *s, rubato_error *error) {
+    candidate *copy = malloc((s->count + 1) * sizeof *copy);
+    if (!copy) return fail_memory(error);
+    size_t known = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->all[i].family) copy[known++] = s->all[i];
+    free(s->frontier);
+    s->frontier = copy;
+    s->frontier_count = pareto_reduce(copy, known);
+    return RUBATO_OK;
+}
+
+/* Evaluates a candidate. A glimpse at a third of the data drops what is clearly below something as cheap: by more than
+ * the glimpse's standard error, where both saw the same examples. `whole`: no dropping. */
+static rubato_status evaluate(searching *s, const point *gene, const char *group, bool whole, rubato_error *error) {
+    candidate made = {.gene = *gene, .cost = cost_of(s, gene), .glimpse = NAN, .quality = NAN, .family = group};
+    candidate *known = find(s, gene);
+    if (known) {
+        made.glimpse = known->glimpse;
+        made.quality = known->quality;
+        if (!known->family && (!whole || !isnan(made.quality))) {
+            *known = made;
+            return refresh_frontier(s, error);
+        }
+        if (!isnan(made.quality) || !whole) return RUBATO_OK;
+    }
+    if (isnan(made.glimpse)) TRY(judge(s, gene, &s->part, &made.glimpse, error));
+    double rival = pareto_best(s->frontier, s->frontier_count, made.cost, true), q = made.glimpse;
+    double margin = sqrt(fmax(q * (1 - q), 0.01) / (double)size_max(s->part.count, 1));
+    s->evaluations++;
+    if (whole || q >= rival - margin)
+        TRY(judge(s, gene, &s->data, &made.quality, error));
+    else
+        s->dropped++;
+    log_candidate(s, &made);
+    if (known)
+        *known = made;
+    else
+        TRY(push(s, made, error));
+    return refresh_frontier(s, error);
+}
+
+static bool report(searching *s, size_t iteration, size_t iterations) {
+    rubato_search_progress progress = {.iteration = iteration,
+                                       .iterations = iterations,
+                                       .evaluations = s->evaluations,
+                                       .dropped = s->dropped,
+                                       .frontier = s->frontier_count,
+                                       .area = pareto_area(s->frontier, s->frontier_count),
+                                       .seconds = (clock_ms() - s->begun_ms) / 1e3};
+    if (s->options->progress && s->options->progress(s->options->progress_user, &progress)) s->stopped = true;
+    return !s->stopped;
+}
+
+/* The constant drop whose cost is the wanted one, by bisection. */
+static point constant_of_cost(const searching *s, double wanted) {
+    double low = 0, high = 0.95;
+    for (int i = 0; i < 40; i++) {
+        double middle = (low + high) / 2;
+        point at = gene_constant(s->model->body.depth, middle);
+        if (cost_of(s, &at) > wanted)
+            low = middle;
+        else
+            high = middle;
+    }
+    return gene_constant(s->model->body.depth, high);
+}
+
+static rubato_status baselines(searching *s, rubato_error *error) {
+    size_t layers = s->model->body.depth;
+    point full = point_full(layers);
+    TRY(evaluate(s, &full, "full", true, error));
+    for (size_t i = 0; i < BASELINES && !s->stopped; i++) {
+        point at = constant_of_cost(s, s->lowest + (1 - s->lowest) * (double)i / BASELINES);
+        TRY(evaluate(s, &at, "uniform", true, error));
+        report(s, 0, s->options->iterations);
+    }
+    for (size_t depth = 1; s->depth && depth < layers && !s->stopped; depth++) {
+        point at = gene_shallow(layers, depth);
+        if (cost_of(s, &at) < s->lowest * 0.9) continue;
+        TRY(evaluate(s, &at, "shallow", true, error));
+        report(s, 0, s->options->iterations);
+    }
+    return RUBATO_OK;
+}
+
+/* A new candidate within the bounds that was not seen in this run, or false after many tries. */
+static bool breed(searching *s, bool cross, uint64_t *state, point *out) {
+    for (int tries = 0; tries < PATIENCE; tries++) {
+        const candidate *a = &s->frontier[random_below(state, s->frontier_count)];
+        const candidate *b = &s->frontier[random_below(state, s->frontier_count)];
+        if (cross && a == b) continue;
+        *out = cross ? gene_cross(&a->gene, &b->gene, state) : gene_mutate(&a->gene, s->depth, state);
+        const candidate *known = find(s, out);
+        double cost = cost_of(s, out);
+        if ((!known || !known->family) && cost >= s->lowest && cost < 1) return true;
+    }
+    return false;
+}
+
+static rubato_status evolve(searching *s, rubato_error *error) {
+    size_t iterations = s->options->iterations ? s->options->iterations : 15;
+    size_t mutations = s->options->mutations ? s->options->mutations : 20;
+    size_t crossovers = s->options->crossovers ? s->options->crossovers : 20;
+    uint64_t state = random_hash(s->options->seed + 77);
+    for (size_t iteration = 1; iteration <= iterations && !s->stopped; iteration++)
+        for (size_t i = 0; i < mutations + crossovers && !s->stopped; i++) {
+            point gene;
+            bool cross = i >= mutations && s->frontier_count > 1;
+            if (!breed(s, cross, &state, &gene)) continue;
+            TRY(evaluate(s, &gene, "search", false, error));
+            report(s, iteration, iterations);
+        }
+    return RUBATO_OK;
+}
+
+/* ---- Results ---- */
+
+static int by_double(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static rubato_status ignore(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
+                            rubato_error *error) {
+    (void)user;
+    (void)on;
+    (void)hidden;
+    (void)packed;
+    (void)units;
+    (void)error;
+    return RUBATO_OK;
+}
+
+/* Milliseconds of one text at a time, the mean over a sample of the data's lengths, each the median of three. */
+static rubato_status measure_latency(searching *s, const point *at, double *ms, rubato_error *error) {
+    size_t step = divide_up(s->length_count, LATENCIES), counted = 0;
+    int32_t *ids = calloc(2 * encoder_max_length(&s->model->body.config), sizeof *ids);
+    if (!ids) return fail_memory(error);
+    rubato_status status = RUBATO_OK;
+    *ms = 0;
+    for (size_t i = 0; i < s->length_count && status == RUBATO_OK; i += step, counted++) {
+        double times[4];
+        rubato_window window = {.length = s->lengths[i], .ids = ids, .types = ids + s->lengths[i]};
+        for (int j = 0; j < 4 && status == RUBATO_OK; j++) {
+            unit one = {&window, 0, 0, at};
+            job work = {.count = 1, .head = HEAD_SEQUENCE, .take = ignore};
+            double begin = clock_ms();
+            status = engine_run_units(s->context, &work, &one, 1, error);
+            times[j] = clock_ms() - begin;
+        }
+        qsort(times + 1, 3, sizeof *times, by_double); /* the first one warms up */
+        *ms += times[2];
+    }
+    *ms /= (double)size_max(counted, 1);
+    free(ids);
+    return status;
+}
+
+static void name_points(frontier *all) {
+    for (size_t i = 0; i < all->count; i++) {
+        point *p = &all->points[i];
+        snprintf(p->name, sizeof p->name, "%.2fx", p->flops_ratio);
+        size_t same = 0;
+        for (size_t j = 0; j < i; j++) same += strncmp(all->points[j].name, p->name, strlen(p->name)) == 0;
+        if (same) snprintf(p->name, sizeof p->name, "%.2fx-%zu", p->flops_ratio, same + 1);
+    }
+}
+
+static double flops_of(const searching *s, const point *at) {
+    double sum = 0, full = 0;
+    for (size_t i = 0; i < s->length_count; i++) {
+        sum += encoder_flops(&s->model->body, at, s->lengths[i]);
+        full += encoder_flops(&s->model->body, NULL, s->lengths[i]);
+    }
+    return sum / full;
+}
+
+static rubato_status write_results(searching *s, const char *out, const json_t *notes, rubato_error *error) {
+    frontier *points = &s->model->points, made = {.by = points->by};
+    made.points = calloc(s->frontier_count + 1, sizeof *made.points);
+    if (!made.points) return fail_memory(error);
+    snprintf(made.metric, sizeof made.metric, "%s", s->metric);
+    rubato_status status = RUBATO_OK;
+    for (size_t i = 0; i < s->frontier_count && status == RUBATO_OK; i++) {
+        point *p = &made.points[made.count];
+        *p = s->frontier[i].gene;
+        if (point_is_full(p)) continue;
+        p->quality = s->frontier[i].quality;
+        p->flops_ratio = flops_of(s, p);
+        status = measure_latency(s, p, &p->ms, error);
+        made.count++;
+    }
+    name_points(&made);
+    frontier_free(points);
+    *points = made;
+    TRY(status);
+    TRY(folder_create(out, error));
+    TRY(model_save_points(points, notes, out, error));
+    return plot_write(out, s->all, s->count, s->frontier, s->frontier_count, s->metric, s->by_ms, s->options->task,
+                      error);
+}
+
+/* ---- All together ---- */
+
+static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) {
+    const rubato_search_options *options = s->options;
+    char path[4200];
+    dataset_kind kind;
+    if (!options->model || !options->task || !options->data)
+        return fail(error, RUBATO_BAD_ARGUMENT, "a model, a task and data are needed");
+    if (options->cost && strcmp(options->cost, "flops") != 0 && strcmp(options->cost, "ms") != 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "cost \"%.40s\": use flops or ms", options->cost);
+    TRY(evaluate_kind(options->task, &kind, error));
+    TRY(rubato_model_load(&s->model, options->model, error));
+    if (s->model->body.depth > POINT_LAYERS)
+        return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d are searched", s->model->body.depth,
+                    POINT_LAYERS);
+    rubato_context_options context = {.threads = options->threads, .isa = options->isa};
+    TRY(rubato_context_create(&s->context, s->model, &context, error));
+    s->by_ms = options->cost && strcmp(options->cost, "ms") == 0;
+    if (s->by_ms) TRY(engine_need_times(s->context, error));
+    TRY(dataset_read(&s->data, options->data, kind, options->columns, options->limit, error));
+    if (s->data.count < GLIMPSE) return fail(error, RUBATO_BAD_DATA, "%s: too few examples", options->data);
+    s->part.items = malloc(s->data.count * sizeof *s->part.items);
+    if (!s->part.items) return fail_memory(error);
+    for (size_t i = 0; i < s->data.count; i += GLIMPSE) s->part.items[s->part.count++] = s->data.items[i];
+    TRY(measure_lengths(s, error));
+    snprintf(path, sizeof path, "%s/rubato.json", s->model->path);
+    if (file_exists(path)) TRY(json_read_file(notes, path, 16 << 20, error));
+    double layer_drop = json_number_value(json_object_get(json_object_get(*notes, "training"), "layer_drop"));
+    s->depth = options->depth ? options->depth > 0 : layer_drop > 0;
+    s->lowest = options->lowest > 0 ? options->lowest : 0.15;
+    return RUBATO_OK;
+}
+
+static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
+    char path[4200];
+    TRY(prepare(s, notes, error));
+    const char *out = s->options->out ? s->options->out : s->model->path;
+    TRY(folder_create(out, error));
+    snprintf(path, sizeof path, "%s/search.jsonl", out);
+    if (s->options->resume) TRY(read_log(s, path, error));
+    s->log = fopen(path, s->options->resume ? "a" : "w");
+    if (!s->log) return fail(error, RUBATO_IO, "%s: cannot be written", path);
+    TRY(baselines(s, error));
+    TRY(evolve(s, error));
+    return write_results(s, out, *notes, error);
+}
+
+rubato_status rubato_search(const rubato_search_options *options, rubato_search_result *result, rubato_error *error) {
+    searching s = {.options = options, .begun_ms = clock_ms()};
+    json_t *notes = NULL;
+    *result = (rubato_search_result){0};
+    rubato_status status = search(&s, &notes, error);
+    if (status == RUBATO_OK) {
+        *result = (rubato_search_result){.points = s.model->points.count,
+                                         .evaluations = s.evaluations,
+                                         .dropped = s.dropped,
+                                         .full_quality = s.count ? s.all[0].quality : NAN,
+                                         .area = pareto_area(s.frontier, s.frontier_count),
+                                         .seconds = (clock_ms() - s.begun_ms) / 1e3};
+        for (size_t i = 0; i < s.count; i++)
+            if (s.all[i].family && strcmp(s.all[i].family, "full") == 0) result->full_quality = s.all[i].quality;
+        snprintf(result->metric, sizeof result->metric, "%s", s.metric);
+    }
+    if (s.log) fclose(s.log);
+    json_decref(notes);
+    free(s.part.items);
+    dataset_free(&s.data);
+    free(s.lengths);
+    free(s.all);
+    free(s.frontier);
+    rubato_context_destroy(s.context);
+    rubato_model_destroy(s.model);
+    return status;
+}
+
+size_t rubato_point_count(const rubato_model *model) {
+    return model->points.count;
+}
+
+rubato_point rubato_model_point(const rubato_model *model, size_t index) {
+    const point *p = &model->points.points[index];
+    return (rubato_point){p->name, p->quality, p->flops_ratio, p->ms, point_depth(p), p->keep};
+}

@@ -1,0 +1,319 @@
+/* rubato_calibrate: how long a layer's parts take on this machine, for budgets in milliseconds. Kept in the user's
+ * cache, one file for each processor, instruction set, number of threads and model shape. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attention/attention.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "task/engine.h"
+
+enum { ROUNDS = 9, MAX_FILE = 1 << 20 };
+
+static const size_t row_samples[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
+static const size_t length_samples[] = {1, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
+enum {
+    ROW_SAMPLES = sizeof row_samples / sizeof row_samples[0],
+    LENGTH_SAMPLES = sizeof length_samples / sizeof length_samples[0]
+};
+
+/* ---- Where it is kept ---- */
+
+static rubato_status cache_path(const rubato_context *context, char *out, size_t bytes, rubato_error *error) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const encoder_config *config = &context->model->body.config;
+    char processor[96];
+    machine_processor(processor, sizeof processor);
+    uint64_t hash = 0;
+    for (const char *at = processor; *at; at++) hash = random_hash(hash ^ (unsigned char)*at);
+    int written = snprintf(out, bytes, "%s%s/rubato/cost-%s-%zut-%zux%zux%zux%zu-%zur-%08x.json",
+                           cache && *cache ? cache
+                           : home          ? home
+                                           : "",
+                           cache && *cache ? "" : "/.cache", context->kernels->name, team_size(context->crew),
+                           context->model->body.depth, config->hidden, config->inner, config->heads,
+                           context->batch_tokens, (unsigned)(hash & 0xffffffff));
+    if (written < 0 || (size_t)written >= bytes || out[0] != '/')
+        return fail(error, RUBATO_IO, "no folder for caches: HOME and XDG_CACHE_HOME say nothing usable");
+    return RUBATO_OK;
+}
+
+/* ---- Files ---- */
+
+static const struct {
+    const char *name;
+    size_t offset;
+} curves[] = {{"attention", offsetof(cost_parts, attention)},
+              {"forward", offsetof(cost_parts, forward)},
+              {"heads", offsetof(cost_parts, heads)},
+              {"outside", offsetof(cost_parts, outside)}};
+
+static json_t *write_parts(const cost_parts *parts) {
+    json_t *object = json_object();
+    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
+        const cost_curve *curve = (const cost_curve *)(const void *)((const char *)parts + curves[i].offset);
+        json_t *list = json_array();
+        for (size_t j = 0; j < curve->count; j++)
+            json_array_append_new(list, json_pack("[ff]", curve->x[j], curve->ms[j]));
+        json_object_set_new(object, curves[i].name, list);
+    }
+    return object;
+}
+
+static rubato_status read_parts(cost_parts *parts, const json_t *object, rubato_error *error) {
+    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
+        cost_curve *curve = (cost_curve *)(void *)((char *)parts + curves[i].offset);
+        const json_t *list = json_object_get(object, curves[i].name);
+        curve->count = json_array_size(list);
+        if (curve->count == 0 || curve->count > COST_SAMPLES)
+            return fail(error, RUBATO_BAD_DATA, "cost model: curve \"%s\" is missing or too long", curves[i].name);
+        for (size_t j = 0; j < curve->count; j++) {
+            const json_t *pair = json_array_get(list, j);
+            curve->x[j] = json_number_value(json_array_get(pair, 0));
+            curve->ms[j] = json_number_value(json_array_get(pair, 1));
+            if (!(curve->ms[j] >= 0) || !isfinite(curve->ms[j]) || (j && !(curve->x[j] > curve->x[j - 1])))
+                return fail(error, RUBATO_BAD_DATA, "cost model: curve \"%s\" is damaged", curves[i].name);
+        }
+    }
+    return RUBATO_OK;
+}
+
+rubato_status engine_need_times(rubato_context *context, rubato_error *error) {
+    char path[4200];
+    json_t *object = NULL;
+    if (context->times) return RUBATO_OK;
+    rubato_status status = cache_path(context, path, sizeof path, error);
+    if (status == RUBATO_OK && !file_exists(path))
+        return fail(error, RUBATO_NOT_FOUND,
+                    "no cost model of %s with %zu threads on this machine; run rubato calibrate first",
+                    context->model->path, team_size(context->crew));
+    if (status == RUBATO_OK) status = json_read_file(&object, path, MAX_FILE, error);
+    cost_model *made = calloc(1, sizeof *made);
+    if (status == RUBATO_OK && !made) status = fail_memory(error);
+    if (status == RUBATO_OK) {
+        *made = (cost_model){
+            .threads = team_size(context->crew), .batch_rows = context->batch_tokens, .least_rows = ENGINE_LEAST_ROWS};
+        status = read_parts(&made->alone, json_object_get(object, "alone"), error);
+    }
+    if (status == RUBATO_OK) status = read_parts(&made->together, json_object_get(object, "together"), error);
+    json_decref(object);
+    if (status != RUBATO_OK) {
+        free(made);
+        return fail_within(error, status, path);
+    }
+    context->times = made;
+    return RUBATO_OK;
+}
+
+/* ---- Measuring ---- */
+
+typedef struct measuring {
+    const rubato_context *context;
+    size_t rows; /* or the length of a sequence */
+    double first[ROUNDS], second[ROUNDS];
+    bool failed;
+} measuring;
+
+/* All layers in turn, so that weights come from where they come from in a forward pass; the two parts are timed apart.
+ */
+static void time_layers(measuring *m, const run *on, bool keep) {
+    const encoder *body = &m->context->model->body;
+    size_t hidden = body->config.hidden;
+    arena_mark mark = arena_save(on->memory);
+    tensor x = run_tensor(on, m->rows, hidden), qkv = run_tensor(on, m->rows, 3 * hidden);
+    tensor y = run_tensor(on, m->rows, hidden), inner = run_tensor(on, m->rows, body->config.inner);
+    if (!x.data || !qkv.data || !y.data || !inner.data) {
+        m->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < x.rows; i++)
+        for (size_t j = 0; j < hidden; j++) tensor_row(x, i)[j] = (float)((i * 31 + j * 17) % 13) / 13 - 0.5f;
+    size_t rounds = m->rows <= 64 ? 4 * ROUNDS : ROUNDS;
+    for (size_t round = 0; round < rounds; round++) {
+        double first = 0, second = 0;
+        for (size_t i = 0; i < body->depth; i++) {
+            const layer *weights = &body->layers[body->order[i]];
+            double begin = clock_ms();
+            run_linear(on, qkv, x, &weights->qkv, ACTIVATION_NONE, NULL);
+            run_linear(on, y, tensor_columns(qkv, 0, hidden), &weights->attention_out, ACTIVATION_NONE, &x);
+            run_layer_norm(on, y, y, &weights->attention_norm);
+            double middle = clock_ms();
+            run_linear(on, inner, y, &weights->up, body->config.act, NULL);
+            run_linear(on, x, inner, &weights->down, ACTIVATION_NONE, &y);
+            run_layer_norm(on, x, x, &weights->output_norm);
+            first += middle - begin;
+            second += clock_ms() - middle;
+        }
+        if (keep) {
+            m->first[round % ROUNDS] = first / (double)body->depth;
+            m->second[round % ROUNDS] = second / (double)body->depth;
+        }
+    }
+    arena_rewind(on->memory, mark);
+}
+
+static void time_heads(measuring *m, const run *on, bool keep) {
+    const encoder *body = &m->context->model->body;
+    size_t hidden = body->config.hidden, start[2] = {0, m->rows};
+    arena_mark mark = arena_save(on->memory);
+    tensor qkv = run_tensor(on, m->rows, 3 * hidden), out = run_tensor(on, m->rows, hidden);
+    batch one = {.sequences = 1, .rows = m->rows, .start = start};
+    attention in = {.query = tensor_columns(qkv, 0, hidden),
+                    .key = tensor_columns(qkv, hidden, hidden),
+                    .value = tensor_columns(qkv, 2 * hidden, hidden),
+                    .heads = body->config.heads,
+                    .head_size = hidden / body->config.heads,
+                    .scale = 0.1f};
+    if (!qkv.data || !out.data) {
+        m->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < qkv.rows; i++)
+        for (size_t j = 0; j < qkv.columns; j++) tensor_row(qkv, i)[j] = (float)((i * 7 + j * 5) % 11) / 11 - 0.5f;
+    enum { TIMES = 8 };
+    for (size_t round = 0; round < ROUNDS; round++) {
+        double begin = clock_ms();
+        for (size_t i = 0; i < TIMES; i++) m->failed = !attention_softmax(on, out, &in, &one) || m->failed;
+        if (keep) m->first[round] = (clock_ms() - begin) / TIMES;
+    }
+    arena_rewind(on->memory, mark);
+}
+
+/* Embeddings alone: a point at which no layer runs. */
+static void time_outside(measuring *m, const run *on, bool keep) {
+    const encoder *body = &m->context->model->body;
+    size_t most = encoder_max_length(&body->config), sequences = divide_up(m->rows, most);
+    point nothing = point_full(size_min(body->depth, POINT_LAYERS));
+    for (size_t i = 0; i < nothing.layers; i++) nothing.skip[i] = true;
+    thinning how = {.point = &nothing};
+    arena_mark mark = arena_save(on->memory);
+    size_t *start = arena_take_array(on->memory, sequences + 1, sizeof *start);
+    int32_t *ids = arena_take_array(on->memory, m->rows, sizeof *ids);
+    int32_t *types = arena_take_array(on->memory, m->rows, sizeof *types);
+    if (!start || !ids || !types) {
+        m->failed = true;
+        return;
+    }
+    for (size_t i = 0; i <= sequences; i++) start[i] = m->rows * i / sequences;
+    for (size_t i = 0; i < m->rows; i++) ids[i] = (int32_t)(i * 7919 % body->config.vocabulary);
+    memset(types, 0, m->rows * sizeof *types);
+    batch packed = {sequences, m->rows, start, ids, types};
+    for (size_t round = 0; round < ROUNDS; round++) {
+        encoded out;
+        double begin = clock_ms();
+        arena_mark inner = arena_save(on->memory);
+        encoder_forward(body, on, &packed, &how, &out, NULL, NULL);
+        arena_rewind(on->memory, inner);
+        if (keep) m->first[round] = clock_ms() - begin;
+        m->failed = m->failed || !out.rows.data;
+    }
+    arena_rewind(on->memory, mark);
+}
+
+typedef void time_function(measuring *m, const run *on, bool keep);
+
+typedef struct alone_work {
+    measuring *m;
+    time_function *time;
+} alone_work;
+
+/* Every thread runs the same at once, as it does when each has batches of its own; the first one's times count. */
+static void time_alone(void *argument, size_t member, size_t members) {
+    const alone_work *work = argument;
+    measuring own = *work->m, *m = member ? &own : work->m;
+    run on = {own.context->kernels, NULL, &own.context->workers[member].memory, NULL};
+    (void)members;
+    work->time(m, &on, true);
+}
+
+static int by_double(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void add_sample(cost_curve *curve, double x, double *times) {
+    qsort(times, ROUNDS, sizeof *times, by_double);
+    curve->x[curve->count] = x;
+    curve->ms[curve->count++] = times[ROUNDS / 2];
+}
+
+static rubato_status measure_one(const rubato_context *context, bool together, time_function *time, size_t rows,
+                                 cost_curve *first, cost_curve *second, rubato_error *error) {
+    measuring m = {.context = context, .rows = rows};
+    if (together) {
+        run on = {context->kernels, context->crew, &context->workers[0].memory, NULL};
+        time(&m, &on, true);
+    } else {
+        alone_work work = {&m, time};
+        team_run(context->crew, time_alone, &work);
+    }
+    if (m.failed) return fail_memory(error);
+    add_sample(first, (double)rows, m.first);
+    if (second) add_sample(second, (double)rows, m.second);
+    return RUBATO_OK;
+}
+
+static rubato_status measure_parts(const rubato_context *context, bool together, cost_parts *parts,
+                                   const rubato_calibrate_options *options, size_t *done, size_t total,
+                                   rubato_error *error) {
+    size_t most = encoder_max_length(&context->model->body.config);
+    *parts = (cost_parts){0};
+    for (size_t i = 0; i < ROW_SAMPLES + LENGTH_SAMPLES; i++) {
+        bool row = i < ROW_SAMPLES;
+        size_t x = row ? row_samples[i] : length_samples[i - ROW_SAMPLES];
+        if (row) {
+            TRY(measure_one(context, together, time_layers, x, &parts->attention, &parts->forward, error));
+            TRY(measure_one(context, together, time_outside, x, &parts->outside, NULL, error));
+        } else if (x <= most) {
+            TRY(measure_one(context, together, time_heads, x, &parts->heads, NULL, error));
+        }
+        if (options && options->progress && options->progress(options->progress_user, ++*done, total))
+            return fail(error, RUBATO_CANCELLED, "cancelled");
+    }
+    return RUBATO_OK;
+}
+
+rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_options *options, rubato_error *error) {
+    char path[4200];
+    size_t done = 0, total = 2 * (ROW_SAMPLES + LENGTH_SAMPLES);
+    cost_model *made = calloc(1, sizeof *made);
+    if (!made) return fail_memory(error);
+    *made = (cost_model){
+        .threads = team_size(context->crew), .batch_rows = context->batch_tokens, .least_rows = ENGINE_LEAST_ROWS};
+    rubato_status status = cache_path(context, path, sizeof path, error);
+    if (status == RUBATO_OK) status = measure_parts(context, false, &made->alone, options, &done, total, error);
+    if (status == RUBATO_OK) status = measure_parts(context, true, &made->together, options, &done, total, error);
+    for (size_t i = 0; i < team_size(context->crew); i++) arena_reset(&context->workers[i].memory);
+    if (status == RUBATO_OK) {
+        json_t *object =
+            json_pack("{s:o, s:o}", "alone", write_parts(&made->alone), "together", write_parts(&made->together));
+        char folder[4200];
+        new_file file;
+        snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+        status = object ? folder_create(folder, error) : fail_memory(error);
+        if (status == RUBATO_OK) status = new_file_open(&file, path, error);
+        if (status == RUBATO_OK) {
+            json_dumpf(object, file.stream, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+            status = new_file_commit(&file, error);
+        }
+        json_decref(object);
+    }
+    if (status != RUBATO_OK) {
+        free(made);
+        return status;
+    }
+    free(context->times);
+    context->times = made;
+    return RUBATO_OK;
+}
+
+double rubato_predict_ms(const rubato_context *context, const char *point_name, size_t length, size_t count) {
+    const rubato_model *model = context->model;
+    const point *at = NULL;
+    for (size_t i = 0; point_name && i < model->points.count; i++)
+        if (strcmp(model->points.points[i].name, point_name) == 0) at = &model->points.points[i];
+    return context->times ? cost_model_ms(context->times, at, model->body.depth, length, count) : NAN;
+}
