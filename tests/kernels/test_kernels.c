@@ -247,6 +247,7 @@ static void one_product(const kernel_table *table, size_t rows, size_t columns, 
                      .rows = rows,
                      .columns = columns,
                      .depth = depth};
+    p.add = !fused && random_below(2);
     if (fused) {
         p.bias = bias.data;
         p.residual = random_below(2) ? residual.data : NULL;
@@ -264,6 +265,7 @@ static void one_product(const kernel_table *table, size_t rows, size_t columns, 
             }
             double tolerance = ((double)depth + 8) * 1.2e-7 * scale + 4e-6;
             if (p.scale != 0) want *= (double)p.scale;
+            if (p.add) want += (double)before[r * c_stride + j];
             if (p.bias) want += (double)bias.data[j];
             want = activation_double(want, p.act);
             if (p.act != ACTIVATION_NONE) tolerance = tolerance * 2 + 2e-6 * fmax(1, fabs(want));

@@ -1,0 +1,213 @@
+/* Operating points, retirement, budgets and costs, against worked examples. */
+#define _GNU_SOURCE
+#include <cmocka_compat.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "elastic/frontier.h"
+#include "search/genes.h"
+#include "search/pareto.h"
+
+static uint64_t state = 3;
+
+/* Rows that stay are the highest, in order, ties to the earlier, row 0 when protected. */
+static void test_choosing(void **unused) {
+    (void)unused;
+    for (int round = 0; round < 3000; round++) {
+        size_t length = 1 + random_below(&state, 70), keep = 1 + random_below(&state, length);
+        bool protect = random_below(&state, 2);
+        float scores[70];
+        size_t kept[70], want[70], count = 0;
+        uint64_t scratch[70];
+        bool taken[70] = {false};
+        for (size_t i = 0; i < length; i++) scores[i] = (float)random_below(&state, 12) - 5;
+        if (round % 10 == 0) scores[random_below(&state, length)] = NAN;
+        if (round % 11 == 0) scores[random_below(&state, length)] = -INFINITY;
+        for (size_t n = 0; n < keep; n++) {
+            size_t best = SIZE_MAX;
+            for (size_t i = 0; i < length; i++) {
+                double s = isnan(scores[i]) ? -1e38 : (double)scores[i];
+                if (!taken[i] && (best == SIZE_MAX || s > (isnan(scores[best]) ? -1e38 : (double)scores[best])))
+                    best = i;
+            }
+            if (protect && n == 0) best = 0;
+            taken[best] = true;
+        }
+        for (size_t i = 0; i < length; i++)
+            if (taken[i]) want[count++] = i;
+        retire_choose(scores, length, keep, protect, kept, scratch);
+        assert_memory_equal(kept, want, keep * sizeof *kept);
+        uint32_t ranks[70];
+        retire_rank(scores, length, ranks, scratch);
+        for (size_t i = 0; i < length; i++)
+            for (size_t j = 0; j < length; j++)
+                if (scores[i] > scores[j]) assert_true(ranks[i] < ranks[j]);
+    }
+}
+
+static void test_rows(void **unused) {
+    (void)unused;
+    point at = point_full(3);
+    assert_true(point_is_full(&at));
+    assert_int_equal(point_rows(&at, 0, 10, 10), 10);
+    at.keep[0] = 0.1f;
+    assert_int_equal(point_rows(&at, 0, 20, 20), 2);
+    assert_int_equal(point_rows(&at, 0, 21, 21), 3);
+    assert_int_equal(point_rows(&at, 0, 1, 1), 1);
+    assert_int_equal(point_rows(&at, 0, 1000, 7), 7); /* never more than enter */
+    at.skip[0] = true;
+    assert_int_equal(point_rows(&at, 0, 20, 20), 20);
+    assert_false(point_is_full(&at));
+    assert_int_equal(point_depth(&at), 2);
+    /* smallest configurations of a drop of 0.2 at length 128 */
+    static const size_t want[] = {103, 83, 67, 54, 44, 36, 29, 24, 20, 16, 13, 11};
+    size_t length = 128;
+    for (size_t i = 0; i < 12; i++) assert_int_equal(length = (size_t)ceil(0.8 * (double)length), want[i]);
+}
+
+/* The multiply-accumulates that the Length-Adaptive Transformer's authors print: products, and normalisation's elements
+ * with those of the embeddings, and one a token for the mask. */
+static double published(size_t layers, size_t hidden, size_t inner, size_t length, const size_t *lengths, double head) {
+    point at = point_full(layers);
+    double norms;
+    for (size_t i = 0; lengths && i < layers; i++) at.keep[i] = (float)((double)lengths[i] / (double)length);
+    double flops = point_flops(&at, (layer_shape){hidden, inner}, length, &norms);
+    return flops / 2 + norms + (double)(length * hidden + length) + head;
+}
+
+static void test_published_costs(void **unused) {
+    (void)unused;
+    static const size_t quala[] = {315, 251, 242, 159, 142, 33}, tiny[] = {3, 2};
+    assert_true(published(12, 768, 3072, 384, NULL, 2.0 * 384 * 768) == 35340779904.0);
+    assert_true(published(6, 384, 1536, 384, NULL, 2.0 * 384 * 384) == 4758552960.0);
+    assert_true(published(6, 384, 1536, 384, quala, 2.0 * 384 * 384) == 2546934528.0);
+    assert_true(published(2, 8, 16, 4, NULL, 2.0 * 4 * 8) == 4836);
+    assert_true(published(2, 8, 16, 4, tiny, 2.0 * 4 * 8) == 3668);
+}
+
+static void test_genes(void **unused) {
+    (void)unused;
+    point a = gene_constant(6, 0.2), b = point_full(6);
+    assert_true(fabs((double)a.keep[5] - 0.26) < 0.006);
+    for (int round = 0; round < 100000; round++) {
+        point child = round % 2 ? gene_mutate(&a, round % 4 == 1, &state) : gene_cross(&a, &b, &state);
+        assert_true(point_depth(&child) > 0);
+        for (size_t i = 0; i < 6; i++) {
+            assert_true(child.keep[i] >= 0.0099f && child.keep[i] <= 1);
+            assert_true(i == 0 || child.keep[i] <= child.keep[i - 1]);
+        }
+        if (round % 7 == 0) b = a;
+        a = child;
+        if (round % 1000 == 0) a = point_full(6);
+    }
+    for (size_t depth = 1; depth < 6; depth++) {
+        point shallow = gene_shallow(6, depth);
+        assert_int_equal(point_depth(&shallow), depth);
+    }
+}
+
+static void test_pareto(void **unused) {
+    (void)unused;
+    candidate all[] = {{.cost = 15, .quality = 85}, {.cost = 12, .quality = 79}, {.cost = 20, .quality = 86},
+                       {.cost = 10, .quality = 80}, {.cost = 5, .quality = NAN}, {.cost = 18, .quality = 84}};
+    assert_int_equal(pareto_reduce(all, 6), 3);
+    assert_true(all[0].cost == 10 && all[1].cost == 15 && all[2].cost == 20);
+    assert_true(fabs(pareto_area(all, 3) - 82.5) < 1e-9);
+    assert_true(pareto_best(all, 3, 16, false) == 85 && pareto_best(all, 3, 9, false) == -INFINITY);
+}
+
+static frontier three_points(void) {
+    static point points[3];
+    for (size_t i = 0; i < 3; i++) {
+        points[i] = gene_constant(4, 0.6 - 0.2 * (double)i);
+        snprintf(points[i].name, sizeof points[i].name, "p%zu", i);
+        points[i].quality = 0.8 + 0.05 * (double)i;
+        points[i].flops_ratio = 0.3 + 0.2 * (double)i;
+    }
+    return (frontier){.points = points, .count = 3};
+}
+
+static void test_budgets(void **unused) {
+    (void)unused;
+    frontier all = three_points(), none = {0};
+    layer_shape shape = {64, 256};
+    budget b;
+    rubato_error error;
+    point full = point_full(4);
+    static const char *const bad[] = {"", "x", "0.4", "-1x", "0x", "nanx", "infms", "0.4y", "@", "@p9", "0.1x", "5ms"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(budget_parse(&b, bad[i], &all, NULL, &error), RUBATO_BAD_ARGUMENT);
+    static const char *const whole[] = {NULL, "full", "@full", "1x", "2.5x"};
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+        assert_int_equal(budget_parse(&b, whole[i], &none, NULL, &error), RUBATO_OK);
+        assert_null(budget_choose(&b, &none, NULL, shape, 20));
+    }
+    assert_int_equal(budget_parse(&b, "@p1", &all, NULL, &error), RUBATO_OK);
+    assert_ptr_equal(budget_choose(&b, &all, NULL, shape, 20), &all.points[1]);
+    /* at every length the best that the budget allows at that length */
+    for (size_t length = 1; length < 200; length++) {
+        assert_int_equal(budget_parse(&b, "0.55x", &all, NULL, &error), RUBATO_OK);
+        const point *got = budget_choose(&b, &all, NULL, shape, length);
+        assert_non_null(got);
+        double limit = 0.55 * point_flops(&full, shape, length, NULL);
+        for (size_t i = 0; i < 3; i++)
+            if (point_flops(&all.points[i], shape, length, NULL) <= limit)
+                assert_true(got->quality >= all.points[i].quality || point_flops(got, shape, length, NULL) <= limit);
+    }
+    cost_model times = {.threads = 1, .batch_rows = 192, .least_rows = 48};
+    cost_curve line = {2, {0, 100}, {0, 1}};
+    times.alone = (cost_parts){line, line, line, line};
+    assert_true(fabs(cost_curve_at(&line, 50) - 0.5) < 1e-12 && fabs(cost_curve_at(&line, 200) - 2) < 1e-12);
+    double whole_ms = cost_model_ms(&times, NULL, 4, 100, 1);
+    assert_true(fabs(whole_ms - 13) < 1e-9); /* one outside, three parts of four layers */
+    assert_int_equal(budget_parse(&b, "13.1ms", &all, &times, &error), RUBATO_OK);
+    assert_null(budget_choose(&b, &all, &times, shape, 100));
+    assert_int_equal(budget_parse(&b, "9ms", &all, &times, &error), RUBATO_OK);
+    const point *got = budget_choose(&b, &all, &times, shape, 100);
+    assert_true(got && cost_model_ms(&times, got, 4, 100, 1) <= 9);
+}
+
+static void test_files(void **unused) {
+    (void)unused;
+    frontier all = three_points(), read = {0};
+    rubato_error error;
+    json_t *object = json_object();
+    all.points[1].skip[2] = true;
+    all.by = SIGNIFICANCE_OTHERS;
+    snprintf(all.metric, sizeof all.metric, "accuracy");
+    assert_int_equal(frontier_write(&all, object, &error), RUBATO_OK);
+    assert_int_equal(frontier_read(&read, object, 4, &error), RUBATO_OK);
+    assert_int_equal(read.count, 3);
+    assert_int_equal(read.by, SIGNIFICANCE_OTHERS);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(read.points[i].name, all.points[i].name);
+        assert_true(gene_equal(&read.points[i], &all.points[i]));
+        assert_true(read.points[i].quality == all.points[i].quality);
+    }
+    assert_int_equal(frontier_read(&read, object, 5, &error), RUBATO_BAD_MODEL);
+    frontier_free(&read);
+    static const char *const bad[] = {"{\"points\":[{\"keep\":[0]}]}",
+                                      "{\"points\":[{\"keep\":[1.5]}]}",
+                                      "{\"points\":[{\"keep\":[\"a\"]}]}",
+                                      "{\"points\":[{}]}",
+                                      "{\"points\":[7]}",
+                                      "{\"significance\":\"odd\"}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        json_t *wrong;
+        assert_int_equal(json_read_bytes(&wrong, bad[i], strlen(bad[i]), "test", &error), RUBATO_OK);
+        assert_int_not_equal(frontier_read(&read, wrong, 1, &error), RUBATO_OK);
+        frontier_free(&read);
+        json_decref(wrong);
+    }
+    json_decref(object);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_choosing), cmocka_unit_test(test_rows),   cmocka_unit_test(test_published_costs),
+        cmocka_unit_test(test_genes),    cmocka_unit_test(test_pareto), cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_files)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
