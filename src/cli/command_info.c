@@ -30,9 +30,17 @@ static void print_json(const session *s) {
         fputs(": ", stdout);
         print_json_string(info->prompts[i], strlen(info->prompts[i]));
     }
-    printf(
-        "}, \"points\": [{\"name\": \"full\", \"flops_ratio\": 1}], \"isa\": \"%s\", \"threads\": %zu, \"warnings\": ",
-        rubato_context_isa(s->context), rubato_context_threads(s->context));
+    fputs("}, \"points\": [", stdout);
+    for (size_t i = 0; i < rubato_point_count(s->model); i++) {
+        rubato_point p = rubato_model_point(s->model, i);
+        printf("{\"name\": \"%s\", \"quality\": ", p.name);
+        print_float(p.quality);
+        printf(", \"flops_ratio\": %.4f, \"layers\": %zu, \"ms\": ", p.flops_ratio, p.layers);
+        print_float(p.ms);
+        fputs("}, ", stdout);
+    }
+    printf("{\"name\": \"full\", \"flops_ratio\": 1}], \"isa\": \"%s\", \"threads\": %zu, \"warnings\": ",
+           rubato_context_isa(s->context), rubato_context_threads(s->context));
     print_list(info->warnings, info->warning_count);
     puts("}");
 }
@@ -55,7 +63,12 @@ static void print_text(const session *s) {
     }
     for (size_t i = 0; i < info->prompt_count; i++)
         printf("  prompt       %s: \"%s\"\n", info->prompt_names[i], info->prompts[i]);
-    printf("  points       full\n");
+    for (size_t i = 0; i < rubato_point_count(s->model); i++) {
+        rubato_point p = rubato_model_point(s->model, i);
+        printf("  point        @%-10s %.2fx operations, %zu layers, quality %.4f\n", p.name, p.flops_ratio, p.layers,
+               p.quality);
+    }
+    printf("  point        full\n");
     printf("  runs with    %s kernels, %zu thread%s\n", rubato_context_isa(s->context),
            rubato_context_threads(s->context), rubato_context_threads(s->context) == 1 ? "" : "s");
 }

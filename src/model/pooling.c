@@ -116,22 +116,27 @@ static void normalize_backward(const run *on, void *saved) {
 
 /* ---- Forward ---- */
 
+tensor pooling_normalize(const run *on, tensor rows) {
+    tensor out = run_tensor(on, rows.rows, rows.columns);
+    if (!out.data) return out;
+    for (size_t s = 0; s < rows.rows; s++) {
+        const float *row = tensor_row(rows, s);
+        float inverse = 1.0f / fmaxf(sqrtf(on->kernels->dot_f32(row, row, rows.columns)), 1e-12f);
+        for (size_t j = 0; j < rows.columns; j++) tensor_row(out, s)[j] = row[j] * inverse;
+    }
+    saved_scaling *saved = on->tape ? tape_push(on, normalize_backward, sizeof *saved) : NULL;
+    if (saved) *saved = (saved_scaling){out, rows};
+    return out;
+}
+
 static tensor run_stage(const pooling_stage *stage, const run *on, tensor rows) {
+    if (stage->kind == STAGE_NORMALIZE) return pooling_normalize(on, rows);
     tensor next = run_tensor(on, rows.rows, stage->kind == STAGE_DENSE ? stage->dense.out : rows.columns);
     if (!next.data) return next;
-    if (stage->kind == STAGE_DENSE) {
+    if (stage->kind == STAGE_DENSE)
         run_linear(on, next, rows, &stage->dense, stage->act, NULL);
-    } else if (stage->kind == STAGE_LAYER_NORM) {
+    else
         run_layer_norm(on, next, rows, &stage->norm);
-    } else {
-        for (size_t s = 0; s < rows.rows; s++) {
-            const float *row = tensor_row(rows, s);
-            float inverse = 1.0f / fmaxf(sqrtf(on->kernels->dot_f32(row, row, rows.columns)), 1e-12f);
-            for (size_t j = 0; j < rows.columns; j++) tensor_row(next, s)[j] = row[j] * inverse;
-        }
-        saved_scaling *saved = on->tape ? tape_push(on, normalize_backward, sizeof *saved) : NULL;
-        if (saved) *saved = (saved_scaling){next, rows};
-    }
     return next;
 }
 

@@ -136,6 +136,7 @@ double portion_loss(const trainer *by, const run *on, const encoded *out, const 
     tensor values;
     if (takes_pairs(by->kind)) {
         values = pooling_forward(&by->model->pool, on, out->rows, &out->packed, NULL);
+        if (values.data && !by->model->info.normalized) values = pooling_normalize(on, values);
     } else {
         if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_VALUE) {
             rows = out->packed.start;

@@ -6,58 +6,18 @@
 Needs Python's standard library alone; where huggingface_hub is installed, it must read the cache that pull wrote.
 Prints 'N passed, N failed'.
 """
-import hashlib, http.server, json, math, os, shutil, signal, subprocess, sys, tempfile, threading, time
+import hashlib, http.server, json, math, os, shutil, signal, subprocess, sys, threading, time
 
-rubato, golden = map(os.path.abspath, sys.argv[1:3])
+from program import check, finish, golden, model, one_line, rubato, run, work
+
 real = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
-work = tempfile.mkdtemp(prefix="rubato-cli-")
-passed = failed = 0
-
-
-def check(what, condition, *context):
-    global passed, failed
-    if condition: passed += 1
-    else:
-        failed += 1
-        print(f"FAILED {what}", *(str(c)[:600] for c in context), sep="\n    ")
-
-
-class Result:
-    def __init__(self, p): self.status, self.out, self.err = p.returncode, p.stdout, p.stderr
-    def json(self): return [json.loads(line) for line in self.out.splitlines()]
-    def __str__(self): return f"status {self.status}\n    out: {self.out}\n    err: {self.err}"
-
-
-def run(*arguments, stdin="", env=None, cwd=None):
-    data = stdin if isinstance(stdin, bytes) else stdin.encode()
-    p = subprocess.run([rubato, *map(str, arguments)], input=data, capture_output=True, env={**os.environ, **(env or {})}, cwd=cwd, timeout=300)
-    p.stdout, p.stderr = p.stdout.decode("utf-8", "replace"), p.stderr.decode("utf-8", "replace")
-    # the small models hold every head, of which each run uses one
-    p.stderr = "".join(l for l in p.stderr.splitlines(True) if " are not used" not in l)
-    return Result(p)
-
-
-def model(family, architecture, **changes):
-    """A golden model with another head."""
-    folder = os.path.join(work, f"{family}-{architecture}-{len(os.listdir(work))}")
-    os.makedirs(folder)
-    source = os.path.join(golden, family)
-    config = json.load(open(os.path.join(source, "config.json")))
-    config["architectures"] = [architecture]
-    config.update(changes)
-    json.dump(config, open(os.path.join(folder, "config.json"), "w"))
-    for name in ("model.safetensors", "tokenizer.json"): os.symlink(os.path.join(source, name), os.path.join(folder, name))
-    return folder
-
-
-def one_line(r): return r.err.startswith("rubato: ") and r.err.count("\n") == 1
 
 
 # ---- Usage ----
 r = run(); check("no command: usage, 2", r.status == 2 and "Usage: rubato COMMAND" in r.err, r)
-r = run("--help"); check("--help", r.status == 0 and all(c in r.out for c in "info tokenize embed classify tag answer rerank fill search-text eval bench pull".split()), r)
+r = run("--help"); check("--help", r.status == 0 and all(c in r.out for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate bench pull".split()), r)
 r = run("--version"); check("--version", r.status == 0 and r.out.startswith("rubato "), r)
-for c in "info tokenize embed classify tag answer rerank fill search-text eval bench pull".split():
+for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate bench pull".split():
     r = run(c, "--help"); check(f"{c} --help has examples", r.status == 0 and "Examples:" in r.out and r.out.count("rubato " + c) >= 2, r)
 r = run("frobnicate"); check("unknown command", r.status == 2 and one_line(r), r)
 r = run("embed"); check("no model", r.status == 2 and one_line(r), r)
@@ -275,6 +235,4 @@ if real and os.path.exists(real):
     r = run("embed", real, "--json", stdin="The  quick brown fox.\n"); v = r.json()[0]["embedding"]
     check("unit length", abs(math.fsum(x * x for x in v) - 1) < 1e-5, r)
 
-shutil.rmtree(work)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+finish()

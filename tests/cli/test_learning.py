@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""train, search, calibrate and budgets as a user runs them, on a small model and made-up data.
+
+    test_learning.py RUBATO GOLDEN_FOLDER
+"""
+import json, os, random, shutil, signal, subprocess, time
+
+from program import check, finish, golden, one_line, rubato, run, work
+
+bert = os.path.join(golden, "bert")
+random.seed(1)
+letters = list("abcdefghij")
+
+
+def path(name): return os.path.join(work, name)
+
+
+def read(name): return open(path(name), "rb").read()
+
+
+def write(name, text):
+    with open(path(name), "w", encoding="utf-8") as f: f.write(text)
+    return path(name)
+
+
+def texts(count): return [[random.choice(letters) for _ in range(random.randint(2, 12))] for _ in range(count)]
+
+
+data = write("train.tsv", "sentence\tlabel\n" + "".join(" ".join(w) + "\t" + ("pos" if w.count("a") > w.count("b") else "neg") + "\n" for w in texts(400)))
+dev = write("dev.tsv", "sentence\tlabel\n" + "".join(" ".join(w) + "\t" + ("pos" if w.count("a") > w.count("b") else "neg") + "\n" for w in texts(150)))
+common = ["--task", "classification", "--data", data, "--rate", "3e-3", "--quiet"]
+
+
+def train(out, *more, start=bert): return run("train", start, *common, "--out", path(out), *more)
+
+
+# ---- Training ----
+r = train("ft", "--dev", dev, "--epochs", 12, "--json")
+check("fine-tuning learns", r.status == 0 and r.json()[0]["best"] > 0.85 and r.json()[0]["metric"] == "accuracy", r)
+rows = [json.loads(l) for l in open(path("ft/metrics.jsonl"))]
+losses = [row["loss"] for row in rows if "loss" in row]
+check("a line of metrics a step", len(losses) == 12 * 13 and losses[-1] < losses[0] and any("accuracy" in row for row in rows))
+config = json.load(open(path("ft/config.json")))
+check("config.json", config["architectures"] == ["BertForSequenceClassification"] and config["id2label"] == {"0": "neg", "1": "pos"}, config)
+r = run("classify", path("ft"), "--json", stdin="a a a\nb b b\n"); rows = r.json()
+check("the result is a model", r.status == 0 and rows[0]["label"] == "pos" and rows[1]["label"] == "neg", r)
+train("one", "--epochs", 2); train("two", "--epochs", 2, "--threads", 1); train("three", "--epochs", 2, "--seed", 5)
+check("a run repeats to the bit, with any number of threads", read("one/model.safetensors") == read("two/model.safetensors"))
+check("another seed is another run", read("one/model.safetensors") != read("three/model.safetensors"))
+
+# ---- Stopping and going on ----
+p = subprocess.Popen([rubato, "train", bert, *common[:-1], "--epochs", "400", "--out", path("stopped")], stderr=subprocess.PIPE, text=True)
+while not os.path.exists(path("stopped/metrics.jsonl")) or os.path.getsize(path("stopped/metrics.jsonl")) < 20000: time.sleep(0.02)
+p.send_signal(signal.SIGINT)
+err = p.communicate(timeout=60)[1]
+check("Ctrl-C saves", p.returncode == 1 and "--resume goes on" in err and os.path.exists(path("stopped/training.safetensors")), err)
+for recipe in ("finetune", "length-adaptive", "power-bert"):
+    whole, parts = "whole-" + recipe, "parts-" + recipe
+    more = ["--recipe", recipe, "--epochs", 2, "--checkpoint-steps", 7, "--eval-steps", 5, "--dev", dev]
+    train(whole, *more)
+    p = subprocess.Popen([rubato, "train", bert, *common, "--out", path(parts), *map(str, more)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not os.path.exists(path(parts + "/training.safetensors")) and p.poll() is None: time.sleep(0.001)
+    p.kill(); p.wait()
+    r = run("train", bert, *common, "--out", path(parts), *more, "--resume")
+    check(f"a killed {recipe} goes on to the same bits", r.status == 0 and read(parts + "/model.safetensors") == read(whole + "/model.safetensors"), r)
+
+# ---- Wrong input ----
+bad = write("bad.tsv", "sentence\tlabel\na\tpos\nb\tneg\nc\n")
+r = run("train", bert, "--task", "classification", "--data", bad, "--out", path("x")); check("a bad row names file and line", r.status == 1 and one_line(r) and "bad.tsv:4:" in r.err, r)
+odd = write("odd.tsv", "sentence\tlabel\na\tgood\n")
+r = run("train", path("ft"), "--task", "classification", "--data", odd, "--labels", "pos,neg", "--out", path("x")); check("a label that is none", r.status == 1 and "odd.tsv:2:" in r.err and "good" in r.err, r)
+r = run("train", bert, "--task", "singing", "--data", data, "--out", path("x")); check("an unknown task", r.status == 2 and one_line(r), r)
+r = run("train", bert, "--task", "classification", "--data", data, "--recipe", "soup", "--out", path("x")); check("an unknown recipe", r.status == 2 and "length-adaptive" in r.err, r)
+r = run("train", bert, "--task", "classification", "--data", data, "--rate", "fast", "--out", path("x")); check("a rate that is no number", r.status == 2 and one_line(r), r)
+r = run("train", bert, "--task", "classification", "--data", data); check("no output folder", r.status == 2 and one_line(r), r)
+r = run("train", bert, *common[:4], "--rate", "1e6", "--epochs", 30, "--quiet", "--out", path("x")); check("a loss that explodes", r.status in (0, 1) and (r.status == 0 or "smaller --rate" in r.err), r)
+
+# ---- Other tasks ----
+tags = write("tags.conll", "".join("".join(f"{w}\t{'B-X' if w == 'a' else 'O'}\n" for w in s) + "\n" for s in texts(200)))
+r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 40, "--dropout", "0", "--quiet", "--json", "--out", path("tags"))
+check("tagging learns", r.status == 0 and r.json()[0]["best"] > 0.7, r)
+rows = []
+for w in (random.sample(letters, 8) for _ in range(200)):
+    k = random.randrange(8)
+    rows.append(json.dumps({"question": w[k], "context": " ".join(w), "answers": [{"text": w[k], "answer_start": 2 * k}]}))
+questions = write("qa.jsonl", "\n".join(rows) + "\n")
+r = run("train", bert, "--task", "qa", "--data", questions, "--dev", questions, "--rate", "2e-3", "--epochs", 40, "--dropout", "0", "--quiet", "--json", "--out", path("qa"))
+check("qa learns", r.status == 0 and r.json()[0]["best"] > 0.5, r)
+pairs = write("pairs.tsv", "text\tpair\tlabel\n" + "".join(f"{' '.join(a)}\t{' '.join(b)}\t{len(set(a) & set(b))}\n" for a, b in zip(texts(200), texts(200))))
+for task in ("sts", "regression", "retrieval"):
+    r = run("train", bert, "--task", task, "--data", pairs, "--dev", pairs, "--rate", "3e-3", "--epochs", 8, "--dropout", "0", "--quiet", "--json", "--out", path(task))
+    check(f"{task} trains", r.status == 0 and (task == "retrieval" or r.json()[0]["best"] > 0.3), r)
+r = run("train", bert, "--task", "mlm", "--data", data, "--dev", dev, "--rate", "3e-3", "--epochs", 4, "--quiet", "--json", "--out", path("mlm"))
+check("mlm learns", r.status == 0 and r.json()[0]["best"] < 30, r)
+r = run("fill", path("mlm"), stdin="a [MASK] c\n"); check("and fills", r.status == 0, r)
+
+# ---- The frontier ----
+r = train("la", "--dev", dev, "--recipe", "length-adaptive", "--epochs", 6, "--length-drop", "0.4", "--json", start=path("ft"))
+check("length-adaptive", r.status == 0 and r.json()[0]["best"] > 0.75, r)
+shutil.copytree(path("la"), path("la2"))
+search = ["--task", "classification", "--data", dev, "--iterations", 3, "--mutations", 6, "--crossovers", 6, "--quiet", "--json"]
+r = run("search", path("la"), *search); found = r.json()[0] if r.status == 0 else {"points": []}
+costs, qualities = [p["flops_ratio"] for p in found["points"]], [p["quality"] for p in found["points"]]
+check("search finds a rising frontier", r.status == 0 and len(costs) > 1 and costs == sorted(costs) and qualities == sorted(qualities), r)
+svg = open(path("la/frontier.svg")).read() if os.path.exists(path("la/frontier.svg")) else ""
+check("and draws it", svg.startswith("<svg") and svg.rstrip().endswith("</svg>") and "uniform" in svg)
+lines = open(path("la/search.jsonl")).read().splitlines()
+open(path("la2/search.jsonl"), "w").write("\n".join(lines[: len(lines) // 2]) + "\n" + lines[-1][:9])
+again = run("search", path("la2"), *search, "--resume").json()[0]
+strip = lambda f: [(p["name"], p["quality"], p["flops_ratio"]) for p in f["points"]]
+check("a resumed search ends the same", strip(again) == strip(found) and again["evaluations"] < found["evaluations"], again, found)
+r = run("classify", path("la"), "--budget", "0.5x", "--cost", "--json", stdin="a a a a b c d e f g h i\na\n"); rows = r.json()
+check("a budget is met", r.status == 0 and rows[0]["cost"]["flops_ratio"] <= 0.5 and rows[0]["cost"]["rows"] == sorted(rows[0]["cost"]["rows"], reverse=True) and rows[0]["cost"]["point"] != "full", r)
+name = found["points"][0]["name"]
+r = run("classify", path("la"), "--budget", "@" + name, "--cost", "--json", stdin="a b c d e f\n"); check("a point by name", r.status == 0 and r.json()[0]["cost"]["point"] == name, r)
+r = run("classify", path("la"), "--budget", "@nothing", stdin="a\n"); check("an unknown point lists the known", r.status == 2 and one_line(r) and name in r.err, r)
+r = run("classify", path("la"), "--budget", "0.01x", stdin="a\n"); check("too small a budget names the cheapest", r.status == 2 and name in r.err, r)
+r = run("eval", path("la"), "--task", "classification", "--data", dev, "--budget", "@" + name, "--json"); e = r.json()[0]
+check("eval at a point gives what search noted", r.status == 0 and abs(e["metrics"]["accuracy"] - qualities[0]) < 1e-6 and abs(e["flops_ratio"] - costs[0]) < 0.03, r, found["points"][0])
+cache = {"XDG_CACHE_HOME": path("cache")}
+r = run("classify", path("la"), "--budget", "5ms", stdin="a\n", env=cache); check("milliseconds need calibrate", r.status == 1 and one_line(r) and "calibrate" in r.err, r)
+r = run("calibrate", path("la"), env=cache); check("calibrate", r.status == 0 and len(os.listdir(path("cache/rubato"))) == 1, r)
+r = run("classify", path("la"), "--budget", "5ms", "--json", stdin="a\n", env=cache); check("then they are met", r.status == 0, r)
+r = run("classify", path("la"), "--budget", "0.0001ms", "--cost", "--json", stdin="a b c d e f g h\n", env=cache); check("as near as can be", r.status == 0 and r.json()[0]["cost"]["point"] == name, r)
+file = path("cache/rubato/" + os.listdir(path("cache/rubato"))[0]); open(file, "w").write('{"alone": {"attention": [[1, "x"]]}}')
+r = run("classify", path("la"), "--budget", "5ms", stdin="a\n", env=cache); check("a damaged cost model", r.status == 1 and one_line(r), r)
+r = run("info", path("la"), "--json"); check("info lists the points", r.status == 0 and [p["name"] for p in r.json()[0]["points"]] == [p["name"] for p in found["points"]] + ["full"], r)
+r = run("train", bert, *common, "--recipe", "power-bert", "--epochs", 8, "--dev", dev, "--soft-rate", "2e-2", "--soft-penalty", "3e-3", "--json", "--out", path("power"))
+point = json.load(open(path("power/rubato.json")))["points"][0] if r.status == 0 else {"keep": [1]}
+check("power-bert derives lengths", r.status == 0 and point["keep"][-1] < 0.9 and point["keep"] == sorted(point["keep"], reverse=True), r, point)
+
+finish()
