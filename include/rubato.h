@@ -304,6 +304,19 @@ RUBATO_API rubato_status rubato_hidden_states(rubato_context *context, float **o
                                               const rubato_input *input, const rubato_options *options,
                                               rubato_error *error);
 
+/* Which tokens of a text live how long at the budget's operating point: what Rubato does, made visible. */
+typedef struct rubato_trace {
+    char point[32];
+    const rubato_window *window; /* the tokens */
+    size_t layers;               /* of the model */
+    const uint8_t *ran;          /* [layers] 1 where a layer ran */
+    const uint8_t *alive;        /* [layers][window->length] 1 where a token left the layer alive */
+} rubato_trace;
+
+RUBATO_API rubato_status rubato_trace_text(rubato_context *context, const rubato_input *input,
+                                           const rubato_options *options, rubato_trace **trace, rubato_error *error);
+RUBATO_API void rubato_trace_destroy(rubato_trace *trace);
+
 /* The head's output for every token of one input: [length, columns]; columns is the vocabulary for MLM, 2 for QA,
  * the labels for tagging. Release with free(). */
 RUBATO_API rubato_status rubato_token_logits(rubato_context *context, float **out, size_t *length, size_t *columns,

@@ -34,6 +34,7 @@ static const option options[] = {
     TEXT("output", output, "FILE", "write float32 [lines, width] to a .npy file instead"),
     TEXT("prompt", prompt, "NAME|TEXT", "put before every text: a prompt of the model by name, or a text"),
     FLAG("tokens", tokens, "one label a token instead of entities"),
+    FLAG("words", words, "show which words were kept at which layer"),
     FLAG("raw", raw, "logits instead of probabilities"),
     FLAG("allow-empty", allow_empty, "answer nothing where \"no answer\" is likelier"),
     FLAG("no-special", no_special, "without [CLS], [SEP] and the like"),

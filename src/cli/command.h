@@ -21,7 +21,7 @@ typedef struct arguments {
     uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
     const char *cost_kind, *lowest;
     uint64_t iterations, mutations, crossovers;
-    bool no_distillation, keep_order, resume, depth, no_depth, check;
+    bool no_distillation, keep_order, resume, depth, no_depth, check, words;
     uint64_t threads, batch_tokens, max_length, stride, top, seed, limit;
     bool json, jsonl, cost, quiet, help, tokens, no_special, special_as_text, left, allow_empty, raw;
 } arguments;
@@ -91,6 +91,9 @@ void print_cost(const rubato_cost *cost);
 
 /* Prints `, "cost": {...}` for --json or a line for reading, when costs were asked for. */
 void print_cost_member(const arguments *given, const rubato_cost *cost);
+
+/* Which words lived how long, for --words: a member of the JSON object, or a line a layer for reading. */
+int print_words(session *s, const arguments *given, const rubato_input *input);
 
 /* Flushes standard output; EXIT_FAILED with a message when that fails (a full disk, say). */
 int finish_output(int status);

@@ -6,15 +6,17 @@
 
 static const char *const nsp_labels[] = {"next", "not_next"};
 
-static void print_row(const session *s, const arguments *given, const float *scores, const char *const *labels,
-                      size_t columns, const rubato_cost *cost) {
+static int print_row(session *s, const arguments *given, const rubato_input *input, const float *scores,
+                     const char *const *labels, size_t columns, const rubato_cost *cost) {
     size_t best = 0;
+    int status = EXIT_OK;
     for (size_t j = 1; j < columns; j++)
         if (scores[j] > scores[best]) best = j;
     if (given->json && s->info->task == RUBATO_TASK_REGRESSION) {
         printf("{\"value\": ");
         print_float((double)scores[0]);
         print_cost_member(given, cost);
+        if (given->words) status = print_words(s, given, input);
         puts("}");
     } else if (given->json) {
         printf("{\"label\": ");
@@ -30,6 +32,7 @@ static void print_row(const session *s, const arguments *given, const float *sco
         }
         putchar('}');
         print_cost_member(given, cost);
+        if (given->words) status = print_words(s, given, input);
         puts("}");
     } else {
         if (s->info->task == RUBATO_TASK_REGRESSION)
@@ -38,7 +41,9 @@ static void print_row(const session *s, const arguments *given, const float *sco
             printf("%-16s %.4f", labels[best], (double)scores[best]);
         print_cost_member(given, cost);
         putchar('\n');
+        if (given->words) status = print_words(s, given, input);
     }
+    return status;
 }
 
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
@@ -52,8 +57,9 @@ static int each(void *user, session *s, const arguments *given, const record *re
     rubato_status status = given->raw ? rubato_logits(s->context, scores, inputs, count, &s->options, costs, &error)
                                       : rubato_classify(s->context, scores, inputs, count, &s->options, costs, &error);
     int result = status == RUBATO_OK ? EXIT_OK : report_record(&error, records, count);
-    for (size_t i = 0; i < count && status == RUBATO_OK; i++)
-        print_row(s, given, scores + i * columns, nsp ? nsp_labels : s->info->labels, columns, &costs[i]);
+    for (size_t i = 0; i < count && result == EXIT_OK; i++)
+        result = print_row(s, given, &inputs[i], scores + i * columns, nsp ? nsp_labels : s->info->labels, columns,
+                           &costs[i]);
     free(scores);
     return result;
 }
@@ -66,7 +72,8 @@ const command command_classify = {
     "classify",
     "MODEL [FILE]",
     "Gives each line (or pair, with --jsonl) its label; a regression model its value.",
-    RUN_OPTIONS " jsonl raw truncation left special-as-text ",
+    RUN_OPTIONS " jsonl raw words truncation left special-as-text ",
     "  echo 'A fine film.' | rubato classify MODEL --json\n"
-    "  echo '{\"text\": \"A man sleeps.\", \"pair\": \"Nobody is awake.\"}' | rubato classify MODEL --jsonl --json\n",
+    "  echo '{\"text\": \"A man sleeps.\", \"pair\": \"Nobody is awake.\"}' | rubato classify MODEL --jsonl --json\n"
+    "  echo 'A fine film.' | rubato classify MODEL --budget 0.4x --words --cost\n",
     run};

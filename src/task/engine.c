@@ -133,23 +133,24 @@ typedef struct tokenizing {
     first_error *first;
 } tokenizing;
 
+rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error) {
+    size_t most = encoder_max_length(&model->body.config);
+    if (window->length > most)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%zu tokens; this model takes %zu", window->length, most);
+    for (size_t i = 0; i < window->length; i++)
+        if ((size_t)window->ids[i] >= model->body.config.vocabulary ||
+            (model->body.type.data && (size_t)window->types[i] >= model->body.config.types))
+            return fail(error, RUBATO_BAD_MODEL, "token id %d or type %d of the tokenizer is beyond the model's tables",
+                        window->ids[i], window->types[i]);
+    return RUBATO_OK;
+}
+
 static rubato_status encode_one(tokenizing *all, worker *mine, size_t index, rubato_error *error) {
     const rubato_model *model = all->context->model;
     job *work = all->work;
     TRY(tokenizer_encode(model->text, &work->inputs[index], &work->text, &mine->text, &work->encodings[index], error));
-    const rubato_encoding *made = work->encodings[index];
-    size_t most = encoder_max_length(&model->body.config);
-    for (size_t i = 0; i < made->count; i++) {
-        const rubato_window *window = &made->windows[i];
-        if (window->length > most)
-            return fail(error, RUBATO_BAD_ARGUMENT, "%zu tokens; this model takes %zu", window->length, most);
-        for (size_t j = 0; j < window->length; j++)
-            if ((size_t)window->ids[j] >= model->body.config.vocabulary ||
-                (model->body.type.data && (size_t)window->types[j] >= model->body.config.types))
-                return fail(error, RUBATO_BAD_MODEL,
-                            "token id %d or type %d of the tokenizer is beyond the model's tables", window->ids[j],
-                            window->types[j]);
-    }
+    for (size_t i = 0; i < work->encodings[index]->count; i++)
+        TRY(engine_check_window(model, &work->encodings[index]->windows[i], error));
     if (work->prepare) TRY(work->prepare(work->user, index, work->encodings[index], error));
     return RUBATO_OK;
 }
@@ -321,20 +322,21 @@ static rubato_status collect_units(const job *work, unit **units, size_t *count,
     return RUBATO_OK;
 }
 
-static rubato_status choose_points(rubato_context *context, const job *work, unit *units, size_t count,
-                                   rubato_error *error) {
+rubato_status engine_budget(rubato_context *context, const rubato_options *options, budget *out, rubato_error *error) {
+    const rubato_model *model = context->model;
+    const char *text = options ? options->budget : NULL;
+    if (context->force) {
+        *out = (budget){.kind = BUDGET_NAME, .named = context->force};
+        return RUBATO_OK;
+    }
+    if (text && text_ends_with(text, "ms") && model->points.count > 0) TRY(engine_need_times(context, error));
+    return budget_parse(out, text, &model->points, context->times, error);
+}
+
+const point *engine_point(const rubato_context *context, const budget *wanted, size_t length) {
     const rubato_model *model = context->model;
     const encoder_config *config = &model->body.config;
-    budget wanted;
-    for (size_t i = 0; context->force && i < count; i++) units[i].at = context->force;
-    if (context->force) return RUBATO_OK;
-    const char *text = work->options ? work->options->budget : NULL;
-    if (text && text_ends_with(text, "ms") && model->points.count > 0) TRY(engine_need_times(context, error));
-    TRY(budget_parse(&wanted, text, &model->points, context->times, error));
-    for (size_t i = 0; i < count && wanted.kind != BUDGET_FULL; i++)
-        units[i].at = budget_choose(&wanted, &model->points, context->times,
-                                    (layer_shape){config->hidden, config->inner}, units[i].window->length);
-    return RUBATO_OK;
+    return budget_choose(wanted, &model->points, context->times, (layer_shape){config->hidden, config->inner}, length);
 }
 
 static void begin_costs(const job *work, size_t layers) {
@@ -388,13 +390,15 @@ static rubato_status tokenize_all(rubato_context *context, job *work, rubato_err
 rubato_status engine_run(rubato_context *context, job *work, rubato_error *error) {
     unit *units = NULL;
     size_t count;
+    budget wanted;
     rubato_status status;
     work->encodings = calloc(size_max(work->count, 1), sizeof *work->encodings);
     if (!work->encodings) return fail_memory(error);
     TRY_DONE(tokenize_all(context, work, error));
     begin_costs(work, context->model->body.depth);
     TRY_DONE(collect_units(work, &units, &count, error));
-    TRY_DONE(choose_points(context, work, units, count, error));
+    TRY_DONE(engine_budget(context, work->options, &wanted, error));
+    for (size_t i = 0; i < count; i++) units[i].at = engine_point(context, &wanted, units[i].window->length);
     TRY_DONE(engine_run_units(context, work, units, count, error));
 done:
     free(units);

@@ -110,6 +110,18 @@ rubato_status engine_run_units(rubato_context *context, job *work, unit *units, 
 rubato_status engine_text_options(const rubato_model *model, const rubato_options *options, rubato_text_options *out,
                                   rubato_error *error);
 
+/* What the options' budget asks for, or context->force. */
+rubato_status engine_budget(rubato_context *context, const rubato_options *options, budget *out, rubato_error *error);
+
+/* The point that a sequence of that length gets; NULL: full. */
+const point *engine_point(const rubato_context *context, const budget *wanted, size_t length);
+
+/* The head by which the model does its task; HEAD_COUNT: pooling. */
+head_kind engine_main_head(const rubato_model *model);
+
+/* Whether a window's ids, types and length are within the model's tables. */
+rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error);
+
 /* Reads this machine's cost model for the context, if it has not. Fails: NOT_FOUND when it was never calibrated. */
 rubato_status engine_need_times(rubato_context *context, rubato_error *error);
 

@@ -191,13 +191,7 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
     batch packed = {1, window->length, start, window->ids, window->types};
     run on = {context->kernels, context->crew, &context->workers[0].memory, NULL};
     encoded result;
-    for (size_t i = 0; i < window->length; i++)
-        if ((size_t)window->ids[i] >= body->config.vocabulary ||
-            (body->type.data && (size_t)window->types[i] >= body->config.types) ||
-            window->length > encoder_max_length(&body->config)) {
-            status = fail(error, RUBATO_BAD_ARGUMENT, "a token id, a type or the length is beyond the model's tables");
-            goto done;
-        }
+    TRY_DONE(engine_check_window(context->model, window, error));
     mine.out = malloc((body->depth + 1) * (window->length + 1) * mine.hidden * sizeof(float));
     if (!mine.out) {
         status = fail_memory(error);

@@ -115,6 +115,10 @@ static head_kind head_of_task(rubato_task task) {
     return HEAD_COUNT;
 }
 
+head_kind engine_main_head(const rubato_model *model) {
+    return head_of_task(model->info.task);
+}
+
 /* The head that training asked for: the checkpoint's where it fits, else a new one. */
 static rubato_status load_learning_head(rubato_model *self, loader *load, const learning *learn, const json_t *config,
                                         rubato_error *error) {

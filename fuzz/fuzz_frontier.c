@@ -1,0 +1,28 @@
+/* Any bytes as rubato.json: refused, or points that stand budgets and counting. The first byte chooses the layers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "elastic/frontier.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static const char *const budgets[] = {"full", "0.4x", "0.9x", "@0.50x", "@", "3ms"};
+    rubato_error error;
+    json_t *object;
+    frontier points = {0};
+    if (size == 0) return 0;
+    size_t layers = 1 + data[0] % 8;
+    if (json_read_bytes(&object, (const char *)data + 1, size - 1, "fuzz", &error) != RUBATO_OK) return 0;
+    if (frontier_read(&points, object, layers, &error) == RUBATO_OK)
+        for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {
+            budget wanted;
+            if (budget_parse(&wanted, budgets[i], &points, NULL, &error) != RUBATO_OK) continue;
+            for (size_t length = 0; length < 40; length += 13)
+                budget_choose(&wanted, &points, NULL, (layer_shape){8, 16}, length);
+        }
+    json_t *back = json_object();
+    if (back && points.count) frontier_write(&points, back, &error);
+    json_decref(back);
+    json_decref(object);
+    frontier_free(&points);
+    return 0;
+}

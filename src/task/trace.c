@@ -1,0 +1,74 @@
+/* rubato_trace: which tokens lived how long. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "task/engine.h"
+
+typedef struct trace_block {
+    rubato_trace trace;
+    rubato_encoding *encoding;
+    uint8_t *alive, *ran;
+} trace_block;
+
+static void note_layer(void *user, size_t number, tensor rows, const size_t *alive) {
+    trace_block *block = user;
+    if (number == 0) return;
+    size_t length = block->trace.window->length;
+    block->ran[number - 1] = 1;
+    for (size_t i = 0; i < rows.rows; i++) block->alive[(number - 1) * length + (alive ? alive[i] : i)] = 1;
+}
+
+void rubato_trace_destroy(rubato_trace *trace) {
+    if (!trace) return;
+    trace_block *block = (trace_block *)(void *)trace;
+    rubato_encoding_destroy(block->encoding);
+    free(block);
+}
+
+static rubato_status trace_one(rubato_context *context, trace_block *block, const rubato_options *options,
+                               rubato_error *error) {
+    const rubato_model *model = context->model;
+    const encoder *body = &model->body;
+    const rubato_window *window = block->trace.window;
+    size_t start[2] = {0, window->length};
+    batch packed = {1, window->length, start, window->ids, window->types};
+    run on = {context->kernels, context->crew, &context->workers[0].memory, NULL};
+    budget wanted;
+    encoded out;
+    TRY(engine_check_window(model, window, error));
+    TRY(engine_budget(context, options, &wanted, error));
+    const point *at = engine_point(context, &wanted, window->length);
+    thinning how = engine_thinning(model, engine_main_head(model), at);
+    encoder_forward(body, &on, &packed, &how, &out, note_layer, block);
+    arena_reset(on.memory);
+    snprintf(block->trace.point, sizeof block->trace.point, "%s", at ? at->name : "full");
+    return out.rows.data ? RUBATO_OK : fail_memory(error);
+}
+
+rubato_status rubato_trace_text(rubato_context *context, const rubato_input *input, const rubato_options *options,
+                                rubato_trace **trace, rubato_error *error) {
+    rubato_text_options text;
+    rubato_encoding *encoding;
+    *trace = NULL;
+    TRY(engine_text_options(context->model, options, &text, error));
+    text.windows = 0;
+    TRY(rubato_encode(context->model, input, &text, &encoding, error));
+    const rubato_window *window = &encoding->windows[0];
+    size_t layers = context->model->body.depth;
+    trace_block *block = calloc(1, sizeof *block + layers * (window->length + 1));
+    if (!block) {
+        rubato_encoding_destroy(encoding);
+        return fail_memory(error);
+    }
+    block->encoding = encoding;
+    block->ran = (uint8_t *)(block + 1);
+    block->alive = block->ran + layers;
+    block->trace = (rubato_trace){.window = window, .layers = layers, .ran = block->ran, .alive = block->alive};
+    rubato_status status = trace_one(context, block, options, error);
+    if (status == RUBATO_OK)
+        *trace = &block->trace;
+    else
+        rubato_trace_destroy(&block->trace);
+    return status;
+}
