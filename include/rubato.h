@@ -421,6 +421,28 @@ typedef struct rubato_train_result {
 RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubato_train_result *result,
                                       rubato_error *error);
 
+/* ---- Trimming ---- */
+
+typedef struct rubato_trim_options {
+    const char *model, *out;
+    const char *layers;         /* the layers that stay, from 0 on: "0,2,5"; NULL: all */
+    const char *data, *columns; /* texts whose words are counted */
+    size_t vocabulary;          /* tokens that stay: special ones, single characters, then by their count; 0: all */
+    size_t positions;           /* longest sequence; 0: the model's */
+    const char *store;          /* "f32" (default), "f16", "bf16" */
+} rubato_trim_options;
+
+typedef struct rubato_trim_result {
+    size_t layers, vocabulary, parameters;
+    double covered; /* share of the data's tokens that are as before; 1 without data */
+} rubato_trim_result;
+
+/* Makes a smaller checkpoint of a model by taking layers, word pieces and positions out; a start for training.
+ * Vocabularies of WordPiece tokenizers can be trimmed: text stays tokenisable, into smaller pieces.
+ * Fails: UNSUPPORTED for other tokenizers and for layers that share weights. */
+RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result *result,
+                                     rubato_error *error);
+
 /* ---- Search ---- */
 
 typedef struct rubato_search_progress {

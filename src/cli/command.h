@@ -19,7 +19,8 @@ typedef struct arguments {
         *layer_drop;
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
     uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
-    const char *cost_kind, *lowest;
+    const char *cost_kind, *lowest, *layers;
+    uint64_t vocabulary, positions;
     uint64_t iterations, mutations, crossovers;
     bool no_distillation, keep_order, resume, depth, no_depth, check, words;
     uint64_t threads, batch_tokens, max_length, stride, top, seed, limit;
@@ -35,7 +36,7 @@ typedef struct command {
 
 extern const command command_info, command_tokenize, command_embed, command_classify, command_tag, command_answer,
     command_rerank, command_fill, command_search_text, command_eval, command_bench, command_pull, command_train,
-    command_search, command_calibrate;
+    command_search, command_calibrate, command_trim;
 
 /* The options that every command which runs a model takes. */
 #define RUN_OPTIONS " budget precision threads batch-tokens max-length cost seed quiet help json isa "

@@ -62,9 +62,10 @@ typedef struct loader {
     rubato_error *error;
     size_t parameters;
     /* For training; NULL and 0 for running. */
-    bindings *bound; /* receives every parameter */
-    uint64_t *fresh; /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
-    bool in_body;    /* names have the encoder's prefix now */
+    bindings *bound;      /* receives every parameter */
+    uint64_t *fresh;      /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
+    const size_t *layers; /* the stored layers to take, [config.layers]; NULL: all in order. Not where layers share */
+    bool in_body;         /* names have the encoder's prefix now */
 } loader;
 
 /* A weight "name.weight" (or any full name) as a source; missing ones are an error that names them when `needed`,

@@ -160,6 +160,23 @@ static rubato_status load_layer(loader *load, layer *out, const encoder_config *
     return loader_norm(load, &out->output_norm, text[0], config->hidden, config->epsilon);
 }
 
+/* What was bound since `first` is stored under the number `now` from here on. */
+static rubato_status renumber(loader *load, size_t first, size_t now) {
+    const char *pattern = load->kind->names.query;
+    size_t lead = (size_t)(strstr(pattern, "%zu") - pattern);
+    for (size_t i = first; load->bound && i < load->bound->count; i++) {
+        char *old = load->bound->items[i].name, made[NAME_BYTES + 32];
+        if (strncmp(old, pattern, lead) != 0) continue;
+        const char *rest = old + lead + strspn(old + lead, "0123456789");
+        snprintf(made, sizeof made, "%.*s%zu%s", (int)lead, old, now, rest);
+        char *copy = text_copy(made, strlen(made));
+        if (!copy) return fail_memory(load->error);
+        free(old);
+        load->bound->items[i].name = copy;
+    }
+    return RUBATO_OK;
+}
+
 /* The bucket of a distance key - query: half of them for each direction, half of those exact, the rest logarithmic up
  * to 128 (Raffel et al. 2019, as MPNet has it). In float as written, since the logarithm's rounding decides at powers
  * of two. */
@@ -232,7 +249,11 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     }
     TRY(lay_out(self, load));
     size_t inner = config->groups ? config->inner_layers : 1;
-    for (size_t i = 0; i < self->unique; i++) TRY(load_layer(load, &self->layers[i], config, i / inner, i % inner));
+    for (size_t i = 0; i < self->unique; i++) {
+        size_t bound = load->bound ? load->bound->count : 0, stored = load->layers ? load->layers[i] : i / inner;
+        TRY(load_layer(load, &self->layers[i], config, stored, i % inner));
+        if (load->layers) TRY(renumber(load, bound, i));
+    }
     if (config->buckets) TRY(load_relative_bias(self, load));
     self->parameters = load->parameters - before;
     load->in_body = false;

@@ -16,7 +16,9 @@ typedef struct learning {
     rubato_task task;
     const char *const *labels; /* of classification and tagging; NULL: the checkpoint's */
     size_t label_count;
-    uint64_t seed; /* of a head that the checkpoint lacks */
+    uint64_t seed;        /* of a head that the checkpoint lacks */
+    const size_t *layers; /* the checkpoint's layers to take, from 0 on; NULL: all */
+    size_t layer_count;
 } learning;
 
 struct rubato_model {
@@ -95,6 +97,12 @@ rubato_status model_load(rubato_model **model, const char *name, const learning 
  * (F32, F16 or BF16) under the family's own names, and rubato.json with its points and `notes` (an object, or NULL). */
 rubato_status model_save(const rubato_model *model, const char *folder, dtype type, const json_t *notes,
                          rubato_error *error);
+
+/* "f32" (also for NULL), "f16", "bf16". Fails: BAD_ARGUMENT. */
+rubato_status model_store_type(const char *name, dtype *type, rubato_error *error);
+
+/* Writes FOLDER/NAME, whole or not at all. */
+rubato_status model_write_json(const json_t *value, const char *folder, const char *name, rubato_error *error);
 
 /* Writes rubato.json alone. */
 rubato_status model_save_points(const frontier *points, const json_t *notes, const char *folder, rubato_error *error);

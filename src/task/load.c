@@ -402,6 +402,16 @@ static rubato_status load_points(rubato_model *self, rubato_error *error) {
     return status;
 }
 
+static rubato_status take_layers(encoder_config *config, const learning *learn, rubato_error *error) {
+    if (config->groups) return fail(error, RUBATO_UNSUPPORTED, "layers that share their weights cannot be taken out");
+    for (size_t i = 0; i < learn->layer_count; i++)
+        if (learn->layers[i] >= config->layers || (i && learn->layers[i] <= learn->layers[i - 1]))
+            return fail(error, RUBATO_BAD_ARGUMENT, "layers are named in rising order, from 0 to %zu",
+                        config->layers - 1);
+    config->layers = learn->layer_count;
+    return RUBATO_OK;
+}
+
 static rubato_status load_folder(rubato_model *self, const learning *learn, team *crew, rubato_error *error) {
     json_t *modules = NULL, *config = NULL;
     char folder[PATH_BYTES], path[PATH_BYTES + 32];
@@ -422,6 +432,7 @@ static rubato_status load_folder(rubato_model *self, const learning *learn, team
     encoder_config settings;
     uint64_t seed = learn ? learn->seed : 0;
     TRY_DONE(config_parse(&settings, kind, config, error));
+    if (learn && learn->layers) TRY_DONE(take_layers(&settings, learn, error));
     TRY_DONE(tokenizer_load(&self->text, folder, error));
     TRY_DONE(checkpoint_open(&self->weights, folder, error));
     loader load = {.weights = &self->weights,
@@ -430,7 +441,8 @@ static rubato_status load_folder(rubato_model *self, const learning *learn, team
                    .with = {&self->packed, crew, kernel_table_best()},
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
-                   .fresh = learn ? &seed : NULL};
+                   .fresh = learn ? &seed : NULL,
+                   .layers = learn ? learn->layers : NULL};
     self->kind = kind;
     self->prefix = load.prefix;
     if (!(self->folder = copy_string(folder))) {
@@ -445,7 +457,7 @@ static rubato_status load_folder(rubato_model *self, const learning *learn, team
         TRY_DONE(load_learning_head(self, &load, learn, config, error));
     else
         TRY_DONE(load_heads(self, &load, config, error));
-    TRY_DONE(load_points(self, error));
+    if (!learn || !learn->layers) TRY_DONE(load_points(self, error));
     self->info.parameters = load.parameters;
     self->sentence = modules != NULL;
     if (modules) {

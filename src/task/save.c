@@ -80,6 +80,14 @@ static rubato_status copy_sentence_files(const rubato_model *self, const char *f
 
 /* ---- config.json ---- */
 
+rubato_status model_store_type(const char *name, dtype *type, rubato_error *error) {
+    *type = DTYPE_F32;
+    if (!name || strcmp(name, "f32") == 0) return RUBATO_OK;
+    *type = strcmp(name, "f16") == 0 ? DTYPE_F16 : DTYPE_BF16;
+    if (*type == DTYPE_F16 || strcmp(name, "bf16") == 0) return RUBATO_OK;
+    return fail(error, RUBATO_BAD_ARGUMENT, "store \"%.40s\": use f32, f16 or bf16", name);
+}
+
 static const char *head_name(rubato_task task) {
     switch (task) {
     case RUBATO_TASK_CLASSIFICATION:
@@ -112,7 +120,7 @@ static void set_labels(const rubato_model *self, json_t *config) {
     json_object_set_new(config, "label2id", numbers);
 }
 
-static rubato_status write_json(const json_t *value, const char *folder, const char *name, rubato_error *error) {
+rubato_status model_write_json(const json_t *value, const char *folder, const char *name, rubato_error *error) {
     char path[PATH_BYTES];
     new_file file;
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -137,6 +145,11 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
                         json_string(type == DTYPE_F16    ? "float16"
                                     : type == DTYPE_BF16 ? "bfloat16"
                                                          : "float32"));
+    const config_keys *keys = &self->kind->keys;
+    const encoder_config *sizes = &self->body.config;
+    json_object_set_new(config, keys->layers, json_integer((json_int_t)sizes->layers));
+    json_object_set_new(config, keys->positions, json_integer((json_int_t)sizes->positions));
+    json_object_set_new(config, "vocab_size", json_integer((json_int_t)sizes->vocabulary));
     if (self->info.label_count) {
         bool regression = self->info.task == RUBATO_TASK_REGRESSION;
         set_labels(self, config);
@@ -144,7 +157,7 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
             json_object_set_new(config, "problem_type",
                                 json_string(regression ? "regression" : "single_label_classification"));
     }
-    rubato_status status = write_json(config, folder, "config.json", error);
+    rubato_status status = model_write_json(config, folder, "config.json", error);
     json_decref(config);
     return status;
 }
@@ -238,7 +251,7 @@ rubato_status model_save_points(const frontier *points, const json_t *notes, con
     json_t *object = notes ? json_deep_copy(notes) : json_object();
     if (!object) return fail_memory(error);
     rubato_status status = frontier_write(points, object, error);
-    if (status == RUBATO_OK) status = write_json(object, folder, "rubato.json", error);
+    if (status == RUBATO_OK) status = model_write_json(object, folder, "rubato.json", error);
     json_decref(object);
     return status;
 }

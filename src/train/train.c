@@ -130,9 +130,8 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     recipe_list(known, sizeof known);
     if (!self->method)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe \"%.40s\": known are %s", options->recipe, known);
-    if (options->store && strcmp(options->store, "f32") != 0 && strcmp(options->store, "f16") != 0 &&
-        strcmp(options->store, "bf16") != 0)
-        return fail(error, RUBATO_BAD_ARGUMENT, "store \"%.40s\": use f32, f16 or bf16", options->store);
+    dtype type;
+    TRY(model_store_type(options->store, &type, error));
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "length drop, layer drop and dropout are below 1");
     self->kind = tasks[*task].kind;

@@ -247,10 +247,8 @@ static bool is_better(const trainer *self, double value) {
 }
 
 rubato_status trainer_save(const trainer *self, rubato_error *error) {
-    const char *store = self->options->store;
-    dtype type = store && strcmp(store, "f16") == 0    ? DTYPE_F16
-                 : store && strcmp(store, "bf16") == 0 ? DTYPE_BF16
-                                                       : DTYPE_F32;
+    dtype type;
+    TRY(model_store_type(self->options->store, &type, error));
     return model_save(self->model, self->options->out, type, self->notes, error);
 }
 

@@ -15,7 +15,7 @@ real = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 
 # ---- Usage ----
 r = run(); check("no command: usage, 2", r.status == 2 and "Usage: rubato COMMAND" in r.err, r)
-r = run("--help"); check("--help", r.status == 0 and all(c in r.out for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate bench pull".split()), r)
+r = run("--help"); check("--help", r.status == 0 and all(c in r.out for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate trim bench pull".split()), r)
 r = run("--version"); check("--version", r.status == 0 and r.out.startswith("rubato "), r)
 for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate bench pull".split():
     r = run(c, "--help"); check(f"{c} --help has examples", r.status == 0 and "Examples:" in r.out and r.out.count("rubato " + c) >= 2, r)
@@ -232,6 +232,14 @@ if real and os.path.exists(real):
     for _ in range(5):
         begin = time.time(); run("embed", real, "--json", stdin="A text.\n"); times.append(time.time() - begin)
     print(f"cold start to first embedding: {sorted(times)[2] * 1e3:.0f} ms")
+    corpus = os.path.join(os.path.dirname(__file__), "../../examples/corpus.txt")
+    lines = os.path.join(work, "corpus.tsv")
+    open(lines, "w").write("text\n" + open(corpus).read())
+    r = run("trim", real, "--vocabulary", 3000, "--data", lines, "--positions", 64, "--out", os.path.join(work, "trimmed"), "--json"); t = r.json()[0] if r.status == 0 else {}
+    check("trim words that the corpus does not have", r.status == 0 and t["vocabulary"] <= 3000 and t["covered"] == 1 and t["layers"] == 6, r)
+    a, b = (run("embed", m, "--json", corpus).json() for m in (real, os.path.join(work, "trimmed")))
+    check("its texts keep their vectors to the bit", a == b)
+    r = run("tokenize", os.path.join(work, "trimmed"), "--json", stdin="a quixotic zygote\n"); check("other words fall into pieces", r.status == 0 and "[UNK]" not in r.json()[0]["tokens"], r)
     r = run("embed", real, "--json", stdin="The  quick brown fox.\n"); v = r.json()[0]["embedding"]
     check("unit length", abs(math.fsum(x * x for x in v) - 1) < 1e-5, r)
 

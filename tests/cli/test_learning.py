@@ -94,6 +94,17 @@ r = run("train", bert, "--task", "mlm", "--data", data, "--dev", dev, "--rate", 
 check("mlm learns", r.status == 0 and r.json()[0]["best"] < 30, r)
 r = run("fill", path("mlm"), stdin="a [MASK] c\n"); check("and fills", r.status == 0, r)
 
+# ---- Trimming ----
+r = run("trim", path("ft"), "--layers", "0,2", "--vocabulary", 45, "--data", data, "--positions", 15, "--out", path("small"), "--json"); t = r.json()[0] if r.status == 0 else {}
+check("trim", r.status == 0 and t["layers"] == 2 and t["vocabulary"] == 61 and t["covered"] == 1, r)
+r = run("tokenize", path("small"), "--json", stdin="a bcd z\n"); check("every letter stays", r.status == 0 and r.json()[0]["tokens"] == ["[CLS]", "a", "b", "##c", "##d", "z", "[SEP]"], r)
+whole = run("classify", path("small"), "--raw", "--json", stdin="a b c\n")
+r = train("small2", "--epochs", 3, "--dev", dev, "--json", start=path("small")); check("and is a start", r.status == 0 and whole.status == 0 and r.json()[0]["best"] > 0.6, r)
+r = run("trim", path("ft"), "--layers", "0,2", "--out", path("half")); a = run("classify", path("half"), "--raw", "--json", stdin="a b c\n").json()[0]
+b = whole.json()[0]; check("fewer words change nothing where they are known", all(abs(a["scores"][k] - b["scores"][k]) < 1e-6 for k in a["scores"]), a, b)
+for bad in ("2,0", "7", "x", ","): r = run("trim", bert, "--layers", bad, "--out", path("x")); check(f"layers {bad}", r.status == 2 and one_line(r), r)
+r = run("trim", bert, "--vocabulary", 50, "--out", path("x")); check("a vocabulary needs data", r.status == 2 and one_line(r), r)
+
 # ---- The frontier ----
 r = train("la", "--dev", dev, "--recipe", "length-adaptive", "--epochs", 6, "--length-drop", "0.4", "--json", start=path("ft"))
 check("length-adaptive", r.status == 0 and r.json()[0]["best"] > 0.75, r)

@@ -1,0 +1,33 @@
+/* rubato trim: a smaller checkpoint. */
+#include "cli/command.h"
+
+static int run(const arguments *given) {
+    if (!given->out) return report_usage("%s", "trim needs --out; see --help");
+    rubato_trim_options options = {.model = given->model,
+                                   .out = given->out,
+                                   .layers = given->layers,
+                                   .data = given->data,
+                                   .columns = given->columns,
+                                   .vocabulary = given->vocabulary,
+                                   .positions = given->positions,
+                                   .store = given->store};
+    rubato_trim_result result;
+    rubato_error error;
+    if (rubato_trim(&options, &result, &error) != RUBATO_OK) return report(&error);
+    if (given->json)
+        printf("{\"layers\": %zu, \"vocabulary\": %zu, \"parameters\": %zu, \"covered\": %.6f}\n", result.layers,
+               result.vocabulary, result.parameters, result.covered);
+    else
+        printf("%s: %zu layers, %zu word pieces (%.1f %% of the data's tokens as before), %.1f M parameters\n",
+               given->out, result.layers, result.vocabulary, 100 * result.covered, (double)result.parameters / 1e6);
+    return finish_output(EXIT_OK);
+}
+
+const command command_trim = {
+    "trim",
+    "MODEL --out DIR [--layers LIST] [--vocabulary N --data FILE]",
+    "Makes a smaller checkpoint: fewer layers, word pieces, positions. A start for training.",
+    " layers vocabulary data columns positions out store json quiet help ",
+    "  rubato trim all-MiniLM-L6-v2 --layers 0,2,5 --out small\n"
+    "  rubato trim MODEL --layers 0,1,3,5 --vocabulary 8000 --data train.tsv --positions 128 --out small\n",
+    run};

@@ -1,0 +1,310 @@
+/* rubato_trim: fewer layers, word pieces and positions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/text_buffer.h"
+#include "base/utf8.h"
+#include "store/dataset.h"
+#include "task/engine.h"
+
+enum { MAX_JSON = 256 << 20, GONE = -1 };
+
+typedef struct trimming {
+    const rubato_trim_options *options;
+    rubato_model *model;
+    int32_t *new_ids; /* [old vocabulary]; GONE for what goes; NULL: all stay */
+    size_t old_vocabulary, new_vocabulary;
+    float *words, *positions; /* tables that replace the model's */
+    double covered;
+} trimming;
+
+/* ---- Which word pieces stay ---- */
+
+typedef struct counted {
+    uint64_t count;
+    int32_t id;
+} counted;
+
+static int by_count(const void *a, const void *b) {
+    const counted *x = a, *y = b;
+    if (x->count != y->count) return x->count > y->count ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Special tokens and single characters, alone and within a word: they make every text tokenisable. */
+static bool must_stay(const tokenizer *text, int32_t id) {
+    const char *name = text->tokens[id];
+    if (!name) return false;
+    for (size_t i = 0; i < text->added_count; i++)
+        if (text->added[i].id == id) return true;
+    size_t bytes = text->token_bytes[id];
+    if (bytes > 2 && strncmp(name, "##", 2) == 0) {
+        name += 2;
+        bytes -= 2;
+    }
+    return utf8_count(name, bytes) == 1;
+}
+
+static rubato_status count_tokens(const trimming *t, counted *counts, rubato_error *error) {
+    dataset data;
+    TRY(dataset_read(&data, t->options->data, DATASET_TEXTS, t->options->columns, 0, error));
+    rubato_text_options whole = {.whole = 1};
+    rubato_status status = RUBATO_OK;
+    for (size_t i = 0; i < data.count && status == RUBATO_OK; i++) {
+        rubato_input input = {.text = data.items[i].text, .pair = data.items[i].pair};
+        rubato_encoding *encoding;
+        status = rubato_encode(t->model, &input, &whole, &encoding, error);
+        if (status != RUBATO_OK) break;
+        for (size_t j = 0; j < encoding->windows[0].length; j++) counts[encoding->windows[0].ids[j]].count++;
+        rubato_encoding_destroy(encoding);
+    }
+    dataset_free(&data);
+    return status;
+}
+
+static rubato_status choose_words(trimming *t, rubato_error *error) {
+    const tokenizer *text = t->model->text;
+    t->old_vocabulary = t->model->body.config.vocabulary;
+    t->covered = 1;
+    if (t->options->vocabulary == 0) return RUBATO_OK;
+    if (!t->options->data)
+        return fail(error, RUBATO_BAD_ARGUMENT, "to trim the vocabulary, give --data to count words in");
+    if (text->vocabulary > t->old_vocabulary)
+        return fail(error, RUBATO_BAD_MODEL, "the tokenizer knows more tokens than the model");
+    counted *counts = calloc(t->old_vocabulary, sizeof *counts);
+    t->new_ids = malloc(t->old_vocabulary * sizeof *t->new_ids);
+    rubato_status status = counts && t->new_ids ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; status == RUBATO_OK && i < t->old_vocabulary; i++) {
+        counts[i].id = (int32_t)i;
+        t->new_ids[i] = GONE;
+    }
+    if (status == RUBATO_OK) status = count_tokens(t, counts, error);
+    if (status == RUBATO_OK) {
+        size_t kept = 0;
+        uint64_t all = 0, same = 0;
+        for (size_t i = 0; i < text->vocabulary; i++)
+            if (must_stay(text, (int32_t)i)) {
+                t->new_ids[i] = 0;
+                kept++;
+            }
+        qsort(counts, t->old_vocabulary, sizeof *counts, by_count);
+        for (size_t i = 0; i < t->old_vocabulary; i++) {
+            int32_t id = counts[i].id;
+            bool known = (size_t)id < text->vocabulary && text->tokens[id];
+            if (known && t->new_ids[id] == GONE && kept < t->options->vocabulary && counts[i].count > 0) {
+                t->new_ids[id] = 0;
+                kept++;
+            }
+            all += counts[i].count;
+            if (t->new_ids[id] != GONE) same += counts[i].count;
+        }
+        t->covered = all ? (double)same / (double)all : 1;
+        /* in the old order, so that what was a block of unused tokens goes and the rest keeps its neighbours */
+        for (size_t i = 0; i < t->old_vocabulary; i++)
+            if (t->new_ids[i] != GONE) t->new_ids[i] = (int32_t)t->new_vocabulary++;
+    }
+    free(counts);
+    return status;
+}
+
+/* ---- Tables ---- */
+
+/* The table's rows for which new_ids names a place, or its first `rows`. */
+static rubato_status cut_table(trimming *t, table *rows_of, const int32_t *new_ids, size_t rows, float **out,
+                               rubato_error *error) {
+    float *made = malloc(rows * rows_of->width * sizeof *made); /* fewer than the table has */
+    if (!made) return fail_memory(error);
+    for (size_t i = 0, at = 0; i < rows_of->rows && at < rows; i++) {
+        if (new_ids && new_ids[i] == GONE) continue;
+        table_copy(rows_of, i, made + at++ * rows_of->width);
+    }
+    for (size_t i = 0; i < t->model->bound.count; i++)
+        if (t->model->bound.items[i].kind == BOUND_TABLE && t->model->bound.items[i].table == rows_of)
+            t->model->bound.items[i].rows = rows;
+    rows_of->type = DTYPE_F32;
+    rows_of->data = (const unsigned char *)made;
+    rows_of->rows = rows;
+    *out = made;
+    return RUBATO_OK;
+}
+
+static rubato_status cut_tables(trimming *t, rubato_error *error) {
+    encoder *body = &t->model->body;
+    size_t positions = t->options->positions + body->config.first_position;
+    if (t->new_ids) {
+        if (t->model->heads[HEAD_MLM].present)
+            return fail(error, RUBATO_UNSUPPORTED, "the vocabulary of a masked language model is its head too");
+        TRY(cut_table(t, &body->word, t->new_ids, t->new_vocabulary, &t->words, error));
+        body->config.vocabulary = t->new_vocabulary;
+    }
+    if (t->options->positions && positions < body->config.positions && body->position.data) {
+        TRY(cut_table(t, &body->position, NULL, positions, &t->positions, error));
+        body->config.positions = positions;
+    }
+    return RUBATO_OK;
+}
+
+/* ---- Tokenizer files ---- */
+
+static json_int_t moved(const trimming *t, const json_t *id) {
+    json_int_t old = json_integer_value(id);
+    return old >= 0 && (size_t)old < t->old_vocabulary ? t->new_ids[old] : GONE;
+}
+
+static rubato_status trim_tokenizer_json(const trimming *t, json_t *root, rubato_error *error) {
+    json_t *model = json_object_get(root, "model"), *vocab = json_object_get(model, "vocab"), *item, *value;
+    const char *type = json_string_value(json_object_get(model, "type")), *key;
+    size_t i;
+    if (!vocab || (type && strcmp(type, "WordPiece") != 0))
+        return fail(error, RUBATO_UNSUPPORTED, "only the vocabulary of a WordPiece tokenizer can be trimmed");
+    json_t *kept = json_object();
+    json_object_foreach(vocab, key, value) {
+        if (moved(t, value) != GONE) json_object_set_new(kept, key, json_integer(moved(t, value)));
+    }
+    json_object_set_new(model, "vocab", kept);
+    json_array_foreach(json_object_get(root, "added_tokens"), i, item) {
+        json_object_set_new(item, "id", json_integer(moved(t, json_object_get(item, "id"))));
+    }
+    json_t *after = json_object_get(root, "post_processor");
+    json_object_foreach(json_object_get(after, "special_tokens"), key, value) {
+        json_t *ids = json_object_get(value, "ids");
+        json_array_foreach(ids, i, item) json_array_set_new(ids, i, json_integer(moved(t, item)));
+    }
+    static const char *const pairs[] = {"cls", "sep"};
+    for (i = 0; i < 2; i++) {
+        json_t *pair = json_object_get(after, pairs[i]);
+        if (json_array_size(pair) == 2) json_array_set_new(pair, 1, json_integer(moved(t, json_array_get(pair, 1))));
+    }
+    return RUBATO_OK;
+}
+
+/* added_tokens_decoder has ids as keys; the longest sequence follows the position table. */
+static void trim_tokenizer_config(const trimming *t, json_t *root) {
+    json_t *old = json_object_get(root, "added_tokens_decoder"), *value;
+    const char *key;
+    if (old && t->new_ids) {
+        json_t *made = json_object();
+        json_object_foreach(old, key, value) {
+            char number[24];
+            unsigned long id = strtoul(key, NULL, 10);
+            if (id >= t->old_vocabulary || t->new_ids[id] == GONE) continue;
+            snprintf(number, sizeof number, "%d", t->new_ids[id]);
+            json_object_set(made, number, value);
+        }
+        json_object_set_new(root, "added_tokens_decoder", made);
+    }
+    size_t most = encoder_max_length(&t->model->body.config);
+    if (json_number_value(json_object_get(root, "model_max_length")) > (double)most)
+        json_object_set_new(root, "model_max_length", json_integer((json_int_t)most));
+}
+
+static void trim_config(const trimming *t, json_t *root) {
+    static const char *const ids[] = {"pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"};
+    for (size_t i = 0; t->new_ids && i < sizeof ids / sizeof ids[0]; i++)
+        if (json_is_integer(json_object_get(root, ids[i])))
+            json_object_set_new(root, ids[i], json_integer(moved(t, json_object_get(root, ids[i]))));
+}
+
+static rubato_status rewrite_json(const trimming *t, const char *name, rubato_error *error) {
+    char path[4200];
+    json_t *root;
+    snprintf(path, sizeof path, "%s/%s", t->options->out, name);
+    if (!file_exists(path)) return RUBATO_OK;
+    TRY(json_read_file(&root, path, MAX_JSON, error));
+    rubato_status status = RUBATO_OK;
+    if (strcmp(name, "tokenizer.json") == 0) {
+        if (t->new_ids) status = trim_tokenizer_json(t, root, error);
+    } else if (strcmp(name, "tokenizer_config.json") == 0) {
+        trim_tokenizer_config(t, root);
+    } else {
+        trim_config(t, root);
+    }
+    if (status == RUBATO_OK) status = model_write_json(root, t->options->out, name, error);
+    json_decref(root);
+    return status;
+}
+
+static rubato_status rewrite_vocab_txt(const trimming *t, rubato_error *error) {
+    char path[4200], *text;
+    size_t size, line = 0;
+    new_file file;
+    snprintf(path, sizeof path, "%s/vocab.txt", t->options->out);
+    if (!t->new_ids || !file_exists(path)) return RUBATO_OK;
+    TRY(file_read(&text, &size, path, MAX_JSON, error));
+    rubato_status status = new_file_open(&file, path, error);
+    for (char *at = text, *next; status == RUBATO_OK && *at; at = next, line++) {
+        size_t length = strcspn(at, "\n");
+        next = at + length + (at[length] != 0);
+        if (line < t->old_vocabulary && t->new_ids[line] != GONE) fprintf(file.stream, "%.*s\n", (int)length, at);
+    }
+    free(text);
+    return status == RUBATO_OK ? new_file_commit(&file, error) : status;
+}
+
+/* ---- All together ---- */
+
+static rubato_status parse_layers(const char *text, size_t *out, size_t *count, rubato_error *error) {
+    *count = 0;
+    for (const char *at = text; at && *at;) {
+        char *end;
+        unsigned long layer_number = strtoul(at, &end, 10);
+        if (end == at || *count == POINT_LAYERS || (*end && *end != ','))
+            return fail(error, RUBATO_BAD_ARGUMENT, "layers \"%.60s\": give numbers from 0 on, as 0,2,5", text);
+        out[(*count)++] = layer_number;
+        at = *end ? end + 1 : end;
+    }
+    return text && *count == 0 ? fail(error, RUBATO_BAD_ARGUMENT, "at least one layer must stay") : RUBATO_OK;
+}
+
+static rubato_status note_trimming(const trimming *t, json_t **notes, rubato_error *error) {
+    *notes = json_object();
+    json_t *made = json_object();
+    if (!*notes || !made) return fail_memory(error);
+    json_object_set_new(made, "layers", json_string(t->options->layers ? t->options->layers : "all"));
+    json_object_set_new(made, "vocabulary", json_integer((json_int_t)t->model->body.config.vocabulary));
+    return json_object_set_new(*notes, "trimmed", made) == 0 ? RUBATO_OK : fail_memory(error);
+}
+
+static rubato_status trim(trimming *t, rubato_error *error) {
+    size_t layers[POINT_LAYERS], count;
+    rubato_model *as_it_is;
+    json_t *notes = NULL;
+    dtype type;
+    if (!t->options->model || !t->options->out)
+        return fail(error, RUBATO_BAD_ARGUMENT, "a model and an output folder are needed");
+    TRY(model_store_type(t->options->store, &type, error));
+    TRY(parse_layers(t->options->layers, layers, &count, error));
+    TRY(rubato_model_load(&as_it_is, t->options->model, error));
+    learning learn = {.task = as_it_is->info.task, .layers = count ? layers : NULL, .layer_count = count};
+    rubato_model_destroy(as_it_is);
+    TRY(model_load(&t->model, t->options->model, &learn, error));
+    frontier_free(&t->model->points);
+    TRY(choose_words(t, error));
+    TRY(cut_tables(t, error));
+    rubato_status status = note_trimming(t, &notes, error);
+    if (status == RUBATO_OK) status = model_save(t->model, t->options->out, type, notes, error);
+    json_decref(notes);
+    TRY(status);
+    TRY(rewrite_json(t, "tokenizer.json", error));
+    TRY(rewrite_json(t, "tokenizer_config.json", error));
+    TRY(rewrite_json(t, "config.json", error));
+    return rewrite_vocab_txt(t, error);
+}
+
+rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result *result, rubato_error *error) {
+    trimming t = {.options = options};
+    *result = (rubato_trim_result){0};
+    rubato_status status = trim(&t, error);
+    rubato_model *made = NULL;
+    if (status == RUBATO_OK) status = rubato_model_load(&made, options->out, error);
+    if (status == RUBATO_OK)
+        *result =
+            (rubato_trim_result){made->body.depth, made->body.config.vocabulary, made->info.parameters, t.covered};
+    rubato_model_destroy(made);
+    rubato_model_destroy(t.model);
+    free(t.new_ids);
+    free(t.words);
+    free(t.positions);
+    return status;
+}
