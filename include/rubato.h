@@ -503,6 +503,7 @@ typedef struct rubato_machine {
 RUBATO_API rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error);
 
 typedef struct rubato_bench_row {
+    char point[32];
     size_t batch, length;
     double ms, tokens_per_second, gflops;
 } rubato_bench_row;
@@ -526,8 +527,8 @@ RUBATO_API rubato_status rubato_calibrate(rubato_context *context, const rubato_
  * before rubato_calibrate, or a budget in milliseconds, with this context. */
 RUBATO_API double rubato_predict_ms(const rubato_context *context, const char *point, size_t length, size_t count);
 
-/* As rubato_bench, at a point of the model's frontier. */
-RUBATO_API rubato_status rubato_bench_at(rubato_context *context, const char *point, size_t batch, size_t length,
+/* As rubato_bench, within a budget. */
+RUBATO_API rubato_status rubato_bench_at(rubato_context *context, const char *budget, size_t batch, size_t length,
                                          rubato_bench_row *row, rubato_error *error);
 
 /* ---- Files ---- */

@@ -45,25 +45,32 @@ static int run(const arguments *given) {
                machine.threads == 1 ? "" : "s");
         printf("measured: f32 peak %.1f Gflop/s (%.1f one thread), memory %.1f GB/s\n\n", machine.peak_gflops,
                machine.peak_gflops_1, machine.bandwidth_gbs);
-        printf("%9s %6s %7s %10s %12s %9s %8s\n", "precision", "batch", "length", "ms", "tokens/s", "Gflop/s",
-               "of peak");
+        printf("%9s %6s %7s %10s %12s %9s %8s%s\n", "precision", "batch", "length", "ms", "tokens/s", "Gflop/s",
+               "of peak", given->budget ? "  point        against full" : "");
     }
     bool first = true;
     for (size_t i = 0; i < batch_count && status == EXIT_OK; i++)
         for (size_t j = 0; j < length_count && status == EXIT_OK; j++) {
-            rubato_bench_row row;
-            if (rubato_bench(s.context, batches[i], lengths[j], &row, &error) != RUBATO_OK) {
+            rubato_bench_row row, full;
+            if (rubato_bench_at(s.context, given->budget, batches[i], lengths[j], &row, &error) != RUBATO_OK ||
+                (given->budget && rubato_bench(s.context, batches[i], lengths[j], &full, &error) != RUBATO_OK)) {
                 status = report(&error);
                 break;
             }
             double share = row.gflops / machine.peak_gflops;
             if (given->json)
                 printf("%s{\"precision\": \"f32\", \"batch\": %zu, \"length\": %zu, \"tokens_per_second\": %.1f, "
-                       "\"ms\": %.4f, \"gflops\": %.2f, \"of_peak\": %.4f}",
-                       first ? "" : ", ", row.batch, row.length, row.tokens_per_second, row.ms, row.gflops, share);
+                       "\"ms\": %.4f, \"gflops\": %.2f, \"of_peak\": %.4f, \"point\": \"%s\"",
+                       first ? "" : ", ", row.batch, row.length, row.tokens_per_second, row.ms, row.gflops, share,
+                       row.point);
             else
-                printf("%9s %6zu %7zu %10.3f %12.0f %9.1f %7.1f%%\n", "f32", row.batch, row.length, row.ms,
+                printf("%9s %6zu %7zu %10.3f %12.0f %9.1f %7.1f%%", "f32", row.batch, row.length, row.ms,
                        row.tokens_per_second, row.gflops, 100 * share);
+            if (given->budget && given->json)
+                printf(", \"against_full\": %.3f", full.ms / row.ms);
+            else if (given->budget)
+                printf("  %-12s %.2fx as fast", row.point, full.ms / row.ms);
+            fputs(given->json ? "}" : "\n", stdout);
             fflush(stdout);
             first = false;
         }
@@ -75,7 +82,8 @@ static int run(const arguments *given) {
 const command command_bench = {"bench",
                                "MODEL",
                                "Measures the machine's peak and the model's speed over batch sizes and lengths.",
-                               " json batch length precision threads batch-tokens isa quiet help ",
+                               " json batch length budget precision threads batch-tokens isa quiet help ",
                                "  rubato bench build/models/all-MiniLM-L6-v2\n"
-                               "  rubato bench MODEL --batch 1,32 --length 16,128 --threads 1 --json\n",
+                               "  rubato bench MODEL --batch 1,32 --length 16,128 --threads 1 --json\n"
+                               "  rubato bench ELASTIC --budget 0.4x\n",
                                run};

@@ -31,7 +31,9 @@ static int check(const arguments *given, session *s) {
             for (size_t j = 0; j < BATCHES; j++) {
                 rubato_bench_row row;
                 rubato_error error;
-                if (rubato_bench_at(s->context, name, batches[j], lengths[i], &row, &error) != RUBATO_OK)
+                char budget[40];
+                snprintf(budget, sizeof budget, "@%.32s", name ? name : "full");
+                if (rubato_bench_at(s->context, budget, batches[j], lengths[i], &row, &error) != RUBATO_OK)
                     return report(&error);
                 double predicted = rubato_predict_ms(s->context, name, lengths[i], batches[j]);
                 off[count] = fabs(predicted / row.ms - 1);

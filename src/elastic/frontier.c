@@ -168,8 +168,11 @@ const point *budget_choose(const budget *self, const frontier *points, const cos
             least = cost;
             cheapest = p;
         }
-        /* what search found to be better; among equals what costs less here */
-        bool better = !best || p->quality > best->quality || (!(p->quality < best->quality) && cost < best_cost);
+        /* what search found to be better, among equals what costs less here; of the unknown what costs most */
+        bool unknown = best && (isnan(p->quality) || isnan(best->quality));
+        bool better =
+            !best || (unknown ? cost > best_cost
+                              : p->quality > best->quality || (!(p->quality < best->quality) && cost < best_cost));
         if (cost <= self->value + 1e-9 && better) {
             best = p;
             best_cost = cost;

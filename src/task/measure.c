@@ -114,16 +114,15 @@ rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t le
     return rubato_bench_at(context, NULL, batch_size, length, row, error);
 }
 
-rubato_status rubato_bench_at(rubato_context *context, const char *name, size_t batch_size, size_t length,
+rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, size_t batch_size, size_t length,
                               rubato_bench_row *row, rubato_error *error) {
-    budget wanted = {.kind = BUDGET_FULL};
-    char text[POINT_NAME + 2];
-    if (name) {
-        snprintf(text, sizeof text, "@%s", name);
-        TRY(budget_parse(&wanted, text, &context->model->points, NULL, error));
-    }
+    budget wanted;
+    rubato_options options = {.budget = budget_text};
+    TRY(engine_budget(context, &options, &wanted, error));
+    const point *at = engine_point(context, &wanted, length);
     const encoder *body = &context->model->body;
     *row = (rubato_bench_row){.batch = batch_size, .length = length};
+    snprintf(row->point, sizeof row->point, "%s", at ? at->name : "full");
     if (batch_size == 0 || length == 0 || length > encoder_max_length(&body->config) || batch_size > 1 << 20)
         return fail(error, RUBATO_BAD_ARGUMENT, "bench: batch %zu of length %zu; the model takes 1 to %zu tokens",
                     batch_size, length, encoder_max_length(&body->config));
@@ -139,7 +138,7 @@ rubato_status rubato_bench_at(rubato_context *context, const char *name, size_t 
     }
     for (size_t i = 0; i < batch_size && status == RUBATO_OK; i++) {
         windows[i] = (rubato_window){.length = length, .ids = ids + i * length, .types = ids + rows};
-        units[i] = (unit){&windows[i], 0, 0, wanted.named};
+        units[i] = (unit){&windows[i], 0, 0, at};
     }
     job work = {.count = 1, .head = HEAD_COUNT, .take = ignore};
     double times[64], spent = 0;
@@ -158,7 +157,7 @@ rubato_status rubato_bench_at(rubato_context *context, const char *name, size_t 
     if (status == RUBATO_OK) {
         row->ms = median(times, runs);
         row->tokens_per_second = (double)rows / row->ms * 1e3;
-        row->gflops = (double)batch_size * encoder_flops(body, wanted.named, length) / row->ms / 1e6;
+        row->gflops = (double)batch_size * encoder_flops(body, at, length) / row->ms / 1e6;
     }
     free(ids);
     free(windows);
