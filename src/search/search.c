@@ -286,17 +286,6 @@ static int by_double(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static rubato_status ignore(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
-                            rubato_error *error) {
-    (void)user;
-    (void)on;
-    (void)hidden;
-    (void)packed;
-    (void)units;
-    (void)error;
-    return RUBATO_OK;
-}
-
 /* Milliseconds of one text at a time, the mean over a sample of the data's lengths, each the median of three. */
 static rubato_status measure_latency(searching *s, const point *at, double *ms, rubato_error *error) {
     size_t step = divide_up(s->length_count, LATENCIES), counted = 0;
@@ -309,7 +298,7 @@ static rubato_status measure_latency(searching *s, const point *at, double *ms, 
         rubato_window window = {.length = s->lengths[i], .ids = ids, .types = ids + s->lengths[i]};
         for (int j = 0; j < 4 && status == RUBATO_OK; j++) {
             unit one = {&window, 0, 0, at};
-            job work = {.count = 1, .head = HEAD_SEQUENCE, .take = ignore};
+            job work = {.count = 1, .head = HEAD_SEQUENCE};
             double begin = clock_ms();
             status = engine_run_units(s->context, &work, &one, 1, error);
             times[j] = clock_ms() - begin;

@@ -254,7 +254,7 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     thinning how = engine_thinning(all->context->model, all->work->head, units[0].at);
     encoder_forward(&all->context->model->body, on, &packed, &how, &out, NULL, NULL);
     if (!out.rows.data) return fail_memory(error);
-    TRY(all->work->take(all->work->user, on, out.rows, &out.packed, units, error));
+    if (all->work->take) TRY(all->work->take(all->work->user, on, out.rows, &out.packed, units, error));
     double ms = clock_ms() - begin;
     for (size_t i = 0; i < count; i++)
         add_cost(all, &units[i], rows ? ms * (double)units[i].window->length / (double)rows : 0);

@@ -98,17 +98,6 @@ rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *ma
 
 /* ---- A forward pass ---- */
 
-static rubato_status ignore(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
-                            rubato_error *error) {
-    (void)user;
-    (void)on;
-    (void)hidden;
-    (void)packed;
-    (void)units;
-    (void)error;
-    return RUBATO_OK;
-}
-
 rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t length, rubato_bench_row *row,
                            rubato_error *error) {
     return rubato_bench_at(context, NULL, batch_size, length, row, error);
@@ -140,7 +129,7 @@ rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, 
         windows[i] = (rubato_window){.length = length, .ids = ids + i * length, .types = ids + rows};
         units[i] = (unit){&windows[i], 0, 0, at};
     }
-    job work = {.count = 1, .head = HEAD_COUNT, .take = ignore};
+    job work = {.count = 1, .head = HEAD_COUNT};
     double times[64], spent = 0;
     size_t runs = 0;
     /* one to warm up, then at least three runs and half a second */
