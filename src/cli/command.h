@@ -19,7 +19,7 @@ typedef struct arguments {
         *layer_drop;
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
     uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
-    const char *cost_kind, *lowest, *layers;
+    const char *cost_kind, *teacher, *lowest, *layers;
     uint64_t vocabulary, positions;
     uint64_t iterations, mutations, crossovers;
     bool no_distillation, keep_order, resume, depth, no_depth, check, words;

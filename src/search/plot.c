@@ -56,9 +56,9 @@ static void draw_grid(const frame *f, const char *metric, bool by_ms) {
 
 static void draw_series(const frame *f, const char *class, const candidate *points, size_t count) {
     if (count == 0) return;
-    fprintf(f->out, "<polyline class='%s' points='", class);
+    fprintf(f->out, "<polyline clip-path='url(#frame)' class='%s' points='", class);
     for (size_t i = 0; i < count; i++)
-        fprintf(f->out, "%.1f,%.1f ", place_x(f, points[i].cost), place_y(f, fmax(points[i].quality, f->low_y)));
+        fprintf(f->out, "%.1f,%.1f ", place_x(f, points[i].cost), place_y(f, points[i].quality));
     fprintf(f->out, "'/>\n");
     for (size_t i = 0; i < count; i++)
         if (points[i].quality >= f->low_y)
@@ -120,11 +120,16 @@ rubato_status plot_write(const char *folder, const candidate *all, size_t count,
     }
     /* room for the baselines, but not for where they fall to the floor */
     double span = fmax(high - low, 0.01);
-    frame f = {file.stream, floor(cheapest * 10) / 10, fmax(low - 0.8 * span, 0), fmin(high + 0.25 * span, 1)};
-    fprintf(f.out,
-            "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d' role='img'>\n%s<rect "
-            "class='back' width='%d' height='%d'/>\n<text class='title' x='%d' y='36'>%s: %s against cost</text>\n",
-            WIDTH, HEIGHT, WIDTH, HEIGHT, style, WIDTH, HEIGHT, LEFT, task, metric);
+    frame f = {.out = file.stream, .low_x = floor(cheapest * 10) / 10};
+    f.low_y = fmax(fmax(low - 0.8 * span, high - 0.2), 0); /* what lies deeper serves nobody */
+    f.high_y = fmin(high + 0.15 * (high - f.low_y), 1);
+    fprintf(
+        f.out,
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d' role='img'>\n%s<clipPath "
+        "id='frame'><rect x='%d' y='%d' width='%d' height='%d'/></clipPath><rect class='back' width='%d' "
+        "height='%d'/>\n<text class='title' x='%d' y='36'>%s: %s against cost</text>\n",
+        WIDTH, HEIGHT, WIDTH, HEIGHT, style, LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM, WIDTH, HEIGHT,
+        LEFT, task, metric);
     draw_grid(&f, metric, by_ms);
     fprintf(f.out, "<line class='full' x1='%d' x2='%d' y1='%.1f' y2='%.1f'/>\n", LEFT, WIDTH - RIGHT, place_y(&f, full),
             place_y(&f, full));

@@ -79,7 +79,7 @@ typedef struct job {
     const rubato_options *options; /* may be NULL */
     rubato_text_options text;      /* what the task makes of options->text */
     head_kind head;                /* which decides what may retire; HEAD_COUNT: pooling */
-    take_batch *take; /* NULL: only the time counts */
+    take_batch *take;              /* NULL: only the time counts */
     void *user;
     rubato_cost *costs; /* [count] or NULL */
     /* Encodings of all inputs, made by the engine. When `keep` they outlive the run and are the caller's to release

@@ -122,42 +122,56 @@ static double next_sentence_loss(const trainer *by, const run *on, const encoded
     return loss_cross_entropy(on, logits, labels, scale);
 }
 
-double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
-                    reference *keep, double scale) {
+/* What a model gives for a portion: a row a sequence, a token or an asked token. *labels receives those of the rows. */
+static tensor portion_results(const trainer *by, const rubato_model *model, const run *on, const encoded *out,
+                              const portion *self, int32_t **labels) {
     static const head_kind heads[] = {[SAMPLE_CLASS] = HEAD_SEQUENCE,
                                       [SAMPLE_VALUE] = HEAD_SEQUENCE,
                                       [SAMPLE_TAGS] = HEAD_TOKEN,
                                       [SAMPLE_SPAN] = HEAD_QA,
                                       [SAMPLE_MASKED] = HEAD_MLM};
-    divergence how = by->options->divergence_from_full ? DIVERGENCE_FROM_FULL : DIVERGENCE_FROM_SUB;
+    tensor none = {0};
     const size_t *rows = NULL;
-    int32_t *labels = self->labels;
     size_t count = 0;
-    tensor values;
+    *labels = self->labels;
     if (takes_pairs(by->kind)) {
-        values = pooling_forward(&by->model->pool, on, out->rows, &out->packed, NULL);
-        if (values.data && !by->model->info.normalized) values = pooling_normalize(on, values);
-    } else {
-        if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_VALUE) {
-            rows = out->packed.start;
-            count = self->packed.sequences;
-        } else if (by->kind == SAMPLE_MASKED) {
-            rows = asked_rows(on, self, &labels, &count);
-            if (!rows) {
-                on->tape->failed = true;
-                return 0;
-            }
-        }
-        values = head_forward(&by->model->heads[heads[by->kind]], on, out->rows, rows, count);
+        tensor vectors = pooling_forward(&model->pool, on, out->rows, &out->packed, NULL);
+        return vectors.data && !model->info.normalized ? pooling_normalize(on, vectors) : vectors;
     }
+    if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_VALUE) {
+        rows = out->packed.start;
+        count = self->packed.sequences;
+    } else if (by->kind == SAMPLE_MASKED) {
+        rows = asked_rows(on, self, labels, &count);
+        if (!rows) return none;
+    }
+    return head_forward(&model->heads[heads[by->kind]], on, out->rows, rows, count);
+}
+
+bool portion_teach(const trainer *by, const run *on, const portion *self, reference *keep) {
+    encoded out;
+    int32_t *labels;
+    bool failed = false;
+    encoder_forward(&by->teacher->body, on, &self->packed, NULL, &out, NULL, NULL);
+    if (!out.rows.data) return false;
+    tensor values = portion_results(by, by->teacher, on, &out, self, &labels);
+    if (values.data) keep_values(keep, values, &failed);
+    return values.data && !failed;
+}
+
+double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
+                    divergence how, reference *keep, double scale) {
+    int32_t *labels;
+    tensor values = portion_results(by, by->model, on, out, self, &labels);
     if (!values.data) {
         on->tape->failed = true;
         return 0;
     }
     if (keep) keep_values(keep, values, &on->tape->failed);
-    bool classes = by->kind == SAMPLE_CLASS || by->kind == SAMPLE_TAGS || by->kind == SAMPLE_MASKED;
     if (follow) {
-        if (classes) return loss_divergence(on, values, follow->values, labels, how, scale);
+        if (by->kind == SAMPLE_CLASS) labels = NULL; /* every sequence counts, also without a label */
+        if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_TAGS || by->kind == SAMPLE_MASKED)
+            return loss_divergence(on, values, follow->values, labels, how, scale);
         if (by->kind == SAMPLE_SPAN)
             return loss_spans_divergence(on, values, &self->packed, follow->values, how, scale);
         return loss_match(on, values, follow->values, scale);

@@ -65,6 +65,7 @@ typedef struct preparing {
     const rubato_model *model;
     const char *path;
     sample_kind kind;
+    bool taught;
     rubato_text_options text;
     rubato_error *error;
     size_t capacity;
@@ -221,8 +222,9 @@ static rubato_status add_pair(preparing *p, const example *item) {
 static rubato_status add_text(preparing *p, const example *item) {
     rubato_encoding *encoding;
     sample made = {.label = -1};
-    if (p->kind == SAMPLE_CLASS) TRY(find_label(p, item, item->label, &made.label));
-    if (p->kind == SAMPLE_VALUE) TRY(find_value(p, item, &made.value));
+    bool bare = p->taught && !item->label;
+    if (p->kind == SAMPLE_CLASS && !bare) TRY(find_label(p, item, item->label, &made.label));
+    if (p->kind == SAMPLE_VALUE && !bare) TRY(find_value(p, item, &made.value));
     if (p->kind == SAMPLE_MASKED && item->pair && item->label)
         made.label = strcmp(item->label, "0") == 0 ? 0 : 1; /* 0: the second text follows the first */
     TRY(encode(p, item, (rubato_input){.text = item->text, .pair = item->pair}, &encoding));
@@ -240,9 +242,10 @@ static void scale_similarities(samples *self) {
     for (size_t i = 0; most > 1 && i < self->count; i++) self->items[i].value /= most > 1 && most <= 5 ? 5 : most;
 }
 
-rubato_status samples_prepare(samples *self, const rubato_model *model, sample_kind kind,
+rubato_status samples_prepare(samples *self, const rubato_model *model, sample_kind kind, bool taught,
                               const rubato_text_options *text, const char *path, rubato_error *error) {
-    preparing p = {.self = self, .model = model, .path = path, .kind = kind, .text = *text, .error = error};
+    preparing p = {
+        .self = self, .model = model, .path = path, .kind = kind, .taught = taught, .text = *text, .error = error};
     bool two = kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;
     p.text.windows = kind == SAMPLE_SPAN || kind == SAMPLE_TAGS || kind == SAMPLE_MASKED;
     if (kind == SAMPLE_SPAN) {

@@ -44,8 +44,9 @@ rubato_status samples_read(samples *self, const char *path, sample_kind kind, co
 rubato_status samples_labels(const samples *self, sample_kind kind, const char ***labels, size_t *count,
                              rubato_error *error);
 
-/* Tokenises and places the labels. Fails: BAD_DATA with the file's line for a label that is none of the model's. */
-rubato_status samples_prepare(samples *self, const rubato_model *model, sample_kind kind,
+/* Tokenises and places the labels; `taught`: classification and regression may lack them. Fails: BAD_DATA with the
+ * file's line for a label that is none of the model's. */
+rubato_status samples_prepare(samples *self, const rubato_model *model, sample_kind kind, bool taught,
                               const rubato_text_options *text, const char *path, rubato_error *error);
 
 void samples_free(samples *self);

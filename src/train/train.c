@@ -92,11 +92,43 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
             rubato_model_destroy(as_it_is);
         }
     }
-    learn.labels = labels;
+    if (self->teacher && labelled && !given) {
+        free(labels);
+        labels = NULL;
+        learn.label_count = self->teacher->info.label_count;
+    }
+    learn.labels = labels ? labels : self->teacher ? (const char *const *)self->teacher->labels : NULL;
     if (status == RUBATO_OK) status = model_load(&self->model, options->model, &learn, error);
     free(labels);
     free(given);
     return status;
+}
+
+/* The teacher must answer the same question about the same tokens. */
+static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error *error) {
+    const char *name = self->options->teacher;
+    if (!name) return RUBATO_OK;
+    TRY(rubato_model_load(&self->teacher, name, error));
+    if (self->teacher->info.task != task)
+        return fail(error, RUBATO_WRONG_TASK, "teacher %s: a model for %s", name,
+                    rubato_task_name(self->teacher->info.task));
+    return RUBATO_OK;
+}
+
+static rubato_status compare_teacher(const trainer *self, rubato_error *error) {
+    const rubato_model *a = self->model, *b = self->teacher;
+    if (!b) return RUBATO_OK;
+    bool same = a->info.label_count == b->info.label_count && a->text->vocabulary == b->text->vocabulary &&
+                encoder_max_length(&a->body.config) <= encoder_max_length(&b->body.config) &&
+                (a->info.task != RUBATO_TASK_EMBEDDING || a->pool.width == b->pool.width);
+    for (size_t i = 0; same && i < a->info.label_count; i++) same = strcmp(a->labels[i], b->labels[i]) == 0;
+    for (size_t i = 0; same && i < a->text->vocabulary; i++) {
+        const char *x = a->text->tokens[i], *y = b->text->tokens[i];
+        same = (!x && !y) || (x && y && strcmp(x, y) == 0);
+    }
+    return same ? RUBATO_OK
+                : fail(error, RUBATO_BAD_ARGUMENT, "teacher %s: its labels or its tokens are not the learner's",
+                       self->options->teacher);
 }
 
 static rubato_status set_significance(rubato_model *model, const char *name, rubato_error *error) {
@@ -168,7 +200,9 @@ static rubato_status train(trainer *self, rubato_error *error) {
     size_t task = 0;
     TRY(check_options(self, &task, error));
     TRY(samples_read(&self->data, options->data, self->kind, options->columns, options->limit, error));
+    TRY(load_teacher(self, tasks[task].task, error));
     TRY(load_model(self, tasks[task].task, error));
+    TRY(compare_teacher(self, error));
     TRY(set_significance(self->model, options->significance, error));
     if (options->dropout != 0)
         self->model->body.config.hidden_dropout = self->model->body.config.attention_dropout =
@@ -181,7 +215,7 @@ static rubato_status train(trainer *self, rubato_error *error) {
     rubato_options running = {.text = {.max_length = options->max_length}};
     rubato_text_options text;
     TRY(engine_text_options(self->model, &running, &text, error));
-    TRY(samples_prepare(&self->data, self->model, self->kind, &text, options->data, error));
+    TRY(samples_prepare(&self->data, self->model, self->kind, self->teacher != NULL, &text, options->data, error));
     if (self->data.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no tokens to learn from", options->data);
     TRY(open_metrics(self, error));
     TRY(note_provenance(self, error));
@@ -209,5 +243,6 @@ rubato_status rubato_train(const rubato_train_options *options, rubato_train_res
     rubato_context_destroy(self.context);
     samples_free(&self.data);
     rubato_model_destroy(self.model);
+    rubato_model_destroy(self.teacher);
     return status;
 }

@@ -86,13 +86,26 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
     encoder_forward(&self->model->body, &on, &part->packed, &how, &out, NULL, NULL);
     if (!out.rows.data || recording.failed) return fail_memory(error);
     double scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count);
-    bool first = number == 0;
-    double loss = portion_loss(self, &on, &out, part, what->follows ? kept : NULL,
-                               first && s->pass_count > 1 ? kept : NULL, scale);
+    bool first = number == 0, taught = self->teacher != NULL;
+    /* a pupil's first pass learns soft labels (Hinton et al. 2015); what follows it as the options say */
+    divergence how = self->options->divergence_from_full || first ? DIVERGENCE_FROM_FULL : DIVERGENCE_FROM_SUB;
+    double loss = portion_loss(self, &on, &out, part, what->follows || taught ? kept : NULL, how,
+                               first && !taught && s->pass_count > 1 ? kept : NULL, scale);
     if (!recording.failed) tape_backward(&on);
     if (recording.failed) return fail_memory(error);
     *(first ? &s->loss : &s->follow_loss) += loss / (double)size_max(s->items, 1);
     return RUBATO_OK;
+}
+
+/* What the teacher says about some of the samples. */
+static rubato_status teach(stepping *s, size_t first, size_t count, reference *kept, rubato_error *error) {
+    trainer *self = s->self;
+    run on = {self->context->kernels, self->context->crew, &self->memory, NULL};
+    portion part;
+    bool ok = portion_create(&part, self, s->samples + first, count, s->mask_key, &self->memory) &&
+              portion_teach(self, &on, &part, kept);
+    arena_reset(&self->memory);
+    return ok ? RUBATO_OK : fail_memory(error);
 }
 
 /* All passes over the samples, in parts that fit. */
@@ -106,6 +119,7 @@ static rubato_status run_parts(stepping *s, rubato_error *error) {
         while (last < s->count && (last == first || rows + sample_rows(s->samples[last]) <= most))
             rows += sample_rows(s->samples[last++]);
         if (self->kind == SAMPLE_CONTRAST) last = s->count; /* every pair is every other's negative */
+        if (self->teacher) status = teach(s, first, last - first, &kept, error);
         for (size_t number = 0; number < s->pass_count && status == RUBATO_OK; number++) {
             portion part;
             if (!portion_create(&part, self, s->samples + first, last - first, s->mask_key, &self->memory))

@@ -46,6 +46,7 @@ struct trainer {
     const rubato_train_options *options;
     const recipe *method;
     rubato_model *model;
+    rubato_model *teacher; /* NULL: labels teach */
     rubato_context *context;
     sample_kind kind;
     parameters params;
@@ -105,9 +106,12 @@ typedef struct reference {
     size_t count, capacity;
 } reference;
 
+/* The teacher's results for a portion, kept for its passes. False when memory is short. */
+bool portion_teach(const trainer *by, const run *on, const portion *self, reference *keep);
+
 /* Head and loss of one pass; sets gradients scaled by `scale`; returns the sum. With `follow` the loss is the
  * divergence from it; else *keep (may be NULL) receives the results. */
 double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
-                    reference *keep, double scale);
+                    divergence how, reference *keep, double scale);
 
 #endif

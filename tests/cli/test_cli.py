@@ -111,7 +111,7 @@ r = run("eval", tag, "--task", "tagging", "--data", conll, "--json"); check("eva
 r = run("eval", mlm, "--task", "mlm", "--data", data, "--seed", 3, "--json"); r2 = run("eval", mlm, "--task", "mlm", "--data", data, "--seed", 3, "--json")
 check("eval mlm repeats itself", r.status == 0 and r.json()[0]["metrics"] == r2.json()[0]["metrics"] and r.json()[0]["metrics"]["perplexity"] > 1, r)
 r = run("bench", bert, "--batch", 2, "--length", 8, "--json"); row = r.json()[0]
-check("bench", r.status == 0 and row["machine"]["peak_gflops"] > 0 and {"precision", "batch", "length", "tokens_per_second", "ms", "gflops", "of_peak"} == row["rows"][0].keys(), r)
+check("bench", r.status == 0 and row["machine"]["peak_gflops"] > 0 and {"precision", "batch", "length", "tokens_per_second", "ms", "gflops", "of_peak", "point"} == row["rows"][0].keys(), r)
 r = run("bench", bert, "--batch", "x"); check("bench: bad list", r.status == 2 and one_line(r), r)
 os.makedirs(os.path.join(work, "models")); os.symlink(bert, os.path.join(work, "models", "small"))
 check("models/NAME", run("info", "small", "--json", cwd=work).json()[0]["layers"] == 3)

@@ -94,6 +94,16 @@ r = run("train", bert, "--task", "mlm", "--data", data, "--dev", dev, "--rate", 
 check("mlm learns", r.status == 0 and r.json()[0]["best"] < 30, r)
 r = run("fill", path("mlm"), stdin="a [MASK] c\n"); check("and fills", r.status == 0, r)
 
+# ---- A teacher ----
+bare = write("bare.tsv", "sentence\n" + "".join(" ".join(w) + "\n" for w in texts(300)))
+r = run("train", bert, "--task", "classification", "--data", bare, "--teacher", path("ft"), "--dev", dev, "--rate", "3e-3", "--epochs", 10, "--quiet", "--json", "--out", path("taught"))
+check("a teacher needs no labels", r.status == 0 and r.json()[0]["best"] > 0.75, r)
+r = run("train", path("ft"), "--task", "classification", "--data", bare, "--teacher", path("ft"), "--dropout", "0", "--epochs", 1, "--quiet", "--out", path("same"))
+losses = [json.loads(l)["loss"] for l in open(path("same/metrics.jsonl"))]
+check("its own pupil has nothing to learn", r.status == 0 and max(losses) < 1e-5, r, losses)
+r = run("train", bert, "--task", "classification", "--data", bare, "--out", path("x")); check("without one, labels are needed", r.status == 1 and one_line(r), r)
+r = run("train", bert, "--task", "classification", "--data", data, "--teacher", path("tags") if os.path.exists(path("tags")) else bert, "--out", path("x")); check("a teacher of another task", r.status == 1 and one_line(r) and "teacher" in r.err, r)
+
 # ---- Trimming ----
 r = run("trim", path("ft"), "--layers", "0,2", "--vocabulary", 45, "--data", data, "--positions", 15, "--out", path("small"), "--json"); t = r.json()[0] if r.status == 0 else {}
 check("trim", r.status == 0 and t["layers"] == 2 and t["vocabulary"] == 61 and t["covered"] == 1, r)
