@@ -88,8 +88,8 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
     double scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count);
     bool first = number == 0, taught = self->teacher != NULL;
     /* a pupil's first pass learns soft labels (Hinton et al. 2015); what follows it as the options say */
-    divergence how = self->options->divergence_from_full || first ? DIVERGENCE_FROM_FULL : DIVERGENCE_FROM_SUB;
-    double loss = portion_loss(self, &on, &out, part, what->follows || taught ? kept : NULL, how,
+    divergence form = self->options->divergence_from_full || first ? DIVERGENCE_FROM_FULL : DIVERGENCE_FROM_SUB;
+    double loss = portion_loss(self, &on, &out, part, what->follows || taught ? kept : NULL, form,
                                first && !taught && s->pass_count > 1 ? kept : NULL, scale);
     if (!recording.failed) tape_backward(&on);
     if (recording.failed) return fail_memory(error);
