@@ -14,6 +14,7 @@ typedef struct attention {
     /* Added to the scores by distance: bias[head * bias_stride + key - query + bias_reach], NULL for none. Where rows
      * have retired, origin [rows] says where each stood; NULL: none has. */
     const float *bias;
+    float *bias_grad; /* the same shape, += when recording; may be NULL */
     size_t bias_stride, bias_reach;
     const size_t *origin;
     /* Receives, per row, the attention it got from all queries of its sequence over all heads (before dropout), without

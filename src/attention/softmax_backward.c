@@ -2,6 +2,7 @@
  * a time, so that a recorded pass holds no [n, n] matrix. With P the probabilities, D their dropout mask, O' the
  * gradient of the output:
  *   V' += (P D)^T O'      P' = (O' V^T) D      S' = P (P' - sum P P') scale      Q' += S' K      K' += S'^T Q */
+#include <stddef.h>
 #include <string.h>
 
 #include "attention/softmax.h"
@@ -54,6 +55,18 @@ static void outer(const run *on, float *out, size_t stride, const float *a, size
     on->kernels->product_f32(&product);
 }
 
+/* The bias joins the scores after their scale, which the scores' gradient has in it. */
+static void collect_bias(const attention *in, size_t head, const float *scores, size_t stride, size_t start,
+                         size_t length) {
+    float *grad = in->bias_grad + head * in->bias_stride + in->bias_reach;
+    const size_t *origin = in->origin ? in->origin + start : NULL;
+    for (size_t i = 0; i < length; i++)
+        for (size_t k = 0; k < length; k++) {
+            size_t query = origin ? origin[i] : i, key = origin ? origin[k] : k;
+            grad[(ptrdiff_t)key - (ptrdiff_t)query] += scores[i * stride + k] / in->scale;
+        }
+}
+
 static void one_head(const task *t, size_t sequence, size_t head, float *scratch) {
     const saved_attention *s = t->saved;
     const run *on = t->on;
@@ -82,6 +95,7 @@ static void one_head(const task *t, size_t sequence, size_t head, float *scratch
     accumulate(on, in->value.grad + start * in->value.stride + column, in->value.stride, turned, stride, out,
                s->out.stride, n, size, n, packed);
     for (size_t i = 0; i < n; i++) g->softmax_backward(d + i * stride, p + i * stride, in->scale, n);
+    if (in->bias_grad) collect_bias(in, head, d, stride, start, n);
     accumulate(on, in->query.grad + start * in->query.stride + column, in->query.stride, d, stride, key, in->key.stride,
                n, size, n, packed);
     g->transpose(turned, stride, d, stride, n, n);
@@ -96,6 +110,14 @@ static void some_heads(void *argument, size_t member, size_t first, size_t last)
         one_head(t, unit / heads, unit % heads, t->scratch + member * t->scratch_size);
 }
 
+/* All sequences of some heads: a head's bias has one owner, and its sums one order. */
+static void whole_heads(void *argument, size_t member, size_t first, size_t last) {
+    const task *t = argument;
+    for (size_t head = first; head < last; head++)
+        for (size_t i = 0; i < t->saved->sequences.sequences; i++)
+            one_head(t, i, head, t->scratch + member * t->scratch_size);
+}
+
 static void attention_backward(const run *on, void *saved) {
     const saved_attention *s = saved;
     size_t n = s->longest, size = s->in.head_size;
@@ -107,7 +129,10 @@ static void attention_backward(const run *on, void *saved) {
         on->tape->failed = true;
         return;
     }
-    run_parallel(on, s->sequences.sequences * s->in.heads, 1, some_heads, &t);
+    if (s->in.bias_grad)
+        run_parallel(on, s->in.heads, 1, whole_heads, &t);
+    else
+        run_parallel(on, s->sequences.sequences * s->in.heads, 1, some_heads, &t);
 }
 
 void attention_softmax_record(const run *self, tensor out, const attention *inputs, const batch *sequences,

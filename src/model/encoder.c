@@ -246,6 +246,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
                     .head_size = head_size,
                     .scale = 1.0f / sqrtf((float)head_size),
                     .bias = self->bias,
+                    .bias_grad = self->bias_grad,
                     .bias_stride = 2 * self->bias_reach + 1,
                     .bias_reach = self->bias_reach,
                     .origin = p->now.origin,

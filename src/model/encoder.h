@@ -24,9 +24,11 @@ typedef struct encoder {
     linear projection;
     layer *layers; /* [unique] */
     size_t unique;
-    size_t depth;    /* layers run: config.layers, times the inner ones with ALBERT */
-    uint16_t *order; /* [depth] -> unique */
-    float *bias;     /* relative attention bias by distance: [heads][2 reach + 1] */
+    size_t depth;     /* layers run: config.layers, times the inner ones with ALBERT */
+    uint16_t *order;  /* [depth] -> unique */
+    table relative;   /* [buckets, heads]: MPNet's relative attention bias as stored */
+    float *bias;      /* the same by distance: [heads][2 reach + 1] */
+    float *bias_grad; /* the same shape; NULL in models that are only run */
     size_t bias_reach;
     size_t parameters; /* weights, each once */
 } encoder;
@@ -82,6 +84,10 @@ void loader_name(char *out, size_t bytes, const char *prefix, const char *name, 
 
 /* Notes where a masked-LM decoder is stored; a tied weight is stored as the word embeddings. */
 rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, const char *bias, bool tied);
+
+/* The relative bias by distance, made from its table; and its gradient, given back to the table's. */
+void encoder_spread_bias(encoder *self);
+void encoder_collect_bias(encoder *self);
 
 rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config);
 void encoder_free(encoder *self);

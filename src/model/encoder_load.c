@@ -197,19 +197,41 @@ static rubato_status load_relative_bias(encoder *self, loader *load) {
     source from;
     snprintf(full, sizeof full, "%s%s.weight", load->prefix, load->kind->names.relative_bias);
     TRY(loader_find(load, &from, full, config->buckets, config->heads, true));
+    table_load(&self->relative, &from);
+    TRY(bind(load, (binding){.kind = BOUND_TABLE, .table = &self->relative, .rows = from.rows, .columns = from.columns},
+             full));
     self->bias_reach = encoder_max_length(config);
     size_t width = 2 * self->bias_reach + 1, elements;
     if (!checked_multiply(width, config->heads, &elements)) return fail_memory(load->error);
     self->bias = calloc(elements, sizeof *self->bias);
-    if (!self->bias) return fail_memory(load->error);
-    for (size_t i = 0; i < width; i++) {
-        size_t bucket = distance_bucket((long)i - (long)self->bias_reach, config->buckets);
-        for (size_t head = 0; head < config->heads; head++)
-            dtype_read(&self->bias[head * width + i], from.type, from.data, bucket * config->heads + head, 1);
-    }
+    self->bias_grad = load->bound ? calloc(elements, sizeof *self->bias_grad) : NULL;
+    if (!self->bias || (load->bound && !self->bias_grad)) return fail_memory(load->error);
+    encoder_spread_bias(self);
     if (!all_finite(self->bias, elements))
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity", full);
     return RUBATO_OK;
+}
+
+void encoder_spread_bias(encoder *self) {
+    size_t width = 2 * self->bias_reach + 1, heads = self->config.heads;
+    for (size_t i = 0; self->bias && i < width; i++) {
+        size_t bucket = distance_bucket((long)i - (long)self->bias_reach, self->config.buckets);
+        for (size_t one = 0; one < heads; one++)
+            dtype_read(&self->bias[one * width + i], self->relative.type, self->relative.data, bucket * heads + one, 1);
+    }
+}
+
+void encoder_collect_bias(encoder *self) {
+    size_t width = 2 * self->bias_reach + 1, heads = self->config.heads;
+    const table_learning *learn = self->relative.learn;
+    for (size_t i = 0; self->bias_grad && learn && i < width; i++) {
+        size_t bucket = distance_bucket((long)i - (long)self->bias_reach, self->config.buckets);
+        for (size_t one = 0; one < heads; one++) {
+            learn->rows[bucket * heads + one] += self->bias_grad[one * width + i];
+            self->bias_grad[one * width + i] = 0;
+        }
+        learn->touched[bucket] = 1;
+    }
 }
 
 /* Which weights each layer uses. */
@@ -264,5 +286,6 @@ void encoder_free(encoder *self) {
     free(self->layers);
     free(self->order);
     free(self->bias);
+    free(self->bias_grad);
     *self = (encoder){0};
 }

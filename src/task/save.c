@@ -185,11 +185,10 @@ static void read_stored(const void *user, size_t first, size_t count, float *out
     dtype_read(out, from->type, from->data, first * columns, count * columns);
 }
 
-/* Tensors that no parameter holds but the model needs: MPNet's attention bias; the pooler of a headless model. */
+/* Tensors that no parameter holds but the model has: the pooler of a headless one. */
 static bool is_carried(const rubato_model *self, const stored_tensor *stored) {
     bool pooler = self->info.task == RUBATO_TASK_EMBEDDING && strstr(stored->name, "pooler.dense");
-    return stored->rank <= 2 && dtype_is_real(stored->type) &&
-           (pooler || strstr(stored->name, "relative_attention_bias"));
+    return stored->rank <= 2 && dtype_is_real(stored->type) && pooler;
 }
 
 typedef struct outgoing {

@@ -99,6 +99,7 @@ rubato_status parameters_create(parameters *self, rubato_model *model, team *cre
                                 rubato_error *error) {
     *self = (parameters){0};
     arena_create(&self->memory, 0, BLOCK);
+    self->body = &model->body;
     TRY(tie(self, model, error));
     for (size_t i = 0; i < model->bound.count; i++) {
         binding *b = &model->bound.items[i];
@@ -154,8 +155,9 @@ static void sum_some(void *argument, size_t member, size_t members) {
     for_chunks(work->self, member, members, work, sum_chunk);
 }
 
-/* The decoder's gradient joins that of the table it is. */
+/* Gradients of derived forms go to what they are made from: a tied decoder's and the relative bias's to tables. */
 static void untie(parameters *self) {
+    encoder_collect_bias(self->body);
     if (!self->tied) return;
     linear *decoder = self->decoder;
     size_t in = decoder->in;
@@ -236,6 +238,7 @@ static void refresh_some(void *argument, size_t member, size_t members) {
 
 void parameters_refresh(parameters *self, team *crew, const kernel_table *kernels) {
     task work = {.self = self, .kernels = kernels};
+    encoder_spread_bias(self->body);
     team_run(crew, refresh_some, &work);
 }
 

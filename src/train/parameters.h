@@ -21,6 +21,7 @@ typedef struct parameters {
     size_t count, capacity;
     linear **linears; /* with a transposed copy */
     size_t linear_count, linear_capacity;
+    encoder *body;
     const table *tied; /* the table that the masked-LM decoder is, or NULL */
     linear *decoder;
     double *sums; /* of squares, one a chunk */

@@ -208,10 +208,22 @@ static attention attention_of(tensor qkv) {
                        .scale = 0.5f};
 }
 
+static float *bias_values, *bias_grad;
+enum { REACH = 40 };
+/* rows of the second and third sequence have lost some before them */
+static const size_t origins[17] = {0, 1, 2, 3, 4, 9, 10, 12, 13, 17, 20, 21, 22, 30, 31, 33, 40};
+
 static tensor build_attention(bed *b, const run *on) {
     (void)b;
     tensor qkv = take_input(&x, on), out = run_tensor(on, x.rows, x.columns / 3);
     attention in = attention_of(qkv);
+    if (bias_values) {
+        in.bias = bias_values;
+        in.bias_grad = bias_grad;
+        in.bias_stride = 2 * REACH + 1;
+        in.bias_reach = REACH;
+        in.origin = origins;
+    }
     assert_true(attention_softmax(on, out, &in, &three));
     return out;
 }
@@ -280,13 +292,17 @@ static void norm_cases(const kernel_table *kernels, size_t threads) {
 }
 
 static void attention_cases(const kernel_table *kernels, size_t threads) {
-    for (int dropped = 0; dropped < 2; dropped++) {
+    for (int kind = 0; kind < 3; kind++) { /* plain, with dropout, with a relative bias */
         bed b = bed_open(kernels, threads);
-        b.attention_rate = dropped ? 0.25f : 0;
+        b.attention_rate = kind == 1 ? 0.25f : 0;
         x = new_input(&b, "qkv", 17, 3 * 24);
+        bias_values = kind == 2 ? random_floats(&b, 2 * (2 * REACH + 1), 1) : NULL;
+        bias_grad = kind == 2 ? zero_floats(&b, 2 * (2 * REACH + 1)) : NULL;
+        if (kind == 2) watch(&b, "bias", bias_values, bias_grad, 2 * (2 * REACH + 1));
         check(&b, "attention", build_attention);
         bed_close(&b);
     }
+    bias_values = bias_grad = NULL;
 }
 
 static void move_cases(const kernel_table *kernels, size_t threads) {

@@ -29,10 +29,8 @@ static fixture open_case(const json_t *one, const char *isa, size_t threads) {
     rubato_error error = {0};
     bool tags = strcmp(json_string_value(json_object_get(one, "task")), "tagging") == 0;
     const char *labels[] = {"A", "B", "C"};
-    learning learn = {.task = tags ? RUBATO_TASK_TAGGING : RUBATO_TASK_CLASSIFICATION,
-                      .labels = labels,
-                      .label_count = 3,
-                      .seed = 1};
+    learning learn = {
+        .task = tags ? RUBATO_TASK_TAGGING : RUBATO_TASK_CLASSIFICATION, .labels = labels, .label_count = 3, .seed = 1};
     if (model_load(&f.model, GOLDEN "/bert", &learn, &error) != RUBATO_OK) fail_msg("%s", error.message);
     rubato_context_options options = {.threads = threads, .isa = isa};
     assert_int_equal(rubato_context_create(&f.context, f.model, &options, &error), RUBATO_OK);
