@@ -12,6 +12,15 @@ enum { MOST_POINTS = 4096 };
 
 static const char *const significance_names[] = {"received", "others", "random", "first"};
 
+bool significance_find(significance *out, const char *name) {
+    for (size_t i = 0; i < sizeof significance_names / sizeof *significance_names; i++)
+        if (strcmp(significance_names[i], name) == 0) {
+            *out = (significance)i;
+            return true;
+        }
+    return false;
+}
+
 void frontier_free(frontier *self) {
     free(self->points);
     *self = (frontier){0};
@@ -56,12 +65,8 @@ rubato_status frontier_read(frontier *self, const json_t *object, size_t layers,
     TRY(json_get_text(&by, object, "significance", significance_names[0], error));
     TRY(json_get_text(&metric, object, "metric", "", error));
     snprintf(self->metric, sizeof self->metric, "%s", metric);
-    size_t kind = 0;
-    while (kind < sizeof significance_names / sizeof *significance_names && strcmp(significance_names[kind], by) != 0)
-        kind++;
-    if (kind == sizeof significance_names / sizeof *significance_names)
+    if (!significance_find(&self->by, by))
         return fail(error, RUBATO_UNSUPPORTED, "rubato.json: significance \"%.40s\"", by);
-    self->by = (significance)kind;
     if (count == 0) return RUBATO_OK;
     if (layers > POINT_LAYERS || count > MOST_POINTS)
         return fail(error, RUBATO_UNSUPPORTED, "rubato.json: %zu points of %zu layers; at most %d of %d are taken",

@@ -14,6 +14,9 @@ typedef struct frontier {
     char metric[32]; /* what quality is: "accuracy", ... */
 } frontier;
 
+/* "received", "others", "random", "first"; false for another name. */
+bool significance_find(significance *out, const char *name);
+
 void frontier_free(frontier *self);
 
 /* Reads and writes the members "significance", "metric" and "points" of rubato.json's object. Reading replaces self.

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/random.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "store/dataset.h"
@@ -281,13 +282,6 @@ typedef struct masking {
     size_t *asked;      /* [input] */
 } masking;
 
-static uint64_t mix(uint64_t x) { /* splitmix64, Steele et al. 2014 */
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 /* Puts the mask in place of 15 % of the tokens, by a hash of seed and place, so that every run asks the same. */
 static rubato_status mask_some(void *user, size_t input, rubato_encoding *encoding, rubato_error *error) {
     masking *m = user;
@@ -300,7 +294,7 @@ static rubato_status mask_some(void *user, size_t input, rubato_encoding *encodi
         const rubato_window *window = &encoding->windows[w];
         windows[w] = at;
         for (size_t i = 0; i < window->length; i++, at++) {
-            uint64_t draw = mix(m->seed ^ mix((uint64_t)input << 32 | w << 20 | i));
+            uint64_t draw = random_hash(m->seed ^ random_hash((uint64_t)input << 32 | w << 20 | i));
             bool chosen = window->sequences[i] != 255 && draw % 100 < 15;
             *at = chosen ? window->ids[i] : -1;
             if (chosen) ((int32_t *)(uintptr_t)window->ids)[i] = m->model->text->mask; /* our own encoding */

@@ -136,11 +136,21 @@ static void dropout_rows(void *argument, size_t member, size_t first, size_t las
                                               1.0f / (1.0f - work->rate));
 }
 
+void drop_elements(const run *self, tensor x, uint64_t key, float rate) {
+    pair_work work = {.run = self, .x = x, .key = key, .rate = rate};
+    run_parallel(self, x.rows, 16, dropout_rows, &work);
+}
+
+void add_elements(const run *self, tensor out, tensor x) {
+    pair_work work = {.run = self, .out = out, .x = x};
+    run_parallel(self, x.rows, 16, add_rows, &work);
+}
+
 void run_dropout(const run *self, tensor x, float rate) {
     if (!self->tape || !(rate > 0)) return;
-    pair_work work = {.run = self, .x = x, .key = tape_mask(self->tape), .rate = rate};
-    run_parallel(self, x.rows, 16, dropout_rows, &work);
-    tape_dropout(self, x, work.key, rate);
+    uint64_t key = tape_mask(self->tape);
+    drop_elements(self, x, key, rate);
+    tape_dropout(self, x, key, rate);
 }
 
 void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual) {
@@ -163,8 +173,7 @@ void run_linear(const run *self, tensor out, tensor x, const linear *layer, acti
     }
     if (residual) {
         run_dropout(self, out, self->tape->hidden_rate);
-        pair_work work = {.run = self, .out = out, .x = *residual};
-        run_parallel(self, out.rows, 16, add_rows, &work);
+        add_elements(self, out, *residual);
         tape_add(self, out, *residual);
     }
 }

@@ -154,38 +154,25 @@ static void activation_rows(void *argument, size_t member, size_t first, size_t 
                                                        tensor_row(s->x, row), s->x.columns, s->act);
 }
 
-static void add_rows(void *argument, size_t member, size_t first, size_t last) {
-    const pair_task *task = argument;
-    const saved_pair *s = task->saved;
-    (void)member;
-    for (size_t row = first; row < last; row++)
-        task->on->kernels->gradient->add(grad_row(s->x, row), grad_row(s->out, row), s->x.columns);
-}
-
-static void dropout_rows(void *argument, size_t member, size_t first, size_t last) {
-    const pair_task *task = argument;
-    const saved_pair *s = task->saved;
-    (void)member;
-    for (size_t row = first; row < last; row++)
-        task->on->kernels->gradient->dropout(grad_row(s->x, row), s->x.columns, s->key, (uint32_t)(row * s->x.columns),
-                                             dropout_threshold(s->rate), 1.0f / (1.0f - s->rate));
-}
-
-static void pair_backward(const run *on, const saved_pair *saved, run_share *rows) {
-    pair_task task = {on, saved};
-    run_parallel(on, saved->x.rows, 16, rows, &task);
-}
-
 static void activation_backward(const run *on, void *saved) {
-    pair_backward(on, saved, activation_rows);
+    pair_task task = {on, saved};
+    run_parallel(on, task.saved->x.rows, 16, activation_rows, &task);
+}
+
+/* A tensor's gradient as a tensor. */
+static tensor gradient_of(tensor x) {
+    x.data = x.grad;
+    return x;
 }
 
 static void add_backward(const run *on, void *saved) {
-    pair_backward(on, saved, add_rows);
+    const saved_pair *s = saved;
+    add_elements(on, gradient_of(s->x), gradient_of(s->out));
 }
 
 static void dropout_backward(const run *on, void *saved) {
-    pair_backward(on, saved, dropout_rows);
+    const saved_pair *s = saved;
+    drop_elements(on, gradient_of(s->x), s->key, s->rate);
 }
 
 static void push_pair(const run *self, tape_backward_function *backward, saved_pair values) {

@@ -35,6 +35,10 @@ uint32_t dropout_threshold(float rate);
 /* Runs all nodes. Gradients of the results have been set by the losses. Uses the arena for scratch. */
 void tape_backward(const run *on);
 
+/* What run.c does forward and tape.c with gradients: elements dropped out in place; out += x. */
+void drop_elements(const run *self, tensor x, uint64_t key, float rate);
+void add_elements(const run *self, tensor out, tensor x);
+
 /* What run.c records. */
 void tape_linear(const run *self, tensor out, tensor x, const linear *layer);
 void tape_activation(const run *self, tensor out, tensor x, activation act);

@@ -10,12 +10,10 @@ static bool takes_pairs(sample_kind kind) {
     return kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;
 }
 
-static void put_window(portion *self, size_t sequence, const rubato_window *window, size_t *start, int32_t *ids,
-                       int32_t *types) {
+static void put_window(size_t sequence, const rubato_window *window, size_t *start, int32_t *ids, int32_t *types) {
     memcpy(ids + start[sequence], window->ids, window->length * sizeof *ids);
     memcpy(types + start[sequence], window->types, window->length * sizeof *types);
     start[sequence + 1] = start[sequence] + window->length;
-    (void)self;
 }
 
 /* 15 % of the tokens are asked for; of those 80 % become the mask, 10 % any token, 10 % stay (Devlin et al. 2018). */
@@ -55,10 +53,10 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
     for (size_t i = 0, at = 0; i < count; i++) {
         const sample *from = samples_of[i];
         owners[at] = from;
-        put_window(self, at++, from->window, start, ids, types);
+        put_window(at++, from->window, start, ids, types);
         if (!pairs) continue;
         owners[at] = from;
-        put_window(self, at++, from->pair, start, ids, types);
+        put_window(at++, from->pair, start, ids, types);
     }
     self->packed = (batch){sequences, rows, start, ids, types};
     self->samples = owners;
@@ -125,11 +123,6 @@ static double next_sentence_loss(const trainer *by, const run *on, const encoded
 /* What a model gives for a portion: a row a sequence, a token or an asked token. *labels receives those of the rows. */
 static tensor portion_results(const trainer *by, const rubato_model *model, const run *on, const encoded *out,
                               const portion *self, int32_t **labels) {
-    static const head_kind heads[] = {[SAMPLE_CLASS] = HEAD_SEQUENCE,
-                                      [SAMPLE_VALUE] = HEAD_SEQUENCE,
-                                      [SAMPLE_TAGS] = HEAD_TOKEN,
-                                      [SAMPLE_SPAN] = HEAD_QA,
-                                      [SAMPLE_MASKED] = HEAD_MLM};
     tensor none = {0};
     const size_t *rows = NULL;
     size_t count = 0;
@@ -145,7 +138,7 @@ static tensor portion_results(const trainer *by, const rubato_model *model, cons
         rows = asked_rows(on, self, labels, &count);
         if (!rows) return none;
     }
-    return head_forward(&model->heads[heads[by->kind]], on, out->rows, rows, count);
+    return head_forward(&model->heads[engine_main_head(model)], on, out->rows, rows, count);
 }
 
 bool portion_teach(const trainer *by, const run *on, const portion *self, reference *keep) {

@@ -132,21 +132,11 @@ static rubato_status compare_teacher(const trainer *self, rubato_error *error) {
 }
 
 static rubato_status set_significance(rubato_model *model, const char *name, rubato_error *error) {
-    static const char *const names[] = {"received", "others", "random", "first"};
-    if (!name) return RUBATO_OK;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i], name) == 0) {
-            model->points.by = (significance)i;
-            return RUBATO_OK;
-        }
+    if (!name || significance_find(&model->points.by, name)) return RUBATO_OK;
     return fail(error, RUBATO_BAD_ARGUMENT, "significance \"%.40s\": use received, others, random or first", name);
 }
 
 /* ---- All together ---- */
-
-static double or_default(double value, double otherwise) {
-    return value > 0 ? value : value < 0 ? 0 : otherwise;
-}
 
 static rubato_status check_options(trainer *self, size_t *task, rubato_error *error) {
     const rubato_train_options *options = self->options;
@@ -167,10 +157,10 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "length drop, layer drop and dropout are below 1");
     self->kind = tasks[*task].kind;
-    self->rate = or_default(options->rate, self->method->rate);
-    self->warm_up = or_default(options->warm_up, self->method->warm_up);
-    self->decay = or_default(options->decay, self->method->decay);
-    self->clip = or_default(options->clip, 1);
+    self->rate = option_or(options->rate, self->method->rate);
+    self->warm_up = option_or(options->warm_up, self->method->warm_up);
+    self->decay = option_or(options->decay, self->method->decay);
+    self->clip = option_or(options->clip, 1);
     self->batch = options->batch ? options->batch : 32;
     self->best = NAN;
     self->begun_ms = clock_ms();
@@ -206,7 +196,7 @@ static rubato_status train(trainer *self, rubato_error *error) {
     TRY(set_significance(self->model, options->significance, error));
     if (options->dropout != 0)
         self->model->body.config.hidden_dropout = self->model->body.config.attention_dropout =
-            (float)or_default(options->dropout, 0);
+            (float)option_or(options->dropout, 0);
     if (self->model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d can be trained", self->model->body.depth,
                     POINT_LAYERS);

@@ -60,6 +60,11 @@ static size_t sample_rows(const sample *s) {
     return s->window->length + (s->pair ? s->pair->length : 0);
 }
 
+/* The factors of soft extraction; NULL in phases without it. */
+static const parameter *soft_factors(const trainer *self) {
+    return self->now->soft == SIZE_MAX ? NULL : &self->params.items[self->now->soft];
+}
+
 static rubato_status run_pass(stepping *s, const portion *part, size_t number, reference *kept, size_t offset,
                               rubato_error *error) {
     trainer *self = s->self;
@@ -68,18 +73,13 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
                       .attention_rate = self->model->body.config.attention_dropout};
     run on = {self->context->kernels, self->context->crew, &self->memory, &recording};
     const pass *what = &s->passes[number];
-    head_kind kind = self->kind == SAMPLE_CLASS || self->kind == SAMPLE_VALUE ? HEAD_SEQUENCE
-                     : self->kind == SAMPLE_TAGS                              ? HEAD_TOKEN
-                     : self->kind == SAMPLE_SPAN                              ? HEAD_QA
-                     : self->kind == SAMPLE_MASKED                            ? HEAD_MLM
-                                                                              : HEAD_COUNT;
-    thinning how = engine_thinning(self->model, kind, point_is_full(&what->at) ? NULL : &what->at);
+    thinning how =
+        engine_thinning(self->model, engine_main_head(self->model), point_is_full(&what->at) ? NULL : &what->at);
     how.seed = s->mask_key;
     soft_extraction soft;
-    if (self->now->soft != SIZE_MAX) {
-        const parameter *factors = &self->params.items[self->now->soft];
-        size_t bins = factors->count / self->model->body.depth;
-        soft = (soft_extraction){factors->value, factors->gradient, bins};
+    const parameter *factors = soft_factors(self);
+    if (factors) {
+        soft = (soft_extraction){factors->value, factors->gradient, factors->count / self->model->body.depth};
         how.soft = &soft;
     }
     encoded out;
@@ -97,15 +97,19 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
     return RUBATO_OK;
 }
 
-/* What the teacher says about some of the samples. */
-static rubato_status teach(stepping *s, size_t first, size_t count, reference *kept, rubato_error *error) {
+/* The teacher and all passes over some of the samples, laid out once. */
+static rubato_status run_passes(stepping *s, size_t first, size_t count, reference *kept, rubato_error *error) {
     trainer *self = s->self;
     run on = {self->context->kernels, self->context->crew, &self->memory, NULL};
     portion part;
-    bool ok = portion_create(&part, self, s->samples + first, count, s->mask_key, &self->memory) &&
-              portion_teach(self, &on, &part, kept);
-    arena_reset(&self->memory);
-    return ok ? RUBATO_OK : fail_memory(error);
+    if (!portion_create(&part, self, s->samples + first, count, s->mask_key, &self->memory)) return fail_memory(error);
+    arena_mark mark = arena_save(&self->memory);
+    if (self->teacher && !portion_teach(self, &on, &part, kept)) return fail_memory(error);
+    for (size_t number = 0; number < s->pass_count && part.items > 0; number++) {
+        arena_rewind(&self->memory, mark);
+        TRY(run_pass(s, &part, number, kept, first, error));
+    }
+    return RUBATO_OK;
 }
 
 /* All passes over the samples, in parts that fit. */
@@ -119,15 +123,8 @@ static rubato_status run_parts(stepping *s, rubato_error *error) {
         while (last < s->count && (last == first || rows + sample_rows(s->samples[last]) <= most))
             rows += sample_rows(s->samples[last++]);
         if (self->kind == SAMPLE_CONTRAST) last = s->count; /* every pair is every other's negative */
-        if (self->teacher) status = teach(s, first, last - first, &kept, error);
-        for (size_t number = 0; number < s->pass_count && status == RUBATO_OK; number++) {
-            portion part;
-            if (!portion_create(&part, self, s->samples + first, last - first, s->mask_key, &self->memory))
-                status = fail_memory(error);
-            else if (part.items > 0)
-                status = run_pass(s, &part, number, &kept, first, error);
-            arena_reset(&self->memory);
-        }
+        status = run_passes(s, first, last - first, &kept, error);
+        arena_reset(&self->memory);
         first = last;
     }
     free(kept.values);
@@ -136,8 +133,8 @@ static rubato_status run_parts(stepping *s, rubato_error *error) {
 
 /* The regulariser of soft extraction: lambda * sum over layers j (from 1) of j * sum |r_j|, with r in [0, 1]. */
 static void penalize(trainer *self) {
-    if (self->now->soft == SIZE_MAX) return;
-    const parameter *factors = &self->params.items[self->now->soft];
+    const parameter *factors = soft_factors(self);
+    if (!factors) return;
     size_t bins = factors->count / self->model->body.depth;
     for (size_t i = 0; i < factors->count; i++)
         if (factors->value[i] > 0) factors->gradient[i] += (float)(self->now->soft_penalty * (double)(i / bins + 1));
@@ -145,8 +142,8 @@ static void penalize(trainer *self) {
 
 /* The factors have a rate of their own, and stay in [0, 1]. */
 static void step_factors(trainer *self, const float *before, double ratio) {
-    if (self->now->soft == SIZE_MAX) return;
-    const parameter *factors = &self->params.items[self->now->soft];
+    const parameter *factors = soft_factors(self);
+    if (!factors) return;
     for (size_t i = 0; i < factors->count; i++) {
         float moved = before[i] + (float)ratio * (factors->value[i] - before[i]);
         factors->value[i] = fminf(fmaxf(moved, 0), 1);
@@ -190,8 +187,8 @@ static rubato_status one_step(trainer *self, const size_t *order, size_t steps, 
                       .gradient_scale = self->clip > 0 && length > self->clip ? self->clip / (length + 1e-6) : 1,
                       .number = self->step + 1};
     float *before = NULL;
-    if (self->now->soft != SIZE_MAX) {
-        const parameter *factors = &self->params.items[self->now->soft];
+    const parameter *factors = soft_factors(self);
+    if (factors) {
         before = malloc(factors->count * sizeof *before);
         if (!before) return fail_memory(error);
         memcpy(before, factors->value, factors->count * sizeof *before);

@@ -67,6 +67,11 @@ struct trainer {
     bool stopped;
 };
 
+/* An optional number of rubato_train_options: 0 is the default, a negative one zero. */
+static inline double option_or(double value, double otherwise) {
+    return value > 0 ? value : value < 0 ? 0 : otherwise;
+}
+
 /* Runs a phase from self->step to its end; writes the output folder whenever the dev set's metric is the best so far,
  * or at the end when there is no dev set. */
 rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error);
