@@ -192,6 +192,11 @@ RUBATO_API void rubato_encoding_destroy(rubato_encoding *encoding);
 /* The token with that id, or NULL. *bytes, when not NULL, receives its length. */
 RUBATO_API const char *rubato_token(const rubato_model *model, int32_t id, size_t *bytes);
 
+/* The text that token ids stand for, as far as tokens keep it; a new string, release with free().
+ * Fails: BAD_ARGUMENT for an id that is not in the vocabulary, OUT_OF_MEMORY. */
+RUBATO_API rubato_status rubato_decode(const rubato_model *model, const int32_t *ids, size_t count, int skip_special,
+                                       char **text, rubato_error *error);
+
 /* ---- Running ---- */
 
 /* What one answer cost and what was cut from its text. */
@@ -492,6 +497,11 @@ typedef struct rubato_point {
 RUBATO_API size_t rubato_point_count(const rubato_model *model);
 RUBATO_API rubato_point rubato_model_point(const rubato_model *model, size_t index);
 
+/* Which point a budget gives a text of `length` tokens: *index in [0, rubato_point_count), or that count for the full
+ * model. Fails: BAD_ARGUMENT for a budget that the running functions would refuse. */
+RUBATO_API rubato_status rubato_choose_point(rubato_context *context, const char *budget, size_t length, size_t *index,
+                                             rubato_error *error);
+
 /* ---- Measuring ---- */
 
 typedef struct rubato_machine {
@@ -525,8 +535,11 @@ typedef struct rubato_calibrate_options {
 RUBATO_API rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_options *options,
                                           rubato_error *error);
 
+/* Reads what rubato_calibrate kept. Fails: NOT_FOUND when there is none for this machine, model shape and threads. */
+RUBATO_API rubato_status rubato_calibration_load(rubato_context *context, rubato_error *error);
+
 /* Predicted milliseconds of `count` sequences of `length` tokens at a point (NULL: full), tokenising excluded; NaN
- * before rubato_calibrate, or a budget in milliseconds, with this context. */
+ * before rubato_calibrate, rubato_calibration_load or a budget in milliseconds with this context. */
 RUBATO_API double rubato_predict_ms(const rubato_context *context, const char *point, size_t length, size_t count);
 
 /* As rubato_bench, within a budget. */

@@ -373,7 +373,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     rubato_context_options context = {.threads = options->threads, .isa = options->isa};
     TRY(rubato_context_create(&s->context, s->model, &context, error));
     s->by_ms = options->cost && strcmp(options->cost, "ms") == 0;
-    if (s->by_ms) TRY(engine_need_times(s->context, error));
+    if (s->by_ms) TRY(rubato_calibration_load(s->context, error));
     TRY(dataset_read(&s->data, options->data, kind, options->columns, options->limit, error));
     if (s->data.count < GLIMPSE) return fail(error, RUBATO_BAD_DATA, "%s: too few examples", options->data);
     s->part.items = malloc(s->data.count * sizeof *s->part.items);

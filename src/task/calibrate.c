@@ -81,7 +81,7 @@ static rubato_status read_parts(cost_parts *parts, const json_t *object, rubato_
     return RUBATO_OK;
 }
 
-rubato_status engine_need_times(rubato_context *context, rubato_error *error) {
+rubato_status rubato_calibration_load(rubato_context *context, rubato_error *error) {
     char path[4200];
     json_t *object = NULL;
     if (context->times) return RUBATO_OK;

@@ -329,7 +329,7 @@ rubato_status engine_budget(rubato_context *context, const rubato_options *optio
         *out = (budget){.kind = BUDGET_NAME, .named = context->force};
         return RUBATO_OK;
     }
-    if (text && text_ends_with(text, "ms") && model->points.count > 0) TRY(engine_need_times(context, error));
+    if (text && text_ends_with(text, "ms") && model->points.count > 0) TRY(rubato_calibration_load(context, error));
     return budget_parse(out, text, &model->points, context->times, error);
 }
 
@@ -337,6 +337,17 @@ const point *engine_point(const rubato_context *context, const budget *wanted, s
     const rubato_model *model = context->model;
     const encoder_config *config = &model->body.config;
     return budget_choose(wanted, &model->points, context->times, (layer_shape){config->hidden, config->inner}, length);
+}
+
+rubato_status rubato_choose_point(rubato_context *context, const char *text, size_t length, size_t *index,
+                                  rubato_error *error) {
+    const frontier *points = &context->model->points;
+    rubato_options options = {.budget = text};
+    budget wanted;
+    TRY(engine_budget(context, &options, &wanted, error));
+    const point *at = engine_point(context, &wanted, length);
+    *index = at ? (size_t)(at - points->points) : points->count;
+    return RUBATO_OK;
 }
 
 static void begin_costs(const job *work, size_t layers) {

@@ -130,9 +130,6 @@ head_kind engine_main_head(const rubato_model *model);
 /* Whether a window's ids, types and length are within the model's tables. */
 rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error);
 
-/* Reads this machine's cost model for the context, if it has not. Fails: NOT_FOUND when it was never calibrated. */
-rubato_status engine_need_times(rubato_context *context, rubato_error *error);
-
 /* What the machine calls its processor; "unknown" where it does not say. */
 void machine_processor(char *out, size_t bytes);
 

@@ -98,35 +98,15 @@ done:
     return status;
 }
 
-/* How a token reads within running text. */
-static void add_plain(const tokenizer *text, int32_t id, bool first, text_buffer *out) {
-    const char *name = text->tokens[id];
-    if (!name) return;
-    if (text->model.kind == MODEL_WORDPIECE) {
-        text_add_string(out, strncmp(name, "##", 2) == 0 && name[2] ? name + 2 : name);
-        return;
-    }
-    size_t size = text->token_bytes[id];
-    for (size_t i = 0; i < size;) {
-        uint32_t code;
-        char bytes[4];
-        i += utf8_next((const unsigned char *)name + i, &code);
-        bool space = code == 0x2581 && text->model.kind == MODEL_UNIGRAM;
-        if (text->model.kind == MODEL_BPE) {
-            int byte = -1;
-            for (int b = 0; b < 256 && byte < 0; b++)
-                if (byte_level_code((unsigned char)b) == code) byte = b;
-            if (byte >= 0) {
-                bytes[0] = (char)byte;
-                if (!(first && out->length == 0 && byte == ' ')) text_add(out, bytes, 1);
-                continue;
-            }
-        }
-        if (space)
-            text_add(out, " ", 1);
-        else
-            text_add(out, bytes, utf8_put(bytes, code));
-    }
+/* How a token reads within running text: without the mark of a later piece, or a space at its very beginning. */
+static void add_plain(const tokenizer *text, int32_t id, text_buffer *out) {
+    tokenizer_add_plain(text, id, out);
+    size_t mark = 0;
+    if (text->model.kind == MODEL_WORDPIECE && out->length > 2 && strncmp(out->data, "##", 2) == 0) mark = 2;
+    if (text->model.kind == MODEL_BPE && out->length && out->data[0] == ' ') mark = 1;
+    if (mark == 0) return;
+    out->length -= mark;
+    memmove(out->data, out->data + mark, out->length + 1);
 }
 
 rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask, int32_t id,
@@ -141,7 +121,7 @@ rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *in
     for (size_t i = 0; i < size;) {
         if (length && size - i >= length && memcmp(input->text + i, name, length) == 0 && seen++ == mask) {
             text_buffer plain = {0};
-            add_plain(model->text, id, true, &plain);
+            add_plain(model->text, id, &plain);
             /* a token that carries its own space replaces the one before the mask */
             if (plain.length && plain.data[0] == ' ' && out.length && out.data[out.length - 1] == ' ') out.length--;
             if (plain.length) text_add(&out, plain.data, plain.length);

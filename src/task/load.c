@@ -540,6 +540,18 @@ rubato_status rubato_encode(const rubato_model *model, const rubato_input *input
     return status;
 }
 
+rubato_status rubato_decode(const rubato_model *model, const int32_t *ids, size_t count, int skip_special,
+                            char **text, rubato_error *error) {
+    text_buffer out = {0};
+    *text = NULL;
+    rubato_status status = tokenizer_decode(model->text, ids, count, skip_special, &out, error);
+    if (status == RUBATO_OK)
+        *text = out.data;
+    else
+        text_free(&out);
+    return status;
+}
+
 const char *rubato_token(const rubato_model *model, int32_t id, size_t *bytes) {
     bool known = id >= 0 && (size_t)id < model->text->vocabulary && model->text->tokens[id];
     if (bytes) *bytes = known ? model->text->token_bytes[id] : 0;

@@ -6,6 +6,7 @@
 #define RUBATO_TEXT_TOKENIZER_H
 
 #include "base/error.h"
+#include "base/text_buffer.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
 #include "text/token_model.h"
@@ -93,6 +94,13 @@ bool tokenizer_run(const tokenizer *self, const char *text, size_t bytes, bool s
 /* The whole way to an encoding; see rubato_encode. */
 rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input, const rubato_text_options *options,
                                tokenizer_scratch *scratch, rubato_encoding **encoding, rubato_error *error);
+
+/* A token as it reads in running text, a word piece with its mark. The id is in the vocabulary. */
+void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out);
+
+/* The text that the ids stand for. Fails: BAD_ARGUMENT for an id that is not in the vocabulary, OUT_OF_MEMORY. */
+rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t count, bool skip_special,
+                               text_buffer *out, rubato_error *error);
 
 /* Special tokens that the template adds. */
 size_t tokenizer_specials(const tokenizer *self, bool pair);

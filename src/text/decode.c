@@ -1,0 +1,85 @@
+/* From token ids back to text, as the decoders of the `tokenizers` library do it for each kind of model. */
+#include <string.h>
+
+#include "base/utf8.h"
+#include "text/tokenizer.h"
+
+/* Byte of a character of the byte-level alphabet, -1 for others. */
+static int byte_of(uint32_t code) {
+    for (int b = 0; b < 256; b++)
+        if (byte_level_code((unsigned char)b) == code) return b;
+    return -1;
+}
+
+void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out) {
+    const char *name = self->tokens[id];
+    size_t size = name ? self->token_bytes[id] : 0;
+    if (self->model.kind == MODEL_WORDPIECE) {
+        text_add(out, name ? name : "", size);
+        return;
+    }
+    for (size_t i = 0; i < size;) {
+        uint32_t code;
+        size_t length = utf8_next((const unsigned char *)name + i, &code);
+        int byte = self->model.kind == MODEL_BPE ? byte_of(code) : -1;
+        if (byte >= 0)
+            text_add(out, (char[]){(char)byte}, 1);
+        else if (code == 0x2581 && self->model.kind == MODEL_UNIGRAM)
+            text_add(out, " ", 1);
+        else
+            text_add(out, name + i, length);
+        i += length;
+    }
+}
+
+/* No space of the original stands before what begins so. */
+static bool joins_left(const char *name) {
+    static const char *const all[] = {".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strncmp(name, all[i], strlen(all[i])) == 0) return true;
+    return false;
+}
+
+static bool is_special(const tokenizer *self, int32_t id) {
+    for (size_t i = 0; i < self->added_count; i++)
+        if (self->added[i].id == id) return self->added[i].special;
+    return false;
+}
+
+/* Bytes that are no UTF-8 become U+FFFD. */
+static void make_valid(text_buffer *text) {
+    text_buffer out = {0};
+    for (size_t at = 0; at < text->length;) {
+        size_t good = utf8_check(text->data + at, text->length - at);
+        text_add(&out, text->data + at, good);
+        at += good;
+        if (at == text->length) break;
+        text_add(&out, "\xef\xbf\xbd", 3);
+        for (at++; at < text->length && ((unsigned char)text->data[at] & 0xc0) == 0x80; at++) {}
+    }
+    text_free(text);
+    *text = out;
+}
+
+rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t count, bool skip_special,
+                               text_buffer *out, rubato_error *error) {
+    bool first = true, marked = self->model.kind == MODEL_WORDPIECE;
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i] < 0 || (size_t)ids[i] >= self->vocabulary)
+            return fail(error, RUBATO_BAD_ARGUMENT, "token id %d is not in the vocabulary", ids[i]);
+        if (!self->tokens[ids[i]] || (skip_special && is_special(self, ids[i]))) continue;
+        const char *name = self->tokens[ids[i]];
+        if (marked && !first && strncmp(name, "##", 2) == 0)
+            text_add_string(out, name + 2);
+        else {
+            if (marked && !first && !joins_left(name)) text_add(out, " ", 1);
+            tokenizer_add_plain(self, ids[i], out);
+        }
+        first = false;
+    }
+    if (self->model.kind == MODEL_UNIGRAM && out->length && out->data[0] == ' ')
+        memmove(out->data, out->data + 1, --out->length);
+    if (out->length && utf8_check(out->data, out->length) != out->length) make_valid(out);
+    text_add(out, "", 0);
+    return out->failed ? fail_memory(error) : RUBATO_OK;
+}
