@@ -498,7 +498,8 @@ RUBATO_API size_t rubato_point_count(const rubato_model *model);
 RUBATO_API rubato_point rubato_model_point(const rubato_model *model, size_t index);
 
 /* Which point a budget gives a text of `length` tokens: *index in [0, rubato_point_count), or that count for the full
- * model. Fails: BAD_ARGUMENT for a budget that the running functions would refuse. */
+ * model. Once the context has its calibration, or for budgets other than milliseconds, other threads may call this while
+ * the context runs. Fails: BAD_ARGUMENT for a budget that the running functions would refuse. */
 RUBATO_API rubato_status rubato_choose_point(rubato_context *context, const char *budget, size_t length, size_t *index,
                                              rubato_error *error);
 

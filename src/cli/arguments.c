@@ -80,6 +80,20 @@ static const option options[] = {
     TEXT("layers", layers, "LIST", "the layers that stay, from 0 on, as 0,2,5 (default: all)"),
     NUMBER("vocabulary", vocabulary, "how many word pieces stay, by their count in --data (default: all)"),
     NUMBER("positions", positions, "longest sequence in tokens (default: the model's)"),
+    TEXT("host", host, "ADDRESS", "address to listen on (default 0.0.0.0)"),
+    NUMBER("port", port, "port to listen on (default 3000)"),
+    TEXT("slo", slo, "TIME", "time within which to answer, as 50ms; cheaper points keep it under load"),
+    NUMBER("max-batch-tokens", max_batch_tokens, "tokens of one run (default 16384)"),
+    NUMBER("max-queue", max_queue, "texts accepted and not answered yet; more are refused (default 512)"),
+    NUMBER("max-client-batch-size", max_client_batch, "texts of one request (default 32)"),
+    NUMBER("max-body", max_body, "bytes of one request (default 2000000)"),
+    TEXT("api-key", api_key, "KEY", "what clients must send as Authorization: Bearer KEY"),
+    TEXT("auto-truncate", auto_truncate, "BOOL", "cut texts that are too long (default true); else they are errors"),
+    TEXT("tls-cert", tls_cert, "FILE", "serve HTTPS with this certificate chain (PEM)"),
+    TEXT("tls-key", tls_key, "FILE", "and this key"),
+    TEXT("cors-allow-origin", cors, "ORIGIN", "pages of this origin may call (default: of any)"),
+    TEXT("log", log, "HOW", "a line a request as text (default) or json"),
+    FLAG("log-texts", log_texts, "with the text of users in it"),
     TEXT("revision", revision, "NAME", "branch, tag or commit (default main)"),
     FLAG("jsonl", jsonl, "input lines are JSON objects"),
     FLAG("json", json, "one JSON object a line on standard output"),
@@ -153,8 +167,11 @@ int arguments_parse(arguments *given, const command *which, int argc, char **arg
     for (int i = 0; i < argc; i++) {
         const char *word = argv[i];
         if (only_operands || word[0] != '-' || !word[1]) {
-            if (!given->model)
-                given->model = word;
+            if (!given->model) given->model = word;
+            if (strstr(which->operands, "...") && given->model_count < sizeof given->models / sizeof *given->models)
+                given->models[given->model_count++] = word;
+            else if (given->model == word)
+                continue;
             else if (!given->file)
                 given->file = word;
             else

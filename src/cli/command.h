@@ -13,6 +13,11 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 /* Every option that some command takes; zero where it was not given. */
 typedef struct arguments {
     const char *model, *file;
+    const char *models[64]; /* of a command that takes several */
+    size_t model_count;
+    const char *host, *api_key, *slo, *auto_truncate, *tls_cert, *tls_key, *cors, *log;
+    uint64_t port, max_batch_tokens, max_queue, max_client_batch, max_body;
+    bool log_texts;
     const char *budget, *precision, *isa;
     const char *query, *corpus, *output, *prompt, *truncation, *task, *data, *columns, *revision, *batches, *lengths;
     const char *dev, *out, *recipe, *labels, *epochs, *rate, *warm_up, *decay, *clip, *dropout, *length_drop,
@@ -36,7 +41,7 @@ typedef struct command {
 
 extern const command command_info, command_tokenize, command_embed, command_classify, command_tag, command_answer,
     command_rerank, command_fill, command_search_text, command_eval, command_bench, command_pull, command_train,
-    command_search, command_calibrate, command_trim;
+    command_search, command_calibrate, command_trim, command_serve;
 
 /* The options that every command which runs a model takes. */
 #define RUN_OPTIONS " budget precision threads batch-tokens max-length cost seed quiet help json isa "

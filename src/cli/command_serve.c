@@ -1,0 +1,106 @@
+/* rubato serve: models behind HTTP. Options also come from the environment, by text-embeddings-inference's names. */
+#include <arpa/inet.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cli/command.h"
+#include "serve/serve.h"
+
+static const char *or_environment(const char *given, const char *name) {
+    const char *value = getenv(name);
+    return given ? given : value && *value ? value : NULL;
+}
+
+static int size_option(size_t *out, uint64_t given, const char *name) {
+    const char *text = given ? NULL : or_environment(NULL, name);
+    *out = (size_t)given;
+    if (!text) return EXIT_OK;
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*end || text[0] == '-') return report_usage("the environment's number \"%s\" is none", text);
+    *out = (size_t)value;
+    return EXIT_OK;
+}
+
+/* "20ms", "0.05s" or a number of milliseconds. */
+static int slo_option(double *out, const char *text) {
+    char *end;
+    *out = 0;
+    if (!text) return EXIT_OK;
+    double value = strtod(text, &end);
+    if (strcmp(end, "s") == 0)
+        value *= 1e3;
+    else if (*end && strcmp(end, "ms") != 0)
+        value = NAN;
+    if (end == text || !(value > 0) || !isfinite(value)) return report_usage("--slo %s: use 20ms or 0.02s", text);
+    *out = value;
+    return EXIT_OK;
+}
+
+/* Containers set HOSTNAME to a name: only an address counts. */
+static const char *host_option(const char *given) {
+    unsigned char address[16];
+    const char *value = or_environment(NULL, "HOSTNAME");
+    if (given) return given;
+    return value && (inet_pton(AF_INET, value, address) == 1 || inet_pton(AF_INET6, value, address) == 1) ? value : NULL;
+}
+
+static bool truth(const char *text) {
+    return text && (strcmp(text, "1") == 0 || strcasecmp(text, "true") == 0 || strcasecmp(text, "yes") == 0 ||
+                    strcasecmp(text, "on") == 0);
+}
+
+static int run(const arguments *given) {
+    const char *isa = or_environment(given->isa, "RUBATO_ISA"), *log = or_environment(given->log, "LOG_FORMAT");
+    const char *truncates = or_environment(given->auto_truncate, "AUTO_TRUNCATE");
+    serve_options options = {.models = given->models,
+                             .model_count = given->model_count,
+                             .host = host_option(given->host),
+                             .threads = given->threads,
+                             .context_tokens = given->batch_tokens,
+                             .isa = isa,
+                             .api_key = or_environment(given->api_key, "API_KEY"),
+                             .budget = given->budget,
+                             .tls_cert = given->tls_cert,
+                             .tls_key = given->tls_key,
+                             .cors = or_environment(given->cors, "CORS_ALLOW_ORIGIN"),
+                             .refuse_long = truncates && !truth(truncates),
+                             .json_logs = (log && strcmp(log, "json") == 0) || truth(getenv("JSON_OUTPUT")),
+                             .log_texts = given->log_texts,
+                             .silent = given->quiet};
+    if (log && strcmp(log, "json") != 0 && strcmp(log, "text") != 0)
+        return report_usage("--log %s: use text or json", log);
+    size_t port;
+    int status = slo_option(&options.slo_ms, or_environment(given->slo, "SLO"));
+    if (status == EXIT_OK) status = size_option(&port, given->port, "PORT");
+    if (status == EXIT_OK) status = size_option(&options.max_batch_tokens, given->max_batch_tokens, "MAX_BATCH_TOKENS");
+    if (status == EXIT_OK) status = size_option(&options.max_queue, given->max_queue, "MAX_CONCURRENT_REQUESTS");
+    if (status == EXIT_OK)
+        status = size_option(&options.max_client_batch, given->max_client_batch, "MAX_CLIENT_BATCH_SIZE");
+    if (status == EXIT_OK) status = size_option(&options.max_body, given->max_body, "PAYLOAD_LIMIT");
+    if (status != EXIT_OK) return status;
+    if (port > 65535) return report_usage("--port: %s", "use 1 to 65535");
+    options.port = port ? (unsigned)port : 3000;
+    rubato_error error;
+    return serve_run(&options, &error) == RUBATO_OK ? EXIT_OK : report(&error);
+}
+
+const command command_serve = {
+    .name = "serve",
+    .operands = "MODEL [MODEL...]",
+    .summary = "Serves models over HTTP, to clients of text-embeddings-inference, OpenAI, Cohere and Jina; with --slo\n"
+               "it keeps its deadline under load by choosing what an answer costs.",
+    .options = " host port threads max-batch-tokens max-queue max-client-batch-size max-body api-key slo budget "
+               "auto-truncate tls-cert tls-key cors-allow-origin log log-texts batch-tokens isa quiet help ",
+    .examples =
+        "  rubato serve all-MiniLM-L6-v2\n"
+        "  rubato serve sentiment --slo 50ms --port 8080\n"
+        "  rubato serve embed=all-MiniLM-L6-v2 mood=models/sentiment --api-key $KEY\n"
+        "  curl localhost:3000/embed -H 'Content-Type: application/json' -d '{\"inputs\": \"a text\"}'\n"
+        "Open http://localhost:3000/ for a page to try it, /docs for all paths. SIGTERM ends it after what was accepted\n"
+        "is answered; SIGHUP loads the models again. Environment: HOSTNAME, PORT, API_KEY, MAX_BATCH_TOKENS,\n"
+        "MAX_CONCURRENT_REQUESTS, MAX_CLIENT_BATCH_SIZE, PAYLOAD_LIMIT, AUTO_TRUNCATE, CORS_ALLOW_ORIGIN, JSON_OUTPUT,\n"
+        "SLO.\n",
+    .run = run};

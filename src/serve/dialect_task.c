@@ -1,0 +1,95 @@
+/* Tagging, answering, filling masks, and the picture of what a budget keeps. */
+#include <string.h>
+
+#include "serve/dialects.h"
+#include "serve/fields.h"
+#include "serve/json_text.h"
+#include "serve/server.h"
+
+static void finish_results(exchange *e) {
+    text_buffer *out = &e->answer;
+    if (!e->wish.single) text_add(out, "[", 1);
+    for (size_t i = 0; i < e->count; i++) {
+        if (i) text_add(out, ",", 1);
+        text_add(out, e->items[i].result.data, e->items[i].result.length);
+    }
+    if (!e->wish.single) text_add(out, "]", 1);
+}
+
+static void submit_results(exchange *e, bool good) {
+    e->finish = finish_results;
+    if (good)
+        exchange_submit(e);
+    else
+        exchange_complete(e);
+}
+
+static const json_t *parameters_of(const exchange *e) {
+    const json_t *parameters = json_object_get(e->request, "parameters");
+    return json_is_object(parameters) ? parameters : e->request;
+}
+
+static bool take_inputs(exchange *e) {
+    return take_texts(e, json_object_get(e->request, "inputs"), "inputs", 0);
+}
+
+static bool read_tag(exchange *e) {
+    static const char *const known[] = {"simple", "none", "first", "average", "max"};
+    const char **how = &e->wish.aggregation;
+    if (!take_model(e, WORK_TAG, "model is not a token classification model") || !take_options(e, e->request) ||
+        !field_text(e, parameters_of(e), "aggregation_strategy", how) ||
+        !field_size(e, parameters_of(e), "stride", 0, &e->options.text.stride))
+        return false;
+    bool good = !*how;
+    for (size_t i = 0; i < sizeof known / sizeof *known && *how; i++) good = good || strcmp(*how, known[i]) == 0;
+    if (!good) {
+        exchange_fail(e, 422, "Validation",
+                      "`aggregation_strategy` should be simple, none, first, average or max (all but none mean: a "
+                      "word's first piece decides)");
+        return false;
+    }
+    return take_inputs(e);
+}
+
+void task_tag(exchange *e) {
+    submit_results(e, read_tag(e));
+}
+
+static bool take_question(exchange *e, item *one, const json_t *value) {
+    const json_t *question = json_object_get(value, "question"), *context = json_object_get(value, "context");
+    if (json_is_string(question) && json_is_string(context))
+        return take_string(e, one, question, false) && take_string(e, one, context, true);
+    exchange_fail(e, 422, "Validation",
+                  "Failed to deserialize the JSON body into the target type: `inputs` should hold `question` and "
+                  "`context`");
+    return false;
+}
+
+static bool read_answer(exchange *e) {
+    const json_t *inputs = json_object_get(e->request, "inputs");
+    bool list = json_is_array(inputs);
+    size_t count = list ? json_array_size(inputs) : 1;
+    if (!take_model(e, WORK_ANSWER, "model is not a question answering model") || !take_options(e, e->request) ||
+        !field_size(e, parameters_of(e), "doc_stride", 0, &e->options.text.stride) ||
+        !field_bool(e, parameters_of(e), "handle_impossible_answer", false, &e->wish.allow_empty))
+        return false;
+    e->options.text.truncation = RUBATO_ONLY_SECOND;
+    if (!check_batch(e, count, "inputs") || !exchange_make_items(e, count, 0)) return false;
+    e->wish.single = !list;
+    for (size_t i = 0; i < count; i++)
+        if (!take_question(e, &e->items[i], list ? json_array_get(inputs, i) : inputs)) return false;
+    return true;
+}
+
+void task_answer(exchange *e) {
+    submit_results(e, read_answer(e));
+}
+
+void task_fill(exchange *e) {
+    submit_results(e, take_model(e, WORK_FILL, "model is not a masked language model") && take_options(e, e->request) &&
+                          field_size(e, parameters_of(e), "top_k", 5, &e->wish.top) && take_inputs(e));
+}
+
+void task_trace(exchange *e) {
+    submit_results(e, take_model(e, WORK_TRACE, "there is no model") && take_options(e, e->request) && take_inputs(e));
+}

@@ -1,0 +1,255 @@
+/* The life of a request between its dialect and the dispatcher. */
+#define _GNU_SOURCE
+#include "serve/exchange.h"
+
+#include <errno.h>
+#include <math.h>
+#include <microhttpd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "serve/json_text.h"
+#include "serve/server.h"
+
+exchange *exchange_create(server *owner, const char *method, const char *path) {
+    exchange *self = calloc(1, sizeof *self);
+    if (!self) return NULL;
+    self->server = owner;
+    self->socket = -1;
+    self->method = method;
+    snprintf(self->path, sizeof self->path, "%s", path);
+    self->type = "application/json";
+    self->deadline_ms = INFINITY;
+    self->arrived_ms = clock_ms();
+    pthread_mutex_init(&self->lock, NULL);
+    return self;
+}
+
+void exchange_destroy(exchange *self) {
+    for (size_t i = 0; i < self->count; i++) {
+        free(self->items[i].own_text);
+        text_free(&self->items[i].result);
+    }
+    free(self->items);
+    free(self->values);
+    json_decref(self->request);
+    hosted_release(self->model);
+    text_free(&self->body);
+    text_free(&self->answer);
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+}
+
+/* ---- Errors ---- */
+
+static const char *failure_of(int status, const char *type) {
+    if (status == 429) return "overloaded";
+    if (status == 504) return "deadline";
+    if (strcmp(type, "Tokenizer") == 0) return "tokenization";
+    return strcmp(type, "Backend") == 0 ? "inference" : "validation";
+}
+
+void exchange_fail(exchange *self, int status, const char *type, const char *format, ...) {
+    char message[640];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    pthread_mutex_lock(&self->lock);
+    if (self->status == 0) {
+        self->status = status;
+        self->type = "application/json";
+        if (!self->failure) self->failure = failure_of(status, type);
+        text_buffer *out = &self->answer;
+        text_clear(out);
+        text_add_string(out, self->dialect == DIALECT_OPENAI ? "{\"message\":" : "{\"error\":");
+        text_add_json(out, message, strlen(message));
+        if (self->dialect == DIALECT_OPENAI) {
+            /* flat as text-embeddings-inference has it, and nested as OpenAI has it */
+            text_add_format(out, ",\"code\":%d,\"type\":\"%s\",\"error\":{\"message\":", status, type);
+            text_add_json(out, message, strlen(message));
+            text_add_format(out, ",\"type\":\"%s\",\"param\":null,\"code\":null}}",
+                            status >= 500 ? "server_error" : "invalid_request_error");
+        } else {
+            text_add_format(out, ",\"error_type\":\"%s\"}", type);
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
+bool exchange_failed(const exchange *self) {
+    exchange *mine = (exchange *)(uintptr_t)self; /* the lock alone changes */
+    pthread_mutex_lock(&mine->lock);
+    bool failed = self->status >= 400;
+    pthread_mutex_unlock(&mine->lock);
+    return failed;
+}
+
+void exchange_fail_with(exchange *self, rubato_status status, const rubato_error *error) {
+    switch (status) {
+    case RUBATO_BAD_TEXT: exchange_fail(self, 422, "Tokenizer", "tokenizer error %s", error->message); break;
+    case RUBATO_BAD_ARGUMENT:
+        exchange_fail(self, 422, "Validation", "Input validation error: %s", error->message);
+        break;
+    case RUBATO_OUT_OF_MEMORY: exchange_fail(self, 503, "Unhealthy", "out of memory"); break;
+    default: exchange_fail(self, 424, "Backend", "Backend error: %s", error->message);
+    }
+}
+
+/* ---- Items ---- */
+
+bool exchange_make_items(exchange *self, size_t count, size_t width) {
+    size_t size;
+    self->items = calloc(count, sizeof *self->items);
+    if (checked_multiply(count, width, &size)) self->values = calloc(size_max(size, 1), sizeof *self->values);
+    if (!self->items || !self->values) {
+        exchange_fail(self, 503, "Unhealthy", "out of memory");
+        return false;
+    }
+    self->count = count;
+    self->width = width;
+    for (size_t i = 0; i < count; i++) {
+        self->items[i].owner = self;
+        self->items[i].values = self->values + i * width;
+        self->items[i].input.text = "";
+    }
+    return true;
+}
+
+/* The level that the budget allows, for a text of that length. */
+static bool find_cap(exchange *self, item *one) {
+    const hosted *model = self->model;
+    const char *text = self->budget;
+    rubato_error error;
+    one->cap = model->level_count - 1;
+    if (!text) return true;
+    one->pinned = text[0] == '@' || strcmp(text, "full") == 0;
+    /* reads the context, which the dispatcher uses at the same time, and writes to it only to load a calibration */
+    rubato_status status = !model->timed && text_ends_with(text, "ms")
+                               ? fail(&error, RUBATO_BAD_ARGUMENT,
+                                      "budget \"%.40s\": no cost model for this machine; run rubato calibrate there", text)
+                               : rubato_choose_point(model->context, text, one->tokens, &one->cap, &error);
+    if (status != RUBATO_OK) exchange_fail_with(self, status, &error);
+    return status == RUBATO_OK;
+}
+
+static bool read_item(exchange *self, item *one) {
+    rubato_encoding *encoding;
+    rubato_error error = {0};
+    rubato_text_options text = self->options.text;
+    bool windows = self->kind == WORK_TAG || self->kind == WORK_ANSWER;
+    if (windows) text.whole = 1;
+    if (text.max_length == 0) text.max_length = self->model->info->max_length;
+    rubato_status status = rubato_encode(self->model->model, &one->input, &text, &encoding, &error);
+    if (status != RUBATO_OK) {
+        exchange_fail_with(self, status, &error);
+        return false;
+    }
+    one->tokens = encoding->windows[0].length;
+    one->cut = encoding->cut;
+    rubato_encoding_destroy(encoding);
+    if (self->options.text.whole && !windows && one->tokens > text.max_length) {
+        exchange_fail(self, 422, "Validation",
+                      "Input validation error: `inputs` must have less than %zu tokens. Given: %zu", text.max_length,
+                      one->tokens);
+        return false;
+    }
+    one->deadline_ms = self->deadline_ms;
+    if (!find_cap(self, one)) return false;
+    one->least_ms = hosted_ms(self->model, one->pinned ? one->cap : 0, one->tokens, false);
+    return true;
+}
+
+/* Lets the items in, all or none; with the queue's lock held. */
+static bool admit(exchange *self, double now) {
+    server *owner = self->server;
+    queue *waiting = &owner->queue;
+    size_t others = atomic_load(&owner->accepted);
+    if (others + self->count > owner->options.max_queue) {
+        self->retry_after_s = 1;
+        exchange_fail(self, 429, "Overloaded", "Model is overloaded");
+        return false;
+    }
+    double correction = self->model->correction;
+    double done = fmax(owner->busy_until_ms, now) + correction * waiting->least_ms;
+    for (size_t i = 0; i < self->count; i++) done += correction * self->items[i].least_ms;
+    if (isfinite(self->deadline_ms) && done > self->deadline_ms) {
+        self->retry_after_s = (unsigned)fmin(60, ceil(fmax(done - self->deadline_ms, 1) / 1e3));
+        exchange_fail(self, 429, "Overloaded",
+                      "Model is overloaded: even its cheapest operating point would miss the deadline");
+        return false;
+    }
+    double place = waiting->virtual_time;
+    control *rule = server_control(owner, self->model);
+    for (size_t i = 0; i < self->count; i++) {
+        item *one = &self->items[i];
+        one->arrived_ms = now;
+        one->place = place += (double)one->tokens;
+        if (rule) control_arrive(rule, self->model, one, now);
+        queue_insert(waiting, one);
+    }
+    atomic_fetch_add(&owner->accepted, self->count);
+    return true;
+}
+
+void exchange_submit(exchange *self) {
+    self->read_ms = clock_ms();
+    for (size_t i = 0; i < self->count; i++)
+        if (!read_item(self, &self->items[i])) {
+            exchange_complete(self);
+            return;
+        }
+    self->queued_ms = clock_ms();
+    self->tokenizing_ms = (self->queued_ms - self->read_ms) / (double)size_max(self->count, 1);
+    if (self->count == 0) {
+        exchange_complete(self);
+        return;
+    }
+    atomic_store(&self->pending, self->count);
+    queue *waiting = &self->server->queue;
+    pthread_mutex_lock(&waiting->lock);
+    bool in = admit(self, self->queued_ms);
+    if (in) pthread_cond_signal(&waiting->more);
+    pthread_mutex_unlock(&waiting->lock);
+    if (!in) exchange_complete(self);
+}
+
+void exchange_item_done(exchange *self) {
+    atomic_fetch_sub(&self->server->accepted, 1);
+    if (atomic_fetch_sub(&self->pending, 1) != 1) return;
+    self->done_ms = clock_ms();
+    for (size_t i = 0; i < self->count; i++) {
+        self->waited_ms += (self->items[i].begun_ms - self->items[i].arrived_ms) / (double)self->count;
+        self->running_ms += self->items[i].cost.ms / (double)self->count;
+    }
+    exchange_complete(self);
+}
+
+void exchange_complete(exchange *self) {
+    if (self->done_ms == 0) self->done_ms = clock_ms();
+    self->ready = true;
+    if (self->suspended) MHD_resume_connection(self->connection);
+}
+
+void exchange_write(exchange *self) {
+    if (self->status == 0 && self->finish) self->finish(self);
+    if (self->answer.failed) {
+        text_free(&self->answer);
+        self->answer = (text_buffer){0};
+        self->status = 503;
+    }
+    if (self->status == 0) self->status = 200;
+}
+
+bool exchange_is_gone(const exchange *self) {
+    char byte;
+    if (self->socket < 0) return false;
+    ssize_t got = recv(self->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}

@@ -1,0 +1,184 @@
+/* Reading fields. */
+#include "serve/fields.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve/server.h"
+
+static bool wrong_type(exchange *e, const char *key, const char *wanted) {
+    e->failure = "validation";
+    exchange_fail(e, 422, "Validation",
+                  "Failed to deserialize the JSON body into the target type: `%s` should be %s", key, wanted);
+    return false;
+}
+
+static const json_t *present(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+bool field_bool(exchange *e, const json_t *object, const char *key, bool otherwise, bool *out) {
+    const json_t *value = present(object, key);
+    *out = value ? json_is_true(value) : otherwise;
+    return !value || json_is_boolean(value) || wrong_type(e, key, "true or false");
+}
+
+bool field_size(exchange *e, const json_t *object, const char *key, size_t otherwise, size_t *out) {
+    const json_t *value = present(object, key);
+    *out = otherwise;
+    if (!value) return true;
+    if (!json_is_integer(value) || json_integer_value(value) < 0) return wrong_type(e, key, "a whole number");
+    *out = (size_t)json_integer_value(value);
+    return true;
+}
+
+bool field_text(exchange *e, const json_t *object, const char *key, const char **out) {
+    const json_t *value = present(object, key);
+    *out = json_string_value(value);
+    return !value || json_is_string(value) || wrong_type(e, key, "a string");
+}
+
+/* ---- The model ---- */
+
+bool take_model(exchange *e, work_kind kind, const char *what) {
+    const char *name;
+    if (!field_text(e, e->request, "model", &name)) return false;
+    e->kind = kind;
+    if (name) e->model = server_model(e->server, name, WORK_ANY);
+    if (!e->model && name && e->server->model_count > 1) {
+        exchange_fail(e, 404, "Validation", "no model \"%.100s\" here; /v1/models lists them", name);
+        return false;
+    }
+    if (!e->model) e->model = server_model(e->server, NULL, kind);
+    if (!e->model) e->model = server_model(e->server, NULL, WORK_ANY);
+    if (e->model && hosted_does(e->model, kind)) return true;
+    e->failure = "model_type";
+    exchange_fail(e, 424, "Backend", "Backend error: %s", what);
+    return false;
+}
+
+static bool take_prompt(exchange *e, const json_t *object) {
+    const rubato_info *info = e->model->info;
+    const char *name;
+    if (!field_text(e, object, "prompt_name", &name)) return false;
+    if (!name && !field_text(e, object, "input_type", &name)) return false;
+    bool by_type = name && !present(object, "prompt_name"); /* a wish that a model without prompts need not know */
+    for (size_t i = 0; name && i < info->prompt_count; i++)
+        if (strcmp(info->prompt_names[i], name) == 0) {
+            e->options.prompt = info->prompts[i];
+            return true;
+        }
+    if (!name || by_type) return true;
+    exchange_fail(e, 422, "Validation",
+                  "Input validation error: `prompt_name` \"%.100s\" is not in the model's configuration", name);
+    return false;
+}
+
+bool take_options(exchange *e, const json_t *object) {
+    const char *direction, *wanted;
+    bool truncate;
+    if (!field_bool(e, object, "truncate", !e->server->options.refuse_long, &truncate)) return false;
+    if (!field_text(e, object, "truncation_direction", &direction)) return false;
+    if (!field_text(e, object, "budget", &wanted)) return false;
+    if (wanted) e->budget = wanted;
+    e->options.text.whole = !truncate;
+    if (direction && (strcmp(direction, "left") == 0 || strcmp(direction, "Left") == 0))
+        e->options.text.cut_left = 1;
+    else if (direction && strcmp(direction, "right") != 0 && strcmp(direction, "Right") != 0)
+        return wrong_type(e, "truncation_direction", "\"left\" or \"right\"");
+    return take_prompt(e, object);
+}
+
+/* ---- Texts ---- */
+
+static bool fail_empty(exchange *e, const char *key) {
+    exchange_fail(e, 400, "Empty", "`%s` cannot be empty", key);
+    return false;
+}
+
+bool check_batch(exchange *e, size_t count, const char *key) {
+    size_t most = e->server->options.max_client_batch;
+    if (count == 0) return fail_empty(e, key);
+    if (count <= most) return true;
+    e->failure = "batch_size";
+    exchange_fail(e, 422, "Validation",
+                  "batch size %zu > maximum allowed batch size %zu (--max-client-batch-size of the server)", count, most);
+    return false;
+}
+
+/* A text that is longer than any of its tokens could be read is cut before it is tokenised. */
+static size_t useful_bytes(const exchange *e, const char *text, size_t bytes) {
+    size_t most = 250 * e->model->info->max_length;
+    if (bytes <= most || e->options.text.whole || e->options.text.cut_left || e->kind == WORK_TAG ||
+        e->kind == WORK_ANSWER)
+        return bytes;
+    while (most > 0 && ((unsigned char)text[most] & 0xc0) == 0x80) most--;
+    return most;
+}
+
+bool take_string(exchange *e, item *one, const json_t *value, bool second) {
+    if (json_is_object(value)) value = json_object_get(value, "text");
+    if (!json_is_string(value)) return wrong_type(e, "inputs", "a string");
+    const char *text = json_string_value(value);
+    size_t bytes = useful_bytes(e, text, json_string_length(value));
+    if (second) {
+        one->input.pair = text;
+        one->input.pair_bytes = bytes;
+    } else {
+        one->input.text = text;
+        one->input.text_bytes = bytes;
+    }
+    return true;
+}
+
+bool decode_ids(exchange *e, const json_t *list, bool skip_special, char **text) {
+    size_t count = json_array_size(list);
+    int32_t *ids = malloc((count + 1) * sizeof *ids);
+    rubato_error error;
+    bool good = ids && json_is_array(list);
+    for (size_t i = 0; i < count && good; i++) {
+        const json_t *id = json_array_get(list, i);
+        json_int_t value = json_integer_value(id);
+        good = json_is_integer(id) && value >= 0 && value <= INT32_MAX;
+        ids[i] = good ? (int32_t)value : 0;
+    }
+    if (!good) {
+        free(ids);
+        return wrong_type(e, "inputs", "a list of token ids");
+    }
+    rubato_status status = rubato_decode(e->model->model, ids, count, skip_special, text, &error);
+    free(ids);
+    if (status != RUBATO_OK) exchange_fail_with(e, status, &error);
+    return status == RUBATO_OK;
+}
+
+/* Ids are decoded and encoded again, as text-embeddings-inference does it: special tokens are among them already. */
+static bool take_ids(exchange *e, item *one, const json_t *list) {
+    bool prompt = e->options.prompt != NULL;
+    if (!decode_ids(e, list, prompt, &one->own_text)) return false;
+    one->input.text = one->own_text;
+    one->input.text_bytes = strlen(one->own_text);
+    e->options.text.no_special = !prompt;
+    return true;
+}
+
+bool take_text(exchange *e, item *one, const json_t *value) {
+    if (json_is_array(value)) {
+        if (json_array_size(value) == 0) return fail_empty(e, "inputs");
+        return take_ids(e, one, value);
+    }
+    if (!json_is_string(value)) return wrong_type(e, "inputs", "a string, or a list of token ids");
+    return json_string_length(value) ? take_string(e, one, value, false) : fail_empty(e, "inputs");
+}
+
+bool take_texts(exchange *e, const json_t *value, const char *key, size_t width) {
+    bool list = json_is_array(value), ids = list && json_is_integer(json_array_get(value, 0));
+    size_t count = list && !ids ? json_array_size(value) : 1;
+    if (!value || json_is_null(value)) return wrong_type(e, key, "a string or a list; it is missing");
+    if (!check_batch(e, count, key) || !exchange_make_items(e, count, width)) return false;
+    e->wish.single = !list || ids;
+    for (size_t i = 0; i < count; i++)
+        if (!take_text(e, &e->items[i], list && !ids ? json_array_get(value, i) : value)) return false;
+    return true;
+}

@@ -1,0 +1,130 @@
+/* Loading a model to serve, and the table of what its points take. */
+#include "serve/hosted.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/text_buffer.h"
+
+/* Before anything was measured: what this code reaches on a core of some years ago. */
+static const double GUESSED_FLOPS_A_MS = 4e7;
+
+static void free_hosted(hosted *self) {
+    rubato_context_destroy(self->context);
+    rubato_model_destroy(self->model);
+    free(self->name);
+    free(self->source);
+    free(self->levels);
+    free(self->times);
+    free(self);
+}
+
+hosted *hosted_use(hosted *self) {
+    atomic_fetch_add(&self->uses, 1);
+    return self;
+}
+
+void hosted_release(hosted *self) {
+    if (self && atomic_fetch_sub(&self->uses, 1) == 1) free_hosted(self);
+}
+
+static char *name_of(const char *path, size_t length) {
+    while (length > 1 && path[length - 1] == '/') length--;
+    size_t first = length;
+    while (first > 0 && path[first - 1] != '/') first--;
+    return text_copy(path + first, length - first);
+}
+
+static double predicted(const hosted *self, const level *at, size_t length, size_t count) {
+    const char *name = at->flops_ratio < 1 ? at->name : NULL;
+    if (self->timed) return rubato_predict_ms(self->context, name, length, count) / (double)count;
+    const rubato_info *info = self->info;
+    double d = (double)info->hidden, f = (double)info->inner, l = (double)length;
+    double flops = (double)info->layers * l * (8 * d * d + 4 * l * d + 4 * d * f);
+    return flops * at->flops_ratio / GUESSED_FLOPS_A_MS / (double)rubato_context_threads(self->context);
+}
+
+/* Times at some lengths, and straight lines between them. */
+static void fill_times(const hosted *self, const level *at, size_t count, double *out) {
+    size_t most = self->info->max_length, left = 0;
+    double left_ms = 0;
+    for (size_t right = 4; left < most; right += size_max(right / 3, 1)) {
+        right = size_min(right, most);
+        double right_ms = predicted(self, at, right, count);
+        for (size_t i = left; i <= right; i++)
+            out[i] = left_ms + (right_ms - left_ms) * (double)(i - left) / (double)(right - left);
+        left = right;
+        left_ms = right_ms;
+    }
+}
+
+static rubato_status make_levels(hosted *self, rubato_error *error) {
+    enum { MANY = 32 };
+    size_t points = rubato_point_count(self->model), row = self->info->max_length + 1;
+    self->levels = calloc(points + 1, sizeof *self->levels);
+    self->times = calloc(2 * (points + 1) * row, sizeof *self->times);
+    if (!self->levels || !self->times) return fail_memory(error);
+    self->level_count = points + 1;
+    for (size_t i = 0; i <= points; i++) {
+        level *at = &self->levels[i];
+        double *times = self->times + 2 * i * row;
+        at->name = "full";
+        at->flops_ratio = 1;
+        at->quality = INFINITY;
+        snprintf(at->budget, sizeof at->budget, "full");
+        if (i < points) {
+            rubato_point point = rubato_model_point(self->model, i);
+            at->name = point.name;
+            at->flops_ratio = point.flops_ratio;
+            at->quality = point.quality;
+            snprintf(at->budget, sizeof at->budget, "@%s", point.name);
+        }
+        at->best = i;
+        if (i > 0 && self->levels[self->levels[i - 1].best].quality >= at->quality) at->best = self->levels[i - 1].best;
+        fill_times(self, at, MANY, times);
+        fill_times(self, at, 1, times + row);
+        at->each = times;
+        at->alone = times + row;
+    }
+    return RUBATO_OK;
+}
+
+rubato_status hosted_load(hosted **out, const char *source, const serve_options *options, bool need_times,
+                          rubato_error *error) {
+    const char *equals = strchr(source, '='), *path = equals ? equals + 1 : source;
+    hosted *self = calloc(1, sizeof *self);
+    *out = NULL;
+    if (!self) return fail_memory(error);
+    self->uses = 1;
+    self->correction = 1;
+    self->source = text_copy(source, strlen(source));
+    self->name = equals ? text_copy(source, (size_t)(equals - source)) : name_of(path, strlen(path));
+    rubato_context_options context = {options->threads, options->context_tokens, options->isa};
+    rubato_status status = self->name && self->source ? rubato_model_load(&self->model, path, error) : fail_memory(error);
+    if (status == RUBATO_OK) status = rubato_context_create(&self->context, self->model, &context, error);
+    if (status == RUBATO_OK) {
+        self->info = rubato_model_info(self->model);
+        self->timed = rubato_calibration_load(self->context, NULL) == RUBATO_OK;
+        if (!self->timed && need_times) {
+            fprintf(stderr, "rubato: measuring this machine for %s, once\n", self->name);
+            status = rubato_calibrate(self->context, NULL, error);
+            self->timed = status == RUBATO_OK;
+        }
+    }
+    if (status == RUBATO_OK) status = make_levels(self, error);
+    if (status == RUBATO_OK)
+        *out = self;
+    else
+        free_hosted(self);
+    return status;
+}
+
+double hosted_ms(const hosted *self, size_t at, size_t tokens, bool alone) {
+    const double *times = alone ? self->levels[at].alone : self->levels[at].each;
+    size_t most = self->info->max_length;
+    return tokens <= most ? times[tokens] : times[most] * (double)tokens / (double)most;
+}

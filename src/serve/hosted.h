@@ -1,0 +1,48 @@
+/* A model that is served: loaded, with a context, its operating points in order of cost, and what they take. */
+#ifndef RUBATO_SERVE_HOSTED_H
+#define RUBATO_SERVE_HOSTED_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "serve/serve.h"
+
+/* An operating point as the dispatcher chooses among them: the model's, cheapest first, then "full". */
+typedef struct level {
+    char budget[40];     /* what rubato_options.budget gets: "@0.40x", "full" */
+    const char *name;    /* "0.40x", "full" */
+    double flops_ratio;  /* 1 for full */
+    double quality;      /* NaN where unknown */
+    size_t best;         /* the level of the highest quality among this one and the cheaper ones */
+    const double *each;  /* [max_length + 1] ms of one text among many */
+    const double *alone; /* [max_length + 1] ms of one text by itself */
+    atomic_uint_least64_t texts; /* answered at it */
+} level;
+
+typedef struct hosted {
+    atomic_size_t uses;
+    char *name, *source;
+    rubato_model *model;
+    rubato_context *context; /* the dispatcher's */
+    const rubato_info *info;
+    level *levels;
+    size_t level_count;
+    double *times; /* behind the levels' each and alone */
+    bool timed;    /* false: this machine was not calibrated, times are guesses from operations */
+    double correction; /* measured over predicted; the dispatcher's */
+} hosted;
+
+/* Loads `source`, "NAME=MODEL" or "MODEL" (whose last path part is its name). With `need_times` a machine that was not
+ * calibrated for the model is calibrated. Comes with one use. */
+rubato_status hosted_load(hosted **out, const char *source, const serve_options *options, bool need_times,
+                          rubato_error *error);
+
+/* One more use, and one less: the last one frees it. */
+hosted *hosted_use(hosted *self);
+void hosted_release(hosted *self);
+
+/* What an answer at that level should take, without the correction; a text longer than the model takes is read in
+ * windows. */
+double hosted_ms(const hosted *self, size_t at, size_t tokens, bool alone);
+
+#endif

@@ -1,0 +1,66 @@
+/* Counters and histograms for Prometheus, under text-embeddings-inference's names where it has them. */
+#ifndef RUBATO_SERVE_METRICS_H
+#define RUBATO_SERVE_METRICS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text_buffer.h"
+
+enum { METRIC_BUCKETS = 36 };
+
+typedef struct histogram {
+    uint64_t counts[METRIC_BUCKETS]; /* the last one is +Inf */
+    uint64_t total;
+    double sum;
+} histogram;
+
+typedef enum metric_family { FAMILY_REQUEST, FAMILY_EMBED, FAMILY_PREDICT, METRIC_FAMILIES } metric_family;
+
+typedef enum metric_failure {
+    FAILURE_TOKENIZATION,
+    FAILURE_VALIDATION,
+    FAILURE_BATCH_SIZE,
+    FAILURE_MODEL_TYPE,
+    FAILURE_OVERLOADED,
+    FAILURE_INFERENCE,
+    FAILURE_DROPPED,
+    FAILURE_DEADLINE,
+    METRIC_FAILURES
+} metric_failure;
+
+typedef struct metrics {
+    pthread_mutex_t lock;
+    uint64_t requests[2], successes[2]; /* single, batch */
+    uint64_t family_count[METRIC_FAMILIES], family_success[METRIC_FAMILIES];
+    uint64_t failures[METRIC_FAILURES];
+    histogram duration[METRIC_FAMILIES], tokenization[METRIC_FAMILIES], queueing[METRIC_FAMILIES],
+        inference[METRIC_FAMILIES];
+    histogram input_length, batch_size, batch_tokens;
+    double predicted_s, measured_s; /* of all runs */
+} metrics;
+
+void metrics_create(metrics *self);
+void metrics_destroy(metrics *self);
+
+/* A run of the model. */
+void metrics_run(metrics *self, size_t texts, size_t tokens, double predicted_ms, double measured_ms);
+
+typedef struct metrics_request {
+    metric_family family; /* FAMILY_REQUEST: counted under no other */
+    bool batch, success;
+    const char *failure; /* NULL: none */
+    double duration_ms, tokenization_ms, queue_ms, inference_ms;
+} metrics_request;
+
+void metrics_add(metrics *self, const metrics_request *request);
+
+/* A text of that many tokens was answered. */
+void metrics_input(metrics *self, size_t tokens);
+
+/* What Prometheus reads, except for gauges. */
+void metrics_write(metrics *self, text_buffer *out);
+
+#endif

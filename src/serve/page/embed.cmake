@@ -1,0 +1,11 @@
+# Turns files into a C file: an array of bytes and its size for each.
+set(text "/* Made from src/serve/page by embed.cmake. */\n#include \"serve/page/pages.h\"\n")
+foreach(page ${PAGES})
+    get_filename_component(name ${page} NAME)
+    string(REPLACE "." "_" name page_${name})
+    file(READ ${page} bytes HEX)
+    string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+    string(APPEND text "const unsigned char ${name}[] = {\n${bytes}};\nconst size_t ${name}_size = sizeof ${name};\n")
+endforeach()
+file(WRITE ${OUT} "${text}")

@@ -1,0 +1,244 @@
+/* One function a kind of work: from texts to numbers or JSON. */
+#define _GNU_SOURCE
+#include "serve/results.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/utf8.h"
+#include "serve/exchange.h"
+#include "serve/json_text.h"
+
+typedef struct call {
+    hosted *model;
+    item **items;
+    size_t count;
+    rubato_input *inputs;
+    rubato_cost *costs;
+    rubato_options options;
+} call;
+
+typedef rubato_status run_function(call *c, rubato_error *error);
+
+/* ---- Numbers ---- */
+
+static rubato_status run_numbers(call *c, rubato_error *error) {
+    const exchange *first = c->items[0]->owner;
+    size_t width = first->width;
+    float *out = malloc(c->count * width * sizeof *out + 1);
+    if (!out) return RUBATO_OUT_OF_MEMORY;
+    rubato_status status =
+        first->kind == WORK_EMBED
+            ? rubato_embed(c->model->context, out, c->inputs, c->count, &c->options, c->costs, error)
+            : rubato_logits(c->model->context, out, c->inputs, c->count, &c->options, c->costs, error);
+    for (size_t i = 0; i < c->count && status == RUBATO_OK; i++)
+        memcpy(c->items[i]->values, out + i * width, width * sizeof *out);
+    free(out);
+    return status;
+}
+
+/* ---- JSON ---- */
+
+static void add_slice(text_buffer *out, const char *text, size_t bytes, size_t start, size_t end) {
+    size_t first = utf8_byte_of(text, bytes, start), last = utf8_byte_of(text, bytes, end);
+    text_add_json(out, text + first, last - first);
+}
+
+static rubato_status run_token_vectors(call *c, rubato_error *error) {
+    const rubato_info *info = c->model->info;
+    for (size_t i = 0; i < c->count; i++) {
+        float *states;
+        size_t length;
+        rubato_status status =
+            rubato_hidden_states(c->model->context, &states, &length, &c->inputs[i], &c->options, error);
+        if (status != RUBATO_OK) return status;
+        text_buffer *out = &c->items[i]->result;
+        text_clear(out);
+        text_add(out, "[", 1);
+        for (size_t row = 0; row < length; row++) {
+            if (row) text_add(out, ",", 1);
+            text_add_floats(out, states + (info->layers * length + row) * info->hidden, info->hidden);
+        }
+        text_add(out, "]", 1);
+        free(states);
+        c->costs[i] = (rubato_cost){.point = "full", .flops_ratio = 1, .layers = info->layers};
+    }
+    return RUBATO_OK;
+}
+
+/* As the pipelines of `transformers` name things: groups, or with "none" every token that is not O. */
+static void write_tags(const call *c, size_t i, const rubato_tags *tags) {
+    text_buffer *out = &c->items[i]->result;
+    const rubato_input *input = &c->inputs[i];
+    const char *how = c->items[i]->owner->wish.aggregation;
+    bool tokens = how && strcmp(how, "none") == 0, first = true;
+    size_t bytes = input->text_bytes ? input->text_bytes : strlen(input->text);
+    text_add(out, "[", 1);
+    for (size_t j = 0; tokens && j < tags->token_count; j++) {
+        const rubato_token_label *one = &tags->tokens[j];
+        const char *label = c->model->info->labels[one->label];
+        if (strcmp(label, "O") == 0) continue;
+        text_add_string(out, first ? "{\"entity\":" : ",{\"entity\":");
+        text_add_json(out, label, strlen(label));
+        text_add_string(out, ",\"score\":");
+        text_add_float(out, one->score);
+        text_add_format(out, ",\"index\":%zu,\"word\":", j + 1);
+        add_slice(out, input->text, bytes, one->start, one->end);
+        text_add_format(out, ",\"start\":%zu,\"end\":%zu}", one->start, one->end);
+        first = false;
+    }
+    for (size_t j = 0; !tokens && j < tags->entity_count; j++) {
+        const rubato_entity *one = &tags->entities[j];
+        text_add_string(out, first ? "{\"entity_group\":" : ",{\"entity_group\":");
+        text_add_json(out, one->label, strlen(one->label));
+        text_add_string(out, ",\"score\":");
+        text_add_float(out, one->score);
+        text_add_string(out, ",\"word\":");
+        add_slice(out, input->text, bytes, one->start, one->end);
+        text_add_format(out, ",\"start\":%zu,\"end\":%zu}", one->start, one->end);
+        first = false;
+    }
+    text_add(out, "]", 1);
+}
+
+static rubato_status run_tags(call *c, rubato_error *error) {
+    rubato_tags *tags;
+    rubato_status status = rubato_tag(c->model->context, &tags, c->inputs, c->count, &c->options, c->costs, error);
+    for (size_t i = 0; i < c->count && status == RUBATO_OK; i++) write_tags(c, i, &tags[i]);
+    if (status == RUBATO_OK) rubato_tags_destroy(tags);
+    return status;
+}
+
+static rubato_status run_answers(call *c, rubato_error *error) {
+    rubato_answer_span *spans = calloc(c->count, sizeof *spans);
+    if (!spans) return RUBATO_OUT_OF_MEMORY;
+    rubato_status status = rubato_answer(c->model->context, spans, c->inputs, c->count, &c->options, c->costs, error);
+    for (size_t i = 0; i < c->count && status == RUBATO_OK; i++) {
+        text_buffer *out = &c->items[i]->result;
+        const rubato_input *input = &c->inputs[i];
+        bool none = c->items[i]->owner->wish.allow_empty && spans[i].null_score > spans[i].score;
+        size_t start = none ? 0 : spans[i].start, end = none ? 0 : spans[i].end;
+        text_add_string(out, "{\"score\":");
+        text_add_float(out, none ? spans[i].null_score : spans[i].score);
+        text_add_format(out, ",\"start\":%zu,\"end\":%zu,\"answer\":", start, end);
+        add_slice(out, input->pair, input->pair_bytes ? input->pair_bytes : strlen(input->pair), start, end);
+        text_add(out, "}", 1);
+    }
+    free(spans);
+    return status;
+}
+
+/* A list a mask; one mask alone is not wrapped, as in `transformers`. */
+static rubato_status fill_one(call *c, size_t i, rubato_error *error) {
+    size_t top = c->items[i]->owner->wish.top, masks;
+    const rubato_model *model = c->model->model;
+    rubato_candidate *found;
+    rubato_status status = rubato_fill(c->model->context, &found, &masks, &c->inputs[i], top, &c->options, &c->costs[i],
+                                       error);
+    if (status != RUBATO_OK) return status;
+    top = size_min(size_max(top, 1), c->model->info->vocabulary);
+    text_buffer *out = &c->items[i]->result;
+    if (masks > 1) text_add(out, "[", 1);
+    for (size_t mask = 0; mask < masks && status == RUBATO_OK; mask++) {
+        text_add_string(out, mask ? ",[" : "[");
+        for (size_t j = 0; j < top && status == RUBATO_OK; j++) {
+            const rubato_candidate *one = &found[mask * top + j];
+            char *word = NULL, *whole = NULL;
+            status = rubato_decode(model, &one->id, 1, 0, &word, error);
+            if (status == RUBATO_OK) status = rubato_fill_text(model, &c->inputs[i], mask, one->id, &whole, error);
+            if (status == RUBATO_OK) {
+                text_add_string(out, j ? ",{\"score\":" : "{\"score\":");
+                text_add_float(out, one->score);
+                text_add_format(out, ",\"token\":%d,\"token_str\":", one->id);
+                text_add_json(out, word, strlen(word));
+                text_add_string(out, ",\"sequence\":");
+                text_add_json(out, whole, strlen(whole));
+                text_add(out, "}", 1);
+            }
+            free(word);
+            free(whole);
+        }
+        text_add(out, "]", 1);
+    }
+    if (masks > 1) text_add(out, "]", 1);
+    free(found);
+    return status;
+}
+
+static rubato_status run_fills(call *c, rubato_error *error) {
+    rubato_status status = RUBATO_OK;
+    for (size_t i = 0; i < c->count && status == RUBATO_OK; i++) status = fill_one(c, i, error);
+    return status;
+}
+
+/* Which tokens were alive after which layer: a string of 0 and 1 a layer. */
+static void write_trace(const call *c, size_t i, const rubato_trace *trace) {
+    text_buffer *out = &c->items[i]->result;
+    const rubato_window *window = trace->window;
+    text_add_string(out, "{\"point\":");
+    text_add_json(out, trace->point, strlen(trace->point));
+    text_add_string(out, ",\"tokens\":[");
+    for (size_t j = 0; j < window->length; j++) {
+        size_t bytes;
+        const char *text = window->surfaces ? window->surfaces[j] : NULL;
+        if (text)
+            bytes = strlen(text);
+        else
+            text = rubato_token(c->model->model, window->ids[j], &bytes);
+        if (j) text_add(out, ",", 1);
+        text_add_json(out, text ? text : "", text ? bytes : 0);
+    }
+    text_add_string(out, "],\"special\":[");
+    for (size_t j = 0; j < window->length; j++)
+        text_add_string(out, window->sequences[j] == 255 ? (j ? ",1" : "1") : (j ? ",0" : "0"));
+    text_add_string(out, "],\"layers\":[");
+    for (size_t layer = 0; layer < trace->layers; layer++) {
+        text_add_string(out, layer ? "," : "");
+        if (!trace->ran[layer]) {
+            text_add_string(out, "null");
+            continue;
+        }
+        text_add(out, "\"", 1);
+        for (size_t j = 0; j < window->length; j++)
+            text_add(out, trace->alive[layer * window->length + j] ? "1" : "0", 1);
+        text_add(out, "\"", 1);
+    }
+    text_add_string(out, "]}");
+}
+
+static rubato_status run_traces(call *c, rubato_error *error) {
+    for (size_t i = 0; i < c->count; i++) {
+        rubato_trace *trace;
+        rubato_status status = rubato_trace_text(c->model->context, &c->inputs[i], &c->options, &trace, error);
+        if (status != RUBATO_OK) return status;
+        write_trace(c, i, trace);
+        memcpy(c->costs[i].point, trace->point, sizeof trace->point);
+        c->costs[i].flops = c->costs[i].full_flops = 1;
+        rubato_trace_destroy(trace);
+    }
+    return RUBATO_OK;
+}
+
+/* ---- All ---- */
+
+static run_function *const functions[WORK_ANY] = {run_numbers, run_token_vectors, run_numbers, run_tags,
+                                                    run_answers, run_fills,         run_traces};
+
+rubato_status results_run(hosted *model, item **items, size_t count, const char *budget, rubato_error *error) {
+    const exchange *first = items[0]->owner;
+    call c = {.model = model, .items = items, .count = count, .options = first->options};
+    c.inputs = calloc(count, sizeof *c.inputs);
+    c.costs = calloc(count, sizeof *c.costs);
+    c.options.budget = budget;
+    rubato_status status = c.inputs && c.costs ? RUBATO_OK : RUBATO_OUT_OF_MEMORY;
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        c.inputs[i] = items[i]->input;
+        text_clear(&items[i]->result);
+    }
+    if (status == RUBATO_OK) status = functions[first->kind](&c, error);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) items[i]->cost = c.costs[i];
+    free(c.inputs);
+    free(c.costs);
+    return status;
+}

@@ -1,0 +1,210 @@
+/* What the server says about itself, and its pages. */
+#include <math.h>
+#include <string.h>
+
+#include "serve/dialects.h"
+#include "serve/fields.h"
+#include "serve/json_text.h"
+#include "serve/page/pages.h"
+#include "serve/server.h"
+
+static void add_text(text_buffer *out, const char *text) {
+    text_add_json(out, text, strlen(text));
+}
+
+/* A number that may be unknown. */
+static void add_real(text_buffer *out, double value) {
+    text_add_float(out, (float)value);
+}
+
+/* ---- /info ---- */
+
+static void add_labels(text_buffer *out, const rubato_info *info) {
+    text_add_string(out, "{\"id2label\":{");
+    for (size_t i = 0; i < info->label_count; i++) {
+        text_add_format(out, "%s\"%zu\":", i ? "," : "", i);
+        add_text(out, info->labels[i]);
+    }
+    text_add_string(out, "},\"label2id\":{");
+    for (size_t i = 0; i < info->label_count; i++) {
+        if (i) text_add(out, ",", 1);
+        add_text(out, info->labels[i]);
+        text_add_format(out, ":%zu", i);
+    }
+    text_add_string(out, "}}");
+}
+
+static void add_kind(text_buffer *out, const hosted *model) {
+    const rubato_info *info = model->info;
+    bool scores = hosted_does(model, WORK_SCORES), labels = scores || info->task == RUBATO_TASK_TAGGING;
+    if (labels) {
+        text_add_string(out, !scores                    ? "{\"token_classifier\":"
+                             : info->label_count == 1 ? "{\"reranker\":"
+                                                      : "{\"classifier\":");
+        add_labels(out, info);
+    } else if (info->task == RUBATO_TASK_EMBEDDING) {
+        text_add_string(out, "{\"embedding\":{\"pooling\":");
+        add_text(out, info->pooling);
+        text_add(out, "}", 1);
+    } else {
+        text_add_format(out, "{\"%s\":{}", info->task == RUBATO_TASK_QA ? "question_answering" : "fill_mask");
+    }
+    text_add(out, "}", 1);
+}
+
+static void add_points(text_buffer *out, const hosted *model) {
+    text_add(out, "[", 1);
+    for (size_t i = 0; i < model->level_count; i++) {
+        const level *one = &model->levels[i];
+        rubato_point point = {.ms = NAN};
+        if (i + 1 < model->level_count) point = rubato_model_point(model->model, i);
+        text_add_string(out, i ? ",{\"name\":" : "{\"name\":");
+        add_text(out, one->name);
+        text_add_string(out, ",\"flops_ratio\":");
+        add_real(out, one->flops_ratio);
+        text_add_string(out, ",\"quality\":");
+        add_real(out, one->quality);
+        text_add_string(out, ",\"ms\":");
+        add_real(out, point.ms);
+        text_add_format(out, ",\"texts\":%llu}", (unsigned long long)atomic_load(&one->texts));
+    }
+    text_add(out, "]", 1);
+}
+
+static void add_model(text_buffer *out, const server *self, const hosted *model) {
+    const rubato_info *info = model->info;
+    text_add_string(out, "{\"model_id\":");
+    add_text(out, model->name);
+    text_add_string(out, ",\"model_sha\":null,\"model_dtype\":\"float32\",\"served_model_name\":");
+    add_text(out, model->name);
+    text_add_string(out, ",\"model_type\":");
+    add_kind(out, model);
+    text_add_format(out,
+                    ",\"max_concurrent_requests\":%zu,\"max_input_length\":%zu,\"max_batch_tokens\":%zu,"
+                    "\"max_batch_requests\":null,\"max_client_batch_size\":%zu,\"auto_truncate\":%s,"
+                    "\"tokenization_workers\":%zu,\"version\":\"" RUBATO_VERSION "\",\"sha\":null,"
+                    "\"docker_label\":null",
+                    self->options.max_queue, info->max_length, self->options.max_batch_tokens,
+                    self->options.max_client_batch, self->options.refuse_long ? "false" : "true",
+                    rubato_context_threads(model->context));
+    text_add_string(out, ",\"family\":");
+    add_text(out, info->family);
+    text_add_string(out, ",\"task\":");
+    add_text(out, rubato_task_name(info->task));
+    text_add_format(out, ",\"layers\":%zu,\"hidden\":%zu,\"parameters\":%zu,\"width\":%zu,\"isa\":", info->layers,
+                    info->hidden, info->parameters, info->width);
+    add_text(out, rubato_context_isa(model->context));
+    text_add_string(out, ",\"slo_ms\":");
+    if (self->options.slo_ms > 0)
+        add_real(out, self->options.slo_ms);
+    else
+        text_add_string(out, "null");
+    text_add_string(out, ",\"points\":");
+    add_points(out, model);
+    text_add(out, "}", 1);
+}
+
+/* The first model's description, as text-embeddings-inference gives it, with every model's below "models". */
+void status_info(exchange *e) {
+    text_buffer *out = &e->answer;
+    server *self = e->server;
+    pthread_mutex_lock(&self->models_lock);
+    add_model(out, self, self->models[0]);
+    out->length--; /* the closing brace */
+    text_add_string(out, ",\"models\":[");
+    for (size_t i = 0; i < self->model_count; i++) {
+        if (i) text_add(out, ",", 1);
+        add_model(out, self, self->models[i]);
+    }
+    pthread_mutex_unlock(&self->models_lock);
+    text_add_string(out, "]}");
+}
+
+/* ---- Health ---- */
+
+void status_health(exchange *e) {
+    if (atomic_load(&e->server->stopping)) {
+        exchange_fail(e, 503, "Unhealthy", "unhealthy");
+        e->failure = NULL;
+    }
+}
+
+void status_live(exchange *e) {
+    (void)e;
+}
+
+/* ---- /metrics ---- */
+
+static void add_label_value(text_buffer *out, const char *text) {
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') text_add(out, "\\", 1);
+        text_add(out, *text == '\n' ? " " : text, 1);
+    }
+}
+
+static void add_level_metric(text_buffer *out, const hosted *model, const char *name, const char *point, double value) {
+    text_add_format(out, "%s{model=\"", name);
+    add_label_value(out, model->name);
+    text_add_string(out, "\",point=\"");
+    add_label_value(out, point);
+    text_add_format(out, "\"} %.9g\n", value);
+}
+
+void status_metrics(exchange *e) {
+    text_buffer *out = &e->answer;
+    server *self = e->server;
+    metrics_write(&self->metrics, out);
+    pthread_mutex_lock(&self->queue.lock);
+    size_t waiting = self->queue.count, waiting_tokens = self->queue.tokens;
+    pthread_mutex_unlock(&self->queue.lock);
+    text_add_format(out,
+                    "# TYPE te_queue_size gauge\nte_queue_size %zu\n"
+                    "# HELP rubato_queue_tokens Tokens that wait.\n# TYPE rubato_queue_tokens gauge\n"
+                    "rubato_queue_tokens %zu\n",
+                    waiting, waiting_tokens);
+    text_add_string(out, "# HELP rubato_point_texts Texts answered at each operating point.\n"
+                         "# TYPE rubato_point_texts counter\n");
+    pthread_mutex_lock(&self->models_lock);
+    for (size_t i = 0; i < self->model_count; i++)
+        for (size_t j = 0; j < self->models[i]->level_count; j++)
+            add_level_metric(out, self->models[i], "rubato_point_texts", self->models[i]->levels[j].name,
+                             (double)atomic_load(&self->models[i]->levels[j].texts));
+    text_add_string(out, "# HELP rubato_point_in_use The dearest point that load and deadlines allow now.\n"
+                         "# TYPE rubato_point_in_use gauge\n");
+    pthread_mutex_lock(&self->queue.lock);
+    for (size_t i = 0; i < self->model_count; i++) {
+        const hosted *model = self->models[i];
+        const control *rule = &self->controls[i];
+        size_t at = self->options.slo_ms > 0 && rule->levels ? rule->chosen : model->level_count - 1;
+        add_level_metric(out, model, "rubato_point_in_use", model->levels[at].name, model->levels[at].flops_ratio);
+    }
+    text_add_string(out, "# HELP rubato_time_correction Measured over predicted time, as deadline control applies it.\n"
+                         "# TYPE rubato_time_correction gauge\n");
+    for (size_t i = 0; i < self->model_count; i++) {
+        text_add_string(out, "rubato_time_correction{model=\"");
+        add_label_value(out, self->models[i]->name);
+        text_add_format(out, "\"} %.4f\n", self->models[i]->correction);
+    }
+    pthread_mutex_unlock(&self->queue.lock);
+    pthread_mutex_unlock(&self->models_lock);
+    e->type = "text/plain; version=0.0.4; charset=utf-8";
+}
+
+/* ---- Pages ---- */
+
+static void answer_page(exchange *e, const unsigned char *bytes, size_t size, const char *type) {
+    text_add(&e->answer, (const char *)bytes, size);
+    e->type = type;
+}
+
+void page_playground(exchange *e) {
+    answer_page(e, page_playground_html, page_playground_html_size, "text/html; charset=utf-8");
+}
+
+void page_docs(exchange *e) {
+    answer_page(e, page_docs_html, page_docs_html_size, "text/html; charset=utf-8");
+}
+
+void page_openapi(exchange *e) {
+    answer_page(e, page_openapi_json, page_openapi_json_size, "application/json");
+}
