@@ -89,6 +89,7 @@ static const option options[] = {
     NUMBER("max-body", max_body, "bytes of one request (default 2000000)"),
     TEXT("api-key", api_key, "KEY", "what clients must send as Authorization: Bearer KEY"),
     TEXT("auto-truncate", auto_truncate, "BOOL", "cut texts that are too long (default true); else they are errors"),
+    NUMBER("client-timeout", client_timeout, "seconds that a client may take to send a request (default 60)"),
     TEXT("tls-cert", tls_cert, "FILE", "serve HTTPS with this certificate chain (PEM)"),
     TEXT("tls-key", tls_key, "FILE", "and this key"),
     TEXT("cors-allow-origin", cors, "ORIGIN", "pages of this origin may call (default: of any)"),

@@ -16,7 +16,7 @@ typedef struct arguments {
     const char *models[64]; /* of a command that takes several */
     size_t model_count;
     const char *host, *api_key, *slo, *auto_truncate, *tls_cert, *tls_key, *cors, *log;
-    uint64_t port, max_batch_tokens, max_queue, max_client_batch, max_body;
+    uint64_t port, max_batch_tokens, max_queue, max_client_batch, max_body, client_timeout;
     bool log_texts;
     const char *budget, *precision, *isa;
     const char *query, *corpus, *output, *prompt, *truncation, *task, *data, *columns, *revision, *batches, *lengths;

@@ -61,6 +61,7 @@ static int run(const arguments *given) {
                              .threads = given->threads,
                              .context_tokens = given->batch_tokens,
                              .isa = isa,
+                             .client_ms = 1e3 * (double)given->client_timeout,
                              .api_key = or_environment(given->api_key, "API_KEY"),
                              .budget = given->budget,
                              .tls_cert = given->tls_cert,
@@ -93,7 +94,7 @@ const command command_serve = {
     .summary = "Serves models over HTTP, to clients of text-embeddings-inference, OpenAI, Cohere and Jina; with --slo\n"
                "it keeps its deadline under load by choosing what an answer costs.",
     .options = " host port threads max-batch-tokens max-queue max-client-batch-size max-body api-key slo budget "
-               "auto-truncate tls-cert tls-key cors-allow-origin log log-texts batch-tokens isa quiet help ",
+               "auto-truncate client-timeout tls-cert tls-key cors-allow-origin log log-texts batch-tokens isa quiet help ",
     .examples =
         "  rubato serve all-MiniLM-L6-v2\n"
         "  rubato serve sentiment --slo 50ms --port 8080\n"

@@ -6,7 +6,8 @@
 #include "base/checked.h"
 #include "serve/exchange.h"
 
-static const double WINDOW_MS = 700;     /* over which arriving work is averaged */
+static const double WINDOW_MS = 700;     /* over which arriving work is averaged, at least */
+static const double WINDOW_SLOS = 3;     /* and in promised times */
 static const double FULL_LOAD = 0.9;     /* of the machine, that a level may take */
 static const double LOAD_TO_RISE = 0.75; /* at the next level, before going up to it */
 static const double RISE_MS = 200;       /* between two steps up */
@@ -21,16 +22,17 @@ static double item_ms(const hosted *model, const item *one, size_t affordable) {
 }
 
 static void decay(control *self, double now_ms) {
-    double passed = now_ms - self->last_ms, factor = exp(-fmax(passed, 0) / WINDOW_MS);
+    double passed = now_ms - self->last_ms, factor = exp(-fmax(passed, 0) / self->window_ms);
     for (size_t i = 0; i < self->levels; i++) self->load[i] *= factor;
     self->last_ms = now_ms;
 }
 
-void control_arrive(control *self, const hosted *model, const item *one, double now_ms) {
+void control_arrive(control *self, const hosted *model, const item *one, double slo_ms, double now_ms) {
     size_t levels = size_min(model->level_count, CONTROL_LEVELS);
-    if (self->levels != levels) *self = (control){.levels = levels, .last_ms = now_ms, .sustained = levels - 1, .chosen = levels - 1};
+    if (self->levels != levels) *self = (control){.levels = levels, .window_ms = WINDOW_MS, .last_ms = now_ms, .sustained = levels - 1, .chosen = levels - 1};
+    self->window_ms = fmax(WINDOW_MS, WINDOW_SLOS * slo_ms);
     decay(self, now_ms);
-    for (size_t i = 0; i < levels; i++) self->load[i] += item_ms(model, one, i) / WINDOW_MS;
+    for (size_t i = 0; i < levels; i++) self->load[i] += item_ms(model, one, i) / self->window_ms;
 }
 
 static size_t sustained_level(control *self, double now_ms) {

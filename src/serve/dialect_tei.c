@@ -118,7 +118,7 @@ static void write_prediction(const exchange *e, const item *one, text_buffer *ou
     label_probabilities(e, one->values);
     sort_by_value(one->values, count, order);
     text_add(out, "[", 1);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < (e->wish.top ? size_min(e->wish.top, count) : count); i++) {
         const char *label = label_name(e->model, order[i]);
         text_add_string(out, i ? ",{\"score\":" : "{\"score\":");
         text_add_float(out, one->values[order[i]]);
@@ -164,7 +164,14 @@ static bool read_predict(exchange *e) {
         !field_bool(e, e->request, "raw_scores", false, &e->wish.raw))
         return false;
     if (!check_batch(e, count, "inputs") || !exchange_make_items(e, count, score_width(e->model))) return false;
-    e->wish.single = !batch;
+    /* Hugging Face's InferenceClient sends "parameters" and wants a list of lists */
+    const json_t *parameters = json_object_get(e->request, "parameters");
+    const char *function;
+    e->wish.single = !batch && !parameters;
+    if (!field_size(e, parameters, "top_k", 0, &e->wish.top) ||
+        !field_text(e, parameters, "function_to_apply", &function))
+        return false;
+    e->wish.raw = e->wish.raw || (function && strcmp(function, "none") == 0);
     for (size_t i = 0; i < count; i++)
         if (!take_pair(e, &e->items[i], batch ? json_array_get(inputs, i) : inputs)) return false;
     return true;

@@ -83,6 +83,35 @@ void exchange_fail(exchange *self, int status, const char *type, const char *for
     pthread_mutex_unlock(&self->lock);
 }
 
+void exchange_fail_plainly(exchange *self, int status, const char *text) {
+    self->status = status;
+    self->type = "text/plain; charset=utf-8";
+    self->failure = "validation";
+    text_clear(&self->answer);
+    text_add_string(&self->answer, text);
+}
+
+void exchange_read(exchange *self) {
+    json_error_t where;
+    const char *bytes = self->body.data ? self->body.data : "";
+    if (self->status == 0) {
+        self->request = json_loadb(bytes, self->body.length, JSON_ALLOW_NUL | JSON_DECODE_ANY, &where);
+        if (!self->request) {
+            char text[256];
+            snprintf(text, sizeof text, "Failed to parse the request body as JSON: line %d, column %d: %s", where.line,
+                     where.column, where.text);
+            exchange_fail_plainly(self, 400, text);
+        } else if (!json_is_object(self->request)) {
+            exchange_fail_plainly(
+                self, 422, "Failed to deserialize the JSON body into the target type: an object is expected");
+        }
+    }
+    if (self->status == 0)
+        self->route->read(self);
+    else
+        exchange_complete(self);
+}
+
 bool exchange_failed(const exchange *self) {
     exchange *mine = (exchange *)(uintptr_t)self; /* the lock alone changes */
     pthread_mutex_lock(&mine->lock);
@@ -191,7 +220,7 @@ static bool admit(exchange *self, double now) {
         item *one = &self->items[i];
         one->arrived_ms = now;
         one->place = place += (double)one->tokens;
-        if (rule) control_arrive(rule, self->model, one, now);
+        if (rule) control_arrive(rule, self->model, one, owner->options.slo_ms, now);
         queue_insert(waiting, one);
     }
     atomic_fetch_add(&owner->accepted, self->count);

@@ -90,6 +90,13 @@ struct route {
 void exchange_fail(exchange *self, int status, const char *type, const char *format, ...)
     __attribute__((__format__(__printf__, 4, 5)));
 
+/* The same as plain text, for what clients judge by its status alone. */
+void exchange_fail_plainly(exchange *self, int status, const char *text);
+
+/* Reads the body, which is whole, as JSON and gives it to the route's dialect, which completes the exchange now or
+ * later; one that has failed already is completed. */
+void exchange_read(exchange *self);
+
 /* The same for what a running function reported. */
 void exchange_fail_with(exchange *self, rubato_status status, const rubato_error *error);
 

@@ -23,9 +23,7 @@ enum {
     INLINE_BODY = 64 << 10,  /* bigger bodies are read by threads of their own, so that a connection's thread, which
                                 serves many connections, is never long with one */
     READERS = 2,
-    IDLE_MS = 75000, /* a connection may wait so long for its next request, headers complete */
-    BODY_MS = 60000, /* and a body may take so long, plus its size at 16 kB/s */
-    BODY_BYTES_A_MS = 16
+    BODY_BYTES_A_MS = 16 /* what a body must come at, beside the client's time */
 };
 
 /* A connection, for the watch over slow ones. */
@@ -78,7 +76,7 @@ static void connection_changed(void *user, struct MHD_Connection *connection, vo
         if (one) {
             const union MHD_ConnectionInfo *info =
                 MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-            *one = (visitor){.socket = info ? info->connect_fd : -1, .until_ms = clock_ms() + IDLE_MS,
+            *one = (visitor){.socket = info ? info->connect_fd : -1, .until_ms = clock_ms() + self->owner->options.client_ms,
                              .next = self->visitors};
             if (one->next) one->next->previous = one;
             self->visitors = one;
@@ -127,14 +125,6 @@ static bool is_authorised(const exchange *e) {
     return given && strncasecmp(given, "Bearer ", 7) == 0 && equal_in_constant_time(given + 7, key);
 }
 
-static void fail_plainly(exchange *e, int status, const char *text) {
-    e->status = status;
-    e->type = "text/plain; charset=utf-8";
-    e->failure = "validation";
-    text_clear(&e->answer);
-    text_add_string(&e->answer, text);
-}
-
 /* The route of a path; *other receives whether the path exists with another verb. */
 static const route *find_route(const char *verb, const char *path, bool *other) {
     *other = false;
@@ -159,31 +149,13 @@ static void read_deadline(exchange *e) {
         e->deadline_ms = e->arrived_ms + value;
 }
 
-static bool read_json(exchange *e) {
-    json_error_t where;
-    e->request = json_loadb(e->body.data ? e->body.data : "", e->body.length, JSON_ALLOW_NUL | JSON_DECODE_ANY, &where);
-    if (!e->request) {
-        char text[256];
-        snprintf(text, sizeof text, "Failed to parse the request body as JSON: line %d, column %d: %s", where.line,
-                 where.column, where.text);
-        fail_plainly(e, 400, text);
-    } else if (!json_is_object(e->request)) {
-        fail_plainly(e, 422, "Failed to deserialize the JSON body into the target type: an object is expected");
-    }
-    return e->status == 0;
-}
-
 /* A whole request is here: gives it to its dialect, which completes it now or later. */
 static void read_request(exchange *e) {
     read_deadline(e);
     const char *budget = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "X-Rubato-Budget");
     if (!budget) budget = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "X-Budget");
     e->budget = budget ? budget : e->server->options.budget;
-    if (e->status == 0 && e->route->is_json) read_json(e);
-    if (e->status == 0)
-        e->route->read(e);
-    else
-        exchange_complete(e);
+    exchange_read(e);
 }
 
 static void *read_bodies(void *user) {
@@ -340,7 +312,7 @@ static void begin_exchange(http *self, exchange *e) {
     }
     e->dialect = e->route->dialect;
     if (!is_authorised(e)) {
-        fail_plainly(e, 401, "");
+        exchange_fail_plainly(e, 401, "");
         return;
     }
     if (e->route->is_json && atomic_load(&e->server->stopping)) {
@@ -349,11 +321,11 @@ static void begin_exchange(http *self, exchange *e) {
     }
     const char *length = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Length");
     double bytes = length ? strtod(length, NULL) : 0;
-    if (bytes > (double)e->server->options.max_body) fail_plainly(e, 413, "length limit exceeded");
+    if (bytes > (double)e->server->options.max_body) exchange_fail_plainly(e, 413, "length limit exceeded");
     const char *type = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Type");
     if (e->status == 0 && e->route->is_json && (!type || strncasecmp(type, "application/json", 16) != 0))
-        fail_plainly(e, 415, "Expected request with `Content-Type: application/json`");
-    visitor_expect(self, e->connection, BODY_MS + bytes / BODY_BYTES_A_MS);
+        exchange_fail_plainly(e, 415, "Expected request with `Content-Type: application/json`");
+    visitor_expect(self, e->connection, e->server->options.client_ms + bytes / BODY_BYTES_A_MS);
 }
 
 static enum MHD_Result take_body(exchange *e, const char *data, size_t *size) {
@@ -362,7 +334,7 @@ static enum MHD_Result take_body(exchange *e, const char *data, size_t *size) {
         text_add(&e->body, data, *size);
     } else {
         /* the rest is read and forgotten, so that the client comes to read the answer; within reason */
-        if (e->status == 0) fail_plainly(e, 413, "length limit exceeded");
+        if (e->status == 0) exchange_fail_plainly(e, 413, "length limit exceeded");
 
         e->excess += *size;
         if (e->excess > 4 * most) return MHD_NO;
@@ -406,7 +378,7 @@ static void completed(void *user, struct MHD_Connection *connection, void **cont
                       enum MHD_RequestTerminationCode code) {
     http *self = user;
     (void)code;
-    visitor_expect(self, connection, IDLE_MS);
+    visitor_expect(self, connection, self->owner->options.client_ms);
     if (!*context) return;
     exchange_destroy(*context);
     *context = NULL;

@@ -26,6 +26,8 @@ typedef struct serve_options {
     size_t max_client_batch;           /* texts of one request, 32 */
     size_t max_body;                   /* bytes, 2000000 */
     size_t max_connections;            /* 4096 */
+    double client_ms; /* what a client may take for a request's head, its body (beside its size at 16 kB/s), and between
+                         requests; 60000 */
     const char *api_key;               /* NULL: open */
     double slo_ms;                     /* milliseconds in which to answer; 0: no promise */
     const char *budget;                /* of requests that name none; NULL: full */

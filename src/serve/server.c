@@ -111,6 +111,7 @@ static void fill_defaults(serve_options *options) {
     if (!options->max_client_batch) options->max_client_batch = 32;
     if (!options->max_body) options->max_body = 2000000;
     if (!options->max_connections) options->max_connections = 4096;
+    if (!(options->client_ms > 0)) options->client_ms = 60000;
     if (!options->threads) options->threads = threads_available();
 }
 

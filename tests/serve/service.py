@@ -1,0 +1,137 @@
+"""What the server's tests share: models to serve, a running server, requests."""
+import atexit, contextlib, http.client, json, math, os, random, signal, socket, subprocess, sys, threading, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
+from program import check, finish, golden, model, rubato, run, work
+
+JSON = {"Content-Type": "application/json"}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Service:
+    """A running server; its log is read by a thread, so that the pipe never fills."""
+
+    def __init__(self, *arguments, env=None):
+        self.port, self.log, self.tls = free_port(), [], "--tls-cert" in arguments
+        begin = time.monotonic()
+        self.process = subprocess.Popen([rubato, "serve", *map(str, arguments), "--host", "127.0.0.1", "--port", str(self.port)],
+                                        stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+        atexit.register(self.process.kill)
+        for line in self.process.stderr:
+            self.log.append(line)
+            if " serving " in line: break
+        self.start_seconds = time.monotonic() - begin
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+
+    def connect(self, timeout=60): return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def ask(self, method, path, body=None, headers=None, connection=None):
+        """Status, headers (lower case) and the body: parsed where it is JSON."""
+        c = connection or self.connect()
+        if body is not None and not isinstance(body, (bytes, str)): body = json.dumps(body)
+        c.request(method, path, body=body.encode() if isinstance(body, str) else body, headers={**(JSON if body is not None else {}), **(headers or {})})
+        r = c.getresponse()
+        data = r.read()
+        if not connection: c.close()
+        kind = r.getheader("Content-Type") or ""
+        return r.status, {k.lower(): v for k, v in r.getheaders()}, json.loads(data) if kind.startswith("application/json") and data else data.decode("utf-8", "replace")
+
+    def post(self, path, body, **headers): return self.ask("POST", path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+    def get(self, path, **headers): return self.ask("GET", path, None, {k.replace("_", "-"): v for k, v in headers.items()})
+
+    def raw(self, data, wait=5, half_close=False):
+        """Sends bytes and returns everything that comes back until the server closes, or time is over."""
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=wait)
+        out = b""
+        with contextlib.suppress(OSError):
+            s.sendall(data)
+            if half_close: s.shutdown(socket.SHUT_WR)
+            while True:
+                got = s.recv(65536)
+                if not got: break
+                out += got
+        s.close()
+        return out
+
+    def metric(self, name):
+        text = self.get("/metrics")[2]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name) and line[len(name)] in " {")
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        status = self.process.wait(60)
+        self.reader.join(5)
+        return status
+
+
+def one_label(folder):
+    """Leaves the first column of a classifier: a cross-encoder."""
+    path = os.path.join(folder, "model.safetensors")
+    data = open(path, "rb").read()
+    size = int.from_bytes(data[:8], "little")
+    header, body, out = json.loads(data[8:8 + size]), data[8 + size:], b""
+    for name, tensor in header.items():
+        if name == "__metadata__": continue
+        first, last = tensor["data_offsets"]
+        part = body[first:last]
+        if name.startswith("classifier."):
+            part = part[:len(part) // tensor["shape"][0]]
+            tensor["shape"][0] = 1
+        tensor["data_offsets"] = [len(out), len(out) + len(part)]
+        out += part
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    os.remove(path)
+    open(path, "wb").write(len(text).to_bytes(8, "little") + text + out)
+    return folder
+
+
+def large(labels=2, layers=6, hidden=384, positions=256):
+    """A classifier of random weights that takes milliseconds, with a golden model's tokenizer."""
+    folder = model("bert", "BertForSequenceClassification", num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=hidden // 32, intermediate_size=4 * hidden,
+                   max_position_embeddings=positions, id2label={str(i): f"l{i}" for i in range(labels)}, label2id={f"l{i}": i for i in range(labels)})
+    config = json.load(open(os.path.join(folder, "config.json")))
+    shapes = {"embeddings.word_embeddings.weight": [config["vocab_size"], hidden], "embeddings.position_embeddings.weight": [positions, hidden],
+              "embeddings.token_type_embeddings.weight": [config["type_vocab_size"], hidden]}
+    def linear(name, out, into): shapes.update({name + ".weight": [out, into], name + ".bias": [out]})
+    linear("embeddings.LayerNorm", hidden, 0)
+    for i in range(layers):
+        at = f"encoder.layer.{i}."
+        for name in ("query", "key", "value"): linear(f"{at}attention.self.{name}", hidden, hidden)
+        linear(at + "attention.output.dense", hidden, hidden)
+        linear(at + "intermediate.dense", 4 * hidden, hidden)
+        linear(at + "output.dense", hidden, 4 * hidden)
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"): linear(at + name, hidden, 0)
+    linear("pooler.dense", hidden, hidden)
+    shapes = {"bert." + name: shape for name, shape in shapes.items()}
+    shapes.update({"classifier.weight": [labels, hidden], "classifier.bias": [labels]})
+    header, body, source = {}, b"", random.Random(1)
+    signs = bytes(0x3c if i < 128 else 0xbc for i in range(256))  # bfloat16 between 1/128 and 1/32, either sign
+    for name, shape in shapes.items():
+        if shape[-1:] == [0]: shape = shape[:1]
+        count = math.prod(shape)
+        data = bytearray(2 * count)
+        data[0::2], data[1::2] = source.randbytes(count), source.randbytes(count).translate(signs)
+        if "LayerNorm.weight" in name: data = b"\x80\x3f" * count
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
+        body += bytes(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path = os.path.join(folder, "model.safetensors")
+    os.remove(path)
+    open(path, "wb").write(len(text).to_bytes(8, "little") + text + body)
+    return folder
+
+
+def points(folder, *keeps):
+    """Gives a model operating points."""
+    count = json.load(open(os.path.join(folder, "config.json")))["num_hidden_layers"]
+    listed = [{"name": name, "quality": quality, "flops_ratio": ratio, "ms": None, "keep": [keep] * count} for name, quality, ratio, keep in keeps]
+    json.dump({"significance": "received", "metric": "accuracy", "points": listed}, open(os.path.join(folder, "rubato.json"), "w"))
+    return folder
