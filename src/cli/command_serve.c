@@ -44,7 +44,8 @@ static const char *host_option(const char *given) {
     unsigned char address[16];
     const char *value = or_environment(NULL, "HOSTNAME");
     if (given) return given;
-    return value && (inet_pton(AF_INET, value, address) == 1 || inet_pton(AF_INET6, value, address) == 1) ? value : NULL;
+    return value && (inet_pton(AF_INET, value, address) == 1 || inet_pton(AF_INET6, value, address) == 1) ? value
+                                                                                                          : NULL;
 }
 
 static bool truth(const char *text) {
@@ -93,15 +94,17 @@ const command command_serve = {
     .operands = "MODEL [MODEL...]",
     .summary = "Serves models over HTTP, to clients of text-embeddings-inference, OpenAI, Cohere and Jina; with --slo\n"
                "it keeps its deadline under load by choosing what an answer costs.",
-    .options = " host port threads max-batch-tokens max-queue max-client-batch-size max-body api-key slo budget "
-               "auto-truncate client-timeout tls-cert tls-key cors-allow-origin log log-texts batch-tokens isa quiet help ",
-    .examples =
-        "  rubato serve all-MiniLM-L6-v2\n"
-        "  rubato serve sentiment --slo 50ms --port 8080\n"
-        "  rubato serve embed=all-MiniLM-L6-v2 mood=models/sentiment --api-key $KEY\n"
-        "  curl localhost:3000/embed -H 'Content-Type: application/json' -d '{\"inputs\": \"a text\"}'\n"
-        "Open http://localhost:3000/ for a page to try it, /docs for all paths. SIGTERM ends it after what was accepted\n"
-        "is answered; SIGHUP loads the models again. Environment: HOSTNAME, PORT, API_KEY, MAX_BATCH_TOKENS,\n"
-        "MAX_CONCURRENT_REQUESTS, MAX_CLIENT_BATCH_SIZE, PAYLOAD_LIMIT, AUTO_TRUNCATE, CORS_ALLOW_ORIGIN, JSON_OUTPUT,\n"
-        "SLO.\n",
+    .options =
+        " host port threads max-batch-tokens max-queue max-client-batch-size max-body api-key slo budget "
+        "auto-truncate client-timeout tls-cert tls-key cors-allow-origin log log-texts batch-tokens isa quiet help ",
+    .examples = "  rubato serve all-MiniLM-L6-v2\n"
+                "  rubato serve sentiment --slo 50ms --port 8080\n"
+                "  rubato serve embed=all-MiniLM-L6-v2 mood=models/sentiment --api-key $KEY\n"
+                "  curl localhost:3000/embed -H 'Content-Type: application/json' -d '{\"inputs\": \"a text\"}'\n"
+                "Open http://localhost:3000/ for a page to try it, /docs for all paths. SIGTERM ends it after what was "
+                "accepted\n"
+                "is answered; SIGHUP loads the models again. Environment: HOSTNAME, PORT, API_KEY, MAX_BATCH_TOKENS,\n"
+                "MAX_CONCURRENT_REQUESTS, MAX_CLIENT_BATCH_SIZE, PAYLOAD_LIMIT, AUTO_TRUNCATE, CORS_ALLOW_ORIGIN, "
+                "JSON_OUTPUT,\n"
+                "SLO.\n",
     .run = run};

@@ -29,7 +29,9 @@ static void decay(control *self, double now_ms) {
 
 void control_arrive(control *self, const hosted *model, const item *one, double slo_ms, double now_ms) {
     size_t levels = size_min(model->level_count, CONTROL_LEVELS);
-    if (self->levels != levels) *self = (control){.levels = levels, .window_ms = WINDOW_MS, .last_ms = now_ms, .sustained = levels - 1, .chosen = levels - 1};
+    if (self->levels != levels)
+        *self = (control){
+            .levels = levels, .window_ms = WINDOW_MS, .last_ms = now_ms, .sustained = levels - 1, .chosen = levels - 1};
     self->window_ms = fmax(WINDOW_MS, WINDOW_SLOS * slo_ms);
     decay(self, now_ms);
     for (size_t i = 0; i < levels; i++) self->load[i] += item_ms(model, one, i) / self->window_ms;
@@ -55,8 +57,9 @@ static bool in_time(const hosted *model, const item *first, size_t affordable, d
                     double margin_ms) {
     double done = now_ms + margin_ms, run = 0, earliest = INFINITY;
     if (!first->next)
-        return done + model->correction * hosted_ms(model, control_item_level(model, first, affordable), first->tokens,
-                                                    true) <= first->deadline_ms;
+        return done + model->correction *
+                          hosted_ms(model, control_item_level(model, first, affordable), first->tokens, true) <=
+               first->deadline_ms;
     for (const item *one = first; one; one = one->next) {
         if (one->owner->model != model) continue;
         run += item_ms(model, one, affordable);

@@ -11,8 +11,8 @@
 #include "serve/scores.h"
 #include "serve/server.h"
 
-static const char NO_EMBEDDING[] = "model is not an embedding model", NO_CLASSIFIER[] = "model is not a classifier model",
-                  NO_RERANKER[] = "model is not a re-ranker model";
+static const char NO_EMBEDDING[] = "model is not an embedding model",
+                  NO_CLASSIFIER[] = "model is not a classifier model", NO_RERANKER[] = "model is not a re-ranker model";
 
 static void submit_if(exchange *e, bool good) {
     if (good)
@@ -307,8 +307,7 @@ static bool read_decode(exchange *e) {
     const json_t *ids = json_object_get(e->request, "ids");
     bool skip, many = json_is_array(json_array_get(ids, 0));
     size_t count = many ? json_array_size(ids) : 1;
-    if (!take_model(e, WORK_ANY, "there is no model") ||
-        !field_bool(e, e->request, "skip_special_tokens", true, &skip))
+    if (!take_model(e, WORK_ANY, "there is no model") || !field_bool(e, e->request, "skip_special_tokens", true, &skip))
         return false;
     if (json_is_array(ids) && json_array_size(ids) == 0) return check_batch(e, 0, "ids");
     if (!check_batch(e, count, "ids")) return false;

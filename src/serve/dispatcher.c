@@ -9,11 +9,11 @@
 #include "serve/results.h"
 #include "serve/server.h"
 
-static const double RUN_MS = 40;          /* how long a run should be: long enough to be efficient, no longer */
-static const double SLO_RUNS = 4;         /* runs that fit into the promised time */
-static const double LEAST_MARGIN_MS = 3;  /* kept for everything outside of the model */
+static const double RUN_MS = 40;         /* how long a run should be: long enough to be efficient, no longer */
+static const double SLO_RUNS = 4;        /* runs that fit into the promised time */
+static const double LEAST_MARGIN_MS = 3; /* kept for everything outside of the model */
 static const double SLO_MARGIN = 0.15;
-static const double LEARNING = 0.1;       /* share of a run's measured/predicted in the correction */
+static const double LEARNING = 0.1; /* share of a run's measured/predicted in the correction */
 
 enum { MOST_ITEMS = 1024 };
 

@@ -102,8 +102,8 @@ void exchange_read(exchange *self) {
                      where.column, where.text);
             exchange_fail_plainly(self, 400, text);
         } else if (!json_is_object(self->request)) {
-            exchange_fail_plainly(
-                self, 422, "Failed to deserialize the JSON body into the target type: an object is expected");
+            exchange_fail_plainly(self, 422,
+                                  "Failed to deserialize the JSON body into the target type: an object is expected");
         }
     }
     if (self->status == 0)
@@ -160,10 +160,11 @@ static bool find_cap(exchange *self, item *one) {
     if (!text) return true;
     one->pinned = text[0] == '@' || strcmp(text, "full") == 0;
     /* reads the context, which the dispatcher uses at the same time, and writes to it only to load a calibration */
-    rubato_status status = !model->timed && text_ends_with(text, "ms")
-                               ? fail(&error, RUBATO_BAD_ARGUMENT,
-                                      "budget \"%.40s\": no cost model for this machine; run rubato calibrate there", text)
-                               : rubato_choose_point(model->context, text, one->tokens, &one->cap, &error);
+    rubato_status status =
+        !model->timed && text_ends_with(text, "ms")
+            ? fail(&error, RUBATO_BAD_ARGUMENT,
+                   "budget \"%.40s\": no cost model for this machine; run rubato calibrate there", text)
+            : rubato_choose_point(model->context, text, one->tokens, &one->cap, &error);
     if (status != RUBATO_OK) exchange_fail_with(self, status, &error);
     return status == RUBATO_OK;
 }

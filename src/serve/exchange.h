@@ -27,7 +27,7 @@ typedef enum dialect { DIALECT_TEI, DIALECT_OPENAI } dialect;
 
 /* What a dialect remembers between reading a request and writing its answer. */
 typedef struct wish {
-    bool single;    /* one input, not a list of one */
+    bool single; /* one input, not a list of one */
     bool normalize, raw, return_text, base64, cost;
     size_t dimensions; /* 0: all */
     size_t top;        /* 0: all */
@@ -80,8 +80,8 @@ struct route {
     const char *verb, *path;
     void (*read)(exchange *self); /* fills it with items and submits, or answers at once */
     dialect dialect;
-    bool open;    /* without an API key */
-    bool is_json; /* has a JSON object as body */
+    bool open;          /* without an API key */
+    bool is_json;       /* has a JSON object as body */
     const char *metric; /* "embed", "predict" or NULL: family of TEI's counters */
 };
 

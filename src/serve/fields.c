@@ -8,8 +8,8 @@
 
 static bool wrong_type(exchange *e, const char *key, const char *wanted) {
     e->failure = "validation";
-    exchange_fail(e, 422, "Validation",
-                  "Failed to deserialize the JSON body into the target type: `%s` should be %s", key, wanted);
+    exchange_fail(e, 422, "Validation", "Failed to deserialize the JSON body into the target type: `%s` should be %s",
+                  key, wanted);
     return false;
 }
 
@@ -103,7 +103,8 @@ bool check_batch(exchange *e, size_t count, const char *key) {
     if (count <= most) return true;
     e->failure = "batch_size";
     exchange_fail(e, 422, "Validation",
-                  "batch size %zu > maximum allowed batch size %zu (--max-client-batch-size of the server)", count, most);
+                  "batch size %zu > maximum allowed batch size %zu (--max-client-batch-size of the server)", count,
+                  most);
     return false;
 }
 

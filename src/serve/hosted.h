@@ -9,13 +9,13 @@
 
 /* An operating point as the dispatcher chooses among them: the model's, cheapest first, then "full". */
 typedef struct level {
-    char budget[40];     /* what rubato_options.budget gets: "@0.40x", "full" */
-    const char *name;    /* "0.40x", "full" */
-    double flops_ratio;  /* 1 for full */
-    double quality;      /* NaN where unknown */
-    size_t best;         /* the level of the highest quality among this one and the cheaper ones */
-    const double *each;  /* [max_length + 1] ms of one text among many */
-    const double *alone; /* [max_length + 1] ms of one text by itself */
+    char budget[40];             /* what rubato_options.budget gets: "@0.40x", "full" */
+    const char *name;            /* "0.40x", "full" */
+    double flops_ratio;          /* 1 for full */
+    double quality;              /* NaN where unknown */
+    size_t best;                 /* the level of the highest quality among this one and the cheaper ones */
+    const double *each;          /* [max_length + 1] ms of one text among many */
+    const double *alone;         /* [max_length + 1] ms of one text by itself */
     atomic_uint_least64_t texts; /* answered at it */
 } level;
 
@@ -27,8 +27,8 @@ typedef struct hosted {
     const rubato_info *info;
     level *levels;
     size_t level_count;
-    double *times; /* behind the levels' each and alone */
-    bool timed;    /* false: this machine was not calibrated, times are guesses from operations */
+    double *times;     /* behind the levels' each and alone */
+    bool timed;        /* false: this machine was not calibrated, times are guesses from operations */
     double correction; /* measured over predicted; the dispatcher's */
 } hosted;
 

@@ -76,7 +76,8 @@ static void connection_changed(void *user, struct MHD_Connection *connection, vo
         if (one) {
             const union MHD_ConnectionInfo *info =
                 MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-            *one = (visitor){.socket = info ? info->connect_fd : -1, .until_ms = clock_ms() + self->owner->options.client_ms,
+            *one = (visitor){.socket = info ? info->connect_fd : -1,
+                             .until_ms = clock_ms() + self->owner->options.client_ms,
                              .next = self->visitors};
             if (one->next) one->next->previous = one;
             self->visitors = one;
@@ -144,7 +145,8 @@ static void read_deadline(exchange *e) {
     char *end;
     double value = strtod(text, &end);
     if (end == text || *end || !(value >= 0) || !isfinite(value))
-        exchange_fail(e, 422, "Validation", "Input validation error: X-Deadline-Ms: \"%.40s\" is not a number of ms", text);
+        exchange_fail(e, 422, "Validation", "Input validation error: X-Deadline-Ms: \"%.40s\" is not a number of ms",
+                      text);
     else
         e->deadline_ms = e->arrived_ms + value;
 }
@@ -391,6 +393,13 @@ static void ignore_log(void *user, const char *format, va_list arguments) {
     (void)arguments;
 }
 
+/* Paths are compared as they came: none of ours needs an escape, and %00 would end a string early. */
+static size_t keep_escapes(void *user, struct MHD_Connection *connection, char *text) {
+    (void)user;
+    (void)connection;
+    return strlen(text);
+}
+
 /* ---- Starting and stopping ---- */
 
 static rubato_status find_address(const serve_options *options, struct addrinfo **out, rubato_error *error) {
@@ -409,7 +418,8 @@ static rubato_status start_daemon(http *self, unsigned *port, rubato_error *erro
     size_t cores = options->threads;
     struct MHD_OptionItem more[4] = {{MHD_OPTION_END, 0, NULL}};
     size_t count = 0;
-    if (cores > 4) more[count++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)size_min(cores / 4, 8), NULL};
+    if (cores > 4)
+        more[count++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)size_min(cores / 4, 8), NULL};
     if (self->cert) {
         more[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, self->cert};
         more[count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, self->key};
@@ -421,15 +431,17 @@ static rubato_status start_daemon(http *self, unsigned *port, rubato_error *erro
     errno = 0;
     self->daemon = MHD_start_daemon(
         flags, (uint16_t)options->port, NULL, NULL, handle, self, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,
-        MHD_OPTION_SOCK_ADDR, address->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, completed, self,
-        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, self, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)options->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_SOCK_ADDR, address->ai_addr,
+        MHD_OPTION_NOTIFY_COMPLETED, completed, self, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, self,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HEADER_BYTES, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
     int reason = errno;
     freeaddrinfo(address);
     if (!self->daemon)
         return fail(error, RUBATO_IO, "cannot listen on %s, port %u: %s", options->host, options->port,
-                    reason ? strerror(reason) : self->cert ? "the TLS certificate or key is not usable" : "refused");
+                    reason       ? strerror(reason)
+                    : self->cert ? "the TLS certificate or key is not usable"
+                                 : "refused");
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(self->daemon, MHD_DAEMON_INFO_BIND_PORT);
     *port = info ? info->port : options->port;
     return RUBATO_OK;

@@ -30,8 +30,8 @@ static void write_json_line(text_buffer *out, const exchange *e, int status, dou
     text_add_json(out, e->path, strlen(e->path));
     text_add_format(out, ",\"status\":%d,\"ms\":%.2f", status, ms);
     if (answered) {
-        text_add_format(out, ",\"texts\":%zu,\"tokens\":%zu,\"point\":\"%s\",\"queue_ms\":%.2f,\"compute_ms\":%.2f", e->count,
-                        tokens, e->items[0].cost.point, e->waited_ms, e->running_ms);
+        text_add_format(out, ",\"texts\":%zu,\"tokens\":%zu,\"point\":\"%s\",\"queue_ms\":%.2f,\"compute_ms\":%.2f",
+                        e->count, tokens, e->items[0].cost.point, e->waited_ms, e->running_ms);
         if (e->model) {
             text_add_string(out, ",\"model\":");
             text_add_json(out, e->model->name, strlen(e->model->name));

@@ -110,7 +110,8 @@ void metrics_write(metrics *self, text_buffer *out) {
                         family_names[i], (unsigned long long)now.family_success[i]);
     for (size_t i = 0; i < METRIC_FAMILIES; i++) {
         write_histogram(out, family_names[i], "_duration", &now.duration[i], duration_bound, DURATIONS);
-        write_histogram(out, family_names[i], "_tokenization_duration", &now.tokenization[i], duration_bound, DURATIONS);
+        write_histogram(out, family_names[i], "_tokenization_duration", &now.tokenization[i], duration_bound,
+                        DURATIONS);
         write_histogram(out, family_names[i], "_queue_duration", &now.queueing[i], duration_bound, DURATIONS);
         write_histogram(out, family_names[i], "_inference_duration", &now.inference[i], duration_bound, DURATIONS);
     }

@@ -17,15 +17,15 @@ typedef struct exchange exchange;
 typedef struct item {
     exchange *owner;
     rubato_input input;
-    char *own_text;      /* where the text is not part of the request */
-    size_t tokens, cut;  /* after truncation; truncated away */
-    size_t cap;          /* the dearest level that the request allows */
-    bool pinned;         /* at exactly that level */
-    double place;        /* in virtual time */
-    double least_ms;     /* at the cheapest level that the request allows */
+    char *own_text;                           /* where the text is not part of the request */
+    size_t tokens, cut;                       /* after truncation; truncated away */
+    size_t cap;                               /* the dearest level that the request allows */
+    bool pinned;                              /* at exactly that level */
+    double place;                             /* in virtual time */
+    double least_ms;                          /* at the cheapest level that the request allows */
     double arrived_ms, begun_ms, deadline_ms; /* on clock_ms's clock; INFINITY without a deadline */
-    float *values;       /* what comes out where that is numbers: embeddings, scores */
-    text_buffer result;  /* and where it is more: JSON */
+    float *values;                            /* what comes out where that is numbers: embeddings, scores */
+    text_buffer result;                       /* and where it is more: JSON */
     rubato_cost cost;
     struct item *next, *previous;
 } item;

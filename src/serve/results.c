@@ -134,8 +134,8 @@ static rubato_status fill_one(call *c, size_t i, rubato_error *error) {
     size_t top = c->items[i]->owner->wish.top, masks;
     const rubato_model *model = c->model->model;
     rubato_candidate *found;
-    rubato_status status = rubato_fill(c->model->context, &found, &masks, &c->inputs[i], top, &c->options, &c->costs[i],
-                                       error);
+    rubato_status status =
+        rubato_fill(c->model->context, &found, &masks, &c->inputs[i], top, &c->options, &c->costs[i], error);
     if (status != RUBATO_OK) return status;
     top = size_min(size_max(top, 1), c->model->info->vocabulary);
     text_buffer *out = &c->items[i]->result;
@@ -223,7 +223,7 @@ static rubato_status run_traces(call *c, rubato_error *error) {
 /* ---- All ---- */
 
 static run_function *const functions[WORK_ANY] = {run_numbers, run_token_vectors, run_numbers, run_tags,
-                                                    run_answers, run_fills,         run_traces};
+                                                  run_answers, run_fills,         run_traces};
 
 rubato_status results_run(hosted *model, item **items, size_t count, const char *budget, rubato_error *error) {
     const exchange *first = items[0]->owner;

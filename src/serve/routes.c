@@ -45,10 +45,10 @@ void tei_any(exchange *e) {
     rubato_task task = rubato_model_info(first->model)->task;
     hosted_release(first);
     void (*read)(exchange *) = json_object_get(e->request, "texts") ? tei_rerank
-                               : task == RUBATO_TASK_TAGGING         ? task_tag
-                               : task == RUBATO_TASK_QA              ? task_answer
-                               : task == RUBATO_TASK_MLM             ? task_fill
-                               : task == RUBATO_TASK_EMBEDDING       ? tei_embed
-                                                                     : tei_predict;
+                               : task == RUBATO_TASK_TAGGING        ? task_tag
+                               : task == RUBATO_TASK_QA             ? task_answer
+                               : task == RUBATO_TASK_MLM            ? task_fill
+                               : task == RUBATO_TASK_EMBEDDING      ? tei_embed
+                                                                    : tei_predict;
     read(e);
 }

@@ -63,8 +63,8 @@ static rubato_status load_models(server *self, rubato_error *error) {
         TRY(hosted_load(&one, options->models[i], options, options->slo_ms > 0, error));
         for (size_t j = 0; j < i; j++)
             if (strcmp(self->models[j]->name, one->name) == 0) {
-                rubato_status status = fail(error, RUBATO_BAD_ARGUMENT,
-                                            "two models of the name \"%s\"; use NAME=MODEL", one->name);
+                rubato_status status =
+                    fail(error, RUBATO_BAD_ARGUMENT, "two models of the name \"%s\"; use NAME=MODEL", one->name);
                 hosted_release(one);
                 return status;
             }

@@ -15,9 +15,9 @@ struct server {
     size_t model_count;
     control controls[MOST_MODELS]; /* under the queue's lock */
     queue queue;
-    double busy_until_ms;      /* when the running batch should end; under the queue's lock */
-    atomic_size_t accepted;    /* items accepted and not done */
-    atomic_bool stopping;      /* refuses new work */
+    double busy_until_ms;   /* when the running batch should end; under the queue's lock */
+    atomic_size_t accepted; /* items accepted and not done */
+    atomic_bool stopping;   /* refuses new work */
     metrics metrics;
     long long started; /* seconds since 1970 */
 };

@@ -38,7 +38,7 @@ static void add_kind(text_buffer *out, const hosted *model) {
     const rubato_info *info = model->info;
     bool scores = hosted_does(model, WORK_SCORES), labels = scores || info->task == RUBATO_TASK_TAGGING;
     if (labels) {
-        text_add_string(out, !scores                    ? "{\"token_classifier\":"
+        text_add_string(out, !scores                  ? "{\"token_classifier\":"
                              : info->label_count == 1 ? "{\"reranker\":"
                                                       : "{\"classifier\":");
         add_labels(out, info);
