@@ -74,9 +74,8 @@ static void select_items(server *self, selection *out) {
     hosted *model = out->model = first->owner->model;
     double margin = fmax(LEAST_MARGIN_MS, SLO_MARGIN * self->options.slo_ms);
     size_t affordable = model->level_count - 1;
-    control *rule = server_control(self, model);
-    if (rule && (self->options.slo_ms > 0 || isfinite(first->deadline_ms)))
-        affordable = control_level(rule, model, first, now, most_ms, margin);
+    if (self->options.slo_ms > 0 || isfinite(first->deadline_ms))
+        affordable = control_level(&self->controls[model->slot], model, first, now, most_ms, margin);
     item *next;
     for (item *one = first; one && out->count < MOST_ITEMS; one = next) {
         next = one->next;
@@ -129,11 +128,12 @@ static void run_selection(server *self, selection *chosen) {
         if (count) run_call(self, model, group, count, at);
     }
     double measured = clock_ms() - begin, ratio = measured / fmax(chosen->predicted_ms, 1e-3);
-    metrics_run(&self->metrics, chosen->count, chosen->tokens, model->correction * chosen->predicted_ms, measured);
     pthread_mutex_lock(&self->queue.lock);
+    double predicted = model->correction * chosen->predicted_ms;
     model->correction += LEARNING * (fmin(fmax(ratio, 0.2), 5) - model->correction);
     self->busy_until_ms = 0;
     pthread_mutex_unlock(&self->queue.lock);
+    metrics_run(&self->metrics, chosen->count, chosen->tokens, predicted, measured);
     hosted_release(model);
 }
 

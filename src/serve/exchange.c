@@ -216,12 +216,12 @@ static bool admit(exchange *self, double now) {
         return false;
     }
     double place = waiting->virtual_time;
-    control *rule = server_control(owner, self->model);
+    control *rule = &owner->controls[self->model->slot];
     for (size_t i = 0; i < self->count; i++) {
         item *one = &self->items[i];
         one->arrived_ms = now;
         one->place = place += (double)one->tokens;
-        if (rule) control_arrive(rule, self->model, one, owner->options.slo_ms, now);
+        control_arrive(rule, self->model, one, owner->options.slo_ms, now);
         queue_insert(waiting, one);
     }
     atomic_fetch_add(&owner->accepted, self->count);

@@ -21,6 +21,7 @@ typedef struct level {
 
 typedef struct hosted {
     atomic_size_t uses;
+    size_t slot; /* among the server's models; a reloaded model has its predecessor's */
     char *name, *source;
     rubato_model *model;
     rubato_context *context; /* the dispatcher's */
@@ -29,7 +30,7 @@ typedef struct hosted {
     size_t level_count;
     double *times;     /* behind the levels' each and alone */
     bool timed;        /* false: this machine was not calibrated, times are guesses from operations */
-    double correction; /* measured over predicted; the dispatcher's */
+    double correction; /* measured over predicted; under the queue's lock */
 } hosted;
 
 /* Loads `source`, "NAME=MODEL" or "MODEL" (whose last path part is its name). With `need_times` a machine that was not

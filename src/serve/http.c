@@ -468,11 +468,13 @@ rubato_status http_start(http **out, server *owner, unsigned *port, rubato_error
     pthread_mutex_init(&self->visitors_lock, NULL);
     pthread_mutex_init(&self->bodies_lock, NULL);
     pthread_cond_init(&self->bodies_more, NULL);
-    self->watching = true;
     rubato_status status = read_tls(self, error);
-    if (status == RUBATO_OK && pthread_create(&self->watch, NULL, watch_visitors, self)) {
-        self->watching = false;
-        status = fail(error, RUBATO_OUT_OF_MEMORY, "cannot start a thread");
+    if (status == RUBATO_OK) {
+        self->watching = true; /* the watch ends when it is false */
+        if (pthread_create(&self->watch, NULL, watch_visitors, self)) {
+            self->watching = false;
+            status = fail(error, RUBATO_OUT_OF_MEMORY, "cannot start a thread");
+        }
     }
     for (; status == RUBATO_OK && self->reader_count < READERS; self->reader_count++)
         if (pthread_create(&self->readers[self->reader_count], NULL, read_bodies, self)) {

@@ -44,15 +44,6 @@ hosted *server_model(server *self, const char *name, work_kind kind) {
     return found;
 }
 
-control *server_control(server *self, const hosted *model) {
-    control *found = NULL;
-    pthread_mutex_lock(&self->models_lock);
-    for (size_t i = 0; i < self->model_count && !found; i++)
-        if (strcmp(self->models[i]->name, model->name) == 0) found = &self->controls[i];
-    pthread_mutex_unlock(&self->models_lock);
-    return found;
-}
-
 static rubato_status load_models(server *self, rubato_error *error) {
     const serve_options *options = &self->options;
     if (options->model_count > MOST_MODELS)
@@ -76,6 +67,7 @@ static rubato_status load_models(server *self, rubato_error *error) {
                 return status;
             }
         }
+        one->slot = self->model_count;
         self->models[self->model_count++] = one;
     }
     return RUBATO_OK;
@@ -94,7 +86,10 @@ static void reload_models(server *self) {
         }
         pthread_mutex_lock(&self->models_lock);
         old = self->models[i];
+        fresh->slot = i;
+        pthread_mutex_lock(&self->queue.lock);
         fresh->correction = old->correction;
+        pthread_mutex_unlock(&self->queue.lock);
         self->models[i] = fresh;
         pthread_mutex_unlock(&self->models_lock);
         hosted_release(old);

@@ -13,7 +13,7 @@ struct server {
     pthread_mutex_t models_lock;
     hosted *models[MOST_MODELS]; /* replaced on reload */
     size_t model_count;
-    control controls[MOST_MODELS]; /* under the queue's lock */
+    control controls[MOST_MODELS]; /* by hosted.slot; under the queue's lock */
     queue queue;
     double busy_until_ms;   /* when the running batch should end; under the queue's lock */
     atomic_size_t accepted; /* items accepted and not done */
@@ -25,9 +25,6 @@ struct server {
 /* The model of that name, or with NULL the first one that does what is asked (WORK_ANY: whichever is first). Comes
  * with a use. NULL when there is none. */
 hosted *server_model(server *self, const char *name, work_kind kind);
-
-/* Its place in `controls`. */
-control *server_control(server *self, const hosted *model);
 
 /* Whether a model can do that. */
 bool hosted_does(const hosted *self, work_kind kind);

@@ -216,17 +216,18 @@ static void time_outside(measuring *m, const run *on, bool keep) {
 typedef void time_function(measuring *m, const run *on, bool keep);
 
 typedef struct alone_work {
-    measuring *m;
+    measuring start, *result;
     time_function *time;
 } alone_work;
 
 /* Every thread runs the same at once, as it does when each has batches of its own; the first one's times count. */
 static void time_alone(void *argument, size_t member, size_t members) {
     const alone_work *work = argument;
-    measuring own = *work->m, *m = member ? &own : work->m;
+    measuring own = work->start;
     run on = {own.context->kernels, NULL, &own.context->workers[member].memory, NULL};
     (void)members;
-    work->time(m, &on, true);
+    work->time(&own, &on, true);
+    if (member == 0) *work->result = own;
 }
 
 static int by_double(const void *a, const void *b) {
@@ -247,7 +248,7 @@ static rubato_status measure_one(const rubato_context *context, bool together, t
         run on = {context->kernels, context->crew, &context->workers[0].memory, NULL};
         time(&m, &on, true);
     } else {
-        alone_work work = {&m, time};
+        alone_work work = {m, &m, time};
         team_run(context->crew, time_alone, &work);
     }
     if (m.failed) return fail_memory(error);

@@ -205,7 +205,6 @@ thinning engine_thinning(const rubato_model *model, head_kind kind, const point 
 
 static void add_cost(running *all, const unit *u, double ms) {
     rubato_cost *costs = all->work->costs;
-    if (!costs) return;
     const rubato_model *model = all->context->model;
     size_t length = u->window->length;
     double after = 0, full = encoder_flops(&model->body, NULL, length), flops = full;
@@ -256,8 +255,11 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     if (!out.rows.data) return fail_memory(error);
     if (all->work->take) TRY(all->work->take(all->work->user, on, out.rows, &out.packed, units, error));
     double ms = clock_ms() - begin;
+    if (!all->work->costs) return RUBATO_OK;
+    pthread_mutex_lock(&all->first->lock); /* windows of one input may run on several threads */
     for (size_t i = 0; i < count; i++)
         add_cost(all, &units[i], rows ? ms * (double)units[i].window->length / (double)rows : 0);
+    pthread_mutex_unlock(&all->first->lock);
     return RUBATO_OK;
 }
 
