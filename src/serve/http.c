@@ -23,6 +23,7 @@ enum {
     INLINE_BODY = 64 << 10,  /* bigger bodies are read by threads of their own, so that a connection's thread, which
                                 serves many connections, is never long with one */
     READERS = 2,
+    LINGER_MS = 1000, /* when stopping, an open connection may bring one more request so long, whose answer closes it */
     BODY_BYTES_A_MS = 16 /* what a body must come at, beside the client's time */
 };
 
@@ -317,10 +318,6 @@ static void begin_exchange(http *self, exchange *e) {
         exchange_fail_plainly(e, 401, "");
         return;
     }
-    if (e->route->is_json && atomic_load(&e->server->stopping)) {
-        exchange_fail(e, 503, "Unhealthy", "the server is stopping");
-        return;
-    }
     const char *length = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Length");
     double bytes = length ? strtod(length, NULL) : 0;
     if (bytes > (double)e->server->options.max_body) exchange_fail_plainly(e, 413, "length limit exceeded");
@@ -495,9 +492,18 @@ void http_refuse(http *self) {
     if (listening != MHD_INVALID_SOCKET) close(listening);
 }
 
+static bool has_visitors(http *self) {
+    pthread_mutex_lock(&self->visitors_lock);
+    bool any = self->visitors != NULL;
+    pthread_mutex_unlock(&self->visitors_lock);
+    return any;
+}
+
 void http_stop(http *self, double most_ms) {
-    double end = clock_ms() + most_ms;
-    while (self->daemon && atomic_load(&self->alive) > 0 && clock_ms() < end) usleep(2000);
+    double now = clock_ms(), end = now + most_ms, close_at = now + fmin(most_ms, LINGER_MS);
+    while (self->daemon && clock_ms() < end &&
+           (atomic_load(&self->alive) > 0 || (has_visitors(self) && clock_ms() < close_at)))
+        usleep(2000);
     pthread_mutex_lock(&self->bodies_lock);
     self->closed = true;
     pthread_cond_broadcast(&self->bodies_more);
