@@ -15,9 +15,9 @@ real = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 
 # ---- Usage ----
 r = run(); check("no command: usage, 2", r.status == 2 and "Usage: rubato COMMAND" in r.err, r)
-r = run("--help"); check("--help", r.status == 0 and all(c in r.out for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate trim bench pull".split()), r)
+r = run("--help"); check("--help", r.status == 0 and all(c in r.out for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate trim serve bench pull".split()), r)
 r = run("--version"); check("--version", r.status == 0 and r.out.startswith("rubato "), r)
-for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate bench pull".split():
+for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate serve bench pull".split():
     r = run(c, "--help"); check(f"{c} --help has examples", r.status == 0 and "Examples:" in r.out and r.out.count("rubato " + c) >= 2, r)
 r = run("frobnicate"); check("unknown command", r.status == 2 and one_line(r), r)
 r = run("embed"); check("no model", r.status == 2 and one_line(r), r)

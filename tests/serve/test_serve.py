@@ -280,6 +280,8 @@ if huggingface_hub:
     out = huggingface_hub.InferenceClient(model=url + "/answer").question_answering(question="what", context="hello world"); check("huggingface_hub: question_answering", out.answer in "hello world", out)
     out = huggingface_hub.InferenceClient(model=url + "/fill").fill_mask("hello [MASK]"); check("huggingface_hub: fill_mask", len(out) == 5, out)
     out = huggingface_hub.InferenceClient(model=url + "/similarity").sentence_similarity("hello", other_sentences=["hello", "world"]); check("huggingface_hub: sentence_similarity", abs(out[0] - 1) < 1e-5, out)
+out = subprocess.run([sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients.py"), url], capture_output=True, text=True).stdout
+check("clients of other houses", "FAILED" not in out and out.count("\n") > 4, out)
 check("stops", s.stop() == 0)
 print("clients:", ", ".join(m.__name__ for m in (openai, huggingface_hub) if m) or "none installed")
 finish()
