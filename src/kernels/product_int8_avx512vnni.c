@@ -1,0 +1,31 @@
+/* The 8-bit product with the processor's own instruction (VNNI). */
+#include "kernels/product_low.h"
+
+#define PRODUCT product_low
+#define PRODUCT_WORDS(p) ((p)->words)
+#define MULTIPLY_ADD(sum, x, b) multiply_add(sum, x, b)
+#define FINISH(p, sum, row, column, mask) scaled(p, sum, row, column, mask)
+#define ADDS(p) false
+
+#include <immintrin.h>
+
+/* gcc 12 gives the intrinsic's sums to other registers on the way and spills half of a large tile; the instruction
+ * itself leaves it no choice, and is twice as fast. */
+static inline __attribute__((always_inline)) __m512i multiply_add(__m512i sum, __m512i x, __m512i b) {
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(b));
+    return sum;
+}
+
+static inline __attribute__((always_inline)) __m512 scaled(const product_low *p, __m512i sum, size_t row, size_t column,
+                                                           __mmask16 mask) {
+    __m512i offset = _mm512_maskz_loadu_epi32(mask, p->column_offset + column);
+    __m512 value = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, offset));
+    value = _mm512_mul_ps(value, _mm512_set1_ps(p->row_scale[row]));
+    return _mm512_mul_ps(value, _mm512_maskz_loadu_ps(mask, p->column_scale + column));
+}
+
+#include "kernels/product_tiles_avx512.h"
+
+void product_int8_avx512vnni(const product_low *p) {
+    product_any(p);
+}

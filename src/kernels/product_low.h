@@ -1,0 +1,64 @@
+/* The matrix product in low precision: c = act(a b + bias) + residual, c in f32.
+ *
+ *   bf16   a and b are bfloat16, sums are f32
+ *   int8   a is 8-bit by row, b by column, sums are 32-bit integers and exact:
+ *          c = row_scale * column_scale * sum_k qa qb, with qa in [-127, 127] stored as qa + 128, qb in [-127, 127].
+ *          sum_k (qa + 128) qb = sum_k qa qb + 128 sum_k qb: column_offset is the last part.
+ *
+ * A word of 32 bits holds two (bf16) or four (int8) neighbours along the depth; missing ones are zero in b. b is packed
+ * as product.h's is: panels of PANEL columns, [ceil(columns / PANEL)][words][PANEL]. Every row of c is computed by the
+ * same sequence of operations, whatever stands beside it. int8 agrees to the bit between instruction sets before the
+ * scales; bf16 within words * 2^-22 * sum |a||b|, and flushes denormals where the instruction does. */
+#ifndef RUBATO_KERNELS_PRODUCT_LOW_H
+#define RUBATO_KERNELS_PRODUCT_LOW_H
+
+#include <stdint.h>
+
+#include "kernels/product.h"
+
+typedef struct product_low {
+    const uint32_t *a; /* [rows][words] */
+    const uint32_t *b;
+    const float *row_scale;       /* [rows], int8 alone; so below */
+    const float *column_scale;    /* [columns] */
+    const int32_t *column_offset; /* [columns] */
+    const float *bias;            /* [columns] or NULL */
+    const float *residual;        /* [rows, columns] or NULL, apart from c */
+    float *c;
+    size_t a_stride, c_stride, residual_stride; /* a_stride in words */
+    size_t rows, columns, words;
+    activation act;
+} product_low;
+
+typedef void product_low_function(const product_low *product);
+
+product_low_function product_bf16_scalar, product_bf16_avx2, product_bf16_avx512, product_bf16_avx512bf16;
+product_low_function product_int8_scalar, product_int8_avx2, product_int8_avx512, product_int8_avx512vnni;
+
+/* How many words hold a depth. */
+static inline size_t words_bf16(size_t depth) {
+    return (depth + 1) / 2;
+}
+
+static inline size_t words_int8(size_t depth) {
+    return (depth + 3) / 4;
+}
+
+/* A row of a: f32 rounded to the nearest even bfloat16; NaN stays. out [words], zero at the end. */
+typedef void narrow_bf16_function(uint32_t *out, const float *x, size_t depth);
+
+narrow_bf16_function narrow_bf16_scalar, narrow_bf16_avx512;
+
+/* A row of a: scale max |x| / 127, q = round to even (x / scale), stored as q + 128. Zeros have scale 0; a row with NaN
+ * or infinity has scale NaN, so that its results are. Returns the scale. */
+typedef float quantize_int8_function(uint32_t *out, const float *x, size_t depth);
+
+quantize_int8_function quantize_int8_scalar, quantize_int8_avx512;
+
+/* Packs b from rows of q, [columns][depth] bytes in [-127, 127], and sums up the offsets. */
+void pack_int8(uint32_t *out, int32_t *offset, const int8_t *q, size_t columns, size_t depth);
+
+/* Packs b from [columns][depth] floats. */
+void pack_bf16(uint32_t *out, const float *in, size_t in_stride, size_t columns, size_t depth);
+
+#endif

@@ -1,0 +1,68 @@
+/* The low-precision products, scalar. */
+#define VARIANT(name) name##_scalar
+#include "kernels/product_low_loops.h"
+
+#include <math.h>
+
+static uint16_t bf16_bits(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if (isnan(x)) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+void narrow_bf16_scalar(uint32_t *out, const float *x, size_t depth) {
+    for (size_t i = 0; i < depth; i += 2)
+        *out++ = bf16_bits(x[i]) | (i + 1 < depth ? (uint32_t)bf16_bits(x[i + 1]) << 16 : 0);
+}
+
+float quantize_int8_scalar(uint32_t *out, const float *x, size_t depth) {
+    float most = 0;
+    bool finite = true;
+    for (size_t i = 0; i < depth; i++) {
+        most = fmaxf(most, fabsf(x[i]));
+        finite = finite && isfinite(x[i]);
+    }
+    float inverse = most > 1e-35f && finite ? 127 / most : 0; /* below that all is 0 */
+    for (size_t i = 0; i < depth; i += 4) {
+        uint32_t word = 0;
+        for (size_t j = 0; j < 4; j++) {
+            int q = i + j < depth && finite ? (int)nearbyintf(x[i + j] * inverse) : 0;
+            word |= (uint32_t)(q + 128) << 8 * j;
+        }
+        *out++ = word;
+    }
+    return finite ? most / 127 : NAN;
+}
+
+void pack_int8(uint32_t *out, int32_t *offset, const int8_t *q, size_t columns, size_t depth) {
+    size_t words = words_int8(depth);
+    for (size_t first = 0; first < columns; first += PANEL)
+        for (size_t k = 0; k < words; k++)
+            for (size_t j = 0; j < PANEL; j++) {
+                uint32_t word = 0;
+                for (size_t i = 0; i < 4 && first + j < columns && 4 * k + i < depth; i++)
+                    word |= (uint32_t)(uint8_t)q[(first + j) * depth + 4 * k + i] << 8 * i;
+                *out++ = word;
+            }
+    for (size_t j = 0; j < columns; j++) {
+        int32_t sum = 0;
+        for (size_t k = 0; k < depth; k++) sum += q[j * depth + k];
+        offset[j] = 128 * sum;
+    }
+}
+
+void pack_bf16(uint32_t *out, const float *in, size_t in_stride, size_t columns, size_t depth) {
+    size_t words = words_bf16(depth);
+    for (size_t first = 0; first < columns; first += PANEL)
+        for (size_t k = 0; k < words; k++)
+            for (size_t j = 0; j < PANEL; j++) {
+                const float *row = in + (first + j) * in_stride;
+                uint32_t word = 0;
+                if (first + j < columns) {
+                    word = bf16_bits(row[2 * k]);
+                    if (2 * k + 1 < depth) word |= (uint32_t)bf16_bits(row[2 * k + 1]) << 16;
+                }
+                *out++ = word;
+            }
+}
