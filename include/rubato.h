@@ -92,9 +92,10 @@ typedef enum rubato_task {
 RUBATO_API const char *rubato_task_name(rubato_task task);
 
 typedef struct rubato_info {
-    const char *path;   /* the folder that was loaded */
-    const char *family; /* "bert", "distilbert", ... */
-    rubato_task task;   /* what its head does */
+    const char *path;      /* the folder that was loaded */
+    const char *family;    /* "bert", "distilbert", ... */
+    rubato_task task;      /* what its head does */
+    const char *precision; /* of the products: "f32", "bf16", "int8" */
     size_t layers, hidden, heads, inner, vocabulary;
     size_t parameters;   /* weights in the files that the model uses; tied ones once */
     size_t max_length;   /* tokens of one sequence, special ones included */
@@ -116,6 +117,15 @@ typedef struct rubato_info {
  * Weights are packed for the matrix products on the way in; the files stay memory-mapped for the embedding tables.
  * Fails: NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
 RUBATO_API rubato_status rubato_model_load(rubato_model **model, const char *name, rubato_error *error);
+
+typedef struct rubato_load_options {
+    const char *precision; /* of the encoder's products: "f32" (default), "bf16", "int8" (8-bit weights by channel and
+                              activations by row); everything between them is f32 */
+} rubato_load_options;
+
+/* The same with options. Fails besides: BAD_ARGUMENT. */
+RUBATO_API rubato_status rubato_model_load_with(rubato_model **model, const char *name,
+                                                const rubato_load_options *options, rubato_error *error);
 RUBATO_API void rubato_model_destroy(rubato_model *model);
 
 /* What the model is; lives as long as the model. */
@@ -128,7 +138,7 @@ typedef struct rubato_context rubato_context;
 typedef struct rubato_context_options {
     size_t threads;      /* 0: what affinity and the container's quota allow */
     size_t batch_tokens; /* rows of one packed batch a thread; bounds memory. 0: 192 or 512, by the model's size */
-    const char *isa;     /* "scalar", "avx2", "avx512"; NULL: the best this machine runs */
+    const char *isa;     /* "scalar", "avx2", "avx512", "vnni", "bf16"; NULL: the best this machine runs */
 } rubato_context_options;
 
 RUBATO_API rubato_status rubato_context_create(rubato_context **context, const rubato_model *model,
@@ -498,8 +508,8 @@ RUBATO_API size_t rubato_point_count(const rubato_model *model);
 RUBATO_API rubato_point rubato_model_point(const rubato_model *model, size_t index);
 
 /* Which point a budget gives a text of `length` tokens: *index in [0, rubato_point_count), or that count for the full
- * model. Once the context has its calibration, or for budgets other than milliseconds, other threads may call this while
- * the context runs. Fails: BAD_ARGUMENT for a budget that the running functions would refuse. */
+ * model. Once the context has its calibration, or for budgets other than milliseconds, other threads may call this
+ * while the context runs. Fails: BAD_ARGUMENT for a budget that the running functions would refuse. */
 RUBATO_API rubato_status rubato_choose_point(rubato_context *context, const char *budget, size_t length, size_t *index,
                                              rubato_error *error);
 

@@ -59,12 +59,12 @@ static int run(const arguments *given) {
             }
             double share = row.gflops / machine.peak_gflops;
             if (given->json)
-                printf("%s{\"precision\": \"f32\", \"batch\": %zu, \"length\": %zu, \"tokens_per_second\": %.1f, "
+                printf("%s{\"precision\": \"%s\", \"batch\": %zu, \"length\": %zu, \"tokens_per_second\": %.1f, "
                        "\"ms\": %.4f, \"gflops\": %.2f, \"of_peak\": %.4f, \"point\": \"%s\"",
-                       first ? "" : ", ", row.batch, row.length, row.tokens_per_second, row.ms, row.gflops, share,
-                       row.point);
+                       first ? "" : ", ", s.info->precision, row.batch, row.length, row.tokens_per_second, row.ms,
+                       row.gflops, share, row.point);
             else
-                printf("%9s %6zu %7zu %10.3f %12.0f %9.1f %7.1f%%", "f32", row.batch, row.length, row.ms,
+                printf("%9s %6zu %7zu %10.3f %12.0f %9.1f %7.1f%%", s.info->precision, row.batch, row.length, row.ms,
                        row.tokens_per_second, row.gflops, 100 * share);
             if (given->budget && given->json)
                 printf(", \"against_full\": %.3f", full.ms / row.ms);

@@ -42,13 +42,12 @@ static const char *find_prompt(const rubato_info *info, const char *prompt) {
 int session_open(session *s, const arguments *given) {
     rubato_error error;
     *s = (session){0};
-    if (given->precision && strcmp(given->precision, "f32") != 0)
-        return report_usage("--precision %s: only f32 is there", given->precision);
     int status = parse_truncation(&s->options.text.truncation, given->truncation);
     if (status != EXIT_OK) return status;
-    if (rubato_model_load(&s->model, given->model, &error) != RUBATO_OK) {
+    rubato_load_options load = {.precision = given->precision};
+    if (rubato_model_load_with(&s->model, given->model, &load, &error) != RUBATO_OK) {
         report(&error);
-        return EXIT_FAILED;
+        return error.code == RUBATO_BAD_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
     }
     s->info = rubato_model_info(s->model);
     for (size_t i = 0; i < s->info->warning_count && !given->quiet; i++)

@@ -6,14 +6,35 @@
 #include <cpuid.h>
 #endif
 
+#define LOW(products_bf16, products_int8, rows)                                                                        \
+    { product_bf16_##products_bf16, product_int8_##products_int8, narrow_bf16_##rows, quantize_int8_##rows }
+
+#if defined(__x86_64__)
+/* Beyond AVX-512 only the low-precision products change. */
+#define AVX512(name, isa, low)                                                                                         \
+    [isa] = {name,                                                                                                     \
+             isa,                                                                                                      \
+             product_f32_avx512,                                                                                       \
+             pack_transposed_f32_avx512,                                                                               \
+             activate_f32_avx512,                                                                                      \
+             softmax_f32_avx512,                                                                                       \
+             layer_norm_f32_avx512,                                                                                    \
+             dot_f32_avx512,                                                                                           \
+             &gradient_f32_avx512,                                                                                     \
+             low,                                                                                                      \
+             peak_f32_avx512}
+#endif
+
 static const kernel_table tables[ISA_COUNT] = {
     [ISA_SCALAR] = {"scalar", ISA_SCALAR, product_f32_scalar, pack_transposed_f32_scalar, activate_f32_scalar,
-                    softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar, peak_f32_scalar},
+                    softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar,
+                    LOW(scalar, scalar, scalar), peak_f32_scalar},
 #if defined(__x86_64__)
     [ISA_AVX2] = {"avx2", ISA_AVX2, product_f32_avx2, pack_transposed_f32_scalar, activate_f32_avx2, softmax_f32_avx2,
-                  layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2, peak_f32_avx2},
-    [ISA_AVX512] = {"avx512", ISA_AVX512, product_f32_avx512, pack_transposed_f32_avx512, activate_f32_avx512,
-                    softmax_f32_avx512, layer_norm_f32_avx512, dot_f32_avx512, &gradient_f32_avx512, peak_f32_avx512},
+                  layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2, LOW(avx2, avx2, scalar), peak_f32_avx2},
+    AVX512("avx512", ISA_AVX512, LOW(avx512, avx512, avx512)),
+    AVX512("vnni", ISA_VNNI, LOW(avx512, avx512vnni, avx512)),
+    AVX512("bf16", ISA_BF16, LOW(avx512bf16, avx512vnni, avx512)),
 #endif
 };
 
@@ -24,7 +45,8 @@ instruction_set instruction_set_of(cpu_features features) {
     if ((features.leaf1_ecx & base) != base || !(features.leaf7_ebx & avx2) || (features.xcr0 & 0x06) != 0x06)
         return ISA_SCALAR;
     if ((features.leaf7_ebx & all512) != all512 || (features.xcr0 & 0xe6) != 0xe6) return ISA_AVX2;
-    return ISA_AVX512;
+    if (!(features.leaf7_ecx & 1u << 11)) return ISA_AVX512;
+    return features.leaf7_1_eax & 1u << 5 ? ISA_BF16 : ISA_VNNI;
 }
 
 static instruction_set detect(void) {
@@ -33,7 +55,11 @@ static instruction_set detect(void) {
     unsigned eax, ebx, ecx, edx;
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return ISA_SCALAR;
     features.leaf1_ecx = ecx;
-    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) features.leaf7_ebx = ebx;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+        features.leaf7_ebx = ebx;
+        features.leaf7_ecx = ecx;
+        if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) features.leaf7_1_eax = eax;
+    }
     if (features.leaf1_ecx & (1u << 27)) {
         unsigned low, high;
         __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));

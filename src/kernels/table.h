@@ -10,12 +10,21 @@
 #include "kernels/gradient.h"
 #include "kernels/layer_norm.h"
 #include "kernels/product.h"
+#include "kernels/product_low.h"
 #include "kernels/softmax.h"
 
-typedef enum instruction_set { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_COUNT } instruction_set;
+/* Each can do what those before it can. */
+typedef enum instruction_set { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_VNNI, ISA_BF16, ISA_COUNT } instruction_set;
+
+/* Low precision: the products, and how rows are made ready for them. */
+typedef struct low_kernels {
+    product_low_function *product_bf16, *product_int8;
+    narrow_bf16_function *narrow_bf16;
+    quantize_int8_function *quantize_int8;
+} low_kernels;
 
 typedef struct kernel_table {
-    const char *name; /* "scalar", "avx2", "avx512": what RUBATO_ISA and `info` call it */
+    const char *name; /* "scalar", "avx2", "avx512", "vnni", "bf16": what RUBATO_ISA and `info` call it */
     instruction_set isa;
     product_f32_function *product_f32;
     pack_transposed_function *pack_transposed_f32;
@@ -24,6 +33,7 @@ typedef struct kernel_table {
     layer_norm_f32_function *layer_norm_f32;
     dot_f32_function *dot_f32;
     const gradient_kernels *gradient;
+    low_kernels low;
     double (*peak_f32)(size_t iterations); /* runs that many fused multiply-adds flat out; returns flops done */
 } kernel_table;
 
@@ -36,6 +46,7 @@ const kernel_table *kernel_table_named(const char *name);
 /* What the processor and the operating system support, as a pure function of cpuid and xgetbv results; for tests. */
 typedef struct cpu_features {
     unsigned leaf1_ecx, leaf7_ebx;
+    unsigned leaf7_ecx, leaf7_1_eax; /* subleaf 0; subleaf 1 */
     unsigned long long xcr0;
 } cpu_features;
 

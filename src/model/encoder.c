@@ -83,7 +83,7 @@ static void embedding_backward(const run *on, void *saved) {
 static tensor embed(const encoder *self, const run *on, const batch *input) {
     const encoder_config *config = &self->config;
     tensor none = {0}, out = run_tensor(on, input->rows, config->hidden);
-    tensor narrow = self->projection.packed ? run_tensor(on, input->rows, config->embedding) : out;
+    tensor narrow = self->projection.out ? run_tensor(on, input->rows, config->embedding) : out;
     uint32_t *positions = arena_take_array(on->memory, input->rows, sizeof *positions);
     if (!out.data || !narrow.data || !positions) return none;
     count_positions(config, input, positions);
@@ -98,7 +98,7 @@ static tensor embed(const encoder *self, const run *on, const batch *input) {
     if (!normal.data) return none;
     run_layer_norm(on, normal, narrow, &self->embedding_norm);
     if (on->tape) run_dropout(on, normal, on->tape->hidden_rate);
-    if (!self->projection.packed) return normal;
+    if (!self->projection.out) return normal;
     run_linear(on, out, normal, &self->projection, ACTIVATION_NONE, NULL);
     return out;
 }

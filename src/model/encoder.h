@@ -89,7 +89,7 @@ rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, c
 void encoder_spread_bias(encoder *self);
 void encoder_collect_bias(encoder *self);
 
-rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config);
+rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config, precision how);
 void encoder_free(encoder *self);
 
 /* Longest sequence that the position table holds. */

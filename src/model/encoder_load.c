@@ -250,7 +250,7 @@ static rubato_status lay_out(encoder *self, loader *load) {
     return RUBATO_OK;
 }
 
-rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config) {
+rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config, precision how) {
     const tensor_names *names = &load->kind->names;
     char full[NAME_BYTES];
     *self = (encoder){.config = *config};
@@ -271,11 +271,13 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     }
     TRY(lay_out(self, load));
     size_t inner = config->groups ? config->inner_layers : 1;
+    load->with.precision = how;
     for (size_t i = 0; i < self->unique; i++) {
         size_t bound = load->bound ? load->bound->count : 0, stored = load->layers ? load->layers[i] : i / inner;
         TRY(load_layer(load, &self->layers[i], config, stored, i % inner));
         if (load->layers) TRY(renumber(load, bound, i));
     }
+    load->with.precision = PRECISION_F32;
     if (config->buckets) TRY(load_relative_bias(self, load));
     self->parameters = load->parameters - before;
     load->in_body = false;

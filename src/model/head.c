@@ -72,7 +72,7 @@ tensor head_forward(const head *self, const run *on, tensor x, const size_t *row
     tensor none = {0};
     if (rows) x = run_gather(on, x, rows, count);
     if (!x.data) return none;
-    if (self->dense.packed) {
+    if (self->dense.out) {
         tensor y = run_tensor(on, x.rows, self->dense.out);
         if (!y.data) return none;
         run_linear(on, y, x, &self->dense, self->act, NULL);
@@ -92,6 +92,6 @@ tensor head_forward(const head *self, const run *on, tensor x, const size_t *row
 
 double head_flops(const head *self, size_t rows) {
     double each = 2.0 * (double)self->out.in * (double)self->out.out;
-    if (self->dense.packed) each += 2.0 * (double)self->dense.in * (double)self->dense.out;
+    if (self->dense.out) each += 2.0 * (double)self->dense.in * (double)self->dense.out;
     return each * (double)rows;
 }

@@ -29,13 +29,13 @@ static rubato_status cache_path(const rubato_context *context, char *out, size_t
     machine_processor(processor, sizeof processor);
     uint64_t hash = 0;
     for (const char *at = processor; *at; at++) hash = random_hash(hash ^ (unsigned char)*at);
-    int written = snprintf(out, bytes, "%s%s/rubato/cost-%s-%zut-%zux%zux%zux%zu-%zur-%08x.json",
+    int written = snprintf(out, bytes, "%s%s/rubato/cost-%s-%s-%zut-%zux%zux%zux%zu-%zur-%08x.json",
                            cache && *cache ? cache
                            : home          ? home
                                            : "",
-                           cache && *cache ? "" : "/.cache", context->kernels->name, team_size(context->crew),
-                           context->model->body.depth, config->hidden, config->inner, config->heads,
-                           context->batch_tokens, (unsigned)(hash & 0xffffffff));
+                           cache && *cache ? "" : "/.cache", context->kernels->name, context->model->info.precision,
+                           team_size(context->crew), context->model->body.depth, config->hidden, config->inner,
+                           config->heads, context->batch_tokens, (unsigned)(hash & 0xffffffff));
     if (written < 0 || (size_t)written >= bytes || out[0] != '/')
         return fail(error, RUBATO_IO, "no folder for caches: HOME and XDG_CACHE_HOME say nothing usable");
     return RUBATO_OK;

@@ -31,7 +31,7 @@ rubato_status rubato_context_create(rubato_context **out, const rubato_model *mo
     if (!kernels)
         return fail(error, RUBATO_BAD_ARGUMENT,
                     "instruction set \"%.40s\": unknown, or not on this machine; use "
-                    "scalar, avx2 or avx512",
+                    "scalar, avx2, avx512, vnni or bf16",
                     options->isa);
     size_t threads = options->threads ? options->threads : threads_available();
     rubato_context *self = calloc(1, sizeof *self);

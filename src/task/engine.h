@@ -29,6 +29,7 @@ struct rubato_model {
     checkpoint weights; /* stays mapped: the embedding tables are read in place */
     arena packed;       /* every weight that a product or norm reads */
     tokenizer *text;
+    precision how; /* of the encoder's products */
     encoder body;
     head heads[HEAD_COUNT];
     pooling pool;
@@ -90,8 +91,10 @@ typedef struct job {
     rubato_status (*prepare)(void *user, size_t input, rubato_encoding *encoding, rubato_error *error);
 } job;
 
-/* As rubato_model_load; `learn` NULL: to be run only. A model loaded for learning is the caller's alone. */
-rubato_status model_load(rubato_model **model, const char *name, const learning *learn, rubato_error *error);
+/* As rubato_model_load_with; `learn` NULL: to be run only. A model loaded for learning is f32 and the caller's alone.
+ */
+rubato_status model_load(rubato_model **model, const char *name, precision how, const learning *learn,
+                         rubato_error *error);
 
 /* Writes a model loaded for learning as a folder in Hugging Face layout: configuration, tokenizer, weights in `type`
  * (F32, F16 or BF16) under the family's own names, and rubato.json with its points and `notes` (an object, or NULL). */

@@ -373,7 +373,10 @@ static const char *find_prefix(const family *kind, const checkpoint *weights) {
     return "";
 }
 
+static const char *const precision_names[] = {"f32", "bf16", "int8"};
+
 static void fill_info(rubato_model *self) {
+    self->info.precision = precision_names[self->how];
     rubato_info *info = &self->info;
     const encoder_config *config = &self->body.config;
     info->path = self->path;
@@ -438,7 +441,7 @@ static rubato_status load_folder(rubato_model *self, const learning *learn, team
     loader load = {.weights = &self->weights,
                    .kind = kind,
                    .prefix = find_prefix(kind, &self->weights),
-                   .with = {&self->packed, crew, kernel_table_best()},
+                   .with = {&self->packed, crew, kernel_table_best(), PRECISION_F32},
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
                    .fresh = learn ? &seed : NULL,
@@ -449,7 +452,7 @@ static rubato_status load_folder(rubato_model *self, const learning *learn, team
         status = fail_memory(error);
         goto done;
     }
-    TRY_DONE(encoder_load(&self->body, &load, &settings));
+    TRY_DONE(encoder_load(&self->body, &load, &settings, self->how));
     self->info.max_length = size_min(encoder_max_length(&settings), self->text->max_length);
     self->pool.modes = POOL_MEAN;
     self->pool.width = settings.hidden;
@@ -481,15 +484,26 @@ done:
 }
 
 rubato_status rubato_model_load(rubato_model **out, const char *name, rubato_error *error) {
-    return model_load(out, name, NULL, error);
+    return model_load(out, name, PRECISION_F32, NULL, error);
 }
 
-rubato_status model_load(rubato_model **out, const char *name, const learning *learn, rubato_error *error) {
+rubato_status rubato_model_load_with(rubato_model **out, const char *name, const rubato_load_options *options,
+                                     rubato_error *error) {
+    const char *wanted = options && options->precision ? options->precision : "f32";
+    *out = NULL;
+    for (precision how = PRECISION_F32; how <= PRECISION_INT8; how++)
+        if (strcmp(precision_names[how], wanted) == 0) return model_load(out, name, how, NULL, error);
+    return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32, bf16 or int8", wanted);
+}
+
+rubato_status model_load(rubato_model **out, const char *name, precision how, const learning *learn,
+                         rubato_error *error) {
     *out = NULL;
     char folder[PATH_BYTES];
     TRY(hub_resolve(folder, sizeof folder, name, error));
     rubato_model *self = calloc(1, sizeof *self);
     if (!self) return fail_memory(error);
+    self->how = how;
     arena_create(&self->packed, 0, PACKED_BLOCK);
     team *crew = NULL;
     rubato_status status = team_create(&crew, threads_available(), error);
@@ -540,8 +554,8 @@ rubato_status rubato_encode(const rubato_model *model, const rubato_input *input
     return status;
 }
 
-rubato_status rubato_decode(const rubato_model *model, const int32_t *ids, size_t count, int skip_special,
-                            char **text, rubato_error *error) {
+rubato_status rubato_decode(const rubato_model *model, const int32_t *ids, size_t count, int skip_special, char **text,
+                            rubato_error *error) {
     text_buffer out = {0};
     *text = NULL;
     rubato_status status = tokenizer_decode(model->text, ids, count, skip_special, &out, error);

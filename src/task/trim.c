@@ -278,7 +278,7 @@ static rubato_status trim(trimming *t, rubato_error *error) {
     TRY(rubato_model_load(&as_it_is, t->options->model, error));
     learning learn = {.task = as_it_is->info.task, .layers = count ? layers : NULL, .layer_count = count};
     rubato_model_destroy(as_it_is);
-    TRY(model_load(&t->model, t->options->model, &learn, error));
+    TRY(model_load(&t->model, t->options->model, PRECISION_F32, &learn, error));
     frontier_free(&t->model->points);
     TRY(choose_words(t, error));
     TRY(cut_tables(t, error));

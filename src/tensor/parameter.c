@@ -1,6 +1,7 @@
 /* Parameters. */
 #include "tensor/parameter.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,19 +36,44 @@ static void read_stacked(packing *work, size_t first, size_t count, float *out) 
     }
 }
 
+/* Symmetric by output channel: scale max |w| / 127, rounded to nearest even. */
+static void quantize_channels(const float *rows, size_t count, size_t in, int8_t *q, float *scale) {
+    for (size_t i = 0; i < count; i++) {
+        const float *row = rows + i * in;
+        float most = 0;
+        for (size_t k = 0; k < in; k++) most = fmaxf(most, fabsf(row[k]));
+        scale[i] = most / 127;
+        float inverse = most > 0 ? 127 / most : 0;
+        for (size_t k = 0; k < in; k++) q[i * in + k] = (int8_t)nearbyintf(row[k] * inverse);
+    }
+}
+
+static void pack_panel(const packing *work, size_t panel, size_t count, const float *rows, int8_t *q) {
+    const linear *target = work->target;
+    size_t first = panel * PANEL, in = target->in;
+    switch (target->precision) {
+    case PRECISION_F32: work->kernels->pack_transposed_f32(target->packed + first * in, rows, in, count, in); break;
+    case PRECISION_BF16: pack_bf16(target->low + first * words_bf16(in), rows, in, count, in); break;
+    case PRECISION_INT8:
+        quantize_channels(rows, count, in, q, target->scale + first);
+        pack_int8(target->low + first * words_int8(in), target->offset + first, q, count, in);
+        break;
+    }
+}
+
 static void pack_panels(void *argument, size_t member, size_t members) {
     packing *work = argument;
     const linear *target = work->target;
-    float *rows = malloc(PANEL * target->in * sizeof *rows); /* sizes of config.json, within bounds */
+    float *rows = malloc(PANEL * target->in * (sizeof *rows + 1)); /* sizes of config.json, within bounds */
     if (!rows) {
         atomic_store(&work->no_memory, true);
         return;
     }
+    int8_t *q = (int8_t *)(rows + PANEL * target->in);
     for (size_t panel = member; panel * PANEL < target->out; panel += members) {
         size_t first = panel * PANEL, count = size_min(PANEL, target->out - first);
         read_stacked(work, first, count, rows);
-        work->kernels->pack_transposed_f32(target->packed + panel * PANEL * target->in, rows, target->in, count,
-                                           target->in);
+        pack_panel(work, panel, count, rows, q);
     }
     free(rows);
 }
@@ -61,19 +87,35 @@ static rubato_status load_vector(float *out, const source *from, rubato_error *e
     return all_finite(out, from->rows * from->columns) ? RUBATO_OK : fail_not_finite(from->name, error);
 }
 
+static rubato_status take_packed(linear *self, const packer *with, rubato_error *error) {
+    size_t words = self->precision == PRECISION_F32    ? self->in
+                   : self->precision == PRECISION_BF16 ? words_bf16(self->in)
+                                                       : words_int8(self->in);
+    size_t elements;
+    if (!checked_multiply(round_up(self->out, PANEL), words, &elements)) return fail_memory(error);
+    void *packed = arena_take_array(with->memory, elements, sizeof(uint32_t));
+    if (!packed) return fail_memory(error);
+    if (self->precision == PRECISION_F32)
+        self->packed = packed;
+    else
+        self->low = packed;
+    if (self->precision != PRECISION_INT8) return RUBATO_OK;
+    self->scale = arena_take_array(with->memory, self->out, sizeof *self->scale);
+    self->offset = arena_take_array(with->memory, self->out, sizeof *self->offset);
+    return self->scale && self->offset ? RUBATO_OK : fail_memory(error);
+}
+
 rubato_status linear_load(linear *self, const source *weights, const source *biases, size_t count, const packer *with,
                           rubato_error *error) {
-    *self = (linear){.in = weights[0].columns};
+    *self = (linear){.in = weights[0].columns, .precision = with->precision};
     bool any_bias = false;
     for (size_t i = 0; i < count; i++) {
         self->out += weights[i].rows;
         any_bias = any_bias || (biases && biases[i].data);
     }
-    size_t elements;
-    if (!checked_multiply(round_up(self->out, PANEL), self->in, &elements)) return fail_memory(error);
-    self->packed = arena_take_array(with->memory, elements, sizeof *self->packed);
+    TRY(take_packed(self, with, error));
     if (any_bias) self->bias = arena_take_array(with->memory, self->out, sizeof *self->bias);
-    if (!self->packed || (any_bias && !self->bias)) return fail_memory(error);
+    if (any_bias && !self->bias) return fail_memory(error);
     packing work = {.weights = weights, .count = count, .target = self, .kernels = with->kernels};
     team_run(with->crew, pack_panels, &work);
     if (atomic_load(&work.no_memory)) return fail_memory(error);

@@ -35,11 +35,18 @@ typedef struct table_learning {
     uint8_t *touched; /* [rows]: has ever had a gradient */
 } table_learning;
 
+/* What a weight is kept and multiplied in; sums, biases and everything between products are f32. */
+typedef enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_INT8 } precision;
+
 /* y = x W^T + b, W [out, in]. */
 typedef struct linear {
-    float *packed; /* NULL: there is no such layer */
-    float *bias;   /* [out] or NULL */
-    size_t in, out;
+    float *packed;   /* f32; NULL: in another precision, or no layer at all */
+    uint32_t *low;   /* bf16 or int8, packed */
+    float *scale;    /* int8: [out] of the weights' columns */
+    int32_t *offset; /* int8: [out] */
+    float *bias;     /* [out] or NULL */
+    size_t in, out;  /* 0: there is no such layer */
+    precision precision;
     linear_learning *learn; /* NULL in models that are only run; so below */
 } linear;
 
@@ -63,6 +70,7 @@ typedef struct packer {
     arena *memory;
     team *crew;
     const kernel_table *kernels;
+    precision precision; /* of linear layers that are loaded; made ones are f32 */
 } packer;
 
 /* Packs weights stacked on top of each other (query, key and value are one product) with their biases, NULL where a

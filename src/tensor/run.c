@@ -81,8 +81,103 @@ static void linear_columns(void *argument, size_t member, size_t first, size_t l
     work->kernels->product_f32(&part);
 }
 
+/* ---- In low precision ---- */
+
+typedef struct low_work {
+    const kernel_table *kernels;
+    const linear *layer;
+    tensor x;
+    uint32_t *words;
+    float *scales;
+    product_low whole;
+    product_low_function *product;
+} low_work;
+
+/* Rows of x in the layer's precision. */
+static void low_ready(void *argument, size_t member, size_t first, size_t last) {
+    const low_work *work = argument;
+    (void)member;
+    for (size_t row = first; row < last; row++) {
+        uint32_t *out = work->words + row * work->whole.words;
+        if (work->layer->precision == PRECISION_BF16)
+            work->kernels->low.narrow_bf16(out, tensor_row(work->x, row), work->layer->in);
+        else
+            work->scales[row] = work->kernels->low.quantize_int8(out, tensor_row(work->x, row), work->layer->in);
+    }
+}
+
+static void low_rows(void *argument, size_t member, size_t first, size_t last) {
+    const low_work *work = argument;
+    low_ready(argument, member, first, last);
+    product_low part = work->whole;
+    part.a += first * part.a_stride;
+    if (part.row_scale) part.row_scale += first;
+    part.c += first * part.c_stride;
+    if (part.residual) part.residual += first * part.residual_stride;
+    part.rows = last - first;
+    work->product(&part);
+}
+
+static void low_columns(void *argument, size_t member, size_t first, size_t last) {
+    const low_work *work = argument;
+    (void)member;
+    product_low part = work->whole;
+    part.b += first * part.words; /* whole panels */
+    part.c += first;
+    if (part.column_scale) {
+        part.column_scale += first;
+        part.column_offset += first;
+    }
+    if (part.bias) part.bias += first;
+    if (part.residual) part.residual += first;
+    part.columns = last - first;
+    work->product(&part);
+}
+
+static void multiply_low(const run *self, tensor out, tensor x, const linear *layer, activation act,
+                         const tensor *residual) {
+    bool bytes = layer->precision == PRECISION_INT8;
+    size_t words = bytes ? words_int8(layer->in) : words_bf16(layer->in);
+    arena_mark mark = arena_save(self->memory);
+    low_work work = {.kernels = self->kernels, .layer = layer, .x = x};
+    work.words = arena_take_array(self->memory, x.rows, words * sizeof *work.words);
+    work.scales = arena_take_array(self->memory, x.rows, sizeof *work.scales);
+    if (!work.words || !work.scales) {
+        /* out of memory shows as a result that is no number, which every task checks for */
+        for (size_t row = 0; row < out.rows; row++) memset(tensor_row(out, row), 0xff, out.columns * sizeof(float));
+        return;
+    }
+    work.whole = (product_low){.a = work.words,
+                               .b = layer->low,
+                               .row_scale = bytes ? work.scales : NULL,
+                               .column_scale = layer->scale,
+                               .column_offset = layer->offset,
+                               .bias = layer->bias,
+                               .residual = residual ? residual->data : NULL,
+                               .c = out.data,
+                               .a_stride = words,
+                               .c_stride = out.stride,
+                               .residual_stride = residual ? residual->stride : 0,
+                               .rows = x.rows,
+                               .columns = layer->out,
+                               .words = words,
+                               .act = act};
+    work.product = bytes ? self->kernels->low.product_int8 : self->kernels->low.product_bf16;
+    if (x.rows >= 32 * team_size(self->crew)) {
+        run_parallel(self, x.rows, 1, low_rows, &work);
+    } else {
+        low_ready(&work, 0, 0, x.rows);
+        run_parallel(self, layer->out, PANEL, low_columns, &work);
+    }
+    arena_rewind(self->memory, mark);
+}
+
 static void multiply(const run *self, tensor out, tensor x, const linear *layer, activation act,
                      const tensor *residual) {
+    if (layer->precision != PRECISION_F32) {
+        multiply_low(self, out, x, layer, act, residual);
+        return;
+    }
     linear_work work = {self->kernels,
                         {.a = x.data,
                          .b = layer->packed,

@@ -98,7 +98,7 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
         learn.label_count = self->teacher->info.label_count;
     }
     learn.labels = labels ? labels : self->teacher ? (const char *const *)self->teacher->labels : NULL;
-    if (status == RUBATO_OK) status = model_load(&self->model, options->model, &learn, error);
+    if (status == RUBATO_OK) status = model_load(&self->model, options->model, PRECISION_F32, &learn, error);
     free(labels);
     free(given);
     return status;

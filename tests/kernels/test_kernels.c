@@ -34,7 +34,7 @@ static const float specials[] = {0.0f,    -0.0f,    1e-42f,    -1e-42f, 1e-30f, 
                                  -104.0f, INFINITY, -INFINITY, NAN,     3.4e38f, -3.4e38f, 12.0f,  -12.0f};
 enum { SPECIAL_COUNT = sizeof specials / sizeof specials[0] };
 
-static const char *const isas[] = {"scalar", "avx2", "avx512"};
+static const char *const isas[] = {"scalar", "avx2", "avx512", "vnni", "bf16"};
 
 /* The variant of that name, or NULL when this machine cannot run it. */
 static const kernel_table *variant(size_t i) {
@@ -333,19 +333,145 @@ static void test_rows_are_independent(void **state) {
     }
 }
 
+/* ---- Low precision ---- */
+
+static void test_rows_made_ready(void **state) {
+    (void)state;
+    const low_kernels *want = &kernel_table_named("scalar")->low;
+    for (size_t i = 1; i < sizeof isas / sizeof *isas; i++) {
+        const kernel_table *table = variant(i);
+        for (size_t round = 0; table && round < 600; round++) {
+            size_t depth = 1 + random_below(round % 3 ? 70 : 700), words = words_bf16(depth);
+            guarded x = guarded_create(depth), a = guarded_create(words), b = guarded_create(words);
+            if (round % 4 == 0) x.data[random_below(depth)] = specials[random_below(SPECIAL_COUNT)];
+            if (round % 50 == 0) memset(x.data, 0, x.bytes);
+            table->low.narrow_bf16((uint32_t *)(void *)a.data, x.data, depth);
+            want->narrow_bf16((uint32_t *)(void *)b.data, x.data, depth);
+            assert_memory_equal(a.data, b.data, words * 4);
+            guarded_free(a);
+            guarded_free(b);
+            words = words_int8(depth);
+            a = guarded_create(words);
+            b = guarded_create(words);
+            float got = table->low.quantize_int8((uint32_t *)(void *)a.data, x.data, depth);
+            float scale = want->quantize_int8((uint32_t *)(void *)b.data, x.data, depth);
+            assert_memory_equal(a.data, b.data, words * 4);
+            assert_true(got == scale || (isnan(got) && isnan(scale)));
+            /* and what comes back is within half a step */
+            const uint8_t *q = (const uint8_t *)(const void *)b.data;
+            for (size_t k = 0; k < depth && scale > 1e-30f; k++)
+                assert_true(fabsf((float)(q[k] - 128) * scale - x.data[k]) <= 0.501f * scale);
+            guarded_free(x);
+            guarded_free(a);
+            guarded_free(b);
+        }
+    }
+}
+
+/* int8 to the bit, bf16 within rounding, for any shape; a row's result is the same alone and among others. */
+static void test_low_products(void **state) {
+    (void)state;
+    const low_kernels *want = &kernel_table_named("scalar")->low;
+    for (size_t i = 1; i < sizeof isas / sizeof *isas; i++) {
+        const kernel_table *table = variant(i);
+        for (size_t round = 0; table && round < 150; round++) {
+            bool bytes = round % 2;
+            size_t rows = 1 + random_below(round % 5 ? 20 : 200), columns = 1 + random_below(100);
+            size_t depth = 1 + random_below(round % 7 ? 90 : 9000),
+                   words = bytes ? words_int8(depth) : words_bf16(depth);
+            activation act = (activation)random_below(ACTIVATION_COUNT);
+            float *weights = malloc(columns * depth * sizeof *weights), *x = malloc(depth * sizeof *x);
+            int8_t *q = malloc(columns * depth);
+            int32_t *offset = malloc(columns * sizeof *offset);
+            uint32_t *b = aligned_alloc(64, packed_size(columns, words) * 4), *a = malloc(rows * words * 4 + 4);
+            guarded scales = guarded_create(rows), column_scales = guarded_create(columns),
+                    bias = guarded_create(columns), residual = guarded_create(rows * columns),
+                    c = guarded_create(rows * columns), reference = guarded_create(rows * columns);
+            for (size_t k = 0; k < columns * depth; k++) {
+                weights[k] = random_float();
+                q[k] = (int8_t)((int)random_below(255) - 127);
+            }
+            if (bytes)
+                pack_int8(b, offset, q, columns, depth);
+            else
+                pack_bf16(b, weights, depth, columns, depth);
+            for (size_t row = 0; row < rows; row++) {
+                for (size_t k = 0; k < depth; k++) x[k] = random_float();
+                if (bytes)
+                    scales.data[row] = want->quantize_int8(a + row * words, x, depth);
+                else
+                    want->narrow_bf16(a + row * words, x, depth);
+            }
+            for (size_t j = 0; j < columns; j++) column_scales.data[j] = 1e-3f * (1 + fabsf(random_float()));
+            product_low p = {.a = a,
+                             .b = b,
+                             .row_scale = scales.data,
+                             .column_scale = column_scales.data,
+                             .column_offset = offset,
+                             .bias = random_below(2) ? bias.data : NULL,
+                             .residual = random_below(2) ? residual.data : NULL,
+                             .c = reference.data,
+                             .a_stride = words,
+                             .c_stride = columns,
+                             .residual_stride = columns,
+                             .rows = rows,
+                             .columns = columns,
+                             .words = words,
+                             .act = act};
+            (bytes ? want->product_int8 : want->product_bf16)(&p);
+            p.c = c.data;
+            product_low_function *product = bytes ? table->low.product_int8 : table->low.product_bf16;
+            product(&p);
+            double tolerance = (bytes ? 2e-6 : 2e-6 + 3e-7 * (double)depth);
+            for (size_t k = 0; k < rows * columns; k++)
+                expect(bytes ? "product_int8" : "product_bf16", isas[i], depth, k, (double)c.data[k],
+                       (double)reference.data[k], tolerance * (3 + fabs((double)reference.data[k])));
+            size_t row = random_below(rows);
+            memcpy(reference.data, c.data + row * columns, columns * sizeof(float));
+            p.a += row * words;
+            p.row_scale += row;
+            p.c += row * columns;
+            if (p.residual) p.residual += row * columns;
+            p.rows = 1;
+            product(&p);
+            assert_memory_equal(reference.data, c.data + row * columns, columns * sizeof(float));
+            guarded_free(scales);
+            guarded_free(column_scales);
+            guarded_free(bias);
+            guarded_free(residual);
+            guarded_free(c);
+            guarded_free(reference);
+            free(weights);
+            free(x);
+            free(q);
+            free(offset);
+            free(b);
+            free(a);
+        }
+    }
+}
+
 /* ---- Which kernels a processor gets, from what it says of itself ---- */
+
+static instruction_set detected(unsigned leaf1_ecx, unsigned leaf7_ebx, unsigned leaf7_ecx, unsigned leaf7_1_eax,
+                                unsigned xcr0) {
+    return instruction_set_of((cpu_features){leaf1_ecx, leaf7_ebx, leaf7_ecx, leaf7_1_eax, xcr0});
+}
 
 static void test_detection(void **state) {
     (void)state;
-    const unsigned avx = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29, avx2 = 1u << 5;
+    const unsigned avx = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29, avx2 = 1u << 5, vnni = 1u << 11, bf16 = 1u << 5;
     const unsigned avx512 = avx2 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
-    assert_int_equal(instruction_set_of((cpu_features){0, 0, 0}), ISA_SCALAR);
-    assert_int_equal(instruction_set_of((cpu_features){avx, avx2, 7}), ISA_AVX2);
-    assert_int_equal(instruction_set_of((cpu_features){avx, avx512, 0xe7}), ISA_AVX512);
-    assert_int_equal(instruction_set_of((cpu_features){avx, avx512, 7}), ISA_AVX2);   /* the system saves no zmm */
-    assert_int_equal(instruction_set_of((cpu_features){avx, avx512, 3}), ISA_SCALAR); /* nor ymm */
-    assert_int_equal(instruction_set_of((cpu_features){avx & ~(1u << 12), avx512, 0xe7}), ISA_SCALAR); /* no FMA */
-    assert_int_equal(instruction_set_of((cpu_features){avx, avx512 & ~(1u << 31), 0xe7}), ISA_AVX2);   /* no VL */
+    assert_int_equal(detected(0, 0, 0, 0, 0), ISA_SCALAR);
+    assert_int_equal(detected(avx, avx2, 0, 0, 7), ISA_AVX2);
+    assert_int_equal(detected(avx, avx512, 0, 0, 0xe7), ISA_AVX512);
+    assert_int_equal(detected(avx, avx512, vnni, 0, 0xe7), ISA_VNNI);
+    assert_int_equal(detected(avx, avx512, vnni, bf16, 0xe7), ISA_BF16);
+    assert_int_equal(detected(avx, avx512, 0, bf16, 0xe7), ISA_AVX512);                /* each needs those before it */
+    assert_int_equal(detected(avx, avx512, vnni, bf16, 7), ISA_AVX2);                  /* the system saves no zmm */
+    assert_int_equal(detected(avx, avx512, vnni, bf16, 3), ISA_SCALAR);                /* nor ymm */
+    assert_int_equal(detected(avx & ~(1u << 12), avx512, 0, 0, 0xe7), ISA_SCALAR);     /* no FMA */
+    assert_int_equal(detected(avx, avx512 & ~(1u << 31), vnni, bf16, 0xe7), ISA_AVX2); /* no VL */
     assert_null(kernel_table_named("sse9"));
     assert_non_null(kernel_table_named("scalar"));
 }
@@ -418,6 +544,8 @@ int main(int argc, char **argv) {
                                        cmocka_unit_test(test_packing),
                                        cmocka_unit_test(test_product),
                                        cmocka_unit_test(test_rows_are_independent),
+                                       cmocka_unit_test(test_rows_made_ready),
+                                       cmocka_unit_test(test_low_products),
                                        cmocka_unit_test(test_detection)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
