@@ -18,10 +18,10 @@ static void print_json(const session *s) {
     print_json_string(info->path, strlen(info->path));
     printf(", \"family\": \"%s\", \"task\": \"%s\", \"layers\": %zu, \"hidden\": %zu, \"heads\": %zu, \"inner\": %zu, "
            "\"parameters\": %zu, \"vocabulary\": %zu, \"max_length\": %zu, \"width\": %zu, \"pooling\": \"%s\", "
-           "\"normalized\": %s, \"labels\": ",
+           "\"normalized\": %s, \"precision\": \"%s\", \"labels\": ",
            info->family, rubato_task_name(info->task), info->layers, info->hidden, info->heads, info->inner,
            info->parameters, info->vocabulary, info->max_length, info->width, info->pooling,
-           info->normalized ? "true" : "false");
+           info->normalized ? "true" : "false", info->precision);
     print_list(info->labels, info->label_count);
     printf(", \"prompts\": {");
     for (size_t i = 0; i < info->prompt_count; i++) {

@@ -48,6 +48,13 @@ static const char *host_option(const char *given) {
                                                                                                           : NULL;
 }
 
+/* By our names, or by DTYPE as text-embeddings-inference has it; f16 weights are computed in f32. */
+static const char *precision_option(const char *given) {
+    const char *value = or_environment(given, "DTYPE");
+    if (!value || strcmp(value, "float32") == 0 || strcmp(value, "float16") == 0) return "f32";
+    return strcmp(value, "bfloat16") == 0 ? "bf16" : value;
+}
+
 static bool truth(const char *text) {
     return text && (strcmp(text, "1") == 0 || strcasecmp(text, "true") == 0 || strcasecmp(text, "yes") == 0 ||
                     strcasecmp(text, "on") == 0);
@@ -62,6 +69,7 @@ static int run(const arguments *given) {
                              .threads = given->threads,
                              .context_tokens = given->batch_tokens,
                              .isa = isa,
+                             .precision = precision_option(given->precision),
                              .client_ms = 1e3 * (double)given->client_timeout,
                              .api_key = or_environment(given->api_key, "API_KEY"),
                              .budget = given->budget,
@@ -95,7 +103,7 @@ const command command_serve = {
     .summary = "Serves models over HTTP, to clients of text-embeddings-inference, OpenAI, Cohere and Jina; with --slo\n"
                "it keeps its deadline under load by choosing what an answer costs.",
     .options =
-        " host port threads max-batch-tokens max-queue max-client-batch-size max-body api-key slo budget "
+        " host port threads precision max-batch-tokens max-queue max-client-batch-size max-body api-key slo budget "
         "auto-truncate client-timeout tls-cert tls-key cors-allow-origin log log-texts batch-tokens isa quiet help ",
     .examples = "  rubato serve all-MiniLM-L6-v2\n"
                 "  rubato serve sentiment --slo 50ms --port 8080\n"

@@ -104,8 +104,9 @@ rubato_status hosted_load(hosted **out, const char *source, const serve_options 
     self->source = text_copy(source, strlen(source));
     self->name = equals ? text_copy(source, (size_t)(equals - source)) : name_of(path, strlen(path));
     rubato_context_options context = {options->threads, options->context_tokens, options->isa};
+    rubato_load_options load = {.precision = options->precision};
     rubato_status status =
-        self->name && self->source ? rubato_model_load(&self->model, path, error) : fail_memory(error);
+        self->name && self->source ? rubato_model_load_with(&self->model, path, &load, error) : fail_memory(error);
     if (status == RUBATO_OK) status = rubato_context_create(&self->context, self->model, &context, error);
     if (status == RUBATO_OK) {
         self->info = rubato_model_info(self->model);

@@ -21,6 +21,7 @@ typedef struct serve_options {
     unsigned port;                  /* 3000 */
     size_t threads, context_tokens; /* as rubato_context_options */
     const char *isa;                /* same */
+    const char *precision;          /* "f32" (default), "bf16", "int8" */
     size_t max_batch_tokens;        /* of one run, 16384 */
     size_t max_queue;               /* texts accepted and not answered yet, 512 */
     size_t max_client_batch;        /* texts of one request, 32 */

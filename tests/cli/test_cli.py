@@ -91,7 +91,16 @@ check("rerank --jsonl", r.status == 1 and len(r.json()) == 2 and '"documents" is
 r = run("search-text", bert, "--query", "world", "--top", 2, "--json", stdin="hello\nworld\nfoo\n"); rows = r.json()
 check("search-text", r.status == 0 and len(rows) == 2 and rows[0]["index"] == 1 and rows[0]["text"] == "world" and abs(rows[0]["score"] - 1) < 1e-5, r)
 r = run("embed", bert, "--budget", "0.4x", stdin="a\n"); check("no such budget", r.status == 2 and one_line(r), r)
-r = run("embed", bert, "--precision", "int8", stdin="a\n"); check("no such precision", r.status == 2 and one_line(r), r)
+r = run("embed", bert, "--precision", "int4", stdin="a\n"); check("no such precision", r.status == 2 and one_line(r) and "bf16" in r.err, r)
+plain = run("embed", bert, "--json", stdin="hello world\nfoo\n").json()
+for p, off in (("bf16", 0.02), ("int8", 0.1)):
+    low = run("embed", bert, "--precision", p, "--json", stdin="hello world\nfoo\n").json(); alone = run("embed", bert, "--precision", p, "--json", stdin="foo\n").json()
+    far = max(abs(a - b) for x, y in zip(plain, low) for a, b in zip(x["embedding"], y["embedding"]))
+    check(f"{p}: near f32, and not it", 0 < far < off * max(abs(v) for x in plain for v in x["embedding"]), far)
+    check(f"{p}: a text alone gets the same", alone[0] == low[1], alone, low[1])
+    r = [run("embed", bert, "--precision", p, "--json", "--isa", isa, stdin="foo\n").json()[0]["embedding"] for isa in ("scalar", "avx2")]
+    check(f"{p}: the slower kernels agree", max(abs(a - b) for a, b in zip(*r)) < 1e-4)
+    check(f"{p}: info", run("info", bert, "--precision", p, "--json").json()[0]["precision"] == p)
 r = run("embed", bert, "--max-length", 4000, stdin="a\n"); check("longer than the table", r.status == 2 and one_line(r), r)
 r = run("embed", bert, "/no/such/file"); check("no such input", r.status == 1 and one_line(r), r)
 p = subprocess.run(f"yes a | head -3 | {rubato} embed {bert} --json > /dev/full", shell=True, capture_output=True, text=True)
