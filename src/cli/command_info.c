@@ -88,6 +88,6 @@ static int run(const arguments *given) {
 const command command_info = {"info",
                               "MODEL",
                               "Says what a model is: family, task, sizes, labels, operating points.",
-                              " json threads isa quiet help ",
+                              " json precision threads isa quiet help ",
                               "  rubato info build/models/all-MiniLM-L6-v2\n  rubato info org/name --json\n",
                               run};
