@@ -94,6 +94,7 @@ static int run(const arguments *given) {
                                     .significance = given->significance,
                                     .limit = given->limit,
                                     .threads = given->threads,
+                                    .precision = given->precision,
                                     .isa = isa && *isa ? isa : NULL,
                                     .seed = given->seed,
                                     .eval_steps = given->eval_steps,
@@ -153,7 +154,7 @@ const command command_train = {
     " task data dev columns out recipe labels epochs rate batch-size max-length warm-up decay clip dropout length-drop "
     "layer-drop sandwiches teacher no-distillation divergence significance soft-rate soft-penalty micro-tokens limit "
     "threads "
-    "isa "
+    "isa precision "
     "seed eval-steps checkpoint-steps keep-order resume store json quiet help ",
     "  rubato train all-MiniLM-L6-v2 --task classification --data train.tsv --dev dev.tsv --out sst2\n"
     "  rubato train sst2 --task classification --data train.tsv --dev dev.tsv --recipe length-adaptive --out sst2-la\n"

@@ -6,7 +6,7 @@
 #define MULTIPLY_ADD(sum, x, b)                                                                                        \
     _mm512_castps_si512(_mm512_dpbf16_ps(_mm512_castsi512_ps(sum), (__m512bh)(x), (__m512bh)(b)))
 #define FINISH(p, sum, row, column, mask) _mm512_castsi512_ps(sum)
-#define ADDS(p) false
+#define ADDS(p) ((p)->add)
 #include "kernels/product_tiles_avx512.h"
 
 void product_bf16_avx512bf16(const product_low *p) {

@@ -28,6 +28,7 @@ typedef struct product_low {
     size_t a_stride, c_stride, residual_stride; /* a_stride in words */
     size_t rows, columns, words;
     activation act;
+    bool add; /* c += a b: bf16 alone */
 } product_low;
 
 typedef void product_low_function(const product_low *product);
@@ -54,6 +55,11 @@ narrow_bf16_function narrow_bf16_scalar, narrow_bf16_avx512;
 typedef float quantize_int8_function(uint32_t *out, const float *x, size_t depth);
 
 quantize_int8_function quantize_int8_scalar, quantize_int8_avx512;
+
+/* Packed f32 to packed bf16: in [depth][PANEL], out [words][PANEL]. */
+typedef void narrow_panel_bf16_function(uint32_t *out, const float *in, size_t depth);
+
+narrow_panel_bf16_function narrow_panel_bf16_scalar, narrow_panel_bf16_avx512;
 
 /* Packs b from rows of q, [columns][depth] bytes in [-127, 127], and sums up the offsets. */
 void pack_int8(uint32_t *out, int32_t *offset, const int8_t *q, size_t columns, size_t depth);

@@ -28,6 +28,16 @@ void narrow_bf16_avx512(uint32_t *out, const float *x, size_t depth) {
     _mm256_mask_storeu_epi16((void *)out, lanes_16((left + 1) / 2 * 2), _mm512_cvtepi32_epi16(last));
 }
 
+void narrow_panel_bf16_avx512(uint32_t *out, const float *in, size_t depth) {
+    for (size_t k = 0; k < depth; k += 2, in += 2 * PANEL)
+        for (size_t j = 0; j < PANEL; j += 16, out += 16) {
+            __m512i pair = bf16_16(_mm512_loadu_ps(in + j));
+            if (k + 1 < depth)
+                pair = _mm512_or_si512(pair, _mm512_slli_epi32(bf16_16(_mm512_loadu_ps(in + PANEL + j)), 16));
+            _mm512_storeu_si512(out, pair);
+        }
+}
+
 float quantize_int8_avx512(uint32_t *out, const float *x, size_t depth) {
     const __m512 most_finite = _mm512_set1_ps(3.402823466e38f);
     __m512 most = _mm512_setzero_ps();

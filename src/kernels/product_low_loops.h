@@ -27,7 +27,8 @@ void VARIANT(product_bf16)(const product_low *p) {
         size_t width = p->columns - first < PANEL ? p->columns - first : PANEL;
         for (size_t row = 0; row < p->rows; row++) {
             const uint32_t *a = p->a + row * p->a_stride;
-            float sum[PANEL] = {0};
+            float sum[PANEL] = {0}, *c = p->c + row * p->c_stride + first;
+            for (size_t j = 0; j < width && p->add; j++) sum[j] = c[j];
             for (size_t k = 0; k < p->words; k++) {
                 float low = bf16_value(a[k] & 0xffff), high = bf16_value(a[k] >> 16);
                 for (size_t j = 0; j < PANEL; j++) {

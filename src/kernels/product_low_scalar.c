@@ -16,6 +16,12 @@ void narrow_bf16_scalar(uint32_t *out, const float *x, size_t depth) {
         *out++ = bf16_bits(x[i]) | (i + 1 < depth ? (uint32_t)bf16_bits(x[i + 1]) << 16 : 0);
 }
 
+void narrow_panel_bf16_scalar(uint32_t *out, const float *in, size_t depth) {
+    for (size_t k = 0; k < depth; k += 2, in += 2 * PANEL)
+        for (size_t j = 0; j < PANEL; j++)
+            *out++ = bf16_bits(in[j]) | (k + 1 < depth ? (uint32_t)bf16_bits(in[PANEL + j]) << 16 : 0);
+}
+
 float quantize_int8_scalar(uint32_t *out, const float *x, size_t depth) {
     float most = 0;
     bool finite = true;

@@ -7,7 +7,10 @@
 #endif
 
 #define LOW(products_bf16, products_int8, rows)                                                                        \
-    { product_bf16_##products_bf16, product_int8_##products_int8, narrow_bf16_##rows, quantize_int8_##rows }
+    {                                                                                                                  \
+        product_bf16_##products_bf16, product_int8_##products_int8, narrow_bf16_##rows, narrow_panel_bf16_##rows,      \
+            quantize_int8_##rows                                                                                       \
+    }
 
 #if defined(__x86_64__)
 /* Beyond AVX-512 only the low-precision products change. */

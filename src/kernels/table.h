@@ -20,6 +20,7 @@ typedef enum instruction_set { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_VNNI, ISA_B
 typedef struct low_kernels {
     product_low_function *product_bf16, *product_int8;
     narrow_bf16_function *narrow_bf16;
+    narrow_panel_bf16_function *narrow_panel_bf16;
     quantize_int8_function *quantize_int8;
 } low_kernels;
 

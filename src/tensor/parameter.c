@@ -169,14 +169,20 @@ rubato_status norm_create(norm *self, size_t width, float epsilon, const packer 
     return RUBATO_OK;
 }
 
-void linear_transpose(const linear *self, const kernel_table *kernels, size_t first_panel, size_t last_panel) {
+void linear_refresh(const linear *self, const kernel_table *kernels, size_t first_panel, size_t last_panel) {
     size_t in = self->in, out = self->out;
+    const linear_learning *learn = self->learn;
     for (size_t panel = first_panel; panel < last_panel; panel++) {
         size_t width = size_min(PANEL, out - panel * PANEL);
-        for (size_t column = 0; column < in; column += PANEL)
-            kernels->pack_transposed_f32(self->learn->transposed + column * out + panel * PANEL * PANEL,
-                                         self->packed + (panel * in + column) * PANEL, PANEL,
-                                         size_min(PANEL, in - column), width);
+        const float *weights = self->packed + panel * in * PANEL;
+        for (size_t column = 0; column < in; column += PANEL) {
+            float *slice = learn->transposed + column * out + panel * PANEL * PANEL;
+            kernels->pack_transposed_f32(slice, weights + column * PANEL, PANEL, size_min(PANEL, in - column), width);
+            if (learn->low_transposed)
+                kernels->low.narrow_panel_bf16(
+                    learn->low_transposed + column * words_bf16(out) + panel * PANEL / 2 * PANEL, slice, width);
+        }
+        if (self->low) kernels->low.narrow_panel_bf16(self->low + panel * words_bf16(in) * PANEL, weights, in);
     }
 }
 

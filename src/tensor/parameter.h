@@ -23,7 +23,9 @@ typedef struct source {
  * parameter that stays as it is. */
 typedef struct linear_learning {
     float *weight, *bias;
-    float *transposed; /* W itself packed as the second operand of dx = dy W; see linear_transpose */
+    float *transposed;        /* W itself packed as the second operand of dx = dy W; see linear_refresh */
+    uint32_t *low_transposed; /* the same in bf16, for a layer that learns in bf16: it has f32 weights in `packed`,
+                                 which learn, and their bf16 copies in `low`, which are multiplied */
 } linear_learning;
 
 typedef struct norm_learning {
@@ -82,8 +84,9 @@ rubato_status linear_load(linear *self, const source *weights, const source *bia
 rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, const packer *with,
                         rubato_error *error);
 
-/* Brings learn->transposed up to the packed weights: panels [first, last) of the output. */
-void linear_transpose(const linear *self, const kernel_table *kernels, size_t first_panel, size_t last_panel);
+/* Brings learn->transposed, and the bf16 copies where there are some, up to the packed weights: panels [first, last) of
+ * the output. */
+void linear_refresh(const linear *self, const kernel_table *kernels, size_t first_panel, size_t last_panel);
 
 /* The weight back as rows: out [rows, in] = rows [first, first + rows) of W. */
 void linear_unpack(const linear *self, size_t first, size_t rows, float *out);

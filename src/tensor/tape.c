@@ -57,7 +57,9 @@ typedef struct linear_task {
     const saved_linear *saved;
     float *transposed; /* x^T [in, stride] */
     size_t stride;
-    float *panels; /* of each member: its panel of the output's gradient */
+    float *panels;        /* of each member: its panel of the output's gradient */
+    uint32_t *low;        /* bf16: first the output's gradient by rows, then the input's columns */
+    uint32_t *low_panels; /* bf16: of each member */
 } linear_task;
 
 /* dx += dy W */
@@ -65,6 +67,22 @@ static void input_rows(void *argument, size_t member, size_t first, size_t last)
     const linear_task *task = argument;
     const saved_linear *s = task->saved;
     (void)member;
+    if (s->layer->precision == PRECISION_BF16) {
+        size_t words = words_bf16(s->layer->out);
+        for (size_t row = first; row < last; row++)
+            task->on->kernels->low.narrow_bf16(task->low + row * words, grad_row(s->out, row), s->layer->out);
+        product_low narrow = {.a = task->low + first * words,
+                              .a_stride = words,
+                              .b = s->layer->learn->low_transposed,
+                              .c = grad_row(s->x, first),
+                              .c_stride = s->x.stride,
+                              .rows = last - first,
+                              .columns = s->layer->in,
+                              .words = words,
+                              .add = true};
+        task->on->kernels->low.product_bf16(&narrow);
+        return;
+    }
     product_f32 product = {.a = grad_row(s->out, first),
                            .a_stride = s->out.stride,
                            .b = s->layer->learn->transposed,
@@ -83,6 +101,10 @@ static void transpose_columns(void *argument, size_t member, size_t first, size_
     (void)member;
     task->on->kernels->gradient->transpose(task->transposed + first * task->stride, task->stride, x.data + first,
                                            x.stride, x.rows, last - first);
+    if (task->saved->layer->precision != PRECISION_BF16) return;
+    size_t words = words_bf16(x.rows);
+    for (size_t i = first; i < last; i++)
+        task->on->kernels->low.narrow_bf16(task->low + i * words, task->transposed + i * task->stride, x.rows);
 }
 
 /* The weight's gradient has the weight's packed form, so a panel of it is one product: dW^T += x^T dy. */
@@ -93,6 +115,21 @@ static void weight_columns(void *argument, size_t member, size_t first, size_t l
     for (size_t at = first; at < last; at += PANEL) {
         size_t width = size_min(PANEL, last - at);
         pack_straight_f32(panel, s->out.grad + at, s->out.stride, width, s->out.rows);
+        if (s->layer->precision == PRECISION_BF16) {
+            uint32_t *pairs = task->low_panels + member * words_bf16(s->out.rows) * PANEL;
+            task->on->kernels->low.narrow_panel_bf16(pairs, panel, s->out.rows);
+            product_low narrow = {.a = task->low,
+                                  .a_stride = words_bf16(s->out.rows),
+                                  .b = pairs,
+                                  .c = s->layer->learn->weight + at * s->layer->in,
+                                  .c_stride = PANEL,
+                                  .rows = s->layer->in,
+                                  .columns = PANEL,
+                                  .words = words_bf16(s->out.rows),
+                                  .add = true};
+            task->on->kernels->low.product_bf16(&narrow);
+            continue;
+        }
         product_f32 product = {.a = task->transposed,
                                .a_stride = task->stride,
                                .b = panel,
@@ -114,6 +151,16 @@ static void linear_backward(const run *on, void *saved) {
     size_t rows = s->out.rows;
     if (rows == 0) return;
     linear_task task = {.on = on, .saved = s, .stride = round_up(rows, 16) + 16};
+    if (s->layer->precision == PRECISION_BF16) {
+        size_t first = rows * words_bf16(s->layer->out), second = s->layer->in * words_bf16(rows);
+        task.low = arena_take_array(on->memory, size_max(first, second), sizeof *task.low);
+        task.low_panels =
+            arena_take_array(on->memory, team_size(on->crew) * words_bf16(rows) * PANEL, sizeof *task.low_panels);
+        if (!task.low || !task.low_panels) {
+            on->tape->failed = true;
+            return;
+        }
+    }
     run_parallel(on, rows, 1, input_rows, &task);
     if (!s->layer->learn->weight) return;
     task.transposed = arena_take_array(on->memory, s->layer->in * task.stride, sizeof(float));

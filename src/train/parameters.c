@@ -45,6 +45,12 @@ static rubato_status add_linear(parameters *self, linear *layer_of, bool learns,
     if (!learn) return fail_memory(error);
     *learn = (linear_learning){.transposed = zeros(self, packed_size(layer_of->in, layer_of->out))};
     if (!learn->transposed) return fail_memory(error);
+    if (self->how == PRECISION_BF16) {
+        layer_of->low = (uint32_t *)(void *)zeros(self, packed_size(layer_of->out, words_bf16(layer_of->in)));
+        learn->low_transposed = (uint32_t *)(void *)zeros(self, packed_size(layer_of->in, words_bf16(layer_of->out)));
+        if (!layer_of->low || !learn->low_transposed) return fail_memory(error);
+        layer_of->precision = PRECISION_BF16;
+    }
     layer_of->learn = learn;
     self->linears[self->linear_count++] = layer_of;
     if (!learns) return RUBATO_OK;
@@ -95,9 +101,9 @@ static rubato_status tie(parameters *self, rubato_model *model, rubato_error *er
     return add(self, mlm->out.bias, &mlm->out.learn->bias, mlm->out.out, false, NULL, error);
 }
 
-rubato_status parameters_create(parameters *self, rubato_model *model, team *crew, const kernel_table *kernels,
-                                rubato_error *error) {
-    *self = (parameters){0};
+rubato_status parameters_create(parameters *self, rubato_model *model, precision how, team *crew,
+                                const kernel_table *kernels, rubato_error *error) {
+    *self = (parameters){.how = how};
     arena_create(&self->memory, 0, BLOCK);
     self->body = &model->body;
     TRY(tie(self, model, error));
@@ -231,8 +237,7 @@ static void refresh_some(void *argument, size_t member, size_t members) {
         size_t panels = divide_up(self->linears[i]->out, PANEL);
         bool whole = self->linears[i] == self->decoder; /* each member has packed panels of its own */
         for (size_t panel = whole ? member : 0; panel < panels; panel += whole ? members : 1, number++)
-            if (whole || number % members == member)
-                linear_transpose(self->linears[i], work->kernels, panel, panel + 1);
+            if (whole || number % members == member) linear_refresh(self->linears[i], work->kernels, panel, panel + 1);
     }
 }
 

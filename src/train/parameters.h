@@ -17,6 +17,7 @@ typedef struct parameter {
 
 typedef struct parameters {
     arena memory;
+    precision how;
     parameter *items;
     size_t count, capacity;
     linear **linears; /* with a transposed copy */
@@ -29,9 +30,10 @@ typedef struct parameters {
 } parameters;
 
 /* Makes every bound parameter of the model learn. `extra` further floats with values of their own may be added by
- * parameters_add before the first step. The model must have been loaded for learning. */
-rubato_status parameters_create(parameters *self, rubato_model *model, team *crew, const kernel_table *kernels,
-                                rubato_error *error);
+ * parameters_add before the first step. The model must have been loaded for learning. `how` is F32, or BF16: products
+ * of all passes in bfloat16, everything else, values, sums and the optimiser, in f32. */
+rubato_status parameters_create(parameters *self, rubato_model *model, precision how, team *crew,
+                                const kernel_table *kernels, rubato_error *error);
 void parameters_destroy(parameters *self);
 
 /* A further run of `count` floats that learns without decay; memory from self's arena, values are the caller's to set.

@@ -64,6 +64,15 @@ for recipe in ("finetune", "length-adaptive", "power-bert"):
     r = run("train", bert, *common, "--out", path(parts), *more, "--resume")
     check(f"a killed {recipe} goes on to the same bits", r.status == 0 and read(parts + "/model.safetensors") == read(whole + "/model.safetensors"), r)
 
+# ---- bfloat16 ----
+wide = train("wide", "--dev", dev, "--json"); narrow = train("narrow", "--dev", dev, "--precision", "bf16", "--json")
+check("bf16 learns as well", narrow.status == 0 and narrow.json()[0]["best"] > wide.json()[0]["best"] - 0.05, wide, narrow)
+a, b = ([json.loads(l) for l in open(path(f + "/metrics.jsonl")) if "loss" in l] for f in ("wide", "narrow"))
+check("and by the same way", all(abs(x["loss"] - y["loss"]) < 0.03 for x, y in zip(a[:5], b[:5])) and any(x["loss"] != y["loss"] for x, y in zip(a, b)), a[:5], b[:5])
+one = train("narrow1", "--dev", dev, "--precision", "bf16", "--threads", 1)
+check("to the bit on any number of threads", read("narrow1/model.safetensors") == read("narrow/model.safetensors"), one)
+r = run("train", bert, *common, "--precision", "int8", "--out", path("x")); check("no training in int8", r.status == 2 and "bf16" in r.err, r)
+
 # ---- Wrong input ----
 bad = write("bad.tsv", "sentence\tlabel\na\tpos\nb\tneg\nc\n")
 r = run("train", bert, "--task", "classification", "--data", bad, "--out", path("x")); check("a bad row names file and line", r.status == 1 and one_line(r) and "bad.tsv:4:" in r.err, r)

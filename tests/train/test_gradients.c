@@ -91,7 +91,7 @@ static linear new_linear(bed *b, size_t out, size_t in) {
     for (size_t i = 0; i < out; i++) made.bias[i] = (float)random_normal(&b->state);
     made.learn = arena_take(&b->parameters, sizeof *made.learn);
     *made.learn = (linear_learning){zero_floats(b, packed_size(out, in)), zero_floats(b, out),
-                                    zero_floats(b, packed_size(in, out))};
+                                    zero_floats(b, packed_size(in, out)), NULL};
     watch(b, "weight", made.packed, made.learn->weight, packed_size(out, in));
     watch(b, "bias", made.bias, made.learn->bias, out);
     return made;
@@ -131,9 +131,13 @@ static double evaluate(bed *b, build *make, bool backward) {
     return sum;
 }
 
+static void refresh(bed *b) {
+    for (size_t i = 0; b->layer && i * PANEL < b->layer->out; i++) linear_refresh(b->layer, b->kernels, i, i + 1);
+}
+
 static void check(bed *b, const char *name, build *make) {
     enum { PLACES = 24 };
-    for (size_t i = 0; b->layer && i * PANEL < b->layer->out; i++) linear_transpose(b->layer, b->kernels, i, i + 1);
+    refresh(b);
     evaluate(b, make, true);
     collect(&x);
     collect(&y);
@@ -283,6 +287,43 @@ static void linear_cases(const kernel_table *kernels, size_t threads) {
     }
 }
 
+/* A layer that learns in bf16 gets the derivatives of one in f32, as far as eight bits go. */
+static void narrow_cases(const kernel_table *kernels, size_t threads) {
+    bed b = bed_open(kernels, threads);
+    enum { ROWS = 33, IN = 37, OUT = 45 };
+    x = new_input(&b, "x", ROWS, IN);
+    y = new_input(&b, "residual", ROWS, OUT);
+    layer_under_test = new_linear(&b, OUT, IN);
+    b.layer = &layer_under_test;
+    act_under_test = ACTIVATION_GELU;
+    refresh(&b);
+    double wide = evaluate(&b, build_linear, true);
+    collect(&x);
+    float *before[MOST_ARRAYS];
+    for (size_t a = 0; a < b.array_count; a++) {
+        before[a] = zero_floats(&b, b.arrays[a].count);
+        memcpy(before[a], b.arrays[a].grad, b.arrays[a].count * sizeof(float));
+        memset(b.arrays[a].grad, 0, b.arrays[a].count * sizeof(float));
+    }
+    arena_reset(&b.memory);
+    layer_under_test.low = (uint32_t *)(void *)zero_floats(&b, packed_size(OUT, words_bf16(IN)));
+    layer_under_test.learn->low_transposed = (uint32_t *)(void *)zero_floats(&b, packed_size(IN, words_bf16(OUT)));
+    layer_under_test.precision = PRECISION_BF16;
+    refresh(&b);
+    double narrow = evaluate(&b, build_linear, true);
+    collect(&x);
+    assert_true(fabs(narrow - wide) < 0.02 * (1 + fabs(wide)) && narrow != wide);
+    for (size_t a = 0; a < b.array_count; a++) {
+        double largest = 0, off = 0;
+        for (size_t i = 0; i < b.arrays[a].count; i++) {
+            largest = fmax(largest, fabs((double)before[a][i]));
+            off = fmax(off, fabs((double)before[a][i] - (double)b.arrays[a].grad[i]));
+        }
+        if (off > 0.02 * largest) fail_msg("%s %s: off by %.3g of %.3g", kernels->name, b.arrays[a].name, off, largest);
+    }
+    bed_close(&b);
+}
+
 static void norm_cases(const kernel_table *kernels, size_t threads) {
     bed b = bed_open(kernels, threads);
     x = new_input(&b, "x", 21, 43);
@@ -336,8 +377,8 @@ static void loss_cases(const kernel_table *kernels, size_t threads) {
 }
 
 static void for_each_bed(void (*one)(const kernel_table *kernels, size_t threads)) {
-    static const char *const isas[] = {"scalar", "avx2", "avx512"};
-    for (size_t i = 0; i < 3; i++) {
+    static const char *const isas[] = {"scalar", "avx2", "avx512", "bf16"};
+    for (size_t i = 0; i < 4; i++) {
         const kernel_table *kernels = kernel_table_named(isas[i]);
         if (!kernels) continue;
         one(kernels, 1);
@@ -348,6 +389,7 @@ static void for_each_bed(void (*one)(const kernel_table *kernels, size_t threads
 static void test_linear(void **state) {
     (void)state;
     for_each_bed(linear_cases);
+    for_each_bed(narrow_cases);
 }
 
 static void test_norm(void **state) {

@@ -34,7 +34,8 @@ static fixture open_case(const json_t *one, const char *isa, size_t threads) {
     if (model_load(&f.model, GOLDEN "/bert", PRECISION_F32, &learn, &error) != RUBATO_OK) fail_msg("%s", error.message);
     rubato_context_options options = {.threads = threads, .isa = isa};
     assert_int_equal(rubato_context_create(&f.context, f.model, &options, &error), RUBATO_OK);
-    assert_int_equal(parameters_create(&f.params, f.model, f.context->crew, f.context->kernels, &error), RUBATO_OK);
+    assert_int_equal(parameters_create(&f.params, f.model, PRECISION_F32, f.context->crew, f.context->kernels, &error),
+                     RUBATO_OK);
     arena_create(&f.memory, 1 << 26, 1 << 22);
     const json_t *texts = json_object_get(golden, "texts");
     f.count = json_array_size(texts);
