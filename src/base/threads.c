@@ -1,4 +1,8 @@
-/* The team: one generation counter that starts a round, one counter of members still busy that ends it. */
+/* The team: one generation counter that starts a round, one counter of parts still to be done that ends it.
+ *
+ * Each member has its part of a round and claims it before it begins. The calling thread does its own part and then
+ * those that nobody has claimed: a worker that sleeps, or that the system has taken off its processor, delays a round
+ * only when that happens in the middle of its part. */
 #define _GNU_SOURCE
 #include "base/threads.h"
 
@@ -13,14 +17,20 @@
 
 enum { SPINS = 20000 }; /* some 50 us: longer than any gap within one forward pass */
 
+/* The last round whose part was claimed; a cache line each. */
+typedef struct claim {
+    _Alignas(64) _Atomic unsigned long round;
+} claim;
+
 struct team {
+    claim *claims; /* [members] */
     size_t members;
     pthread_t *threads; /* members - 1 */
     size_t started;
     team_work work;
     void *argument;
     _Atomic unsigned long round; /* a new value starts work */
-    atomic_size_t busy;          /* workers that have not finished the round */
+    atomic_size_t busy;          /* parts of the round that are not done */
     atomic_bool stop;
     atomic_size_t sleepers;
     pthread_mutex_t lock;
@@ -53,6 +63,15 @@ static unsigned long wait_for_round(team *self, unsigned long seen) {
     return round;
 }
 
+/* Does a member's part of a round, unless that is done or being done, or the round is over: a worker may come late. */
+static void do_part(team *self, size_t member, unsigned long round) {
+    unsigned long last = atomic_load_explicit(&self->claims[member].round, memory_order_relaxed);
+    if (last >= round || !atomic_compare_exchange_strong(&self->claims[member].round, &last, round)) return;
+    /* claimed: the round cannot end before this part does, so that work and argument are the round's */
+    self->work(self->argument, member, self->members);
+    atomic_fetch_sub_explicit(&self->busy, 1, memory_order_release);
+}
+
 static void *worker_main(void *argument) {
     worker_start start = *(worker_start *)argument;
     free(argument);
@@ -60,8 +79,7 @@ static void *worker_main(void *argument) {
     for (;;) {
         seen = wait_for_round(start.team, seen);
         if (atomic_load(&start.team->stop)) return NULL;
-        start.team->work(start.team->argument, start.member, start.team->members);
-        atomic_fetch_sub_explicit(&start.team->busy, 1, memory_order_release);
+        do_part(start.team, start.member, seen);
     }
 }
 
@@ -84,7 +102,9 @@ rubato_status team_create(team **out, size_t members, rubato_error *error) {
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->wake, NULL);
     self->threads = calloc(members, sizeof *self->threads);
-    if (!self->threads) goto no_memory;
+    self->claims = aligned_alloc(_Alignof(claim), members * sizeof *self->claims);
+    if (!self->threads || !self->claims) goto no_memory;
+    for (size_t i = 0; i < members; i++) atomic_init(&self->claims[i].round, 0);
     for (size_t member = 1; member < members; member++) {
         worker_start *start = malloc(sizeof *start);
         if (!start) goto no_memory;
@@ -112,6 +132,7 @@ void team_destroy(team *self) {
     pthread_cond_destroy(&self->wake);
     pthread_mutex_destroy(&self->lock);
     free(self->threads);
+    free(self->claims);
     free(self);
 }
 
@@ -129,6 +150,8 @@ void team_run(team *self, team_work work, void *argument) {
     atomic_store_explicit(&self->busy, self->members - 1, memory_order_relaxed);
     begin_round(self);
     work(argument, 0, self->members);
+    unsigned long round = atomic_load_explicit(&self->round, memory_order_relaxed); /* only this thread changes it */
+    for (size_t member = 1; member < self->members; member++) do_part(self, member, round);
     for (size_t spin = 0; atomic_load_explicit(&self->busy, memory_order_acquire) > 0; spin++) {
         pause_cpu();
         if (spin > SPINS) sched_yield(); /* more threads than processors: let the others run */
