@@ -259,7 +259,7 @@ r = run("serve", embed, "--budget", "0.4x"); check("a budget that the model has 
 # ---- Real clients ----
 try: import openai
 except ImportError: openai = None
-try: import huggingface_hub
+try: import huggingface_hub, numpy  # which feature_extraction gives
 except ImportError: huggingface_hub = None
 s = Service(f"e={embed}", f"c={classify}", f"t={tag}", f"q={qa}", f"f={mlm}")
 url = f"http://127.0.0.1:{s.port}"
