@@ -46,10 +46,7 @@ static bool read_embeddings(exchange *e) {
 
 void openai_embeddings(exchange *e) {
     e->finish = finish_embeddings;
-    if (read_embeddings(e))
-        exchange_submit(e);
-    else
-        exchange_complete(e);
+    exchange_submit_if(e, read_embeddings(e));
 }
 
 void openai_models(exchange *e) {

@@ -58,8 +58,5 @@ static bool read_rank(exchange *e) {
 
 void rank_rerank(exchange *e) {
     e->finish = finish_rank;
-    if (read_rank(e))
-        exchange_submit(e);
-    else
-        exchange_complete(e);
+    exchange_submit_if(e, read_rank(e));
 }

@@ -18,10 +18,7 @@ static void finish_results(exchange *e) {
 
 static void submit_results(exchange *e, bool good) {
     e->finish = finish_results;
-    if (good)
-        exchange_submit(e);
-    else
-        exchange_complete(e);
+    exchange_submit_if(e, good);
 }
 
 static const json_t *parameters_of(const exchange *e) {

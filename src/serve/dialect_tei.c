@@ -14,13 +14,6 @@
 static const char NO_EMBEDDING[] = "model is not an embedding model",
                   NO_CLASSIFIER[] = "model is not a classifier model", NO_RERANKER[] = "model is not a re-ranker model";
 
-static void submit_if(exchange *e, bool good) {
-    if (good)
-        exchange_submit(e);
-    else
-        exchange_complete(e);
-}
-
 /* ---- Embeddings ---- */
 
 static void finish_embed(exchange *e) {
@@ -43,7 +36,7 @@ static bool read_embed(exchange *e) {
 
 void tei_embed(exchange *e) {
     e->finish = finish_embed;
-    submit_if(e, read_embed(e));
+    exchange_submit_if(e, read_embed(e));
 }
 
 static void finish_embed_all(exchange *e) {
@@ -57,8 +50,8 @@ static void finish_embed_all(exchange *e) {
 
 void tei_embed_all(exchange *e) {
     e->finish = finish_embed_all;
-    submit_if(e, take_model(e, WORK_TOKEN_VECTORS, NO_EMBEDDING) && take_options(e, e->request) &&
-                     take_texts(e, json_object_get(e->request, "inputs"), "inputs", 0));
+    exchange_submit_if(e, take_model(e, WORK_TOKEN_VECTORS, NO_EMBEDDING) && take_options(e, e->request) &&
+                              take_texts(e, json_object_get(e->request, "inputs"), "inputs", 0));
 }
 
 void tei_embed_sparse(exchange *e) {
@@ -104,7 +97,7 @@ static bool read_similarity(exchange *e) {
 
 void tei_similarity(exchange *e) {
     e->finish = finish_similarity;
-    submit_if(e, read_similarity(e));
+    exchange_submit_if(e, read_similarity(e));
 }
 
 /* ---- Scores ---- */
@@ -179,7 +172,7 @@ static bool read_predict(exchange *e) {
 
 void tei_predict(exchange *e) {
     e->finish = finish_predict;
-    submit_if(e, read_predict(e));
+    exchange_submit_if(e, read_predict(e));
 }
 
 static void finish_rerank(exchange *e) {
@@ -217,7 +210,7 @@ void tei_rerank(exchange *e) {
         return;
     }
     e->finish = finish_rerank;
-    submit_if(e, read_rerank(e));
+    exchange_submit_if(e, read_rerank(e));
 }
 
 /* ---- What needs no model run ---- */

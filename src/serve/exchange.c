@@ -250,6 +250,13 @@ void exchange_submit(exchange *self) {
     if (!in) exchange_complete(self);
 }
 
+void exchange_submit_if(exchange *self, bool good) {
+    if (good)
+        exchange_submit(self);
+    else
+        exchange_complete(self);
+}
+
 void exchange_item_done(exchange *self) {
     atomic_fetch_sub(&self->server->accepted, 1);
     if (atomic_fetch_sub(&self->pending, 1) != 1) return;

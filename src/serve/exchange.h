@@ -109,6 +109,9 @@ bool exchange_make_items(exchange *self, size_t count, size_t width);
  * dispatcher until exchange_done. */
 void exchange_submit(exchange *self);
 
+/* The end of every dialect that has items: submits them where the request was read, completes it where that failed. */
+void exchange_submit_if(exchange *self, bool good);
+
 /* One item is finished (or given up); after the last one the exchange is complete. */
 void exchange_item_done(exchange *self);
 
