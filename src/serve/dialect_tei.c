@@ -1,5 +1,4 @@
 /* The dialect of text-embeddings-inference: requests and answers field by field, its messages and status codes. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

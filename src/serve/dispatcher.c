@@ -5,7 +5,6 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
-#include "serve/json_text.h"
 #include "serve/results.h"
 #include "serve/server.h"
 

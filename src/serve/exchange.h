@@ -28,10 +28,9 @@ typedef enum dialect { DIALECT_TEI, DIALECT_OPENAI } dialect;
 /* What a dialect remembers between reading a request and writing its answer. */
 typedef struct wish {
     bool single; /* one input, not a list of one */
-    bool normalize, raw, return_text, base64, cost;
+    bool normalize, raw, return_text, base64;
     size_t dimensions; /* 0: all */
     size_t top;        /* 0: all */
-    size_t longest_answer;
     bool allow_empty;
     const char *aggregation;
     json_t *documents; /* borrowed from the request */
@@ -47,7 +46,7 @@ struct exchange {
     char path[96];
     text_buffer body;
     size_t excess; /* bytes beyond what a body may have */
-    bool started, suspended, ready, sent;
+    bool suspended, ready, sent;
 
     json_t *request;
     hosted *model;
