@@ -403,6 +403,7 @@ typedef struct rubato_train_options {
     double length_drop;       /* largest share of rows a layer drops, default 0.2 */
     double layer_drop;        /* probability of a layer to be left out, default 0.2 */
     size_t sandwiches;        /* random smaller models a step, default 2 */
+    int refine;               /* smaller models are points of the model's frontier, instead of any lengths */
     const char *teacher;      /* a model for the same task and tokenizer: every pass learns from its answers instead of
                                  the labels, which the data then need not have (classification, regression) */
     int no_distillation;      /* smaller models learn from the labels instead of the full one */

@@ -57,6 +57,7 @@ static const option options[] = {
     TEXT("length-drop", length_drop, "X", "largest share of rows that a layer drops (default 0.2)"),
     TEXT("layer-drop", layer_drop, "X", "probability of a layer to be left out (default 0.2; 0: none)"),
     NUMBER("sandwiches", sandwiches, "random smaller models a step (default 2)"),
+    FLAG("refine", refine, "smaller models are the points that search found: more training for just those"),
     TEXT("teacher", teacher, "MODEL", "learn from its answers instead of the labels, which may then be missing"),
     FLAG("no-distillation", no_distillation, "smaller models learn from the labels, not from the full one"),
     TEXT("divergence", divergence, "HOW", "sub (default): KL(sub || full); full: KL(full || sub)"),

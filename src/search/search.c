@@ -231,6 +231,16 @@ static point constant_of_cost(const searching *s, double wanted) {
     return gene_constant(s->model->body.depth, high);
 }
 
+/* The points that the model has already: an earlier search's. */
+static rubato_status earlier_points(searching *s, rubato_error *error) {
+    const frontier *points = &s->model->points;
+    for (size_t i = 0; i < points->count && !s->stopped; i++) {
+        TRY(evaluate(s, &points->points[i], "search", false, error));
+        report(s, 0, s->options->iterations);
+    }
+    return RUBATO_OK;
+}
+
 static rubato_status baselines(searching *s, rubato_error *error) {
     size_t layers = s->model->body.depth;
     point full = point_full(layers);
@@ -398,6 +408,7 @@ static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     s->log = fopen(path, s->options->resume ? "a" : "w");
     if (!s->log) return fail(error, RUBATO_IO, "%s: cannot be written", path);
     TRY(baselines(s, error));
+    TRY(earlier_points(s, error));
     TRY(evolve(s, error));
     return write_results(s, out, *notes, error);
 }

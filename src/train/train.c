@@ -136,6 +136,13 @@ static rubato_status set_significance(rubato_model *model, const char *name, rub
     return fail(error, RUBATO_BAD_ARGUMENT, "significance \"%.40s\": use received, others, random or first", name);
 }
 
+/* Points were found for other weights: they go, or stay without what was measured of them. */
+static void keep_points(trainer *self) {
+    frontier *points = &self->model->points;
+    if (!self->options->refine) points->count = 0; /* a recipe may derive its own */
+    for (size_t i = 0; i < points->count; i++) points->points[i].quality = points->points[i].ms = NAN;
+}
+
 /* ---- All together ---- */
 
 static rubato_status check_options(trainer *self, size_t *task, rubato_error *error) {
@@ -201,6 +208,7 @@ static rubato_status train(trainer *self, rubato_error *error) {
     TRY(load_model(self, tasks[task].task, error));
     TRY(compare_teacher(self, error));
     TRY(set_significance(self->model, options->significance, error));
+    keep_points(self);
     if (options->dropout != 0)
         self->model->body.config.hidden_dropout = self->model->body.config.attention_dropout =
             (float)option_or(options->dropout, 0);

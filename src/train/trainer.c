@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/text_buffer.h"
 
 enum { MICRO_TOKENS = 8192 };
 
@@ -236,20 +237,27 @@ static rubato_status judge_at(trainer *self, const point *at, double *value, rub
 }
 
 static rubato_status judge(trainer *self, double *value, rubato_error *error) {
-    double first, second;
-    TRY(judge_at(self, self->now->judge, &first, error));
-    *value = first;
-    if (self->now->also) {
-        TRY(judge_at(self, self->now->also, &second, error));
-        *value = (first + second) / 2;
+    const phase *now = self->now;
+    double first, sum, other;
+    text_buffer others = {0};
+    rubato_status status = judge_at(self, now->judge, &first, error);
+    sum = first;
+    for (size_t i = 0; i < now->also_count && status == RUBATO_OK; i++) {
+        status = judge_at(self, &now->also[i], &other, error);
+        sum += other;
+        text_add_format(&others, "%s%.6f", i ? ", " : "", other);
     }
-    if (!self->metrics) return RUBATO_OK;
-    fprintf(self->metrics, "{\"phase\": \"%s\", \"step\": %zu, \"%s\": %.6f", self->now->name, self->step,
-            trainer_metric(self), first);
-    if (self->now->also) fprintf(self->metrics, ", \"%s_smallest\": %.6f", trainer_metric(self), second);
-    fprintf(self->metrics, "}\n");
-    fflush(self->metrics);
-    return RUBATO_OK;
+    *value = sum / (double)(now->also_count + 1);
+    if (status == RUBATO_OK && others.failed) status = fail_memory(error);
+    if (status == RUBATO_OK && self->metrics) {
+        fprintf(self->metrics, "{\"phase\": \"%s\", \"step\": %zu, \"%s\": %.6f", now->name, self->step,
+                trainer_metric(self), first);
+        if (others.data) fprintf(self->metrics, ", \"points\": [%s]", others.data);
+        fprintf(self->metrics, "}\n");
+        fflush(self->metrics);
+    }
+    text_free(&others);
+    return status;
 }
 
 static bool is_better(const trainer *self, double value) {

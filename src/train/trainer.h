@@ -25,8 +25,9 @@ typedef struct phase {
     size_t (*passes)(const trainer *self, uint64_t *state, pass *out);
     size_t soft; /* soft extraction: parameter that holds its factors; SIZE_MAX: none */
     double soft_rate, soft_penalty;
-    const point *judge; /* dev sets are judged at this point; NULL: full, and at `also` too where that is set */
-    const point *also;
+    const point *judge; /* dev sets are judged at this point; NULL: full */
+    const point *also;  /* and at these: what counts is the mean */
+    size_t also_count;
 } phase;
 
 /* A method of training. One file each under recipe/. */

@@ -155,6 +155,13 @@ r = run("classify", path("la"), "--budget", "0.0001ms", "--cost", "--json", stdi
 file = path("cache/rubato/" + os.listdir(path("cache/rubato"))[0]); open(file, "w").write('{"alone": {"attention": [[1, "x"]]}}')
 r = run("classify", path("la"), "--budget", "5ms", stdin="a\n", env=cache); check("a damaged cost model", r.status == 1 and one_line(r), r)
 r = run("info", path("la"), "--json"); check("info lists the points", r.status == 0 and [p["name"] for p in r.json()[0]["points"]] == [p["name"] for p in found["points"]] + ["full"], r)
+refine = ["--dev", dev, "--recipe", "length-adaptive", "--refine", "--epochs", 2, "--json"]
+kept = lambda name: [(p["keep"], p["quality"], p["ms"]) for p in json.load(open(path(name + "/rubato.json")))["points"]]
+r = train("refined", *refine, start=path("ft")); check("there is nothing to refine without points", r.status == 2 and one_line(r) and "search" in r.err, r)
+r = train("refined", *refine, start=path("la")); check("refining keeps the points, not what was measured of them", r.status == 0 and kept("refined") == [(k, None, None) for k, _, _ in kept("la")], r)
+judged = [json.loads(row) for row in open(path("refined/metrics.jsonl")) if "points" in row]; check("and is judged by several of them", judged and len(judged[0]["points"]) == min(3, len(kept("la"))), judged)
+r = train("plain", "--dev", dev, "--epochs", 1, start=path("la")); check("other training drops points", r.status == 0 and kept("plain") == [], r)
+r = run("search", path("refined"), *search); check("search looks at the points it finds", r.status == 0 and all(any(json.loads(row)["keep"] == keep for row in open(path("refined/search.jsonl"))) for keep, _, _ in kept("la")), r)
 r = run("train", bert, *common, "--recipe", "power-bert", "--epochs", 8, "--dev", dev, "--soft-rate", "2e-2", "--soft-penalty", "3e-3", "--json", "--out", path("power"))
 point = json.load(open(path("power/rubato.json")))["points"][0] if r.status == 0 else {"keep": [1]}
 check("power-bert derives lengths", r.status == 0 and point["keep"][-1] < 0.9 and point["keep"] == sorted(point["keep"], reverse=True), r, point)

@@ -6,6 +6,8 @@
 #include "base/random.h"
 #include "train/trainer.h"
 
+enum { JUDGED_POINTS = 3 };
+
 /* Each layer is left out with the probability of LayerDrop (Fan et al. 2020), never all of them. */
 static void drop_layers(double probability, uint64_t *state, point *at) {
     size_t left = at->layers;
@@ -26,11 +28,15 @@ static void drop_lengths(double most, bool smallest, uint64_t *state, point *at)
     }
 }
 
+static size_t pass_count(const rubato_train_options *options) {
+    size_t count = (options->sandwiches ? options->sandwiches : 2) + 2;
+    return count < MOST_PASSES ? count : MOST_PASSES;
+}
+
 static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     const rubato_train_options *options = self->options;
     double length_drop = option_or(options->length_drop, 0.2), layer_drop = option_or(options->layer_drop, 0.2);
-    size_t random = options->sandwiches ? options->sandwiches : 2, count = random + 2;
-    if (count > MOST_PASSES) count = MOST_PASSES;
+    size_t count = pass_count(options);
     for (size_t i = 0; i < count; i++) {
         out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0 && !options->no_distillation};
         drop_layers(layer_drop, state, &out[i].at);
@@ -39,15 +45,38 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     return count;
 }
 
+/* The same over the points that search found: the full model, the cheapest point and some others. What PoWER-BERT
+ * does for its one configuration, for all of a frontier. */
+static size_t sandwich_of_points(const trainer *self, uint64_t *state, pass *out) {
+    const frontier *points = &self->model->points;
+    size_t count = pass_count(self->options);
+    for (size_t i = 0; i < count; i++) {
+        size_t chosen = i < 2 ? 0 : random_below(state, points->count);
+        out[i] = (pass){.at = i == 0 ? point_full(self->model->body.depth) : points->points[chosen],
+                        .follows = i > 0 && !self->options->no_distillation};
+    }
+    return count;
+}
+
 static rubato_status length_adaptive(trainer *self, rubato_error *error) {
     const rubato_train_options *options = self->options;
-    point smallest = point_full(self->model->body.depth);
-    drop_lengths(option_or(options->length_drop, 0.2), true, NULL, &smallest);
+    const frontier *points = &self->model->points;
+    if (options->refine && points->count == 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s has no points to refine; search it first", options->model);
+    point also[JUDGED_POINTS];
     phase adapt = {.name = self->method->name,
                    .epochs = options->epochs > 0 ? options->epochs : self->method->epochs,
-                   .passes = sandwich,
+                   .passes = options->refine ? sandwich_of_points : sandwich,
                    .soft = SIZE_MAX,
-                   .also = &smallest};
+                   .also = also,
+                   .also_count = 1};
+    if (options->refine) {
+        adapt.also_count = points->count < JUDGED_POINTS ? points->count : JUDGED_POINTS;
+        for (size_t i = 0; i < adapt.also_count; i++) also[i] = points->points[i * points->count / adapt.also_count];
+    } else {
+        also[0] = point_full(self->model->body.depth);
+        drop_lengths(option_or(options->length_drop, 0.2), true, NULL, &also[0]);
+    }
     json_t *made = json_object_get(self->notes, "training");
     json_object_set_new(made, "length_drop", json_real(option_or(options->length_drop, 0.2)));
     json_object_set_new(made, "layer_drop", json_real(option_or(options->layer_drop, 0.2)));
