@@ -151,8 +151,9 @@ def summary(rows, labels):
 def deadline_one(a, name, folder, judged):
     data = sst2(a.data)
     labels, bodies = [r["label"] for r in data], [{"inputs": r["sentence"].strip()} for r in data]
-    subprocess.run([RUBATO, "calibrate", folder, "--quiet"], check=True, stdout=subprocess.DEVNULL)
-    with rubato(folder) as s:
+    precision = ["--precision", a.precision] if a.precision else []
+    subprocess.run([RUBATO, "calibrate", folder, *precision, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    with rubato(folder, *precision) as s:
         load(s.port, "/predict", bodies, "--concurrency", 2, "--seconds", 1)
         capacity = statistics.median(sum(r[1] == "200" for r in load(s.port, "/predict", bodies, "--concurrency", 32, "--seconds", 5)) / 5 for _ in range(3))
         exact = summary(load(s.port, "/predict", bodies, "--rate", capacity / 3, "--seconds", 3 * len(bodies) / capacity), labels)["accuracy"]
@@ -160,7 +161,7 @@ def deadline_one(a, name, folder, judged):
     for control in (True, False):
         for times in a.loads:
             # without control the queue of a run at 3 times the capacity never ends: less of it shows as much
-            with rubato(folder, *(["--slo", f"{a.slo}ms"] if control else ["--max-queue", "100000"])) as s:
+            with rubato(folder, *precision, *(["--slo", f"{a.slo}ms"] if control else ["--max-queue", "100000"])) as s:
                 load(s.port, "/predict", bodies, "--concurrency", 2, "--seconds", 0.3)
                 row = summary(load(s.port, "/predict", bodies, "--rate", f"{times * capacity:.2f}", "--seconds", a.seconds if control else min(a.seconds, 8), "--from", 7, "--seed", int(10 * times)), labels)
             results.append({"control": control, "times": times, **row})
@@ -227,7 +228,7 @@ def plot(path, name, results, slo, exact):
 
 def deadline(a):
     models = [m.split("=", 1) for m in a.model] or [["sentiment", os.path.join(ROOT, "models/sentiment")], ["base-sized", base_sized()]]
-    for name, folder in models: deadline_one(a, name, folder, name != "base-sized")
+    for name, folder in models: deadline_one(a, name, folder, "base-sized" not in name)
 
 
 # ---- Other servers ----
@@ -294,6 +295,7 @@ def main():
     parser.add_argument("what", choices=["overhead", "deadline", "peers", "all"])
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--slo", type=float, default=50)
+    parser.add_argument("--precision", help="of the products (deadline): f32, bf16 or int8")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loads", type=lambda t: [float(x) for x in t.split(",")], default=[0.5, 1, 1.5, 2, 3])

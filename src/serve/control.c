@@ -11,14 +11,32 @@ static const double WINDOW_SLOS = 3;     /* and in promised times */
 static const double FULL_LOAD = 0.9;     /* of the machine, that a level may take */
 static const double LOAD_TO_RISE = 0.75; /* at the next level, before going up to it */
 static const double RISE_MS = 200;       /* between two steps up */
+static const double RUN_MS = 40;         /* of a run, where nothing is promised */
+static const double SLO_RUN = 0.25;      /* of a run, in promised times */
+static const double MOST_SLO_RUN = 0.4;  /* where starts are dear */
+static const double STARTS = 3;          /* that a run should be worth */
+static const double RUN_LEARNING = 0.05; /* of an arrival, in the length of runs */
+static const double LEAST_MARGIN_MS = 3; /* kept for everything outside of the model, at least */
+static const double SLO_MARGIN = 0.15;
+static const double MOST_MARGIN = 0.5;
+static const double LATE_STEP = 0.02;   /* of the promised time, that a late answer adds to the margin */
+static const double LATE_SHARE = 0.008; /* of the answers, that may be late */
 
 size_t control_item_level(const hosted *model, const item *one, size_t affordable) {
     if (one->pinned || one->cap <= affordable) return one->cap;
     return model->levels[affordable].best;
 }
 
-static double item_ms(const hosted *model, const item *one, size_t affordable) {
-    return model->correction * hosted_ms(model, control_item_level(model, one, affordable), one->tokens, false);
+double control_margin_ms(const control *self, double slo_ms) {
+    return fmax(LEAST_MARGIN_MS, SLO_MARGIN * slo_ms) + self->learned_ms;
+}
+
+void control_answer(control *self, double deadline_ms, double slo_ms, double now_ms) {
+    if (!(slo_ms > 0) || !isfinite(deadline_ms)) return;
+    /* between here and the client there is a way still */
+    bool late = now_ms + LEAST_MARGIN_MS > deadline_ms;
+    double moved = self->learned_ms + LATE_STEP * slo_ms * (late ? 1 : -LATE_SHARE);
+    self->learned_ms = fmin(fmax(moved, 0), (MOST_MARGIN - SLO_MARGIN) * slo_ms);
 }
 
 static void decay(control *self, double now_ms) {
@@ -27,14 +45,28 @@ static void decay(control *self, double now_ms) {
     self->last_ms = now_ms;
 }
 
-void control_arrive(control *self, const hosted *model, const item *one, double slo_ms, double now_ms) {
+void control_create(control *self, const hosted *model, double slo_ms) {
     size_t levels = size_min(model->level_count, CONTROL_LEVELS);
-    if (self->levels != levels)
-        *self = (control){
-            .levels = levels, .window_ms = WINDOW_MS, .last_ms = now_ms, .sustained = levels - 1, .chosen = levels - 1};
-    self->window_ms = fmax(WINDOW_MS, WINDOW_SLOS * slo_ms);
+    *self = (control){.levels = levels,
+                      .window_ms = fmax(WINDOW_MS, WINDOW_SLOS * slo_ms),
+                      .sustained = levels - 1,
+                      .chosen = levels - 1,
+                      .run_ms = slo_ms > 0 ? fmin(RUN_MS, SLO_RUN * slo_ms) : RUN_MS};
+}
+
+void control_arrive(control *self, const hosted *model, const item *one, double slo_ms, double now_ms) {
+    if (self->levels != size_min(model->level_count, CONTROL_LEVELS)) control_create(self, model, slo_ms);
     decay(self, now_ms);
-    for (size_t i = 0; i < levels; i++) self->load[i] += item_ms(model, one, i) / self->window_ms;
+    for (size_t i = 0; i < self->levels; i++) {
+        size_t at = control_item_level(model, one, i);
+        self->load[i] += hosted_share_ms(model, at, one->tokens, self->run_ms) / self->window_ms;
+    }
+    if (!(slo_ms > 0)) return;
+    run_time alone = {0};
+    hosted_add(model, &alone, self->sustained, one->tokens);
+    double worth = STARTS * model->correction.start * alone.start;
+    double wanted = fmin(fmax(fmin(RUN_MS, SLO_RUN * slo_ms), worth), MOST_SLO_RUN * slo_ms);
+    self->run_ms += RUN_LEARNING * (wanted - self->run_ms);
 }
 
 static size_t sustained_level(control *self, double now_ms) {
@@ -53,30 +85,26 @@ static size_t sustained_level(control *self, double now_ms) {
 
 /* Whether everything that waits meets its deadline at that level. An item is answered when the run that it is part of
  * ends. */
-static bool in_time(const hosted *model, const item *first, size_t affordable, double now_ms, double run_ms,
-                    double margin_ms) {
-    double done = now_ms + margin_ms, run = 0, earliest = INFINITY;
-    if (!first->next)
-        return done + model->correction *
-                          hosted_ms(model, control_item_level(model, first, affordable), first->tokens, true) <=
-               first->deadline_ms;
+static bool in_time(const hosted *model, const item *first, size_t affordable, double now_ms, double run_ms) {
+    double done = now_ms, earliest = INFINITY;
+    run_time run = {0};
     for (const item *one = first; one; one = one->next) {
         if (one->owner->model != model) continue;
-        run += item_ms(model, one, affordable);
+        hosted_add(model, &run, control_item_level(model, one, affordable), one->tokens);
         earliest = fmin(earliest, one->deadline_ms);
-        if (run < run_ms && one->next) continue;
-        done += run;
+        if (hosted_run_ms(model, run) < run_ms && one->next) continue;
+        done += hosted_run_ms(model, run);
         if (done > earliest) return false;
-        run = 0;
+        run = (run_time){0};
         earliest = INFINITY;
     }
-    return done + run <= earliest;
+    return done + hosted_run_ms(model, run) <= earliest;
 }
 
-size_t control_level(control *self, const hosted *model, const item *first, double now_ms, double run_ms,
-                     double margin_ms) {
-    size_t at = model->level_count - 1;
-    if (self->levels) at = size_min(at, sustained_level(self, now_ms));
-    while (at > 0 && !in_time(model, first, at, now_ms, run_ms, margin_ms)) at--;
+size_t control_level(control *self, const hosted *model, const item *first, double slo_ms, double now_ms) {
+    double margin = control_margin_ms(self, slo_ms);
+    if (!self->levels) control_create(self, model, slo_ms);
+    size_t at = sustained_level(self, now_ms);
+    while (at > 0 && !in_time(model, first, at, now_ms + margin, self->run_ms)) at--;
     return self->chosen = at;
 }

@@ -8,20 +8,15 @@
 #include "serve/results.h"
 #include "serve/server.h"
 
-static const double RUN_MS = 40;         /* how long a run should be: long enough to be efficient, no longer */
-static const double SLO_RUNS = 4;        /* runs that fit into the promised time */
-static const double LEAST_MARGIN_MS = 3; /* kept for everything outside of the model */
-static const double SLO_MARGIN = 0.15;
-static const double LEARNING = 0.1; /* share of a run's measured/predicted in the correction */
-
 enum { MOST_ITEMS = 1024 };
 
 typedef struct selection {
     item *items[MOST_ITEMS];
     size_t levels[MOST_ITEMS];
+    double deadlines[MOST_ITEMS]; /* the items may be gone when the run has ended */
     size_t count, tokens;
     hosted *model;
-    double predicted_ms; /* without the correction */
+    run_time predicted;
 } selection;
 
 /* Whether two items can be parts of one call. */
@@ -30,11 +25,6 @@ static bool alike(const exchange *a, const exchange *b) {
     return a == b || (a->model == b->model && a->kind == b->kind && x->prompt == y->prompt &&
                       x->text.max_length == y->text.max_length && x->text.cut_left == y->text.cut_left &&
                       x->text.stride == y->text.stride && x->text.truncation == y->text.truncation);
-}
-
-static double run_ms(const server *self) {
-    double slo = self->options.slo_ms;
-    return slo > 0 ? fmin(RUN_MS, slo / SLO_RUNS) : RUN_MS;
 }
 
 /* Gives an item up without running it. */
@@ -65,16 +55,15 @@ static item *first_alive(server *self, double now) {
 
 /* What runs next; with the queue's lock held. */
 static void select_items(server *self, selection *out) {
-    double now = clock_ms(), most_ms = run_ms(self);
+    double now = clock_ms(), slo = self->options.slo_ms;
     out->count = out->tokens = 0;
-    out->predicted_ms = 0;
+    out->predicted = (run_time){0};
     item *first = first_alive(self, now);
     if (!first) return;
     hosted *model = out->model = first->owner->model;
-    double margin = fmax(LEAST_MARGIN_MS, SLO_MARGIN * self->options.slo_ms);
     size_t affordable = model->level_count - 1;
-    if (self->options.slo_ms > 0 || isfinite(first->deadline_ms))
-        affordable = control_level(&self->controls[model->slot], model, first, now, most_ms, margin);
+    control *rule = &self->controls[model->slot];
+    if (slo > 0 || isfinite(first->deadline_ms)) affordable = control_level(rule, model, first, slo, now);
     item *next;
     for (item *one = first; one && out->count < MOST_ITEMS; one = next) {
         next = one->next;
@@ -84,20 +73,21 @@ static void select_items(server *self, selection *out) {
             continue;
         }
         size_t at = control_item_level(model, one, affordable);
-        double ms = hosted_ms(model, at, one->tokens, false);
-        if (out->count && (out->tokens + one->tokens > self->options.max_batch_tokens ||
-                           model->correction * (out->predicted_ms + ms) > most_ms))
+        run_time with = out->predicted;
+        hosted_add(model, &with, at, one->tokens);
+        if (out->count &&
+            (out->tokens + one->tokens > self->options.max_batch_tokens || hosted_run_ms(model, with) > rule->run_ms))
             break;
         queue_remove(&self->queue, one);
         self->queue.virtual_time = fmax(self->queue.virtual_time, one->place);
         one->begun_ms = now;
         out->levels[out->count] = at;
+        out->deadlines[out->count] = one->deadline_ms;
         out->items[out->count++] = one;
         out->tokens += one->tokens;
-        out->predicted_ms += ms;
+        out->predicted = with;
     }
-    if (out->count == 1) out->predicted_ms = hosted_ms(model, out->levels[0], out->items[0]->tokens, true);
-    self->busy_until_ms = now + model->correction * out->predicted_ms;
+    self->busy_until_ms = now + hosted_run_ms(model, out->predicted);
 }
 
 /* Runs items at one level; where a call of several fails, each by itself, so that one bad text harms no other. */
@@ -126,11 +116,13 @@ static void run_selection(server *self, selection *chosen) {
             if (chosen->levels[i] == at) group[count++] = chosen->items[i];
         if (count) run_call(self, model, group, count, at);
     }
-    double measured = clock_ms() - begin, ratio = measured / fmax(chosen->predicted_ms, 1e-3);
+    double end = clock_ms(), measured = end - begin;
     pthread_mutex_lock(&self->queue.lock);
-    double predicted = model->correction * chosen->predicted_ms;
-    model->correction += LEARNING * (fmin(fmax(ratio, 0.2), 5) - model->correction);
+    double predicted = hosted_run_ms(model, chosen->predicted);
+    hosted_learn(model, chosen->predicted, measured);
     self->busy_until_ms = 0;
+    for (size_t i = 0; i < chosen->count; i++)
+        control_answer(&self->controls[model->slot], chosen->deadlines[i], self->options.slo_ms, end);
     pthread_mutex_unlock(&self->queue.lock);
     metrics_run(&self->metrics, chosen->count, chosen->tokens, predicted, measured);
     hosted_release(model);

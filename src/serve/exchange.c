@@ -192,7 +192,6 @@ static bool read_item(exchange *self, item *one) {
     }
     one->deadline_ms = self->deadline_ms;
     if (!find_cap(self, one)) return false;
-    one->least_ms = hosted_ms(self->model, one->pinned ? one->cap : 0, one->tokens, false);
     return true;
 }
 
@@ -206,9 +205,14 @@ static bool admit(exchange *self, double now) {
         exchange_fail(self, 429, "Overloaded", "Model is overloaded");
         return false;
     }
-    double correction = self->model->correction;
-    double done = fmax(owner->busy_until_ms, now) + correction * waiting->least_ms;
-    for (size_t i = 0; i < self->count; i++) done += correction * self->items[i].least_ms;
+    control *rule = &owner->controls[self->model->slot];
+    if (!rule->levels) control_create(rule, self->model, owner->options.slo_ms);
+    double done = fmax(owner->busy_until_ms, now) + rule->learned_ms + waiting->least_ms;
+    for (size_t i = 0; i < self->count; i++) {
+        item *one = &self->items[i];
+        one->least_ms = hosted_share_ms(self->model, one->pinned ? one->cap : 0, one->tokens, rule->run_ms);
+        done += one->least_ms;
+    }
     if (isfinite(self->deadline_ms) && done > self->deadline_ms) {
         self->retry_after_s = (unsigned)fmin(60, ceil(fmax(done - self->deadline_ms, 1) / 1e3));
         exchange_fail(self, 429, "Overloaded",
@@ -216,7 +220,6 @@ static bool admit(exchange *self, double now) {
         return false;
     }
     double place = waiting->virtual_time;
-    control *rule = &owner->controls[self->model->slot];
     for (size_t i = 0; i < self->count; i++) {
         item *one = &self->items[i];
         one->arrived_ms = now;

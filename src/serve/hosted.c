@@ -13,6 +13,9 @@
 /* Before anything was measured: what this code reaches on a core of some years ago. */
 static const double GUESSED_FLOPS_A_MS = 4e7;
 
+static const double LEARNING = 0.1; /* share of a run's error that goes into the corrections */
+static const double LEAST_CORRECTION = 0.2, MOST_CORRECTION = 5;
+
 static void free_hosted(hosted *self) {
     rubato_context_destroy(self->context);
     rubato_model_destroy(self->model);
@@ -87,8 +90,9 @@ static rubato_status make_levels(hosted *self, rubato_error *error) {
         if (i > 0 && self->levels[self->levels[i - 1].best].quality >= at->quality) at->best = self->levels[i - 1].best;
         fill_times(self, at, MANY, times);
         fill_times(self, at, 1, times + row);
+        for (size_t j = 0; j < row; j++) times[row + j] = fmax(times[row + j] - times[j], 0);
         at->each = times;
-        at->alone = times + row;
+        at->start = times + row;
     }
     return RUBATO_OK;
 }
@@ -100,7 +104,7 @@ rubato_status hosted_load(hosted **out, const char *source, const serve_options 
     *out = NULL;
     if (!self) return fail_memory(error);
     self->uses = 1;
-    self->correction = 1;
+    self->correction = (run_time){1, 1};
     self->source = text_copy(source, strlen(source));
     self->name = equals ? text_copy(source, (size_t)(equals - source)) : name_of(path, strlen(path));
     rubato_context_options context = {options->threads, options->context_tokens, options->isa};
@@ -125,8 +129,31 @@ rubato_status hosted_load(hosted **out, const char *source, const serve_options 
     return status;
 }
 
-double hosted_ms(const hosted *self, size_t at, size_t tokens, bool alone) {
-    const double *times = alone ? self->levels[at].alone : self->levels[at].each;
+void hosted_add(const hosted *self, run_time *to, size_t at, size_t tokens) {
+    const level *l = &self->levels[at];
     size_t most = self->info->max_length;
-    return tokens <= most ? times[tokens] : times[most] * (double)tokens / (double)most;
+    to->start = fmax(to->start, l->start[size_min(tokens, most)]);
+    to->texts += tokens <= most ? l->each[tokens] : l->each[most] * (double)tokens / (double)most;
+}
+
+double hosted_run_ms(const hosted *self, run_time what) {
+    return self->correction.start * what.start + self->correction.texts * what.texts;
+}
+
+double hosted_share_ms(const hosted *self, size_t at, size_t tokens, double run_ms) {
+    run_time one = {0};
+    hosted_add(self, &one, at, tokens);
+    double start = self->correction.start * one.start, text = self->correction.texts * one.texts;
+    return run_ms > start ? fmin(start + text, text * run_ms / (run_ms - start)) : start + text;
+}
+
+/* Normalised least mean squares (Widrow and Hoff 1960), so that a part is blamed by its share. */
+void hosted_learn(hosted *self, run_time what, double measured_ms) {
+    double predicted = what.start + what.texts, power = what.start * what.start + what.texts * what.texts;
+    if (!(power > 0)) return;
+    measured_ms = fmin(fmax(measured_ms, LEAST_CORRECTION * predicted), MOST_CORRECTION * predicted);
+    double step = LEARNING * (measured_ms - hosted_run_ms(self, what)) / power;
+    run_time *c = &self->correction;
+    c->start = fmin(fmax(c->start + step * what.start, LEAST_CORRECTION), MOST_CORRECTION);
+    c->texts = fmin(fmax(c->texts + step * what.texts, LEAST_CORRECTION), MOST_CORRECTION);
 }

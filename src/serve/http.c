@@ -431,7 +431,7 @@ static rubato_status start_daemon(http *self, unsigned *port, rubato_error *erro
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_SOCK_ADDR, address->ai_addr,
         MHD_OPTION_NOTIFY_COMPLETED, completed, self, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, self,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HEADER_BYTES, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+        (size_t)HEADER_BYTES, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
     int reason = errno;
     freeaddrinfo(address);
     if (!self->daemon)

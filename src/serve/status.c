@@ -184,9 +184,12 @@ void status_metrics(exchange *e) {
     text_add_string(out, "# HELP rubato_time_correction Measured over predicted time, as deadline control applies it.\n"
                          "# TYPE rubato_time_correction gauge\n");
     for (size_t i = 0; i < self->model_count; i++) {
-        text_add_string(out, "rubato_time_correction{model=\"");
-        add_label_value(out, self->models[i]->name);
-        text_add_format(out, "\"} %.4f\n", self->models[i]->correction);
+        const run_time *by = &self->models[i]->correction;
+        for (int start = 0; start < 2; start++) {
+            text_add_string(out, "rubato_time_correction{model=\"");
+            add_label_value(out, self->models[i]->name);
+            text_add_format(out, "\",part=\"%s\"} %.4f\n", start ? "start" : "texts", start ? by->start : by->texts);
+        }
     }
     pthread_mutex_unlock(&self->queue.lock);
     pthread_mutex_unlock(&self->models_lock);

@@ -18,20 +18,22 @@ static const double costs[LEVELS] = {0.2, 0.4, 0.6, 1};
 typedef struct paper {
     hosted model;
     level levels[LEVELS];
-    double times[LEVELS][MOST + 1];
+    double times[LEVELS][MOST + 1], starts[LEVELS][MOST + 1];
     rubato_info info;
     exchange owner;
 } paper;
 
 static void make_paper(paper *p) {
     *p = (paper){.info = {.max_length = MOST}};
-    p->model = (hosted){.info = &p->info, .levels = p->levels, .level_count = LEVELS, .timed = true, .correction = 1};
+    p->model =
+        (hosted){.info = &p->info, .levels = p->levels, .level_count = LEVELS, .timed = true, .correction = {1, 1}};
     for (size_t i = 0; i < LEVELS; i++) {
         for (size_t n = 0; n <= MOST; n++) p->times[i][n] = 0.1 * (double)n * costs[i];
         p->levels[i].flops_ratio = costs[i];
         p->levels[i].quality = (double)i;
         p->levels[i].best = i;
-        p->levels[i].each = p->levels[i].alone = p->times[i];
+        p->levels[i].each = p->times[i];
+        p->levels[i].start = p->starts[i];
     }
     p->owner.model = &p->model;
 }
@@ -48,8 +50,9 @@ static item *make_items(paper *p, size_t count, size_t tokens, double deadline_m
 
 static size_t level_for(paper *p, size_t count, double deadline_ms) {
     control rule = {0};
-    item *items = make_items(p, count, 50, deadline_ms); /* 5 ms each at full cost */
-    size_t at = control_level(&rule, &p->model, items, 0, 10, 0);
+    double margin = control_margin_ms(&rule, 0);
+    item *items = make_items(p, count, 50, deadline_ms + margin); /* 5 ms each at full cost */
+    size_t at = control_level(&rule, &p->model, items, 0, 0);
     free(items);
     return at;
 }
@@ -63,8 +66,64 @@ static void test_what_waits(void **state) {
     assert_int_equal(level_for(&p, 10, 49), 2);
     assert_int_equal(level_for(&p, 10, 20), 1);
     assert_int_equal(level_for(&p, 10, 5), 0); /* late at any: the cheapest */
-    p.model.correction = 2;                    /* the machine is slower than it was */
+    p.model.correction = (run_time){2, 2};     /* the machine is slower than it was */
     assert_int_equal(level_for(&p, 10, 50), 1);
+}
+
+/* A run that begins with reading weights is worth less the shorter it is. */
+static void test_starts(void **state) {
+    (void)state;
+    paper p;
+    make_paper(&p);
+    for (size_t i = 0; i < LEVELS; i++)
+        for (size_t n = 0; n <= MOST; n++) p.starts[i][n] = 4;
+    assert_int_equal(level_for(&p, 1, 9), LEVELS - 1);   /* 4 + 5 ms */
+    assert_int_equal(level_for(&p, 1, 8), 2);            /* 4 + 3 */
+    assert_int_equal(level_for(&p, 10, 58), LEVELS - 1); /* two runs of at most 40 ms */
+    assert_int_equal(level_for(&p, 10, 57), 2);
+    assert_true(fabs(hosted_share_ms(&p.model, LEVELS - 1, 50, 40) - (5 * 40 / 36.0)) < 1e-9);
+    assert_true(fabs(hosted_share_ms(&p.model, LEVELS - 1, 50, 5) - 9) < 1e-9); /* such runs hold one text */
+    assert_true(fabs(hosted_share_ms(&p.model, LEVELS - 1, 50, 3) - 9) < 1e-9);
+}
+
+/* Runs of one text are slower than foreseen, full ones are not: it is the start that costs more. */
+static void test_corrections(void **state) {
+    (void)state;
+    paper p;
+    make_paper(&p);
+    for (size_t i = 0; i < 1000; i++) {
+        run_time one = {4, 5}, full = {4, 30};
+        hosted_learn(&p.model, one, 8 + 5);
+        hosted_learn(&p.model, full, 8 + 30);
+    }
+    assert_true(fabs(p.model.correction.start - 2) < 0.05 && fabs(p.model.correction.texts - 1) < 0.05);
+    for (size_t i = 0; i < 1000; i++) hosted_learn(&p.model, (run_time){4, 5}, 1e9);
+    assert_true(p.model.correction.start <= 5 && p.model.correction.texts <= 5);
+    hosted_learn(&p.model, (run_time){0}, 1);
+    assert_true(isfinite(p.model.correction.start));
+}
+
+/* Late answers widen the margin until few are late; timely ones narrow it; it stays in its bounds. */
+static void test_margin(void **state) {
+    (void)state;
+    control rule = {0};
+    uint64_t seed = 5;
+    double before = control_margin_ms(&rule, 50);
+    size_t late = 0;
+    control_answer(&rule, INFINITY, 50, 1000);
+    control_answer(&rule, 10, 0, 1000); /* nothing was promised */
+    assert_true(fabs(control_margin_ms(&rule, 50) - before) < 1e-9);
+    for (size_t i = 0; i < 20000; i++) {
+        /* done at 40 to 60 ms, less what the margin holds back */
+        double done = 40 + 20 * random_real(&seed) - (control_margin_ms(&rule, 50) - before);
+        late += i >= 10000 && done > 47;
+        control_answer(&rule, 50, 50, done);
+    }
+    assert_in_range(late, 20, 200); /* of 10000: 80 are aimed at */
+    for (size_t i = 0; i < 100; i++) control_answer(&rule, 0, 50, 1000);
+    assert_true(control_margin_ms(&rule, 50) <= 25.01);
+    for (size_t i = 0; i < 100000; i++) control_answer(&rule, 1000, 50, 0);
+    assert_true(fabs(control_margin_ms(&rule, 50) - before) < 1e-9);
 }
 
 static void test_limits(void **state) {
@@ -96,7 +155,7 @@ static size_t steady(double load, size_t *last) {
     for (size_t i = 0; i < 4000; i++) {
         now += -log(1 - random_real(&seed)) * 5 / load;
         control_arrive(&rule, &p.model, &one, 50, now);
-        size_t at = control_level(&rule, &p.model, &one, now, 10, 0);
+        size_t at = control_level(&rule, &p.model, &one, 0, now);
         changes += i > 2000 && at != *last;
         *last = at;
     }
@@ -119,11 +178,11 @@ static void test_recovers(void **state) {
     make_paper(&p);
     item one = {.owner = &p.owner, .tokens = 50, .cap = LEVELS - 1, .deadline_ms = INFINITY};
     for (double now = 0; now < 1000; now += 1) control_arrive(&rule, &p.model, &one, 50, now);
-    assert_int_equal(control_level(&rule, &p.model, &one, 1000, 10, 0), 0);
+    assert_int_equal(control_level(&rule, &p.model, &one, 0, 1000), 0);
     /* a second later it has begun to rise, and not by leaps */
     size_t before = 0;
     for (double now = 1000; now < 6000; now += 5) {
-        size_t at = control_level(&rule, &p.model, &one, now, 10, 0);
+        size_t at = control_level(&rule, &p.model, &one, 0, now);
         assert_true(at == before || at == before + 1);
         before = at;
     }
@@ -169,7 +228,8 @@ static void test_floats(void **state) {
         }
         text_free(&out);
     }
-    static const float edges[] = {0, -0.0f, 1, -1, 9.99999999f, 0.1f, 1e-5f, 9.9999e-6f, 99999992.0f, 1e8f, 3.4028235e38f};
+    static const float edges[] = {0,     -0.0f,      1,           -1,   9.99999999f,  0.1f,
+                                  1e-5f, 9.9999e-6f, 99999992.0f, 1e8f, 3.4028235e38f};
     for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) {
         text_buffer out = {0};
         text_add_float(&out, edges[i]);
@@ -192,10 +252,11 @@ static void test_json_strings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_waits),        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_what_keeps_coming), cmocka_unit_test(test_recovers),
-        cmocka_unit_test(test_queue_is_fair),     cmocka_unit_test(test_floats),
-        cmocka_unit_test(test_json_strings),
+        cmocka_unit_test(test_what_waits), cmocka_unit_test(test_starts),
+        cmocka_unit_test(test_margin),     cmocka_unit_test(test_corrections),
+        cmocka_unit_test(test_limits),     cmocka_unit_test(test_what_keeps_coming),
+        cmocka_unit_test(test_recovers),   cmocka_unit_test(test_queue_is_fair),
+        cmocka_unit_test(test_floats),     cmocka_unit_test(test_json_strings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,7 @@ def cli(*arguments, texts=TEXTS): return run(*arguments, "--json", stdin="\n".jo
 
 s = Service(f"embed={embed}", f"classify={classify}", f"tag={tag}", f"qa={qa}", f"mlm={mlm}")
 check("starts", s.process.poll() is None, s.log)
+r = run("serve", embed, "--host", "127.0.0.1", "--port", s.port); check("a port that is taken is an error", r.status == 1 and str(s.port) in r.err, r)
 
 # ---- text-embeddings-inference ----
 want = [r["embedding"] for r in cli("embed", embed)]
