@@ -95,7 +95,7 @@ typedef struct rubato_info {
     const char *path;      /* the folder that was loaded */
     const char *family;    /* "bert", "distilbert", ... */
     rubato_task task;      /* what its head does */
-    const char *precision; /* of the products: "f32", "bf16", "int8" */
+    const char *precision; /* of the products: "f32", "bf16", "int8", "mixed" */
     size_t layers, hidden, heads, inner, vocabulary;
     size_t parameters;   /* weights in the files that the model uses; tied ones once */
     size_t max_length;   /* tokens of one sequence, special ones included */
@@ -119,8 +119,9 @@ typedef struct rubato_info {
 RUBATO_API rubato_status rubato_model_load(rubato_model **model, const char *name, rubato_error *error);
 
 typedef struct rubato_load_options {
-    const char *precision; /* of the encoder's products: "f32" (default), "bf16", "int8" (8-bit weights by channel and
-                              activations by row); everything between them is f32 */
+    const char *precision; /* of the encoder's products: "f32", "bf16", "int8" (8-bit weights by channel and activations
+                              by row); everything between them is f32. NULL: as stored, which is f32 for all but what
+                              rubato_quantize wrote */
 } rubato_load_options;
 
 /* The same with options. Fails besides: BAD_ARGUMENT. */
@@ -461,6 +462,34 @@ typedef struct rubato_trim_result {
  * Fails: UNSUPPORTED for other tokenizers and for layers that share weights. */
 RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result *result,
                                      rubato_error *error);
+
+/* ---- Quantising ---- */
+
+typedef struct rubato_quantize_options {
+    const char *model, *out;
+    const char *to;                    /* "int8", "bf16", or "f32": back */
+    const char *task, *data, *columns; /* as rubato_eval_options, or NULL: the result is not judged */
+    double max_drop;                   /* int8: points of quality that it may cost; 0: whatever it costs */
+    size_t max_length, threads;
+    const char *isa;
+    void (*progress)(void *user, size_t done, size_t all); /* evaluations */
+    void *progress_user;
+} rubato_quantize_options;
+
+typedef struct rubato_quantize_result {
+    size_t bytes_before, bytes_after; /* of weights on disk */
+    size_t layers, lifted;            /* lifted: in bf16, for max_drop */
+    char metric[32];
+    double before, after; /* quality; NaN where it was not judged */
+} rubato_quantize_result;
+
+/* Writes a model with its encoder's weights and embeddings in fewer bits: symmetric 8-bit by output channel (embeddings
+ * by row), or bf16. Such a folder is for Rubato alone and is multiplied as it is mapped; "f32" writes one that
+ * transformers loads. With data the quality of every operating point is measured anew. With max_drop layers are lifted
+ * to bf16, those first that gain most by it alone, until the full model's drop is within it; what was reached is in the
+ * result. Fails: as loading, evaluating and writing. */
+RUBATO_API rubato_status rubato_quantize(const rubato_quantize_options *options, rubato_quantize_result *result,
+                                         rubato_error *error);
 
 /* ---- Search ---- */
 

@@ -24,7 +24,7 @@ typedef struct arguments {
         *layer_drop;
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
     uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
-    const char *cost_kind, *teacher, *lowest, *layers;
+    const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers;
     uint64_t vocabulary, positions;
     uint64_t iterations, mutations, crossovers;
     bool no_distillation, refine, keep_order, resume, depth, no_depth, check, words;
@@ -41,7 +41,7 @@ typedef struct command {
 
 extern const command command_info, command_tokenize, command_embed, command_classify, command_tag, command_answer,
     command_rerank, command_fill, command_search_text, command_eval, command_bench, command_pull, command_train,
-    command_search, command_calibrate, command_trim, command_serve;
+    command_search, command_calibrate, command_trim, command_quantize, command_serve;
 
 /* The options that every command which runs a model takes. */
 #define RUN_OPTIONS " budget precision threads batch-tokens max-length cost seed quiet help json isa "

@@ -69,6 +69,7 @@ static void print_text(const session *s) {
                p.quality);
     }
     printf("  point        full\n");
+    printf("  products in  %s\n", info->precision);
     printf("  runs with    %s kernels, %zu thread%s\n", rubato_context_isa(s->context),
            rubato_context_threads(s->context), rubato_context_threads(s->context) == 1 ? "" : "s");
 }

@@ -51,7 +51,8 @@ static const char *host_option(const char *given) {
 /* By our names, or by DTYPE as text-embeddings-inference has it; f16 weights are computed in f32. */
 static const char *precision_option(const char *given) {
     const char *value = or_environment(given, "DTYPE");
-    if (!value || strcmp(value, "float32") == 0 || strcmp(value, "float16") == 0) return "f32";
+    if (!value) return NULL;
+    if (strcmp(value, "float32") == 0 || strcmp(value, "float16") == 0) return "f32";
     return strcmp(value, "bfloat16") == 0 ? "bf16" : value;
 }
 

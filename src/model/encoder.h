@@ -63,6 +63,8 @@ typedef struct loader {
     packer with;
     rubato_error *error;
     size_t parameters;
+    precision how;         /* of the encoder's layers */
+    const precision *each; /* of each of them, [config.layers]; NULL: how */
     /* For training; NULL and 0 for running. */
     bindings *bound;      /* receives every parameter */
     uint64_t *fresh;      /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
@@ -89,7 +91,11 @@ rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, c
 void encoder_spread_bias(encoder *self);
 void encoder_collect_bias(encoder *self);
 
-rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config, precision how);
+rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config);
+
+/* What the layers' products are in: "f32", "bf16", "int8", or "mixed". */
+const char *encoder_precision(const encoder *self);
+
 void encoder_free(encoder *self);
 
 /* Longest sequence that the position table holds. */

@@ -32,7 +32,7 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
         !have_rows || !have_columns)
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is [%zu, %zu], config.json makes it [%zu, %zu]", name,
                     have_rows, have_columns, rows, columns);
-    *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns};
+    *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns, NULL};
     load->parameters += stored->elements;
     return checkpoint_mark(load->weights, stored, load->error);
 }
@@ -82,10 +82,55 @@ static bool must_be_made(const loader *load, const char *weight, size_t rows, si
     return !stored || stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns;
 }
 
+/* A tensor that goes with a quantised one: "NAME.PART" of that type with `count` elements. */
+static rubato_status find_part(loader *load, const char *name, const char *part, dtype type, size_t count,
+                               const unsigned char **data) {
+    char full[NAME_BYTES + 16];
+    snprintf(full, sizeof full, "%s.%s", name, part);
+    const stored_tensor *stored = checkpoint_find(load->weights, full);
+    if (!stored) return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", full);
+    if (stored->type != type || stored->elements != count)
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" has %zu elements of type %s, not %zu of type %s", full,
+                    stored->elements, dtype_name(stored->type), count, dtype_name(type));
+    *data = stored->data;
+    return checkpoint_mark(load->weights, stored, load->error);
+}
+
+/* Stacked weights that `quantize` wrote: "NAME.packed" after the first of them. */
+static rubato_status load_packed(loader *load, linear *out, const stored_tensor *packed, const char *const *names,
+                                 size_t count, size_t rows, size_t columns) {
+    bool bytes = packed->type == DTYPE_I8;
+    packed_source from = {
+        .name = packed->name, .type = packed->type, .words = packed->data, .out = count * rows, .in = columns};
+    size_t elements = 0, words = precision_words(bytes ? PRECISION_INT8 : PRECISION_BF16, columns);
+    bool fits = rows && columns && (bytes || packed->type == DTYPE_BF16) &&
+                checked_multiply(round_up(from.out, PANEL), words * (bytes ? 4 : 2), &elements);
+    if (!fits || packed->elements != elements)
+        return fail(load->error, RUBATO_BAD_MODEL,
+                    "tensor \"%s\" of type %s has %zu elements, [%zu, %zu] packed in panels of %d has %zu", packed->name,
+                    dtype_name(packed->type), packed->elements, from.out, columns, PANEL, elements);
+    TRY(checkpoint_mark(load->weights, packed, load->error));
+    if (bytes) TRY(find_part(load, names[0], "scale", DTYPE_F32, from.out, &from.scale));
+    if (bytes) TRY(find_part(load, names[0], "offset", DTYPE_I32, from.out, &from.offset));
+    source biases[3];
+    char full[NAME_BYTES + 16];
+    for (size_t i = 0; i < count; i++) {
+        snprintf(full, sizeof full, "%s.bias", names[i]);
+        TRY(loader_find(load, &biases[i], full, 1, rows, false));
+    }
+    load->parameters += from.out * columns;
+    TRY(linear_load_packed(out, &from, biases, count, &load->with, load->error));
+    for (size_t i = 0; i < count; i++) TRY(bind_linear(load, out, names[i], i * rows, rows));
+    return RUBATO_OK;
+}
+
 rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
                             size_t columns) {
     source weights[3], biases[3];
     char full[NAME_BYTES + 16];
+    snprintf(full, sizeof full, "%s.packed", names[0]);
+    const stored_tensor *packed = checkpoint_find(load->weights, full);
+    if (packed) return load_packed(load, out, packed, names, count, rows, columns);
     snprintf(full, sizeof full, "%s.weight", names[0]);
     if (must_be_made(load, full, rows, columns)) {
         TRY(linear_create(out, rows, columns, load->fresh, &load->with, load->error));
@@ -130,12 +175,36 @@ rubato_status loader_norm(loader *load, norm *out, const char *name, size_t widt
     return out->beta ? bind(load, (binding){.kind = BOUND_BETA, .norm = out, .columns = width}, second) : RUBATO_OK;
 }
 
+/* A table of bytes and the scales of its rows, "NAME.scale". */
+static rubato_status find_bytes(loader *load, source *out, const stored_tensor *stored, size_t rows, size_t columns) {
+    char name[NAME_BYTES];
+    const unsigned char *data;
+    float *scale = arena_take_array(load->with.memory, rows, sizeof *scale);
+    if (!scale) return fail_memory(load->error);
+    if (stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns)
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is not [%zu, %zu], as config.json makes it",
+                    stored->name, rows, columns);
+    TRY(checkpoint_mark(load->weights, stored, load->error));
+    snprintf(name, sizeof name, "%.*s", (int)(strlen(stored->name) - strlen(".weight")), stored->name);
+    TRY(find_part(load, name, "scale", DTYPE_F32, rows, &data));
+    memcpy(scale, data, rows * sizeof *scale);
+    if (!all_finite(scale, rows))
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s.scale\" holds NaN or infinity", name);
+    *out = (source){stored->name, stored->type, stored->data, rows, columns, scale};
+    load->parameters += stored->elements;
+    return RUBATO_OK;
+}
+
 static rubato_status load_table(loader *load, table *out, const char *name, size_t rows, size_t columns) {
     if (!name) return RUBATO_OK;
     char full[NAME_BYTES];
     source from;
     snprintf(full, sizeof full, "%s%s.weight", load->prefix, name);
-    TRY(loader_find(load, &from, full, rows, columns, true));
+    const stored_tensor *stored = checkpoint_find(load->weights, full);
+    if (stored && stored->type == DTYPE_I8)
+        TRY(find_bytes(load, &from, stored, rows, columns));
+    else
+        TRY(loader_find(load, &from, full, rows, columns, true));
     table_load(out, &from);
     return bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = from.rows, .columns = from.columns}, full);
 }
@@ -250,7 +319,7 @@ static rubato_status lay_out(encoder *self, loader *load) {
     return RUBATO_OK;
 }
 
-rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config, precision how) {
+rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config) {
     const tensor_names *names = &load->kind->names;
     char full[NAME_BYTES];
     *self = (encoder){.config = *config};
@@ -271,9 +340,9 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     }
     TRY(lay_out(self, load));
     size_t inner = config->groups ? config->inner_layers : 1;
-    load->with.precision = how;
     for (size_t i = 0; i < self->unique; i++) {
         size_t bound = load->bound ? load->bound->count : 0, stored = load->layers ? load->layers[i] : i / inner;
+        load->with.precision = load->each ? load->each[i] : load->how;
         TRY(load_layer(load, &self->layers[i], config, stored, i % inner));
         if (load->layers) TRY(renumber(load, bound, i));
     }
@@ -282,6 +351,14 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     self->parameters = load->parameters - before;
     load->in_body = false;
     return RUBATO_OK;
+}
+
+const char *encoder_precision(const encoder *self) {
+    static const char *const names[] = {"f32", "bf16", "int8"};
+    if (self->unique == 0) return names[PRECISION_F32];
+    for (size_t i = 1; i < self->unique; i++)
+        if (self->layers[i].up.precision != self->layers[0].up.precision) return "mixed";
+    return names[self->layers[0].up.precision];
 }
 
 void encoder_free(encoder *self) {

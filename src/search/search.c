@@ -72,18 +72,6 @@ static rubato_status measure_lengths(searching *s, rubato_error *error) {
 
 /* ---- Quality ---- */
 
-static double main_metric(const rubato_evaluation *e, char *name, size_t bytes) {
-    static const char *const preferred[] = {"accuracy", "f1", "spearman"};
-    bool tagging = e->metric_count && strcmp(e->metrics[0].name, "f1") == 0; /* has an accuracy too, of tokens */
-    for (size_t i = tagging ? 1 : 0; i < sizeof preferred / sizeof preferred[0]; i++)
-        for (size_t j = 0; j < e->metric_count; j++)
-            if (strcmp(e->metrics[j].name, preferred[i]) == 0) {
-                snprintf(name, bytes, "%s", preferred[i]);
-                return e->metrics[j].value;
-            }
-    return NAN;
-}
-
 static rubato_status judge(searching *s, const point *at, const dataset *data, double *quality, rubato_error *error) {
     rubato_eval_options options = {
         .task = s->options->task, .data = s->options->data, .run = {.text = {.max_length = s->options->max_length}}};
@@ -91,7 +79,7 @@ static rubato_status judge(searching *s, const point *at, const dataset *data, d
     s->context->force = at;
     rubato_status status = evaluate_loaded(s->context, &options, data, &result, error);
     s->context->force = NULL;
-    if (status == RUBATO_OK) *quality = main_metric(&result, s->metric, sizeof s->metric);
+    if (status == RUBATO_OK) *quality = evaluation_main(&result, s->metric, sizeof s->metric);
     return status;
 }
 

@@ -8,7 +8,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 
-enum { CHUNK_VALUES = 1 << 16 };
+enum { CHUNK_VALUES = 1 << 16, ALIGNMENT = 64 };
 
 /* Rounded to nearest, ties to even. */
 static uint16_t to_bf16(float x) {
@@ -32,7 +32,13 @@ static uint16_t to_f16(float x) {
     return (uint16_t)(sign | ((size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13)); /* may round up to infinity */
 }
 
+static size_t tensor_bytes(const tensor_source *from) {
+    return (from->rows ? from->rows : 1) * from->columns * dtype_bits(from->type) / 8;
+}
+
 static bool write_tensor(FILE *stream, const tensor_source *from, float *values, uint16_t *halves) {
+    size_t all = tensor_bytes(from);
+    if (from->raw) return fwrite(from->raw, 1, all, stream) == all;
     size_t rows = from->rows ? from->rows : 1, step = size_max(1, CHUNK_VALUES / size_max(from->columns, 1));
     for (size_t first = 0; first < rows; first += step) {
         size_t take = size_min(step, rows - first), count = take * from->columns;
@@ -56,7 +62,7 @@ static char *make_header(const tensor_source *tensors, size_t count, const char 
     json_object_set_new(root, "__metadata__", notes);
     for (size_t i = 0; i < count; i++) {
         const tensor_source *t = &tensors[i];
-        size_t bytes = (t->rows ? t->rows : 1) * t->columns * dtype_bits(t->type) / 8;
+        size_t bytes = tensor_bytes(t);
         json_t *shape = t->rows ? json_pack("[II]", (json_int_t)t->rows, (json_int_t)t->columns)
                                 : json_pack("[I]", (json_int_t)t->columns);
         json_object_set_new(root, t->name,
@@ -80,11 +86,11 @@ rubato_status safetensors_write(const char *path, const tensor_source *tensors, 
     rubato_status status = header && values && halves ? RUBATO_OK : fail_memory(error);
     if (status == RUBATO_OK) status = new_file_open(&file, path, error);
     if (status == RUBATO_OK) {
-        size_t length = strlen(header), padded = round_up(length, 8);
+        size_t length = strlen(header), padded = round_up(8 + length, ALIGNMENT) - 8;
         unsigned char size[8];
         for (int i = 0; i < 8; i++) size[i] = (unsigned char)(padded >> (8 * i));
         bool ok = fwrite(size, 1, 8, file.stream) == 8 && fwrite(header, 1, length, file.stream) == length &&
-                  fwrite("        ", 1, padded - length, file.stream) == padded - length;
+                  fprintf(file.stream, "%*s", (int)(padded - length), "") >= 0;
         for (size_t i = 0; i < count && ok; i++) ok = write_tensor(file.stream, &tensors[i], values, halves);
         if (ok) {
             status = new_file_commit(&file, error);

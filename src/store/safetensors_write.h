@@ -7,17 +7,19 @@
 #include "base/error.h"
 #include "tensor/dtype.h"
 
-/* A tensor to write: F32, F16 or BF16. Its values come in order by `read`, some rows at a time. */
+/* A tensor to write: its bytes, of any type; or F32, F16 or BF16, whose values come in order by `read`, some rows at
+ * a time. */
 typedef struct tensor_source {
     const char *name;
     dtype type;
     size_t rows, columns; /* rows 0: a vector of `columns` */
+    const void *raw;      /* the bytes; NULL: read */
     /* Puts the values of rows [first, first + count) into out. */
     void (*read)(const void *user, size_t first, size_t count, float *out);
     const void *user;
 } tensor_source;
 
-/* Writes tensors in the given order; metadata ("key", "value" alternating, NULL-ended) may be NULL. */
+/* Writes tensors in the given order, the first at a multiple of 64 bytes; metadata ("key", "value" alternating, NULL-ended) may be NULL. */
 rubato_status safetensors_write(const char *path, const tensor_source *tensors, size_t count,
                                 const char *const *metadata, rubato_error *error);
 

@@ -21,6 +21,12 @@ typedef struct learning {
     size_t layer_count;
 } learning;
 
+/* What the encoder's products are to be in. */
+typedef struct model_precision {
+    precision how;         /* of all layers */
+    const precision *each; /* of each, [layers]; NULL: how */
+} model_precision;
+
 struct rubato_model {
     char *path, *folder; /* as given; where the encoder's config.json is */
     const family *kind;
@@ -29,7 +35,6 @@ struct rubato_model {
     checkpoint weights; /* stays mapped: the embedding tables are read in place */
     arena packed;       /* every weight that a product or norm reads */
     tokenizer *text;
-    precision how; /* of the encoder's products */
     encoder body;
     head heads[HEAD_COUNT];
     pooling pool;
@@ -91,18 +96,28 @@ typedef struct job {
     rubato_status (*prepare)(void *user, size_t input, rubato_encoding *encoding, rubato_error *error);
 } job;
 
-/* As rubato_model_load_with; `learn` NULL: to be run only. A model loaded for learning is f32 and the caller's alone.
- */
-rubato_status model_load(rubato_model **model, const char *name, precision how, const learning *learn,
+/* As rubato_model_load_with; `wanted` NULL: f32; `learn` NULL: to be run only. A model loaded for learning is the
+ * caller's alone; to be trained it must be f32. */
+rubato_status model_load(rubato_model **model, const char *name, const model_precision *wanted, const learning *learn,
                          rubato_error *error);
 
-/* Writes a model loaded for learning as a folder in Hugging Face layout: configuration, tokenizer, weights in `type`
- * (F32, F16 or BF16) under the family's own names, and rubato.json with its points and `notes` (an object, or NULL). */
-rubato_status model_save(const rubato_model *model, const char *folder, dtype type, const json_t *notes,
+/* "f32", "bf16", "int8"; NULL: as stored. Fails: BAD_ARGUMENT. */
+rubato_status precision_find(precision *out, const char *name, rubato_error *error);
+
+/* Types on disk. */
+typedef struct storage {
+    dtype rest;   /* F32, F16 or BF16 */
+    dtype tables; /* of word and position embeddings: these or I8 */
+} storage;
+
+/* Writes a model loaded for learning as a folder in Hugging Face layout: configuration, tokenizer, weights under the
+ * family's own names, and rubato.json with its points and `notes` (an object, or NULL). Layers that were loaded in bf16
+ * or int8 are written as they lie in memory, "NAME.packed" with "NAME.scale" and "NAME.offset", to be mapped. */
+rubato_status model_save(const rubato_model *model, const char *folder, storage how, const json_t *notes,
                          rubato_error *error);
 
 /* "f32" (also for NULL), "f16", "bf16". Fails: BAD_ARGUMENT. */
-rubato_status model_store_type(const char *name, dtype *type, rubato_error *error);
+rubato_status model_store_type(const char *name, storage *how, rubato_error *error);
 
 /* Writes FOLDER/NAME, whole or not at all. */
 rubato_status model_write_json(const json_t *value, const char *folder, const char *name, rubato_error *error);

@@ -401,6 +401,18 @@ rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options
     return evaluate_loaded(context, options, NULL, evaluation, error);
 }
 
+double evaluation_main(const rubato_evaluation *e, char *name, size_t bytes) {
+    static const char *const preferred[] = {"accuracy", "f1", "spearman"};
+    bool tagging = e->metric_count && strcmp(e->metrics[0].name, "f1") == 0; /* has an accuracy too, of tokens */
+    for (size_t i = tagging ? 1 : 0; i < sizeof preferred / sizeof preferred[0]; i++)
+        for (size_t j = 0; j < e->metric_count; j++)
+            if (strcmp(e->metrics[j].name, preferred[i]) == 0) {
+                snprintf(name, bytes, "%s", preferred[i]);
+                return e->metrics[j].value;
+            }
+    return NAN;
+}
+
 rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
                               rubato_evaluation *evaluation, rubato_error *error) {
     *evaluation = (rubato_evaluation){0};

@@ -17,6 +17,10 @@ rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options
 /* The kind of data set that a task reads. Fails: BAD_ARGUMENT for an unknown task. */
 rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *error);
 
+/* The value of the metric by which a task is judged where more is better, and its name: accuracy, f1 or spearman; NaN
+ * where there is none. */
+double evaluation_main(const rubato_evaluation *e, char *name, size_t bytes);
+
 /* Fills in the percentiles of the costs' ms; sorts the costs. */
 void cost_percentiles(rubato_evaluation *out, rubato_cost *costs, size_t count);
 

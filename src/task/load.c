@@ -373,10 +373,8 @@ static const char *find_prefix(const family *kind, const checkpoint *weights) {
     return "";
 }
 
-static const char *const precision_names[] = {"f32", "bf16", "int8"};
-
 static void fill_info(rubato_model *self) {
-    self->info.precision = precision_names[self->how];
+    self->info.precision = encoder_precision(&self->body);
     rubato_info *info = &self->info;
     const encoder_config *config = &self->body.config;
     info->path = self->path;
@@ -415,7 +413,8 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
     return RUBATO_OK;
 }
 
-static rubato_status load_folder(rubato_model *self, const learning *learn, team *crew, rubato_error *error) {
+static rubato_status load_folder(rubato_model *self, const model_precision *wanted, const learning *learn, team *crew,
+                                 rubato_error *error) {
     json_t *modules = NULL, *config = NULL;
     char folder[PATH_BYTES], path[PATH_BYTES + 32];
     rubato_status status;
@@ -443,6 +442,8 @@ static rubato_status load_folder(rubato_model *self, const learning *learn, team
                    .prefix = find_prefix(kind, &self->weights),
                    .with = {&self->packed, crew, kernel_table_best(), PRECISION_F32},
                    .error = error,
+                   .how = wanted->how,
+                   .each = wanted->each,
                    .bound = learn ? &self->bound : NULL,
                    .fresh = learn ? &seed : NULL,
                    .layers = learn ? learn->layers : NULL};
@@ -452,7 +453,7 @@ static rubato_status load_folder(rubato_model *self, const learning *learn, team
         status = fail_memory(error);
         goto done;
     }
-    TRY_DONE(encoder_load(&self->body, &load, &settings, self->how));
+    TRY_DONE(encoder_load(&self->body, &load, &settings));
     self->info.max_length = size_min(encoder_max_length(&settings), self->text->max_length);
     self->pool.modes = POOL_MEAN;
     self->pool.width = settings.hidden;
@@ -483,32 +484,40 @@ done:
     return status;
 }
 
+rubato_status precision_find(precision *out, const char *name, rubato_error *error) {
+    static const char *const names[] = {"f32", "bf16", "int8"};
+    *out = PRECISION_STORED;
+    if (!name) return RUBATO_OK;
+    for (*out = PRECISION_F32; *out < PRECISION_STORED; ++*out)
+        if (strcmp(names[*out], name) == 0) return RUBATO_OK;
+    return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32, bf16 or int8", name);
+}
+
 rubato_status rubato_model_load(rubato_model **out, const char *name, rubato_error *error) {
-    return model_load(out, name, PRECISION_F32, NULL, error);
+    return rubato_model_load_with(out, name, NULL, error);
 }
 
 rubato_status rubato_model_load_with(rubato_model **out, const char *name, const rubato_load_options *options,
                                      rubato_error *error) {
-    const char *wanted = options && options->precision ? options->precision : "f32";
+    model_precision wanted = {0};
     *out = NULL;
-    for (precision how = PRECISION_F32; how <= PRECISION_INT8; how++)
-        if (strcmp(precision_names[how], wanted) == 0) return model_load(out, name, how, NULL, error);
-    return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32, bf16 or int8", wanted);
+    TRY(precision_find(&wanted.how, options ? options->precision : NULL, error));
+    return model_load(out, name, &wanted, NULL, error);
 }
 
-rubato_status model_load(rubato_model **out, const char *name, precision how, const learning *learn,
+rubato_status model_load(rubato_model **out, const char *name, const model_precision *wanted, const learning *learn,
                          rubato_error *error) {
+    static const model_precision f32 = {PRECISION_F32, NULL};
     *out = NULL;
     char folder[PATH_BYTES];
     TRY(hub_resolve(folder, sizeof folder, name, error));
     rubato_model *self = calloc(1, sizeof *self);
     if (!self) return fail_memory(error);
-    self->how = how;
     arena_create(&self->packed, 0, PACKED_BLOCK);
     team *crew = NULL;
     rubato_status status = team_create(&crew, threads_available(), error);
     if (status == RUBATO_OK && !(self->path = copy_string(folder))) status = fail_memory(error);
-    if (status == RUBATO_OK) status = load_folder(self, learn, crew, error);
+    if (status == RUBATO_OK) status = load_folder(self, wanted ? wanted : &f32, learn, crew, error);
     team_destroy(crew);
     if (status != RUBATO_OK) {
         rubato_model_destroy(self);

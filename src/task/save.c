@@ -80,11 +80,11 @@ static rubato_status copy_sentence_files(const rubato_model *self, const char *f
 
 /* ---- config.json ---- */
 
-rubato_status model_store_type(const char *name, dtype *type, rubato_error *error) {
-    *type = DTYPE_F32;
+rubato_status model_store_type(const char *name, storage *how, rubato_error *error) {
+    *how = (storage){DTYPE_F32, DTYPE_F32};
     if (!name || strcmp(name, "f32") == 0) return RUBATO_OK;
-    *type = strcmp(name, "f16") == 0 ? DTYPE_F16 : DTYPE_BF16;
-    if (*type == DTYPE_F16 || strcmp(name, "bf16") == 0) return RUBATO_OK;
+    how->rest = how->tables = strcmp(name, "f16") == 0 ? DTYPE_F16 : DTYPE_BF16;
+    if (how->rest == DTYPE_F16 || strcmp(name, "bf16") == 0) return RUBATO_OK;
     return fail(error, RUBATO_BAD_ARGUMENT, "store \"%.40s\": use f32, f16 or bf16", name);
 }
 
@@ -132,7 +132,11 @@ rubato_status model_write_json(const json_t *value, const char *folder, const ch
     return new_file_commit(&file, error);
 }
 
-static rubato_status write_config(const rubato_model *self, const char *folder, dtype type, rubato_error *error) {
+static bool is_packed(const rubato_model *self) {
+    return strcmp(encoder_precision(&self->body), "f32") != 0 && !self->body.layers[0].up.packed;
+}
+
+static rubato_status write_config(const rubato_model *self, const char *folder, storage how, rubato_error *error) {
     char path[PATH_BYTES], architecture[128];
     json_t *config;
     snprintf(path, sizeof path, "%s/config.json", self->folder);
@@ -142,9 +146,14 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
     json_object_set_new(config, "architectures", json_pack("[s]", architecture));
     json_object_del(config, "torch_dtype");
     json_object_set_new(config, "dtype",
-                        json_string(type == DTYPE_F16    ? "float16"
-                                    : type == DTYPE_BF16 ? "bfloat16"
-                                                         : "float32"));
+                        json_string(how.rest == DTYPE_F16    ? "float16"
+                                    : how.rest == DTYPE_BF16 ? "bfloat16"
+                                                             : "float32"));
+    /* so that transformers says that it cannot read this, instead of making weights up */
+    if (is_packed(self))
+        json_object_set_new(config, "quantization_config", json_pack("{s:s}", "quant_method", "rubato"));
+    else
+        json_object_del(config, "quantization_config");
     const config_keys *keys = &self->kind->keys;
     const encoder_config *sizes = &self->body.config;
     json_object_set_new(config, keys->layers, json_integer((json_int_t)sizes->layers));
@@ -153,7 +162,7 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
     if (self->info.label_count) {
         bool regression = self->info.task == RUBATO_TASK_REGRESSION;
         set_labels(self, config);
-        if (self->info.task != RUBATO_TASK_TAGGING)
+        if (self->info.task != RUBATO_TASK_TAGGING && !self->info.multi_label)
             json_object_set_new(config, "problem_type",
                                 json_string(regression ? "regression" : "single_label_classification"));
     }
@@ -169,9 +178,7 @@ static void read_bound(const void *user, size_t first, size_t count, float *out)
     const float *vector = NULL;
     switch (from->kind) {
     case BOUND_WEIGHT: linear_unpack(from->linear, from->first + first, count, out); return;
-    case BOUND_TABLE:
-        dtype_read(out, from->table->type, from->table->data, first * from->columns, count * from->columns);
-        return;
+    case BOUND_TABLE: table_read(from->table, first, count, out); return;
     case BOUND_BIAS: vector = from->linear->bias + from->first; break;
     case BOUND_GAMMA: vector = from->norm->gamma; break;
     case BOUND_BETA: vector = from->norm->beta; break;
@@ -194,7 +201,8 @@ static bool is_carried(const rubato_model *self, const stored_tensor *stored) {
 typedef struct outgoing {
     tensor_source *tensors;
     char **names;
-    size_t count;
+    void **made; /* what is quantised here */
+    size_t count, made_count;
 } outgoing;
 
 static rubato_status add_tensor(outgoing *all, const char *prefix, const char *name, tensor_source values,
@@ -208,40 +216,117 @@ static rubato_status add_tensor(outgoing *all, const char *prefix, const char *n
     return RUBATO_OK;
 }
 
-static rubato_status write_weights(const rubato_model *self, const char *folder, dtype type, rubato_error *error) {
-    char path[PATH_BYTES];
-    size_t stored = 0;
-    outgoing all = {0};
-    rubato_status status = RUBATO_OK;
+/* Instead of a tensor named "X.weight" one named "X.PART". */
+static rubato_status add_part(outgoing *all, const char *prefix, const char *name, const char *part,
+                              tensor_source values, rubato_error *error) {
+    char full[PATH_BYTES];
+    size_t stem = strlen(name) - (text_ends_with(name, ".weight") ? strlen(".weight") : 0);
+    snprintf(full, sizeof full, "%.*s.%s", (int)stem, name, part);
+    return add_tensor(all, prefix, full, values, error);
+}
+
+/* A packed layer, once for all of its stacked weights, as it is in memory. */
+static rubato_status add_packed(outgoing *all, const char *prefix, const binding *from, rubato_error *error) {
+    const linear *layer_of = from->linear;
+    if (from->first > 0) return RUBATO_OK;
+    bool bytes = layer_of->precision == PRECISION_INT8;
+    size_t words = precision_words(layer_of->precision, layer_of->in);
+    TRY(add_part(all, prefix, from->name, "packed",
+                 (tensor_source){.type = bytes ? DTYPE_I8 : DTYPE_BF16,
+                                 .rows = divide_up(layer_of->out, PANEL),
+                                 .columns = words * PANEL * (bytes ? 4 : 2),
+                                 .raw = layer_of->low},
+                 error));
+    if (!bytes) return RUBATO_OK;
+    TRY(add_part(all, prefix, from->name, "scale",
+                 (tensor_source){.type = DTYPE_F32, .columns = layer_of->out, .raw = layer_of->scale}, error));
+    return add_part(all, prefix, from->name, "offset",
+                    (tensor_source){.type = DTYPE_I32, .columns = layer_of->out, .raw = layer_of->offset}, error);
+}
+
+/* A table in bytes, with a scale for each row. */
+static rubato_status add_bytes(outgoing *all, const char *prefix, const binding *from, rubato_error *error) {
+    enum { CHUNK = 64 };
+    int8_t *q = malloc(from->rows * from->columns); /* no more than the table has in its file */
+    float *scale = malloc(from->rows * sizeof *scale), *rows = malloc(CHUNK * from->columns * sizeof *rows);
+    if (q) all->made[all->made_count++] = q;
+    if (scale) all->made[all->made_count++] = scale;
+    rubato_status status = q && scale && rows ? RUBATO_OK : fail_memory(error);
+    for (size_t first = 0; first < from->rows && status == RUBATO_OK; first += CHUNK) {
+        size_t count = size_min(CHUNK, from->rows - first);
+        table_read(from->table, first, count, rows);
+        if (!all_finite(rows, count * from->columns))
+            status = fail(error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity", from->name);
+        else
+            quantize_rows(rows, count, from->columns, q + first * from->columns, scale + first);
+    }
+    free(rows);
+    TRY(status);
+    TRY(add_tensor(all, prefix, from->name,
+                   (tensor_source){.type = DTYPE_I8, .rows = from->rows, .columns = from->columns, .raw = q}, error));
+    return add_part(all, prefix, from->name, "scale",
+                    (tensor_source){.type = DTYPE_F32, .columns = from->rows, .raw = scale}, error);
+}
+
+static rubato_status add_bound(outgoing *all, const rubato_model *self, const char *prefix, const binding *from,
+                               storage how, rubato_error *error) {
+    bool embedding = from->kind == BOUND_TABLE &&
+                     (from->table == &self->body.word || from->table == &self->body.position);
+    if (from->kind == BOUND_WEIGHT && !from->linear->packed) return add_packed(all, prefix, from, error);
+    if (embedding && how.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
+    return add_tensor(all, prefix, from->name,
+                      (tensor_source){.type = embedding ? how.tables : how.rest,
+                                      .rows = from->rows,
+                                      .columns = from->columns,
+                                      .read = read_bound,
+                                      .user = from},
+                      error);
+}
+
+/* Everything that is written: packed layers first, so that those of usual widths lie at multiples of 64 bytes and are
+ * used in place. */
+static rubato_status collect(outgoing *all, const rubato_model *self, storage how, rubato_error *error) {
     /* a headless file often has no prefix, where one with a head has it */
     const char *prefix = self->prefix;
     if (!*prefix && self->info.task != RUBATO_TASK_EMBEDDING && self->kind->prefixes[0])
         prefix = self->kind->prefixes[0];
-    for (size_t i = 0; i < self->weights.shard_count; i++) stored += self->weights.shards[i].count;
-    all.tensors = calloc(self->bound.count + stored + 1, sizeof *all.tensors);
-    all.names = calloc(self->bound.count + stored + 1, sizeof *all.names);
-    if (!all.tensors || !all.names) status = fail_memory(error);
-    for (size_t i = 0; i < self->bound.count && status == RUBATO_OK; i++) {
-        const binding *from = &self->bound.items[i];
-        tensor_source values = {
-            .type = type, .rows = from->rows, .columns = from->columns, .read = read_bound, .user = from};
-        status = add_tensor(&all, from->in_body ? prefix : "", from->name, values, error);
-    }
-    for (size_t shard = 0; shard < self->weights.shard_count && status == RUBATO_OK; shard++)
-        for (size_t i = 0; i < self->weights.shards[shard].count && status == RUBATO_OK; i++) {
+    for (int packed = 1; packed >= 0; packed--)
+        for (size_t i = 0; i < self->bound.count; i++) {
+            const binding *from = &self->bound.items[i];
+            bool is_packed = from->kind == BOUND_WEIGHT && !from->linear->packed;
+            if (is_packed == packed) TRY(add_bound(all, self, from->in_body ? prefix : "", from, how, error));
+        }
+    for (size_t shard = 0; shard < self->weights.shard_count; shard++)
+        for (size_t i = 0; i < self->weights.shards[shard].count; i++) {
             const stored_tensor *from = &self->weights.shards[shard].tensors[i];
             if (!is_carried(self, from)) continue;
-            tensor_source values = {.type = type,
+            tensor_source values = {.type = how.rest,
                                     .rows = from->rank == 2 ? from->shape[0] : 0,
                                     .columns = from->rank == 2 ? from->shape[1] : from->elements,
                                     .read = read_stored,
                                     .user = from};
-            status = add_tensor(&all, prefix, from->name + strlen(self->prefix), values, error);
+            TRY(add_tensor(all, prefix, from->name + strlen(self->prefix), values, error));
         }
+    return RUBATO_OK;
+}
+
+static rubato_status write_weights(const rubato_model *self, const char *folder, storage how, rubato_error *error) {
+    char path[PATH_BYTES];
+    size_t stored = 0;
+    outgoing all = {0};
+    for (size_t i = 0; i < self->weights.shard_count; i++) stored += self->weights.shards[i].count;
+    size_t most = 3 * self->bound.count + stored + 1;
+    all.tensors = calloc(most, sizeof *all.tensors);
+    all.names = calloc(most, sizeof *all.names);
+    all.made = calloc(most, sizeof *all.made);
+    rubato_status status = all.tensors && all.names && all.made ? RUBATO_OK : fail_memory(error);
+    if (status == RUBATO_OK) status = collect(&all, self, how, error);
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     if (status == RUBATO_OK) status = safetensors_write(path, all.tensors, all.count, NULL, error);
     for (size_t i = 0; i < all.count; i++) free(all.names[i]);
+    for (size_t i = 0; i < all.made_count; i++) free(all.made[i]);
     free(all.names);
+    free(all.made);
     free(all.tensors);
     return status;
 }
@@ -255,12 +340,12 @@ rubato_status model_save_points(const frontier *points, const json_t *notes, con
     return status;
 }
 
-rubato_status model_save(const rubato_model *self, const char *folder, dtype type, const json_t *notes,
+rubato_status model_save(const rubato_model *self, const char *folder, storage how, const json_t *notes,
                          rubato_error *error) {
     TRY(folder_create(folder, error));
     TRY(copy_tokenizer(self, folder, error));
     if (self->info.task == RUBATO_TASK_EMBEDDING) TRY(copy_sentence_files(self, folder, error));
-    TRY(write_config(self, folder, type, error));
-    TRY(write_weights(self, folder, type, error));
+    TRY(write_config(self, folder, how, error));
+    TRY(write_weights(self, folder, how, error));
     return model_save_points(&self->points, notes, folder, error);
 }

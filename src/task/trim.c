@@ -124,6 +124,7 @@ static rubato_status cut_table(trimming *t, table *rows_of, const int32_t *new_i
             t->model->bound.items[i].rows = rows;
     rows_of->type = DTYPE_F32;
     rows_of->data = (const unsigned char *)made;
+    rows_of->scale = NULL;
     rows_of->rows = rows;
     *out = made;
     return RUBATO_OK;
@@ -270,7 +271,7 @@ static rubato_status trim(trimming *t, rubato_error *error) {
     size_t layers[POINT_LAYERS], count;
     rubato_model *as_it_is;
     json_t *notes = NULL;
-    dtype type;
+    storage type;
     if (!t->options->model || !t->options->out)
         return fail(error, RUBATO_BAD_ARGUMENT, "a model and an output folder are needed");
     TRY(model_store_type(t->options->store, &type, error));
@@ -278,7 +279,7 @@ static rubato_status trim(trimming *t, rubato_error *error) {
     TRY(rubato_model_load(&as_it_is, t->options->model, error));
     learning learn = {.task = as_it_is->info.task, .layers = count ? layers : NULL, .layer_count = count};
     rubato_model_destroy(as_it_is);
-    TRY(model_load(&t->model, t->options->model, PRECISION_F32, &learn, error));
+    TRY(model_load(&t->model, t->options->model, NULL, &learn, error));
     frontier_free(&t->model->points);
     TRY(choose_words(t, error));
     TRY(cut_tables(t, error));

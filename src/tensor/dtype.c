@@ -61,6 +61,9 @@ void dtype_read(float *out, dtype type, const unsigned char *data, size_t first,
             out[i] = (float)value;
         }
         break;
+    case DTYPE_I8:
+        for (size_t i = 0; i < count; i++) out[i] = (float)(int8_t)data[first + i];
+        break;
     default:
         for (size_t i = 0; i < count; i++) {
             uint16_t half;

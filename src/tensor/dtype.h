@@ -26,10 +26,10 @@ size_t dtype_bits(dtype type);
 /* The type of that name; false when there is none. */
 bool dtype_find(dtype *type, const char *name);
 
-/* F32, F16, BF16 and F64 can be read as floats. */
+/* F32, F16, BF16 and F64: numbers that need no scale. */
 bool dtype_is_real(dtype type);
 
-/* Converts `count` elements from element `first` on. data may have any alignment. */
+/* Converts `count` elements of a real type or I8 from element `first` on. data may have any alignment. */
 void dtype_read(float *out, dtype type, const unsigned char *data, size_t first, size_t count);
 
 /* Whether all are finite. */

@@ -9,24 +9,36 @@
 #include "base/checked.h"
 #include "base/file.h"
 
+enum { MOST_STACKED = 3, ALIGNMENT = 64 };
+
 /* What one packing of a linear layer shares among its threads: panels are dealt out. */
 typedef struct packing {
     const source *weights;
     size_t count;
+    const linear *repacked; /* instead of weights */
     linear *target;
     const kernel_table *kernels;
     atomic_bool no_memory;
     _Atomic(const char *) not_finite; /* name of the weight */
 } packing;
 
+/* Rows [first, first + count) of a matrix. */
+static void read_rows(dtype type, const unsigned char *data, const float *scale, size_t first, size_t count,
+                      size_t width, float *out) {
+    dtype_read(out, type, data, first * width, count * width);
+    for (size_t i = 0; scale && i < count; i++)
+        for (size_t k = 0; k < width; k++) out[i * width + k] *= scale[first + i];
+}
+
 /* Rows [first, first + count) of the stack, as floats. */
 static void read_stacked(packing *work, size_t first, size_t count, float *out) {
     size_t base = 0;
+    if (work->repacked) linear_unpack(work->repacked, first, count, out);
     for (size_t i = 0; i < work->count && count > 0; i++) {
         const source *from = &work->weights[i];
         if (first < base + from->rows) {
             size_t row = first - base, take = size_min(count, from->rows - row);
-            dtype_read(out, from->type, from->data, row * from->columns, take * from->columns);
+            read_rows(from->type, from->data, from->scale, row, take, from->columns, out);
             if (!all_finite(out, take * from->columns)) atomic_store(&work->not_finite, from->name);
             out += take * from->columns;
             first += take;
@@ -36,15 +48,14 @@ static void read_stacked(packing *work, size_t first, size_t count, float *out) 
     }
 }
 
-/* Symmetric by output channel: scale max |w| / 127, rounded to nearest even. */
-static void quantize_channels(const float *rows, size_t count, size_t in, int8_t *q, float *scale) {
+void quantize_rows(const float *rows, size_t count, size_t width, int8_t *q, float *scale) {
     for (size_t i = 0; i < count; i++) {
-        const float *row = rows + i * in;
+        const float *row = rows + i * width;
         float most = 0;
-        for (size_t k = 0; k < in; k++) most = fmaxf(most, fabsf(row[k]));
+        for (size_t k = 0; k < width; k++) most = fmaxf(most, fabsf(row[k]));
         scale[i] = most / 127;
         float inverse = most > 0 ? 127 / most : 0;
-        for (size_t k = 0; k < in; k++) q[i * in + k] = (int8_t)nearbyintf(row[k] * inverse);
+        for (size_t k = 0; k < width; k++) q[i * width + k] = (int8_t)nearbyintf(row[k] * inverse);
     }
 }
 
@@ -55,9 +66,10 @@ static void pack_panel(const packing *work, size_t panel, size_t count, const fl
     case PRECISION_F32: work->kernels->pack_transposed_f32(target->packed + first * in, rows, in, count, in); break;
     case PRECISION_BF16: pack_bf16(target->low + first * words_bf16(in), rows, in, count, in); break;
     case PRECISION_INT8:
-        quantize_channels(rows, count, in, q, target->scale + first);
+        quantize_rows(rows, count, in, q, target->scale + first); /* by output channel */
         pack_int8(target->low + first * words_int8(in), target->offset + first, q, count, in);
         break;
+    case PRECISION_STORED: break; /* was resolved when loading */
     }
 }
 
@@ -87,11 +99,12 @@ static rubato_status load_vector(float *out, const source *from, rubato_error *e
     return all_finite(out, from->rows * from->columns) ? RUBATO_OK : fail_not_finite(from->name, error);
 }
 
+size_t precision_words(precision how, size_t depth) {
+    return how == PRECISION_INT8 ? words_int8(depth) : how == PRECISION_BF16 ? words_bf16(depth) : depth;
+}
+
 static rubato_status take_packed(linear *self, const packer *with, rubato_error *error) {
-    size_t words = self->precision == PRECISION_F32    ? self->in
-                   : self->precision == PRECISION_BF16 ? words_bf16(self->in)
-                                                       : words_int8(self->in);
-    size_t elements;
+    size_t elements, words = precision_words(self->precision, self->in);
     if (!checked_multiply(round_up(self->out, PANEL), words, &elements)) return fail_memory(error);
     void *packed = arena_take_array(with->memory, elements, sizeof(uint32_t));
     if (!packed) return fail_memory(error);
@@ -105,29 +118,80 @@ static rubato_status take_packed(linear *self, const packer *with, rubato_error 
     return self->scale && self->offset ? RUBATO_OK : fail_memory(error);
 }
 
+/* Weights, which work->target is packed from, and biases. */
+static rubato_status pack(packing *work, const packer *with, rubato_error *error) {
+    TRY(take_packed(work->target, with, error));
+    team_run(with->crew, pack_panels, work);
+    if (atomic_load(&work->no_memory)) return fail_memory(error);
+    if (atomic_load(&work->not_finite)) return fail_not_finite((const char *)work->not_finite, error);
+    return RUBATO_OK;
+}
+
+/* The biases of stacked weights of rows[i] rows; self->out is known. */
+static rubato_status load_biases(linear *self, const source *biases, const size_t *rows, size_t count,
+                                 const packer *with, rubato_error *error) {
+    bool any = false;
+    for (size_t i = 0; biases && i < count; i++) any = any || biases[i].data;
+    if (!any) return RUBATO_OK;
+    self->bias = arena_take_array(with->memory, self->out, sizeof *self->bias);
+    if (!self->bias) return fail_memory(error);
+    memset(self->bias, 0, self->out * sizeof *self->bias);
+    for (size_t i = 0, at = 0; i < count; at += rows[i++])
+        if (biases[i].data) TRY(load_vector(self->bias + at, &biases[i], error));
+    return RUBATO_OK;
+}
+
 rubato_status linear_load(linear *self, const source *weights, const source *biases, size_t count, const packer *with,
                           rubato_error *error) {
-    *self = (linear){.in = weights[0].columns, .precision = with->precision};
-    bool any_bias = false;
-    for (size_t i = 0; i < count; i++) {
-        self->out += weights[i].rows;
-        any_bias = any_bias || (biases && biases[i].data);
-    }
-    TRY(take_packed(self, with, error));
-    if (any_bias) self->bias = arena_take_array(with->memory, self->out, sizeof *self->bias);
-    if (any_bias && !self->bias) return fail_memory(error);
+    size_t rows[MOST_STACKED];
+    *self = (linear){.in = weights[0].columns,
+                     .precision = with->precision == PRECISION_STORED ? PRECISION_F32 : with->precision};
+    for (size_t i = 0; i < count; i++) self->out += rows[i] = weights[i].rows;
     packing work = {.weights = weights, .count = count, .target = self, .kernels = with->kernels};
-    team_run(with->crew, pack_panels, &work);
-    if (atomic_load(&work.no_memory)) return fail_memory(error);
-    if (atomic_load(&work.not_finite)) return fail_not_finite((const char *)work.not_finite, error);
-    size_t at = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (any_bias) memset(self->bias + at, 0, weights[i].rows * sizeof *self->bias);
-        if (biases && biases[i].data) TRY(load_vector(self->bias + at, &biases[i], error));
-        at += weights[i].rows;
+    TRY(pack(&work, with, error));
+    for (size_t i = 0; i < count; i++)
         file_release(weights[i].data, weights[i].rows * weights[i].columns * dtype_bits(weights[i].type) / 8);
+    return load_biases(self, biases, rows, count, with, error);
+}
+
+/* The packed layer where it lies; scales and offsets are few and copied. */
+static rubato_status map_packed(linear *self, const packed_source *from, const packer *with, rubato_error *error) {
+    *self = (linear){
+        .in = from->in, .out = from->out, .precision = from->type == DTYPE_I8 ? PRECISION_INT8 : PRECISION_BF16};
+    size_t bytes = round_up(from->out, PANEL) * precision_words(self->precision, from->in) * sizeof *self->low;
+    self->low = (uint32_t *)(uintptr_t)from->words; /* only training writes into it, and training copies */
+    if ((uintptr_t)from->words % ALIGNMENT != 0) {
+        self->low = arena_take(with->memory, bytes);
+        if (!self->low) return fail_memory(error);
+        memcpy(self->low, from->words, bytes);
     }
+    if (self->precision != PRECISION_INT8) return RUBATO_OK;
+    self->scale = arena_take_array(with->memory, self->out, sizeof *self->scale);
+    self->offset = arena_take_array(with->memory, self->out, sizeof *self->offset);
+    if (!self->scale || !self->offset) return fail_memory(error);
+    memcpy(self->scale, from->scale, self->out * sizeof *self->scale);
+    memcpy(self->offset, from->offset, self->out * sizeof *self->offset);
+    if (!all_finite(self->scale, self->out)) return fail_not_finite(from->name, error);
+    int64_t most = 128 * 128 * (int64_t)from->in;
+    for (size_t i = 0; i < self->out; i++)
+        if (self->offset[i] > most || self->offset[i] < -most)
+            return fail(error, RUBATO_BAD_MODEL, "tensor \"%s\": an offset does not belong to its weights", from->name);
     return RUBATO_OK;
+}
+
+rubato_status linear_load_packed(linear *self, const packed_source *from, const source *biases, size_t count,
+                                 const packer *with, rubato_error *error) {
+    size_t rows[MOST_STACKED];
+    linear stored;
+    for (size_t i = 0; i < count; i++) rows[i] = from->out / count;
+    TRY(map_packed(&stored, from, with, error));
+    *self = stored;
+    if (with->precision != PRECISION_STORED && with->precision != stored.precision) {
+        *self = (linear){.in = from->in, .out = from->out, .precision = with->precision};
+        packing work = {.repacked = &stored, .target = self, .kernels = with->kernels};
+        TRY(pack(&work, with, error));
+    }
+    return load_biases(self, biases, rows, count, with, error);
 }
 
 rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, const packer *with,
@@ -186,20 +250,36 @@ void linear_refresh(const linear *self, const kernel_table *kernels, size_t firs
     }
 }
 
+/* W[row][k] of a packed layer. */
+static float unpacked(const linear *self, size_t row, size_t k) {
+    size_t panel = row / PANEL, column = row % PANEL;
+    if (self->packed) return self->packed[(panel * self->in + k) * PANEL + column];
+    bool bytes = self->precision == PRECISION_INT8;
+    size_t each = bytes ? 4 : 2;
+    uint32_t word = self->low[(panel * precision_words(self->precision, self->in) + k / each) * PANEL + column];
+    if (bytes) return (float)(int8_t)(word >> (8 * (k % 4))) * self->scale[row];
+    uint32_t bits = word >> (16 * (k % 2)) << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 void linear_unpack(const linear *self, size_t first, size_t rows, float *out) {
-    for (size_t i = 0; i < rows; i++) {
-        size_t row = first + i;
-        const float *from = self->packed + row / PANEL * PANEL * self->in + row % PANEL;
-        for (size_t k = 0; k < self->in; k++) out[i * self->in + k] = from[k * PANEL];
-    }
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < self->in; k++) out[i * self->in + k] = unpacked(self, first + i, k);
 }
 
 void table_load(table *self, const source *from) {
-    *self = (table){from->type, from->data, from->rows, from->columns, NULL};
+    *self = (table){
+        .type = from->type, .data = from->data, .scale = from->scale, .rows = from->rows, .width = from->columns};
 }
 
 void table_copy(const table *self, size_t row, float *out) {
-    dtype_read(out, self->type, self->data, row * self->width, self->width);
+    table_read(self, row, 1, out);
+}
+
+void table_read(const table *self, size_t first, size_t count, float *out) {
+    read_rows(self->type, self->data, self->scale, first, count, self->width, out);
 }
 
 void table_add(const table *self, size_t row, float *out) {
@@ -208,6 +288,7 @@ void table_add(const table *self, size_t row, float *out) {
     for (size_t first = 0; first < self->width; first += CHUNK) {
         size_t count = size_min(CHUNK, self->width - first);
         dtype_read(values, self->type, self->data, row * self->width + first, count);
-        for (size_t i = 0; i < count; i++) out[first + i] += values[i];
+        float scale = self->scale ? self->scale[row] : 1;
+        for (size_t i = 0; i < count; i++) out[first + i] += values[i] * scale;
     }
 }

@@ -17,7 +17,19 @@ typedef struct source {
     dtype type;
     const unsigned char *data;
     size_t rows, columns;
+    const float *scale; /* [rows] of an I8 matrix; else NULL */
 } source;
+
+/* A linear layer on disk as the product wants it (product_low.h), so that it is used where it lies: one or several
+ * stacked weights. Borrowed; any alignment. */
+typedef struct packed_source {
+    const char *name;
+    dtype type;                  /* I8 or BF16 */
+    const unsigned char *words;  /* [panels][words][PANEL] of 32 bits */
+    const unsigned char *scale;  /* I8: [out] floats */
+    const unsigned char *offset; /* I8: [out] 32-bit integers */
+    size_t out, in;
+} packed_source;
 
 /* What training adds: gradients in the form of the values. All are zero between steps. A NULL gradient belongs to a
  * parameter that stays as it is. */
@@ -38,7 +50,12 @@ typedef struct table_learning {
 } table_learning;
 
 /* What a weight is kept and multiplied in; sums, biases and everything between products are f32. */
-typedef enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_INT8 } precision;
+typedef enum precision {
+    PRECISION_F32,
+    PRECISION_BF16,
+    PRECISION_INT8,
+    PRECISION_STORED, /* only asked for: as it is in the file */
+} precision;
 
 /* y = x W^T + b, W [out, in]. */
 typedef struct linear {
@@ -63,6 +80,7 @@ typedef struct norm {
 typedef struct table {
     dtype type;
     const unsigned char *data; /* NULL: there is no such table */
+    const float *scale;        /* [rows] of an I8 table; else NULL */
     size_t rows, width;
     table_learning *learn; /* then the type is F32 and data is the learner's */
 } table;
@@ -80,6 +98,14 @@ typedef struct packer {
 rubato_status linear_load(linear *self, const source *weights, const source *biases, size_t count, const packer *with,
                           rubato_error *error);
 
+/* The same from a packed layer: used in place where it is in the wanted precision and well aligned, else unpacked and
+ * packed again. biases [count] are those of the stacked weights, of from->out / count rows each. */
+rubato_status linear_load_packed(linear *self, const packed_source *from, const source *biases, size_t count,
+                                 const packer *with, rubato_error *error);
+
+/* 32-bit words that hold a depth in that precision. */
+size_t precision_words(precision how, size_t depth);
+
 /* beta may be NULL. */
 rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, const packer *with,
                         rubato_error *error);
@@ -88,7 +114,7 @@ rubato_status norm_load(norm *self, const source *gamma, const source *beta, flo
  * the output. */
 void linear_refresh(const linear *self, const kernel_table *kernels, size_t first_panel, size_t last_panel);
 
-/* The weight back as rows: out [rows, in] = rows [first, first + rows) of W. */
+/* The weight back as rows, from any precision: out [rows, in] = rows [first, first + rows) of W. */
 void linear_unpack(const linear *self, size_t first, size_t rows, float *out);
 
 /* A new layer: weights from a normal distribution of deviation 0.02 drawn from *state, biases zero. */
@@ -100,8 +126,12 @@ rubato_status norm_create(norm *self, size_t width, float epsilon, const packer 
 
 void table_load(table *self, const source *from);
 
-/* out [width] = row, or += row. */
+/* Symmetric by row: scale max |x| / 127, rounded to nearest even. q [count, width]. */
+void quantize_rows(const float *rows, size_t count, size_t width, int8_t *q, float *scale);
+
+/* out [width] = row, or += row; and out [count, width] = rows. */
 void table_copy(const table *self, size_t row, float *out);
+void table_read(const table *self, size_t first, size_t count, float *out);
 void table_add(const table *self, size_t row, float *out);
 
 #endif

@@ -61,7 +61,12 @@ rubato_status trainer_checkpoint(const trainer *self, rubato_error *error) {
     const char *notes[] = {"recipe", self->method->name, "phase",   phase_text, "step", step, "best",
                            best,     "best_step",        best_step, NULL};
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
-        tensors[i] = (tensor_source){all[i].name, DTYPE_F32, all[i].rows, all[i].columns, read_stretch, &all[i]};
+        tensors[i] = (tensor_source){.name = all[i].name,
+                                      .type = DTYPE_F32,
+                                      .rows = all[i].rows,
+                                      .columns = all[i].columns,
+                                      .read = read_stretch,
+                                      .user = &all[i]};
     file_path(self, path, sizeof path);
     if (status == RUBATO_OK) status = safetensors_write(path, tensors, count, notes, error);
     free(all);

@@ -77,13 +77,14 @@ static rubato_status add_table(parameters *self, table *rows, rubato_error *erro
     float *values = arena_take_array(&self->memory, count, sizeof *values);
     table_learning *learn = arena_take(&self->memory, sizeof *learn);
     if (!values || !learn) return fail_memory(error);
-    dtype_read(values, rows->type, rows->data, 0, count);
+    table_read(rows, 0, rows->rows, values);
     if (!all_finite(values, count)) return fail(error, RUBATO_BAD_MODEL, "an embedding table holds NaN or infinity");
     *learn = (table_learning){.touched = arena_take(&self->memory, rows->rows)};
     if (!learn->touched) return fail_memory(error);
     memset(learn->touched, 0, rows->rows);
     rows->type = DTYPE_F32;
     rows->data = (const unsigned char *)values;
+    rows->scale = NULL;
     rows->learn = learn;
     return add(self, values, &learn->rows, count, true, rows, error);
 }

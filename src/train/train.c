@@ -98,7 +98,7 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
         learn.label_count = self->teacher->info.label_count;
     }
     learn.labels = labels ? labels : self->teacher ? (const char *const *)self->teacher->labels : NULL;
-    if (status == RUBATO_OK) status = model_load(&self->model, options->model, PRECISION_F32, &learn, error);
+    if (status == RUBATO_OK) status = model_load(&self->model, options->model, NULL, &learn, error);
     free(labels);
     free(given);
     return status;
@@ -159,7 +159,7 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     recipe_list(known, sizeof known);
     if (!self->method)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe \"%.40s\": known are %s", options->recipe, known);
-    dtype type;
+    storage type;
     TRY(model_store_type(options->store, &type, error));
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "length drop, layer drop and dropout are below 1");

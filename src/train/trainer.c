@@ -266,7 +266,7 @@ static bool is_better(const trainer *self, double value) {
 }
 
 rubato_status trainer_save(const trainer *self, rubato_error *error) {
-    dtype type;
+    storage type;
     TRY(model_store_type(self->options->store, &type, error));
     return model_save(self->model, self->options->out, type, self->notes, error);
 }

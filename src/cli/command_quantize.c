@@ -1,0 +1,73 @@
+/* rubato quantize: a model in fewer bits, or back in f32. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/progress.h"
+#include "cli/command.h"
+
+static void show(void *user, size_t done, size_t all) {
+    progress_show(user, (double)done, (double)all);
+}
+
+static int run(const arguments *given) {
+    double drop = 0;
+    if (!given->out || !given->to) return report_usage("%s", "quantize needs --to and --out; see --help");
+    if (given->max_drop) {
+        char *end;
+        drop = strtod(given->max_drop, &end);
+        if (*end || end == given->max_drop || !(drop > 0) || drop > 100)
+            return report_usage("--max-drop %s: a number of points above 0", given->max_drop);
+    }
+    progress bar;
+    rubato_quantize_options options = {.model = given->model,
+                                       .to = given->to,
+                                       .out = given->out,
+                                       .task = given->task,
+                                       .data = given->data,
+                                       .columns = given->columns,
+                                       .max_drop = drop,
+                                       .max_length = given->max_length,
+                                       .threads = given->threads,
+                                       .isa = given->isa,
+                                       .progress = show,
+                                       .progress_user = &bar};
+    rubato_quantize_result result;
+    rubato_error error;
+    progress_begin(&bar, "judging", "", given->quiet || !given->data);
+    rubato_status status = rubato_quantize(&options, &result, &error);
+    progress_end(&bar);
+    if (status != RUBATO_OK) return report(&error);
+    bool missed = drop > 0 && 100 * (result.before - result.after) > drop;
+    if (given->json) {
+        printf("{\"out\": ");
+        print_json_string(given->out, strlen(given->out));
+        printf(", \"bytes_before\": %zu, \"bytes\": %zu, \"layers\": %zu, \"lifted\": %zu", result.bytes_before,
+               result.bytes_after, result.layers, result.lifted);
+        if (!isnan(result.before))
+            printf(", \"metric\": \"%s\", \"before\": %.6f, \"after\": %.6f", result.metric, result.before, result.after);
+        printf("}\n");
+    } else {
+        printf("%s: %.1f MB of weights, %.1f before", given->out, (double)result.bytes_after / 1e6,
+               (double)result.bytes_before / 1e6);
+        if (result.lifted) printf("; %zu of %zu layers in bf16", result.lifted, result.layers);
+        if (!isnan(result.before))
+            printf("; %s %.2f, %.2f before", result.metric, 100 * result.after, 100 * result.before);
+        printf("\n");
+    }
+    if (missed) fprintf(stderr, "rubato: warning: that is more than --max-drop %s\n", given->max_drop);
+    return finish_output(EXIT_OK);
+}
+
+const command command_quantize = {
+    "quantize",
+    "MODEL --to int8|bf16|f32 --out DIR",
+    "Writes a model in fewer bits: a file of a quarter or half, mapped and multiplied as it lies. f32 leads back.",
+    " to out task data columns max-drop max-length threads isa json quiet help ",
+    "  rubato quantize sst2 --to int8 --out sst2-int8\n"
+    "  rubato quantize sst2 --to int8 --task classification --data dev.tsv --max-drop 0.3 --out sst2-int8\n"
+    "  rubato quantize sst2-int8 --to f32 --out for-transformers\n"
+    "With --task and --data it says what that costs, and notes it for every operating point; with --max-drop the layers\n"
+    "that cost most stay in bf16 until the drop is within so many points.\n",
+    run};

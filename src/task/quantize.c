@@ -1,0 +1,231 @@
+/* rubato_quantize: a model in fewer bits, which layers stay wider, and back. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/checked.h"
+#include "base/json.h"
+#include "task/engine.h"
+#include "task/evaluate.h"
+
+enum { PATH_BYTES = 4096 + 64, MAX_NOTES = 16 << 20 };
+
+typedef struct quantizing {
+    const rubato_quantize_options *options;
+    rubato_quantize_result *result;
+    precision to;
+    precision *each; /* [layers] */
+    size_t layers;
+    dataset data;
+    bool judged;
+    size_t done, all; /* for progress */
+} quantizing;
+
+/* ---- Judging ---- */
+
+static rubato_status judge(quantizing *q, rubato_context *context, const point *at, double *value,
+                           rubato_error *error) {
+    rubato_eval_options options = {.task = q->options->task,
+                                   .data = q->options->data,
+                                   .run = {.text = {.max_length = q->options->max_length}}};
+    rubato_evaluation made;
+    context->force = at;
+    rubato_status status = evaluate_loaded(context, &options, &q->data, &made, error);
+    context->force = NULL;
+    TRY(status);
+    *value = evaluation_main(&made, q->result->metric, sizeof q->result->metric);
+    if (isnan(*value))
+        return fail(error, RUBATO_BAD_ARGUMENT, "task \"%.40s\" has no single metric to hold to", q->options->task);
+    q->done++;
+    if (q->options->progress) q->options->progress(q->options->progress_user, q->done, size_max(q->all, q->done));
+    return RUBATO_OK;
+}
+
+/* The quality of a model with layers in those precisions; NULL: as stored. */
+static rubato_status judge_model(quantizing *q, const char *name, const precision *each, double *value,
+                                 rubato_error *error) {
+    model_precision wanted = {PRECISION_STORED, each};
+    rubato_context_options options = {.threads = q->options->threads, .isa = q->options->isa};
+    rubato_model *model;
+    rubato_context *context = NULL;
+    TRY(model_load(&model, name, &wanted, NULL, error));
+    rubato_status status = rubato_context_create(&context, model, &options, error);
+    if (status == RUBATO_OK) status = judge(q, context, NULL, value, error);
+    rubato_context_destroy(context);
+    rubato_model_destroy(model);
+    return status;
+}
+
+/* ---- Which layers stay wider ---- */
+
+typedef struct gain {
+    size_t layer;
+    double quality; /* with that layer alone lifted */
+} gain;
+
+static int by_quality(const void *a, const void *b) {
+    double x = ((const gain *)a)->quality, y = ((const gain *)b)->quality;
+    return x > y ? -1 : x < y;
+}
+
+static bool holds(const quantizing *q, double value) {
+    return 100 * (q->result->before - value) <= q->options->max_drop + 1e-9;
+}
+
+/* Lifts layers to bf16, those that gain most by themselves first, until the drop is small enough. */
+static rubato_status lift(quantizing *q, rubato_error *error) {
+    const char *name = q->options->model;
+    double value;
+    TRY(judge_model(q, name, q->each, &value, error));
+    if (holds(q, value)) return RUBATO_OK;
+    gain *gains = calloc(q->layers, sizeof *gains);
+    if (!gains) return fail_memory(error);
+    q->all = q->done + 2 * q->layers;
+    rubato_status status = RUBATO_OK;
+    for (size_t i = 0; i < q->layers && status == RUBATO_OK; i++) {
+        q->each[i] = PRECISION_BF16;
+        gains[i].layer = i;
+        status = judge_model(q, name, q->each, &gains[i].quality, error);
+        q->each[i] = PRECISION_INT8;
+    }
+    qsort(gains, q->layers, sizeof *gains, by_quality);
+    for (size_t i = 0; i < q->layers && status == RUBATO_OK && !holds(q, value); i++) {
+        q->each[gains[i].layer] = PRECISION_BF16;
+        q->result->lifted++;
+        status = judge_model(q, name, q->each, &value, error);
+    }
+    free(gains);
+    return status;
+}
+
+/* ---- Writing ---- */
+
+static size_t weight_bytes(const char *folder) {
+    char path[PATH_BYTES];
+    struct stat about;
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    return stat(path, &about) == 0 ? (size_t)about.st_size : 0;
+}
+
+static rubato_status read_notes(const char *folder, json_t **notes, rubato_error *error) {
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/rubato.json", folder);
+    *notes = NULL;
+    if (file_exists(path)) TRY(json_read_file(notes, path, MAX_NOTES, error));
+    if (!*notes) *notes = json_object();
+    return *notes ? RUBATO_OK : fail_memory(error);
+}
+
+static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_error *error) {
+    static const char *const names[] = {"f32", "bf16", "int8"};
+    if (q->to == PRECISION_F32) {
+        json_object_del(notes, "weights");
+        return RUBATO_OK;
+    }
+    json_t *scheme = json_object(), *layers = json_array();
+    bool ok = scheme && layers && json_object_set_new(notes, "weights", scheme) == 0;
+    for (size_t i = 0; ok && i < q->layers; i++) ok = json_array_append_new(layers, json_string(names[q->each[i]])) == 0;
+    ok = ok && json_object_set_new(scheme, "layers", layers) == 0 &&
+         json_object_set_new(scheme, "embeddings", json_string(names[q->to])) == 0 &&
+         json_object_set_new(scheme, "scheme",
+                             json_string(q->to == PRECISION_INT8 ? "weights symmetric by output channel, activations by "
+                                                                   "row as they come, embeddings by row"
+                                                                 : "rounded to nearest even")) == 0 &&
+         json_object_set_new(scheme, "panel", json_integer(PANEL)) == 0;
+    return ok ? RUBATO_OK : fail_memory(error);
+}
+
+static rubato_status write(const quantizing *q, const rubato_model *about, rubato_error *error) {
+    storage how = {DTYPE_F32, q->to == PRECISION_INT8   ? DTYPE_I8
+                              : q->to == PRECISION_BF16 ? DTYPE_BF16
+                                                        : DTYPE_F32};
+    learning learn = {.task = about->info.task};
+    model_precision wanted = {q->to, q->each};
+    json_t *notes;
+    rubato_model *model;
+    TRY(model_load(&model, q->options->model, &wanted, &learn, error));
+    for (size_t i = 0; i < model->points.count; i++) model->points.points[i].ms = NAN;
+    rubato_status status = read_notes(model->path, &notes, error);
+    if (status == RUBATO_OK) {
+        status = note_scheme(q, notes, error);
+        if (status == RUBATO_OK) status = model_save(model, q->options->out, how, notes, error);
+        json_decref(notes);
+    }
+    rubato_model_destroy(model);
+    return status;
+}
+
+/* The result as it will be loaded: its quality, and that of its points. */
+static rubato_status look_back(quantizing *q, rubato_error *error) {
+    rubato_context_options options = {.threads = q->options->threads, .isa = q->options->isa};
+    rubato_model *model;
+    rubato_context *context = NULL;
+    json_t *notes = NULL;
+    TRY(rubato_model_load(&model, q->options->out, error));
+    q->result->bytes_after = weight_bytes(model->folder);
+    frontier *points = &model->points;
+    q->all = q->done + 1 + points->count;
+    rubato_status status = q->judged ? rubato_context_create(&context, model, &options, error) : RUBATO_OK;
+    if (status == RUBATO_OK && q->judged) status = judge(q, context, NULL, &q->result->after, error);
+    for (size_t i = 0; q->judged && i < points->count && status == RUBATO_OK; i++)
+        status = judge(q, context, &points->points[i], &points->points[i].quality, error);
+    if (status == RUBATO_OK && q->judged && points->count) {
+        status = read_notes(q->options->out, &notes, error);
+        if (status == RUBATO_OK) status = model_save_points(points, notes, q->options->out, error);
+        json_decref(notes);
+    }
+    rubato_context_destroy(context);
+    rubato_model_destroy(model);
+    return status;
+}
+
+/* ---- All together ---- */
+
+static rubato_status check(quantizing *q, rubato_error *error) {
+    const rubato_quantize_options *options = q->options;
+    if (!options->model || !options->out || !options->to)
+        return fail(error, RUBATO_BAD_ARGUMENT, "a model, a precision and an output folder are needed");
+    TRY(precision_find(&q->to, options->to, error));
+    q->judged = options->data != NULL;
+    if (q->judged != (options->task != NULL))
+        return fail(error, RUBATO_BAD_ARGUMENT, "to judge the result, give a task and its data");
+    if (options->max_drop != 0 && (!q->judged || q->to != PRECISION_INT8))
+        return fail(error, RUBATO_BAD_ARGUMENT, "a largest drop is for int8 and needs a task and its data");
+    if (!q->judged) return RUBATO_OK;
+    dataset_kind kind;
+    TRY(evaluate_kind(options->task, &kind, error));
+    return dataset_read(&q->data, options->data, kind, options->columns, 0, error);
+}
+
+static rubato_status quantize(quantizing *q, rubato_error *error) {
+    TRY(check(q, error));
+    rubato_model *about;
+    TRY(rubato_model_load(&about, q->options->model, error));
+    q->result->bytes_before = weight_bytes(about->folder);
+    q->layers = about->body.unique;
+    q->each = calloc(size_max(q->layers, 1), sizeof *q->each);
+    rubato_status status = q->each ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; q->each && i < q->layers; i++) q->each[i] = q->to;
+    q->all = 3;
+    if (status == RUBATO_OK && strcmp(about->path, q->options->out) == 0)
+        status = fail(error, RUBATO_BAD_ARGUMENT, "%s is the model itself; give another folder", q->options->out);
+    if (status == RUBATO_OK && q->judged)
+        status = judge_model(q, q->options->model, NULL, &q->result->before, error);
+    if (status == RUBATO_OK && q->options->max_drop != 0) status = lift(q, error);
+    if (status == RUBATO_OK) status = write(q, about, error);
+    rubato_model_destroy(about);
+    TRY(status);
+    q->result->layers = q->layers;
+    return look_back(q, error);
+}
+
+rubato_status rubato_quantize(const rubato_quantize_options *options, rubato_quantize_result *result,
+                              rubato_error *error) {
+    quantizing q = {.options = options, .result = result};
+    *result = (rubato_quantize_result){.before = NAN, .after = NAN};
+    rubato_status status = quantize(&q, error);
+    dataset_free(&q.data);
+    free(q.each);
+    return status;
+}

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""quantize as a user runs it: files in int8 and bf16 of every family and head, back to f32, damaged ones, --max-drop.
+
+    test_quantize.py RUBATO GOLDEN_FOLDER
+"""
+import json, os, random, shutil, struct
+
+from program import check, finish, golden, model, one_line, run, work
+
+TEXTS = ["hello world", "a world of words", "foo", "the quick brown fox jumps over the lazy dog"]
+HEADS = {"SequenceClassification": "classify", "TokenClassification": "tag", "Model": "embed", "MaskedLM": "fill"}
+NAMES = {"bert": "Bert", "albert": "Albert", "distilbert": "DistilBert", "electra": "Electra", "mpnet": "MPNet", "roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
+
+
+def path(name): return os.path.join(work, name)
+
+
+def answers(command, folder, *more):
+    mask = {"roberta": "<mask>", "xlm-roberta": "<mask>", "mpnet": "<mask>"}.get(next((f for f in sorted(NAMES, key=len, reverse=True) if f in folder), ""), "[MASK]")
+    texts = [t + " " + mask for t in TEXTS] if command == "fill" else TEXTS
+    r = run(command, folder, "--json", *(["--raw"] if command == "classify" else []), *more, stdin="\n".join(texts) + "\n")
+    return r.json() if r.status == 0 else str(r)
+
+
+def header(file):
+    data = open(file, "rb").read()
+    size = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8:8 + size]), data[8 + size:]
+
+
+def rewrite(folder, change):
+    """The folder with another header, or with other bytes."""
+    file = os.path.join(folder, "model.safetensors")
+    about, body = header(file)
+    body = change(about, bytearray(body)) or body
+    text = json.dumps(about).encode()
+    text += b" " * (-len(text) % 8)
+    open(file, "wb").write(struct.pack("<Q", len(text)) + text + body)
+
+
+# ---- Every family and head ----
+for family in NAMES:
+    for head, command in HEADS.items():
+        if head == "Model" and family == "albert": architecture = "AlbertModel"
+        else: architecture = NAMES[family] + ("Model" if head == "Model" else "For" + head)
+        start, where = model(family, architecture), f"{family} {head}"
+        r = run("quantize", start, "--to", "int8", "--out", path("q"), "--json")
+        if r.status != 0 and "no such head" in r.err: continue
+        check(f"{where}: int8", r.status == 0 and r.json()[0]["bytes"] < r.json()[0]["bytes_before"], r)
+        stored = answers(command, path("q"))
+        r = run("quantize", path("q"), "--to", "f32", "--out", path("f")); check(f"{where}: and back", r.status == 0, r)
+        # what came back is on int8's grid: in int8 it is the same model to the bit
+        check(f"{where}: the file's int8 is int8", stored == answers(command, path("f"), "--precision", "int8"), stored)
+        check(f"{where}: unpacked on loading", answers(command, path("q"), "--precision", "f32") == answers(command, path("f")))
+        r = run("quantize", path("q"), "--to", "int8", "--out", path("q2")); check(f"{where}: a copy is the same", r.status == 0 and answers(command, path("q2")) == stored, r)
+        r = run("quantize", start, "--to", "bf16", "--out", path("b")); check(f"{where}: bf16", r.status == 0, r)
+        if command == "embed":
+            whole, narrow, small = (answers("embed", f)[3]["embedding"] for f in (start, path("b"), path("q")))
+            far = lambda a, b: max(abs(x - y) for x, y in zip(a, b)) / max(abs(x) for x in a)
+            check(f"{where}: bf16 is near f32, int8 a little less", far(whole, narrow) < 0.03 and far(whole, small) < 0.1, far(whole, narrow), far(whole, small))
+        for made in ("q", "f", "b", "q2"): shutil.rmtree(path(made))
+
+# ---- What the folder says ----
+start = model("bert", "BertForSequenceClassification")
+r = run("quantize", start, "--to", "int8", "--out", path("q"))
+about, _ = header(path("q/model.safetensors"))
+packed = [k for k in about if k.endswith(".packed")]
+check("layers are packed, and lie at multiples of 64", packed and all(about[k]["dtype"] == "I8" for k in packed) and all(about[k]["data_offsets"][0] % 64 == 0 for k in packed) and not any(k.endswith("query.weight") for k in about), packed)
+check("embeddings are bytes with scales", about["bert.embeddings.word_embeddings.weight"]["dtype"] == "I8" and about["bert.embeddings.word_embeddings.scale"]["dtype"] == "F32")
+note = json.load(open(path("q/rubato.json")))["weights"]; check("rubato.json has the scheme", set(note["layers"]) == {"int8"} and note["embeddings"] == "int8", note)
+check("transformers is told", json.load(open(path("q/config.json")))["quantization_config"]["quant_method"] == "rubato")
+check("info", run("info", path("q"), "--json").json()[0]["precision"] == "int8")
+run("quantize", path("q"), "--to", "f32", "--out", path("f"))
+check("nothing of that is left in f32", "weights" not in json.load(open(path("f/rubato.json"))) and "quantization_config" not in json.load(open(path("f/config.json"))) and not any(k.endswith((".packed", ".scale", ".offset")) for k in header(path("f/model.safetensors"))[0]))
+
+# ---- Damage ----
+layer = next(k for k in packed if "layer.0" in k and "query" in k)
+scale, offset = layer.replace(".packed", ".scale"), layer.replace(".packed", ".offset")
+
+
+def damaged(what, change, *words):
+    shutil.rmtree(path("d"), ignore_errors=True)
+    shutil.copytree(path("q"), path("d"))
+    rewrite(path("d"), change)
+    r = run("classify", path("d"), stdin="a\n")
+    check(f"damaged: {what}", r.status == 1 and one_line(r) and all(w in r.err for w in words), r)
+
+
+def rename(key): return lambda about, body: about.update({"x." + key: about.pop(key)})
+def spoil(key, value): return lambda about, body: bytes(body[:about[key]["data_offsets"][0]]) + value + bytes(body[about[key]["data_offsets"][0] + len(value):])
+def reshape(key, **changes): return lambda about, body: about[key].update(changes)
+
+
+damaged("no scales", rename(scale), scale, "missing")
+damaged("no offsets", rename(offset), offset, "missing")
+damaged("no layer", rename(layer), "query.weight", "missing")
+damaged("scales of another type", reshape(scale, dtype="I32"), scale, "I32")
+damaged("an infinite scale", spoil(scale, struct.pack("<f", float("inf"))), "NaN or infinity")
+damaged("a scale that is no number", spoil("bert.embeddings.word_embeddings.scale", struct.pack("<f", float("nan"))), "NaN or infinity")
+damaged("an offset of something else", spoil(offset, struct.pack("<i", -2**31)), "offset")
+damaged("bytes as numbers", reshape(layer, dtype="U8"), layer, "U8")
+damaged("a table without scales", rename("bert.embeddings.word_embeddings.scale"), "word_embeddings.scale", "missing")
+s = about[layer]["shape"]
+damaged("twice the columns", lambda a, b: a.update({layer: {**a[layer], "dtype": "BF16", "shape": [s[0], s[1] // 2]}}), layer)
+
+
+# a layer that does not lie at a multiple of 64 is copied
+def shifted(about, body):
+    names = sorted((k for k in about if k != "__metadata__"), key=lambda k: about[k]["data_offsets"][0])
+    out, rest = b"", [n for n in names if n != layer]
+    small = next(n for n in rest if (about[n]["data_offsets"][1] - about[n]["data_offsets"][0]) % 64)
+    for name in [small, layer, *[n for n in rest if n != small]]:
+        first, last = about[name]["data_offsets"]
+        about[name]["data_offsets"] = [len(out), len(out) + last - first]
+        out += bytes(body[first:last])
+    return out
+
+
+shutil.rmtree(path("d")); shutil.copytree(path("q"), path("d")); rewrite(path("d"), shifted)
+check("a layer anywhere", answers("classify", path("d")) == answers("classify", path("q")))
+
+# ---- Judged ----
+random.seed(2)
+letters = list("abcdefghij")
+rows = [[random.choice(letters) for _ in range(random.randint(2, 12))] for _ in range(300)]
+with open(path("data.tsv"), "w") as f: f.write("sentence\tlabel\n" + "".join(" ".join(w) + "\t" + ("yes" if w.count("a") > w.count("b") else "no") + "\n" for w in rows))
+judge = ["--task", "classification", "--data", path("data.tsv")]
+run("train", start, *judge, "--rate", "3e-3", "--epochs", 30, "--quiet", "--out", path("t"))
+run("search", path("t"), *judge, "--iterations", 1, "--mutations", 3, "--crossovers", 3, "--quiet")
+r = run("quantize", path("t"), "--to", "int8", *judge, "--out", path("j"), "--json"); out = r.json()[0] if r.status == 0 else {}
+check("judged", r.status == 0 and out["metric"] == "accuracy" and abs(out["before"] - run("eval", path("t"), *judge, "--json").json()[0]["metrics"]["accuracy"]) < 1e-6 and abs(out["after"] - run("eval", path("j"), *judge, "--json").json()[0]["metrics"]["accuracy"]) < 1e-6, r)
+points, old = (json.load(open(path(f + "/rubato.json")))["points"] for f in "jt")
+check("points are judged again", points and [p["keep"] for p in points] == [p["keep"] for p in old] and all(p["quality"] is not None and p["ms"] is None for p in points), points)
+name = points[0]["name"]; check("a point has what eval says", abs(run("eval", path("j"), *judge, "--budget", "@" + name, "--json").json()[0]["metrics"]["accuracy"] - points[0]["quality"]) < 1e-6)
+r = run("quantize", path("t"), "--to", "int8", *judge, "--max-drop", "50", "--out", path("m"), "--json"); check("a drop that is small enough lifts nothing", r.status == 0 and r.json()[0]["lifted"] == 0, r)
+
+# huge weights of an inner neuron that never fires: they cost nothing but their rows' scales, and int8 keeps no other weight
+shutil.copytree(path("t"), path("o"))
+
+
+def outliers(about, body):
+    at = lambda name: (about["bert.encoder.layer.0." + name]["data_offsets"][0], about["bert.encoder.layer.0." + name]["shape"])
+    first, (rows, columns) = at("output.dense.weight")
+    for row in range(rows): struct.pack_into("<f", body, first + 4 * row * columns, 3000.0)
+    first, (rows, columns) = at("intermediate.dense.weight")
+    for column in range(columns): struct.pack_into("<f", body, first + 4 * column, 0.0)
+    struct.pack_into("<f", body, at("intermediate.dense.bias")[0], -50.0)
+    return bytes(body)
+
+
+rewrite(path("o"), outliers)
+r = run("quantize", path("o"), "--to", "int8", *judge, "--max-drop", "0.001", "--out", path("m"), "--json")
+check("--max-drop lifts layers", r.status == 0 and 0 < r.json()[0]["lifted"] <= r.json()[0]["layers"] and r.json()[0]["after"] >= r.json()[0]["before"] - 0.01, r)
+mixed = run("info", path("m"), "--json").json()[0]["precision"]
+check("and the file says which layers", (mixed == "mixed") == (0 < r.json()[0]["lifted"] < r.json()[0]["layers"]) and json.load(open(path("m/rubato.json")))["weights"]["layers"].count("bf16") == r.json()[0]["lifted"], mixed, r)
+
+# ---- Wrong use ----
+for bad in (["--to", "int4", "--out", path("x")], ["--to", "int8"], ["--out", path("x")], ["--to", "int8", "--out", path("x"), "--max-drop", "0.3"], ["--to", "int8", "--out", path("x"), "--max-drop", "x"],
+            ["--to", "int8", "--out", path("x"), "--data", path("data.tsv")], ["--to", "bf16", "--out", path("x"), *judge, "--max-drop", "1"], ["--to", "int8", "--out", start]):
+    r = run("quantize", start, *bad); check(f"wrong: {' '.join(bad)}", r.status == 2 and one_line(r) and not os.path.exists(path("x")), r)
+r = run("quantize", path("none"), "--to", "int8", "--out", path("x")); check("no such model", r.status == 1 and one_line(r), r)
+
+finish()
