@@ -412,8 +412,9 @@ typedef struct rubato_train_options {
     const char *significance; /* "received" (default), "others", "random", "first" */
     /* power-bert: */
     double soft_rate, soft_penalty; /* of the soft extraction, default 1e-3 and 1e-3 */
-    const char *precision;          /* of the products: "f32" (default), "bf16": faster where the processor has it */
-    size_t limit;                   /* first examples only; 0: all */
+    const char *precision; /* of the products: "f32" (default); "bf16": faster where the processor has it; "int8":
+                              quantisation-aware, forward as rubato_quantize will have it, backward in bf16 */
+    size_t limit;          /* first examples only; 0: all */
     size_t threads;
     const char *isa;
     uint64_t seed;

@@ -46,7 +46,8 @@ static int run(const arguments *given) {
         printf(", \"bytes_before\": %zu, \"bytes\": %zu, \"layers\": %zu, \"lifted\": %zu", result.bytes_before,
                result.bytes_after, result.layers, result.lifted);
         if (!isnan(result.before))
-            printf(", \"metric\": \"%s\", \"before\": %.6f, \"after\": %.6f", result.metric, result.before, result.after);
+            printf(", \"metric\": \"%s\", \"before\": %.6f, \"after\": %.6f", result.metric, result.before,
+                   result.after);
         printf("}\n");
     } else {
         printf("%s: %.1f MB of weights, %.1f before", given->out, (double)result.bytes_after / 1e6,
@@ -68,6 +69,7 @@ const command command_quantize = {
     "  rubato quantize sst2 --to int8 --out sst2-int8\n"
     "  rubato quantize sst2 --to int8 --task classification --data dev.tsv --max-drop 0.3 --out sst2-int8\n"
     "  rubato quantize sst2-int8 --to f32 --out for-transformers\n"
-    "With --task and --data it says what that costs, and notes it for every operating point; with --max-drop the layers\n"
+    "With --task and --data it says what that costs, and notes it for every operating point; with --max-drop the "
+    "layers\n"
     "that cost most stay in bf16 until the drop is within so many points.\n",
     run};

@@ -153,7 +153,8 @@ const command command_train = {
     "MODEL --task TASK --data FILE [--dev FILE] --out DIR",
     "Fine-tunes a model, or makes it length-adaptive; writes a folder that transformers loads too.",
     " task data dev columns out recipe labels epochs rate batch-size max-length warm-up decay clip dropout length-drop "
-    "layer-drop sandwiches refine teacher no-distillation divergence significance soft-rate soft-penalty micro-tokens limit "
+    "layer-drop sandwiches refine teacher no-distillation divergence significance soft-rate soft-penalty micro-tokens "
+    "limit "
     "threads "
     "isa precision "
     "seed eval-steps checkpoint-steps keep-order resume store json quiet help ",

@@ -4,9 +4,9 @@
 #include "cli/arguments.h"
 
 static const command *const commands[] = {
-    &command_embed,       &command_classify, &command_tag,   &command_answer, &command_rerank, &command_fill,
-    &command_search_text, &command_tokenize, &command_info,  &command_eval,   &command_train,  &command_search,
-    &command_calibrate,   &command_trim,     &command_quantize, &command_serve, &command_bench,  &command_pull};
+    &command_embed,       &command_classify, &command_tag,      &command_answer, &command_rerank, &command_fill,
+    &command_search_text, &command_tokenize, &command_info,     &command_eval,   &command_train,  &command_search,
+    &command_calibrate,   &command_trim,     &command_quantize, &command_serve,  &command_bench,  &command_pull};
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

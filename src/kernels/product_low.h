@@ -61,8 +61,9 @@ typedef void narrow_panel_bf16_function(uint32_t *out, const float *in, size_t d
 
 narrow_panel_bf16_function narrow_panel_bf16_scalar, narrow_panel_bf16_avx512;
 
-/* Packs b from rows of q, [columns][depth] bytes in [-127, 127], and sums up the offsets. */
-void pack_int8(uint32_t *out, int32_t *offset, const int8_t *q, size_t columns, size_t depth);
+/* A packed f32 panel to a packed int8 one: in [depth][PANEL], out [words][PANEL]; of its first `columns` columns the
+ * scale max |w| / 127, with q = round to even (w / scale), and the offset. */
+void quantize_panel_int8(uint32_t *out, float *scale, int32_t *offset, const float *in, size_t columns, size_t depth);
 
 /* Packs b from [columns][depth] floats. */
 void pack_bf16(uint32_t *out, const float *in, size_t in_stride, size_t columns, size_t depth);

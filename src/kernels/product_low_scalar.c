@@ -41,20 +41,25 @@ float quantize_int8_scalar(uint32_t *out, const float *x, size_t depth) {
     return finite ? most / 127 : NAN;
 }
 
-void pack_int8(uint32_t *out, int32_t *offset, const int8_t *q, size_t columns, size_t depth) {
-    size_t words = words_int8(depth);
-    for (size_t first = 0; first < columns; first += PANEL)
-        for (size_t k = 0; k < words; k++)
-            for (size_t j = 0; j < PANEL; j++) {
-                uint32_t word = 0;
-                for (size_t i = 0; i < 4 && first + j < columns && 4 * k + i < depth; i++)
-                    word |= (uint32_t)(uint8_t)q[(first + j) * depth + 4 * k + i] << 8 * i;
-                *out++ = word;
+void quantize_panel_int8(uint32_t *out, float *scale, int32_t *offset, const float *in, size_t columns, size_t depth) {
+    float most[PANEL] = {0}, inverse[PANEL];
+    int32_t sum[PANEL] = {0};
+    for (size_t k = 0; k < depth; k++)
+        for (size_t j = 0; j < PANEL; j++) most[j] = fmaxf(most[j], fabsf(in[k * PANEL + j]));
+    for (size_t j = 0; j < PANEL; j++) inverse[j] = most[j] > 0 ? 127 / most[j] : 0;
+    for (size_t k = 0; k < depth; k += 4, out += PANEL)
+        for (size_t j = 0; j < PANEL; j++) {
+            uint32_t word = 0;
+            for (size_t i = 0; i < 4 && k + i < depth; i++) {
+                int32_t q = (int32_t)nearbyintf(in[(k + i) * PANEL + j] * inverse[j]);
+                sum[j] += q;
+                word |= (uint32_t)(uint8_t)q << 8 * i;
             }
+            out[j] = word;
+        }
     for (size_t j = 0; j < columns; j++) {
-        int32_t sum = 0;
-        for (size_t k = 0; k < depth; k++) sum += q[j * depth + k];
-        offset[j] = 128 * sum;
+        scale[j] = most[j] / 127;
+        offset[j] = 128 * sum[j];
     }
 }
 

@@ -90,8 +90,8 @@ static rubato_status find_part(loader *load, const char *name, const char *part,
     const stored_tensor *stored = checkpoint_find(load->weights, full);
     if (!stored) return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", full);
     if (stored->type != type || stored->elements != count)
-        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" has %zu elements of type %s, not %zu of type %s", full,
-                    stored->elements, dtype_name(stored->type), count, dtype_name(type));
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" has %zu elements of type %s, not %zu of type %s",
+                    full, stored->elements, dtype_name(stored->type), count, dtype_name(type));
     *data = stored->data;
     return checkpoint_mark(load->weights, stored, load->error);
 }
@@ -107,8 +107,8 @@ static rubato_status load_packed(loader *load, linear *out, const stored_tensor 
                 checked_multiply(round_up(from.out, PANEL), words * (bytes ? 4 : 2), &elements);
     if (!fits || packed->elements != elements)
         return fail(load->error, RUBATO_BAD_MODEL,
-                    "tensor \"%s\" of type %s has %zu elements, [%zu, %zu] packed in panels of %d has %zu", packed->name,
-                    dtype_name(packed->type), packed->elements, from.out, columns, PANEL, elements);
+                    "tensor \"%s\" of type %s has %zu elements, [%zu, %zu] packed in panels of %d has %zu",
+                    packed->name, dtype_name(packed->type), packed->elements, from.out, columns, PANEL, elements);
     TRY(checkpoint_mark(load->weights, packed, load->error));
     if (bytes) TRY(find_part(load, names[0], "scale", DTYPE_F32, from.out, &from.scale));
     if (bytes) TRY(find_part(load, names[0], "offset", DTYPE_I32, from.out, &from.offset));

@@ -22,8 +22,8 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
     TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, false));
     self->tied = !weight.data;
     if (self->tied)
-        weight = (source){"word embeddings", body->word.type, body->word.data, body->word.rows, body->word.width,
-                          body->word.scale};
+        weight = (source){"word embeddings", body->word.type,  body->word.data,
+                          body->word.rows,   body->word.width, body->word.scale};
     snprintf(full, sizeof full, "%s.bias", form->out);
     TRY(loader_find(load, &bias, full, 1, weight.rows, false));
     if (form->out_bias) {

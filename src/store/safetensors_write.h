@@ -19,7 +19,8 @@ typedef struct tensor_source {
     const void *user;
 } tensor_source;
 
-/* Writes tensors in the given order, the first at a multiple of 64 bytes; metadata ("key", "value" alternating, NULL-ended) may be NULL. */
+/* Writes tensors in the given order, the first at a multiple of 64 bytes; metadata ("key", "value" alternating,
+ * NULL-ended) may be NULL. */
 rubato_status safetensors_write(const char *path, const tensor_source *tensors, size_t count,
                                 const char *const *metadata, rubato_error *error);
 

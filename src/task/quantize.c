@@ -26,9 +26,8 @@ typedef struct quantizing {
 
 static rubato_status judge(quantizing *q, rubato_context *context, const point *at, double *value,
                            rubato_error *error) {
-    rubato_eval_options options = {.task = q->options->task,
-                                   .data = q->options->data,
-                                   .run = {.text = {.max_length = q->options->max_length}}};
+    rubato_eval_options options = {
+        .task = q->options->task, .data = q->options->data, .run = {.text = {.max_length = q->options->max_length}}};
     rubato_evaluation made;
     context->force = at;
     rubato_status status = evaluate_loaded(context, &options, &q->data, &made, error);
@@ -125,21 +124,21 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
     }
     json_t *scheme = json_object(), *layers = json_array();
     bool ok = scheme && layers && json_object_set_new(notes, "weights", scheme) == 0;
-    for (size_t i = 0; ok && i < q->layers; i++) ok = json_array_append_new(layers, json_string(names[q->each[i]])) == 0;
-    ok = ok && json_object_set_new(scheme, "layers", layers) == 0 &&
-         json_object_set_new(scheme, "embeddings", json_string(names[q->to])) == 0 &&
-         json_object_set_new(scheme, "scheme",
-                             json_string(q->to == PRECISION_INT8 ? "weights symmetric by output channel, activations by "
-                                                                   "row as they come, embeddings by row"
-                                                                 : "rounded to nearest even")) == 0 &&
-         json_object_set_new(scheme, "panel", json_integer(PANEL)) == 0;
+    for (size_t i = 0; ok && i < q->layers; i++)
+        ok = json_array_append_new(layers, json_string(names[q->each[i]])) == 0;
+    ok =
+        ok && json_object_set_new(scheme, "layers", layers) == 0 &&
+        json_object_set_new(scheme, "embeddings", json_string(names[q->to])) == 0 &&
+        json_object_set_new(scheme, "scheme",
+                            json_string(q->to == PRECISION_INT8 ? "weights symmetric by output channel, activations by "
+                                                                  "row as they come, embeddings by row"
+                                                                : "rounded to nearest even")) == 0 &&
+        json_object_set_new(scheme, "panel", json_integer(PANEL)) == 0;
     return ok ? RUBATO_OK : fail_memory(error);
 }
 
 static rubato_status write(const quantizing *q, const rubato_model *about, rubato_error *error) {
-    storage how = {DTYPE_F32, q->to == PRECISION_INT8   ? DTYPE_I8
-                              : q->to == PRECISION_BF16 ? DTYPE_BF16
-                                                        : DTYPE_F32};
+    storage how = {DTYPE_F32, q->to == PRECISION_INT8 ? DTYPE_I8 : q->to == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32};
     learning learn = {.task = about->info.task};
     model_precision wanted = {q->to, q->each};
     json_t *notes;
@@ -210,8 +209,7 @@ static rubato_status quantize(quantizing *q, rubato_error *error) {
     q->all = 3;
     if (status == RUBATO_OK && strcmp(about->path, q->options->out) == 0)
         status = fail(error, RUBATO_BAD_ARGUMENT, "%s is the model itself; give another folder", q->options->out);
-    if (status == RUBATO_OK && q->judged)
-        status = judge_model(q, q->options->model, NULL, &q->result->before, error);
+    if (status == RUBATO_OK && q->judged) status = judge_model(q, q->options->model, NULL, &q->result->before, error);
     if (status == RUBATO_OK && q->options->max_drop != 0) status = lift(q, error);
     if (status == RUBATO_OK) status = write(q, about, error);
     rubato_model_destroy(about);

@@ -270,8 +270,8 @@ static rubato_status add_bytes(outgoing *all, const char *prefix, const binding 
 
 static rubato_status add_bound(outgoing *all, const rubato_model *self, const char *prefix, const binding *from,
                                storage how, rubato_error *error) {
-    bool embedding = from->kind == BOUND_TABLE &&
-                     (from->table == &self->body.word || from->table == &self->body.position);
+    bool embedding =
+        from->kind == BOUND_TABLE && (from->table == &self->body.word || from->table == &self->body.position);
     if (from->kind == BOUND_WEIGHT && !from->linear->packed) return add_packed(all, prefix, from, error);
     if (embedding && how.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
     return add_tensor(all, prefix, from->name,

@@ -59,15 +59,17 @@ void quantize_rows(const float *rows, size_t count, size_t width, int8_t *q, flo
     }
 }
 
-static void pack_panel(const packing *work, size_t panel, size_t count, const float *rows, int8_t *q) {
+/* A panel from its rows; `room` is for one packed panel of floats. */
+static void pack_panel(const packing *work, size_t panel, size_t count, const float *rows, float *room) {
     const linear *target = work->target;
     size_t first = panel * PANEL, in = target->in;
     switch (target->precision) {
     case PRECISION_F32: work->kernels->pack_transposed_f32(target->packed + first * in, rows, in, count, in); break;
     case PRECISION_BF16: pack_bf16(target->low + first * words_bf16(in), rows, in, count, in); break;
     case PRECISION_INT8:
-        quantize_rows(rows, count, in, q, target->scale + first); /* by output channel */
-        pack_int8(target->low + first * words_int8(in), target->offset + first, q, count, in);
+        work->kernels->pack_transposed_f32(room, rows, in, count, in);
+        quantize_panel_int8(target->low + first * words_int8(in), target->scale + first, target->offset + first, room,
+                            count, in);
         break;
     case PRECISION_STORED: break; /* was resolved when loading */
     }
@@ -76,16 +78,15 @@ static void pack_panel(const packing *work, size_t panel, size_t count, const fl
 static void pack_panels(void *argument, size_t member, size_t members) {
     packing *work = argument;
     const linear *target = work->target;
-    float *rows = malloc(PANEL * target->in * (sizeof *rows + 1)); /* sizes of config.json, within bounds */
+    float *rows = malloc(2 * PANEL * target->in * sizeof *rows); /* sizes of config.json, within bounds */
     if (!rows) {
         atomic_store(&work->no_memory, true);
         return;
     }
-    int8_t *q = (int8_t *)(rows + PANEL * target->in);
     for (size_t panel = member; panel * PANEL < target->out; panel += members) {
         size_t first = panel * PANEL, count = size_min(PANEL, target->out - first);
         read_stacked(work, first, count, rows);
-        pack_panel(work, panel, count, rows, q);
+        pack_panel(work, panel, count, rows, rows + PANEL * target->in);
     }
     free(rows);
 }
@@ -246,7 +247,11 @@ void linear_refresh(const linear *self, const kernel_table *kernels, size_t firs
                 kernels->low.narrow_panel_bf16(
                     learn->low_transposed + column * words_bf16(out) + panel * PANEL / 2 * PANEL, slice, width);
         }
-        if (self->low) kernels->low.narrow_panel_bf16(self->low + panel * words_bf16(in) * PANEL, weights, in);
+        if (self->precision == PRECISION_BF16)
+            kernels->low.narrow_panel_bf16(self->low + panel * words_bf16(in) * PANEL, weights, in);
+        if (self->precision == PRECISION_INT8)
+            quantize_panel_int8(self->low + panel * words_int8(in) * PANEL, self->scale + panel * PANEL,
+                                self->offset + panel * PANEL, weights, width, in);
     }
 }
 

@@ -36,8 +36,9 @@ typedef struct packed_source {
 typedef struct linear_learning {
     float *weight, *bias;
     float *transposed;        /* W itself packed as the second operand of dx = dy W; see linear_refresh */
-    uint32_t *low_transposed; /* the same in bf16, for a layer that learns in bf16: it has f32 weights in `packed`,
-                                 which learn, and their bf16 copies in `low`, which are multiplied */
+    uint32_t *low_transposed; /* the same in bf16, for a layer that learns in low precision: it has f32 weights in
+                                 `packed`, which learn, and their copies in `low`, which are multiplied forward, in bf16
+                                 or int8; gradients pass as if nothing had been rounded (Bengio et al. 2013) */
 } linear_learning;
 
 typedef struct norm_learning {
@@ -110,8 +111,8 @@ size_t precision_words(precision how, size_t depth);
 rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, const packer *with,
                         rubato_error *error);
 
-/* Brings learn->transposed, and the bf16 copies where there are some, up to the packed weights: panels [first, last) of
- * the output. */
+/* Brings learn->transposed, and the copies in low precision where there are some, up to the packed weights: panels
+ * [first, last) of the output. */
 void linear_refresh(const linear *self, const kernel_table *kernels, size_t first_panel, size_t last_panel);
 
 /* The weight back as rows, from any precision: out [rows, in] = rows [first, first + rows) of W. */

@@ -67,7 +67,7 @@ static void input_rows(void *argument, size_t member, size_t first, size_t last)
     const linear_task *task = argument;
     const saved_linear *s = task->saved;
     (void)member;
-    if (s->layer->precision == PRECISION_BF16) {
+    if (s->layer->learn->low_transposed) {
         size_t words = words_bf16(s->layer->out);
         for (size_t row = first; row < last; row++)
             task->on->kernels->low.narrow_bf16(task->low + row * words, grad_row(s->out, row), s->layer->out);
@@ -101,7 +101,7 @@ static void transpose_columns(void *argument, size_t member, size_t first, size_
     (void)member;
     task->on->kernels->gradient->transpose(task->transposed + first * task->stride, task->stride, x.data + first,
                                            x.stride, x.rows, last - first);
-    if (task->saved->layer->precision != PRECISION_BF16) return;
+    if (!task->saved->layer->learn->low_transposed) return;
     size_t words = words_bf16(x.rows);
     for (size_t i = first; i < last; i++)
         task->on->kernels->low.narrow_bf16(task->low + i * words, task->transposed + i * task->stride, x.rows);
@@ -115,7 +115,7 @@ static void weight_columns(void *argument, size_t member, size_t first, size_t l
     for (size_t at = first; at < last; at += PANEL) {
         size_t width = size_min(PANEL, last - at);
         pack_straight_f32(panel, s->out.grad + at, s->out.stride, width, s->out.rows);
-        if (s->layer->precision == PRECISION_BF16) {
+        if (s->layer->learn->low_transposed) {
             uint32_t *pairs = task->low_panels + member * words_bf16(s->out.rows) * PANEL;
             task->on->kernels->low.narrow_panel_bf16(pairs, panel, s->out.rows);
             product_low narrow = {.a = task->low,
@@ -151,7 +151,7 @@ static void linear_backward(const run *on, void *saved) {
     size_t rows = s->out.rows;
     if (rows == 0) return;
     linear_task task = {.on = on, .saved = s, .stride = round_up(rows, 16) + 16};
-    if (s->layer->precision == PRECISION_BF16) {
+    if (s->layer->learn->low_transposed) {
         size_t first = rows * words_bf16(s->layer->out), second = s->layer->in * words_bf16(rows);
         task.low = arena_take_array(on->memory, size_max(first, second), sizeof *task.low);
         task.low_panels =

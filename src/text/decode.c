@@ -55,7 +55,8 @@ static void make_valid(text_buffer *text) {
         at += good;
         if (at == text->length) break;
         text_add(&out, "\xef\xbf\xbd", 3);
-        for (at++; at < text->length && ((unsigned char)text->data[at] & 0xc0) == 0x80; at++) {}
+        for (at++; at < text->length && ((unsigned char)text->data[at] & 0xc0) == 0x80; at++) {
+        }
     }
     text_free(text);
     *text = out;

@@ -62,11 +62,11 @@ rubato_status trainer_checkpoint(const trainer *self, rubato_error *error) {
                            best,     "best_step",        best_step, NULL};
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
         tensors[i] = (tensor_source){.name = all[i].name,
-                                      .type = DTYPE_F32,
-                                      .rows = all[i].rows,
-                                      .columns = all[i].columns,
-                                      .read = read_stretch,
-                                      .user = &all[i]};
+                                     .type = DTYPE_F32,
+                                     .rows = all[i].rows,
+                                     .columns = all[i].columns,
+                                     .read = read_stretch,
+                                     .user = &all[i]};
     file_path(self, path, sizeof path);
     if (status == RUBATO_OK) status = safetensors_write(path, tensors, count, notes, error);
     free(all);

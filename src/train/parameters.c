@@ -32,6 +32,13 @@ static rubato_status add(parameters *self, float *value, float **gradient, size_
     return RUBATO_OK;
 }
 
+/* int8 is for what is in int8 in the end: the encoder's layers. */
+static precision precision_of(const parameters *self, const linear *layer_of) {
+    const layer *first = self->body->layers, *end = first + self->body->unique;
+    bool inside = (uintptr_t)layer_of >= (uintptr_t)first && (uintptr_t)layer_of < (uintptr_t)end;
+    return self->how == PRECISION_INT8 && !inside ? PRECISION_BF16 : self->how;
+}
+
 static rubato_status add_linear(parameters *self, linear *layer_of, bool learns, rubato_error *error) {
     if (!layer_of->packed || layer_of->learn) return RUBATO_OK;
     if (self->linear_count == self->linear_capacity) {
@@ -45,11 +52,17 @@ static rubato_status add_linear(parameters *self, linear *layer_of, bool learns,
     if (!learn) return fail_memory(error);
     *learn = (linear_learning){.transposed = zeros(self, packed_size(layer_of->in, layer_of->out))};
     if (!learn->transposed) return fail_memory(error);
-    if (self->how == PRECISION_BF16) {
-        layer_of->low = (uint32_t *)(void *)zeros(self, packed_size(layer_of->out, words_bf16(layer_of->in)));
+    precision how = precision_of(self, layer_of);
+    if (how != PRECISION_F32) {
+        layer_of->low = (uint32_t *)(void *)zeros(self, packed_size(layer_of->out, precision_words(how, layer_of->in)));
         learn->low_transposed = (uint32_t *)(void *)zeros(self, packed_size(layer_of->in, words_bf16(layer_of->out)));
         if (!layer_of->low || !learn->low_transposed) return fail_memory(error);
-        layer_of->precision = PRECISION_BF16;
+        layer_of->precision = how;
+    }
+    if (how == PRECISION_INT8) {
+        layer_of->scale = zeros(self, layer_of->out);
+        layer_of->offset = (int32_t *)(void *)zeros(self, layer_of->out);
+        if (!layer_of->scale || !layer_of->offset) return fail_memory(error);
     }
     layer_of->learn = learn;
     self->linears[self->linear_count++] = layer_of;

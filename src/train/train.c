@@ -192,13 +192,6 @@ static rubato_status note_provenance(trainer *self, rubato_error *error) {
     return json_object_set_new(self->notes, "training", made) == 0 ? RUBATO_OK : fail_memory(error);
 }
 
-static rubato_status training_precision(const char *name, precision *out, rubato_error *error) {
-    bool narrow = name && strcmp(name, "bf16") == 0;
-    *out = narrow ? PRECISION_BF16 : PRECISION_F32;
-    if (narrow || !name || strcmp(name, "f32") == 0) return RUBATO_OK;
-    return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": training takes f32 or bf16", name);
-}
-
 static rubato_status train(trainer *self, rubato_error *error) {
     const rubato_train_options *options = self->options;
     size_t task = 0;
@@ -225,7 +218,7 @@ static rubato_status train(trainer *self, rubato_error *error) {
     TRY(open_metrics(self, error));
     TRY(note_provenance(self, error));
     precision how;
-    TRY(training_precision(options->precision, &how, error));
+    TRY(precision_find(&how, options->precision ? options->precision : "f32", error));
     TRY(parameters_create(&self->params, self->model, how, self->context->crew, self->context->kernels, error));
     return self->method->run(self, error);
 }

@@ -71,7 +71,11 @@ a, b = ([json.loads(l) for l in open(path(f + "/metrics.jsonl")) if "loss" in l]
 check("and by the same way", all(abs(x["loss"] - y["loss"]) < 0.03 for x, y in zip(a[:5], b[:5])) and any(x["loss"] != y["loss"] for x, y in zip(a, b)), a[:5], b[:5])
 one = train("narrow1", "--dev", dev, "--precision", "bf16", "--threads", 1)
 check("to the bit on any number of threads", read("narrow1/model.safetensors") == read("narrow/model.safetensors"), one)
-r = run("train", bert, *common, "--precision", "int8", "--out", path("x")); check("no training in int8", r.status == 2 and "bf16" in r.err, r)
+aware = train("aware", "--dev", dev, "--precision", "int8", "--json"); check("quantisation-aware training learns", aware.status == 0 and aware.json()[0]["best"] > wide.json()[0]["best"] - 0.08, wide, aware)
+r = run("quantize", path("aware"), "--to", "int8", "--out", path("aware8")); r = run("eval", path("aware8"), "--task", "classification", "--data", dev, "--json")
+check("and saw what quantize makes of it", r.status == 0 and abs(r.json()[0]["metrics"]["accuracy"] - aware.json()[0]["best"]) < 0.02, r, aware)
+one = train("aware1", "--dev", dev, "--precision", "int8", "--threads", 1); check("the same with one thread, to the bit", read("aware/model.safetensors") == read("aware1/model.safetensors"))
+r = run("train", bert, *common, "--precision", "int4", "--out", path("x")); check("no training in int4", r.status == 2 and "bf16" in r.err, r)
 
 # ---- Wrong input ----
 bad = write("bad.tsv", "sentence\tlabel\na\tpos\nb\tneg\nc\n")

@@ -368,6 +368,38 @@ static void test_rows_made_ready(void **state) {
     }
 }
 
+/* Within half a step of the scale, the largest at 127; offsets are 128 times the sums; what is not there is zero. */
+static void test_quantize_panel(void **state) {
+    (void)state;
+    for (size_t round = 0; round < 50; round++) {
+        size_t columns = 1 + random_below(PANEL), depth = 1 + random_below(70), words = words_int8(depth);
+        float *panel = calloc(PANEL * depth, sizeof *panel), scale[PANEL];
+        uint32_t *out = malloc(words * PANEL * sizeof *out);
+        int32_t offset[PANEL];
+        for (size_t k = 0; k < depth; k++)
+            for (size_t j = 0; j < columns; j++) panel[k * PANEL + j] = j == 3 ? 0 : random_float();
+        quantize_panel_int8(out, scale, offset, panel, columns, depth);
+        for (size_t j = 0; j < PANEL; j++) {
+            int32_t sum = 0, most = 0;
+            for (size_t k = 0; k < 4 * words; k++) {
+                int q = (int8_t)(out[k / 4 * PANEL + j] >> 8 * (k % 4));
+                sum += q;
+                if (abs(q) > most) most = abs(q);
+                if (k >= depth || j >= columns)
+                    assert_int_equal(q, 0);
+                else
+                    assert_true(fabsf((float)q * scale[j] - panel[k * PANEL + j]) <= 0.5001f * scale[j]);
+            }
+            if (j >= columns) continue;
+            assert_int_equal(offset[j], 128 * sum);
+            assert_int_equal(most, j == 3 ? 0 : 127);
+            assert_true(j != 3 || scale[j] == 0);
+        }
+        free(panel);
+        free(out);
+    }
+}
+
 /* int8 to the bit, bf16 within rounding, for any shape; a row's result is the same alone and among others. */
 static void test_low_products(void **state) {
     (void)state;
@@ -381,7 +413,7 @@ static void test_low_products(void **state) {
                    words = bytes ? words_int8(depth) : words_bf16(depth);
             activation act = (activation)random_below(ACTIVATION_COUNT);
             float *weights = malloc(columns * depth * sizeof *weights), *x = malloc(depth * sizeof *x);
-            int8_t *q = malloc(columns * depth);
+            float *panel = malloc(PANEL * depth * sizeof *panel);
             int32_t *offset = malloc(columns * sizeof *offset);
             uint32_t *b = aligned_alloc(64, packed_size(columns, words) * 4), *a = malloc(rows * words * 4 + 4);
             guarded scales = guarded_create(rows), column_scales = guarded_create(columns),
@@ -389,12 +421,13 @@ static void test_low_products(void **state) {
                     c = guarded_create(rows * columns), reference = guarded_create(rows * columns);
             for (size_t k = 0; k < columns * depth; k++) {
                 weights[k] = random_float();
-                q[k] = (int8_t)((int)random_below(255) - 127);
             }
-            if (bytes)
-                pack_int8(b, offset, q, columns, depth);
-            else
-                pack_bf16(b, weights, depth, columns, depth);
+            for (size_t j = 0; bytes && j < columns; j += PANEL) {
+                size_t width = columns - j < PANEL ? columns - j : PANEL;
+                pack_transposed_f32_scalar(panel, weights + j * depth, depth, width, depth);
+                quantize_panel_int8(b + j * words, column_scales.data + j, offset + j, panel, width, depth);
+            }
+            if (!bytes) pack_bf16(b, weights, depth, columns, depth);
             for (size_t row = 0; row < rows; row++) {
                 for (size_t k = 0; k < depth; k++) x[k] = random_float();
                 if (bytes)
@@ -402,7 +435,6 @@ static void test_low_products(void **state) {
                 else
                     want->narrow_bf16(a + row * words, x, depth);
             }
-            for (size_t j = 0; j < columns; j++) column_scales.data[j] = 1e-3f * (1 + fabsf(random_float()));
             product_low p = {.a = a,
                              .b = b,
                              .row_scale = scales.data,
@@ -443,7 +475,7 @@ static void test_low_products(void **state) {
             guarded_free(reference);
             free(weights);
             free(x);
-            free(q);
+            free(panel);
             free(offset);
             free(b);
             free(a);
@@ -545,6 +577,7 @@ int main(int argc, char **argv) {
                                        cmocka_unit_test(test_product),
                                        cmocka_unit_test(test_rows_are_independent),
                                        cmocka_unit_test(test_rows_made_ready),
+                                       cmocka_unit_test(test_quantize_panel),
                                        cmocka_unit_test(test_low_products),
                                        cmocka_unit_test(test_detection)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,8 @@ static rubato_model *load(void) {
     if (rubato_model_load(&model, GOLDEN "/bert", &error) != RUBATO_OK) fail_msg("%s", error.message);
     for (size_t i = 0; i < TEXTS; i++) {
         size_t at = 0;
-        for (size_t w = 0; w < 1 + i % 12; w++) at += (size_t)snprintf(texts[i] + at, 64 - at, "%c ", (int)('a' + (i * w) % 26));
+        for (size_t w = 0; w < 1 + i % 12; w++)
+            at += (size_t)snprintf(texts[i] + at, 64 - at, "%c ", (int)('a' + (i * w) % 26));
         inputs[i] = (rubato_input){.text = texts[i]};
     }
     return model;

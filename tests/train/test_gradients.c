@@ -287,8 +287,9 @@ static void linear_cases(const kernel_table *kernels, size_t threads) {
     }
 }
 
-/* A layer that learns in bf16 gets the derivatives of one in f32, as far as eight bits go. */
-static void narrow_cases(const kernel_table *kernels, size_t threads) {
+/* A layer that learns in bf16 or int8 gets the derivatives of one in f32, as far as eight bits go: nothing of the
+ * rounding is in them. */
+static void narrow_cases_in(const kernel_table *kernels, size_t threads, precision how) {
     bed b = bed_open(kernels, threads);
     enum { ROWS = 33, IN = 37, OUT = 45 };
     x = new_input(&b, "x", ROWS, IN);
@@ -306,9 +307,11 @@ static void narrow_cases(const kernel_table *kernels, size_t threads) {
         memset(b.arrays[a].grad, 0, b.arrays[a].count * sizeof(float));
     }
     arena_reset(&b.memory);
-    layer_under_test.low = (uint32_t *)(void *)zero_floats(&b, packed_size(OUT, words_bf16(IN)));
+    layer_under_test.low = (uint32_t *)(void *)zero_floats(&b, packed_size(OUT, precision_words(how, IN)));
+    layer_under_test.scale = zero_floats(&b, OUT);
+    layer_under_test.offset = (int32_t *)(void *)zero_floats(&b, OUT);
     layer_under_test.learn->low_transposed = (uint32_t *)(void *)zero_floats(&b, packed_size(IN, words_bf16(OUT)));
-    layer_under_test.precision = PRECISION_BF16;
+    layer_under_test.precision = how;
     refresh(&b);
     double narrow = evaluate(&b, build_linear, true);
     collect(&x);
@@ -322,6 +325,11 @@ static void narrow_cases(const kernel_table *kernels, size_t threads) {
         if (off > 0.02 * largest) fail_msg("%s %s: off by %.3g of %.3g", kernels->name, b.arrays[a].name, off, largest);
     }
     bed_close(&b);
+}
+
+static void narrow_cases(const kernel_table *kernels, size_t threads) {
+    narrow_cases_in(kernels, threads, PRECISION_BF16);
+    narrow_cases_in(kernels, threads, PRECISION_INT8);
 }
 
 static void norm_cases(const kernel_table *kernels, size_t threads) {
