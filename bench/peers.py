@@ -1,8 +1,10 @@
-"""Rubato against other runtimes: all-MiniLM-L6-v2, f32, texts to embeddings, tokenising included.
+"""Rubato against other runtimes: all-MiniLM-L6-v2 in f32, bf16 or int8, texts to embeddings, tokenising included.
 
 Every runtime gets its texts sorted by length and its best batch size of several; Rubato gets them as they are. Rounds
 go through the runtimes in turn, so that the machine's moods hit all alike; medians are reported. Before timing, every
-runtime's vectors are compared with Rubato's.
+runtime's vectors are compared with Rubato's in f32. In a lower precision every runtime uses what it has for that: ONNX
+Runtime's dynamic int8, OpenVINO's bf16 hint and nncf's calibrated int8, CTranslate2's int8 types, llama.cpp's Q8_0,
+PyTorch's bfloat16 weights and dynamic int8.
 """
 import argparse, csv, ctypes, importlib.metadata, json, os, platform, random, statistics, subprocess, sys, time
 
@@ -35,11 +37,16 @@ class ContextOptions(ctypes.Structure):
     _fields_ = [("threads", ctypes.c_size_t), ("batch_tokens", ctypes.c_size_t), ("isa", ctypes.c_char_p)]
 
 
-def rubato(threads):
+class LoadOptions(ctypes.Structure):
+    _fields_ = [("precision", ctypes.c_char_p)]
+
+
+def rubato(threads, precision):
     import numpy as np
     lib = ctypes.CDLL(os.path.join(ROOT, "build/librubato.so"))
     model, context, error = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.create_string_buffer(1024)
-    assert lib.rubato_model_load(ctypes.byref(model), MODEL.encode(), error) == 0, error.raw
+    load = LoadOptions(precision.encode())
+    assert lib.rubato_model_load_with(ctypes.byref(model), MODEL.encode(), ctypes.byref(load), error) == 0, error.raw
     options = ContextOptions(threads, 0, None)
     assert lib.rubato_context_create(ctypes.byref(context), model, ctypes.byref(options), error) == 0, error.raw
 
@@ -112,8 +119,9 @@ def onnx_file():
     return path
 
 
-def onnxruntime(threads):
+def onnxruntime(threads, precision):
     import numpy as np, onnxruntime as ort
+    if precision == "bf16": raise RuntimeError("has no bf16 on processors")
     path, fused = onnx_file(), os.path.join(WORK, "fused.onnx")
     if not os.path.exists(fused):
         try:
@@ -122,6 +130,10 @@ def onnxruntime(threads):
         except Exception as e:
             print("onnxruntime: transformer optimiser failed:", e, file=sys.stderr)
             fused = path
+    if precision == "int8":
+        from onnxruntime.quantization import quantize_dynamic
+        whole, fused = fused, os.path.join(WORK, "fused-int8.onnx")
+        if not os.path.exists(fused): quantize_dynamic(whole, fused, per_channel=True, reduce_range=False, extra_options={"DefaultTensorType": 1})
     o = ort.SessionOptions()
     o.intra_op_num_threads, o.inter_op_num_threads = threads, 1
     o.execution_mode, o.graph_optimization_level = ort.ExecutionMode.ORT_SEQUENTIAL, ort.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -134,13 +146,30 @@ def onnxruntime(threads):
     return {f"batch {b}": batched(forward, b) for b in (1, 8, 32)}
 
 
-def openvino(threads):
+def calibrated_file():
+    """OpenVINO's form of int8: weights and activations, calibrated on 300 texts."""
+    path = os.path.join(WORK, "openvino-int8.xml")
+    if not os.path.exists(path):
+        import nncf, numpy as np, openvino as ov
+        t = hf_tokenizer()
+        encodings = t.encode_batch(texts_of("short", os.path.join(ROOT, "../shared/data"))[:300])
+
+        def feed(i):
+            ids, mask = padded(encodings, [i])
+            return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        made = nncf.quantize(ov.Core().read_model(onnx_file()), nncf.Dataset(range(len(encodings)), feed), model_type=nncf.ModelType.TRANSFORMER)
+        ov.save_model(made, path)
+    return path
+
+
+def openvino(threads, precision):
     import numpy as np, openvino as ov
     core = ov.Core()
-    model = core.read_model(onnx_file())
+    model = core.read_model(calibrated_file() if precision == "int8" else onnx_file())
+    hint_of = "bf16" if precision == "bf16" else "f32"
     made = {}
     for hint in ("LATENCY", "THROUGHPUT"):
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": hint, "INFERENCE_NUM_THREADS": threads})
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint_of, "PERFORMANCE_HINT": hint, "INFERENCE_NUM_THREADS": threads})
         if hint == "LATENCY":
             request = compiled.create_infer_request()
 
@@ -168,13 +197,16 @@ def openvino(threads):
     return made
 
 
-def ctranslate2(threads):
+def ctranslate2(threads, precision):
     import numpy as np, ctranslate2 as ct
     path = os.path.join(WORK, "ct2")
     if not os.path.exists(path): ct.converters.TransformersConverter(MODEL).convert(path)
     made, t = {}, hf_tokenizer()
-    for inter, intra in {(1, threads), (threads, 1)}:
-        e = ct.Encoder(path, device="cpu", compute_type="float32", inter_threads=inter, intra_threads=intra)
+    types = {"f32": ["float32"], "bf16": ["bfloat16"], "int8": ["int8_float32", "int8_bfloat16"]}[precision]
+    types = [k for k in types if k in ct.get_supported_compute_types("cpu")]
+    if not types: raise RuntimeError(f"has no {precision} here")
+    for inter, intra, kind in [(i, j, k) for i, j in {(1, threads), (threads, 1)} for k in types]:
+        e = ct.Encoder(path, device="cpu", compute_type=kind, inter_threads=inter, intra_threads=intra)
 
         def run(texts, batch, e=e, inter=inter):
             enc = t.encode_batch(texts)
@@ -190,14 +222,20 @@ def ctranslate2(threads):
                 from concurrent.futures import ThreadPoolExecutor
                 with ThreadPoolExecutor(inter) as pool: list(pool.map(one, parts))
             return out
-        made.update({f"{inter}x{intra} threads, batch {b}": (lambda texts, b=b, run=run: run(texts, b)) for b in (1, 8, 32)})
+        made.update({f"{kind + ', ' if precision == 'int8' else ''}{inter}x{intra} threads, batch {b}": (lambda texts, b=b, run=run: run(texts, b)) for b in (1, 8, 32)})
     return made
 
 
-def llamacpp(threads):
-    import numpy as np
+def llamacpp(threads, precision):
+    import llama_cpp, numpy as np
     path = os.path.join(WORK, "model-f32.gguf")
     if not os.path.exists(path): write_gguf(path)
+    if precision != "f32":
+        whole, path = path, os.path.join(WORK, f"model-{precision}.gguf")
+        if not os.path.exists(path):
+            how = llama_cpp.llama_model_quantize_default_params()
+            how.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0 if precision == "int8" else llama_cpp.LLAMA_FTYPE_MOSTLY_BF16
+            if llama_cpp.llama_model_quantize(whole.encode(), path.encode(), ctypes.byref(how)): raise RuntimeError("cannot quantise")
     from llama_cpp import Llama
     m = Llama(path, embedding=True, n_ctx=8192, n_batch=8192, n_ubatch=8192, n_threads=threads, n_threads_batch=threads, verbose=False)
 
@@ -239,15 +277,17 @@ def write_gguf(path):
     g.write_header_to_file(); g.write_kv_data_to_file(); g.write_tensors_to_file(); g.close()
 
 
-def torch_(threads):
+def torch_(threads, precision):
     import torch
     from transformers import AutoModel
     torch.set_num_threads(threads)
     m = AutoModel.from_pretrained(MODEL).eval()
+    if precision == "bf16": m = m.to(torch.bfloat16)
+    if precision == "int8": m = torch.ao.quantization.quantize_dynamic(m, {torch.nn.Linear}, dtype=torch.qint8)
 
     def forward(ids, mask):
         with torch.inference_mode():
-            return mean_pool(m(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state.numpy(), mask)
+            return mean_pool(m(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state.float().numpy(), mask)
     return {f"batch {b}": batched(forward, b) for b in (1, 8, 32)}
 
 
@@ -255,10 +295,10 @@ RUNTIMES = {"rubato": (rubato, None), "onnxruntime": (onnxruntime, "onnxruntime"
             "ctranslate2": (ctranslate2, "ctranslate2"), "llama.cpp": (llamacpp, "llama-cpp-python"), "pytorch": (torch_, "torch")}
 
 
-def worker(name, threads, data):
+def worker(name, threads, data, precision):
     """Serves measurements on standard input: {"kind", "setting", "check"} a line."""
     import numpy as np
-    runs = RUNTIMES[name][0](threads)
+    runs = RUNTIMES[name][0](threads, precision)
     print(json.dumps({"settings": list(runs)}), flush=True)
     for line in sys.stdin:
         job = json.loads(line)
@@ -284,11 +324,11 @@ def worker(name, threads, data):
 
 
 class Worker:
-    def __init__(self, name, threads, data):
+    def __init__(self, name, threads, data, precision):
         cores = ",".join(str(c) for c in sorted(os.sched_getaffinity(0))[:threads])
         env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_CORETYPE")}
         env.update(OMP_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1")
-        self.p = subprocess.Popen(["taskset", "-c", cores, sys.executable, os.path.abspath(__file__), "--worker", name, "--threads", str(threads), "--data", data],
+        self.p = subprocess.Popen(["taskset", "-c", cores, sys.executable, os.path.abspath(__file__), "--worker", name, "--threads", str(threads), "--data", data, "--precision", precision],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(os.path.join(WORK, f"{name}.log"), "w"), text=True, env=env)
         self.settings = self.read()["settings"]
 
@@ -309,28 +349,31 @@ def main():
     a.add_argument("--data", default=os.path.join(ROOT, "../shared/data"))
     a.add_argument("--rounds", type=int, default=3)
     a.add_argument("--only", default="")
+    a.add_argument("--precision", default="f32", choices=["f32", "bf16", "int8"])
     a.add_argument("--worker")
     o = a.parse_args()
     os.makedirs(WORK, exist_ok=True)
-    if o.worker: return worker(o.worker, o.threads, o.data)
+    if o.worker: return worker(o.worker, o.threads, o.data, o.precision)
     import numpy as np
     workers, versions = {}, {}
     for name, (_, package) in RUNTIMES.items():
         if o.only and name not in o.only.split(",") and name != "rubato": continue
         try:
-            workers[name] = Worker(name, o.threads, o.data)
+            workers[name] = Worker(name, o.threads, o.data, o.precision)
             versions[name] = importlib.metadata.version(package) if package else subprocess.run([os.path.join(ROOT, "build/rubato"), "--version"], capture_output=True, text=True).stdout.split()[1]
         except Exception as e:
             print(f"{name}: {e}", file=sys.stderr)
     kinds = ("short", "mixed", "long")
     agreement, best = {}, {}
+    exact = Worker("rubato", o.threads, o.data, "f32")
+    for kind in ("short", "long"): exact.ask(kind=kind, setting="", check=os.path.join(WORK, f"reference-{kind}.npy"))
+    exact.p.kill()
     for name, w in workers.items():
         path = os.path.join(WORK, f"{name}.npy")
         worst = 1.0
         for kind in ("short", "long"):
             w.ask(kind=kind, setting=w.settings[-1], check=path)
             mine = np.load(path)
-            if name == "rubato": np.save(os.path.join(WORK, f"reference-{kind}.npy"), mine)
             ours = np.load(os.path.join(WORK, f"reference-{kind}.npy"))
             cosines = (mine * ours).sum(1) / np.linalg.norm(mine, axis=1) / np.linalg.norm(ours, axis=1)
             worst = min(worst, float(cosines.min()))
@@ -349,8 +392,8 @@ def main():
     median = {k: statistics.median(v) for k, v in times.items()}
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
     counts = {k: len(texts_of(k, o.data)) for k in kinds}
-    print(f"{cpu}, {o.threads} thread{'s' if o.threads > 1 else ''}, all-MiniLM-L6-v2 f32, texts to embeddings, median of {o.rounds} rounds\n")
-    print("| runtime | version | short, texts/s | mixed, texts/s | long, texts/s | batch 1, ms | least cosine to ours |")
+    print(f"{cpu}, {o.threads} thread{'s' if o.threads > 1 else ''}, all-MiniLM-L6-v2 {o.precision}, texts to embeddings, median of {o.rounds} rounds\n")
+    print("| runtime | version | short, texts/s | mixed, texts/s | long, texts/s | batch 1, ms | least cosine to our f32 |")
     print("|---|---|---|---|---|---|---|")
     for name in workers:
         rate = [f"{counts[k] / median[name, k]:.1f}" for k in kinds]

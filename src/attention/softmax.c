@@ -5,7 +5,8 @@
 #include "attention/softmax.h"
 #include "base/checked.h"
 
-enum { SCORE_BYTES = 128 * 1024, LEAST_QUERIES = 14 };
+/* A block has at most sqrt(SCORE_BYTES / 4) queries: as many as its sequence is long, or whose scores fit. */
+enum { SCORE_BYTES = 128 * 1024, LEAST_QUERIES = 14, MOST_QUERIES = 182 };
 
 typedef struct work {
     const run *run;
@@ -14,7 +15,7 @@ typedef struct work {
     tensor out;
     float *scratch; /* of each member, one after the other */
     size_t scratch_size;
-    size_t key_size, value_size; /* parts of it */
+    size_t key_size, value_size, score_size; /* parts of it */
     float *received;             /* [heads][rows]: significance by head */
     uint64_t mask;               /* dropout's key; 0: none */
     size_t longest;
@@ -34,29 +35,97 @@ void attention_add_bias(const attention *in, size_t head, float *scores, size_t 
     }
 }
 
-static void one_head(const work *w, size_t sequence, size_t head, float *scratch) {
+/* One head of one sequence, and where its parts are in the member's scratch. */
+typedef struct one_head {
+    const work *work;
+    size_t head, start, length, column, stride;
+    float *keys, *values, *scores;
+    uint32_t *low_keys, *low_values, *low_rows; /* bf16, where the attention is narrow */
+} one_head;
+
+/* Scores of some queries, and the values mixed by their probabilities. */
+static void score_f32(const one_head *h, size_t first, size_t rows) {
+    const attention *in = h->work->in;
+    product_f32 score = {.a = tensor_row(in->query, h->start + first) + h->column,
+                         .a_stride = in->query.stride,
+                         .b = h->keys,
+                         .c = h->scores,
+                         .c_stride = h->stride,
+                         .rows = rows,
+                         .columns = h->length,
+                         .depth = in->head_size,
+                         .scale = in->scale};
+    h->work->run->kernels->product_f32(&score);
+}
+
+static void mix_f32(const one_head *h, size_t first, size_t rows) {
+    tensor out = h->work->out;
+    product_f32 mix = {.a = h->scores,
+                       .a_stride = h->stride,
+                       .b = h->values,
+                       .c = tensor_row(out, h->start + first) + h->column,
+                       .c_stride = out.stride,
+                       .rows = rows,
+                       .columns = h->work->in->head_size,
+                       .depth = h->length};
+    h->work->run->kernels->product_f32(&mix);
+}
+
+/* c [rows, columns] = bf16(rows of x) b. */
+static void product_narrow(const one_head *h, const float *x, size_t x_stride, const uint32_t *b, size_t depth,
+                           float *c, size_t c_stride, size_t rows, size_t columns) {
+    const low_kernels *kernels = &h->work->run->kernels->low;
+    size_t words = words_bf16(depth);
+    for (size_t i = 0; i < rows; i++) kernels->narrow_bf16(h->low_rows + i * words, x + i * x_stride, depth);
+    product_low product = {.a = h->low_rows,
+                           .a_stride = words,
+                           .b = b,
+                           .c = c,
+                           .c_stride = c_stride,
+                           .rows = rows,
+                           .columns = columns,
+                           .words = words};
+    kernels->product_bf16(&product);
+}
+
+/* Keys, with the scores' scale, and values in bf16. */
+static void narrow_operands(const one_head *h) {
+    const attention *in = h->work->in;
+    const low_kernels *kernels = &h->work->run->kernels->low;
+    size_t size = in->head_size;
+    for (size_t i = 0; i < packed_size(h->length, size); i++) h->keys[i] *= in->scale;
+    for (size_t panel = 0; panel * PANEL < h->length; panel++)
+        kernels->narrow_panel_bf16(h->low_keys + panel * words_bf16(size) * PANEL, h->keys + panel * size * PANEL, size);
+    for (size_t panel = 0; panel * PANEL < size; panel++)
+        kernels->narrow_panel_bf16(h->low_values + panel * words_bf16(h->length) * PANEL,
+                                   h->values + panel * h->length * PANEL, h->length);
+}
+
+static void run_head(const work *w, size_t sequence, size_t head, float *scratch) {
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
     size_t start = w->sequences->start[sequence], length = batch_length(w->sequences, sequence);
     size_t size = in->head_size, column = head * size, stride = round_up(length, PANEL) + 16;
     float *keys = scratch, *values = keys + w->key_size, *scores = values + w->value_size;
+    one_head h = {w, head, start, length, column, stride, keys, values, scores, NULL, NULL, NULL};
     kernels->pack_transposed_f32(keys, in->key.data + start * in->key.stride + column, in->key.stride, length, size);
     pack_straight_f32(values, in->value.data + start * in->value.stride + column, in->value.stride, size, length);
+    if (in->narrow) {
+        h.low_keys = (uint32_t *)(void *)(scores + w->score_size);
+        h.low_values = h.low_keys + w->key_size;
+        h.low_rows = h.low_values + w->value_size;
+        narrow_operands(&h);
+    }
     size_t block = query_block(length);
     float *received = w->received ? w->received + head * w->sequences->rows + start : NULL;
     if (received) memset(received, 0, length * sizeof *received);
     for (size_t first = 0; first < length; first += block) {
         size_t rows = size_min(block, length - first);
-        product_f32 score = {.a = in->query.data + (start + first) * in->query.stride + column,
-                             .a_stride = in->query.stride,
-                             .b = keys,
-                             .c = scores,
-                             .c_stride = stride,
-                             .rows = rows,
-                             .columns = length,
-                             .depth = size,
-                             .scale = in->scale};
-        kernels->product_f32(&score);
+        if (in->narrow)
+            product_narrow(&h, tensor_row(in->query, start + first) + column, in->query.stride, h.low_keys, size, scores,
+                           stride, rows, length);
+        else
+            score_f32(&h, first, rows);
         if (in->bias) attention_add_bias(in, head, scores, stride, start, first, rows, length);
         for (size_t i = 0; i < rows; i++) kernels->softmax_f32(scores + i * stride, length);
         if (received)
@@ -67,22 +136,18 @@ static void one_head(const work *w, size_t sequence, size_t head, float *scratch
         if (w->mask)
             attention_dropout(w->run, w->mask, scores, stride, rows, length,
                               attention_place(head, start + first, w->sequences->rows, w->longest), w->longest);
-        product_f32 mix = {.a = scores,
-                           .a_stride = stride,
-                           .b = values,
-                           .c = w->out.data + (start + first) * w->out.stride + column,
-                           .c_stride = w->out.stride,
-                           .rows = rows,
-                           .columns = size,
-                           .depth = length};
-        kernels->product_f32(&mix);
+        if (in->narrow)
+            product_narrow(&h, scores, stride, h.low_values, length, tensor_row(w->out, start + first) + column,
+                           w->out.stride, rows, size);
+        else
+            mix_f32(&h, first, rows);
     }
 }
 
 static void some_heads(void *argument, size_t member, size_t first, size_t last) {
     const work *w = argument;
     for (size_t unit = first; unit < last; unit++)
-        one_head(w, unit / w->in->heads, unit % w->in->heads, w->scratch + member * w->scratch_size);
+        run_head(w, unit / w->in->heads, unit % w->in->heads, w->scratch + member * w->scratch_size);
 }
 
 static void sum_heads(const work *w) {
@@ -100,8 +165,12 @@ bool attention_softmax(const run *self, tensor out, const attention *inputs, con
     w.key_size = packed_size(longest, inputs->head_size);
     w.value_size = packed_size(inputs->head_size, longest);
     /* blocks of short sequences stay below twice the budget, rounding included */
-    size_t score_size = size_max(SCORE_BYTES / sizeof(float) * 2, LEAST_QUERIES * (round_up(longest, PANEL) + 16));
-    w.scratch_size = round_up(w.key_size + w.value_size + score_size, 16);
+    w.score_size = size_max(SCORE_BYTES / sizeof(float) * 2, LEAST_QUERIES * (round_up(longest, PANEL) + 16));
+    w.scratch_size = round_up(w.key_size + w.value_size + w.score_size, 16);
+    if (inputs->narrow) /* words for keys and values, and for the rows of a block, either queries or probabilities */
+        w.scratch_size += round_up(w.key_size + w.value_size +
+                                       size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size)),
+                                   16);
     arena_mark mark = arena_save(self->memory);
     w.scratch = arena_take_array(self->memory, w.scratch_size * team_size(self->crew), sizeof(float));
     if (inputs->significance)

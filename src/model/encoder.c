@@ -251,7 +251,8 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
                     .bias_reach = self->bias_reach,
                     .origin = p->now.origin,
                     .significance = attentive ? scores : NULL,
-                    .others_only = attentive && how->by == SIGNIFICANCE_OTHERS};
+                    .others_only = attentive && how->by == SIGNIFICANCE_OTHERS,
+                    .narrow = weights->qkv.precision != PRECISION_F32 && !on->tape && on->kernels->isa == ISA_BF16};
     if (!attention_softmax(on, mixed, &in, &p->now.packed)) return none;
     run_linear(on, sum, mixed, &weights->attention_out, ACTIVATION_NONE, &x);
     tensor y = run_over(on, sum, sum.rows);
