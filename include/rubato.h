@@ -553,6 +553,9 @@ typedef struct rubato_machine {
     size_t threads;
     double peak_gflops_1, peak_gflops; /* measured fused multiply-adds: one thread; all of the context's threads */
     double bandwidth_gbs;              /* measured: reading a buffer larger than the caches, all threads */
+    double l2_gbs, l3_gbs;             /* reading buffers that fit into the second- and third-level cache */
+    size_t l2_bytes, l3_bytes;         /* of one core; of all. What the system says, else a guess */
+    double bf16_gflops, int8_gflops;   /* peaks of the instructions for them, all threads; 0 where there are none */
 } rubato_machine;
 
 RUBATO_API rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error);
@@ -566,6 +569,24 @@ typedef struct rubato_bench_row {
 /* Median time of a forward pass over `batch` sequences of `length` random tokens each, of at least three runs. */
 RUBATO_API rubato_status rubato_bench(rubato_context *context, size_t batch, size_t length, rubato_bench_row *row,
                                       rubato_error *error);
+
+/* A part of a forward pass: all layers together. */
+typedef struct rubato_part {
+    const char *name;
+    double ms;
+    double gflops;     /* reached */
+    double limit_ms;   /* the larger of operations over the peak of their precision and bytes over bandwidth */
+    const char *bound; /* which of them: "compute", "L2", "L3", "memory" */
+} rubato_part;
+
+enum { RUBATO_MOST_PARTS = 9 };
+
+/* The roofline (Williams et al. 2009) of a forward pass over `batch` sequences of `length` random tokens, every
+ * operation by all threads: what each part takes, the median of several runs, and what the machine allows. Weights come
+ * from the smallest cache that holds all of the encoder's, activations from the smallest that holds the operation's.
+ * parts [RUBATO_MOST_PARTS]. Fails as rubato_bench. */
+RUBATO_API rubato_status rubato_roofline(rubato_context *context, const rubato_machine *machine, size_t batch,
+                                         size_t length, rubato_part *parts, size_t *count, rubato_error *error);
 
 typedef struct rubato_calibrate_options {
     int (*progress)(void *user, size_t done, size_t total); /* non-zero: CANCELLED */

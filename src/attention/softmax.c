@@ -16,8 +16,8 @@ typedef struct work {
     float *scratch; /* of each member, one after the other */
     size_t scratch_size;
     size_t key_size, value_size, score_size; /* parts of it */
-    float *received;             /* [heads][rows]: significance by head */
-    uint64_t mask;               /* dropout's key; 0: none */
+    float *received;                         /* [heads][rows]: significance by head */
+    uint64_t mask;                           /* dropout's key; 0: none */
     size_t longest;
 } work;
 
@@ -95,7 +95,8 @@ static void narrow_operands(const one_head *h) {
     size_t size = in->head_size;
     for (size_t i = 0; i < packed_size(h->length, size); i++) h->keys[i] *= in->scale;
     for (size_t panel = 0; panel * PANEL < h->length; panel++)
-        kernels->narrow_panel_bf16(h->low_keys + panel * words_bf16(size) * PANEL, h->keys + panel * size * PANEL, size);
+        kernels->narrow_panel_bf16(h->low_keys + panel * words_bf16(size) * PANEL, h->keys + panel * size * PANEL,
+                                   size);
     for (size_t panel = 0; panel * PANEL < size; panel++)
         kernels->narrow_panel_bf16(h->low_values + panel * words_bf16(h->length) * PANEL,
                                    h->values + panel * h->length * PANEL, h->length);
@@ -122,8 +123,8 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     for (size_t first = 0; first < length; first += block) {
         size_t rows = size_min(block, length - first);
         if (in->narrow)
-            product_narrow(&h, tensor_row(in->query, start + first) + column, in->query.stride, h.low_keys, size, scores,
-                           stride, rows, length);
+            product_narrow(&h, tensor_row(in->query, start + first) + column, in->query.stride, h.low_keys, size,
+                           scores, stride, rows, length);
         else
             score_f32(&h, first, rows);
         if (in->bias) attention_add_bias(in, head, scores, stride, start, first, rows, length);
@@ -168,9 +169,8 @@ bool attention_softmax(const run *self, tensor out, const attention *inputs, con
     w.score_size = size_max(SCORE_BYTES / sizeof(float) * 2, LEAST_QUERIES * (round_up(longest, PANEL) + 16));
     w.scratch_size = round_up(w.key_size + w.value_size + w.score_size, 16);
     if (inputs->narrow) /* words for keys and values, and for the rows of a block, either queries or probabilities */
-        w.scratch_size += round_up(w.key_size + w.value_size +
-                                       size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size)),
-                                   16);
+        w.scratch_size += round_up(
+            w.key_size + w.value_size + size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size)), 16);
     arena_mark mark = arena_save(self->memory);
     w.scratch = arena_take_array(self->memory, w.scratch_size * team_size(self->crew), sizeof(float));
     if (inputs->significance)

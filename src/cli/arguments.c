@@ -42,6 +42,7 @@ static const option options[] = {
     TEXT("truncation", truncation, "HOW", "longest_first (default), only_first or only_second"),
     FLAG("left", left, "truncate at the beginning instead of the end"),
     NUMBER("stride", stride, "tokens that windows of a long text share"),
+    FLAG("roofline", roofline, "where the time goes, part by part, and what the machine allows"),
     TEXT("batch", batches, "LIST", "batch sizes, as 1,32"),
     TEXT("length", lengths, "LIST", "lengths in tokens, as 16,128"),
     TEXT("dev", dev, "FILE", "a data set to judge by; the best weights are kept"),

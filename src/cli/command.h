@@ -27,7 +27,7 @@ typedef struct arguments {
     const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers;
     uint64_t vocabulary, positions;
     uint64_t iterations, mutations, crossovers;
-    bool no_distillation, refine, keep_order, resume, depth, no_depth, check, words;
+    bool no_distillation, refine, keep_order, resume, depth, no_depth, check, words, roofline;
     uint64_t threads, batch_tokens, max_length, stride, top, seed, limit;
     bool json, jsonl, cost, quiet, help, tokens, no_special, special_as_text, left, allow_empty, raw;
 } arguments;

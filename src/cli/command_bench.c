@@ -19,6 +19,64 @@ static size_t parse_list(const char *text, size_t *out) {
     return count;
 }
 
+/* The peak of what the model's products are in. */
+static double peak_of(const rubato_machine *machine, const char *precision) {
+    double peak = strcmp(precision, "int8") == 0   ? machine->int8_gflops
+                  : strcmp(precision, "bf16") == 0 ? machine->bf16_gflops
+                                                   : 0;
+    return peak > 0 ? peak : machine->peak_gflops;
+}
+
+static void print_machine(const rubato_machine *machine, bool json) {
+    if (json) {
+        printf("{\"machine\": {\"processor\": ");
+        print_json_string(machine->processor, strlen(machine->processor));
+        printf(", \"isa\": \"%s\", \"threads\": %zu, \"peak_gflops_1\": %.2f, \"peak_gflops\": %.2f, "
+               "\"bf16_gflops\": %.2f, \"int8_gflops\": %.2f, \"bandwidth_gbs\": %.2f, \"l3_gbs\": %.2f, "
+               "\"l2_gbs\": %.2f}",
+               machine->isa, machine->threads, machine->peak_gflops_1, machine->peak_gflops, machine->bf16_gflops,
+               machine->int8_gflops, machine->bandwidth_gbs, machine->l3_gbs, machine->l2_gbs);
+        return;
+    }
+    printf("%s, %s kernels, %zu thread%s\n", machine->processor, machine->isa, machine->threads,
+           machine->threads == 1 ? "" : "s");
+    printf("measured: f32 peak %.1f Gflop/s (%.1f one thread)", machine->peak_gflops, machine->peak_gflops_1);
+    if (machine->bf16_gflops > 0) printf(", bf16 %.1f", machine->bf16_gflops);
+    if (machine->int8_gflops > 0) printf(", int8 %.1f", machine->int8_gflops);
+    printf("; memory %.1f GB/s, L3 %.1f, L2 %.1f\n\n", machine->bandwidth_gbs, machine->l3_gbs, machine->l2_gbs);
+}
+
+/* Where the time goes, for each batch and length. */
+static rubato_status print_roofline(const session *s, const rubato_machine *machine, size_t batch, size_t length,
+                                    const char *before, bool json, rubato_error *error) {
+    rubato_part parts[RUBATO_MOST_PARTS];
+    size_t count;
+    double ms = 0, limit = 0;
+    rubato_status status = rubato_roofline(s->context, machine, batch, length, parts, &count, error);
+    if (status != RUBATO_OK) return status;
+    for (size_t i = 0; i < count; i++) {
+        ms += parts[i].ms;
+        limit += parts[i].limit_ms;
+    }
+    if (json) {
+        printf("%s{\"precision\": \"%s\", \"batch\": %zu, \"length\": %zu, \"ms\": %.4f, \"limit_ms\": %.4f, "
+               "\"parts\": [",
+               before, s->info->precision, batch, length, ms, limit);
+        for (size_t i = 0; i < count; i++)
+            printf("%s{\"part\": \"%s\", \"ms\": %.4f, \"gflops\": %.1f, \"limit_ms\": %.4f, \"bound\": \"%s\"}",
+                   i ? ", " : "", parts[i].name, parts[i].ms, parts[i].gflops, parts[i].limit_ms, parts[i].bound);
+        printf("]}");
+        return RUBATO_OK;
+    }
+    printf("%s, batch %zu of %zu tokens\n", s->info->precision, batch, length);
+    printf("%-18s %9s %7s %9s %10s %9s  %s\n", "", "ms", "share", "Gflop/s", "limit, ms", "of limit", "bound by");
+    for (size_t i = 0; i < count; i++)
+        printf("%-18s %9.4f %6.1f%% %9.1f %10.4f %8.1f%%  %s\n", parts[i].name, parts[i].ms, 100 * parts[i].ms / ms,
+               parts[i].gflops, parts[i].limit_ms, 100 * parts[i].limit_ms / parts[i].ms, parts[i].bound);
+    printf("%-18s %9.4f %6.1f%% %9s %10.4f %8.1f%%\n\n", "together", ms, 100.0, "", limit, 100 * limit / ms);
+    return RUBATO_OK;
+}
+
 static int run(const arguments *given) {
     size_t batches[MOST] = {1, 32}, lengths[MOST] = {8, 32, 128, 512}, batch_count = 2, length_count = 4;
     if (given->batches && !(batch_count = parse_list(given->batches, batches)))
@@ -34,30 +92,29 @@ static int run(const arguments *given) {
         session_close(&s);
         return report(&error);
     }
-    if (given->json) {
-        printf("{\"machine\": {\"processor\": ");
-        print_json_string(machine.processor, strlen(machine.processor));
-        printf(", \"isa\": \"%s\", \"threads\": %zu, \"peak_gflops_1\": %.2f, \"peak_gflops\": %.2f, "
-               "\"bandwidth_gbs\": %.2f}, \"rows\": [",
-               machine.isa, machine.threads, machine.peak_gflops_1, machine.peak_gflops, machine.bandwidth_gbs);
-    } else {
-        printf("%s, %s kernels, %zu thread%s\n", machine.processor, machine.isa, machine.threads,
-               machine.threads == 1 ? "" : "s");
-        printf("measured: f32 peak %.1f Gflop/s (%.1f one thread), memory %.1f GB/s\n\n", machine.peak_gflops,
-               machine.peak_gflops_1, machine.bandwidth_gbs);
+    print_machine(&machine, given->json);
+    if (given->json)
+        printf(", \"rows\": [");
+    else if (!given->roofline)
         printf("%9s %6s %7s %10s %12s %9s %8s%s\n", "precision", "batch", "length", "ms", "tokens/s", "Gflop/s",
                "of peak", given->budget ? "  point        against full" : "");
-    }
     bool first = true;
     for (size_t i = 0; i < batch_count && status == EXIT_OK; i++)
         for (size_t j = 0; j < length_count && status == EXIT_OK; j++) {
             rubato_bench_row row, full;
+            if (given->roofline) {
+                if (print_roofline(&s, &machine, batches[i], lengths[j], first ? "" : ", ", given->json, &error) !=
+                    RUBATO_OK)
+                    status = report(&error);
+                first = false;
+                continue;
+            }
             if (rubato_bench_at(s.context, given->budget, batches[i], lengths[j], &row, &error) != RUBATO_OK ||
                 (given->budget && rubato_bench(s.context, batches[i], lengths[j], &full, &error) != RUBATO_OK)) {
                 status = report(&error);
                 break;
             }
-            double share = row.gflops / machine.peak_gflops;
+            double share = row.gflops / peak_of(&machine, s.info->precision);
             if (given->json)
                 printf("%s{\"precision\": \"%s\", \"batch\": %zu, \"length\": %zu, \"tokens_per_second\": %.1f, "
                        "\"ms\": %.4f, \"gflops\": %.2f, \"of_peak\": %.4f, \"point\": \"%s\"",
@@ -82,8 +139,9 @@ static int run(const arguments *given) {
 const command command_bench = {"bench",
                                "MODEL",
                                "Measures the machine's peak and the model's speed over batch sizes and lengths.",
-                               " json batch length budget precision threads batch-tokens isa quiet help ",
+                               " json batch length budget roofline precision threads batch-tokens isa quiet help ",
                                "  rubato bench build/models/all-MiniLM-L6-v2\n"
                                "  rubato bench MODEL --batch 1,32 --length 16,128 --threads 1 --json\n"
-                               "  rubato bench ELASTIC --budget 0.4x\n",
+                               "  rubato bench ELASTIC --budget 0.4x\n"
+                               "  rubato bench MODEL --precision int8 --batch 1 --length 128 --roofline\n",
                                run};

@@ -22,6 +22,8 @@ typedef struct low_kernels {
     narrow_bf16_function *narrow_bf16;
     narrow_panel_bf16_function *narrow_panel_bf16;
     quantize_int8_function *quantize_int8;
+    double (*peak_bf16)(size_t iterations); /* as peak_f32; NULL where the processor has no instruction for it */
+    double (*peak_int8)(size_t iterations);
 } low_kernels;
 
 typedef struct kernel_table {
@@ -56,5 +58,7 @@ instruction_set instruction_set_of(cpu_features features);
 double peak_f32_scalar(size_t iterations);
 double peak_f32_avx2(size_t iterations);
 double peak_f32_avx512(size_t iterations);
+double peak_bf16_avx512bf16(size_t iterations);
+double peak_int8_avx512vnni(size_t iterations);
 
 #endif

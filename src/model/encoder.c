@@ -238,7 +238,9 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     float *scores = thins || soft ? arena_take_array(on->memory, x.rows, sizeof *scores) : NULL;
     if (!qkv.data || !mixed.data || !sum.data || ((thins || soft) && !scores)) return none;
     bool attentive = scores && (how->by == SIGNIFICANCE_RECEIVED || how->by == SIGNIFICANCE_OTHERS);
+    double begin = run_begin(on);
     run_linear(on, qkv, x, &weights->qkv, ACTIVATION_NONE, NULL);
+    run_end(on, PART_QKV, begin);
     attention in = {.query = tensor_columns(qkv, 0, hidden),
                     .key = tensor_columns(qkv, hidden, hidden),
                     .value = tensor_columns(qkv, 2 * hidden, hidden),
@@ -253,21 +255,35 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
                     .significance = attentive ? scores : NULL,
                     .others_only = attentive && how->by == SIGNIFICANCE_OTHERS,
                     .narrow = weights->qkv.precision != PRECISION_F32 && !on->tape && on->kernels->isa == ISA_BF16};
+    begin = run_begin(on);
     if (!attention_softmax(on, mixed, &in, &p->now.packed)) return none;
+    run_end(on, PART_HEADS, begin);
+    begin = run_begin(on);
     run_linear(on, sum, mixed, &weights->attention_out, ACTIVATION_NONE, &x);
+    run_end(on, PART_ATTENTION_OUT, begin);
     tensor y = run_over(on, sum, sum.rows);
     if (!y.data) return none;
+    begin = run_begin(on);
     run_layer_norm(on, y, sum, &weights->attention_norm);
+    run_end(on, PART_NORMS, begin);
+    begin = run_begin(on);
     if (scores && !attentive) score_places(p, scores);
     if (soft) y = soften(on, y, scores, &p->now.packed, how->soft, p->layer);
     if (thins && y.data) y = retire(p, x, y, scores);
+    run_end(on, PART_RETIREMENT, begin);
     if (!y.data) return none;
     tensor inner = run_tensor(on, y.rows, self->config.inner), out = run_over(on, x, y.rows);
     tensor normal = run_over(on, out, out.rows);
     if (!inner.data || !out.data || !normal.data) return none;
+    begin = run_begin(on);
     run_linear(on, inner, y, &weights->up, self->config.act, NULL);
+    run_end(on, PART_UP, begin);
+    begin = run_begin(on);
     run_linear(on, out, inner, &weights->down, ACTIVATION_NONE, &y);
+    run_end(on, PART_DOWN, begin);
+    begin = run_begin(on);
     run_layer_norm(on, normal, out, &weights->output_norm);
+    run_end(on, PART_NORMS, begin);
     return normal;
 }
 
@@ -286,7 +302,9 @@ void encoder_forward(const encoder *self, const run *on, const batch *input, con
     const point *at = how ? how->point : NULL;
     passage p = {.self = self, .on = on, .input = input, .how = how, .now = {.packed = *input}};
     *out = (encoded){.packed = *input};
+    double begin = run_begin(on);
     tensor x = embed(self, on, input);
+    run_end(on, PART_EMBEDDINGS, begin);
     if (at && how->restore && !point_is_full(at)) {
         p.restored = run_tensor(on, input->rows, self->config.hidden);
         if (!p.restored.data) return;

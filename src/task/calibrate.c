@@ -224,7 +224,7 @@ typedef struct alone_work {
 static void time_alone(void *argument, size_t member, size_t members) {
     const alone_work *work = argument;
     measuring own = work->start;
-    run on = {own.context->kernels, NULL, &own.context->workers[member].memory, NULL};
+    run on = {.kernels = own.context->kernels, .memory = &own.context->workers[member].memory};
     (void)members;
     work->time(&own, &on, true);
     if (member == 0) *work->result = own;
@@ -245,7 +245,7 @@ static rubato_status measure_one(const rubato_context *context, bool together, t
                                  cost_curve *first, cost_curve *second, rubato_error *error) {
     measuring m = {.context = context, .rows = rows};
     if (together) {
-        run on = {context->kernels, context->crew, &context->workers[0].memory, NULL};
+        run on = {.kernels = context->kernels, .crew = context->crew, .memory = &context->workers[0].memory};
         time(&m, &on, true);
     } else {
         alone_work work = {m, &m, time};

@@ -169,7 +169,7 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
     states mine = {.length = window->length, .hidden = body->config.hidden};
     size_t start[2] = {0, window->length};
     batch packed = {1, window->length, start, window->ids, window->types};
-    run on = {context->kernels, context->crew, &context->workers[0].memory, NULL};
+    run on = {.kernels = context->kernels, .crew = context->crew, .memory = &context->workers[0].memory};
     encoded result;
     TRY_DONE(engine_check_window(context->model, window, error));
     mine.out = malloc((body->depth + 1) * (window->length + 1) * mine.hidden * sizeof(float));

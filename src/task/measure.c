@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -9,8 +10,10 @@
 
 /* ---- The machine ---- */
 
+typedef double peak_function(size_t iterations);
+
 typedef struct peak_work {
-    const kernel_table *kernels;
+    peak_function *peak;
     size_t iterations;
 } peak_work;
 
@@ -18,7 +21,7 @@ static void run_peak(void *argument, size_t member, size_t members) {
     const peak_work *work = argument;
     (void)member;
     (void)members;
-    work->kernels->peak_f32(work->iterations);
+    work->peak(work->iterations);
 }
 
 static int by_double(const void *a, const void *b) {
@@ -33,10 +36,11 @@ static double median(double *values, size_t count) {
     return values[count / 2];
 }
 
-/* The best of several, in Gflop/s: a peak is what the machine can do when nothing disturbs it. */
-static double peak_of(const kernel_table *kernels, team *crew) {
-    peak_work work = {kernels, 4000000};
-    double flops = kernels->peak_f32(1000) / 1000 * (double)work.iterations * (double)team_size(crew), best = 0;
+/* The best of several, in Gflop/s: a peak is what the machine can do when nothing disturbs it. NULL: 0. */
+static double peak_of(peak_function *peak, team *crew) {
+    if (!peak) return 0;
+    peak_work work = {peak, 4000000};
+    double flops = peak(1000) / 1000 * (double)work.iterations * (double)team_size(crew), best = 0;
     for (int i = 0; i < PEAK_REPEATS; i++) {
         double begin = clock_ms();
         team_run(crew, run_peak, &work);
@@ -47,19 +51,18 @@ static double peak_of(const kernel_table *kernels, team *crew) {
 }
 
 typedef struct stream_work {
-    const uint64_t *data;
-    size_t count;
-    _Atomic uint64_t sum;
+    const kernel_table *kernels;
+    const float *data;
+    size_t count, rounds;
 } stream_work;
 
+/* Each member reads its part over and over. */
 static void run_stream(void *argument, size_t member, size_t members) {
-    stream_work *work = argument;
+    const stream_work *work = argument;
     size_t first, last;
     team_share(work->count, 64, member, members, &first, &last);
-    uint64_t sum[8] = {0};
-    for (size_t i = first; i + 8 <= last; i += 8)
-        for (size_t j = 0; j < 8; j++) sum[j] += work->data[i + j];
-    for (size_t j = 0; j < 8; j++) work->sum += sum[j];
+    for (size_t i = 0; i < work->rounds; i++)
+        work->kernels->dot_f32(work->data + first, work->data + first, last - first);
 }
 
 void machine_processor(char *out, size_t bytes) {
@@ -76,22 +79,43 @@ void machine_processor(char *out, size_t bytes) {
     if (file) fclose(file);
 }
 
-rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error) {
-    *machine = (rubato_machine){.isa = context->kernels->name, .threads = team_size(context->crew)};
-    machine_processor(machine->processor, sizeof machine->processor);
-    machine->peak_gflops_1 = peak_of(context->kernels, NULL);
-    machine->peak_gflops = peak_of(context->kernels, context->crew);
-    size_t count = ((size_t)256 << 20) / sizeof(uint64_t);
-    uint64_t *data = malloc(count * sizeof *data);
-    if (!data) return fail_memory(error);
-    for (size_t i = 0; i < count; i++) data[i] = i;
-    stream_work work = {.data = data, .count = count};
+/* GB/s of reading the first `bytes` of the data over and over, the best of several. */
+static double bandwidth_of(const float *data, size_t bytes, const rubato_context *context) {
+    enum { READ_BYTES = 256 << 20 };
+    stream_work work = {context->kernels, data, bytes / sizeof *data, size_max(READ_BYTES / bytes, 1)};
+    double best = 0;
     for (int i = 0; i < REPEATS; i++) {
         double begin = clock_ms();
         team_run(context->crew, run_stream, &work);
-        double rate = (double)(count * sizeof *data) / ((clock_ms() - begin) * 1e6);
-        if (rate > machine->bandwidth_gbs) machine->bandwidth_gbs = rate;
+        double rate = (double)(work.rounds * work.count * sizeof *data) / ((clock_ms() - begin) * 1e6);
+        if (rate > best) best = rate;
     }
+    return best;
+}
+
+static size_t cache_bytes(int name, size_t otherwise) {
+    long said = sysconf(name);
+    return said > 0 ? (size_t)said : otherwise;
+}
+
+rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error) {
+    enum { LARGE = 256 << 20 };
+    const kernel_table *kernels = context->kernels;
+    *machine = (rubato_machine){.isa = kernels->name,
+                                .threads = team_size(context->crew),
+                                .l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20),
+                                .l3_bytes = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 16 << 20)};
+    machine_processor(machine->processor, sizeof machine->processor);
+    machine->peak_gflops_1 = peak_of(kernels->peak_f32, NULL);
+    machine->peak_gflops = peak_of(kernels->peak_f32, context->crew);
+    machine->bf16_gflops = peak_of(kernels->low.peak_bf16, context->crew);
+    machine->int8_gflops = peak_of(kernels->low.peak_int8, context->crew);
+    float *data = malloc(LARGE);
+    if (!data) return fail_memory(error);
+    for (size_t i = 0; i < LARGE / sizeof *data; i++) data[i] = (float)(i % 7);
+    machine->bandwidth_gbs = bandwidth_of(data, LARGE, context);
+    machine->l3_gbs = bandwidth_of(data, size_min(machine->l3_bytes / 4, LARGE), context);
+    machine->l2_gbs = bandwidth_of(data, size_min(machine->l2_bytes / 2 * machine->threads, LARGE), context);
     free(data);
     return RUBATO_OK;
 }

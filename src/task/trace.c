@@ -33,7 +33,7 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     const rubato_window *window = block->trace.window;
     size_t start[2] = {0, window->length};
     batch packed = {1, window->length, start, window->ids, window->types};
-    run on = {context->kernels, context->crew, &context->workers[0].memory, NULL};
+    run on = {.kernels = context->kernels, .crew = context->crew, .memory = &context->workers[0].memory};
     budget wanted;
     encoded out;
     TRY(engine_check_window(model, window, error));

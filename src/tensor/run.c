@@ -4,7 +4,16 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "tensor/tape.h"
+
+double run_begin(const run *self) {
+    return self->profile ? clock_ms() : 0;
+}
+
+void run_end(const run *self, run_part part, double begin) {
+    if (self->profile) self->profile->ms[part] += clock_ms() - begin;
+}
 
 tensor run_tensor(const run *self, size_t rows, size_t columns) {
     size_t stride = columns % 1024 == 0 ? columns + 16 : columns;

@@ -14,12 +14,34 @@
 
 typedef struct tape tape;
 
+/* What a forward pass consists of, and the milliseconds that each took. */
+typedef enum run_part {
+    PART_EMBEDDINGS,
+    PART_QKV,
+    PART_HEADS, /* scores, softmax, mixing of values */
+    PART_ATTENTION_OUT,
+    PART_UP, /* with its activation */
+    PART_DOWN,
+    PART_NORMS,
+    PART_RETIREMENT,
+    PART_COUNT
+} run_part;
+
+typedef struct profile {
+    double ms[PART_COUNT];
+} profile;
+
 typedef struct run {
     const kernel_table *kernels;
     team *crew; /* NULL: this thread alone */
     arena *memory;
-    tape *tape; /* NULL in inference */
+    tape *tape;       /* NULL in inference */
+    profile *profile; /* NULL: times are not taken */
 } run;
+
+/* Around an operation: what begin returns goes to end. */
+double run_begin(const run *self);
+void run_end(const run *self, run_part part, double begin);
 
 /* Activations: a view of floats, row r at data + r * stride. */
 typedef struct tensor {

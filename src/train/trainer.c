@@ -72,7 +72,8 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
     tape recording = {.key = random_hash(s->dropout_key + random_hash(number * 1000003 + offset)),
                       .hidden_rate = self->model->body.config.hidden_dropout,
                       .attention_rate = self->model->body.config.attention_dropout};
-    run on = {self->context->kernels, self->context->crew, &self->memory, &recording};
+    run on = {
+        .kernels = self->context->kernels, .crew = self->context->crew, .memory = &self->memory, .tape = &recording};
     const pass *what = &s->passes[number];
     thinning how =
         engine_thinning(self->model, engine_main_head(self->model), point_is_full(&what->at) ? NULL : &what->at);
@@ -101,7 +102,7 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
 /* The teacher and all passes over some of the samples, laid out once. */
 static rubato_status run_passes(stepping *s, size_t first, size_t count, reference *kept, rubato_error *error) {
     trainer *self = s->self;
-    run on = {self->context->kernels, self->context->crew, &self->memory, NULL};
+    run on = {.kernels = self->context->kernels, .crew = self->context->crew, .memory = &self->memory};
     portion part;
     if (!portion_create(&part, self, s->samples + first, count, s->mask_key, &self->memory)) return fail_memory(error);
     arena_mark mark = arena_save(&self->memory);

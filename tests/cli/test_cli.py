@@ -121,6 +121,8 @@ r = run("eval", mlm, "--task", "mlm", "--data", data, "--seed", 3, "--json"); r2
 check("eval mlm repeats itself", r.status == 0 and r.json()[0]["metrics"] == r2.json()[0]["metrics"] and r.json()[0]["metrics"]["perplexity"] > 1, r)
 r = run("bench", bert, "--batch", 2, "--length", 8, "--json"); row = r.json()[0]
 check("bench", r.status == 0 and row["machine"]["peak_gflops"] > 0 and {"precision", "batch", "length", "tokens_per_second", "ms", "gflops", "of_peak", "point"} == row["rows"][0].keys(), r)
+r = run("bench", bert, "--batch", "1,3", "--length", "7", "--roofline", "--json"); b = r.json()[0] if r.status == 0 else {"rows": []}
+check("bench --roofline", r.status == 0 and [(x["batch"], x["length"]) for x in b["rows"]] == [(1, 7), (3, 7)] and all(p["ms"] > 0 and p["limit_ms"] > 0 and p["bound"] in ("compute", "L2", "L3", "memory") for x in b["rows"] for p in x["parts"]) and all(abs(sum(p["ms"] for p in x["parts"]) - x["ms"]) < 1e-2 for x in b["rows"]), r)
 r = run("bench", bert, "--batch", "x"); check("bench: bad list", r.status == 2 and one_line(r), r)
 os.makedirs(os.path.join(work, "models")); os.symlink(bert, os.path.join(work, "models", "small"))
 check("models/NAME", run("info", "small", "--json", cwd=work).json()[0]["layers"] == 3)

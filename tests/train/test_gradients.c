@@ -109,7 +109,7 @@ static norm new_norm(bed *b, size_t width) {
 /* The scalar; with `backward` the gradients too. */
 static double evaluate(bed *b, build *make, bool backward) {
     tape recording = {.key = 99, .hidden_rate = b->hidden_rate, .attention_rate = b->attention_rate};
-    run on = {b->kernels, b->crew, &b->memory, &recording};
+    run on = {.kernels = b->kernels, .crew = b->crew, .memory = &b->memory, .tape = &recording};
     tensor out = make(b, &on);
     assert_non_null(out.data);
     double sum = b->loss;
@@ -434,7 +434,7 @@ static void test_divergence_values(void **state) {
     for (int how = 0; how < 2; how++) {
         bed b = bed_open(kernel_table_best(), 1);
         tape recording = {0};
-        run on = {b.kernels, NULL, &b.memory, &recording};
+        run on = {.kernels = b.kernels, .memory = &b.memory, .tape = &recording};
         tensor logits = run_tensor(&on, 1, 3);
         memcpy(logits.data, smaller, sizeof smaller);
         double value = loss_divergence(&on, logits, full, NULL, (divergence)how, 1);

@@ -145,7 +145,10 @@ static void run_case(const json_t *one, const char *isa, size_t threads) {
     /* inference and recording give the same logits, and both PyTorch's */
     tape recording = {0};
     for (int pass = 0; pass < 2; pass++) {
-        run on = {f.context->kernels, f.context->crew, &f.memory, pass ? &recording : NULL};
+        run on = {.kernels = f.context->kernels,
+                  .crew = f.context->crew,
+                  .memory = &f.memory,
+                  .tape = pass ? &recording : NULL};
         tensor logits = logits_of(&f, &on, &packed, &how);
         for (size_t i = 0; i < f.count; i++) {
             const json_t *row = json_array_get(want, i);
@@ -190,7 +193,7 @@ static void test_company_and_identity(void **state) {
         bool tags = f.model->heads[HEAD_TOKEN].present;
         batch packed = {f.count, f.start[f.count], f.start, f.ids, f.types};
         point at = point_of(one), all = point_full(at.layers);
-        run on = {f.context->kernels, f.context->crew, &f.memory, NULL};
+        run on = {.kernels = f.context->kernels, .crew = f.context->crew, .memory = &f.memory};
         thinning how = thinning_of(&f, one, &at), nothing = thinning_of(&f, one, &all);
         tensor together = logits_of(&f, &on, &packed, &how);
         for (size_t i = 0; i < f.count; i++) {

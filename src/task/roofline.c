@@ -1,0 +1,151 @@
+/* rubato_roofline: where a forward pass spends its time, and what the machine allows. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "task/engine.h"
+
+enum { ROUNDS = 15 };
+
+/* What a part does in all layers together. */
+typedef struct demand {
+    const char *name;
+    double flops, weight_bytes, activation_bytes;
+    double each_bytes; /* activations of one layer's operation: what must fit into a cache */
+    double peak;       /* Gflop/s */
+} demand;
+
+static double weight_size(precision how) {
+    return how == PRECISION_INT8 ? 1 : how == PRECISION_BF16 ? 2 : 4;
+}
+
+static double peak_of(const rubato_machine *machine, precision how) {
+    double wanted = how == PRECISION_INT8 ? machine->int8_gflops : how == PRECISION_BF16 ? machine->bf16_gflops : 0;
+    return wanted > 0 ? wanted : machine->peak_gflops;
+}
+
+/* A product's activations are read and written once; the residual is read besides. */
+static demand product(const char *name, const linear *weights, const rubato_machine *machine, double layers,
+                      double rows, bool residual) {
+    double in = (double)weights->in, out = (double)weights->out, each = 4 * rows * (in + out * (residual ? 2 : 1));
+    return (demand){.name = name,
+                    .flops = layers * 2 * rows * in * out,
+                    .weight_bytes = layers * in * out * weight_size(weights->precision),
+                    .activation_bytes = layers * each,
+                    .each_bytes = each,
+                    .peak = peak_of(machine, weights->precision)};
+}
+
+static void fill_demands(const encoder *body, const rubato_machine *machine, double sequences, double length,
+                         demand out[PART_COUNT]) {
+    const layer *one = &body->layers[0];
+    double layers = (double)body->depth, d = (double)body->config.hidden, rows = sequences * length;
+    bool narrow = one->qkv.precision != PRECISION_F32 && machine->bf16_gflops > 0;
+    out[PART_EMBEDDINGS] =
+        (demand){.name = "embeddings", .activation_bytes = 4 * rows * 4 * d, .each_bytes = 16 * rows * d};
+    out[PART_QKV] = product("query, key, value", &one->qkv, machine, layers, rows, false);
+    out[PART_HEADS] = (demand){.name = "attention heads",
+                               .flops = layers * 4 * rows * length * d,
+                               .activation_bytes = layers * 4 * rows * 4 * d,
+                               .each_bytes = 16 * rows * d,
+                               .peak = peak_of(machine, narrow ? PRECISION_BF16 : PRECISION_F32)};
+    out[PART_ATTENTION_OUT] = product("attention output", &one->attention_out, machine, layers, rows, true);
+    out[PART_UP] = product("up, activation", &one->up, machine, layers, rows, false);
+    out[PART_DOWN] = product("down", &one->down, machine, layers, rows, true);
+    out[PART_NORMS] = (demand){
+        .name = "normalisation", .activation_bytes = (2 * layers + 1) * 2 * rows * 4 * d, .each_bytes = 8 * rows * d};
+    out[PART_RETIREMENT] = (demand){.name = "retirement"};
+}
+
+/* GB/s from where `bytes` fit, and that place's name. */
+static double bandwidth(const rubato_machine *machine, double bytes, const char **place) {
+    bool l2 = bytes <= (double)(machine->l2_bytes * machine->threads), l3 = bytes <= (double)machine->l3_bytes;
+    *place = l2 ? "L2" : l3 ? "L3" : "memory";
+    return l2 ? machine->l2_gbs : l3 ? machine->l3_gbs : machine->bandwidth_gbs;
+}
+
+static void limit(const rubato_machine *machine, const demand *what, double all_weights, double times,
+                  rubato_part *out) {
+    const char *weights_in, *activations_in;
+    double compute = what->peak > 0 ? what->flops / what->peak / 1e6 : 0;
+    double weights = what->weight_bytes / bandwidth(machine, all_weights, &weights_in) / 1e6;
+    double activations = what->activation_bytes / bandwidth(machine, what->each_bytes, &activations_in) / 1e6;
+    double most = compute;
+    out->bound = "compute";
+    if (weights > most) {
+        most = weights;
+        out->bound = weights_in;
+    }
+    if (activations > most) {
+        most = activations;
+        out->bound = activations_in;
+    }
+    out->limit_ms = most * times;
+    out->gflops = out->ms > 0 ? what->flops * times / out->ms / 1e6 : 0;
+}
+
+static int by_double(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Milliseconds of each part, the median of some runs. */
+static rubato_status measure(rubato_context *context, const batch *packed, double out[PART_COUNT],
+                             rubato_error *error) {
+    double times[PART_COUNT][ROUNDS];
+    arena *memory = &context->workers[0].memory;
+    for (size_t round = 0; round < ROUNDS + 1; round++) {
+        profile spent = {0};
+        run on = {.kernels = context->kernels, .crew = context->crew, .memory = memory, .profile = &spent};
+        encoded made;
+        arena_mark mark = arena_save(memory);
+        encoder_forward(&context->model->body, &on, packed, NULL, &made, NULL, NULL);
+        arena_rewind(memory, mark);
+        if (!made.rows.data) return fail_memory(error);
+        for (size_t i = 0; i < PART_COUNT && round > 0; i++) times[i][round - 1] = spent.ms[i];
+    }
+    for (size_t i = 0; i < PART_COUNT; i++) {
+        qsort(times[i], ROUNDS, sizeof times[i][0], by_double);
+        out[i] = times[i][ROUNDS / 2];
+    }
+    return RUBATO_OK;
+}
+
+rubato_status rubato_roofline(rubato_context *context, const rubato_machine *machine, size_t batch_size, size_t length,
+                              rubato_part *parts, size_t *count, rubato_error *error) {
+    const encoder *body = &context->model->body;
+    *count = 0;
+    if (batch_size == 0 || length == 0 || length > encoder_max_length(&body->config) || batch_size > 1 << 20)
+        return fail(error, RUBATO_BAD_ARGUMENT, "roofline: batch %zu of length %zu; the model takes 1 to %zu tokens",
+                    batch_size, length, encoder_max_length(&body->config));
+    /* as many sequences at a time as the engine takes, so that activations lie where they would */
+    size_t most = size_max(context->batch_tokens * team_size(context->crew) / length, 1);
+    size_t sequences = size_min(batch_size, most), rows = sequences * length;
+    int32_t *ids = calloc(2 * rows, sizeof *ids);
+    size_t *start = calloc(sequences + 1, sizeof *start);
+    double ms[PART_COUNT];
+    rubato_status status = ids && start ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; i < rows && status == RUBATO_OK; i++) ids[i] = (int32_t)(i * 7919 % body->config.vocabulary);
+    for (size_t i = 0; i <= sequences && status == RUBATO_OK; i++) start[i] = i * length;
+    if (status == RUBATO_OK) {
+        batch packed = {sequences, rows, start, ids, ids + rows};
+        status = measure(context, &packed, ms, error);
+    }
+    free(ids);
+    free(start);
+    TRY(status);
+    demand demands[PART_COUNT];
+    double weights = 0, times = (double)batch_size / (double)sequences;
+    fill_demands(body, machine, (double)sequences, (double)length, demands);
+    for (size_t i = 0; i < PART_COUNT; i++) weights += demands[i].weight_bytes;
+    if (body->unique < body->depth)
+        weights *= (double)body->unique / (double)body->depth; /* shared ones are there once */
+    for (size_t i = 0; i < PART_COUNT; i++) {
+        if (i == PART_RETIREMENT) continue; /* nothing retires here */
+        rubato_part *one = &parts[(*count)++];
+        *one = (rubato_part){.name = demands[i].name, .ms = ms[i] * times};
+        limit(machine, &demands[i], weights, times, one);
+    }
+    return RUBATO_OK;
+}
