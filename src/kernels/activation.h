@@ -22,6 +22,6 @@ typedef enum activation {
 
 typedef void activate_f32_function(float *x, size_t count, activation act);
 
-activate_f32_function activate_f32_scalar, activate_f32_avx2, activate_f32_avx512;
+activate_f32_function activate_f32_scalar, activate_f32_avx2, activate_f32_avx512, activate_f32_neon;
 
 #endif

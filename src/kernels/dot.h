@@ -6,6 +6,6 @@
 
 typedef float dot_f32_function(const float *a, const float *b, size_t count);
 
-dot_f32_function dot_f32_scalar, dot_f32_avx2, dot_f32_avx512;
+dot_f32_function dot_f32_scalar, dot_f32_avx2, dot_f32_avx512, dot_f32_neon;
 
 #endif

@@ -9,6 +9,6 @@
 typedef void layer_norm_f32_function(float *out, const float *x, const float *gamma, const float *beta, float epsilon,
                                      size_t count);
 
-layer_norm_f32_function layer_norm_f32_scalar, layer_norm_f32_avx2, layer_norm_f32_avx512;
+layer_norm_f32_function layer_norm_f32_scalar, layer_norm_f32_avx2, layer_norm_f32_avx512, layer_norm_f32_neon;
 
 #endif

@@ -35,7 +35,7 @@ typedef struct product_f32 {
 
 typedef void product_f32_function(const product_f32 *product);
 
-product_f32_function product_f32_scalar, product_f32_avx2, product_f32_avx512;
+product_f32_function product_f32_scalar, product_f32_avx2, product_f32_avx512, product_f32_neon;
 
 /* Packs columns of b for product: out [ceil(columns / PANEL)][depth][PANEL], zero padded.
  * in [columns, depth] with stride in_stride: the layout of a weight [out, in], and of the keys of one head. */

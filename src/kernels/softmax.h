@@ -8,6 +8,6 @@
 
 typedef void softmax_f32_function(float *x, size_t count);
 
-softmax_f32_function softmax_f32_scalar, softmax_f32_avx2, softmax_f32_avx512;
+softmax_f32_function softmax_f32_scalar, softmax_f32_avx2, softmax_f32_avx512, softmax_f32_neon;
 
 #endif

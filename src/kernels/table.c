@@ -32,6 +32,11 @@ static const kernel_table tables[ISA_COUNT] = {
     [ISA_SCALAR] = {"scalar", ISA_SCALAR, product_f32_scalar, pack_transposed_f32_scalar, activate_f32_scalar,
                     softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar,
                     LOW(scalar, scalar, scalar, NULL, NULL), peak_f32_scalar},
+#if defined(__aarch64__)
+    [ISA_NEON] = {"neon", ISA_NEON, product_f32_neon, pack_transposed_f32_scalar, activate_f32_neon, softmax_f32_neon,
+                  layer_norm_f32_neon, dot_f32_neon, &gradient_f32_scalar, LOW(neon, neon, scalar, NULL, NULL),
+                  peak_f32_neon},
+#endif
 #if defined(__x86_64__)
     [ISA_AVX2] = {"avx2", ISA_AVX2, product_f32_avx2, pack_transposed_f32_scalar, activate_f32_avx2, softmax_f32_avx2,
                   layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2, LOW(avx2, avx2, scalar, NULL, NULL),
@@ -70,6 +75,8 @@ static instruction_set detect(void) {
         features.xcr0 = (unsigned long long)high << 32 | low;
     }
     return instruction_set_of(features);
+#elif defined(__aarch64__)
+    return ISA_NEON; /* every one of them has it */
 #else
     return ISA_SCALAR;
 #endif
@@ -82,6 +89,6 @@ const kernel_table *kernel_table_best(void) {
 const kernel_table *kernel_table_named(const char *name) {
     instruction_set best = detect();
     for (int isa = 0; isa <= (int)best; isa++)
-        if (strcmp(tables[isa].name, name) == 0) return &tables[isa];
+        if (tables[isa].name && strcmp(tables[isa].name, name) == 0) return &tables[isa];
     return NULL;
 }

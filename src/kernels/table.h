@@ -13,8 +13,16 @@
 #include "kernels/product_low.h"
 #include "kernels/softmax.h"
 
-/* Each can do what those before it can. */
-typedef enum instruction_set { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_VNNI, ISA_BF16, ISA_COUNT } instruction_set;
+/* Of one family, each can do what those before it can. */
+typedef enum instruction_set {
+    ISA_SCALAR,
+    ISA_NEON,
+    ISA_AVX2,
+    ISA_AVX512,
+    ISA_VNNI,
+    ISA_BF16,
+    ISA_COUNT
+} instruction_set;
 
 /* Low precision: the products, and how rows are made ready for them. */
 typedef struct low_kernels {
@@ -27,7 +35,7 @@ typedef struct low_kernels {
 } low_kernels;
 
 typedef struct kernel_table {
-    const char *name; /* "scalar", "avx2", "avx512", "vnni", "bf16": what RUBATO_ISA and `info` call it */
+    const char *name; /* "scalar", "neon", "avx2", "avx512", "vnni", "bf16": what RUBATO_ISA and `info` call it */
     instruction_set isa;
     product_f32_function *product_f32;
     pack_transposed_function *pack_transposed_f32;
@@ -57,6 +65,7 @@ instruction_set instruction_set_of(cpu_features features);
 
 double peak_f32_scalar(size_t iterations);
 double peak_f32_avx2(size_t iterations);
+double peak_f32_neon(size_t iterations);
 double peak_f32_avx512(size_t iterations);
 double peak_bf16_avx512bf16(size_t iterations);
 double peak_int8_avx512vnni(size_t iterations);

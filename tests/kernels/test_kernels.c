@@ -34,7 +34,7 @@ static const float specials[] = {0.0f,    -0.0f,    1e-42f,    -1e-42f, 1e-30f, 
                                  -104.0f, INFINITY, -INFINITY, NAN,     3.4e38f, -3.4e38f, 12.0f,  -12.0f};
 enum { SPECIAL_COUNT = sizeof specials / sizeof specials[0] };
 
-static const char *const isas[] = {"scalar", "avx2", "avx512", "vnni", "bf16"};
+static const char *const isas[] = {"scalar", "neon", "avx2", "avx512", "vnni", "bf16"};
 
 /* The variant of that name, or NULL when this machine cannot run it. */
 static const kernel_table *variant(size_t i) {

@@ -113,7 +113,7 @@ static void check_family(const char *family, void (*put_weights)(const char *fol
     const char *open = "";
     rubato_model *model = NULL;
     char folder[64] = "";
-    static const char *const isas[] = {"scalar", "avx2", "avx512"};
+    static const char *const isas[] = {"scalar", "neon", "avx2", "avx512"};
     double worst = 0;
     json_array_foreach(cases, index, item) {
         const char *architecture = json_string_value(json_object_get(item, "architecture"));

@@ -385,7 +385,7 @@ static void loss_cases(const kernel_table *kernels, size_t threads) {
 }
 
 static void for_each_bed(void (*one)(const kernel_table *kernels, size_t threads)) {
-    static const char *const isas[] = {"scalar", "avx2", "avx512", "bf16"};
+    static const char *const isas[] = {"scalar", "neon", "avx2", "avx512", "bf16"};
     for (size_t i = 0; i < 4; i++) {
         const kernel_table *kernels = kernel_table_named(isas[i]);
         if (!kernels) continue;

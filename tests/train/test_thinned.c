@@ -174,7 +174,7 @@ static void run_case(const json_t *one, const char *isa, size_t threads) {
 }
 
 static void test_against_reference(void **state) {
-    static const char *const isas[] = {"scalar", "avx2", "avx512"};
+    static const char *const isas[] = {"scalar", "neon", "avx2", "avx512"};
     const json_t *cases = json_object_get(golden, "cases");
     (void)state;
     for (size_t i = 0; i < json_array_size(cases); i++)

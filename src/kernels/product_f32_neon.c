@@ -1,0 +1,69 @@
+/* The matrix product, NEON: a tile of up to 6 rows by half a panel (16 columns) in 24 registers. Blocking as in the
+ * AVX-512 variant. */
+#include "kernels/math_neon.h"
+#include "kernels/product.h"
+
+enum { TILE_ROWS = 6, HALF = PANEL / 2, VECTORS = HALF / 4, BLOCK_BYTES = 256 * 1024 };
+
+/* One vector of a finished tile, `width` of 4 columns. */
+static inline void finish(const product_f32 *p, float32x4_t y, size_t row, size_t column, size_t width) {
+    bool whole = width >= 4;
+    float *c = p->c + row * p->c_stride + column;
+    const float *bias = p->bias ? p->bias + column : NULL;
+    const float *residual = p->residual ? p->residual + row * p->residual_stride + column : NULL;
+    if (p->scale != 0) y = vmulq_n_f32(y, p->scale);
+    if (bias) y = vaddq_f32(y, whole ? vld1q_f32(bias) : load_part_4(bias, width, 0));
+    y = activate_4(y, p->act);
+    if (residual) y = vaddq_f32(y, whole ? vld1q_f32(residual) : load_part_4(residual, width, 0));
+    if (whole)
+        vst1q_f32(c, y);
+    else
+        store_part_4(c, y, width);
+}
+
+/* One tile. `rows` is a constant at every call. */
+static inline __attribute__((always_inline)) void tile(const product_f32 *p, size_t row, size_t column,
+                                                       const int rows) {
+    const float *a = p->a + row * p->a_stride;
+    const float *b = p->b + column / PANEL * PANEL * p->depth + column % PANEL;
+    float32x4_t sum[TILE_ROWS][VECTORS];
+    size_t left = p->columns - column < HALF ? p->columns - column : HALF;
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < VECTORS; j++) {
+            size_t first = 4 * (size_t)j, width = left > first ? left - first : 0;
+            const float *c = p->c + (row + (size_t)i) * p->c_stride + column + first;
+            sum[i][j] = !p->add || width == 0 ? vdupq_n_f32(0) : width >= 4 ? vld1q_f32(c) : load_part_4(c, width, 0);
+        }
+    for (size_t k = 0; k < p->depth; k++) {
+        float32x4_t values[VECTORS];
+        for (int j = 0; j < VECTORS; j++) values[j] = vld1q_f32(b + k * PANEL + 4 * j);
+        for (int i = 0; i < rows; i++) {
+            float32x4_t x = vld1q_dup_f32(a + (size_t)i * p->a_stride + k);
+            for (int j = 0; j < VECTORS; j++) sum[i][j] = vfmaq_f32(sum[i][j], values[j], x);
+        }
+    }
+    for (int i = 0; i < rows; i++)
+        for (size_t j = 0; 4 * j < left; j++) finish(p, sum[i][j], row + (size_t)i, column + 4 * j, left - 4 * j);
+}
+
+static void tile_rows(const product_f32 *p, size_t row, size_t column, size_t rows) {
+    switch (rows) {
+    case 1: tile(p, row, column, 1); break;
+    case 2: tile(p, row, column, 2); break;
+    case 3: tile(p, row, column, 3); break;
+    case 4: tile(p, row, column, 4); break;
+    case 5: tile(p, row, column, 5); break;
+    default: tile(p, row, column, 6); break;
+    }
+}
+
+void product_f32_neon(const product_f32 *p) {
+    size_t block_rows = BLOCK_BYTES / sizeof(float) / (p->depth ? p->depth : 1) / TILE_ROWS * TILE_ROWS;
+    if (block_rows < TILE_ROWS) block_rows = TILE_ROWS;
+    for (size_t begin = 0; begin < p->rows; begin += block_rows) {
+        size_t end = p->rows - begin < block_rows ? p->rows : begin + block_rows;
+        for (size_t column = 0; column < p->columns; column += HALF)
+            for (size_t row = begin; row < end; row += TILE_ROWS)
+                tile_rows(p, row, column, end - row < TILE_ROWS ? end - row : TILE_ROWS);
+    }
+}

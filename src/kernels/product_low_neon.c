@@ -1,0 +1,3 @@
+/* The low-precision products, neon. */
+#define VARIANT(name) name##_neon
+#include "kernels/product_low_loops.h"
