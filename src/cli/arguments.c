@@ -108,7 +108,7 @@ static const option options[] = {
     NUMBER("batch-tokens", batch_tokens,
            "tokens of one packed batch a thread; bounds memory (default 192 or 512, by the model)"),
     NUMBER("max-length", max_length, "longest sequence in tokens, special ones included (default: the model's)"),
-    TEXT("isa", isa, "NAME", "scalar, avx2, avx512, vnni or bf16 (default: the best there is; also RUBATO_ISA)"),
+    TEXT("isa", isa, "NAME", "scalar, neon, avx2, avx512, vnni or bf16 (default: the best there is; also RUBATO_ISA)"),
     FLAG("cost", cost, "say what each answer cost and what was cut"),
     NUMBER("seed", seed, "seed of anything random (default 0)"),
     FLAG("quiet", quiet, "no progress, no warnings"),
