@@ -216,9 +216,14 @@ for t in threads: t.join()
 check("short ones pass a long one", all(finished[i] < finished["long"] for i in range(4)), finished)
 
 # ---- Clients that go; reload; stop ----
-for _ in range(20):
-    c = s.connect(); c.request("POST", "/predict", body=json.dumps({"inputs": [[long]] * 8}), headers={"Content-Type": "application/json"}); c.sock.close()
-time.sleep(0.5)
+going = []
+for _ in range(40):
+    c = s.connect(); c.request("POST", "/predict", body=json.dumps({"inputs": [[long]] * 8}), headers={"Content-Type": "application/json"}); going.append(c)
+while s.metric("te_queue_size") == 0: time.sleep(0.001)  # the server has read some of them
+for c in going: c.sock.close()
+for _ in range(300):
+    if s.metric("te_queue_size") == 0 and s.metric('te_request_failure{err="dropped"}') > 0: break
+    time.sleep(0.1)
 check("clients that went are dropped", s.metric("te_queue_size") == 0 and s.metric('te_request_failure{err="dropped"}') > 0 and s.post("/predict", {"inputs": "a"})[0] == 200, s.get("/metrics")[2][:900])
 stopping, outcomes = threading.Event(), []
 def steady():
