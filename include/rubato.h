@@ -95,7 +95,7 @@ typedef struct rubato_info {
     const char *path;      /* the folder that was loaded */
     const char *family;    /* "bert", "distilbert", ... */
     rubato_task task;      /* what its head does */
-    const char *precision; /* of the products: "f32", "bf16", "int8", "mixed" */
+    const char *precision; /* of the products: "f32", "bf16", "int8", "f32+int8", "mixed" */
     size_t layers, hidden, heads, inner, vocabulary;
     size_t parameters;   /* weights in the files that the model uses; tied ones once */
     size_t max_length;   /* tokens of one sequence, special ones included */
@@ -120,8 +120,9 @@ RUBATO_API rubato_status rubato_model_load(rubato_model **model, const char *nam
 
 typedef struct rubato_load_options {
     const char *precision; /* of the encoder's products: "f32", "bf16", "int8" (8-bit weights by channel and activations
-                              by row); everything between them is f32. NULL: as stored, which is f32 for all but what
-                              rubato_quantize wrote */
+                              by row); everything between them is f32. "f32+int8", "f32+bf16": both, in f32 where an
+                              operating point does not say otherwise. NULL: as stored, which is f32 for all but what
+                              rubato_quantize wrote, and both where some of its points are in another */
 } rubato_load_options;
 
 /* The same with options. Fails besides: BAD_ARGUMENT. */
@@ -503,10 +504,11 @@ typedef struct rubato_search_options {
     const char *model, *task, *data, *columns; /* as rubato_eval_options; not for "retrieval" and "mlm" */
     const char *out;                           /* folder for rubato.json and frontier.svg; NULL: the model's */
     const char *cost;                          /* "flops" (default) or "ms", which needs a calibrated machine */
-    size_t iterations;                         /* default 15 */
-    size_t mutations, crossovers;              /* an iteration, default 20 each */
-    double lowest;                             /* cheapest cost of interest, of the full model; default 0.15 */
-    int depth; /* layers may be left out: 1 yes, -1 no; 0: where LayerDrop was trained */
+    const char *precision;        /* as rubato_load_options; with "f32+int8" and cost "ms" points may be in either */
+    size_t iterations;            /* default 15 */
+    size_t mutations, crossovers; /* an iteration, default 20 each */
+    double lowest;                /* cheapest cost of interest, of the full model; default 0.15 */
+    int depth;                    /* layers may be left out: 1 yes, -1 no; 0: where LayerDrop was trained */
     size_t limit, max_length, threads;
     const char *isa;
     uint64_t seed;

@@ -59,6 +59,7 @@ static int run(const arguments *given) {
                                      .columns = given->columns,
                                      .out = given->out,
                                      .cost = given->cost_kind,
+                                     .precision = given->precision,
                                      .iterations = given->iterations,
                                      .mutations = given->mutations,
                                      .crossovers = given->crossovers,
@@ -106,9 +107,11 @@ const command command_search = {
     "search",
     "MODEL --task TASK --data FILE",
     "Searches a length-adaptive model's frontier; writes it into rubato.json, with a plot.",
-    " task data columns out cost= iterations mutations crossovers lowest depth no-depth limit max-length threads isa "
+    " task data columns out cost= precision iterations mutations crossovers lowest depth no-depth limit max-length "
+    "threads isa "
     "seed resume json quiet help ",
     "  rubato search sst2-la --task classification --data dev.tsv\n"
     "  rubato search sst2-la --task classification --data dev.tsv --cost ms --iterations 30\n"
+    "  rubato search sst2-la --task classification --data dev.tsv --cost ms --precision f32+int8\n"
     "Ctrl-C ends it with what was found; --resume does not repeat evaluations.\n",
     run};

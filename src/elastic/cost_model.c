@@ -31,14 +31,16 @@ static double batch_ms(const cost_parts *parts, const point *at, size_t layers, 
  * the number of threads. */
 double cost_model_ms(const cost_model *self, const point *at, size_t layers, size_t length, size_t count) {
     size_t rows = length * count;
+    bool narrow = self->has_narrow && at && at->narrow;
+    const cost_parts *alone = narrow ? &self->narrow_alone : &self->alone;
+    const cost_parts *together = narrow ? &self->narrow_together : &self->together;
     if (rows == 0) return 0;
     if (self->threads == 1 || count < self->threads || rows < self->least_rows * self->threads) {
         size_t batches = divide_up(rows, self->batch_rows), each = divide_up(count, batches);
-        return batch_ms(self->threads == 1 ? &self->alone : &self->together, at, layers, length, each) * (double)count /
-               (double)each;
+        return batch_ms(self->threads == 1 ? alone : together, at, layers, length, each) * (double)count / (double)each;
     }
     size_t batches = round_up(divide_up(rows, self->batch_rows), self->threads);
     size_t each = size_max(divide_up(count, batches), 1);
     double rounds = (double)divide_up(divide_up(count, each), self->threads);
-    return rounds * batch_ms(&self->alone, at, layers, length, each);
+    return rounds * batch_ms(alone, at, layers, length, each);
 }

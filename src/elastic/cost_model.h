@@ -26,6 +26,8 @@ typedef struct cost_parts {
 typedef struct cost_model {
     size_t threads, batch_rows, least_rows; /* how the engine cuts batches */
     cost_parts alone, together;
+    bool has_narrow; /* for a model in two precisions, the same in the lower one */
+    cost_parts narrow_alone, narrow_together;
 } cost_model;
 
 /* Milliseconds for `count` sequences of `length` tokens at a point (NULL: full; `layers` of them then). */

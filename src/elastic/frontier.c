@@ -30,10 +30,14 @@ void frontier_free(frontier *self) {
 
 static rubato_status read_point(point *out, const json_t *object, size_t layers, rubato_error *error) {
     const json_t *keep = json_object_get(object, "keep");
-    const char *name;
+    const char *name, *how;
     *out = point_full(layers);
     TRY(json_get_text(&name, object, "name", "", error));
     snprintf(out->name, sizeof out->name, "%s", name);
+    TRY(json_get_text(&how, object, "precision", NULL, error));
+    out->narrow = how != NULL;
+    if (how && strcmp(how, "int8") != 0 && strcmp(how, "bf16") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "rubato.json: point \"%s\" in precision \"%.40s\"", out->name, how);
     TRY(json_get_real(&out->quality, object, "quality", NAN, error));
     TRY(json_get_real(&out->flops_ratio, object, "flops_ratio", 1, error));
     TRY(json_get_real(&out->ms, object, "ms", NAN, error));
@@ -52,9 +56,40 @@ static rubato_status read_point(point *out, const json_t *object, size_t layers,
     return RUBATO_OK;
 }
 
-static int by_cost(const void *a, const void *b) {
+static int by_flops(const void *a, const void *b) {
     double x = ((const point *)a)->flops_ratio, y = ((const point *)b)->flops_ratio;
     return x < y ? -1 : x > y;
+}
+
+static int by_ms(const void *a, const void *b) {
+    double x = ((const point *)a)->ms, y = ((const point *)b)->ms;
+    return x < y ? -1 : x > y;
+}
+
+/* Rising cost: operations, or time where precisions differ. */
+static void sort(frontier *self) {
+    bool narrow = false, timed = true;
+    for (size_t i = 0; i < self->count; i++) {
+        narrow = narrow || self->points[i].narrow;
+        timed = timed && !isnan(self->points[i].ms);
+    }
+    qsort(self->points, self->count, sizeof *self->points, narrow && timed ? by_ms : by_flops);
+}
+
+const char *frontier_narrow(const json_t *object) {
+    const json_t *list = json_object_get(object, "points");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *how = json_string_value(json_object_get(json_array_get(list, i), "precision"));
+        if (how) return how;
+    }
+    return NULL;
+}
+
+void frontier_widen(frontier *self) {
+    size_t kept = 0;
+    for (size_t i = 0; i < self->count; i++)
+        if (!self->points[i].narrow) self->points[kept++] = self->points[i];
+    self->count = kept;
 }
 
 rubato_status frontier_read(frontier *self, const json_t *object, size_t layers, rubato_error *error) {
@@ -81,7 +116,9 @@ rubato_status frontier_read(frontier *self, const json_t *object, size_t layers,
         }
     }
     self->count = count;
-    qsort(self->points, count, sizeof *self->points, by_cost);
+    const char *how = frontier_narrow(object);
+    if (how) snprintf(self->narrow, sizeof self->narrow, "%s", how);
+    sort(self);
     return RUBATO_OK;
 }
 
@@ -89,7 +126,7 @@ static json_t *real(double value) {
     return isnan(value) ? json_null() : json_real(value);
 }
 
-static json_t *point_object(const point *from) {
+static json_t *point_object(const point *from, const char *narrow) {
     json_t *keep = json_array(), *object = json_object();
     for (size_t i = 0; i < from->layers; i++)
         json_array_append_new(keep, from->skip[i] ? json_null() : json_real(round((double)from->keep[i] * 1e6) / 1e6));
@@ -98,6 +135,7 @@ static json_t *point_object(const point *from) {
     json_object_set_new(object, "flops_ratio", real(from->flops_ratio));
     json_object_set_new(object, "ms", real(from->ms));
     json_object_set_new(object, "keep", keep);
+    if (from->narrow) json_object_set_new(object, "precision", json_string(narrow));
     return object;
 }
 
@@ -105,7 +143,7 @@ rubato_status frontier_write(const frontier *self, json_t *object, rubato_error 
     json_t *list = json_array();
     bool ok = list != NULL;
     for (size_t i = 0; i < self->count; i++)
-        ok = json_array_append_new(list, point_object(&self->points[i])) == 0 && ok;
+        ok = json_array_append_new(list, point_object(&self->points[i], self->narrow)) == 0 && ok;
     ok = json_object_set_new(object, "significance", json_string(significance_names[self->by])) == 0 && ok;
     ok = json_object_set_new(object, "metric", json_string(self->metric)) == 0 && ok;
     ok = json_object_set_new(object, "points", list) == 0 && ok;

@@ -12,12 +12,19 @@ typedef struct frontier {
     size_t count;
     significance by;
     char metric[32]; /* what quality is: "accuracy", ... */
+    char narrow[8];  /* the precision of narrow points: "int8", "bf16" */
 } frontier;
 
 /* "received", "others", "random", "first"; false for another name. */
 bool significance_find(significance *out, const char *name);
 
 void frontier_free(frontier *self);
+
+/* The precision of the narrow points that a rubato.json's object has; NULL: it has none. */
+const char *frontier_narrow(const json_t *object);
+
+/* Leaves narrow points out, for a model that is loaded in one precision. */
+void frontier_widen(frontier *self);
 
 /* Reads and writes the members "significance", "metric" and "points" of rubato.json's object. Reading replaces self.
  * Fails: BAD_MODEL for points that are not of `layers` layers or keep anything but (0, 1]; OUT_OF_MEMORY. */

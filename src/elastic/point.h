@@ -16,14 +16,16 @@ typedef struct point {
     size_t layers;            /* of the model; at most POINT_LAYERS */
     bool skip[POINT_LAYERS];  /* the layer does not run */
     float keep[POINT_LAYERS]; /* rows that layer i hands on, as a part of the sequence's length; 1: all */
+    bool narrow;              /* products in the lower of a model's two precisions */
     double quality;           /* measured by search; NaN while unknown */
     double flops_ratio;       /* of the full model, over the data that search saw */
     double ms;                /* measured, one text at a time; NaN while unknown */
 } point;
 
-/* Every layer and every row. */
+/* Every layer and every row, in the higher precision. */
 point point_full(size_t layers);
 
+/* Every layer and every row; in either precision. */
 bool point_is_full(const point *self);
 
 /* How many layers run. */

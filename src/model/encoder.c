@@ -225,6 +225,10 @@ static tensor soften(const run *on, tensor x, const float *scores, const batch *
     return out;
 }
 
+bool layer_attends_narrow(const layer *self, const run *on) {
+    return linear_is_low(&self->qkv, on->low) && !on->tape && on->kernels->isa == ISA_BF16;
+}
+
 /* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)), over x in inference. */
 static tensor run_layer(passage *p, const layer *weights, tensor x) {
     const encoder *self = p->self;
@@ -254,7 +258,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
                     .origin = p->now.origin,
                     .significance = attentive ? scores : NULL,
                     .others_only = attentive && how->by == SIGNIFICANCE_OTHERS,
-                    .narrow = weights->qkv.precision != PRECISION_F32 && !on->tape && on->kernels->isa == ISA_BF16};
+                    .narrow = layer_attends_narrow(weights, on)};
     begin = run_begin(on);
     if (!attention_softmax(on, mixed, &in, &p->now.packed)) return none;
     run_end(on, PART_HEADS, begin);
@@ -297,9 +301,12 @@ static bool restore(passage *p, tensor x) {
     return true;
 }
 
-void encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *how, encoded *out,
+void encoder_forward(const encoder *self, const run *whole, const batch *input, const thinning *how, encoded *out,
                      layer_output *each, void *user) {
     const point *at = how ? how->point : NULL;
+    run own = *whole;
+    const run *on = &own;
+    own.low = own.low || (at && at->narrow);
     passage p = {.self = self, .on = on, .input = input, .how = how, .now = {.packed = *input}};
     *out = (encoded){.packed = *input};
     double begin = run_begin(on);

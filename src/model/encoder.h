@@ -65,6 +65,7 @@ typedef struct loader {
     size_t parameters;
     precision how;         /* of the encoder's layers */
     const precision *each; /* of each of them, [config.layers]; NULL: how */
+    bool both;             /* and in f32 besides */
     /* For training; NULL and 0 for running. */
     bindings *bound;      /* receives every parameter */
     uint64_t *fresh;      /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
@@ -93,8 +94,11 @@ void encoder_collect_bias(encoder *self);
 
 rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config);
 
-/* What the layers' products are in: "f32", "bf16", "int8", or "mixed". */
+/* What the layers' products are in: "f32", "bf16", "int8", "f32+int8", "f32+bf16", or "mixed". */
 const char *encoder_precision(const encoder *self);
+
+/* Whether a layer's attention multiplies in bf16 in that run. */
+bool layer_attends_narrow(const layer *self, const run *on);
 
 void encoder_free(encoder *self);
 

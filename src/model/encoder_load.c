@@ -343,10 +343,12 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     for (size_t i = 0; i < self->unique; i++) {
         size_t bound = load->bound ? load->bound->count : 0, stored = load->layers ? load->layers[i] : i / inner;
         load->with.precision = load->each ? load->each[i] : load->how;
+        load->with.both = load->both;
         TRY(load_layer(load, &self->layers[i], config, stored, i % inner));
         if (load->layers) TRY(renumber(load, bound, i));
     }
     load->with.precision = PRECISION_F32;
+    load->with.both = false;
     if (config->buckets) TRY(load_relative_bias(self, load));
     self->parameters = load->parameters - before;
     load->in_body = false;
@@ -358,7 +360,9 @@ const char *encoder_precision(const encoder *self) {
     if (self->unique == 0) return names[PRECISION_F32];
     for (size_t i = 1; i < self->unique; i++)
         if (self->layers[i].up.precision != self->layers[0].up.precision) return "mixed";
-    return names[self->layers[0].up.precision];
+    const linear *one = &self->layers[0].up;
+    if (one->low && one->packed && !one->learn) return one->precision == PRECISION_INT8 ? "f32+int8" : "f32+bf16";
+    return names[one->precision];
 }
 
 void encoder_free(encoder *self) {

@@ -31,7 +31,7 @@ static double draw(double low, double high, uint64_t *state) {
     return (a + (double)random_below(state, (size_t)(b - a) + 1)) / GENE_STEPS;
 }
 
-point gene_mutate(const point *from, bool depth, uint64_t *state) {
+point gene_mutate(const point *from, bool depth, bool precision, uint64_t *state) {
     point made = *from;
     for (size_t i = 0; i < made.layers; i++) {
         double left = i > 0 ? (double)made.keep[i - 1] : 1;
@@ -42,6 +42,7 @@ point gene_mutate(const point *from, bool depth, uint64_t *state) {
         size_t at = random_below(state, made.layers);
         if (made.skip[at] || point_depth(&made) > 1) made.skip[at] = !made.skip[at];
     }
+    if (precision && random_real(state) < 0.2) made.narrow = !made.narrow;
     return made;
 }
 
@@ -51,12 +52,14 @@ point gene_cross(const point *a, const point *b, uint64_t *state) {
         made.keep[i] = stepped(((double)a->keep[i] + (double)b->keep[i]) / 2);
         made.skip[i] = random_real(state) < 0.5 ? a->skip[i] : b->skip[i];
     }
+    if (a->narrow != b->narrow) made.narrow = random_real(state) < 0.5;
     if (point_depth(&made) == 0)
         for (size_t i = 0; i < made.layers; i++) made.skip[i] = a->skip[i];
     return made;
 }
 
 bool gene_equal(const point *a, const point *b) {
+    if (a->narrow != b->narrow) return false;
     for (size_t i = 0; i < a->layers; i++)
         if (a->skip[i] != b->skip[i] || (!a->skip[i] && a->keep[i] != b->keep[i])) return false;
     return true;

@@ -16,10 +16,11 @@ point gene_constant(size_t layers, double drop);
 point gene_shallow(size_t layers, size_t depth);
 
 /* Each length is drawn anew with probability 1/2, between its right neighbour's and its left one's new length; with
- * `depth` a layer is sometimes taken out or put back. Lengths stay non-increasing. */
-point gene_mutate(const point *from, bool depth, uint64_t *state);
+ * `depth` a layer is sometimes taken out or put back, with `precision` the precision changed. Lengths stay
+ * non-increasing. */
+point gene_mutate(const point *from, bool depth, bool precision, uint64_t *state);
 
-/* Means of the parents' lengths; layers run as in either. */
+/* Means of the parents' lengths; layers run, and in a precision, as in either. */
 point gene_cross(const point *a, const point *b, uint64_t *state);
 
 /* Equal in effect: the same layers and, where they run, the same lengths. */

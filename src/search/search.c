@@ -22,6 +22,7 @@ typedef struct searching {
     dataset data, part;            /* part: every third example, borrowed */
     size_t *lengths, length_count; /* of some of the windows */
     bool depth, by_ms;
+    bool precision; /* points may be in the lower of two precisions */
     double lowest;
     candidate *all; /* everything evaluated */
     size_t count, capacity;
@@ -94,7 +95,10 @@ static void log_candidate(searching *s, const candidate *c) {
         else
             fprintf(s->log, "%s%.2f", i ? ", " : "", (double)c->gene.keep[i]);
     }
-    fprintf(s->log, "], \"glimpse\": %.17g", c->glimpse);
+    if (c->gene.narrow)
+        fprintf(s->log, "], \"narrow\": true, \"glimpse\": %.17g", c->glimpse);
+    else
+        fprintf(s->log, "], \"glimpse\": %.17g", c->glimpse);
     if (!isnan(c->quality)) fprintf(s->log, ", \"quality\": %.17g", c->quality);
     fprintf(s->log, "}\n");
     fflush(s->log);
@@ -130,6 +134,7 @@ static rubato_status read_log(searching *s, const char *path, rubato_error *erro
         candidate made = {.gene = point_full(layers),
                           .glimpse = json_number_value(json_object_get(row, "glimpse")),
                           .quality = json_is_number(quality) ? json_number_value(quality) : NAN};
+        made.gene.narrow = json_is_true(json_object_get(row, "narrow"));
         if (json_array_size(keep) == layers) {
             for (size_t i = 0; i < layers; i++) {
                 made.gene.skip[i] = json_is_null(json_array_get(keep, i));
@@ -233,6 +238,8 @@ static rubato_status baselines(searching *s, rubato_error *error) {
     size_t layers = s->model->body.depth;
     point full = point_full(layers);
     TRY(evaluate(s, &full, "full", true, error));
+    full.narrow = true;
+    if (s->precision) TRY(evaluate(s, &full, "search", true, error));
     for (size_t i = 0; i < BASELINES && !s->stopped; i++) {
         point at = constant_of_cost(s, s->lowest + (1 - s->lowest) * (double)i / BASELINES);
         TRY(evaluate(s, &at, "uniform", true, error));
@@ -253,7 +260,7 @@ static bool breed(searching *s, bool cross, uint64_t *state, point *out) {
         const candidate *a = &s->frontier[random_below(state, s->frontier_count)];
         const candidate *b = &s->frontier[random_below(state, s->frontier_count)];
         if (cross && a == b) continue;
-        *out = cross ? gene_cross(&a->gene, &b->gene, state) : gene_mutate(&a->gene, s->depth, state);
+        *out = cross ? gene_cross(&a->gene, &b->gene, state) : gene_mutate(&a->gene, s->depth, s->precision, state);
         const candidate *known = find(s, out);
         double cost = cost_of(s, out);
         if ((!known || !known->family) && cost >= s->lowest && cost < 1) return true;
@@ -312,10 +319,12 @@ static rubato_status measure_latency(searching *s, const point *at, double *ms, 
 static void name_points(frontier *all) {
     for (size_t i = 0; i < all->count; i++) {
         point *p = &all->points[i];
-        snprintf(p->name, sizeof p->name, "%.2fx", p->flops_ratio);
+        snprintf(p->name, sizeof p->name, "%.2fx%s%s", p->flops_ratio, p->narrow ? "-" : "",
+                 p->narrow ? all->narrow : "");
         size_t same = 0;
         for (size_t j = 0; j < i; j++) same += strncmp(all->points[j].name, p->name, strlen(p->name)) == 0;
-        if (same) snprintf(p->name, sizeof p->name, "%.2fx-%zu", p->flops_ratio, same + 1);
+        size_t end = strlen(p->name);
+        if (same) snprintf(p->name + end, sizeof p->name - end, "-%zu", same + 1);
     }
 }
 
@@ -333,11 +342,13 @@ static rubato_status write_results(searching *s, const char *out, const json_t *
     made.points = calloc(s->frontier_count + 1, sizeof *made.points);
     if (!made.points) return fail_memory(error);
     snprintf(made.metric, sizeof made.metric, "%s", s->metric);
+    const char *plus = strchr(s->model->info.precision, '+');
+    if (plus) snprintf(made.narrow, sizeof made.narrow, "%s", plus + 1);
     rubato_status status = RUBATO_OK;
     for (size_t i = 0; i < s->frontier_count && status == RUBATO_OK; i++) {
         point *p = &made.points[made.count];
         *p = s->frontier[i].gene;
-        if (point_is_full(p)) continue;
+        if (point_is_full(p) && !p->narrow) continue;
         p->quality = s->frontier[i].quality;
         p->flops_ratio = flops_of(s, p);
         status = measure_latency(s, p, &p->ms, error);
@@ -364,7 +375,8 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     if (options->cost && strcmp(options->cost, "flops") != 0 && strcmp(options->cost, "ms") != 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "cost \"%.40s\": use flops or ms", options->cost);
     TRY(evaluate_kind(options->task, &kind, error));
-    TRY(rubato_model_load(&s->model, options->model, error));
+    rubato_load_options load = {.precision = options->precision};
+    TRY(rubato_model_load_with(&s->model, options->model, &load, error));
     if (s->model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d are searched", s->model->body.depth,
                     POINT_LAYERS);
@@ -372,6 +384,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     TRY(rubato_context_create(&s->context, s->model, &context, error));
     s->by_ms = options->cost && strcmp(options->cost, "ms") == 0;
     if (s->by_ms) TRY(rubato_calibration_load(s->context, error));
+    s->precision = s->by_ms && strchr(s->model->info.precision, '+');
     TRY(dataset_read(&s->data, options->data, kind, options->columns, options->limit, error));
     if (s->data.count < GLIMPSE) return fail(error, RUBATO_BAD_DATA, "%s: too few examples", options->data);
     s->part.items = malloc(s->data.count * sizeof *s->part.items);

@@ -43,7 +43,7 @@ static char *name_of(const char *path, size_t length) {
 }
 
 static double predicted(const hosted *self, const level *at, size_t length, size_t count) {
-    const char *name = at->flops_ratio < 1 ? at->name : NULL;
+    const char *name = at->budget[0] == '@' ? at->name : NULL;
     if (self->timed) return rubato_predict_ms(self->context, name, length, count) / (double)count;
     const rubato_info *info = self->info;
     double d = (double)info->hidden, f = (double)info->inner, l = (double)length;

@@ -99,6 +99,13 @@ rubato_status rubato_calibration_load(rubato_context *context, rubato_error *err
         status = read_parts(&made->alone, json_object_get(object, "alone"), error);
     }
     if (status == RUBATO_OK) status = read_parts(&made->together, json_object_get(object, "together"), error);
+    const json_t *narrow = json_object_get(object, "narrow");
+    if (status == RUBATO_OK && narrow) {
+        made->has_narrow = true;
+        status = read_parts(&made->narrow_alone, json_object_get(narrow, "alone"), error);
+        if (status == RUBATO_OK)
+            status = read_parts(&made->narrow_together, json_object_get(narrow, "together"), error);
+    }
     json_decref(object);
     if (status != RUBATO_OK) {
         free(made);
@@ -113,6 +120,7 @@ rubato_status rubato_calibration_load(rubato_context *context, rubato_error *err
 typedef struct measuring {
     const rubato_context *context;
     size_t rows; /* or the length of a sequence */
+    bool low;    /* in the lower of two precisions */
     double first[ROUNDS], second[ROUNDS];
     bool failed;
 } measuring;
@@ -166,7 +174,8 @@ static void time_heads(measuring *m, const run *on, bool keep) {
                     .value = tensor_columns(qkv, 2 * hidden, hidden),
                     .heads = body->config.heads,
                     .head_size = hidden / body->config.heads,
-                    .scale = 0.1f};
+                    .scale = 0.1f,
+                    .narrow = layer_attends_narrow(&body->layers[0], on)};
     if (!qkv.data || !out.data) {
         m->failed = true;
         return;
@@ -224,7 +233,7 @@ typedef struct alone_work {
 static void time_alone(void *argument, size_t member, size_t members) {
     const alone_work *work = argument;
     measuring own = work->start;
-    run on = {.kernels = own.context->kernels, .memory = &own.context->workers[member].memory};
+    run on = {.kernels = own.context->kernels, .memory = &own.context->workers[member].memory, .low = own.low};
     (void)members;
     work->time(&own, &on, true);
     if (member == 0) *work->result = own;
@@ -241,11 +250,17 @@ static void add_sample(cost_curve *curve, double x, double *times) {
     curve->ms[curve->count++] = times[ROUNDS / 2];
 }
 
-static rubato_status measure_one(const rubato_context *context, bool together, time_function *time, size_t rows,
+/* How parts are measured. */
+typedef struct manner {
+    bool together, low;
+} manner;
+
+static rubato_status measure_one(const rubato_context *context, manner how, time_function *time, size_t rows,
                                  cost_curve *first, cost_curve *second, rubato_error *error) {
-    measuring m = {.context = context, .rows = rows};
-    if (together) {
-        run on = {.kernels = context->kernels, .crew = context->crew, .memory = &context->workers[0].memory};
+    measuring m = {.context = context, .rows = rows, .low = how.low};
+    if (how.together) {
+        run on = {
+            .kernels = context->kernels, .crew = context->crew, .memory = &context->workers[0].memory, .low = how.low};
         time(&m, &on, true);
     } else {
         alone_work work = {m, &m, time};
@@ -257,7 +272,7 @@ static rubato_status measure_one(const rubato_context *context, bool together, t
     return RUBATO_OK;
 }
 
-static rubato_status measure_parts(const rubato_context *context, bool together, cost_parts *parts,
+static rubato_status measure_parts(const rubato_context *context, manner how, cost_parts *parts,
                                    const rubato_calibrate_options *options, size_t *done, size_t total,
                                    rubato_error *error) {
     size_t most = encoder_max_length(&context->model->body.config);
@@ -266,10 +281,10 @@ static rubato_status measure_parts(const rubato_context *context, bool together,
         bool row = i < ROW_SAMPLES;
         size_t x = row ? row_samples[i] : length_samples[i - ROW_SAMPLES];
         if (row) {
-            TRY(measure_one(context, together, time_layers, x, &parts->attention, &parts->forward, error));
-            TRY(measure_one(context, together, time_outside, x, &parts->outside, NULL, error));
+            TRY(measure_one(context, how, time_layers, x, &parts->attention, &parts->forward, error));
+            TRY(measure_one(context, how, time_outside, x, &parts->outside, NULL, error));
         } else if (x <= most) {
-            TRY(measure_one(context, together, time_heads, x, &parts->heads, NULL, error));
+            TRY(measure_one(context, how, time_heads, x, &parts->heads, NULL, error));
         }
         if (options && options->progress && options->progress(options->progress_user, ++*done, total))
             return fail(error, RUBATO_CANCELLED, "cancelled");
@@ -279,18 +294,27 @@ static rubato_status measure_parts(const rubato_context *context, bool together,
 
 rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_options *options, rubato_error *error) {
     char path[4200];
-    size_t done = 0, total = 2 * (ROW_SAMPLES + LENGTH_SAMPLES);
+    bool both = context->model->body.layers[0].up.low && context->model->body.layers[0].up.packed;
+    size_t done = 0, total = (both ? 4 : 2) * (ROW_SAMPLES + LENGTH_SAMPLES);
     cost_model *made = calloc(1, sizeof *made);
     if (!made) return fail_memory(error);
-    *made = (cost_model){
-        .threads = team_size(context->crew), .batch_rows = context->batch_tokens, .least_rows = ENGINE_LEAST_ROWS};
+    *made = (cost_model){.threads = team_size(context->crew),
+                         .batch_rows = context->batch_tokens,
+                         .least_rows = ENGINE_LEAST_ROWS,
+                         .has_narrow = both};
+    cost_parts *const parts[] = {&made->alone, &made->together, &made->narrow_alone, &made->narrow_together};
     rubato_status status = cache_path(context, path, sizeof path, error);
-    if (status == RUBATO_OK) status = measure_parts(context, false, &made->alone, options, &done, total, error);
-    if (status == RUBATO_OK) status = measure_parts(context, true, &made->together, options, &done, total, error);
+    for (size_t i = 0; i < (both ? 4 : 2) && status == RUBATO_OK; i++)
+        status =
+            measure_parts(context, (manner){.together = i % 2, .low = i >= 2}, parts[i], options, &done, total, error);
     for (size_t i = 0; i < team_size(context->crew); i++) arena_reset(&context->workers[i].memory);
     if (status == RUBATO_OK) {
         json_t *object =
             json_pack("{s:o, s:o}", "alone", write_parts(&made->alone), "together", write_parts(&made->together));
+        if (object && both)
+            json_object_set_new(object, "narrow",
+                                json_pack("{s:o, s:o}", "alone", write_parts(&made->narrow_alone), "together",
+                                          write_parts(&made->narrow_together)));
         char folder[4200];
         new_file file;
         snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);

@@ -25,6 +25,7 @@ typedef struct learning {
 typedef struct model_precision {
     precision how;         /* of all layers */
     const precision *each; /* of each, [layers]; NULL: how */
+    bool both;             /* and in f32, for operating points that differ in it */
 } model_precision;
 
 struct rubato_model {

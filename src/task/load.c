@@ -394,13 +394,11 @@ static void fill_info(rubato_model *self) {
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
 }
 
-/* rubato.json: operating points. */
-static rubato_status load_points(rubato_model *self, rubato_error *error) {
-    json_t *object;
-    TRY(read_optional(&object, self->path, "rubato.json", error));
-    rubato_status status = frontier_read(&self->points, object, self->body.depth, error);
-    json_decref(object);
-    return status;
+/* rubato.json: operating points; narrow ones only where there are two precisions. */
+static rubato_status load_points(rubato_model *self, const json_t *object, rubato_error *error) {
+    TRY(frontier_read(&self->points, object, self->body.depth, error));
+    if (!strchr(encoder_precision(&self->body), '+')) frontier_widen(&self->points);
+    return RUBATO_OK;
 }
 
 static rubato_status take_layers(encoder_config *config, const learning *learn, rubato_error *error) {
@@ -415,9 +413,17 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
 
 static rubato_status load_folder(rubato_model *self, const model_precision *wanted, const learning *learn, team *crew,
                                  rubato_error *error) {
-    json_t *modules = NULL, *config = NULL;
+    json_t *modules = NULL, *config = NULL, *notes = NULL;
     char folder[PATH_BYTES], path[PATH_BYTES + 32];
+    model_precision how = *wanted;
     rubato_status status;
+    TRY_DONE(read_optional(&notes, self->path, "rubato.json", error));
+    /* points in a second precision ask for it, where nobody asks for anything else */
+    const char *narrow = frontier_narrow(notes);
+    if (how.how == PRECISION_STORED && narrow && !learn) {
+        TRY_DONE(precision_find(&how.how, narrow, error));
+        how.both = true;
+    }
     TRY_DONE(read_optional(&modules, self->path, "modules.json", error));
     transformer_folder(folder, sizeof folder, self->path, modules);
     snprintf(path, sizeof path, "%s/config.json", folder);
@@ -442,8 +448,9 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
                    .prefix = find_prefix(kind, &self->weights),
                    .with = {&self->packed, crew, kernel_table_best(), PRECISION_F32},
                    .error = error,
-                   .how = wanted->how,
-                   .each = wanted->each,
+                   .how = how.how,
+                   .each = how.each,
+                   .both = how.both,
                    .bound = learn ? &self->bound : NULL,
                    .fresh = learn ? &seed : NULL,
                    .layers = learn ? learn->layers : NULL};
@@ -461,7 +468,7 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
         TRY_DONE(load_learning_head(self, &load, learn, config, error));
     else
         TRY_DONE(load_heads(self, &load, config, error));
-    if (!learn || !learn->layers) TRY_DONE(load_points(self, error));
+    if (!learn || !learn->layers) TRY_DONE(load_points(self, notes, error));
     self->info.parameters = load.parameters;
     self->sentence = modules != NULL;
     if (modules) {
@@ -477,6 +484,7 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
 done:
     json_decref(modules);
     json_decref(config);
+    json_decref(notes);
     if (status == RUBATO_BAD_DATA) status = RUBATO_BAD_MODEL;
     if (status != RUBATO_OK && error && status != RUBATO_OUT_OF_MEMORY &&
         strncmp(error->message, self->path, strlen(self->path)) != 0)
@@ -501,13 +509,17 @@ rubato_status rubato_model_load_with(rubato_model **out, const char *name, const
                                      rubato_error *error) {
     model_precision wanted = {0};
     *out = NULL;
-    TRY(precision_find(&wanted.how, options ? options->precision : NULL, error));
+    const char *name_of_it = options ? options->precision : NULL;
+    wanted.both = name_of_it && strncmp(name_of_it, "f32+", 4) == 0;
+    TRY(precision_find(&wanted.how, wanted.both ? name_of_it + 4 : name_of_it, error));
+    if (wanted.both && wanted.how == PRECISION_F32)
+        return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32+int8 or f32+bf16", name_of_it);
     return model_load(out, name, &wanted, NULL, error);
 }
 
 rubato_status model_load(rubato_model **out, const char *name, const model_precision *wanted, const learning *learn,
                          rubato_error *error) {
-    static const model_precision f32 = {PRECISION_F32, NULL};
+    static const model_precision f32 = {.how = PRECISION_F32};
     *out = NULL;
     char folder[PATH_BYTES];
     TRY(hub_resolve(folder, sizeof folder, name, error));

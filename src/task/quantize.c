@@ -44,7 +44,7 @@ static rubato_status judge(quantizing *q, rubato_context *context, const point *
 /* The quality of a model with layers in those precisions; NULL: as stored. */
 static rubato_status judge_model(quantizing *q, const char *name, const precision *each, double *value,
                                  rubato_error *error) {
-    model_precision wanted = {PRECISION_STORED, each};
+    model_precision wanted = {.how = PRECISION_STORED, .each = each};
     rubato_context_options options = {.threads = q->options->threads, .isa = q->options->isa};
     rubato_model *model;
     rubato_context *context = NULL;
@@ -140,7 +140,7 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
 static rubato_status write(const quantizing *q, const rubato_model *about, rubato_error *error) {
     storage how = {DTYPE_F32, q->to == PRECISION_INT8 ? DTYPE_I8 : q->to == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32};
     learning learn = {.task = about->info.task};
-    model_precision wanted = {q->to, q->each};
+    model_precision wanted = {.how = q->to, .each = q->each};
     json_t *notes;
     rubato_model *model;
     TRY(model_load(&model, q->options->model, &wanted, &learn, error));

@@ -128,6 +128,16 @@ static rubato_status pack(packing *work, const packer *with, rubato_error *error
     return RUBATO_OK;
 }
 
+/* The same weights in f32 beside a layer's low ones. */
+static rubato_status pack_both(linear *self, packing work, const packer *with, rubato_error *error) {
+    if (!with->both || self->precision == PRECISION_F32) return RUBATO_OK;
+    linear wide = {.in = self->in, .out = self->out, .precision = PRECISION_F32};
+    work.target = &wide;
+    TRY(pack(&work, with, error));
+    self->packed = wide.packed;
+    return RUBATO_OK;
+}
+
 /* The biases of stacked weights of rows[i] rows; self->out is known. */
 static rubato_status load_biases(linear *self, const source *biases, const size_t *rows, size_t count,
                                  const packer *with, rubato_error *error) {
@@ -150,6 +160,7 @@ rubato_status linear_load(linear *self, const source *weights, const source *bia
     for (size_t i = 0; i < count; i++) self->out += rows[i] = weights[i].rows;
     packing work = {.weights = weights, .count = count, .target = self, .kernels = with->kernels};
     TRY(pack(&work, with, error));
+    TRY(pack_both(self, work, with, error));
     for (size_t i = 0; i < count; i++)
         file_release(weights[i].data, weights[i].rows * weights[i].columns * dtype_bits(weights[i].type) / 8);
     return load_biases(self, biases, rows, count, with, error);
@@ -192,6 +203,7 @@ rubato_status linear_load_packed(linear *self, const packed_source *from, const 
         packing work = {.repacked = &stored, .target = self, .kernels = with->kernels};
         TRY(pack(&work, with, error));
     }
+    TRY(pack_both(self, (packing){.repacked = &stored, .kernels = with->kernels}, with, error));
     return load_biases(self, biases, rows, count, with, error);
 }
 

@@ -60,15 +60,20 @@ typedef enum precision {
 
 /* y = x W^T + b, W [out, in]. */
 typedef struct linear {
-    float *packed;   /* f32; NULL: in another precision, or no layer at all */
-    uint32_t *low;   /* bf16 or int8, packed */
-    float *scale;    /* int8: [out] of the weights' columns */
-    int32_t *offset; /* int8: [out] */
-    float *bias;     /* [out] or NULL */
-    size_t in, out;  /* 0: there is no such layer */
-    precision precision;
+    float *packed;          /* f32; NULL: in another precision, or no layer at all */
+    uint32_t *low;          /* bf16 or int8, packed; in a model of two precisions beside f32 */
+    float *scale;           /* int8: [out] of the weights' columns */
+    int32_t *offset;        /* int8: [out] */
+    float *bias;            /* [out] or NULL */
+    size_t in, out;         /* 0: there is no such layer */
+    precision precision;    /* of `low` where that is */
     linear_learning *learn; /* NULL in models that are only run; so below */
 } linear;
+
+/* Whether `low` is multiplied: always where it is the only one or learns, else when asked for. */
+static inline bool linear_is_low(const linear *self, bool wanted) {
+    return self->low && (wanted || !self->packed || self->learn);
+}
 
 typedef struct norm {
     float *gamma, *beta; /* [width]; gamma NULL: there is no such layer */
@@ -92,6 +97,7 @@ typedef struct packer {
     team *crew;
     const kernel_table *kernels;
     precision precision; /* of linear layers that are loaded; made ones are f32 */
+    bool both;           /* and in f32 */
 } packer;
 
 /* Packs weights stacked on top of each other (query, key and value are one product) with their biases, NULL where a

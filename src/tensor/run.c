@@ -183,7 +183,7 @@ static void multiply_low(const run *self, tensor out, tensor x, const linear *la
 
 static void multiply(const run *self, tensor out, tensor x, const linear *layer, activation act,
                      const tensor *residual) {
-    if (layer->precision != PRECISION_F32) {
+    if (linear_is_low(layer, self->low)) {
         multiply_low(self, out, x, layer, act, residual);
         return;
     }

@@ -37,6 +37,7 @@ typedef struct run {
     arena *memory;
     tape *tape;       /* NULL in inference */
     profile *profile; /* NULL: times are not taken */
+    bool low;         /* of layers in two precisions the lower one */
 } run;
 
 /* Around an operation: what begin returns goes to end. */

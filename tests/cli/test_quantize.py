@@ -154,6 +154,37 @@ check("--max-drop lifts layers", r.status == 0 and 0 < r.json()[0]["lifted"] <= 
 mixed = run("info", path("m"), "--json").json()[0]["precision"]
 check("and the file says which layers", (mixed == "mixed") == (0 < r.json()[0]["lifted"] < r.json()[0]["layers"]) and json.load(open(path("m/rubato.json")))["weights"]["layers"].count("bf16") == r.json()[0]["lifted"], mixed, r)
 
+# ---- Two precisions at once: points in either ----
+cache = {"XDG_CACHE_HOME": path("cache")}
+two = ["--precision", "f32+int8"]
+check("two precisions are f32 at full", answers("classify", path("t"), *two) == answers("classify", path("t")))
+check("info says both", run("info", path("t"), *two, "--json").json()[0]["precision"] == "f32+int8")
+r = run("calibrate", path("t"), *two, env=cache); check("calibrate in both", r.status == 0 and any("f32+int8" in name and "narrow" in open(path("cache/rubato/" + name)).read() for name in os.listdir(path("cache/rubato"))), r)
+shutil.copytree(path("t"), path("both"))
+r = run("search", path("both"), *judge, *two, "--cost", "ms", "--lowest", "0.01", "--iterations", 3, "--mutations", 10, "--crossovers", 6, "--quiet", "--json", env=cache)
+points = json.load(open(path("both/rubato.json")))["points"] if r.status == 0 else []
+narrow = [p for p in points if p.get("precision") == "int8"]
+rows = [json.loads(line) for line in open(path("both/search.jsonl"))]
+check("the search looks at both precisions", r.status == 0 and any(x.get("narrow") for x in rows) and any("narrow" not in x for x in rows[1:]), r)
+# whichever is faster for so small a model: a point of each kind, as the search would have written it
+note = json.load(open(path("both/rubato.json")))
+full = [1.0] * 3
+note["points"] = [{"name": "whole-int8", "quality": 0.5, "flops_ratio": 1.0, "ms": 0.1, "keep": full, "precision": "int8"}, {"name": "half", "quality": 0.6, "flops_ratio": 0.5, "ms": 0.2, "keep": [0.9, 0.5, 0.2]},
+                  {"name": "half-int8", "quality": 0.4, "flops_ratio": 0.5, "ms": 0.05, "keep": [0.9, 0.5, 0.2], "precision": "int8"}]
+json.dump(note, open(path("both/rubato.json"), "w"))
+check("points in a second precision bring it in", run("info", path("both"), "--json").json()[0]["precision"] == "f32+int8" and [p["name"] for p in run("info", path("both"), "--json").json()[0]["points"]] == ["half-int8", "whole-int8", "half", "full"])
+check("full is f32", answers("classify", path("both")) == answers("classify", path("t")))
+check("a narrow point is int8, to the bit", answers("classify", path("both"), "--budget", "@whole-int8") == answers("classify", path("t"), "--precision", "int8"))
+note["points"] = [dict(p) for p in note["points"] if "precision" not in p]
+shutil.copytree(path("t"), path("wide")); json.dump(note, open(path("wide/rubato.json"), "w"))
+check("one with fewer words too", answers("classify", path("both"), "--budget", "@half-int8") == answers("classify", path("wide"), "--precision", "int8", "--budget", "@half"))
+check("and the wide one beside it is f32", answers("classify", path("both"), "--budget", "@half") == answers("classify", path("wide"), "--budget", "@half"))
+check("asked for one precision there are no narrow points", [p["name"] for p in run("info", path("both"), "--precision", "f32", "--json").json()[0]["points"]] == ["half", "full"])
+r = run("classify", path("both"), "--budget", "0.9x", "--cost", "--json", stdin="a b c d e f g h\n"); check("a budget takes the better", r.json()[0]["cost"]["point"] == "half", r)
+for bad in ("f32+f32", "f32+int4", "int8+f32", "+"): r = run("info", path("t"), "--precision", bad); check(f"precision {bad}", r.status == 2 and one_line(r), r)
+note["points"] = [{"name": "x", "quality": 1, "flops_ratio": 1, "ms": 1, "keep": full, "precision": "int3"}]
+json.dump(note, open(path("wide/rubato.json"), "w")); r = run("info", path("wide")); check("a point in an unknown precision", r.status != 0 and one_line(r) and "int3" in r.err, r)
+
 # ---- Wrong use ----
 for bad in (["--to", "int4", "--out", path("x")], ["--to", "int8"], ["--out", path("x")], ["--to", "int8", "--out", path("x"), "--max-drop", "0.3"], ["--to", "int8", "--out", path("x"), "--max-drop", "x"],
             ["--to", "int8", "--out", path("x"), "--data", path("data.tsv")], ["--to", "bf16", "--out", path("x"), *judge, "--max-drop", "1"], ["--to", "int8", "--out", start]):

@@ -92,7 +92,7 @@ static void test_genes(void **unused) {
     point a = gene_constant(6, 0.2), b = point_full(6);
     assert_true(fabs((double)a.keep[5] - 0.26) < 0.006);
     for (int round = 0; round < 100000; round++) {
-        point child = round % 2 ? gene_mutate(&a, round % 4 == 1, &state) : gene_cross(&a, &b, &state);
+        point child = round % 2 ? gene_mutate(&a, round % 4 == 1, round % 8 > 3, &state) : gene_cross(&a, &b, &state);
         assert_true(point_depth(&child) > 0);
         for (size_t i = 0; i < 6; i++) {
             assert_true(child.keep[i] >= 0.0099f && child.keep[i] <= 1);
