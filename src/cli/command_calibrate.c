@@ -3,16 +3,12 @@
 #include <stdlib.h>
 
 #include "base/progress.h"
+#include "base/order.h"
 #include "cli/command.h"
 
 static int show(void *user, size_t done, size_t total) {
     progress_show(user, (double)done, (double)total);
     return 0;
-}
-
-static int by_double(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
 }
 
 /* Predictions beside measured times, over lengths, batches and points. */
@@ -48,7 +44,7 @@ static int check(const arguments *given, session *s) {
                 count++;
             }
     }
-    qsort(off, count, sizeof *off, by_double);
+    sort_doubles(off, count);
     if (given->json)
         printf("], \"median_off\": %.4f}\n", off[count / 2]);
     else

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/order.h"
 #include "base/text_buffer.h"
 #include "search/genes.h"
 #include "search/pareto.h"
@@ -286,11 +287,6 @@ static rubato_status evolve(searching *s, rubato_error *error) {
 
 /* ---- Results ---- */
 
-static int by_double(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* Milliseconds of one text at a time, the mean over a sample of the data's lengths, each the median of three. */
 static rubato_status measure_latency(searching *s, const point *at, double *ms, rubato_error *error) {
     size_t step = divide_up(s->length_count, LATENCIES), counted = 0;
@@ -308,8 +304,7 @@ static rubato_status measure_latency(searching *s, const point *at, double *ms, 
             status = engine_run_units(s->context, &work, &one, 1, error);
             times[j] = clock_ms() - begin;
         }
-        qsort(times + 1, 3, sizeof *times, by_double); /* the first one warms up */
-        *ms += times[2];
+        *ms += median(times + 1, 3); /* the first one warms up */
     }
     *ms /= (double)size_max(counted, 1);
     free(ids);

@@ -8,6 +8,7 @@
 #include "attention/attention.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/order.h"
 #include "base/random.h"
 #include "task/engine.h"
 
@@ -239,15 +240,9 @@ static void time_alone(void *argument, size_t member, size_t members) {
     if (member == 0) *work->result = own;
 }
 
-static int by_double(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static void add_sample(cost_curve *curve, double x, double *times) {
-    qsort(times, ROUNDS, sizeof *times, by_double);
     curve->x[curve->count] = x;
-    curve->ms[curve->count++] = times[ROUNDS / 2];
+    curve->ms[curve->count++] = median(times, ROUNDS);
 }
 
 /* How parts are measured. */

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/order.h"
 #include "task/engine.h"
 
 /* ---- The machine ---- */
@@ -24,17 +25,7 @@ static void run_peak(void *argument, size_t member, size_t members) {
     work->peak(work->iterations);
 }
 
-static int by_double(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 enum { REPEATS = 7, PEAK_REPEATS = 30 }; /* it takes a scheduler a while to spread new threads over the processors */
-
-static double median(double *values, size_t count) {
-    qsort(values, count, sizeof *values, by_double);
-    return values[count / 2];
-}
 
 /* The best of several, in Gflop/s: a peak is what the machine can do when nothing disturbs it. NULL: 0. */
 static double peak_of(peak_function *peak, team *crew) {

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/order.h"
 #include "task/engine.h"
 
 enum { ROUNDS = 15 };
@@ -85,11 +86,6 @@ static void limit(const rubato_machine *machine, const demand *what, double all_
     out->gflops = out->ms > 0 ? what->flops * times / out->ms / 1e6 : 0;
 }
 
-static int by_double(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* Milliseconds of each part, the median of some runs. */
 static rubato_status measure(rubato_context *context, const batch *packed, double out[PART_COUNT],
                              rubato_error *error) {
@@ -106,8 +102,7 @@ static rubato_status measure(rubato_context *context, const batch *packed, doubl
         for (size_t i = 0; i < PART_COUNT && round > 0; i++) times[i][round - 1] = spent.ms[i];
     }
     for (size_t i = 0; i < PART_COUNT; i++) {
-        qsort(times[i], ROUNDS, sizeof times[i][0], by_double);
-        out[i] = times[i][ROUNDS / 2];
+        out[i] = median(times[i], ROUNDS);
     }
     return RUBATO_OK;
 }

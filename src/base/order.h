@@ -1,0 +1,22 @@
+/* Numbers in order. */
+#ifndef RUBATO_BASE_ORDER_H
+#define RUBATO_BASE_ORDER_H
+
+#include <stdlib.h>
+
+static inline int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static inline void sort_doubles(double *values, size_t count) {
+    qsort(values, count, sizeof *values, compare_doubles);
+}
+
+/* The middle one, the upper of two; sorts them. count > 0. */
+static inline double median(double *values, size_t count) {
+    sort_doubles(values, count);
+    return values[count / 2];
+}
+
+#endif
