@@ -446,7 +446,7 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
     loader load = {.weights = &self->weights,
                    .kind = kind,
                    .prefix = find_prefix(kind, &self->weights),
-                   .with = {&self->packed, crew, kernel_table_best(), PRECISION_F32},
+                   .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_best()},
                    .error = error,
                    .how = how.how,
                    .each = how.each,
