@@ -196,7 +196,7 @@ def plot(path, name, results, slo, exact):
         line([(left, y(ms)), (width - right, y(ms))], "grid")
         text(left - 8, y(ms) + 4, f"{ms} ms" if ms < 1000 else f"{ms // 1000} s", "end")
     line([(left, y(slo)), (width - right, y(slo))], "slo")
-    text(width - right + 8, y(slo) + 4, f"promised: {slo:g} ms", "start", "slo-text")
+    text(width - right - 6, y(slo) - 5, f"promised: {slo:g} ms", "end", "slo-text")
     for rows, kind, words in ((without, "off", "without control"), (with_control, "on", "with control")):
         line([(x(r["times"]), y(r["p99"])) for r in rows], kind)
         line([(x(r["times"]), y(r["p50"])) for r in rows], kind + " thin")

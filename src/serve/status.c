@@ -76,9 +76,9 @@ static void add_model(text_buffer *out, const server *self, const hosted *model)
     text_add_string(out, "{\"model_id\":");
     add_text(out, model->name);
     text_add_format(out, ",\"model_sha\":null,\"model_dtype\":\"%s\",\"served_model_name\":",
-                    strcmp(info->precision, "f32") == 0    ? "float32"
-                    : strcmp(info->precision, "bf16") == 0 ? "bfloat16"
-                                                           : "int8");
+                    strncmp(info->precision, "f32", 3) == 0 ? "float32"
+                    : strcmp(info->precision, "bf16") == 0  ? "bfloat16"
+                                                            : "int8");
     add_text(out, model->name);
     text_add_string(out, ",\"model_type\":");
     add_kind(out, model);
