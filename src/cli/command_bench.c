@@ -59,11 +59,11 @@ static rubato_status print_roofline(const session *s, const rubato_machine *mach
         limit += parts[i].limit_ms;
     }
     if (json) {
-        printf("%s{\"precision\": \"%s\", \"batch\": %zu, \"length\": %zu, \"ms\": %.4f, \"limit_ms\": %.4f, "
+        printf("%s{\"precision\": \"%s\", \"batch\": %zu, \"length\": %zu, \"ms\": %.6f, \"limit_ms\": %.6f, "
                "\"parts\": [",
                before, s->info->precision, batch, length, ms, limit);
         for (size_t i = 0; i < count; i++)
-            printf("%s{\"part\": \"%s\", \"ms\": %.4f, \"gflops\": %.1f, \"limit_ms\": %.4f, \"bound\": \"%s\"}",
+            printf("%s{\"part\": \"%s\", \"ms\": %.6f, \"gflops\": %.3f, \"limit_ms\": %.6f, \"bound\": \"%s\"}",
                    i ? ", " : "", parts[i].name, parts[i].ms, parts[i].gflops, parts[i].limit_ms, parts[i].bound);
         printf("]}");
         return RUBATO_OK;
