@@ -104,7 +104,8 @@ static bool in_time(const hosted *model, const item *first, size_t affordable, d
 size_t control_level(control *self, const hosted *model, const item *first, double slo_ms, double now_ms) {
     double margin = control_margin_ms(self, slo_ms);
     if (!self->levels) control_create(self, model, slo_ms);
-    size_t at = sustained_level(self, now_ms);
+    /* after a reload what waits may be of a model of fewer levels than the one that the load is known for */
+    size_t at = size_min(sustained_level(self, now_ms), model->level_count - 1);
     while (at > 0 && !in_time(model, first, at, now_ms + margin, self->run_ms)) at--;
     return self->chosen = at;
 }

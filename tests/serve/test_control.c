@@ -171,6 +171,19 @@ static void test_what_keeps_coming(void **state) {
     assert_true(steady(6, &last) == 0 && last == 0);
 }
 
+/* A model with more levels took this one's place while its items waited. */
+static void test_reloaded(void **state) {
+    (void)state;
+    paper p, fresh;
+    control rule = {0};
+    make_paper(&p);
+    make_paper(&fresh);
+    p.model.level_count = LEVELS - 2;
+    control_create(&rule, &fresh.model, 50);
+    item one = {.owner = &p.owner, .tokens = 10, .cap = LEVELS - 3, .deadline_ms = INFINITY};
+    assert_int_equal(control_level(&rule, &p.model, &one, 50, 0), LEVELS - 3);
+}
+
 static void test_recovers(void **state) {
     (void)state;
     paper p;
@@ -252,11 +265,12 @@ static void test_json_strings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_waits), cmocka_unit_test(test_starts),
-        cmocka_unit_test(test_margin),     cmocka_unit_test(test_corrections),
-        cmocka_unit_test(test_limits),     cmocka_unit_test(test_what_keeps_coming),
-        cmocka_unit_test(test_recovers),   cmocka_unit_test(test_queue_is_fair),
-        cmocka_unit_test(test_floats),     cmocka_unit_test(test_json_strings),
+        cmocka_unit_test(test_what_waits),    cmocka_unit_test(test_starts),
+        cmocka_unit_test(test_margin),        cmocka_unit_test(test_corrections),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_what_keeps_coming),
+        cmocka_unit_test(test_reloaded),      cmocka_unit_test(test_recovers),
+        cmocka_unit_test(test_queue_is_fair), cmocka_unit_test(test_floats),
+        cmocka_unit_test(test_json_strings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
