@@ -38,7 +38,7 @@ void attention_add_bias(const attention *in, size_t head, float *scores, size_t 
 /* One head of one sequence, and where its parts are in the member's scratch. */
 typedef struct one_head {
     const work *work;
-    size_t head, start, length, column, stride;
+    size_t start, length, column, stride;
     float *keys, *values, *scores;
     uint32_t *low_keys, *low_values, *low_rows; /* bf16, where the attention is narrow */
 } one_head;
@@ -108,7 +108,7 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     size_t start = w->sequences->start[sequence], length = batch_length(w->sequences, sequence);
     size_t size = in->head_size, column = head * size, stride = round_up(length, PANEL) + 16;
     float *keys = scratch, *values = keys + w->key_size, *scores = values + w->value_size;
-    one_head h = {w, head, start, length, column, stride, keys, values, scores, NULL, NULL, NULL};
+    one_head h = {w, start, length, column, stride, keys, values, scores, NULL, NULL, NULL};
     kernels->pack_transposed_f32(keys, in->key.data + start * in->key.stride + column, in->key.stride, length, size);
     pack_straight_f32(values, in->value.data + start * in->value.stride + column, in->value.stride, size, length);
     if (in->narrow) {

@@ -97,6 +97,9 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
 /* What the layers' products are in: "f32", "bf16", "int8", "f32+int8", "f32+bf16", or "mixed". */
 const char *encoder_precision(const encoder *self);
 
+/* Whether the layers can be multiplied in f32 and in a lower precision. */
+bool encoder_has_both(const encoder *self);
+
 /* Whether a layer's attention multiplies in bf16 in that run. */
 bool layer_attends_narrow(const layer *self, const run *on);
 

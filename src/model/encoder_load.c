@@ -355,14 +355,18 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     return RUBATO_OK;
 }
 
+bool encoder_has_both(const encoder *self) {
+    const linear *one = self->unique ? &self->layers[0].up : NULL;
+    return one && one->low && one->packed && !one->learn;
+}
+
 const char *encoder_precision(const encoder *self) {
-    static const char *const names[] = {"f32", "bf16", "int8"};
-    if (self->unique == 0) return names[PRECISION_F32];
+    if (self->unique == 0) return precision_name(PRECISION_F32);
     for (size_t i = 1; i < self->unique; i++)
         if (self->layers[i].up.precision != self->layers[0].up.precision) return "mixed";
     const linear *one = &self->layers[0].up;
-    if (one->low && one->packed && !one->learn) return one->precision == PRECISION_INT8 ? "f32+int8" : "f32+bf16";
-    return names[one->precision];
+    if (encoder_has_both(self)) return one->precision == PRECISION_INT8 ? "f32+int8" : "f32+bf16";
+    return precision_name(one->precision);
 }
 
 void encoder_free(encoder *self) {

@@ -96,10 +96,7 @@ static void log_candidate(searching *s, const candidate *c) {
         else
             fprintf(s->log, "%s%.2f", i ? ", " : "", (double)c->gene.keep[i]);
     }
-    if (c->gene.narrow)
-        fprintf(s->log, "], \"narrow\": true, \"glimpse\": %.17g", c->glimpse);
-    else
-        fprintf(s->log, "], \"glimpse\": %.17g", c->glimpse);
+    fprintf(s->log, "]%s, \"glimpse\": %.17g", c->gene.narrow ? ", \"narrow\": true" : "", c->glimpse);
     if (!isnan(c->quality)) fprintf(s->log, ", \"quality\": %.17g", c->quality);
     fprintf(s->log, "}\n");
     fflush(s->log);
@@ -337,8 +334,9 @@ static rubato_status write_results(searching *s, const char *out, const json_t *
     made.points = calloc(s->frontier_count + 1, sizeof *made.points);
     if (!made.points) return fail_memory(error);
     snprintf(made.metric, sizeof made.metric, "%s", s->metric);
-    const char *plus = strchr(s->model->info.precision, '+');
-    if (plus) snprintf(made.narrow, sizeof made.narrow, "%s", plus + 1);
+    const encoder *body = &s->model->body;
+    if (encoder_has_both(body))
+        snprintf(made.narrow, sizeof made.narrow, "%s", precision_name(body->layers[0].up.precision));
     rubato_status status = RUBATO_OK;
     for (size_t i = 0; i < s->frontier_count && status == RUBATO_OK; i++) {
         point *p = &made.points[made.count];
@@ -379,7 +377,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     TRY(rubato_context_create(&s->context, s->model, &context, error));
     s->by_ms = options->cost && strcmp(options->cost, "ms") == 0;
     if (s->by_ms) TRY(rubato_calibration_load(s->context, error));
-    s->precision = s->by_ms && strchr(s->model->info.precision, '+');
+    s->precision = s->by_ms && encoder_has_both(&s->model->body);
     TRY(dataset_read(&s->data, options->data, kind, options->columns, options->limit, error));
     if (s->data.count < GLIMPSE) return fail(error, RUBATO_BAD_DATA, "%s: too few examples", options->data);
     s->part.items = malloc(s->data.count * sizeof *s->part.items);

@@ -289,7 +289,7 @@ static rubato_status measure_parts(const rubato_context *context, manner how, co
 
 rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_options *options, rubato_error *error) {
     char path[4200];
-    bool both = context->model->body.layers[0].up.low && context->model->body.layers[0].up.packed;
+    bool both = encoder_has_both(&context->model->body);
     size_t done = 0, total = (both ? 4 : 2) * (ROW_SAMPLES + LENGTH_SAMPLES);
     cost_model *made = calloc(1, sizeof *made);
     if (!made) return fail_memory(error);

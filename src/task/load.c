@@ -397,7 +397,7 @@ static void fill_info(rubato_model *self) {
 /* rubato.json: operating points; narrow ones only where there are two precisions. */
 static rubato_status load_points(rubato_model *self, const json_t *object, rubato_error *error) {
     TRY(frontier_read(&self->points, object, self->body.depth, error));
-    if (!strchr(encoder_precision(&self->body), '+')) frontier_widen(&self->points);
+    if (!encoder_has_both(&self->body)) frontier_widen(&self->points);
     return RUBATO_OK;
 }
 
@@ -493,11 +493,8 @@ done:
 }
 
 rubato_status precision_find(precision *out, const char *name, rubato_error *error) {
-    static const char *const names[] = {"f32", "bf16", "int8"};
     *out = PRECISION_STORED;
-    if (!name) return RUBATO_OK;
-    for (*out = PRECISION_F32; *out < PRECISION_STORED; ++*out)
-        if (strcmp(names[*out], name) == 0) return RUBATO_OK;
+    if (!name || precision_named(out, name)) return RUBATO_OK;
     return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32, bf16 or int8", name);
 }
 

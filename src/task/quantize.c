@@ -117,7 +117,6 @@ static rubato_status read_notes(const char *folder, json_t **notes, rubato_error
 }
 
 static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_error *error) {
-    static const char *const names[] = {"f32", "bf16", "int8"};
     if (q->to == PRECISION_F32) {
         json_object_del(notes, "weights");
         return RUBATO_OK;
@@ -125,10 +124,10 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
     json_t *scheme = json_object(), *layers = json_array();
     bool ok = scheme && layers && json_object_set_new(notes, "weights", scheme) == 0;
     for (size_t i = 0; ok && i < q->layers; i++)
-        ok = json_array_append_new(layers, json_string(names[q->each[i]])) == 0;
+        ok = json_array_append_new(layers, json_string(precision_name(q->each[i]))) == 0;
     ok =
         ok && json_object_set_new(scheme, "layers", layers) == 0 &&
-        json_object_set_new(scheme, "embeddings", json_string(names[q->to])) == 0 &&
+        json_object_set_new(scheme, "embeddings", json_string(precision_name(q->to))) == 0 &&
         json_object_set_new(scheme, "scheme",
                             json_string(q->to == PRECISION_INT8 ? "weights symmetric by output channel, activations by "
                                                                   "row as they come, embeddings by row"

@@ -132,8 +132,15 @@ rubato_status model_write_json(const json_t *value, const char *folder, const ch
     return new_file_commit(&file, error);
 }
 
-static bool is_packed(const rubato_model *self) {
-    return strcmp(encoder_precision(&self->body), "f32") != 0 && !self->body.layers[0].up.packed;
+/* A weight that is in low precision alone is written as it lies. */
+static bool is_packed(const binding *from) {
+    return from->kind == BOUND_WEIGHT && !from->linear->packed;
+}
+
+static bool any_packed(const bindings *all) {
+    for (size_t i = 0; i < all->count; i++)
+        if (is_packed(&all->items[i])) return true;
+    return false;
 }
 
 static rubato_status write_config(const rubato_model *self, const char *folder, storage how, rubato_error *error) {
@@ -150,7 +157,7 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
                                     : how.rest == DTYPE_BF16 ? "bfloat16"
                                                              : "float32"));
     /* so that transformers says that it cannot read this, instead of making weights up */
-    if (is_packed(self))
+    if (any_packed(&self->bound))
         json_object_set_new(config, "quantization_config", json_pack("{s:s}", "quant_method", "rubato"));
     else
         json_object_del(config, "quantization_config");
@@ -272,7 +279,7 @@ static rubato_status add_bound(outgoing *all, const rubato_model *self, const ch
                                storage how, rubato_error *error) {
     bool embedding =
         from->kind == BOUND_TABLE && (from->table == &self->body.word || from->table == &self->body.position);
-    if (from->kind == BOUND_WEIGHT && !from->linear->packed) return add_packed(all, prefix, from, error);
+    if (is_packed(from)) return add_packed(all, prefix, from, error);
     if (embedding && how.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
     return add_tensor(all, prefix, from->name,
                       (tensor_source){.type = embedding ? how.tables : how.rest,
@@ -293,8 +300,7 @@ static rubato_status collect(outgoing *all, const rubato_model *self, storage ho
     for (int packed = 1; packed >= 0; packed--)
         for (size_t i = 0; i < self->bound.count; i++) {
             const binding *from = &self->bound.items[i];
-            bool is_packed = from->kind == BOUND_WEIGHT && !from->linear->packed;
-            if (is_packed == packed) TRY(add_bound(all, self, from->in_body ? prefix : "", from, how, error));
+            if (is_packed(from) == packed) TRY(add_bound(all, self, from->in_body ? prefix : "", from, how, error));
         }
     for (size_t shard = 0; shard < self->weights.shard_count; shard++)
         for (size_t i = 0; i < self->weights.shards[shard].count; i++) {

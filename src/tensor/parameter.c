@@ -11,6 +11,18 @@
 
 enum { MOST_STACKED = 3, ALIGNMENT = 64 };
 
+static const char *const precision_names[] = {"f32", "bf16", "int8"};
+
+const char *precision_name(precision how) {
+    return precision_names[how];
+}
+
+bool precision_named(precision *out, const char *name) {
+    for (*out = PRECISION_F32; *out < PRECISION_STORED; ++*out)
+        if (strcmp(precision_names[*out], name) == 0) return true;
+    return false;
+}
+
 /* What one packing of a linear layer shares among its threads: panels are dealt out. */
 typedef struct packing {
     const source *weights;

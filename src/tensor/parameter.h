@@ -58,6 +58,10 @@ typedef enum precision {
     PRECISION_STORED, /* only asked for: as it is in the file */
 } precision;
 
+/* "f32", "bf16", "int8"; and the precision of that name, false for another. */
+const char *precision_name(precision how);
+bool precision_named(precision *out, const char *name);
+
 /* y = x W^T + b, W [out, in]. */
 typedef struct linear {
     float *packed;          /* f32; NULL: in another precision, or no layer at all */
