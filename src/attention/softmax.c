@@ -35,71 +35,50 @@ void attention_add_bias(const attention *in, size_t head, float *scores, size_t 
     }
 }
 
-/* One head of one sequence, and where its parts are in the member's scratch. */
-typedef struct one_head {
-    const work *work;
-    size_t start, length, column, stride;
-    float *keys, *values, *scores;
-    uint32_t *low_keys, *low_values, *low_rows; /* bf16, where the attention is narrow */
-} one_head;
+/* What queries and probabilities are multiplied by: keys, values. */
+typedef struct operand {
+    float *wide;   /* packed */
+    uint32_t *low; /* the same in bf16, with the scale in it; NULL: the product is f32 */
+    size_t depth, columns;
+    float scale; /* 0: none */
+} operand;
 
-/* Scores of some queries, and the values mixed by their probabilities. */
-static void score_f32(const one_head *h, size_t first, size_t rows) {
-    const attention *in = h->work->in;
-    product_f32 score = {.a = tensor_row(in->query, h->start + first) + h->column,
-                         .a_stride = in->query.stride,
-                         .b = h->keys,
-                         .c = h->scores,
-                         .c_stride = h->stride,
-                         .rows = rows,
-                         .columns = h->length,
-                         .depth = in->head_size,
-                         .scale = in->scale};
-    h->work->run->kernels->product_f32(&score);
+static void narrow(const low_kernels *kernels, operand *self) {
+    size_t words = words_bf16(self->depth);
+    for (size_t i = 0; self->scale != 0 && i < packed_size(self->columns, self->depth); i++)
+        self->wide[i] *= self->scale;
+    for (size_t panel = 0; panel * PANEL < self->columns; panel++)
+        kernels->narrow_panel_bf16(self->low + panel * words * PANEL, self->wide + panel * self->depth * PANEL,
+                                   self->depth);
 }
 
-static void mix_f32(const one_head *h, size_t first, size_t rows) {
-    tensor out = h->work->out;
-    product_f32 mix = {.a = h->scores,
-                       .a_stride = h->stride,
-                       .b = h->values,
-                       .c = tensor_row(out, h->start + first) + h->column,
-                       .c_stride = out.stride,
-                       .rows = rows,
-                       .columns = h->work->in->head_size,
-                       .depth = h->length};
-    h->work->run->kernels->product_f32(&mix);
-}
-
-/* c [rows, columns] = bf16(rows of x) b. */
-static void product_narrow(const one_head *h, const float *x, size_t x_stride, const uint32_t *b, size_t depth,
-                           float *c, size_t c_stride, size_t rows, size_t columns) {
-    const low_kernels *kernels = &h->work->run->kernels->low;
-    size_t words = words_bf16(depth);
-    for (size_t i = 0; i < rows; i++) kernels->narrow_bf16(h->low_rows + i * words, x + i * x_stride, depth);
-    product_low product = {.a = h->low_rows,
+/* c [rows, columns] = x by; `room` is for the rows in bf16. */
+static void multiply(const kernel_table *kernels, float *c, size_t c_stride, const float *x, size_t x_stride,
+                     size_t rows, const operand *by, uint32_t *room) {
+    if (!by->low) {
+        product_f32 product = {.a = x,
+                               .a_stride = x_stride,
+                               .b = by->wide,
+                               .c = c,
+                               .c_stride = c_stride,
+                               .rows = rows,
+                               .columns = by->columns,
+                               .depth = by->depth,
+                               .scale = by->scale};
+        kernels->product_f32(&product);
+        return;
+    }
+    size_t words = words_bf16(by->depth);
+    for (size_t i = 0; i < rows; i++) kernels->low.narrow_bf16(room + i * words, x + i * x_stride, by->depth);
+    product_low product = {.a = room,
                            .a_stride = words,
-                           .b = b,
+                           .b = by->low,
                            .c = c,
                            .c_stride = c_stride,
                            .rows = rows,
-                           .columns = columns,
+                           .columns = by->columns,
                            .words = words};
-    kernels->product_bf16(&product);
-}
-
-/* Keys, with the scores' scale, and values in bf16. */
-static void narrow_operands(const one_head *h) {
-    const attention *in = h->work->in;
-    const low_kernels *kernels = &h->work->run->kernels->low;
-    size_t size = in->head_size;
-    for (size_t i = 0; i < packed_size(h->length, size); i++) h->keys[i] *= in->scale;
-    for (size_t panel = 0; panel * PANEL < h->length; panel++)
-        kernels->narrow_panel_bf16(h->low_keys + panel * words_bf16(size) * PANEL, h->keys + panel * size * PANEL,
-                                   size);
-    for (size_t panel = 0; panel * PANEL < size; panel++)
-        kernels->narrow_panel_bf16(h->low_values + panel * words_bf16(h->length) * PANEL,
-                                   h->values + panel * h->length * PANEL, h->length);
+    kernels->low.product_bf16(&product);
 }
 
 static void run_head(const work *w, size_t sequence, size_t head, float *scratch) {
@@ -107,26 +86,26 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     const kernel_table *kernels = w->run->kernels;
     size_t start = w->sequences->start[sequence], length = batch_length(w->sequences, sequence);
     size_t size = in->head_size, column = head * size, stride = round_up(length, PANEL) + 16;
-    float *keys = scratch, *values = keys + w->key_size, *scores = values + w->value_size;
-    one_head h = {w, start, length, column, stride, keys, values, scores, NULL, NULL, NULL};
-    kernels->pack_transposed_f32(keys, in->key.data + start * in->key.stride + column, in->key.stride, length, size);
-    pack_straight_f32(values, in->value.data + start * in->value.stride + column, in->value.stride, size, length);
+    operand keys = {.wide = scratch, .depth = size, .columns = length, .scale = in->scale};
+    operand values = {.wide = keys.wide + w->key_size, .depth = length, .columns = size};
+    float *scores = values.wide + w->value_size;
+    uint32_t *room = NULL;
+    kernels->pack_transposed_f32(keys.wide, tensor_row(in->key, start) + column, in->key.stride, length, size);
+    pack_straight_f32(values.wide, tensor_row(in->value, start) + column, in->value.stride, size, length);
     if (in->narrow) {
-        h.low_keys = (uint32_t *)(void *)(scores + w->score_size);
-        h.low_values = h.low_keys + w->key_size;
-        h.low_rows = h.low_values + w->value_size;
-        narrow_operands(&h);
+        keys.low = (uint32_t *)(void *)(scores + w->score_size);
+        values.low = keys.low + w->key_size;
+        room = values.low + w->value_size;
+        narrow(&kernels->low, &keys);
+        narrow(&kernels->low, &values);
     }
     size_t block = query_block(length);
     float *received = w->received ? w->received + head * w->sequences->rows + start : NULL;
     if (received) memset(received, 0, length * sizeof *received);
     for (size_t first = 0; first < length; first += block) {
         size_t rows = size_min(block, length - first);
-        if (in->narrow)
-            product_narrow(&h, tensor_row(in->query, start + first) + column, in->query.stride, h.low_keys, size,
-                           scores, stride, rows, length);
-        else
-            score_f32(&h, first, rows);
+        multiply(kernels, scores, stride, tensor_row(in->query, start + first) + column, in->query.stride, rows, &keys,
+                 room);
         if (in->bias) attention_add_bias(in, head, scores, stride, start, first, rows, length);
         for (size_t i = 0; i < rows; i++) kernels->softmax_f32(scores + i * stride, length);
         if (received)
@@ -137,11 +116,8 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
         if (w->mask)
             attention_dropout(w->run, w->mask, scores, stride, rows, length,
                               attention_place(head, start + first, w->sequences->rows, w->longest), w->longest);
-        if (in->narrow)
-            product_narrow(&h, scores, stride, h.low_values, length, tensor_row(w->out, start + first) + column,
-                           w->out.stride, rows, size);
-        else
-            mix_f32(&h, first, rows);
+        multiply(kernels, tensor_row(w->out, start + first) + column, w->out.stride, scores, stride, rows, &values,
+                 room);
     }
 }
 
