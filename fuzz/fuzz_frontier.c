@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             budget wanted;
             if (budget_parse(&wanted, budgets[i], &points, NULL, &error) != RUBATO_OK) continue;
             for (size_t length = 0; length < 40; length += 13)
-                budget_choose(&wanted, &points, NULL, (layer_shape){8, 16}, length);
+                budget_choose(&wanted, &points, NULL, (layer_shape){8, 16, 2}, length);
         }
     json_t *back = json_object();
     if (back && points.count) frontier_write(&points, back, &error);

@@ -356,7 +356,8 @@ typedef struct rubato_evaluation {
     size_t examples;
     size_t metric_count;
     rubato_metric metrics[8];
-    double flops_ratio;
+    double flops_ratio, flops_ratio_p95; /* of all examples; of the dearest of 95 in 100 */
+    double alive[64];                    /* share of the examples that ran more than i layers */
     double ms_mean, ms_p50, ms_p95, ms_p99; /* per example, compute only */
     double tokens_per_second;
 } rubato_evaluation;
@@ -391,7 +392,8 @@ typedef struct rubato_train_options {
     const char *model;  /* as rubato_model_load takes it; a head that it lacks is made */
     const char *task;   /* "classification", "regression", "tagging", "qa", "mlm", "sts" (pairs with a similarity),
                            "retrieval" (pairs that belong together) */
-    const char *recipe; /* "finetune", "length-adaptive", "power-bert" */
+    const char *recipe; /* "finetune", "length-adaptive", "power-bert"; early exits: "branchynet", "deebert",
+                           "right-tool", "fastbert", "pabee", "act" */
     const char *data, *dev, *columns; /* as rubato_eval_options; dev may be NULL: the last weights are kept */
     const char *out;                  /* folder of the result, and of what a run needs to be resumed */
     const char *labels;               /* names of the labels in order, "negative,positive"; NULL: the data's */
@@ -411,6 +413,10 @@ typedef struct rubato_train_options {
     int no_distillation;      /* smaller models learn from the labels instead of the full one */
     int divergence_from_full; /* KL(full || sub) instead of KL(sub || full) */
     const char *significance; /* "received" (default), "others", "random", "first" */
+    /* early exits: */
+    int frozen;              /* the model stays as it is, exits alone are trained */
+    const char *exit_layers; /* the layers, from 0 on, after which exits stand: "1,3"; NULL: by the recipe */
+    double ponder;           /* act: price of a layer, default 0.01 */
     /* power-bert: */
     double soft_rate, soft_penalty; /* of the soft extraction, default 1e-3 and 1e-3 */
     const char *precision; /* of the products: "f32" (default); "bf16": faster where the processor has it; "int8":
@@ -439,7 +445,8 @@ typedef struct rubato_train_result {
  * a step. Batches are packed: no padding is computed. A run is repeated bit for bit by its options, whatever the number
  * of threads.
  * Fails: as loading and reading data, IO, CANCELLED (resumable).
- * Methods: Devlin et al. 2018; Kim and Cho 2021 (length-adaptive); Goyal et al. 2020 (power-bert). */
+ * Methods: Devlin et al. 2018; Kim and Cho 2021 (length-adaptive); Goyal et al. 2020 (power-bert); of early exits see
+ * docs/anytime.md. */
 RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubato_train_result *result,
                                       rubato_error *error);
 

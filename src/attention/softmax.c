@@ -85,6 +85,7 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
     size_t start = w->sequences->start[sequence], length = batch_length(w->sequences, sequence);
+    if (length == 0) return; /* it has left */
     size_t size = in->head_size, column = head * size, stride = round_up(length, PANEL) + 16;
     operand keys = {.wide = scratch, .depth = size, .columns = length, .scale = in->scale};
     operand values = {.wide = keys.wide + w->key_size, .depth = length, .columns = size};

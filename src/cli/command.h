@@ -24,10 +24,10 @@ typedef struct arguments {
         *layer_drop;
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
     uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
-    const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers;
+    const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers, *exit_layers, *ponder;
     uint64_t vocabulary, positions;
     uint64_t iterations, mutations, crossovers;
-    bool no_distillation, refine, keep_order, resume, depth, no_depth, check, words, roofline;
+    bool no_distillation, refine, frozen, keep_order, resume, depth, no_depth, check, words, roofline;
     uint64_t threads, batch_tokens, max_length, stride, top, seed, limit;
     bool json, jsonl, cost, quiet, help, tokens, no_special, special_as_text, left, allow_empty, raw;
 } arguments;

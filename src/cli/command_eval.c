@@ -9,6 +9,19 @@ static int show(void *user, size_t done, size_t total) {
     return 0;
 }
 
+/* Layers that some example ran. */
+static size_t layers_run(const rubato_evaluation *e) {
+    size_t layers = 0;
+    while (layers + 1 < sizeof e->alive / sizeof *e->alive && e->alive[layers] > 1e-9) layers++;
+    return layers;
+}
+
+/* Whether examples ran different numbers of layers. */
+static bool leaving(const rubato_evaluation *e) {
+    size_t layers = layers_run(e);
+    return layers > 0 && e->alive[layers - 1] < 1 - 1e-9;
+}
+
 static void print_json(const arguments *given, const rubato_evaluation *e) {
     printf("{\"task\": \"%s\", \"examples\": %zu, \"metrics\": {", given->task, e->examples);
     for (size_t i = 0; i < e->metric_count; i++) {
@@ -17,6 +30,14 @@ static void print_json(const arguments *given, const rubato_evaluation *e) {
     }
     printf("}, \"flops_ratio\": ");
     print_float(e->flops_ratio);
+    printf(", \"flops_ratio_p95\": ");
+    print_float(e->flops_ratio_p95);
+    printf(", \"left_after\": [");
+    for (size_t i = 0; i < layers_run(e); i++) {
+        printf("%s", i ? ", " : "");
+        print_float(e->alive[i] - e->alive[i + 1]);
+    }
+    printf("]");
     printf(", \"ms\": {\"mean\": %.4f, \"p50\": %.4f, \"p95\": %.4f, \"p99\": %.4f}, \"tokens_per_second\": %.1f}\n",
            e->ms_mean, e->ms_p50, e->ms_p95, e->ms_p99, e->tokens_per_second);
 }
@@ -42,6 +63,14 @@ static int run(const arguments *given) {
     } else {
         printf("%s on %s: %zu examples\n", given->task, given->data, e.examples);
         for (size_t i = 0; i < e.metric_count; i++) printf("  %-12s %.4f\n", e.metrics[i].name, e.metrics[i].value);
+        if (leaving(&e)) {
+            printf("  %.2fx of the operations (95 in 100: at most %.2fx); left after layer", e.flops_ratio,
+                   e.flops_ratio_p95);
+            for (size_t i = 0; i < layers_run(&e); i++)
+                if (e.alive[i] - e.alive[i + 1] > 1e-9)
+                    printf(" %zu: %.0f %%,", i + 1, 100 * (e.alive[i] - e.alive[i + 1]));
+            printf(" of %zu\n", s.info->layers);
+        }
         printf("  %.0f tokens/s; ms an example: mean %.3f, p50 %.3f, p95 %.3f, p99 %.3f\n", e.tokens_per_second,
                e.ms_mean, e.ms_p50, e.ms_p95, e.ms_p99);
     }

@@ -90,6 +90,8 @@ static int run(const arguments *given) {
                                     .sandwiches = given->sandwiches,
                                     .refine = given->refine,
                                     .teacher = given->teacher,
+                                    .frozen = given->frozen,
+                                    .exit_layers = given->exit_layers,
                                     .no_distillation = given->no_distillation,
                                     .divergence_from_full = given->divergence && strcmp(given->divergence, "full") == 0,
                                     .significance = given->significance,
@@ -116,6 +118,7 @@ static int run(const arguments *given) {
                  {"dropout", given->dropout, &options.dropout},
                  {"length-drop", given->length_drop, &options.length_drop},
                  {"layer-drop", given->layer_drop, &options.layer_drop},
+                 {"ponder", given->ponder, &options.ponder},
                  {"soft-rate", given->soft_rate, &options.soft_rate},
                  {"soft-penalty", given->soft_penalty, &options.soft_penalty}};
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
@@ -151,9 +154,11 @@ static int run(const arguments *given) {
 const command command_train = {
     "train",
     "MODEL --task TASK --data FILE [--dev FILE] --out DIR",
-    "Fine-tunes a model, or makes it length-adaptive; writes a folder that transformers loads too.",
+    "Fine-tunes a model, makes it length-adaptive or gives it early exits; writes a folder that transformers loads "
+    "too.",
     " task data dev columns out recipe labels epochs rate batch-size max-length warm-up decay clip dropout length-drop "
-    "layer-drop sandwiches refine teacher no-distillation divergence significance soft-rate soft-penalty micro-tokens "
+    "layer-drop sandwiches refine teacher no-distillation divergence significance frozen exit-layers ponder soft-rate "
+    "soft-penalty micro-tokens "
     "limit "
     "threads "
     "isa precision "
@@ -161,5 +166,7 @@ const command command_train = {
     "  rubato train all-MiniLM-L6-v2 --task classification --data train.tsv --dev dev.tsv --out sst2\n"
     "  rubato train sst2 --task classification --data train.tsv --dev dev.tsv --recipe length-adaptive --out sst2-la\n"
     "  rubato train MODEL --task tagging --data train.conll --dev dev.conll --epochs 5 --rate 5e-5 --out ner\n"
+    "  rubato train sst2 --task classification --data train.tsv --dev dev.tsv --recipe deebert --frozen --out "
+    "sst2-exits\n"
     "Ctrl-C saves a checkpoint; the same command with --resume goes on from it.\n",
     run};

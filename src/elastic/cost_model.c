@@ -19,9 +19,10 @@ static double batch_ms(const cost_parts *parts, const point *at, size_t layers, 
     for (size_t i = 0; i < layers; i++) {
         if (at && at->skip[i]) continue;
         size_t leaving = at ? point_rows(at, i, length, entering) : entering;
-        ms += cost_curve_at(&parts->attention, (double)(count * entering));
-        ms += cost_curve_at(&parts->heads, (double)entering) * (double)count;
-        ms += cost_curve_at(&parts->forward, (double)(count * leaving));
+        double alive = at ? (double)at->alive[i] : 1, heads = at ? (double)at->heads[i] : 1;
+        ms += alive * heads * cost_curve_at(&parts->attention, (double)(count * entering));
+        ms += alive * heads * cost_curve_at(&parts->heads, (double)entering) * (double)count;
+        ms += alive * (at ? (double)at->neurons[i] : 1) * cost_curve_at(&parts->forward, (double)(count * leaving));
         entering = leaving;
     }
     return ms;

@@ -28,7 +28,61 @@ void frontier_free(frontier *self) {
 
 /* ---- rubato.json ---- */
 
-static rubato_status read_point(point *out, const json_t *object, size_t layers, rubato_error *error) {
+/* A number a layer, each within (0, 1] or, with `zero`, [0, 1]; all 1 where the member is missing. */
+static rubato_status read_parts(float *out, const json_t *object, const char *key, size_t layers, bool zero,
+                                const char *name, rubato_error *error) {
+    const json_t *list = json_object_get(object, key);
+    if (!list) return RUBATO_OK;
+    if (json_array_size(list) != layers)
+        return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" has %s for %zu layers, the model %zu", name,
+                    key, json_array_size(list), layers);
+    for (size_t i = 0; i < layers; i++) {
+        const json_t *item = json_array_get(list, i);
+        double value = json_is_number(item) ? json_number_value(item) : NAN;
+        if (!(value <= 1 && (value > 0 || (zero && value == 0))))
+            return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\", %s of layer %zu: %g", name, key, i, value);
+        out[i] = (float)value;
+    }
+    return RUBATO_OK;
+}
+
+static rubato_status read_count(uint32_t *out, const json_t *object, const char *key, rubato_error *error) {
+    size_t value;
+    TRY(json_get_size(&value, object, key, 0, error));
+    if (value > 1 << 20) return fail(error, RUBATO_BAD_MODEL, "rubato.json: exit's %s is %zu", key, value);
+    *out = (uint32_t)value;
+    return RUBATO_OK;
+}
+
+rubato_status exit_setting_read(exit_setting *out, const json_t *object, rubato_error *error) {
+    const char *rule;
+    char known[128];
+    double threshold;
+    *out = (exit_setting){0};
+    TRY(json_get_text(&rule, object, "rule", "", error));
+    TRY(json_get_real(&threshold, object, "threshold", 0, error));
+    TRY(read_count(&out->patience, object, "patience", error));
+    TRY(read_count(&out->first, object, "first", error));
+    TRY(read_count(&out->window, object, "window", error));
+    exit_rule_list(known, sizeof known);
+    out->rule = exit_rule_find(rule);
+    out->threshold = (float)threshold;
+    return out->rule ? RUBATO_OK
+                     : fail(error, RUBATO_UNSUPPORTED, "rubato.json: exit rule \"%.40s\"; known are %s", rule, known);
+}
+
+json_t *exit_setting_object(const exit_setting *from) {
+    json_t *object = json_object();
+    json_object_set_new(object, "rule", json_string(from->rule->name));
+    if (from->rule->threshold)
+        json_object_set_new(object, "threshold", json_real(round((double)from->threshold * 1e6) / 1e6));
+    if (from->rule->counts) json_object_set_new(object, "patience", json_integer(from->patience));
+    if (from->first > 1) json_object_set_new(object, "first", json_integer(from->first));
+    if (from->window) json_object_set_new(object, "window", json_integer(from->window));
+    return object;
+}
+
+rubato_status point_read(point *out, const json_t *object, size_t layers, rubato_error *error) {
     const json_t *keep = json_object_get(object, "keep");
     const char *name, *how;
     *out = point_full(layers);
@@ -41,6 +95,11 @@ static rubato_status read_point(point *out, const json_t *object, size_t layers,
     TRY(json_get_real(&out->quality, object, "quality", NAN, error));
     TRY(json_get_real(&out->flops_ratio, object, "flops_ratio", 1, error));
     TRY(json_get_real(&out->ms, object, "ms", NAN, error));
+    const json_t *leaving = json_object_get(object, "exit");
+    if (leaving) TRY(exit_setting_read(&out->exit, leaving, error));
+    TRY(read_parts(out->heads, object, "heads", layers, false, out->name, error));
+    TRY(read_parts(out->neurons, object, "neurons", layers, false, out->name, error));
+    TRY(read_parts(out->alive, object, "alive", layers, true, out->name, error));
     if (json_array_size(keep) != layers)
         return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" has %zu layers, the model %zu", out->name,
                     json_array_size(keep), layers);
@@ -109,7 +168,7 @@ rubato_status frontier_read(frontier *self, const json_t *object, size_t layers,
     self->points = calloc(count, sizeof *self->points);
     if (!self->points) return fail_memory(error);
     for (size_t i = 0; i < count; i++) {
-        rubato_status status = read_point(&self->points[i], json_array_get(list, i), layers, error);
+        rubato_status status = point_read(&self->points[i], json_array_get(list, i), layers, error);
         if (status != RUBATO_OK) {
             frontier_free(self);
             return status;
@@ -126,7 +185,13 @@ static json_t *real(double value) {
     return isnan(value) ? json_null() : json_real(value);
 }
 
-static json_t *point_object(const point *from, const char *narrow) {
+static json_t *parts(const float *values, size_t count) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) json_array_append_new(list, json_real(round((double)values[i] * 1e6) / 1e6));
+    return list;
+}
+
+json_t *point_object(const point *from, const char *narrow) {
     json_t *keep = json_array(), *object = json_object();
     for (size_t i = 0; i < from->layers; i++)
         json_array_append_new(keep, from->skip[i] ? json_null() : json_real(round((double)from->keep[i] * 1e6) / 1e6));
@@ -136,6 +201,14 @@ static json_t *point_object(const point *from, const char *narrow) {
     json_object_set_new(object, "ms", real(from->ms));
     json_object_set_new(object, "keep", keep);
     if (from->narrow) json_object_set_new(object, "precision", json_string(narrow));
+    if (point_is_slim(from)) {
+        json_object_set_new(object, "heads", parts(from->heads, from->layers));
+        json_object_set_new(object, "neurons", parts(from->neurons, from->layers));
+    }
+    if (from->exit.rule) {
+        json_object_set_new(object, "exit", exit_setting_object(&from->exit));
+        json_object_set_new(object, "alive", parts(from->alive, from->layers));
+    }
     return object;
 }
 

@@ -31,6 +31,15 @@ void frontier_widen(frontier *self);
 rubato_status frontier_read(frontier *self, const json_t *object, size_t layers, rubato_error *error);
 rubato_status frontier_write(const frontier *self, json_t *object, rubato_error *error);
 
+/* One point as rubato.json has it; `narrow` names the precision of narrow ones. */
+rubato_status point_read(point *out, const json_t *object, size_t layers, rubato_error *error);
+json_t *point_object(const point *from, const char *narrow);
+
+/* An exit setting as rubato.json has it, within points and as the model's default. Fails: UNSUPPORTED for an unknown
+ * rule, BAD_MODEL. */
+rubato_status exit_setting_read(exit_setting *out, const json_t *object, rubato_error *error);
+json_t *exit_setting_object(const exit_setting *from);
+
 typedef enum budget_kind { BUDGET_FULL, BUDGET_RATIO, BUDGET_MS, BUDGET_NAME } budget_kind;
 
 typedef struct budget {

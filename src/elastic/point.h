@@ -6,26 +6,30 @@
 #ifndef RUBATO_ELASTIC_POINT_H
 #define RUBATO_ELASTIC_POINT_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "elastic/exit.h"
 
-enum { POINT_LAYERS = 64, POINT_NAME = 32 };
+enum { POINT_LAYERS = 64, POINT_NAME = 32, NEURON_STEP = 32 };
 
 typedef struct point {
     char name[POINT_NAME];
-    size_t layers;            /* of the model; at most POINT_LAYERS */
-    bool skip[POINT_LAYERS];  /* the layer does not run */
-    float keep[POINT_LAYERS]; /* rows that layer i hands on, as a part of the sequence's length; 1: all */
-    bool narrow;              /* products in the lower of a model's two precisions */
-    double quality;           /* measured by search; NaN while unknown */
-    double flops_ratio;       /* of the full model, over the data that search saw */
-    double ms;                /* measured, one text at a time; NaN while unknown */
+    size_t layers;               /* of the model; at most POINT_LAYERS */
+    bool skip[POINT_LAYERS];     /* the layer does not run */
+    float keep[POINT_LAYERS];    /* rows that layer i hands on, as a part of the sequence's length; 1: all */
+    float heads[POINT_LAYERS];   /* part of the layer's heads that run, the first ones; 1: all */
+    float neurons[POINT_LAYERS]; /* the same of the feed-forward part's neurons */
+    exit_setting exit;
+    float
+        alive[POINT_LAYERS]; /* with exits: the part of texts, or tokens, that still run in layer i, as search saw it */
+    bool narrow;             /* products in the lower of a model's two precisions */
+    double quality;          /* measured by search; NaN while unknown */
+    double flops_ratio;      /* of the full model, over the data that search saw */
+    double ms;               /* measured, one text at a time; NaN while unknown */
 } point;
 
 /* Every layer and every row, in the higher precision. */
 point point_full(size_t layers);
 
-/* Every layer and every row; in either precision. */
+/* Every layer, row and neuron, and nothing leaves early; in either precision. */
 bool point_is_full(const point *self);
 
 /* How many layers run. */
@@ -35,13 +39,22 @@ size_t point_depth(const point *self);
  * more than enter, keep * length rounded up. A skipped layer hands on what enters. */
 size_t point_rows(const point *self, size_t layer, size_t length, size_t entering);
 
+/* Heads and neurons that run in a layer: rounded to whole heads and to NEURON_STEP neurons; at least one head, one
+ * step. */
+size_t point_heads(const point *self, size_t layer, size_t heads);
+size_t point_neurons(const point *self, size_t layer, size_t inner);
+
+/* Whether some layer is narrower than the model's. */
+bool point_is_slim(const point *self);
+
 /* What an encoder's layers are made of, for counting. */
 typedef struct layer_shape {
-    size_t hidden, inner;
+    size_t hidden, inner, heads;
 } layer_shape;
 
 /* Floating-point operations (a multiply and an add are two) of the products of all layers for one sequence. With
- * a rows entering a layer and b leaving its attention: 2 a 4 d^2 + 2 2 a^2 d + 2 b 2 d f.
+ * a rows entering a layer and b leaving its attention, h of its d columns in the heads that run and f neurons:
+ * 2 a 4 d h + 2 2 a^2 h + 2 b 2 d f; with exits what is expected, by the part of texts that is alive in each layer.
  * norms, when not NULL, receives the elements that layer normalisation passes over: (a + b) d a layer; half of the
  * operations plus those is what the Length-Adaptive Transformer's authors count as multiply-accumulates. */
 double point_flops(const point *self, layer_shape shape, size_t length, double *norms);

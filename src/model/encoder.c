@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "attention/attention.h"
 #include "base/checked.h"
@@ -12,11 +13,15 @@ size_t encoder_max_length(const encoder_config *config) {
     return config->positions - config->first_position;
 }
 
+layer_shape encoder_shape(const encoder *self) {
+    return (layer_shape){self->config.hidden, self->config.inner, self->config.heads};
+}
+
 double encoder_flops(const encoder *self, const point *at, size_t length) {
     const encoder_config *config = &self->config;
     double d = (double)config->hidden, f = (double)config->inner, n = (double)length;
     double embedding = config->embedding != config->hidden ? 2 * n * (double)config->embedding * d : 0;
-    if (at) return embedding + point_flops(at, (layer_shape){config->hidden, config->inner}, length, NULL);
+    if (at) return embedding + point_flops(at, encoder_shape(self), length, NULL);
     return embedding + (double)self->depth * (2 * n * (4 * d * d + 2 * d * f) + 4 * n * n * d);
 }
 
@@ -301,6 +306,43 @@ static bool restore(passage *p, tensor x) {
     return true;
 }
 
+/* Sequences that leave take all their rows with them; in place. */
+static bool depart(passage *p, bool last, tensor *x) {
+    const batch *now = &p->now.packed;
+    bool *leaves = arena_take_array(p->on->memory, now->sequences, sizeof *leaves), any = false;
+    if (!leaves) return false;
+    memset(leaves, 0, now->sequences * sizeof *leaves);
+    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
+    for (size_t i = 0; i < now->sequences; i++) any = any || leaves[i];
+    if (!any) return true;
+    size_t *start = arena_take_array(p->on->memory, now->sequences + 1, sizeof *start);
+    size_t *origin = arena_take_array(p->on->memory, now->rows, sizeof *origin), *from = origin, at = 0;
+    if (!start || !origin) return false;
+    for (size_t i = 0; i < now->sequences; i++) {
+        start[i] = at;
+        for (size_t row = now->start[i]; row < now->start[i + 1]; row++) {
+            if (leaves[i]) {
+                if (p->restored.data)
+                    memcpy(tensor_row(p->restored, p->now.origin ? p->now.origin[row] : row), tensor_row(*x, row),
+                           x->columns * sizeof(float));
+                continue;
+            }
+            if (at != row) memcpy(tensor_row(*x, at), tensor_row(*x, row), x->columns * sizeof(float));
+            from[at++] = p->now.origin ? p->now.origin[row] : row;
+        }
+    }
+    start[now->sequences] = x->rows = at;
+    p->now = (alive){.packed = {.sequences = now->sequences, .rows = at, .start = start}, .origin = origin};
+    return true;
+}
+
+/* The last layer that runs; SIZE_MAX when none does. */
+static size_t last_layer(const encoder *self, const point *at) {
+    size_t last = self->depth;
+    while (last > 0 && at && at->skip[last - 1]) last--;
+    return last - 1;
+}
+
 void encoder_forward(const encoder *self, const run *whole, const batch *input, const thinning *how, encoded *out,
                      layer_output *each, void *user) {
     const point *at = how ? how->point : NULL;
@@ -312,11 +354,12 @@ void encoder_forward(const encoder *self, const run *whole, const batch *input, 
     double begin = run_begin(on);
     tensor x = embed(self, on, input);
     run_end(on, PART_EMBEDDINGS, begin);
-    if (at && how->restore && !point_is_full(at)) {
+    if (how && how->restore && ((at && !point_is_full(at)) || how->depart)) {
         p.restored = run_tensor(on, input->rows, self->config.hidden);
         if (!p.restored.data) return;
     }
-    if (x.data && each) each(user, 0, x, NULL);
+    if (x.data && each) each(user, 0, x, input, NULL);
+    size_t last = last_layer(self, at);
     for (p.layer = 0; p.layer < self->depth && x.data; p.layer++) {
         if (at && at->skip[p.layer]) continue;
         if (!plan_layer(&p)) return;
@@ -324,7 +367,9 @@ void encoder_forward(const encoder *self, const run *whole, const batch *input, 
         x = run_layer(&p, &self->layers[self->order[p.layer]], x);
         if (!on->tape) arena_rewind(on->memory, mark);
         p.now = p.next;
-        if (x.data && each) each(user, p.layer + 1, x, p.now.origin);
+        if (x.data && each) each(user, p.layer + 1, x, &p.now.packed, p.now.origin);
+        if (x.data && how && how->depart && !depart(&p, p.layer == last, &x)) return;
+        if (x.rows == 0) break; /* all have left */
     }
     if (!x.data || !restore(&p, x) || (on->tape && on->tape->failed)) return;
     out->rows = p.now.origin && p.restored.data ? p.restored : x;

@@ -36,9 +36,12 @@ typedef struct encoder {
 /* Which parameter a stored tensor became: how training finds all parameters, and writing a checkpoint its names. */
 typedef enum binding_kind { BOUND_WEIGHT, BOUND_BIAS, BOUND_GAMMA, BOUND_BETA, BOUND_TABLE } binding_kind;
 
+/* Where a parameter is stored. */
+typedef enum binding_place { IN_HEAD, IN_BODY, IN_EXITS } binding_place;
+
 typedef struct binding {
-    char *name; /* as stored, without the encoder's prefix where in_body */
-    bool in_body;
+    char *name; /* as stored, without the encoder's prefix IN_BODY */
+    binding_place place;
     binding_kind kind;
     union {
         linear *linear;
@@ -70,7 +73,7 @@ typedef struct loader {
     bindings *bound;      /* receives every parameter */
     uint64_t *fresh;      /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
     const size_t *layers; /* the stored layers to take, [config.layers]; NULL: all in order. Not where layers share */
-    bool in_body;         /* names have the encoder's prefix now */
+    binding_place place;  /* of what is loaded now; IN_BODY names have the encoder's prefix */
 } loader;
 
 /* A weight "name.weight" (or any full name) as a source; missing ones are an error that names them when `needed`,
@@ -115,6 +118,12 @@ typedef struct soft_extraction {
     size_t bins;
 } soft_extraction;
 
+/* Asked after each layer that ran, `layer` counted from 0, `last`: no other follows. `alive` are the original rows,
+ * NULL for all. Marks the sequences that leave (leaves [sequences], all false before); those of no rows have left
+ * already. False when memory is short. */
+typedef bool departure_function(void *user, const run *on, size_t layer, bool last, tensor rows, const batch *packed,
+                                const size_t *alive, bool *leaves);
+
 /* How a batch is thinned out on its way. All zero: not at all. */
 typedef struct thinning {
     const point *point; /* NULL: full */
@@ -123,6 +132,8 @@ typedef struct thinning {
     bool restore;       /* every row has a result: a retired one its last state (Drop-and-Restore) */
     uint64_t seed;      /* of SIGNIFICANCE_RANDOM */
     const soft_extraction *soft;
+    departure_function *depart; /* NULL: no sequence leaves early; not when recording */
+    void *depart_user;
 } thinning;
 
 /* What comes out: rows, and where each sequence's begin among them. */
@@ -131,9 +142,9 @@ typedef struct encoded {
     batch packed;
 } encoded;
 
-/* Called with the embedding output (layer 0) and every layer's output (1 ...) and the original rows that are alive in
- * it, NULL for all; NULL for none. */
-typedef void layer_output(void *user, size_t layer, tensor rows, const size_t *alive);
+/* Called with the embedding output (layer 0) and every layer's output (1 ...), which rows are whose, and the original
+ * rows that are alive in it, NULL for all; NULL for none. */
+typedef void layer_output(void *user, size_t layer, tensor rows, const batch *packed, const size_t *alive);
 
 /* Runs a batch through embeddings and all layers. Ids and types are in range and no sequence is longer than the
  * position table: the caller has seen to it.
@@ -144,6 +155,9 @@ typedef void layer_output(void *user, size_t layer, tensor rows, const size_t *a
  * by significance and in their order; the feed-forward part sees only those (Kim and Cho 2021, section 3). */
 void encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *how, encoded *out,
                      layer_output *each, void *user);
+
+/* What its layers are made of. */
+layer_shape encoder_shape(const encoder *self);
 
 /* Floating-point operations of one sequence of that length, multiply and add counted as two: the products of all
  * layers and of attention, and of the embedding's projection where there is one. point NULL: full. */

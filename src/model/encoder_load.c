@@ -54,9 +54,9 @@ static rubato_status bind(loader *load, binding what, const char *name) {
         all->items = grown;
         all->capacity = capacity;
     }
-    what.in_body = load->in_body;
+    what.place = load->place;
     what.name = text_copy(name, strlen(name));
-    if (what.in_body && strncmp(name, load->prefix, strlen(load->prefix)) == 0) {
+    if (what.place == IN_BODY && strncmp(name, load->prefix, strlen(load->prefix)) == 0) {
         free(what.name);
         what.name = text_copy(name + strlen(load->prefix), strlen(name) - strlen(load->prefix));
     }
@@ -324,7 +324,7 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     char full[NAME_BYTES];
     *self = (encoder){.config = *config};
     size_t before = load->parameters;
-    load->in_body = true;
+    load->place = IN_BODY;
     TRY(load_table(load, &self->word, names->word, config->vocabulary, config->embedding));
     TRY(load_table(load, &self->position, names->position, config->positions, config->embedding));
     if (config->types) TRY(load_table(load, &self->type, names->type, config->types, config->embedding));
@@ -351,7 +351,7 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     load->with.both = false;
     if (config->buckets) TRY(load_relative_bias(self, load));
     self->parameters = load->parameters - before;
-    load->in_body = false;
+    load->place = IN_HEAD;
     return RUBATO_OK;
 }
 

@@ -45,9 +45,9 @@ rubato_status head_load(head *self, loader *load, const encoder *body, head_kind
     if (form->dense) {
         size_t dense = kind == HEAD_MLM ? body->config.embedding : body->config.hidden;
         loader_name(full, sizeof full, form->prefixed ? load->prefix : "", form->dense, 0, 0);
-        load->in_body = form->prefixed;
+        load->place = form->prefixed ? IN_BODY : IN_HEAD;
         TRY(loader_linear(load, &self->dense, one, 1, load->fresh ? dense : 0, width));
-        load->in_body = false;
+        load->place = IN_HEAD;
         self->act = form->act != ACTIVATION_NONE ? form->act : body->config.act;
         width = self->dense.out;
     }

@@ -31,18 +31,36 @@ static double draw(double low, double high, uint64_t *state) {
     return (a + (double)random_below(state, (size_t)(b - a) + 1)) / GENE_STEPS;
 }
 
-point gene_mutate(const point *from, bool depth, bool precision, uint64_t *state) {
+/* Another setting, a near one in the list as often as any other; or none. */
+static void change_exit(point *at, const gene_space *space, uint64_t *state) {
+    size_t now = space->exit_count;
+    for (size_t i = 0; i < space->exit_count; i++)
+        if (exit_equal(&at->exit, &space->exits[i])) now = i;
+    size_t step = 1 + random_below(state, 2);
+    if (now < space->exit_count && random_real(state) < 0.5)
+        now = random_real(state) < 0.5 && now >= step ? now - step : now + step;
+    else
+        now = random_below(state, space->exit_count + 1);
+    at->exit = now < space->exit_count ? space->exits[now] : (exit_setting){0};
+    for (size_t i = 0; i < at->layers; i++) at->alive[i] = 1;
+}
+
+point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
     point made = *from;
+    if (space->exit_count && random_real(state) < 0.4) {
+        change_exit(&made, space, state);
+        if (random_real(state) < 0.5) return made;
+    }
     for (size_t i = 0; i < made.layers; i++) {
         double left = i > 0 ? (double)made.keep[i - 1] : 1;
         double right = i + 1 < made.layers ? (double)from->keep[i + 1] : 1.0 / GENE_STEPS;
         if (random_real(state) < 0.5) made.keep[i] = stepped(draw(right < left ? right : left, left, state));
     }
-    if (depth && random_real(state) < 0.4) {
+    if (space->depth && random_real(state) < 0.4) {
         size_t at = random_below(state, made.layers);
         if (made.skip[at] || point_depth(&made) > 1) made.skip[at] = !made.skip[at];
     }
-    if (precision && random_real(state) < 0.2) made.narrow = !made.narrow;
+    if (space->precision && random_real(state) < 0.2) made.narrow = !made.narrow;
     return made;
 }
 
@@ -53,14 +71,19 @@ point gene_cross(const point *a, const point *b, uint64_t *state) {
         made.skip[i] = random_real(state) < 0.5 ? a->skip[i] : b->skip[i];
     }
     if (a->narrow != b->narrow) made.narrow = random_real(state) < 0.5;
+    const point *leaving = exit_equal(&a->exit, &b->exit) || random_real(state) < 0.5 ? a : b;
+    made.exit = leaving->exit;
+    for (size_t i = 0; i < made.layers; i++) made.alive[i] = leaving->alive[i];
     if (point_depth(&made) == 0)
         for (size_t i = 0; i < made.layers; i++) made.skip[i] = a->skip[i];
     return made;
 }
 
 bool gene_equal(const point *a, const point *b) {
-    if (a->narrow != b->narrow) return false;
+    if (a->narrow != b->narrow || !exit_equal(&a->exit, &b->exit)) return false;
     for (size_t i = 0; i < a->layers; i++)
-        if (a->skip[i] != b->skip[i] || (!a->skip[i] && a->keep[i] != b->keep[i])) return false;
+        if (a->skip[i] != b->skip[i] ||
+            (!a->skip[i] && (a->keep[i] != b->keep[i] || a->heads[i] != b->heads[i] || a->neurons[i] != b->neurons[i])))
+            return false;
     return true;
 }

@@ -15,15 +15,22 @@ point gene_constant(size_t layers, double drop);
 /* Evenly spread layers are left out; lengths stay. */
 point gene_shallow(size_t layers, size_t depth);
 
-/* Each length is drawn anew with probability 1/2, between its right neighbour's and its left one's new length; with
- * `depth` a layer is sometimes taken out or put back, with `precision` the precision changed. Lengths stay
- * non-increasing. */
-point gene_mutate(const point *from, bool depth, bool precision, uint64_t *state);
+/* What besides lengths may differ. */
+typedef struct gene_space {
+    bool depth, precision;
+    const exit_setting *exits; /* that may be set; and none at all */
+    size_t exit_count;
+} gene_space;
 
-/* Means of the parents' lengths; layers run, and in a precision, as in either. */
+/* Each length is drawn anew with probability 1/2, between its right neighbour's and its left one's new length;
+ * sometimes a layer is taken out or put back, the precision changed, another exit setting taken, as the space allows.
+ * Lengths stay non-increasing. */
+point gene_mutate(const point *from, const gene_space *space, uint64_t *state);
+
+/* Means of the parents' lengths; everything else as in either. */
 point gene_cross(const point *a, const point *b, uint64_t *state);
 
-/* Equal in effect: the same layers and, where they run, the same lengths. */
+/* Equal in effect: the same layers and, where they run, the same lengths and widths. */
 bool gene_equal(const point *a, const point *b);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/order.h"
 #include "base/text_buffer.h"
+#include "search/exit_grid.h"
 #include "search/genes.h"
 #include "search/pareto.h"
 #include "search/plot.h"
@@ -22,8 +23,11 @@ typedef struct searching {
     rubato_context *context;
     dataset data, part;            /* part: every third example, borrowed */
     size_t *lengths, length_count; /* of some of the windows */
-    bool depth, by_ms;
-    bool precision; /* points may be in the lower of two precisions */
+    rubato_encoding **encodings;   /* [length_count] they themselves */
+    bool by_ms;
+    gene_space space;
+    exit_setting exits[MOST_EXIT_SETTINGS];
+    char narrow[8]; /* name of the lower of two precisions */
     double lowest;
     candidate *all; /* everything evaluated */
     size_t count, capacity;
@@ -43,7 +47,7 @@ static double cost_of(const searching *s, const point *at) {
     double sum = 0, full = 0;
     for (size_t i = 0; i < s->length_count; i++) {
         size_t n = s->lengths[i];
-        sum += s->by_ms ? cost_model_ms(s->context->times, at, body->depth, n, 1) : encoder_flops(body, at, n);
+        sum += s->by_ms ? cost_model_ms(s->context->times, at, body->depth, n, 1) : engine_flops(s->model, at, n);
         full += s->by_ms ? cost_model_ms(s->context->times, NULL, body->depth, n, 1) : encoder_flops(body, NULL, n);
     }
     return sum / full;
@@ -56,7 +60,8 @@ static rubato_status measure_lengths(searching *s, rubato_error *error) {
     rubato_options run_options = {.text = {.max_length = s->options->max_length}};
     TRY(engine_text_options(s->model, &run_options, &text, error));
     s->lengths = malloc((s->data.count / step + 1) * sizeof *s->lengths);
-    if (!s->lengths) return fail_memory(error);
+    s->encodings = calloc(s->data.count / step + 1, sizeof *s->encodings);
+    if (!s->lengths || !s->encodings) return fail_memory(error);
     for (size_t i = 0; i < s->data.count; i += step) {
         const example *item = &s->data.items[i];
         text_buffer joined = {0};
@@ -66,15 +71,16 @@ static rubato_status measure_lengths(searching *s, rubato_error *error) {
         rubato_status status = rubato_encode(s->model, &input, &text, &encoding, error);
         text_free(&joined);
         TRY(status);
+        s->encodings[s->length_count] = encoding;
         s->lengths[s->length_count++] = size_max(encoding->windows[0].length, 1);
-        rubato_encoding_destroy(encoding);
     }
     return RUBATO_OK;
 }
 
 /* ---- Quality ---- */
 
-static rubato_status judge(searching *s, const point *at, const dataset *data, double *quality, rubato_error *error) {
+/* Quality at a point; of one with exits, what part of the texts runs in each layer is set besides. */
+static rubato_status judge(searching *s, point *at, const dataset *data, double *quality, rubato_error *error) {
     rubato_eval_options options = {
         .task = s->options->task, .data = s->options->data, .run = {.text = {.max_length = s->options->max_length}}};
     rubato_evaluation result;
@@ -82,6 +88,8 @@ static rubato_status judge(searching *s, const point *at, const dataset *data, d
     rubato_status status = evaluate_loaded(s->context, &options, data, &result, error);
     s->context->force = NULL;
     if (status == RUBATO_OK) *quality = evaluation_main(&result, s->metric, sizeof s->metric);
+    for (size_t i = 0, ran = 0; status == RUBATO_OK && at->exit.rule && i < at->layers; i++)
+        if (!at->skip[i]) at->alive[i] = (float)fmin(result.alive[ran++], 1);
     return status;
 }
 
@@ -89,16 +97,12 @@ static rubato_status judge(searching *s, const point *at, const dataset *data, d
 
 static void log_candidate(searching *s, const candidate *c) {
     if (!s->log) return;
-    fprintf(s->log, "{\"keep\": [");
-    for (size_t i = 0; i < c->gene.layers; i++) {
-        if (c->gene.skip[i])
-            fprintf(s->log, "%snull", i ? ", " : "");
-        else
-            fprintf(s->log, "%s%.2f", i ? ", " : "", (double)c->gene.keep[i]);
-    }
-    fprintf(s->log, "]%s, \"glimpse\": %.17g", c->gene.narrow ? ", \"narrow\": true" : "", c->glimpse);
-    if (!isnan(c->quality)) fprintf(s->log, ", \"quality\": %.17g", c->quality);
-    fprintf(s->log, "}\n");
+    json_t *row = point_object(&c->gene, s->narrow);
+    json_object_set_new(row, "glimpse", json_real(c->glimpse));
+    json_object_set_new(row, "quality", isnan(c->quality) ? json_null() : json_real(c->quality));
+    json_dumpf(row, s->log, JSON_COMPACT);
+    json_decref(row);
+    fputc('\n', s->log);
     fflush(s->log);
 }
 
@@ -128,18 +132,10 @@ static rubato_status read_log(searching *s, const char *path, rubato_error *erro
         json_t *row;
         status = json_read_bytes(&row, line, length, path, error);
         if (status != RUBATO_OK) break;
-        const json_t *keep = json_object_get(row, "keep"), *quality = json_object_get(row, "quality");
-        candidate made = {.gene = point_full(layers),
-                          .glimpse = json_number_value(json_object_get(row, "glimpse")),
-                          .quality = json_is_number(quality) ? json_number_value(quality) : NAN};
-        made.gene.narrow = json_is_true(json_object_get(row, "narrow"));
-        if (json_array_size(keep) == layers) {
-            for (size_t i = 0; i < layers; i++) {
-                made.gene.skip[i] = json_is_null(json_array_get(keep, i));
-                if (!made.gene.skip[i]) made.gene.keep[i] = (float)json_number_value(json_array_get(keep, i));
-            }
-            status = push(s, made, error);
-        }
+        candidate made = {.glimpse = json_number_value(json_object_get(row, "glimpse"))};
+        status = point_read(&made.gene, row, layers, error);
+        made.quality = made.gene.quality;
+        if (status == RUBATO_OK) status = push(s, made, error);
         json_decref(row);
     }
     free(text);
@@ -169,25 +165,29 @@ static rubato_status refresh_frontier(searching *s, rubato_error *error) {
 /* Evaluates a candidate. A glimpse at a third of the data drops what is clearly below something as cheap: by more than
  * the glimpse's standard error, where both saw the same examples. `whole`: no dropping. */
 static rubato_status evaluate(searching *s, const point *gene, const char *group, bool whole, rubato_error *error) {
-    candidate made = {.gene = *gene, .cost = cost_of(s, gene), .glimpse = NAN, .quality = NAN, .family = group};
+    candidate made = {.gene = *gene, .glimpse = NAN, .quality = NAN, .family = group};
     candidate *known = find(s, gene);
     if (known) {
         made.glimpse = known->glimpse;
         made.quality = known->quality;
+        made.gene = known->gene;
+        made.cost = cost_of(s, &made.gene);
         if (!known->family && (!whole || !isnan(made.quality))) {
             *known = made;
             return refresh_frontier(s, error);
         }
         if (!isnan(made.quality) || !whole) return RUBATO_OK;
     }
-    if (isnan(made.glimpse)) TRY(judge(s, gene, &s->part, &made.glimpse, error));
+    if (isnan(made.glimpse)) TRY(judge(s, &made.gene, &s->part, &made.glimpse, error));
+    made.cost = cost_of(s, &made.gene); /* with exits known only now */
     double rival = pareto_best(s->frontier, s->frontier_count, made.cost, true), q = made.glimpse;
     double margin = sqrt(fmax(q * (1 - q), 0.01) / (double)size_max(s->part.count, 1));
     s->evaluations++;
     if (whole || q >= rival - margin)
-        TRY(judge(s, gene, &s->data, &made.quality, error));
+        TRY(judge(s, &made.gene, &s->data, &made.quality, error));
     else
         s->dropped++;
+    made.cost = cost_of(s, &made.gene);
     log_candidate(s, &made);
     if (known)
         *known = made;
@@ -232,18 +232,37 @@ static rubato_status earlier_points(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
+/* Settings of the exits, on the full model. */
+static rubato_status leave_early(searching *s, rubato_error *error) {
+    exit_setting fixed[MOST_EXIT_SETTINGS];
+    point at = point_full(s->model->body.depth);
+    if (s->model->exits.kind == EXIT_NONE) return RUBATO_OK;
+    size_t count = exit_grid_fixed(&s->model->exits, fixed);
+    for (size_t i = 0; i < count && !s->stopped; i++) {
+        at.exit = fixed[i];
+        TRY(evaluate(s, &at, "fixed", true, error));
+        report(s, 0, s->options->iterations);
+    }
+    for (size_t i = 0; i < s->space.exit_count && !s->stopped; i++) {
+        at.exit = s->exits[i];
+        TRY(evaluate(s, &at, "exits", true, error));
+        report(s, 0, s->options->iterations);
+    }
+    return RUBATO_OK;
+}
+
 static rubato_status baselines(searching *s, rubato_error *error) {
     size_t layers = s->model->body.depth;
     point full = point_full(layers);
     TRY(evaluate(s, &full, "full", true, error));
     full.narrow = true;
-    if (s->precision) TRY(evaluate(s, &full, "search", true, error));
+    if (s->space.precision) TRY(evaluate(s, &full, "search", true, error));
     for (size_t i = 0; i < BASELINES && !s->stopped; i++) {
         point at = constant_of_cost(s, s->lowest + (1 - s->lowest) * (double)i / BASELINES);
         TRY(evaluate(s, &at, "uniform", true, error));
         report(s, 0, s->options->iterations);
     }
-    for (size_t depth = 1; s->depth && depth < layers && !s->stopped; depth++) {
+    for (size_t depth = 1; s->space.depth && depth < layers && !s->stopped; depth++) {
         point at = gene_shallow(layers, depth);
         if (cost_of(s, &at) < s->lowest * 0.9) continue;
         TRY(evaluate(s, &at, "shallow", true, error));
@@ -258,9 +277,9 @@ static bool breed(searching *s, bool cross, uint64_t *state, point *out) {
         const candidate *a = &s->frontier[random_below(state, s->frontier_count)];
         const candidate *b = &s->frontier[random_below(state, s->frontier_count)];
         if (cross && a == b) continue;
-        *out = cross ? gene_cross(&a->gene, &b->gene, state) : gene_mutate(&a->gene, s->depth, s->precision, state);
+        *out = cross ? gene_cross(&a->gene, &b->gene, state) : gene_mutate(&a->gene, &s->space, state);
         const candidate *known = find(s, out);
-        double cost = cost_of(s, out);
+        double cost = cost_of(s, out); /* with exits at most */
         if ((!known || !known->family) && cost >= s->lowest && cost < 1) return true;
     }
     return false;
@@ -287,16 +306,13 @@ static rubato_status evolve(searching *s, rubato_error *error) {
 /* Milliseconds of one text at a time, the mean over a sample of the data's lengths, each the median of three. */
 static rubato_status measure_latency(searching *s, const point *at, double *ms, rubato_error *error) {
     size_t step = divide_up(s->length_count, LATENCIES), counted = 0;
-    int32_t *ids = calloc(2 * encoder_max_length(&s->model->body.config), sizeof *ids);
-    if (!ids) return fail_memory(error);
     rubato_status status = RUBATO_OK;
     *ms = 0;
     for (size_t i = 0; i < s->length_count && status == RUBATO_OK; i += step, counted++) {
         double times[4];
-        rubato_window window = {.length = s->lengths[i], .ids = ids, .types = ids + s->lengths[i]};
         for (int j = 0; j < 4 && status == RUBATO_OK; j++) {
-            unit one = {&window, 0, 0, at};
-            job work = {.count = 1, .head = HEAD_SEQUENCE};
+            unit one = {&s->encodings[i]->windows[0], 0, 0, at};
+            job work = {.count = 1, .head = engine_main_head(s->model)};
             double begin = clock_ms();
             status = engine_run_units(s->context, &work, &one, 1, error);
             times[j] = clock_ms() - begin;
@@ -304,7 +320,6 @@ static rubato_status measure_latency(searching *s, const point *at, double *ms, 
         *ms += median(times + 1, 3); /* the first one warms up */
     }
     *ms /= (double)size_max(counted, 1);
-    free(ids);
     return status;
 }
 
@@ -323,8 +338,8 @@ static void name_points(frontier *all) {
 static double flops_of(const searching *s, const point *at) {
     double sum = 0, full = 0;
     for (size_t i = 0; i < s->length_count; i++) {
-        sum += encoder_flops(&s->model->body, at, s->lengths[i]);
-        full += encoder_flops(&s->model->body, NULL, s->lengths[i]);
+        sum += engine_flops(s->model, at, s->lengths[i]);
+        full += engine_flops(s->model, NULL, s->lengths[i]);
     }
     return sum / full;
 }
@@ -334,9 +349,7 @@ static rubato_status write_results(searching *s, const char *out, const json_t *
     made.points = calloc(s->frontier_count + 1, sizeof *made.points);
     if (!made.points) return fail_memory(error);
     snprintf(made.metric, sizeof made.metric, "%s", s->metric);
-    const encoder *body = &s->model->body;
-    if (encoder_has_both(body))
-        snprintf(made.narrow, sizeof made.narrow, "%s", precision_name(body->layers[0].up.precision));
+    snprintf(made.narrow, sizeof made.narrow, "%s", s->narrow);
     rubato_status status = RUBATO_OK;
     for (size_t i = 0; i < s->frontier_count && status == RUBATO_OK; i++) {
         point *p = &made.points[made.count];
@@ -377,7 +390,11 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     TRY(rubato_context_create(&s->context, s->model, &context, error));
     s->by_ms = options->cost && strcmp(options->cost, "ms") == 0;
     if (s->by_ms) TRY(rubato_calibration_load(s->context, error));
-    s->precision = s->by_ms && encoder_has_both(&s->model->body);
+    s->space.precision = s->by_ms && encoder_has_both(&s->model->body);
+    if (encoder_has_both(&s->model->body))
+        snprintf(s->narrow, sizeof s->narrow, "%s", precision_name(s->model->body.layers[0].up.precision));
+    s->space.exits = s->exits;
+    if (s->model->exits.kind != EXIT_NONE) s->space.exit_count = exit_grid(&s->model->exits, s->exits);
     TRY(dataset_read(&s->data, options->data, kind, options->columns, options->limit, error));
     if (s->data.count < GLIMPSE) return fail(error, RUBATO_BAD_DATA, "%s: too few examples", options->data);
     s->part.items = malloc(s->data.count * sizeof *s->part.items);
@@ -387,7 +404,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     snprintf(path, sizeof path, "%s/rubato.json", s->model->path);
     if (file_exists(path)) TRY(json_read_file(notes, path, 16 << 20, error));
     double layer_drop = json_number_value(json_object_get(json_object_get(*notes, "training"), "layer_drop"));
-    s->depth = options->depth ? options->depth > 0 : layer_drop > 0;
+    s->space.depth = options->depth ? options->depth > 0 : layer_drop > 0;
     s->lowest = options->lowest > 0 ? options->lowest : 0.15;
     return RUBATO_OK;
 }
@@ -402,6 +419,7 @@ static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     s->log = fopen(path, s->options->resume ? "a" : "w");
     if (!s->log) return fail(error, RUBATO_IO, "%s: cannot be written", path);
     TRY(baselines(s, error));
+    TRY(leave_early(s, error));
     TRY(earlier_points(s, error));
     TRY(evolve(s, error));
     return write_results(s, out, *notes, error);
@@ -427,6 +445,8 @@ rubato_status rubato_search(const rubato_search_options *options, rubato_search_
     json_decref(notes);
     free(s.part.items);
     dataset_free(&s.data);
+    for (size_t i = 0; i < s.length_count; i++) rubato_encoding_destroy(s.encodings[i]);
+    free(s.encodings);
     free(s.lengths);
     free(s.all);
     free(s.frontier);

@@ -10,14 +10,14 @@ typedef struct score_job {
     float *out; /* [count, columns] */
 } score_job;
 
-static rubato_status take(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
+static rubato_status take(void *user, const run *on, const encoded *out, const exit_session *left, const unit *units,
                           rubato_error *error) {
     const score_job *mine = user;
-    tensor logits = head_forward(mine->head, on, hidden, packed->start, packed->sequences);
-    if (!logits.data) return fail_memory(error);
-    for (size_t i = 0; i < packed->sequences; i++)
-        memcpy(mine->out + units[i].input * logits.columns, logits.data + i * logits.stride,
-               logits.columns * sizeof(float));
+    size_t columns = mine->head->out.out;
+    const float *logits = engine_results(mine->head, on, out, left);
+    if (!logits) return fail_memory(error);
+    for (size_t i = 0; i < out->packed.sequences; i++)
+        memcpy(mine->out + units[i].input * columns, logits + i * columns, columns * sizeof *logits);
     return RUBATO_OK;
 }
 

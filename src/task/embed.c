@@ -13,15 +13,17 @@ typedef struct embedding_job {
     size_t prompt_tokens; /* leading rows that a folder with include_prompt false leaves out */
 } embedding_job;
 
-static rubato_status take(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
+static rubato_status take(void *user, const run *on, const encoded *out, const exit_session *left, const unit *units,
                           rubato_error *error) {
     embedding_job *mine = user;
+    const batch *packed = &out->packed;
+    (void)left;
     const pooling *pool = &mine->model->pool;
     arena_mark mark = arena_save(on->memory);
     size_t *skip = arena_take_array(on->memory, packed->sequences, sizeof *skip);
     if (!skip) return fail_memory(error);
     for (size_t i = 0; i < packed->sequences; i++) skip[i] = mine->prompt_tokens;
-    tensor vectors = pooling_forward(pool, on, hidden, packed, skip);
+    tensor vectors = pooling_forward(pool, on, out->rows, packed, skip);
     if (!vectors.data) return fail_memory(error);
     for (size_t i = 0; i < packed->sequences; i++)
         memcpy(mine->out + units[i].input * pool->width, tensor_row(vectors, i), pool->width * sizeof(float));

@@ -203,7 +203,41 @@ thinning engine_thinning(const rubato_model *model, head_kind kind, const point 
     return (thinning){.point = at, .by = model->points.by, .protect_first = first, .restore = !one_row(kind)};
 }
 
-static void add_cost(running *all, const unit *u, double ms) {
+const float *engine_results(const head *from, const run *on, const encoded *out, const exit_session *left) {
+    bool first = one_row(from->kind);
+    size_t count = first ? out->packed.sequences : out->packed.rows, columns = from->out.out;
+    float *made = arena_take_array(on->memory, count * columns, sizeof *made);
+    if (!made) return NULL;
+    if (left) return exit_session_results(left, on, out, made) ? made : NULL;
+    tensor logits = head_forward(from, on, out->rows, first ? out->packed.start : NULL, count);
+    if (!logits.data) return NULL;
+    for (size_t i = 0; i < count; i++) memcpy(made + i * columns, tensor_row(logits, i), columns * sizeof *made);
+    return made;
+}
+
+double engine_flops(const rubato_model *model, const point *at, size_t length) {
+    double flops = encoder_flops(&model->body, at, length);
+    size_t rows = length;
+    head_kind kind = engine_main_head(model);
+    if (!at || !at->exit.rule || kind == HEAD_COUNT) return flops;
+    for (size_t i = 0; i < at->layers; i++) {
+        if (at->skip[i]) continue;
+        rows = point_rows(at, i, length, rows);
+        if (i + 1 >= at->exit.first)
+            flops += (double)at->alive[i] * exits_flops(&model->exits, &model->heads[kind], i, rows);
+    }
+    return flops;
+}
+
+/* A point as it was for a sequence that left after some layer, from 1; 0: that did not leave. */
+static point until(const point *at, size_t left_after) {
+    point mine = *at;
+    for (size_t i = 0; i < mine.layers; i++) mine.alive[i] = left_after == 0 || i < left_after;
+    for (size_t i = left_after; left_after && i < mine.layers; i++) mine.skip[i] = true;
+    return mine;
+}
+
+static void add_cost(running *all, const unit *u, size_t left_after, double ms) {
     rubato_cost *costs = all->work->costs;
     const rubato_model *model = all->context->model;
     size_t length = u->window->length;
@@ -211,21 +245,25 @@ static void add_cost(running *all, const unit *u, double ms) {
     if (all->work->head != HEAD_COUNT)
         after = head_flops(&model->heads[all->work->head], one_row(all->work->head) ? 1 : length);
     rubato_cost *cost = &costs[u->input];
+    point mine;
+    const point *ran = NULL;
     if (u->at) {
-        flops = encoder_flops(&model->body, u->at, length);
-        cost->layers = point_depth(u->at);
+        mine = until(u->at, left_after);
+        ran = &mine;
+        flops = engine_flops(model, ran, length);
         snprintf(cost->point, sizeof cost->point, "%s", u->at->name);
     }
     cost->flops += flops + after;
+    cost->layers = size_max(cost->layers, ran ? point_depth(ran) : model->body.depth); /* of several windows the most */
     /* of what was spent so far on all windows */
     cost->full_flops += full + after;
     cost->flops_ratio = cost->flops / cost->full_flops;
     cost->tokens += length;
     size_t rows = length;
     for (size_t i = 0, at = 0; i < model->body.depth && at < sizeof cost->rows / sizeof *cost->rows; i++) {
-        if (u->at && u->at->skip[i]) continue;
+        if (ran && ran->skip[i]) continue;
         cost->rows[at++] += rows;
-        if (u->at) rows = point_rows(u->at, i, length, rows);
+        if (ran) rows = point_rows(ran, i, length, rows);
     }
     cost->ms += ms;
 }
@@ -250,15 +288,26 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     }
     batch packed = {count, rows, start, ids, types};
     encoded out;
-    thinning how = engine_thinning(all->context->model, all->work->head, units[0].at);
-    encoder_forward(&all->context->model->body, on, &packed, &how, &out, NULL, NULL);
+    const rubato_model *model = all->context->model;
+    const point *at = units[0].at;
+    thinning how = engine_thinning(model, all->work->head, at);
+    exit_session session, *left = NULL;
+    if (at && at->exit.rule && all->work->head == engine_main_head(model)) {
+        left = &session;
+        if (!exit_session_begin(left, &model->exits, &model->heads[all->work->head], &at->exit, on, &packed))
+            return fail_memory(error);
+        how.depart = exit_session_ask;
+        how.depart_user = left;
+    }
+    encoder_forward(&model->body, on, &packed, &how, &out, NULL, NULL);
     if (!out.rows.data) return fail_memory(error);
-    if (all->work->take) TRY(all->work->take(all->work->user, on, out.rows, &out.packed, units, error));
+    if (all->work->take) TRY(all->work->take(all->work->user, on, &out, left, units, error));
     double ms = clock_ms() - begin;
     if (!all->work->costs) return RUBATO_OK;
     pthread_mutex_lock(&all->first->lock); /* windows of one input may run on several threads */
     for (size_t i = 0; i < count; i++)
-        add_cost(all, &units[i], rows ? ms * (double)units[i].window->length / (double)rows : 0);
+        add_cost(all, &units[i], left ? left->left_after[i] : 0,
+                 rows ? ms * (double)units[i].window->length / (double)rows : 0);
     pthread_mutex_unlock(&all->first->lock);
     return RUBATO_OK;
 }
@@ -337,8 +386,7 @@ rubato_status engine_budget(rubato_context *context, const rubato_options *optio
 
 const point *engine_point(const rubato_context *context, const budget *wanted, size_t length) {
     const rubato_model *model = context->model;
-    const encoder_config *config = &model->body.config;
-    return budget_choose(wanted, &model->points, context->times, (layer_shape){config->hidden, config->inner}, length);
+    return budget_choose(wanted, &model->points, context->times, encoder_shape(&model->body), length);
 }
 
 rubato_status rubato_choose_point(rubato_context *context, const char *text, size_t length, size_t *index,
@@ -352,10 +400,10 @@ rubato_status rubato_choose_point(rubato_context *context, const char *text, siz
     return RUBATO_OK;
 }
 
-static void begin_costs(const job *work, size_t layers) {
+static void begin_costs(const job *work) {
     for (size_t i = 0; work->costs && i < work->count; i++) {
-        work->costs[i] = (rubato_cost){
-            .flops_ratio = 1, .layers = layers, .cut = work->encodings[i]->cut, .windows = work->encodings[i]->count};
+        work->costs[i] =
+            (rubato_cost){.flops_ratio = 1, .cut = work->encodings[i]->cut, .windows = work->encodings[i]->count};
         snprintf(work->costs[i].point, sizeof work->costs[i].point, "full");
     }
 }
@@ -408,7 +456,7 @@ rubato_status engine_run(rubato_context *context, job *work, rubato_error *error
     work->encodings = calloc(size_max(work->count, 1), sizeof *work->encodings);
     if (!work->encodings) return fail_memory(error);
     TRY_DONE(tokenize_all(context, work, error));
-    begin_costs(work, context->model->body.depth);
+    begin_costs(work);
     TRY_DONE(collect_units(work, &units, &count, error));
     TRY_DONE(engine_budget(context, work->options, &wanted, error));
     for (size_t i = 0; i < count; i++) units[i].at = engine_point(context, &wanted, units[i].window->length);

@@ -7,7 +7,7 @@
 #define RUBATO_TASK_ENGINE_H
 
 #include "elastic/frontier.h"
-#include "model/head.h"
+#include "model/exits.h"
 #include "model/pooling.h"
 #include "text/tokenizer.h"
 
@@ -38,6 +38,7 @@ struct rubato_model {
     tokenizer *text;
     encoder body;
     head heads[HEAD_COUNT];
+    exits exits; /* of the main head */
     pooling pool;
     frontier points; /* what rubato.json holds */
     rubato_info info;
@@ -76,9 +77,10 @@ typedef struct unit {
     const point *at; /* NULL: full */
 } unit;
 
-/* Takes the hidden states of a batch: units[i] is sequence i. Called from several threads at once, each unit once. */
-typedef rubato_status take_batch(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
-                                 rubato_error *error);
+/* Takes the hidden states of a batch: units[i] is sequence i. left: who left early, NULL where nobody may. Called from
+ * several threads at once, each unit once. */
+typedef rubato_status take_batch(void *user, const run *on, const encoded *out, const exit_session *left,
+                                 const unit *units, rubato_error *error);
 
 typedef struct job {
     const rubato_input *inputs;
@@ -101,6 +103,9 @@ typedef struct job {
  * caller's alone; to be trained it must be f32. */
 rubato_status model_load(rubato_model **model, const char *name, const model_precision *wanted, const learning *learn,
                          rubato_error *error);
+
+/* "0,2,5": numbers of layers. out [POINT_LAYERS]; NULL text: none. Fails: BAD_ARGUMENT. */
+rubato_status layers_parse(const char *text, size_t *out, size_t *count, rubato_error *error);
 
 /* "f32", "bf16", "int8"; NULL: as stored. Fails: BAD_ARGUMENT. */
 rubato_status precision_find(precision *out, const char *name, rubato_error *error);
@@ -125,6 +130,18 @@ rubato_status model_write_json(const json_t *value, const char *folder, const ch
 
 /* Writes rubato.json alone. */
 rubato_status model_save_points(const frontier *points, const json_t *notes, const char *folder, rubato_error *error);
+
+/* Gives a model that was loaded for learning exits after the given layers (from 0): those that it has where they are of
+ * that kind, else new ones. EXIT_NONE takes them away. Fails: WRONG_TASK where the main head answers neither for
+ * sequences nor for tokens. */
+rubato_status model_make_exits(rubato_model *model, exit_kind kind, const exit_setting *rule, const size_t *layers,
+                               size_t count, uint64_t seed, rubato_error *error);
+
+/* Loads the exits that rubato.json (`notes`) tells of; bound NULL: to be run only. */
+rubato_status model_load_exits(rubato_model *model, const json_t *notes, bindings *bound, rubato_error *error);
+
+/* Tells of exits in rubato.json's object. */
+rubato_status exits_note(const exits *self, json_t *object, rubato_error *error);
 
 /* Runs a job. Fails: BAD_TEXT and others with error->line the input's index + 1, CANCELLED, OUT_OF_MEMORY. */
 rubato_status engine_run(rubato_context *context, job *work, rubato_error *error);
@@ -154,6 +171,14 @@ void machine_processor(char *out, size_t bytes);
 
 /* How a point thins out a batch for the head of that kind: which rows may go, and whether they come back. */
 thinning engine_thinning(const rubato_model *model, head_kind kind, const point *at);
+
+/* What a head says of a batch, contiguous in the run's arena: a row a sequence, or for heads of tokens a row a row.
+ * NULL when memory is short. */
+const float *engine_results(const head *from, const run *on, const encoded *out, const exit_session *left);
+
+/* Operations of one sequence's way through the layers at a point (NULL: full), exits included: what is expected where
+ * some leave early. */
+double engine_flops(const rubato_model *model, const point *at, size_t length);
 
 /* BAD_MODEL when a result holds NaN. */
 rubato_status engine_check(const float *values, size_t count, rubato_error *error);

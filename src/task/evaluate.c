@@ -103,6 +103,9 @@ static rubato_status evaluate_classes(evaluating *e) {
         }
         add_metric(e->out, "accuracy", metric_accuracy(gold, predicted, count));
         add_metric(e->out, "macro_f1", metric_macro_f1(gold, predicted, count, labels));
+        double nll = 0;
+        for (size_t i = 0; i < count; i++) nll -= log(fmax((double)scores[i * labels + gold[i]], 1e-30));
+        add_metric(e->out, "nll", nll / (double)count);
         add_metric(e->out, "matthews", metric_matthews(gold, predicted, count, labels));
     }
     free(scores);
@@ -304,16 +307,18 @@ static rubato_status mask_some(void *user, size_t input, rubato_encoding *encodi
     return RUBATO_OK;
 }
 
-static rubato_status score_masks(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
-                                 rubato_error *error) {
+static rubato_status score_masks(void *user, const run *on, const encoded *out, const exit_session *left,
+                                 const unit *units, rubato_error *error) {
     masking *m = user;
+    const batch *packed = &out->packed;
+    (void)left;
     for (size_t i = 0; i < packed->sequences; i++) {
         const int32_t *targets = m->targets[units[i].input][units[i].number];
         for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++) {
             int32_t target = targets[row - packed->start[i]];
             if (target < 0) continue;
             arena_mark mark = arena_save(on->memory);
-            tensor scores = head_forward(m->head, on, hidden, &row, 1);
+            tensor scores = head_forward(m->head, on, out->rows, &row, 1);
             if (!scores.data) return fail_memory(error);
             float top = scores.data[0];
             for (size_t j = 1; j < scores.columns; j++) top = fmaxf(top, scores.data[j]);
@@ -376,6 +381,8 @@ static void summarize(evaluating *e, double seconds) {
         ms += e->costs[i].ms;
         flops += e->costs[i].flops;
         full += e->costs[i].full_flops;
+        for (size_t j = 0; j < e->costs[i].layers && j < sizeof e->out->alive / sizeof *e->out->alive; j++)
+            e->out->alive[j] += 1 / (double)count;
     }
     e->out->examples = count;
     e->out->flops_ratio = full > 0 ? flops / full : 1;

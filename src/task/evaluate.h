@@ -21,7 +21,7 @@ rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *
  * where there is none. */
 double evaluation_main(const rubato_evaluation *e, char *name, size_t bytes);
 
-/* Fills in the percentiles of the costs' ms; sorts the costs. */
+/* Fills in the percentiles of the costs' ms and flops_ratio; sorts the costs. */
 void cost_percentiles(rubato_evaluation *out, rubato_cost *costs, size_t count);
 
 #endif

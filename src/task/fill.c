@@ -17,12 +17,12 @@ typedef struct fill_job {
     size_t count;
 } fill_job;
 
-static rubato_status take_masks(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
-                                rubato_error *error) {
+static rubato_status take_masks(void *user, const run *on, const encoded *out, const exit_session *left,
+                                const unit *units, rubato_error *error) {
     fill_job *mine = user;
-    (void)packed;
+    (void)left;
     (void)units;
-    tensor scores = head_forward(mine->head, on, hidden, mine->rows, mine->count);
+    tensor scores = head_forward(mine->head, on, out->rows, mine->rows, mine->count);
     if (!scores.data) return fail_memory(error);
     for (size_t i = 0; i < mine->count; i++)
         memcpy(mine->scores + i * scores.columns, scores.data + i * scores.stride, scores.columns * sizeof(float));
@@ -147,8 +147,9 @@ typedef struct states {
     size_t length, hidden;
 } states;
 
-static void copy_layer(void *user, size_t number, tensor rows, const size_t *alive) {
+static void copy_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
     states *mine = user;
+    (void)packed;
     (void)alive;
     for (size_t i = 0; i < rows.rows; i++)
         memcpy(mine->out + (number * mine->length + i) * mine->hidden, rows.data + i * rows.stride,

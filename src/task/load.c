@@ -394,10 +394,15 @@ static void fill_info(rubato_model *self) {
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
 }
 
-/* rubato.json: operating points; narrow ones only where there are two precisions. */
+/* rubato.json: operating points; narrow ones only where there are two precisions, leaving ones where there are exits.
+ */
 static rubato_status load_points(rubato_model *self, const json_t *object, rubato_error *error) {
     TRY(frontier_read(&self->points, object, self->body.depth, error));
     if (!encoder_has_both(&self->body)) frontier_widen(&self->points);
+    for (size_t i = 0; i < self->points.count; i++)
+        if (self->points.points[i].exit.rule && self->exits.kind == EXIT_NONE && !self->bound.count)
+            return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" leaves early, and there are no exits",
+                        self->points.points[i].name);
     return RUBATO_OK;
 }
 
@@ -468,7 +473,10 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
         TRY_DONE(load_learning_head(self, &load, learn, config, error));
     else
         TRY_DONE(load_heads(self, &load, config, error));
-    if (!learn || !learn->layers) TRY_DONE(load_points(self, notes, error));
+    /* what binds to layers by their numbers */
+    bool whole = !learn || !learn->layers;
+    if (whole) TRY_DONE(model_load_exits(self, notes, learn ? &self->bound : NULL, error));
+    if (whole) TRY_DONE(load_points(self, notes, error));
     self->info.parameters = load.parameters;
     self->sentence = modules != NULL;
     if (modules) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/order.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -118,6 +119,11 @@ static double percentile(const rubato_cost *sorted, size_t count, double share) 
 
 void cost_percentiles(rubato_evaluation *out, rubato_cost *costs, size_t count) {
     if (count == 0) return;
+    double *ratios = malloc(count * sizeof *ratios);
+    for (size_t i = 0; ratios && i < count; i++) ratios[i] = costs[i].flops_ratio;
+    if (ratios) sort_doubles(ratios, count);
+    out->flops_ratio_p95 = ratios ? ratios[(size_t)(0.95 * (double)(count - 1) + 0.5)] : NAN;
+    free(ratios);
     qsort(costs, count, sizeof *costs, by_ms);
     out->ms_p50 = percentile(costs, count, 0.50);
     out->ms_p95 = percentile(costs, count, 0.95);

@@ -300,7 +300,8 @@ static rubato_status collect(outgoing *all, const rubato_model *self, storage ho
     for (int packed = 1; packed >= 0; packed--)
         for (size_t i = 0; i < self->bound.count; i++) {
             const binding *from = &self->bound.items[i];
-            if (is_packed(from) == packed) TRY(add_bound(all, self, from->in_body ? prefix : "", from, how, error));
+            if (from->place != IN_EXITS && is_packed(from) == packed)
+                TRY(add_bound(all, self, from->place == IN_BODY ? prefix : "", from, how, error));
         }
     for (size_t shard = 0; shard < self->weights.shard_count; shard++)
         for (size_t i = 0; i < self->weights.shards[shard].count; i++) {
@@ -316,7 +317,17 @@ static rubato_status collect(outgoing *all, const rubato_model *self, storage ho
     return RUBATO_OK;
 }
 
-static rubato_status write_weights(const rubato_model *self, const char *folder, storage how, rubato_error *error) {
+static rubato_status collect_exits(outgoing *all, const rubato_model *self, storage how, rubato_error *error) {
+    for (size_t i = 0; i < self->bound.count; i++)
+        if (self->bound.items[i].place == IN_EXITS) TRY(add_bound(all, self, "", &self->bound.items[i], how, error));
+    return RUBATO_OK;
+}
+
+typedef rubato_status collect_function(outgoing *all, const rubato_model *self, storage how, rubato_error *error);
+
+/* Writes FOLDER/NAME. */
+static rubato_status write_weights(const rubato_model *self, const char *folder, const char *name,
+                                   collect_function *collect_them, storage how, rubato_error *error) {
     char path[PATH_BYTES];
     size_t stored = 0;
     outgoing all = {0};
@@ -326,8 +337,8 @@ static rubato_status write_weights(const rubato_model *self, const char *folder,
     all.names = calloc(most, sizeof *all.names);
     all.made = calloc(most, sizeof *all.made);
     rubato_status status = all.tensors && all.names && all.made ? RUBATO_OK : fail_memory(error);
-    if (status == RUBATO_OK) status = collect(&all, self, how, error);
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    if (status == RUBATO_OK) status = collect_them(&all, self, how, error);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     if (status == RUBATO_OK) status = safetensors_write(path, all.tensors, all.count, NULL, error);
     for (size_t i = 0; i < all.count; i++) free(all.names[i]);
     for (size_t i = 0; i < all.made_count; i++) free(all.made[i]);
@@ -348,10 +359,20 @@ rubato_status model_save_points(const frontier *points, const json_t *notes, con
 
 rubato_status model_save(const rubato_model *self, const char *folder, storage how, const json_t *notes,
                          rubato_error *error) {
+    char path[PATH_BYTES];
     TRY(folder_create(folder, error));
     TRY(copy_tokenizer(self, folder, error));
     if (self->info.task == RUBATO_TASK_EMBEDDING) TRY(copy_sentence_files(self, folder, error));
     TRY(write_config(self, folder, how, error));
-    TRY(write_weights(self, folder, how, error));
-    return model_save_points(&self->points, notes, folder, error);
+    TRY(write_weights(self, folder, "model.safetensors", collect, how, error));
+    if (self->exits.kind == EXIT_NONE) return model_save_points(&self->points, notes, folder, error);
+    snprintf(path, sizeof path, "%s/exits", folder);
+    TRY(folder_create(path, error));
+    TRY(write_weights(self, folder, "exits/model.safetensors", collect_exits, how, error));
+    json_t *all = notes ? json_deep_copy(notes) : json_object();
+    if (!all) return fail_memory(error);
+    rubato_status status = exits_note(&self->exits, all, error);
+    if (status == RUBATO_OK) status = model_save_points(&self->points, all, folder, error);
+    json_decref(all);
+    return status;
 }

@@ -20,15 +20,16 @@ static rubato_status prepare(void *user, size_t input, rubato_encoding *encoding
     return RUBATO_OK;
 }
 
-static rubato_status take(void *user, const run *on, tensor hidden, const batch *packed, const unit *units,
+static rubato_status take(void *user, const run *on, const encoded *out, const exit_session *left, const unit *units,
                           rubato_error *error) {
     token_scores *self = user;
-    tensor scores = head_forward(self->head, on, hidden, NULL, 0);
-    if (!scores.data) return fail_memory(error);
+    const batch *packed = &out->packed;
+    const float *scores = engine_results(self->head, on, out, left);
+    if (!scores) return fail_memory(error);
     for (size_t i = 0; i < packed->sequences; i++)
         for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++)
             memcpy(self->windows[units[i].input][units[i].number] + (row - packed->start[i]) * self->columns,
-                   scores.data + row * scores.stride, self->columns * sizeof(float));
+                   scores + row * self->columns, self->columns * sizeof(float));
     return RUBATO_OK;
 }
 

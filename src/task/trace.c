@@ -11,8 +11,9 @@ typedef struct trace_block {
     uint8_t *alive, *ran;
 } trace_block;
 
-static void note_layer(void *user, size_t number, tensor rows, const size_t *alive) {
+static void note_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
     trace_block *block = user;
+    (void)packed;
     if (number == 0) return;
     size_t length = block->trace.window->length;
     block->ran[number - 1] = 1;

@@ -245,7 +245,7 @@ static rubato_status rewrite_vocab_txt(const trimming *t, rubato_error *error) {
 
 /* ---- All together ---- */
 
-static rubato_status parse_layers(const char *text, size_t *out, size_t *count, rubato_error *error) {
+rubato_status layers_parse(const char *text, size_t *out, size_t *count, rubato_error *error) {
     *count = 0;
     for (const char *at = text; at && *at;) {
         char *end;
@@ -275,7 +275,7 @@ static rubato_status trim(trimming *t, rubato_error *error) {
     if (!t->options->model || !t->options->out)
         return fail(error, RUBATO_BAD_ARGUMENT, "a model and an output folder are needed");
     TRY(model_store_type(t->options->store, &type, error));
-    TRY(parse_layers(t->options->layers, layers, &count, error));
+    TRY(layers_parse(t->options->layers, layers, &count, error));
     TRY(rubato_model_load(&as_it_is, t->options->model, error));
     learning learn = {.task = as_it_is->info.task, .layers = count ? layers : NULL, .layer_count = count};
     rubato_model_destroy(as_it_is);

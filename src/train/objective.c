@@ -77,7 +77,7 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
 }
 
 /* Copies a tensor's values for the passes that follow. */
-static void keep_values(reference *keep, tensor values, bool *failed) {
+void keep_values(reference *keep, tensor values, bool *failed) {
     size_t count = values.rows * values.columns;
     if (count > keep->capacity) {
         float *grown = realloc(keep->values, count * sizeof *grown);
@@ -152,15 +152,19 @@ bool portion_teach(const trainer *by, const run *on, const portion *self, refere
     return values.data && !failed;
 }
 
-double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
-                    divergence how, reference *keep, double scale) {
+rubato_status portion_answers(const trainer *by, const run *on, const encoded *out, const portion *self,
+                              reference *keep, rubato_error *error) {
     int32_t *labels;
-    tensor values = portion_results(by, by->model, on, out, self, &labels);
-    if (!values.data) {
-        on->tape->failed = true;
-        return 0;
-    }
-    if (keep) keep_values(keep, values, &on->tape->failed);
+    bool failed = false;
+    run plain = *on;
+    plain.tape = NULL; /* nothing flows back through what is said */
+    tensor values = portion_results(by, by->model, &plain, out, self, &labels);
+    if (values.data) keep_values(keep, values, &failed);
+    return values.data && !failed ? RUBATO_OK : fail_memory(error);
+}
+
+double values_loss(const trainer *by, const run *on, tensor values, const portion *self, int32_t *labels,
+                   const reference *follow, divergence how, double scale) {
     if (follow) {
         if (by->kind == SAMPLE_CLASS) labels = NULL; /* every sequence counts, also without a label */
         if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_TAGS || by->kind == SAMPLE_MASKED)
@@ -175,9 +179,22 @@ double portion_loss(const trainer *by, const run *on, const encoded *out, const 
     case SAMPLE_COSINE: return loss_cosine(on, values, self->values, scale);
     case SAMPLE_CONTRAST: return loss_contrast(on, values, 20, scale);
     case SAMPLE_MASKED:
-        return loss_cross_entropy(on, values, labels, scale) + next_sentence_loss(by, on, out, self, scale);
     case SAMPLE_CLASS:
     case SAMPLE_TAGS: break;
     }
     return loss_cross_entropy(on, values, labels, scale);
+}
+
+double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
+                    divergence how, reference *keep, double scale) {
+    int32_t *labels;
+    tensor values = portion_results(by, by->model, on, out, self, &labels);
+    if (!values.data) {
+        on->tape->failed = true;
+        return 0;
+    }
+    if (keep) keep_values(keep, values, &on->tape->failed);
+    double loss = values_loss(by, on, values, self, labels, follow, how, scale);
+    if (by->kind == SAMPLE_MASKED && !follow) loss += next_sentence_loss(by, on, out, self, scale);
+    return loss;
 }

@@ -25,7 +25,14 @@ static rubato_status add(parameters *self, float *value, float **gradient, size_
         self->items = grown;
         self->capacity = capacity;
     }
-    parameter made = {value, zeros(self, count), zeros(self, count), zeros(self, count), count, decays, rows};
+    parameter made = {.value = value,
+                      .gradient = zeros(self, count),
+                      .m = zeros(self, count),
+                      .v = zeros(self, count),
+                      .count = count,
+                      .decays = decays,
+                      .exit = self->exits,
+                      .rows = rows};
     if (!made.gradient || !made.m || !made.v) return fail_memory(error);
     *gradient = made.gradient;
     self->items[self->count++] = made;
@@ -123,10 +130,12 @@ rubato_status parameters_create(parameters *self, rubato_model *model, precision
     TRY(tie(self, model, error));
     for (size_t i = 0; i < model->bound.count; i++) {
         binding *b = &model->bound.items[i];
+        self->exits = b->place == IN_EXITS;
         if (b->kind == BOUND_WEIGHT) TRY(add_linear(self, b->linear, true, error));
         if (b->kind == BOUND_GAMMA) TRY(add_norm(self, b->norm, true, error));
         if (b->kind == BOUND_TABLE) TRY(add_table(self, b->table, error));
     }
+    self->exits = false;
     for (size_t i = 0; i < model->pool.stage_count; i++) {
         TRY(add_linear(self, &model->pool.stages[i].dense, false, error));
         TRY(add_norm(self, &model->pool.stages[i].norm, false, error));
@@ -167,6 +176,8 @@ static void for_chunks(const parameters *self, size_t member, size_t members, co
 }
 
 static void sum_chunk(const task *work, const parameter *p, size_t first, size_t count, size_t number) {
+    work->self->sums[number] = 0;
+    if (work->self->frozen && !p->exit) return;
     work->self->sums[number] = work->kernels->gradient->squares(p->gradient + first, count);
 }
 
@@ -224,6 +235,10 @@ static void step_table(const task *work, const parameter *p, size_t first, size_
 static void step_chunk(const task *work, const parameter *p, size_t first, size_t count, size_t number) {
     (void)number;
     task own = *work;
+    if (work->self->frozen && !p->exit) {
+        memset(p->gradient + first, 0, count * sizeof *p->gradient);
+        return;
+    }
     if (!p->decays) own.step.decay = 0;
     if (p->rows)
         step_table(&own, p, first, count);

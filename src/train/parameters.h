@@ -12,6 +12,7 @@ typedef struct parameter {
     float *value, *gradient, *m, *v;
     size_t count;
     bool decays;
+    bool exit;         /* belongs to an exit */
     const table *rows; /* NULL, or the table whose untouched rows need no step */
 } parameter;
 
@@ -25,6 +26,8 @@ typedef struct parameters {
     encoder *body;
     const table *tied; /* the table that the masked-LM decoder is, or NULL */
     linear *decoder;
+    bool exits;   /* what is added now belongs to exits */
+    bool frozen;  /* only exits learn */
     double *sums; /* of squares, one a chunk */
     size_t chunks;
 } parameters;

@@ -11,7 +11,9 @@
 enum { ARENA_BLOCK = 64 << 20 };
 static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step's memory serves the next */
 
-static const recipe *const recipes[] = {&recipe_finetune, &recipe_length_adaptive, &recipe_power_bert};
+static const recipe *const recipes[] = {&recipe_finetune,   &recipe_length_adaptive, &recipe_power_bert,
+                                        &recipe_branchynet, &recipe_deebert,         &recipe_right_tool,
+                                        &recipe_fastbert,   &recipe_pabee,           &recipe_act};
 enum { RECIPE_COUNT = sizeof recipes / sizeof recipes[0] };
 
 const recipe *recipe_find(const char *name) {
@@ -143,6 +145,27 @@ static void keep_points(trainer *self) {
     for (size_t i = 0; i < points->count; i++) points->points[i].quality = points->points[i].ms = NAN;
 }
 
+/* The layers after which exits are made: as asked; else after all but the last, where a method has not fewer. */
+static rubato_status make_exits(trainer *self, rubato_error *error) {
+    size_t layers[POINT_LAYERS], count = 0, depth = self->model->body.depth;
+    const char *asked = self->options->exit_layers;
+    if (asked && self->method->exits == EXIT_NONE)
+        return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits", self->method->name);
+    if (asked) {
+        TRY(layers_parse(asked, layers, &count, error));
+    } else if (self->method == &recipe_right_tool) {
+        size_t few[] = {0, depth / 4, depth / 2 - (depth > 1)};
+        for (size_t i = 0; i < 3; i++)
+            if (few[i] + 1 < depth && (i == 0 || few[i] > few[i - 1])) layers[count++] = few[i];
+    } else {
+        for (size_t i = 0; i < depth - (self->method->exits != EXIT_HALTING); i++) layers[count++] = i;
+    }
+    if (self->method->exits != EXIT_NONE && count == 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "a model of %zu layers has no room for exits", depth);
+    return model_make_exits(self->model, self->method->exits, &self->method->rule, layers, count, self->options->seed,
+                            error);
+}
+
 /* ---- All together ---- */
 
 static rubato_status check_options(trainer *self, size_t *task, rubato_error *error) {
@@ -207,6 +230,8 @@ static rubato_status train(trainer *self, rubato_error *error) {
     if (options->dropout != 0)
         self->model->body.config.hidden_dropout = self->model->body.config.attention_dropout =
             (float)option_or(options->dropout, 0);
+    if (options->frozen && self->method->exits == EXIT_NONE)
+        return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits to train alone", self->method->name);
     if (self->model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d can be trained", self->model->body.depth,
                     POINT_LAYERS);
@@ -217,6 +242,7 @@ static rubato_status train(trainer *self, rubato_error *error) {
     TRY(engine_text_options(self->model, &running, &text, error));
     TRY(samples_prepare(&self->data, self->model, self->kind, self->teacher != NULL, &text, options->data, error));
     if (self->data.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no tokens to learn from", options->data);
+    TRY(make_exits(self, error));
     TRY(open_metrics(self, error));
     TRY(note_provenance(self, error));
     precision how;

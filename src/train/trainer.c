@@ -85,14 +85,30 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
         how.soft = &soft;
     }
     encoded out;
-    encoder_forward(&self->model->body, &on, &part->packed, &how, &out, NULL, NULL);
+    const exit_lesson *lesson = self->now->exits;
+    bool frozen = lesson && lesson->frozen;
+    passed_layers layers = {.on = frozen ? &on : NULL};
+    run plain = on, *body = frozen ? &plain : &on;
+    plain.tape = NULL;
+    encoder_forward(&self->model->body, body, &part->packed, &how, &out, lesson ? pass_layer : NULL, &layers);
     if (!out.rows.data || recording.failed) return fail_memory(error);
     double scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count);
     bool first = number == 0, taught = self->teacher != NULL;
     /* a pupil's first pass learns soft labels (Hinton et al. 2015); what follows it as the options say */
     divergence form = self->options->divergence_from_full || first ? DIVERGENCE_FROM_FULL : DIVERGENCE_FROM_SUB;
-    double loss = portion_loss(self, &on, &out, part, what->follows || taught ? kept : NULL, form,
-                               first && !taught && s->pass_count > 1 ? kept : NULL, scale);
+    const reference *follow = what->follows || taught ? kept : NULL;
+    bool halts = lesson && self->model->exits.kind == EXIT_HALTING;
+    double loss = 0;
+    if (!frozen && !halts)
+        loss = portion_loss(self, &on, &out, part, follow, form, first && !taught && s->pass_count > 1 ? kept : NULL,
+                            scale * (lesson ? lesson->final : 1)) *
+               (lesson ? lesson->final : 1);
+    if (lesson) {
+        reference said = {0};
+        if (lesson->from_final) TRY(portion_answers(self, body, &out, part, &said, error));
+        loss += exits_loss(self, &on, &layers, part, lesson->from_final ? &said : follow, lesson, scale);
+        free(said.values);
+    }
     if (!recording.failed) tape_backward(&on);
     if (recording.failed) return fail_memory(error);
     *(first ? &s->loss : &s->follow_loss) += loss / (double)size_max(s->items, 1);
@@ -301,6 +317,7 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
     if (!order) return fail_memory(error);
     rubato_status status = RUBATO_OK;
     self->now = what;
+    self->params.frozen = what->exits && what->exits->frozen;
     self->step = self->resumed_step;
     self->resumed_step = 0;
     size_t first = self->step;

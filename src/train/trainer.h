@@ -17,6 +17,15 @@ typedef struct pass {
 
 typedef struct trainer trainer;
 
+/* How exits learn in a phase. */
+typedef struct exit_lesson {
+    double weights[POINT_LAYERS]; /* of the loss of the exit after each layer */
+    double final;                 /* of the model's own head's */
+    bool frozen;                  /* only exits learn */
+    bool from_final;              /* from what the model's head says instead of the labels */
+    double ponder;                /* price of a layer, of adaptive computation time */
+} exit_lesson;
+
 /* A stretch of training with one rule. */
 typedef struct phase {
     const char *name;
@@ -25,8 +34,9 @@ typedef struct phase {
     size_t (*passes)(const trainer *self, uint64_t *state, pass *out);
     size_t soft; /* soft extraction: parameter that holds its factors; SIZE_MAX: none */
     double soft_rate, soft_penalty;
-    const point *judge; /* dev sets are judged at this point; NULL: full */
-    const point *also;  /* and at these: what counts is the mean */
+    const exit_lesson *exits; /* NULL: none learn */
+    const point *judge;       /* dev sets are judged at this point; NULL: full */
+    const point *also;        /* and at these: what counts is the mean */
     size_t also_count;
 } phase;
 
@@ -36,9 +46,12 @@ typedef struct recipe {
     rubato_status (*run)(trainer *self, rubato_error *error);
     double warm_up, decay; /* defaults */
     double epochs, rate;
+    exit_kind exits;   /* that the model gets; EXIT_NONE: it has none */
+    exit_setting rule; /* for which they are meant */
 } recipe;
 
-extern const recipe recipe_finetune, recipe_length_adaptive, recipe_power_bert;
+extern const recipe recipe_finetune, recipe_length_adaptive, recipe_power_bert, recipe_branchynet, recipe_deebert,
+    recipe_right_tool, recipe_fastbert, recipe_pabee, recipe_act;
 
 const recipe *recipe_find(const char *name);
 void recipe_list(char *out, size_t bytes);
@@ -114,6 +127,33 @@ typedef struct reference {
 
 /* The teacher's results for a portion, kept for its passes. False when memory is short. */
 bool portion_teach(const trainer *by, const run *on, const portion *self, reference *keep);
+
+/* What the model's own head says of a portion. */
+rubato_status portion_answers(const trainer *by, const run *on, const encoded *out, const portion *self,
+                              reference *keep, rubato_error *error);
+
+/* What encoder_forward passes by, for exits that learn. */
+typedef struct passed_layers {
+    const run *on; /* where states that the encoder does not keep are copied to; NULL: it keeps them */
+    size_t count, layer[POINT_LAYERS];
+    tensor rows[POINT_LAYERS];
+    batch packed[POINT_LAYERS];
+    bool failed;
+} passed_layers;
+
+layer_output pass_layer;
+
+/* Losses of all exits over the layers passed, weighted as the lesson says, and gradients; `follow` [items, classes]:
+ * what they learn from instead of the labels, or NULL. With EXIT_HALTING the loss of the model's head as well. */
+double exits_loss(const trainer *by, const run *on, passed_layers *layers, const portion *self, const reference *follow,
+                  const exit_lesson *lesson, double scale);
+
+/* Loss of values [items, columns] of the kind of the task. labels: of its rows. */
+double values_loss(const trainer *by, const run *on, tensor values, const portion *self, int32_t *labels,
+                   const reference *follow, divergence how, double scale);
+
+/* Copies values, row by row. */
+void keep_values(reference *keep, tensor values, bool *failed);
 
 /* Head and loss of one pass; sets gradients scaled by `scale`; returns the sum. With `follow` the loss is the
  * divergence from it; else *keep (may be NULL) receives the results. */

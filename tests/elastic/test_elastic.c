@@ -73,7 +73,7 @@ static double published(size_t layers, size_t hidden, size_t inner, size_t lengt
     point at = point_full(layers);
     double norms;
     for (size_t i = 0; lengths && i < layers; i++) at.keep[i] = (float)((double)lengths[i] / (double)length);
-    double flops = point_flops(&at, (layer_shape){hidden, inner}, length, &norms);
+    double flops = point_flops(&at, (layer_shape){hidden, inner, 1}, length, &norms);
     return flops / 2 + norms + (double)(length * hidden + length) + head;
 }
 
@@ -90,9 +90,12 @@ static void test_published_costs(void **unused) {
 static void test_genes(void **unused) {
     (void)unused;
     point a = gene_constant(6, 0.2), b = point_full(6);
+    exit_setting exits[] = {{.rule = &exit_entropy, .threshold = 0.1f}, {.rule = &exit_patience, .patience = 2}};
     assert_true(fabs((double)a.keep[5] - 0.26) < 0.006);
     for (int round = 0; round < 100000; round++) {
-        point child = round % 2 ? gene_mutate(&a, round % 4 == 1, round % 8 > 3, &state) : gene_cross(&a, &b, &state);
+        gene_space space = {
+            .depth = round % 4 == 1, .precision = round % 8 > 3, .exits = exits, .exit_count = (size_t)round % 3};
+        point child = round % 2 ? gene_mutate(&a, &space, &state) : gene_cross(&a, &b, &state);
         assert_true(point_depth(&child) > 0);
         for (size_t i = 0; i < 6; i++) {
             assert_true(child.keep[i] >= 0.0099f && child.keep[i] <= 1);
@@ -132,7 +135,7 @@ static frontier three_points(void) {
 static void test_budgets(void **unused) {
     (void)unused;
     frontier all = three_points(), none = {0};
-    layer_shape shape = {64, 256};
+    layer_shape shape = {64, 256, 4};
     budget b;
     rubato_error error;
     point full = point_full(4);

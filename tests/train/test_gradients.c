@@ -11,6 +11,7 @@
 #include "attention/attention.h"
 #include "base/random.h"
 #include "model/encoder.h"
+#include "model/exits.h"
 #include "model/pooling.h"
 #include "train/loss.h"
 
@@ -35,7 +36,7 @@ typedef struct bed {
     float hidden_rate, attention_rate;
     double loss; /* what a case that is a loss by itself returned */
     bool is_loss;
-    linear *layer; /* the case's, whose transposed copy is to be made */
+    linear *layers[5]; /* the case's, whose transposed copies are to be made */
 } bed;
 
 typedef tensor build(bed *b, const run *on);
@@ -132,7 +133,9 @@ static double evaluate(bed *b, build *make, bool backward) {
 }
 
 static void refresh(bed *b) {
-    for (size_t i = 0; b->layer && i * PANEL < b->layer->out; i++) linear_refresh(b->layer, b->kernels, i, i + 1);
+    for (size_t n = 0; n < sizeof b->layers / sizeof *b->layers; n++)
+        for (size_t i = 0; b->layers[n] && i * PANEL < b->layers[n]->out; i++)
+            linear_refresh(b->layers[n], b->kernels, i, i + 1);
 }
 
 static void check(bed *b, const char *name, build *make) {
@@ -249,6 +252,42 @@ static tensor build_pooling(bed *b, const run *on) {
     return pooling_forward(&pool_under_test, on, take_input(&x, on), &three, NULL);
 }
 
+/* Exits look back on three states, which are parts of x. */
+static exits exits_under_test;
+static head final_under_test;
+static const size_t parts_of_x[3][4] = {{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}}, some[] = {3, 0, 2};
+static bool ponders;
+
+static exit_memory remembered(const run *on) {
+    tensor states = take_input(&x, on);
+    exit_memory memory = {.count = 3, .layer = {0, 2, 5}};
+    for (size_t i = 0; i < 3; i++) memory.states[i] = run_gather(on, states, parts_of_x[i], 4);
+    return memory;
+}
+
+static tensor build_weighted_exit(bed *b, const run *on) {
+    (void)b;
+    exit_memory memory = remembered(on);
+    return exits_forward(&exits_under_test, &final_under_test, on, 5, memory.states[2], &three, NULL, some, 3, &memory);
+}
+
+static tensor build_student_exit(bed *b, const run *on) {
+    (void)b;
+    return exits_forward(&exits_under_test, &final_under_test, on, 0, take_input(&x, on), &three, starts, NULL, 3,
+                         NULL);
+}
+
+static tensor build_halting(bed *b, const run *on) {
+    exit_memory memory = remembered(on);
+    tensor signals = take_input(&y, on);
+    double ponder;
+    for (size_t i = 0; i < 3; i++) memory.signals[i] = run_gather(on, signals, parts_of_x[i], 4);
+    tensor out = halting_mean(on, &memory, 0.05f, ponders ? 0.3f : 0, 2, &ponder);
+    b->is_loss = ponders;
+    b->loss = 0.3 * 2 * ponder;
+    return out;
+}
+
 static int loss_kind;
 static float reference_values[17 * 12];
 
@@ -280,7 +319,7 @@ static void linear_cases(const kernel_table *kernels, size_t threads) {
         x = new_input(&b, "x", 9, 37);
         y = new_input(&b, "residual", 9, 45);
         layer_under_test = new_linear(&b, 45, 37);
-        b.layer = &layer_under_test;
+        b.layers[0] = &layer_under_test;
         act_under_test = (activation)act;
         check(&b, "linear", build_linear);
         bed_close(&b);
@@ -295,7 +334,7 @@ static void narrow_cases_in(const kernel_table *kernels, size_t threads, precisi
     x = new_input(&b, "x", ROWS, IN);
     y = new_input(&b, "residual", ROWS, OUT);
     layer_under_test = new_linear(&b, OUT, IN);
-    b.layer = &layer_under_test;
+    b.layers[0] = &layer_under_test;
     act_under_test = ACTIVATION_GELU;
     refresh(&b);
     double wide = evaluate(&b, build_linear, true);
@@ -384,6 +423,38 @@ static void loss_cases(const kernel_table *kernels, size_t threads) {
     }
 }
 
+static void exit_cases(const kernel_table *kernels, size_t threads) {
+    for (int kind = 0; kind < 4; kind++) {
+        bed b = bed_open(kernels, threads);
+        ponders = kind == 1;
+        x = new_input(&b, "states", kind == 3 ? 17 : 12, 11);
+        exits_under_test = (exits){.kind = kind == 3 ? EXIT_STUDENT : EXIT_WEIGHTED, .depth = 7, .classes = 3};
+        exit_head *at = &exits_under_test.heads[kind == 3 ? 0 : 5];
+        if (kind < 2) {
+            y = new_input(&b, "signals", 12, 1);
+            check(&b, "halting", build_halting);
+        } else if (kind == 2) {
+            at->weights = new_norm(&b, 7);
+            at->out = new_linear(&b, 3, 11);
+            b.layers[0] = &at->out;
+            check(&b, "weighted exit", build_weighted_exit);
+        } else {
+            at->dense = new_linear(&b, STUDENT_WIDTH, 11);
+            at->qkv = new_linear(&b, 3 * STUDENT_WIDTH, STUDENT_WIDTH);
+            at->attention_out = new_linear(&b, STUDENT_WIDTH, STUDENT_WIDTH);
+            at->last = new_linear(&b, STUDENT_WIDTH, STUDENT_WIDTH);
+            at->out = new_linear(&b, 3, STUDENT_WIDTH);
+            linear *all[] = {&at->dense, &at->qkv, &at->attention_out, &at->last, &at->out};
+            for (size_t i = 0; i < 5; i++) {
+                for (size_t j = 0; j < packed_size(all[i]->out, all[i]->in); j++) all[i]->packed[j] *= 0.2f;
+                b.layers[i] = all[i];
+            }
+            check(&b, "student", build_student_exit);
+        }
+        bed_close(&b);
+    }
+}
+
 static void for_each_bed(void (*one)(const kernel_table *kernels, size_t threads)) {
     static const char *const isas[] = {"scalar", "neon", "avx2", "avx512", "bf16"};
     for (size_t i = 0; i < 4; i++) {
@@ -420,6 +491,11 @@ static void test_pooling(void **state) {
     for_each_bed(pooling_cases);
 }
 
+static void test_exits(void **state) {
+    (void)state;
+    for_each_bed(exit_cases);
+}
+
 static void test_losses(void **state) {
     (void)state;
     for_each_bed(loss_cases);
@@ -445,9 +521,13 @@ static void test_divergence_values(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),           cmocka_unit_test(test_norm),
-                                       cmocka_unit_test(test_attention),        cmocka_unit_test(test_moves),
-                                       cmocka_unit_test(test_pooling),          cmocka_unit_test(test_losses),
-                                       cmocka_unit_test(test_divergence_values)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),
+                                       cmocka_unit_test(test_norm),
+                                       cmocka_unit_test(test_attention),
+                                       cmocka_unit_test(test_moves),
+                                       cmocka_unit_test(test_pooling),
+                                       cmocka_unit_test(test_losses),
+                                       cmocka_unit_test(test_divergence_values),
+                                       cmocka_unit_test(test_exits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

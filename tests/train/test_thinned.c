@@ -108,7 +108,7 @@ static size_t compare_gradients(const fixture *f, const json_t *want) {
         for (size_t i = 0; i < f->model->bound.count; i++) {
             const binding *b = &f->model->bound.items[i];
             char full[256];
-            snprintf(full, sizeof full, "%s%s", b->in_body ? f->model->prefix : "", b->name);
+            snprintf(full, sizeof full, "%s%s", b->place == IN_BODY ? f->model->prefix : "", b->name);
             if (strcmp(full, name) == 0) found = b;
         }
         if (!found) fail_msg("no parameter %s", name);

@@ -1,0 +1,145 @@
+/* Who leaves: exits at work on one batch. */
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "model/exits.h"
+
+static void *zeros(const run *on, size_t count, size_t each) {
+    void *made = arena_take_array(on->memory, count, each);
+    if (made) memset(made, 0, count * each);
+    return made;
+}
+
+bool exit_session_begin(exit_session *self, const exits *from, const head *final, const exit_setting *rule,
+                        const run *on, const batch *input) {
+    size_t subjects = from->by_row ? input->rows : input->sequences;
+    *self = (exit_session){.exits = from, .final = final, .rule = *rule, .input = input, .subjects = subjects};
+    self->left_after = zeros(on, input->sequences, sizeof *self->left_after);
+    self->logits = zeros(on, subjects * from->classes, sizeof *self->logits);
+    self->before = zeros(on, subjects * from->classes, sizeof *self->before);
+    self->memories = zeros(on, subjects, sizeof *self->memories);
+    self->asked = zeros(on, subjects, sizeof *self->asked);
+    self->answered = zeros(on, subjects, sizeof *self->answered);
+    return self->left_after && self->logits && self->before && self->memories && self->asked && self->answered;
+}
+
+/* Those who are asked now: the row that each one's answer is read from, and who it is. */
+typedef struct asked {
+    size_t *rows, *which, count;
+} asked;
+
+static bool gather_asked(const exit_session *self, const run *on, const batch *packed, const size_t *alive,
+                         asked *out) {
+    size_t most = self->exits->by_row ? packed->rows : packed->sequences;
+    *out = (asked){arena_take_array(on->memory, most, sizeof *out->rows),
+                   arena_take_array(on->memory, most, sizeof *out->which), 0};
+    if (!out->rows || !out->which) return false;
+    for (size_t i = 0; i < packed->sequences; i++)
+        for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++) {
+            out->rows[out->count] = row;
+            out->which[out->count++] = !self->exits->by_row ? i : alive ? alive[row] : row;
+            if (!self->exits->by_row) break;
+        }
+    return true;
+}
+
+/* States of those that are asked, put among all subjects. */
+static bool remember(exit_session *self, const run *on, size_t number, tensor x, const asked *who) {
+    size_t before = self->memory.count;
+    if (!exits_remember(self->exits, self->final, on, number, x, who->rows, who->count, &self->memory)) return false;
+    if (self->memory.count == before) return true;
+    tensor *parts[2] = {&self->memory.states[before], &self->memory.signals[before]};
+    for (size_t i = 0; i < 2; i++) {
+        if (!parts[i]->data) continue;
+        tensor whole = run_tensor(on, self->subjects, parts[i]->columns);
+        if (!whole.data) return false;
+        for (size_t j = 0; j < who->count; j++)
+            memcpy(tensor_row(whole, who->which[j]), tensor_row(*parts[i], j), whole.columns * sizeof(float));
+        *parts[i] = whole;
+    }
+    return true;
+}
+
+/* The exit's logits become those of the subjects, theirs those before. */
+static bool answer(exit_session *self, const run *on, size_t number, tensor x, const batch *packed, const asked *who) {
+    size_t classes = self->exits->classes;
+    arena_mark mark = arena_save(on->memory);
+    tensor made = exits_forward(self->exits, self->final, on, number, x, packed, who->rows, who->which, who->count,
+                                &self->memory);
+    if (!made.data) return false;
+    float inverse = 1 / self->exits->heads[number].temperature;
+    for (size_t j = 0; j < who->count; j++) {
+        float *now = self->logits + who->which[j] * classes;
+        memcpy(self->before + who->which[j] * classes, now, classes * sizeof *now);
+        for (size_t k = 0; k < classes; k++) now[k] = tensor_row(made, j)[k] * inverse;
+    }
+    arena_rewind(on->memory, mark);
+    return true;
+}
+
+static bool wants_to_leave(exit_session *self, size_t subject) {
+    const exit_memory *memory = &self->memory;
+    size_t classes = self->exits->classes;
+    bool halts = self->exits->kind == EXIT_HALTING;
+    exit_view view = {.logits = self->logits + subject * classes,
+                      .before = self->asked[subject] ? self->before + subject * classes : NULL,
+                      .classes = classes,
+                      .memory = &self->memories[subject]};
+    if (halts) view.signal = 1 / (1 + expf(-tensor_row(memory->signals[memory->count - 1], subject)[0]));
+    self->asked[subject] = 1;
+    return self->rule.rule->leaves(&self->rule, &view);
+}
+
+bool exit_session_ask(void *user, const run *on, size_t number, bool last, tensor rows, const batch *packed,
+                      const size_t *alive, bool *leaves) {
+    exit_session *self = user;
+    const exits *from = self->exits;
+    asked who;
+    bool halts = from->kind == EXIT_HALTING;
+    if (!gather_asked(self, on, packed, alive, &who) || !remember(self, on, number, rows, &who)) return false;
+    if (!from->heads[number].present || (last && !halts)) return true;
+    if (!halts && number + 1 < self->rule.first) return true;
+    if (!halts && !answer(self, on, number, rows, packed, &who)) return false;
+    /* a sequence leaves when everything in it wants to; the first and the last row of one with an answer a row are
+     * special tokens, which nobody reads */
+    for (size_t i = 0, at = 0; i < packed->sequences; i++) {
+        size_t length = batch_length(packed, i), count = from->by_row ? length : length > 0;
+        bool all = count > 0;
+        for (size_t j = 0; j < count; j++) {
+            bool special = from->by_row && length > 2 && (j == 0 || j + 1 == length);
+            if (!wants_to_leave(self, who.which[at + j]) && !special) all = false;
+        }
+        leaves[i] = all && !last;
+        for (size_t j = 0; leaves[i] && j < count; j++) self->answered[who.which[at + j]] = 1;
+        if (leaves[i]) self->left_after[i] = number + 1;
+        at += count;
+    }
+    return true;
+}
+
+bool exit_session_results(const exit_session *self, const run *on, const encoded *out, float *result) {
+    size_t classes = self->exits->classes;
+    size_t *rows = arena_take_array(on->memory, self->subjects, sizeof *rows);
+    size_t *which = arena_take_array(on->memory, self->subjects, sizeof *which), count = 0;
+    tensor x = out->rows;
+    if (!rows || !which) return false;
+    bool halts = self->exits->kind == EXIT_HALTING;
+    double ponder;
+    if (halts) x = halting_mean(on, &self->memory, self->rule.threshold, 0, 0, &ponder);
+    if (!x.data) return false;
+    for (size_t i = 0; i < self->subjects; i++) {
+        if (self->answered[i] && !halts) {
+            memcpy(result + i * classes, self->logits + i * classes, classes * sizeof *result);
+            continue;
+        }
+        rows[count] = halts || self->exits->by_row ? i : out->packed.start[i];
+        which[count++] = i;
+    }
+    if (count == 0) return true;
+    tensor made = head_forward(self->final, on, x, rows, count);
+    if (!made.data) return false;
+    for (size_t j = 0; j < count; j++)
+        memcpy(result + which[j] * classes, tensor_row(made, j), classes * sizeof *result);
+    return true;
+}

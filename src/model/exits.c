@@ -1,0 +1,232 @@
+/* Exits: loading and running them. */
+#include "model/exits.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attention/attention.h"
+#include "base/checked.h"
+
+static const char *const kinds[] = {"none", "linear", "pooler", "shared", "weighted", "student", "halting"};
+enum { KIND_COUNT = sizeof kinds / sizeof kinds[0], NAME_BYTES = 64 };
+
+exit_kind exit_kind_find(const char *name) {
+    for (size_t i = 1; i < KIND_COUNT; i++)
+        if (strcmp(kinds[i], name) == 0) return (exit_kind)i;
+    return EXIT_NONE;
+}
+
+const char *exit_kind_name(exit_kind kind) {
+    return kinds[kind];
+}
+
+/* ---- Loading ---- */
+
+static rubato_status load_part(loader *load, linear *out, size_t number, const char *name, size_t rows,
+                               size_t columns) {
+    char full[NAME_BYTES];
+    const char *one[1] = {full};
+    snprintf(full, sizeof full, "%zu.%s", number, name);
+    return loader_linear(load, out, one, 1, rows, columns);
+}
+
+static rubato_status load_one(exits *self, loader *load, const encoder *body, const head *final, size_t number) {
+    exit_head *out = &self->heads[number];
+    size_t width = body->config.hidden;
+    bool fresh = load->fresh != NULL;
+    char full[NAME_BYTES];
+    switch (self->kind) {
+    case EXIT_POOLER: TRY(load_part(load, &out->dense, number, "dense", width, width)); break;
+    case EXIT_STUDENT:
+        TRY(load_part(load, &out->dense, number, "dense", STUDENT_WIDTH, width));
+        TRY(load_part(load, &out->qkv, number, "qkv", 3 * STUDENT_WIDTH, STUDENT_WIDTH));
+        TRY(load_part(load, &out->attention_out, number, "attention_out", STUDENT_WIDTH, STUDENT_WIDTH));
+        TRY(load_part(load, &out->last, number, "last", STUDENT_WIDTH, STUDENT_WIDTH));
+        width = STUDENT_WIDTH;
+        break;
+    case EXIT_WEIGHTED:
+        snprintf(full, sizeof full, "%zu.weights", number);
+        TRY(loader_norm(load, &out->weights, full, self->depth, 0));
+        if (final->dense.out) width = final->dense.out;
+        break;
+    case EXIT_SHARED:
+        if (final->dense.out) width = final->dense.out;
+        break;
+    case EXIT_NONE:
+    case EXIT_LINEAR:
+    case EXIT_HALTING: break;
+    }
+    size_t columns = self->kind == EXIT_HALTING ? 1 : self->classes;
+    TRY(load_part(load, &out->out, number, "out", columns, width));
+    /* halts early at first (Graves 2016, section 3) */
+    if (fresh && self->kind == EXIT_HALTING && out->out.bias) out->out.bias[0] = 1;
+    out->present = true;
+    return RUBATO_OK;
+}
+
+rubato_status exits_load(exits *self, loader *load, exit_kind kind, const encoder *body, const head *final,
+                         const size_t *layers, size_t count) {
+    *self = (exits){.kind = kind, .depth = body->depth, .classes = final->out.out, .by_row = final->kind == HEAD_TOKEN};
+    if (body->depth > POINT_LAYERS)
+        return fail(load->error, RUBATO_UNSUPPORTED, "%zu layers; at most %d can have exits", body->depth,
+                    POINT_LAYERS);
+    load->place = IN_EXITS;
+    for (size_t i = 0; i < POINT_LAYERS; i++) self->heads[i].temperature = 1;
+    for (size_t i = 0; i < count; i++) {
+        bool last = layers[i] + 1 >= body->depth;
+        if (layers[i] >= body->depth || (last && kind != EXIT_HALTING) || self->heads[layers[i]].present)
+            return fail(load->error, RUBATO_BAD_MODEL, "an exit after layer %zu of %zu", layers[i], body->depth);
+        TRY(load_one(self, load, body, final, layers[i]));
+    }
+    load->place = IN_HEAD;
+    return RUBATO_OK;
+}
+
+static double product_flops(const linear *by, size_t rows) {
+    return 2.0 * (double)by->in * (double)by->out * (double)rows;
+}
+
+double exits_flops(const exits *self, const head *final, size_t number, size_t rows) {
+    const exit_head *at = &self->heads[number];
+    double shared = product_flops(&final->dense, 1), n = (double)rows;
+    /* the shared pooler runs after every layer, for exits further up */
+    if (!at->present) return self->kind == EXIT_WEIGHTED ? shared : 0;
+    double flops = product_flops(&at->out, self->by_row ? rows : 1);
+    if (self->kind == EXIT_SHARED || self->kind == EXIT_WEIGHTED) flops += shared;
+    if (self->kind == EXIT_POOLER) flops += product_flops(&at->dense, 1);
+    if (self->kind == EXIT_STUDENT)
+        flops += product_flops(&at->dense, rows) + product_flops(&at->qkv, rows) + 4 * n * n * STUDENT_WIDTH +
+                 product_flops(&at->attention_out, rows) + product_flops(&at->last, 1);
+    return flops;
+}
+
+/* ---- Operations ---- */
+
+static tensor apply(const run *on, tensor x, const linear *by, activation act) {
+    tensor out = run_tensor(on, x.rows, by->out);
+    if (out.data) run_linear(on, out, x, by, act, NULL);
+    return out;
+}
+
+/* The model's own pooler over the rows that answers are read from. */
+static tensor pool(const run *on, const head *final, tensor x, const size_t *rows, size_t count) {
+    tensor first = run_gather(on, x, rows, count);
+    return first.data && final->dense.out ? apply(on, first, &final->dense, final->act) : first;
+}
+
+bool exits_remember(const exits *self, const head *final, const run *on, size_t number, tensor x, const size_t *rows,
+                    size_t count, exit_memory *memory) {
+    if (self->kind != EXIT_WEIGHTED && self->kind != EXIT_HALTING) return true;
+    size_t at = memory->count++;
+    memory->layer[at] = number;
+    memory->states[at] = self->kind == EXIT_WEIGHTED ? pool(on, final, x, rows, count) : run_gather(on, x, rows, count);
+    if (!memory->states[at].data) return false;
+    if (self->kind == EXIT_WEIGHTED) return true;
+    memory->signals[at] = apply(on, memory->states[at], &self->heads[number].out, ACTIVATION_NONE);
+    return memory->signals[at].data != NULL;
+}
+
+typedef struct saved_weighing {
+    tensor out;
+    const exit_memory *memory;
+    const size_t *which;
+    const norm *weights;
+} saved_weighing;
+
+/* The weights of the memory's layers, brought to length 1; returns their length before. */
+static float unit_weights(const norm *weights, const exit_memory *memory, float *out) {
+    float sum = 0;
+    for (size_t i = 0; i < memory->count; i++) {
+        out[i] = weights->gamma[memory->layer[i]];
+        sum += out[i] * out[i];
+    }
+    float length = fmaxf(sqrtf(sum), 1e-6f);
+    for (size_t i = 0; i < memory->count; i++) out[i] /= length;
+    return length;
+}
+
+/* Of y = sum w_i x_i, w = s / |s|: dx_i += w_i dy; with g_i = dy x_i: ds_i += (g_i - w_i sum w_j g_j) / |s|. */
+static void weighing_backward(const run *on, void *saved) {
+    const saved_weighing *s = saved;
+    float w[POINT_LAYERS], g[POINT_LAYERS], along = 0;
+    float length = unit_weights(s->weights, s->memory, w);
+    for (size_t i = 0; i < s->memory->count; i++) {
+        tensor x = s->memory->states[i];
+        g[i] = 0;
+        for (size_t row = 0; row < s->out.rows; row++) {
+            size_t from = s->which ? s->which[row] : row;
+            const float *dy = s->out.grad + row * s->out.stride;
+            g[i] += on->kernels->dot_f32(dy, tensor_row(x, from), x.columns);
+            for (size_t j = 0; j < x.columns; j++) x.grad[from * x.stride + j] += w[i] * dy[j];
+        }
+        along += w[i] * g[i];
+    }
+    if (!s->weights->learn || !s->weights->learn->gamma) return;
+    for (size_t i = 0; i < s->memory->count; i++)
+        s->weights->learn->gamma[s->memory->layer[i]] += (g[i] - w[i] * along) / length;
+}
+
+static tensor weigh(const run *on, const exit_memory *memory, const norm *weights, const size_t *which, size_t count) {
+    float w[POINT_LAYERS];
+    tensor none = {0}, out = run_tensor(on, count, memory->states[0].columns);
+    if (!out.data) return none;
+    unit_weights(weights, memory, w);
+    for (size_t row = 0; row < count; row++) {
+        size_t from = which ? which[row] : row;
+        float *y = tensor_row(out, row);
+        memset(y, 0, out.columns * sizeof *y);
+        for (size_t i = 0; i < memory->count; i++)
+            for (size_t j = 0; j < out.columns; j++) y[j] += w[i] * tensor_row(memory->states[i], from)[j];
+    }
+    if (!on->tape) return out;
+    saved_weighing *saved = tape_push(on, weighing_backward, sizeof *saved);
+    /* the memory grows on: what this exit saw of it is copied */
+    exit_memory *seen = arena_take(on->memory, sizeof *seen);
+    if (!saved || !seen) return none;
+    *seen = *memory;
+    *saved = (saved_weighing){out, seen, which, weights};
+    return out;
+}
+
+/* A student: dense, attention over all rows, the first row, dense. */
+static tensor study(const exit_head *at, const run *on, tensor x, const batch *packed, const size_t *rows,
+                    size_t count) {
+    tensor none = {0}, narrow = apply(on, x, &at->dense, ACTIVATION_TANH);
+    if (!narrow.data) return none;
+    tensor qkv = apply(on, narrow, &at->qkv, ACTIVATION_NONE), mixed = run_tensor(on, x.rows, STUDENT_WIDTH);
+    if (!qkv.data || !mixed.data) return none;
+    size_t head_size = STUDENT_WIDTH / STUDENT_HEADS;
+    attention in = {.query = tensor_columns(qkv, 0, STUDENT_WIDTH),
+                    .key = tensor_columns(qkv, STUDENT_WIDTH, STUDENT_WIDTH),
+                    .value = tensor_columns(qkv, 2 * STUDENT_WIDTH, STUDENT_WIDTH),
+                    .heads = STUDENT_HEADS,
+                    .head_size = head_size,
+                    .scale = 1.0f / sqrtf((float)head_size)};
+    if (!attention_softmax(on, mixed, &in, packed)) return none;
+    tensor first = run_gather(on, mixed, rows, count);
+    tensor out = first.data ? apply(on, first, &at->attention_out, ACTIVATION_NONE) : none;
+    return out.data ? apply(on, out, &at->last, ACTIVATION_TANH) : none;
+}
+
+tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, tensor x, const batch *packed,
+                     const size_t *rows, const size_t *which, size_t count, const exit_memory *memory) {
+    const exit_head *at = &self->heads[number];
+    tensor none = {0}, read = none;
+    switch (self->kind) {
+    case EXIT_LINEAR: read = run_gather(on, x, rows, count); break;
+    case EXIT_POOLER: {
+        tensor first = run_gather(on, x, rows, count);
+        if (first.data) read = apply(on, first, &at->dense, ACTIVATION_TANH);
+        break;
+    }
+    case EXIT_SHARED: read = pool(on, final, x, rows, count); break;
+    case EXIT_WEIGHTED: read = weigh(on, memory, &at->weights, which, count); break;
+    case EXIT_STUDENT: read = study(at, on, x, packed, rows, count); break;
+    case EXIT_NONE:
+    case EXIT_HALTING: return none;
+    }
+    if (!read.data) return none;
+    if (on->tape) run_dropout(on, read, on->tape->hidden_rate);
+    return apply(on, read, &at->out, ACTIVATION_NONE);
+}

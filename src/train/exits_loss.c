@@ -1,0 +1,69 @@
+/* What exits learn. */
+#include <string.h>
+
+#include "base/checked.h"
+#include "train/trainer.h"
+
+void pass_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
+    passed_layers *self = user;
+    (void)alive;
+    if (number == 0 || self->count == POINT_LAYERS) return;
+    if (self->on) { /* the next layer is computed over this one's memory */
+        tensor copy = run_tensor(self->on, rows.rows, rows.columns);
+        if (!copy.data) {
+            self->failed = true;
+            return;
+        }
+        for (size_t i = 0; i < rows.rows; i++)
+            memcpy(tensor_row(copy, i), tensor_row(rows, i), rows.columns * sizeof(float));
+        rows = copy;
+    }
+    self->layer[self->count] = number - 1;
+    self->packed[self->count] = *packed;
+    self->rows[self->count++] = rows;
+}
+
+/* The rows that answers are read from: first ones, or all. */
+static const size_t *rows_of(const exits *from, const run *on, const batch *packed, size_t *count) {
+    if (!from->by_row) {
+        *count = packed->sequences;
+        return packed->start;
+    }
+    size_t *rows = arena_take_array(on->memory, packed->rows, sizeof *rows);
+    for (size_t i = 0; rows && i < packed->rows; i++) rows[i] = i;
+    *count = packed->rows;
+    return rows;
+}
+
+double exits_loss(const trainer *by, const run *on, passed_layers *layers, const portion *self, const reference *follow,
+                  const exit_lesson *lesson, double scale) {
+    const exits *from = &by->model->exits;
+    const head *final = &by->model->heads[engine_main_head(by->model)];
+    exit_memory memory = {0};
+    double loss = 0, ponder = 0;
+    bool failed = layers->failed;
+    for (size_t i = 0; i < layers->count && !failed; i++) {
+        size_t number = layers->layer[i], count;
+        const size_t *rows = rows_of(from, on, &layers->packed[i], &count);
+        failed = !rows || !exits_remember(from, final, on, number, layers->rows[i], rows, count, &memory);
+        if (failed || !from->heads[number].present || from->kind == EXIT_HALTING) continue;
+        tensor values =
+            exits_forward(from, final, on, number, layers->rows[i], &layers->packed[i], rows, NULL, count, &memory);
+        failed = !values.data;
+        double weight = lesson->weights[number];
+        if (!failed && weight > 0)
+            loss +=
+                weight * values_loss(by, on, values, self, self->labels, follow, DIVERGENCE_FROM_FULL, scale * weight);
+    }
+    if (!failed && from->kind == EXIT_HALTING) {
+        tensor mean = halting_mean(on, &memory, from->rule.threshold, (float)lesson->ponder, scale, &ponder);
+        tensor values = mean.data ? head_forward(final, on, mean, NULL, 0) : mean;
+        failed = !values.data;
+        if (!failed) {
+            loss += values_loss(by, on, values, self, self->labels, follow, DIVERGENCE_FROM_FULL, scale);
+            loss += lesson->ponder * ponder;
+        }
+    }
+    if (failed) on->tape->failed = true;
+    return loss;
+}

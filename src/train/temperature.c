@@ -1,0 +1,91 @@
+/* Calibrating exits. */
+#include "train/temperature.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "task/evaluate.h"
+
+enum { NARROWINGS = 14 };
+
+typedef struct fitting {
+    const rubato_train_options *options;
+    rubato_model *model;
+    rubato_context *context;
+    dataset data;
+    size_t layer;
+} fitting;
+
+static rubato_status loss_at(fitting *f, double log_temperature, double *loss, rubato_error *error) {
+    point at = point_full(f->model->body.depth);
+    rubato_eval_options options = {
+        .task = f->options->task, .data = f->options->dev, .run = {.text = {.max_length = f->options->max_length}}};
+    rubato_evaluation result;
+    at.exit = (exit_setting){.rule = &exit_fixed, .first = (uint32_t)f->layer + 1};
+    f->model->exits.heads[f->layer].temperature = (float)exp(log_temperature);
+    f->context->force = &at;
+    rubato_status status = evaluate_loaded(f->context, &options, &f->data, &result, error);
+    f->context->force = NULL;
+    for (size_t i = 0; i < result.metric_count; i++)
+        if (strcmp(result.metrics[i].name, "nll") == 0) *loss = result.metrics[i].value;
+    return status;
+}
+
+/* The loss has one minimum in the logarithm: golden sections between a twentieth and twenty. */
+static rubato_status fit_one(fitting *f, rubato_error *error) {
+    const double golden = 0.6180339887498949;
+    double low = -3, high = 3, a = high - golden * (high - low), b = low + golden * (high - low), at_a = 0, at_b = 0;
+    double plain = 0, best = 0;
+    TRY(loss_at(f, 0, &plain, error));
+    TRY(loss_at(f, a, &at_a, error));
+    TRY(loss_at(f, b, &at_b, error));
+    for (int i = 0; i < NARROWINGS; i++) {
+        if (at_a <= at_b) {
+            high = b;
+            b = a;
+            at_b = at_a;
+            a = high - golden * (high - low);
+            TRY(loss_at(f, a, &at_a, error));
+        } else {
+            low = a;
+            a = b;
+            at_a = at_b;
+            b = low + golden * (high - low);
+            TRY(loss_at(f, b, &at_b, error));
+        }
+    }
+    best = at_a <= at_b ? a : b;
+    bool gains = fmin(at_a, at_b) < plain;
+    f->model->exits.heads[f->layer].temperature = gains ? (float)exp(best) : 1;
+    return RUBATO_OK;
+}
+
+static rubato_status write_back(const fitting *f, rubato_error *error) {
+    char path[4200];
+    json_t *notes;
+    snprintf(path, sizeof path, "%s/rubato.json", f->options->out);
+    TRY(json_read_file(&notes, path, 16 << 20, error));
+    rubato_status status = exits_note(&f->model->exits, notes, error);
+    if (status == RUBATO_OK) status = model_write_json(notes, f->options->out, "rubato.json", error);
+    json_decref(notes);
+    return status;
+}
+
+rubato_status temperatures_fit(const trainer *self, rubato_error *error) {
+    fitting f = {.options = self->options};
+    rubato_context_options options = {.threads = self->options->threads, .isa = self->options->isa};
+    dataset_kind kind;
+    if (self->kind != SAMPLE_CLASS) return RUBATO_OK;
+    TRY(evaluate_kind(self->options->task, &kind, error));
+    TRY(dataset_read(&f.data, self->options->dev, kind, self->options->columns, 0, error));
+    rubato_status status = rubato_model_load(&f.model, self->options->out, error);
+    if (status == RUBATO_OK) status = rubato_context_create(&f.context, f.model, &options, error);
+    for (; status == RUBATO_OK && f.layer < f.model->exits.depth; f.layer++)
+        if (f.model->exits.heads[f.layer].present) status = fit_one(&f, error);
+    if (status == RUBATO_OK) status = write_back(&f, error);
+    rubato_context_destroy(f.context);
+    rubato_model_destroy(f.model);
+    dataset_free(&f.data);
+    return status;
+}

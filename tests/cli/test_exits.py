@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Early exits as a user trains, searches and runs them, on a small model and made-up data.
+
+    test_exits.py RUBATO GOLDEN_FOLDER
+"""
+import json, os, random, shutil, subprocess, time
+
+from program import check, finish, golden, one_line, rubato, run, work
+
+bert = os.path.join(golden, "bert")
+random.seed(2)
+letters = list("abcdefghij")
+
+
+def path(name): return os.path.join(work, name)
+
+
+def read(name): return open(path(name), "rb").read()
+
+
+def write(name, text):
+    with open(path(name), "w", encoding="utf-8") as f: f.write(text)
+    return path(name)
+
+
+def texts(count): return [[random.choice(letters) for _ in range(random.randint(2, 12))] for _ in range(count)]
+
+
+def label(w): return "pos" if w.count("a") > w.count("b") else "neg"
+
+
+data = write("train.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{label(w)}\n" for w in texts(400)))
+dev_texts = texts(150)
+dev = write("dev.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{label(w)}\n" for w in dev_texts))
+lines = "".join(" ".join(w) + "\n" for w in dev_texts)
+common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "3e-3", "--quiet", "--json"]
+
+
+def train(out, *more, start): return run("train", start, *common, "--out", path(out), *more)
+
+
+def points(name, *exits, layers=3):
+    """Gives a model operating points of those exit settings."""
+    notes = json.load(open(path(name + "/rubato.json")))
+    notes["points"] = [{"name": f"p{i}", "quality": 0.5, "flops_ratio": 0.5, "ms": None, "keep": [1] * layers, "exit": e} for i, e in enumerate(exits)]
+    json.dump(notes, open(path(name + "/rubato.json"), "w"))
+
+
+def scores(name, budget="full", stdin=lines, *more):
+    r = run("classify", path(name), "--raw", "--json", "--cost", "--budget", budget, *more, stdin=stdin)
+    return [(row["scores"], row["cost"]) for row in r.json()] if r.status == 0 else r
+
+
+r = train("ft", "--epochs", 12, start=bert)
+check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
+plain = scores("ft")
+
+# ---- Every recipe ----
+rules = {"branchynet": {"rule": "entropy", "threshold": 0}, "deebert": {"rule": "entropy", "threshold": 0}, "right-tool": {"rule": "confidence", "threshold": 1.1},
+         "fastbert": {"rule": "entropy", "threshold": 0}, "pabee": {"rule": "patience", "patience": 3}, "act": None}
+for recipe, never in rules.items():
+    r = train(recipe, "--recipe", recipe, "--epochs", 3, start=path("ft"))
+    check(f"{recipe} learns", r.status == 0 and r.json()[0]["best"] > 0.6, r)
+    whole = scores(recipe)
+    looser = {"rule": "halting", "threshold": 0.9} if recipe == "act" else {"rule": "confidence", "threshold": 0} if recipe == "right-tool" else {"rule": "patience", "patience": 1} if recipe == "pabee" else {"rule": "entropy", "threshold": 1.1}
+    points(recipe, never or looser, looser)
+    if never:
+        got = scores(recipe, "@p0")
+        check(f"{recipe}: a threshold that is never met is the plain model, to the bit", [s for s, _ in got] == [s for s, _ in whole] and all(c["layers"] == 3 for _, c in got), got[:1], whole[:1])
+    got = scores(recipe, "@p1")
+    least = 2 if recipe == "pabee" else 1
+    check(f"{recipe}: at the other end things leave early", min(c["layers"] for _, c in got) == least and (recipe in ("pabee", "act") or all(c["layers"] == 1 for _, c in got)), [c["layers"] for _, c in got])
+    if recipe != "fastbert": # whose students are wider than this small model
+        check(f"{recipe}: and cost less", all(c["flops_ratio"] < 1 for _, c in got if c["layers"] < 3) and all(len(c["rows"]) == c["layers"] for _, c in got))
+    alone = [scores(recipe, "@p1", line + "\n")[0] for line in lines.splitlines()[:25]]
+    check(f"{recipe}: alone as in a batch", all(a[0] == b[0] and a[1]["layers"] == b[1]["layers"] for a, b in zip(alone, got)), alone[0], got[0])
+    one = scores(recipe, "@p1", lines, "--threads", "1")
+    check(f"{recipe}: on one thread as on all", [s for s, _ in one] == [s for s, _ in got])
+names = subprocess.run(["python3", "-c", "import struct,sys;f=open(sys.argv[1],'rb');n=struct.unpack('<Q',f.read(8))[0];print(f.read(n).decode())", path("deebert/model.safetensors")], capture_output=True, text=True).stdout
+check("exits are kept apart from the model", "dense" in names and "0.dense" not in names and os.path.exists(path("deebert/exits/model.safetensors")), names[:200])
+temperatures = json.load(open(path("right-tool/rubato.json")))["exits"]["temperatures"]
+check("the right tool is calibrated", all(t > 0 for t in temperatures) and any(t != 1 for t in temperatures), temperatures)
+
+# ---- Exits alone ----
+for recipe in ("deebert", "fastbert"):
+    r = train("alone", "--recipe", recipe, "--frozen", "--epochs", 2, start=path("ft"))
+    check(f"{recipe} --frozen leaves the model as it is", r.status == 0 and read("alone/model.safetensors") == read("ft/model.safetensors"), r)
+bare = write("bare.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{random.choice(['pos', 'neg'])}\n" for w in texts(400)))
+r = run("train", path("ft"), "--task", "classification", "--data", bare, "--dev", dev, "--rate", "3e-3", "--recipe", "fastbert", "--frozen", "--epochs", 8, "--quiet", "--json", "--out", path("student"))
+points("student", {"rule": "fixed", "first": 2})
+got = run("eval", path("student"), "--task", "classification", "--data", dev, "--budget", "@p0", "--json").json()[0]
+check("students learn from the model, not from labels", got["metrics"]["accuracy"] > 0.8 and got["left_after"][1] > 0.999, got)
+
+# ---- Stopping and going on ----
+more = ["--recipe", "deebert", "--epochs", 2, "--checkpoint-steps", 7, "--eval-steps", 5]
+train("whole", *more, start=bert)
+p = subprocess.Popen([rubato, "train", bert, *common, "--out", path("parts"), *map(str, more)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+while p.poll() is None and '"deebert"' not in (open(path("parts/metrics.jsonl")).read() if os.path.exists(path("parts/metrics.jsonl")) else ""): time.sleep(0.002)
+p.kill(); p.wait()
+r = train("parts", *more, "--resume", start=bert)
+check("a killed run goes on to the same bits, both stages", r.status == 0 and read("parts/model.safetensors") == read("whole/model.safetensors") and read("parts/exits/model.safetensors") == read("whole/exits/model.safetensors"), r)
+
+# ---- Search ----
+for recipe in ("branchynet", "pabee"):
+    r = run("search", path(recipe), "--task", "classification", "--data", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json")
+    found = json.load(open(path(recipe + "/rubato.json")))["points"] if r.status == 0 else []
+    leaving = [p for p in found if "exit" in p]
+    check(f"{recipe}: search finds points that leave early", leaving and all(p["alive"][0] == 1 and sorted(p["alive"], reverse=True) == p["alive"] for p in leaving), r)
+    for p in leaving[:2]:
+        e = run("eval", path(recipe), "--task", "classification", "--data", dev, "--budget", "@" + p["name"], "--json").json()[0]
+        check(f"{recipe}: a point does what search said", abs(e["metrics"]["accuracy"] - p["quality"]) < 1e-6 and abs(e["flops_ratio"] - p["flops_ratio"]) < 0.02, e, p)
+svg = open(path("branchynet/frontier.svg")).read()
+check("and draws them", "leaving early alone" in svg and "everything out at one exit" in svg)
+r = run("classify", path("branchynet"), "--budget", "0.7x", "--json", "--cost", stdin=lines)
+check("a budget takes them", r.status == 0 and min(row["cost"]["layers"] for row in r.json()) < 3, r)
+again = run("search", path("branchynet"), "--task", "classification", "--data", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json", "--resume")
+check("a search goes on", again.status == 0 and again.json()[0]["evaluations"] < 40, again)
+
+# ---- Other tasks ----
+tags = write("tags.conll", "".join("".join(f"{w}\t{'B-X' if w == 'a' else 'O'}\n" for w in s) + "\n" for s in texts(200)))
+r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 15, "--dropout", "0", "--recipe", "branchynet", "--quiet", "--json", "--out", path("tags"))
+points("tags", {"rule": "entropy", "threshold": 0}, {"rule": "entropy", "threshold": 0.5}, {"rule": "fixed"})
+full, never, some, first = (run("eval", path("tags"), "--task", "tagging", "--data", tags, "--budget", b, "--json").json()[0] for b in ("full", "@p0", "@p1", "@p2"))
+check("taggers leave by sentence", r.status == 0 and full["metrics"] == never["metrics"] and some["flops_ratio"] < 1 and first["flops_ratio"] < 0.4 and first["metrics"]["f1"] > 0.5, r, some, first)
+pairs = write("pairs.tsv", "text\tpair\tlabel\n" + "".join(f"{' '.join(a)}\t{' '.join(b)}\t{len(set(a) & set(b))}\n" for a, b in zip(texts(200), texts(200))))
+r = run("train", bert, "--task", "regression", "--data", pairs, "--dev", pairs, "--rate", "3e-3", "--epochs", 8, "--dropout", "0", "--recipe", "pabee", "--quiet", "--json", "--out", path("values"))
+points("values", {"rule": "patience", "patience": 1, "threshold": 0}, {"rule": "patience", "patience": 1, "threshold": 100})
+full, never, always = (run("eval", path("values"), "--task", "regression", "--data", pairs, "--budget", b, "--json").json()[0] for b in ("full", "@p0", "@p1"))
+check("patience over values", r.status == 0 and full["metrics"] == never["metrics"] and always["left_after"][1] > 0.999, r, never, always)
+
+# ---- What other commands make of them ----
+points("fastbert", {"rule": "entropy", "threshold": 0.4})
+r = run("quantize", path("fastbert"), "--to", "int8", "--out", path("fast8")); got = scores("fast8", "@p0")
+check("quantize keeps exits", r.status == 0 and isinstance(got, list) and min(c["layers"] for _, c in got) < 3, r, got)
+r = train("finer", "--epochs", 1, start=path("fastbert"))
+check("other training takes them away", r.status == 0 and "exits" not in json.load(open(path("finer/rubato.json"))), r)
+r = run("trim", path("fastbert"), "--layers", "0,2", "--out", path("trimmed")); check("so does taking layers out", r.status == 0 and "exits" not in json.load(open(path("trimmed/rubato.json"))), r)
+r = run("classify", path("fastbert"), "--words", "--budget", "@p0", stdin="a a a\n"); check("--words", r.status == 0, r)
+
+# ---- Wrong input ----
+for what, change in (("an unknown rule", {"rule": "whim"}), ("a number too large", {"rule": "patience", "patience": 1 << 30})):
+    points("pabee", change); r = run("classify", path("pabee"), stdin="a\n"); check(what, r.status == 1 and one_line(r) and "rubato.json" in r.err, r)
+points("ft", {"rule": "entropy", "threshold": 0.1}); r = run("classify", path("ft"), stdin="a\n"); check("leaving without exits", r.status == 1 and one_line(r) and "no exits" in r.err, r)
+for key, value in (("kind", "door"), ("layers", []), ("layers", [7]), ("layers", [0, 0]), ("temperatures", [0])):
+    points("pabee"); notes = json.load(open(path("pabee/rubato.json"))); old = notes["exits"][key]; notes["exits"][key] = value
+    json.dump(notes, open(path("pabee/rubato.json"), "w")); r = run("classify", path("pabee"), stdin="a\n")
+    check(f"exits with {key} {value}", r.status == 1 and one_line(r), r)
+    notes["exits"][key] = old; json.dump(notes, open(path("pabee/rubato.json"), "w"))
+os.remove(path("pabee/exits/model.safetensors")); r = run("classify", path("pabee"), stdin="a\n"); check("exits without weights", r.status == 1 and one_line(r), r)
+r = train("x", "--frozen", start=path("ft")); check("frozen without exits", r.status == 2 and one_line(r), r)
+r = train("x", "--exit-layers", "0", start=path("ft")); check("exits of a recipe that has none", r.status == 2 and one_line(r), r)
+r = train("x", "--recipe", "pabee", "--exit-layers", "2", start=path("ft")); check("an exit beside the model's own head", r.status == 1 and one_line(r), r)
+r = run("train", bert, "--task", "mlm", "--data", data, "--recipe", "pabee", "--out", path("x")); check("exits of a masked language model", r.status == 1 and one_line(r), r)
+finish()
