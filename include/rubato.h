@@ -393,7 +393,8 @@ typedef struct rubato_train_options {
     const char *task;   /* "classification", "regression", "tagging", "qa", "mlm", "sts" (pairs with a similarity),
                            "retrieval" (pairs that belong together) */
     const char *recipe; /* "finetune", "length-adaptive", "power-bert"; early exits: "branchynet", "deebert",
-                           "right-tool", "fastbert", "pabee", "act" */
+                           "right-tool", "fastbert", "pabee", "act"; widths: "slimmable", "dynabert"; all
+                           axes at once: "anytime" */
     const char *data, *dev, *columns; /* as rubato_eval_options; dev may be NULL: the last weights are kept */
     const char *out;                  /* folder of the result, and of what a run needs to be resumed */
     const char *labels;               /* names of the labels in order, "negative,positive"; NULL: the data's */
@@ -413,6 +414,8 @@ typedef struct rubato_train_options {
     int no_distillation;      /* smaller models learn from the labels instead of the full one */
     int divergence_from_full; /* KL(full || sub) instead of KL(sub || full) */
     const char *significance; /* "received" (default), "others", "random", "first" */
+    /* slimmable, dynabert, anytime: */
+    const char *widths; /* parts of heads and neurons, falling from 1: "1,0.75,0.5,0.25" (default); "1": none */
     /* early exits: */
     int frozen;              /* the model stays as it is, exits alone are trained */
     const char *exit_layers; /* the layers, from 0 on, after which exits stand: "1,3"; NULL: by the recipe */

@@ -48,7 +48,9 @@ static const option options[] = {
     TEXT("dev", dev, "FILE", "a data set to judge by; the best weights are kept"),
     TEXT("out", out, "DIR", "folder of the result"),
     TEXT("recipe", recipe, "NAME",
-         "finetune (default), length-adaptive, power-bert, branchynet, deebert, right-tool, fastbert, pabee or act"),
+         "finetune (default), length-adaptive, power-bert, branchynet, deebert, right-tool, fastbert, pabee, act, "
+         "slimmable, "
+         "dynabert or anytime"),
     TEXT("labels", labels, "LIST", "names of the labels in order, as negative,positive (default: the data's)"),
     TEXT("epochs", epochs, "X", "passes over the data (default: by the recipe)"),
     TEXT("rate", rate, "X", "learning rate (default: by the recipe)"),
@@ -64,6 +66,7 @@ static const option options[] = {
     FLAG("no-distillation", no_distillation, "smaller models learn from the labels, not from the full one"),
     TEXT("divergence", divergence, "HOW", "sub (default): KL(sub || full); full: KL(full || sub)"),
     TEXT("significance", significance, "HOW", "received (default), others, random or first"),
+    TEXT("widths", widths, "LIST", "parts of heads and neurons, falling from 1 (default 1,0.75,0.5,0.25)"),
     FLAG("frozen", frozen, "the model stays as it is; exits alone are trained"),
     TEXT("exit-layers", exit_layers, "LIST", "layers, from 0 on, after which exits stand (default: by the recipe)"),
     TEXT("ponder", ponder, "X", "act: price of a layer (default 0.01)"),

@@ -90,6 +90,7 @@ static int run(const arguments *given) {
                                     .sandwiches = given->sandwiches,
                                     .refine = given->refine,
                                     .teacher = given->teacher,
+                                    .widths = given->widths,
                                     .frozen = given->frozen,
                                     .exit_layers = given->exit_layers,
                                     .no_distillation = given->no_distillation,
@@ -157,7 +158,8 @@ const command command_train = {
     "Fine-tunes a model, makes it length-adaptive or gives it early exits; writes a folder that transformers loads "
     "too.",
     " task data dev columns out recipe labels epochs rate batch-size max-length warm-up decay clip dropout length-drop "
-    "layer-drop sandwiches refine teacher no-distillation divergence significance frozen exit-layers ponder soft-rate "
+    "layer-drop sandwiches refine teacher no-distillation divergence significance widths frozen exit-layers ponder "
+    "soft-rate "
     "soft-penalty micro-tokens "
     "limit "
     "threads "

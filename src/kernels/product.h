@@ -28,10 +28,16 @@ typedef struct product_f32 {
     float *c;
     size_t a_stride, c_stride, residual_stride;
     size_t rows, columns, depth;
-    float scale; /* 0 stands for 1 */
+    size_t b_depth; /* the depth that b was packed with, of which the first part is used; 0: depth */
+    float scale;    /* 0 stands for 1 */
     activation act;
     bool add; /* c += a b: sums start from c; scale is 0 */
 } product_f32;
+
+/* From a panel of b to the next, over PANEL. */
+static inline size_t product_f32_pitch(const product_f32 *p) {
+    return p->b_depth ? p->b_depth : p->depth;
+}
 
 typedef void product_f32_function(const product_f32 *product);
 

@@ -3,6 +3,7 @@
 
 #define PRODUCT product_low
 #define PRODUCT_WORDS(p) ((p)->words)
+#define PRODUCT_PITCH(p) product_low_pitch(p)
 #define MULTIPLY_ADD(sum, x, b)                                                                                        \
     _mm512_castps_si512(_mm512_dpbf16_ps(_mm512_castsi512_ps(sum), (__m512bh)(x), (__m512bh)(b)))
 #define FINISH(p, sum, row, column, mask) _mm512_castsi512_ps(sum)

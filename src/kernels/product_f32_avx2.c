@@ -11,7 +11,7 @@ enum { TILE_ROWS = 6, HALF = PANEL / 2, BLOCK_BYTES = 256 * 1024 };
 static inline __attribute__((always_inline)) void tile(const product_f32 *p, size_t row, size_t column,
                                                        const int rows) {
     const float *a = p->a + row * p->a_stride;
-    const float *b = p->b + column / PANEL * PANEL * p->depth + column % PANEL;
+    const float *b = p->b + column / PANEL * PANEL * product_f32_pitch(p) + column % PANEL;
     __m256 sum[TILE_ROWS][2];
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = _mm256_setzero_ps();

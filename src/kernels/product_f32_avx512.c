@@ -3,6 +3,7 @@
 
 #define PRODUCT product_f32
 #define PRODUCT_WORDS(p) ((p)->depth)
+#define PRODUCT_PITCH(p) product_f32_pitch(p)
 #define MULTIPLY_ADD(sum, x, b)                                                                                        \
     _mm512_castps_si512(_mm512_fmadd_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(b), _mm512_castsi512_ps(sum)))
 #define FINISH(p, sum, row, column, mask)                                                                              \

@@ -25,7 +25,7 @@ static inline void finish(const product_f32 *p, float32x4_t y, size_t row, size_
 static inline __attribute__((always_inline)) void tile(const product_f32 *p, size_t row, size_t column,
                                                        const int rows) {
     const float *a = p->a + row * p->a_stride;
-    const float *b = p->b + column / PANEL * PANEL * p->depth + column % PANEL;
+    const float *b = p->b + column / PANEL * PANEL * product_f32_pitch(p) + column % PANEL;
     float32x4_t sum[TILE_ROWS][VECTORS];
     size_t left = p->columns - column < HALF ? p->columns - column : HALF;
     for (int i = 0; i < rows; i++)

@@ -3,7 +3,7 @@
 
 void product_f32_scalar(const product_f32 *p) {
     for (size_t panel = 0; panel * PANEL < p->columns; panel++) {
-        const float *b = p->b + panel * PANEL * p->depth;
+        const float *b = p->b + panel * PANEL * product_f32_pitch(p);
         size_t first = panel * PANEL;
         size_t width = p->columns - first < PANEL ? p->columns - first : PANEL;
         for (size_t row = 0; row < p->rows; row++) {

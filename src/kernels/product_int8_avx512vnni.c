@@ -3,6 +3,7 @@
 
 #define PRODUCT product_low
 #define PRODUCT_WORDS(p) ((p)->words)
+#define PRODUCT_PITCH(p) product_low_pitch(p)
 #define MULTIPLY_ADD(sum, x, b) multiply_add(sum, x, b)
 #define FINISH(p, sum, row, column, mask) scaled(p, sum, row, column, mask)
 #define ADDS(p) false

@@ -27,9 +27,15 @@ typedef struct product_low {
     float *c;
     size_t a_stride, c_stride, residual_stride; /* a_stride in words */
     size_t rows, columns, words;
+    size_t b_words; /* the words that b was packed with, of which the first part is used; 0: words */
     activation act;
     bool add; /* c += a b: bf16 alone */
 } product_low;
+
+/* From a panel of b to the next, over PANEL. */
+static inline size_t product_low_pitch(const product_low *p) {
+    return p->b_words ? p->b_words : p->words;
+}
 
 typedef void product_low_function(const product_low *product);
 

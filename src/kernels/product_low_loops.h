@@ -23,7 +23,7 @@ static void finish_row(const product_low *p, float *sum, size_t row, size_t firs
 
 void VARIANT(product_bf16)(const product_low *p) {
     for (size_t first = 0; first < p->columns; first += PANEL) {
-        const uint32_t *b = p->b + first * p->words;
+        const uint32_t *b = p->b + first * product_low_pitch(p);
         size_t width = p->columns - first < PANEL ? p->columns - first : PANEL;
         for (size_t row = 0; row < p->rows; row++) {
             const uint32_t *a = p->a + row * p->a_stride;
@@ -44,7 +44,7 @@ void VARIANT(product_bf16)(const product_low *p) {
 
 void VARIANT(product_int8)(const product_low *p) {
     for (size_t first = 0; first < p->columns; first += PANEL) {
-        const uint32_t *b = p->b + first * p->words;
+        const uint32_t *b = p->b + first * product_low_pitch(p);
         size_t width = p->columns - first < PANEL ? p->columns - first : PANEL;
         for (size_t row = 0; row < p->rows; row++) {
             const uint32_t *a = p->a + row * p->a_stride;

@@ -9,6 +9,7 @@
  * The including file defines
  *   PRODUCT                       the struct: a, b, bias, residual, c, their strides (a's in words), rows, columns, act
  *   PRODUCT_WORDS(p)              words along the depth
+ *   PRODUCT_PITCH(p)              words between panels of b
  *   MULTIPLY_ADD(sum, x, b)       sum + x b, all __m512i
  *   FINISH(p, sum, row, column, mask)   a __m512 from a __m512i of sums: scales
  *   ADDS(p)                       whether c joins the sum */
@@ -35,7 +36,7 @@ static inline __attribute__((always_inline)) void tile(const PRODUCT *p, size_t 
                                                        const int rows, const activation act) {
     const size_t a_stride = p->a_stride, c_stride = p->c_stride, first = panel * PANEL, left = p->columns - first;
     const word *a = (const word *)(const void *)p->a + row * a_stride;
-    const word *b = (const word *)(const void *)p->b + first * PRODUCT_WORDS(p);
+    const word *b = (const word *)(const void *)p->b + first * PRODUCT_PITCH(p);
     float *c = p->c + row * c_stride + first;
     const __mmask16 low = lanes_16(left < 16 ? left : 16), high = lanes_16(left < 16 ? 0 : left < 32 ? left - 16 : 16);
     const bool begun = k0 > 0 || ADDS(p);

@@ -17,6 +17,23 @@ layer_shape encoder_shape(const encoder *self) {
     return (layer_shape){self->config.hidden, self->config.inner, self->config.heads};
 }
 
+rubato_status encoder_allow_slim(encoder *self, arena *memory, rubato_error *error) {
+    const encoder_config *config = &self->config;
+    if (config->hidden % PANEL || config->inner % NEURON_STEP || config->hidden / config->heads % 4)
+        return fail(error, RUBATO_UNSUPPORTED,
+                    "narrower layers need a hidden size and an inner size that are multiples of %d, and heads of "
+                    "multiples of 4; these are %zu, %zu and %zu",
+                    PANEL, config->hidden, config->inner, config->hidden / config->heads);
+    for (size_t i = 0; i < self->unique; i++) {
+        if (self->layers[i].up.precision == PRECISION_INT8 && config->hidden / config->heads % PREFIX_STEP)
+            return fail(error, RUBATO_UNSUPPORTED, "narrower layers in int8 need heads of multiples of %d, not %zu",
+                        PREFIX_STEP, config->hidden / config->heads);
+        TRY(linear_make_prefixes(&self->layers[i].attention_out, memory, error));
+        TRY(linear_make_prefixes(&self->layers[i].down, memory, error));
+    }
+    return RUBATO_OK;
+}
+
 double encoder_flops(const encoder *self, const point *at, size_t length) {
     const encoder_config *config = &self->config;
     double d = (double)config->hidden, f = (double)config->inner, n = (double)length;
@@ -239,21 +256,35 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     const encoder *self = p->self;
     const run *on = p->on;
     const thinning *how = p->how;
+    const point *at = how ? how->point : NULL;
     size_t hidden = self->config.hidden, head_size = hidden / self->config.heads;
+    size_t heads = at ? point_heads(at, p->layer, self->config.heads) : self->config.heads, width = heads * head_size;
+    size_t neurons = at ? point_neurons(at, p->layer, self->config.inner) : self->config.inner;
     bool thins = p->next.packed.rows < p->now.packed.rows, soft = how && how->soft;
     tensor none = {0};
-    tensor qkv = run_tensor(on, x.rows, 3 * hidden), mixed = run_tensor(on, x.rows, hidden);
+    tensor qkv = run_tensor(on, x.rows, 3 * width), mixed = run_tensor(on, x.rows, width);
+    const linear *mix = linear_part(&weights->attention_out, 0, hidden, width, on->memory);
+    const linear *up = linear_part(&weights->up, 0, neurons, hidden, on->memory);
+    const linear *down = linear_part(&weights->down, 0, hidden, neurons, on->memory);
     tensor sum = run_tensor(on, x.rows, hidden);
     float *scores = thins || soft ? arena_take_array(on->memory, x.rows, sizeof *scores) : NULL;
-    if (!qkv.data || !mixed.data || !sum.data || ((thins || soft) && !scores)) return none;
+    if (!qkv.data || !mixed.data || !sum.data || !mix || !up || !down || ((thins || soft) && !scores)) return none;
     bool attentive = scores && (how->by == SIGNIFICANCE_RECEIVED || how->by == SIGNIFICANCE_OTHERS);
     double begin = run_begin(on);
-    run_linear(on, qkv, x, &weights->qkv, ACTIVATION_NONE, NULL);
+    if (heads == self->config.heads) {
+        run_linear(on, qkv, x, &weights->qkv, ACTIVATION_NONE, NULL);
+    } else {
+        for (size_t i = 0; i < 3; i++) { /* the first heads of each of the three that are stacked */
+            const linear *part = linear_part(&weights->qkv, i * hidden, width, hidden, on->memory);
+            if (!part) return none;
+            run_linear(on, tensor_columns(qkv, i * width, width), x, part, ACTIVATION_NONE, NULL);
+        }
+    }
     run_end(on, PART_QKV, begin);
-    attention in = {.query = tensor_columns(qkv, 0, hidden),
-                    .key = tensor_columns(qkv, hidden, hidden),
-                    .value = tensor_columns(qkv, 2 * hidden, hidden),
-                    .heads = self->config.heads,
+    attention in = {.query = tensor_columns(qkv, 0, width),
+                    .key = tensor_columns(qkv, width, width),
+                    .value = tensor_columns(qkv, 2 * width, width),
+                    .heads = heads,
                     .head_size = head_size,
                     .scale = 1.0f / sqrtf((float)head_size),
                     .bias = self->bias,
@@ -268,7 +299,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     if (!attention_softmax(on, mixed, &in, &p->now.packed)) return none;
     run_end(on, PART_HEADS, begin);
     begin = run_begin(on);
-    run_linear(on, sum, mixed, &weights->attention_out, ACTIVATION_NONE, &x);
+    run_linear(on, sum, mixed, mix, ACTIVATION_NONE, &x);
     run_end(on, PART_ATTENTION_OUT, begin);
     tensor y = run_over(on, sum, sum.rows);
     if (!y.data) return none;
@@ -281,14 +312,14 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     if (thins && y.data) y = retire(p, x, y, scores);
     run_end(on, PART_RETIREMENT, begin);
     if (!y.data) return none;
-    tensor inner = run_tensor(on, y.rows, self->config.inner), out = run_over(on, x, y.rows);
+    tensor inner = run_tensor(on, y.rows, neurons), out = run_over(on, x, y.rows);
     tensor normal = run_over(on, out, out.rows);
     if (!inner.data || !out.data || !normal.data) return none;
     begin = run_begin(on);
-    run_linear(on, inner, y, &weights->up, self->config.act, NULL);
+    run_linear(on, inner, y, up, self->config.act, NULL);
     run_end(on, PART_UP, begin);
     begin = run_begin(on);
-    run_linear(on, out, inner, &weights->down, ACTIVATION_NONE, &y);
+    run_linear(on, out, inner, down, ACTIVATION_NONE, &y);
     run_end(on, PART_DOWN, begin);
     begin = run_begin(on);
     run_layer_norm(on, normal, out, &weights->output_norm);

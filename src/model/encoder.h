@@ -159,6 +159,10 @@ void encoder_forward(const encoder *self, const run *on, const batch *input, con
 /* What its layers are made of. */
 layer_shape encoder_shape(const encoder *self);
 
+/* Readies the encoder for points with fewer heads and neurons, which are the first ones of each layer. Fails:
+ * UNSUPPORTED for sizes that do not divide. */
+rubato_status encoder_allow_slim(encoder *self, arena *memory, rubato_error *error);
+
 /* Floating-point operations of one sequence of that length, multiply and add counted as two: the products of all
  * layers and of attention, and of the embedding's projection where there is one. point NULL: full. */
 double encoder_flops(const encoder *self, const point *at, size_t length);

@@ -45,8 +45,24 @@ static void change_exit(point *at, const gene_space *space, uint64_t *state) {
     for (size_t i = 0; i < at->layers; i++) at->alive[i] = 1;
 }
 
+/* All layers at one width, or one layer's heads or neurons at another. */
+static void change_width(point *at, const gene_space *space, uint64_t *state) {
+    float part = space->widths[random_below(state, space->width_count)];
+    double how = random_real(state);
+    size_t one = random_below(state, at->layers);
+    for (size_t i = 0; i < at->layers; i++) {
+        if (how >= 0.3 && i != one) continue;
+        if (how < 0.8) at->heads[i] = part;
+        if (how < 0.5 || how >= 0.8) at->neurons[i] = part;
+    }
+}
+
 point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
     point made = *from;
+    if (space->width_count && random_real(state) < 0.4) {
+        change_width(&made, space, state);
+        if (random_real(state) < 0.5) return made;
+    }
     if (space->exit_count && random_real(state) < 0.4) {
         change_exit(&made, space, state);
         if (random_real(state) < 0.5) return made;
@@ -68,7 +84,10 @@ point gene_cross(const point *a, const point *b, uint64_t *state) {
     point made = *a;
     for (size_t i = 0; i < made.layers; i++) {
         made.keep[i] = stepped(((double)a->keep[i] + (double)b->keep[i]) / 2);
-        made.skip[i] = random_real(state) < 0.5 ? a->skip[i] : b->skip[i];
+        const point *parent = random_real(state) < 0.5 ? a : b;
+        made.skip[i] = parent->skip[i];
+        made.heads[i] = parent->heads[i];
+        made.neurons[i] = parent->neurons[i];
     }
     if (a->narrow != b->narrow) made.narrow = random_real(state) < 0.5;
     const point *leaving = exit_equal(&a->exit, &b->exit) || random_real(state) < 0.5 ? a : b;

@@ -18,6 +18,8 @@ point gene_shallow(size_t layers, size_t depth);
 /* What besides lengths may differ. */
 typedef struct gene_space {
     bool depth, precision;
+    const float *widths; /* parts of heads and neurons that layers may have */
+    size_t width_count;
     const exit_setting *exits; /* that may be set; and none at all */
     size_t exit_count;
 } gene_space;

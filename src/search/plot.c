@@ -83,12 +83,14 @@ static const char style[] =
     "polyline,line{fill:none}polyline.search,line.search{stroke:#0969da;stroke-width:2.5}circle.search{fill:#0969da}"
     "polyline.uniform,line.uniform{stroke:#bc4c00;stroke-width:1.6;stroke-dasharray:6 4}circle.uniform{fill:#bc4c00}"
     "polyline.shallow,line.shallow{stroke:#1a7f37;stroke-width:1.6;stroke-dasharray:2 4}circle.shallow{fill:#1a7f37}"
+    "polyline.narrow,line.narrow{stroke:#bf3989;stroke-width:1.6;stroke-dasharray:1 3}circle.narrow{fill:#bf3989}"
     "polyline.exits,line.exits{stroke:#8250df;stroke-width:1.6;stroke-dasharray:8 3 2 3}circle.exits{fill:#8250df}"
     "line.full{stroke:#57606a;stroke-width:1.4}circle.full{fill:#57606a}"
     "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.tick{fill:#9198a1}.grid{stroke:#30363d}.back{fill:#0d1117}"
     "polyline.search,line.search{stroke:#4493f8}circle.search{fill:#4493f8}polyline.uniform,line.uniform{stroke:#"
     "f0883e}"
     "circle.uniform{fill:#f0883e}polyline.shallow,line.shallow{stroke:#3fb950}circle.shallow{fill:#3fb950}"
+    "polyline.narrow,line.narrow{stroke:#f778ba}circle.narrow{fill:#f778ba}"
     "polyline.exits,line.exits{stroke:#ab7df8}circle.exits{fill:#ab7df8}"
     "line.full{stroke:#9198a1}circle.full{fill:#9198a1}}</style>\n";
 
@@ -142,6 +144,9 @@ rubato_status plot_write(const char *folder, const candidate *all, size_t count,
     if (shallow) draw_legend(&f, "shallow", "fewer layers, all words", row++);
     draw_series(&f, "uniform", series, pick(all, count, "uniform", series));
     draw_legend(&f, "uniform", "words dropped evenly", row++);
+    size_t narrow = pick(all, count, "narrow", series);
+    draw_series(&f, "narrow", series, narrow);
+    if (narrow) draw_legend(&f, "narrow", "fewer heads and neurons", row++);
     size_t leaving = pick(all, count, "exits", series);
     draw_series(&f, "exits", series, leaving);
     if (leaving) draw_legend(&f, "exits", "leaving early alone", row++);

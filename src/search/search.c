@@ -27,6 +27,7 @@ typedef struct searching {
     bool by_ms;
     gene_space space;
     exit_setting exits[MOST_EXIT_SETTINGS];
+    float widths[64];
     char narrow[8]; /* name of the lower of two precisions */
     double lowest;
     candidate *all; /* everything evaluated */
@@ -232,6 +233,31 @@ static rubato_status earlier_points(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
+/* Layers all as narrow as each other. */
+static rubato_status narrow_down(searching *s, rubato_error *error) {
+    point at = point_full(s->model->body.depth);
+    for (size_t i = 0; i < s->space.width_count && !s->stopped; i++) {
+        if (s->widths[i] >= 1) continue;
+        for (size_t j = 0; j < at.layers; j++) at.heads[j] = at.neurons[j] = s->widths[i];
+        TRY(evaluate(s, &at, "narrow", true, error));
+        report(s, 0, s->options->iterations);
+    }
+    return RUBATO_OK;
+}
+
+/* The widths from the least that was trained on, a head at a time. */
+static rubato_status read_widths(searching *s, const json_t *notes, rubato_error *error) {
+    const json_t *list = json_object_get(json_object_get(notes, "training"), "widths");
+    double least = json_number_value(json_array_get(list, json_array_size(list) - 1));
+    size_t heads = s->model->body.config.heads, first = (size_t)ceil(least * (double)heads - 1e-6);
+    if (json_array_size(list) < 2 || first == 0) return RUBATO_OK;
+    TRY(encoder_allow_slim(&s->model->body, &s->model->packed, error));
+    for (size_t i = heads; i >= first && i > 0 && s->space.width_count < 64; i--)
+        s->widths[s->space.width_count++] = (float)i / (float)heads;
+    s->space.widths = s->widths;
+    return RUBATO_OK;
+}
+
 /* Settings of the exits, on the full model. */
 static rubato_status leave_early(searching *s, rubato_error *error) {
     exit_setting fixed[MOST_EXIT_SETTINGS];
@@ -403,6 +429,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     TRY(measure_lengths(s, error));
     snprintf(path, sizeof path, "%s/rubato.json", s->model->path);
     if (file_exists(path)) TRY(json_read_file(notes, path, 16 << 20, error));
+    TRY(read_widths(s, *notes, error));
     double layer_drop = json_number_value(json_object_get(json_object_get(*notes, "training"), "layer_drop"));
     s->space.depth = options->depth ? options->depth > 0 : layer_drop > 0;
     s->lowest = options->lowest > 0 ? options->lowest : 0.15;
@@ -420,6 +447,7 @@ static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     if (!s->log) return fail(error, RUBATO_IO, "%s: cannot be written", path);
     TRY(baselines(s, error));
     TRY(leave_early(s, error));
+    TRY(narrow_down(s, error));
     TRY(earlier_points(s, error));
     TRY(evolve(s, error));
     return write_results(s, out, *notes, error);

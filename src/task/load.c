@@ -399,6 +399,9 @@ static void fill_info(rubato_model *self) {
 static rubato_status load_points(rubato_model *self, const json_t *object, rubato_error *error) {
     TRY(frontier_read(&self->points, object, self->body.depth, error));
     if (!encoder_has_both(&self->body)) frontier_widen(&self->points);
+    bool slim = false;
+    for (size_t i = 0; i < self->points.count; i++) slim = slim || point_is_slim(&self->points.points[i]);
+    if (slim) TRY(encoder_allow_slim(&self->body, &self->packed, error));
     for (size_t i = 0; i < self->points.count; i++)
         if (self->points.points[i].exit.rule && self->exits.kind == EXIT_NONE && !self->bound.count)
             return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" leaves early, and there are no exits",

@@ -298,6 +298,50 @@ void linear_unpack(const linear *self, size_t first, size_t rows, float *out) {
         for (size_t k = 0; k < self->in; k++) out[i * self->in + k] = unpacked(self, first + i, k);
 }
 
+const linear *linear_part(const linear *self, size_t first, size_t out, size_t in, arena *memory) {
+    if (first == 0 && out == self->out && in == self->in) return self;
+    size_t depth = linear_depth(self), words = precision_words(self->precision, depth);
+    linear *part = arena_take(memory, sizeof *part);
+    if (!part) return NULL;
+    *part = *self;
+    part->in = in;
+    part->out = out;
+    part->whole_in = depth;
+    part->whole_out = linear_width(self);
+    if (self->packed) part->packed = self->packed + first * depth;
+    if (self->low) part->low = self->low + first * words;
+    if (self->bias) part->bias = self->bias + first;
+    if (self->scale) part->scale = self->scale + first;
+    if (self->offset) part->offset = self->offset + first;
+    if (in < depth && self->prefixes) part->offset = self->prefixes + (in / PREFIX_STEP - 1) * part->whole_out + first;
+    if (!self->learn) return part;
+    linear_learning *learn = arena_take(memory, sizeof *learn);
+    if (!learn) return NULL;
+    *learn = *self->learn;
+    if (learn->weight) learn->weight += first * depth;
+    if (learn->bias) learn->bias += first;
+    learn->transposed += first * PANEL;
+    if (learn->low_transposed) learn->low_transposed += first / 2 * PANEL;
+    part->learn = learn;
+    return part;
+}
+
+rubato_status linear_make_prefixes(linear *self, arena *memory, rubato_error *error) {
+    if (!self->low || self->precision != PRECISION_INT8 || self->prefixes) return RUBATO_OK;
+    size_t steps = self->in / PREFIX_STEP, words = words_int8(self->in);
+    self->prefixes = arena_take_array(memory, steps * self->out + 1, sizeof *self->prefixes);
+    if (!self->prefixes) return fail_memory(error);
+    for (size_t j = 0; j < self->out; j++) {
+        const uint32_t *column = self->low + j / PANEL * PANEL * words + j % PANEL;
+        int32_t sum = 0;
+        for (size_t k = 0; k < steps * PREFIX_STEP; k++) {
+            sum += (int8_t)(column[k / 4 * PANEL] >> (8 * (k % 4)));
+            if ((k + 1) % PREFIX_STEP == 0) self->prefixes[k / PREFIX_STEP * self->out + j] = 128 * sum;
+        }
+    }
+    return RUBATO_OK;
+}
+
 void table_load(table *self, const source *from) {
     *self = (table){
         .type = from->type, .data = from->data, .scale = from->scale, .rows = from->rows, .width = from->columns};

@@ -64,15 +64,26 @@ bool precision_named(precision *out, const char *name);
 
 /* y = x W^T + b, W [out, in]. */
 typedef struct linear {
-    float *packed;          /* f32; NULL: in another precision, or no layer at all */
-    uint32_t *low;          /* bf16 or int8, packed; in a model of two precisions beside f32 */
-    float *scale;           /* int8: [out] of the weights' columns */
-    int32_t *offset;        /* int8: [out] */
-    float *bias;            /* [out] or NULL */
-    size_t in, out;         /* 0: there is no such layer */
-    precision precision;    /* of `low` where that is */
-    linear_learning *learn; /* NULL in models that are only run; so below */
+    float *packed;              /* f32; NULL: in another precision, or no layer at all */
+    uint32_t *low;              /* bf16 or int8, packed; in a model of two precisions beside f32 */
+    float *scale;               /* int8: [out] of the weights' columns */
+    int32_t *offset;            /* int8: [out] */
+    int32_t *prefixes;          /* int8, where parts are run: [in / PREFIX_STEP][out], offsets of the first inputs */
+    float *bias;                /* [out] or NULL */
+    size_t in, out;             /* 0: there is no such layer */
+    size_t whole_in, whole_out; /* of the layer that this is a part of; 0: of none. See linear_part */
+    precision precision;        /* of `low` where that is */
+    linear_learning *learn;     /* NULL in models that are only run; so below */
 } linear;
+
+/* What the weights were packed with. */
+static inline size_t linear_depth(const linear *self) {
+    return self->whole_in ? self->whole_in : self->in;
+}
+
+static inline size_t linear_width(const linear *self) {
+    return self->whole_out ? self->whole_out : self->out;
+}
 
 /* Whether `low` is multiplied: always where it is the only one or learns, else when asked for. */
 static inline bool linear_is_low(const linear *self, bool wanted) {
@@ -120,6 +131,17 @@ size_t precision_words(precision how, size_t depth);
 /* beta may be NULL. */
 rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, const packer *with,
                         rubato_error *error);
+
+/* Outputs [first, first + out) from inputs [0, in) of a layer as a layer of its own, a view of the same weights,
+ * gradients and packed forms. first is a multiple of PANEL; of int8 layers `in` is a multiple of PREFIX_STEP and the
+ * layer has prefixes, where it is not all. The view lives in `memory`; the layer itself where it is the whole; NULL
+ * when memory is short. */
+const linear *linear_part(const linear *self, size_t first, size_t out, size_t in, arena *memory);
+
+enum { PREFIX_STEP = 32 };
+
+/* Makes an int8 layer's prefixes, which parts of it need; nothing for others. */
+rubato_status linear_make_prefixes(linear *self, arena *memory, rubato_error *error);
 
 /* Brings learn->transposed, and the copies in low precision where there are some, up to the packed weights: panels
  * [first, last) of the output. */

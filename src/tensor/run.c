@@ -82,7 +82,7 @@ static void linear_columns(void *argument, size_t member, size_t first, size_t l
     const linear_work *work = argument;
     (void)member;
     product_f32 part = work->whole;
-    part.b += first * part.depth; /* whole panels */
+    part.b += first * product_f32_pitch(&part); /* whole panels */
     part.c += first;
     if (part.bias) part.bias += first;
     if (part.residual) part.residual += first;
@@ -131,7 +131,7 @@ static void low_columns(void *argument, size_t member, size_t first, size_t last
     const low_work *work = argument;
     (void)member;
     product_low part = work->whole;
-    part.b += first * part.words; /* whole panels */
+    part.b += first * product_low_pitch(&part); /* whole panels */
     part.c += first;
     if (part.column_scale) {
         part.column_scale += first;
@@ -170,6 +170,7 @@ static void multiply_low(const run *self, tensor out, tensor x, const linear *la
                                .rows = x.rows,
                                .columns = layer->out,
                                .words = words,
+                               .b_words = precision_words(layer->precision, linear_depth(layer)),
                                .act = act};
     work.product = bytes ? self->kernels->low.product_int8 : self->kernels->low.product_bf16;
     if (x.rows >= 32 * team_size(self->crew)) {
@@ -199,6 +200,7 @@ static void multiply(const run *self, tensor out, tensor x, const linear *layer,
                          .rows = x.rows,
                          .columns = layer->out,
                          .depth = layer->in,
+                         .b_depth = linear_depth(layer),
                          .act = act}};
     /* Few rows: each thread reads only its part of the weights. Many: each works on its own rows. */
     if (x.rows >= 32 * team_size(self->crew))

@@ -79,6 +79,7 @@ static void input_rows(void *argument, size_t member, size_t first, size_t last)
                               .rows = last - first,
                               .columns = s->layer->in,
                               .words = words,
+                              .b_words = words_bf16(linear_width(s->layer)),
                               .add = true};
         task->on->kernels->low.product_bf16(&narrow);
         return;
@@ -91,6 +92,7 @@ static void input_rows(void *argument, size_t member, size_t first, size_t last)
                            .rows = last - first,
                            .columns = s->layer->in,
                            .depth = s->layer->out,
+                           .b_depth = linear_width(s->layer),
                            .add = true};
     task->on->kernels->product_f32(&product);
 }
@@ -121,7 +123,7 @@ static void weight_columns(void *argument, size_t member, size_t first, size_t l
             product_low narrow = {.a = task->low,
                                   .a_stride = words_bf16(s->out.rows),
                                   .b = pairs,
-                                  .c = s->layer->learn->weight + at * s->layer->in,
+                                  .c = s->layer->learn->weight + at * linear_depth(s->layer),
                                   .c_stride = PANEL,
                                   .rows = s->layer->in,
                                   .columns = PANEL,
@@ -133,7 +135,7 @@ static void weight_columns(void *argument, size_t member, size_t first, size_t l
         product_f32 product = {.a = task->transposed,
                                .a_stride = task->stride,
                                .b = panel,
-                               .c = s->layer->learn->weight + at * s->layer->in,
+                               .c = s->layer->learn->weight + at * linear_depth(s->layer),
                                .c_stride = PANEL,
                                .rows = s->layer->in,
                                .columns = PANEL,

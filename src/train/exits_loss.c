@@ -1,4 +1,4 @@
-/* What exits learn. */
+/* What is learned from what a pass went by: exits, and hidden states of a teacher. */
 #include <string.h>
 
 #include "base/checked.h"
@@ -7,7 +7,7 @@
 void pass_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
     passed_layers *self = user;
     (void)alive;
-    if (number == 0 || self->count == POINT_LAYERS) return;
+    if (self->count > POINT_LAYERS) return;
     if (self->on) { /* the next layer is computed over this one's memory */
         tensor copy = run_tensor(self->on, rows.rows, rows.columns);
         if (!copy.data) {
@@ -18,7 +18,7 @@ void pass_layer(void *user, size_t number, tensor rows, const batch *packed, con
             memcpy(tensor_row(copy, i), tensor_row(rows, i), rows.columns * sizeof(float));
         rows = copy;
     }
-    self->layer[self->count] = number - 1;
+    self->number[self->count] = number;
     self->packed[self->count] = *packed;
     self->rows[self->count++] = rows;
 }
@@ -43,7 +43,8 @@ double exits_loss(const trainer *by, const run *on, passed_layers *layers, const
     double loss = 0, ponder = 0;
     bool failed = layers->failed;
     for (size_t i = 0; i < layers->count && !failed; i++) {
-        size_t number = layers->layer[i], count;
+        if (layers->number[i] == 0) continue;
+        size_t number = layers->number[i] - 1, count;
         const size_t *rows = rows_of(from, on, &layers->packed[i], &count);
         failed = !rows || !exits_remember(from, final, on, number, layers->rows[i], rows, count, &memory);
         if (failed || !from->heads[number].present || from->kind == EXIT_HALTING) continue;
@@ -65,5 +66,18 @@ double exits_loss(const trainer *by, const run *on, passed_layers *layers, const
         }
     }
     if (failed) on->tape->failed = true;
+    return loss;
+}
+
+double states_loss(const trainer *by, const run *on, const passed_layers *layers, const reference *teacher,
+                   double scale) {
+    double loss = 0;
+    for (size_t i = 0; i < layers->count; i++) {
+        tensor x = layers->rows[i];
+        bool last = i + 1 == layers->count;
+        size_t which = last ? by->teacher->body.depth : layers->number[i + 1] - 1;
+        double each = scale / (double)size_max(x.rows * x.columns, 1);
+        loss += loss_match(on, x, teacher->states + which * x.rows * x.columns, each) * each;
+    }
     return loss;
 }

@@ -141,11 +141,38 @@ static tensor portion_results(const trainer *by, const rubato_model *model, cons
     return head_forward(&model->heads[engine_main_head(model)], on, out->rows, rows, count);
 }
 
+typedef struct keeping {
+    reference *keep;
+    size_t elements;
+} keeping;
+
+static void keep_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
+    const keeping *mine = user;
+    (void)packed;
+    (void)alive;
+    for (size_t i = 0; i < rows.rows; i++)
+        memcpy(mine->keep->states + number * mine->elements + i * rows.columns, tensor_row(rows, i),
+               rows.columns * sizeof(float));
+}
+
+static bool make_room_for_states(reference *keep, size_t count) {
+    if (count <= keep->states_capacity) return true;
+    float *grown = realloc(keep->states, count * sizeof *grown);
+    if (!grown) return false;
+    keep->states = grown;
+    keep->states_capacity = count;
+    return true;
+}
+
 bool portion_teach(const trainer *by, const run *on, const portion *self, reference *keep) {
     encoded out;
     int32_t *labels;
     bool failed = false;
-    encoder_forward(&by->teacher->body, on, &self->packed, NULL, &out, NULL, NULL);
+    const encoder *body = &by->teacher->body;
+    bool matches = by->now->match_states > 0;
+    keeping states = {keep, self->packed.rows * body->config.hidden};
+    if (matches && !make_room_for_states(keep, (body->depth + 1) * states.elements)) return false;
+    encoder_forward(body, on, &self->packed, NULL, &out, matches ? keep_layer : NULL, &states);
     if (!out.rows.data) return false;
     tensor values = portion_results(by, by->teacher, on, &out, self, &labels);
     if (values.data) keep_values(keep, values, &failed);

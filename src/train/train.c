@@ -13,7 +13,8 @@ static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step's memory serves the 
 
 static const recipe *const recipes[] = {&recipe_finetune,   &recipe_length_adaptive, &recipe_power_bert,
                                         &recipe_branchynet, &recipe_deebert,         &recipe_right_tool,
-                                        &recipe_fastbert,   &recipe_pabee,           &recipe_act};
+                                        &recipe_fastbert,   &recipe_pabee,           &recipe_act,
+                                        &recipe_slimmable,  &recipe_dynabert,        &recipe_anytime};
 enum { RECIPE_COUNT = sizeof recipes / sizeof recipes[0] };
 
 const recipe *recipe_find(const char *name) {
@@ -109,11 +110,20 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
 /* The teacher must answer the same question about the same tokens. */
 static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error *error) {
     const char *name = self->options->teacher;
+    if (!name && self->method == &recipe_dynabert) name = self->options->model;
     if (!name) return RUBATO_OK;
     TRY(rubato_model_load(&self->teacher, name, error));
     if (self->teacher->info.task != task)
         return fail(error, RUBATO_WRONG_TASK, "teacher %s: a model for %s", name,
                     rubato_task_name(self->teacher->info.task));
+    return RUBATO_OK;
+}
+
+rubato_status trainer_teach_itself(trainer *self, rubato_error *error) {
+    rubato_model *made;
+    TRY(rubato_model_load(&made, self->options->out, error));
+    rubato_model_destroy(self->teacher);
+    self->teacher = made;
     return RUBATO_OK;
 }
 

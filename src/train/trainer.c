@@ -90,12 +90,14 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
     passed_layers layers = {.on = frozen ? &on : NULL};
     run plain = on, *body = frozen ? &plain : &on;
     plain.tape = NULL;
-    encoder_forward(&self->model->body, body, &part->packed, &how, &out, lesson ? pass_layer : NULL, &layers);
+    bool looks = lesson || self->now->match_states > 0;
+    encoder_forward(&self->model->body, body, &part->packed, &how, &out, looks ? pass_layer : NULL, &layers);
     if (!out.rows.data || recording.failed) return fail_memory(error);
     double scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count);
     bool first = number == 0, taught = self->teacher != NULL;
     /* a pupil's first pass learns soft labels (Hinton et al. 2015); what follows it as the options say */
-    divergence form = self->options->divergence_from_full || first ? DIVERGENCE_FROM_FULL : DIVERGENCE_FROM_SUB;
+    divergence form = self->options->divergence_from_full || self->now->from_full || first ? DIVERGENCE_FROM_FULL
+                                                                                           : DIVERGENCE_FROM_SUB;
     const reference *follow = what->follows || taught ? kept : NULL;
     bool halts = lesson && self->model->exits.kind == EXIT_HALTING;
     double loss = 0;
@@ -105,10 +107,13 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
                (lesson ? lesson->final : 1);
     if (lesson) {
         reference said = {0};
-        if (lesson->from_final) TRY(portion_answers(self, body, &out, part, &said, error));
-        loss += exits_loss(self, &on, &layers, part, lesson->from_final ? &said : follow, lesson, scale);
+        if (lesson->from_final && !follow) TRY(portion_answers(self, body, &out, part, &said, error));
+        loss += exits_loss(self, &on, &layers, part, follow || !lesson->from_final ? follow : &said, lesson, scale);
         free(said.values);
     }
+    if (self->now->match_states > 0) /* as much as the part's share of the step's items */
+        loss += states_loss(self, &on, &layers, kept, self->now->match_states * scale * (double)part->items) /
+                fmax(scale, 1e-30);
     if (!recording.failed) tape_backward(&on);
     if (recording.failed) return fail_memory(error);
     *(first ? &s->loss : &s->follow_loss) += loss / (double)size_max(s->items, 1);
@@ -146,6 +151,7 @@ static rubato_status run_parts(stepping *s, rubato_error *error) {
         first = last;
     }
     free(kept.values);
+    free(kept.states);
     return status;
 }
 

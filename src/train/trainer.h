@@ -34,6 +34,8 @@ typedef struct phase {
     size_t (*passes)(const trainer *self, uint64_t *state, pass *out);
     size_t soft; /* soft extraction: parameter that holds its factors; SIZE_MAX: none */
     double soft_rate, soft_penalty;
+    bool from_full;      /* passes that follow take the distribution followed as it is, whatever the options say */
+    double match_states; /* weight of the squared distance from the teacher's hidden states; 0: they do not count */
     const exit_lesson *exits; /* NULL: none learn */
     const point *judge;       /* dev sets are judged at this point; NULL: full */
     const point *also;        /* and at these: what counts is the mean */
@@ -51,7 +53,7 @@ typedef struct recipe {
 } recipe;
 
 extern const recipe recipe_finetune, recipe_length_adaptive, recipe_power_bert, recipe_branchynet, recipe_deebert,
-    recipe_right_tool, recipe_fastbert, recipe_pabee, recipe_act;
+    recipe_right_tool, recipe_fastbert, recipe_pabee, recipe_act, recipe_slimmable, recipe_dynabert, recipe_anytime;
 
 const recipe *recipe_find(const char *name);
 void recipe_list(char *out, size_t bytes);
@@ -93,6 +95,9 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
 /* Writes the model as it is to the output folder. */
 rubato_status trainer_save(const trainer *self, rubato_error *error);
 
+/* The model in the output folder becomes the teacher. */
+rubato_status trainer_teach_itself(trainer *self, rubato_error *error);
+
 /* Name of the metric by which models of this task are judged. */
 const char *trainer_metric(const trainer *self);
 
@@ -123,21 +128,24 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
 typedef struct reference {
     float *values;
     size_t count, capacity;
+    float *states; /* the teacher's, [depth + 1][rows][hidden], where they are asked for */
+    size_t states_capacity;
 } reference;
 
-/* The teacher's results for a portion, kept for its passes. False when memory is short. */
+/* The teacher's results for a portion, and with a phase that matches them its hidden states, kept for its passes. False
+ * when memory is short. */
 bool portion_teach(const trainer *by, const run *on, const portion *self, reference *keep);
 
 /* What the model's own head says of a portion. */
 rubato_status portion_answers(const trainer *by, const run *on, const encoded *out, const portion *self,
                               reference *keep, rubato_error *error);
 
-/* What encoder_forward passes by, for exits that learn. */
+/* What encoder_forward passes by: the embeddings, number 0, and the layers that ran, from 1. */
 typedef struct passed_layers {
     const run *on; /* where states that the encoder does not keep are copied to; NULL: it keeps them */
-    size_t count, layer[POINT_LAYERS];
-    tensor rows[POINT_LAYERS];
-    batch packed[POINT_LAYERS];
+    size_t count, number[POINT_LAYERS + 1];
+    tensor rows[POINT_LAYERS + 1];
+    batch packed[POINT_LAYERS + 1];
     bool failed;
 } passed_layers;
 
@@ -147,6 +155,11 @@ layer_output pass_layer;
  * what they learn from instead of the labels, or NULL. With EXIT_HALTING the loss of the model's head as well. */
 double exits_loss(const trainer *by, const run *on, passed_layers *layers, const portion *self, const reference *follow,
                   const exit_lesson *lesson, double scale);
+
+/* Mean squared distance of hidden states from the teacher's: what enters each layer from what enters the teacher's of
+ * the same number, and the last from the last (Hou et al. 2020), each times `scale`. No rows may have retired. */
+double states_loss(const trainer *by, const run *on, const passed_layers *layers, const reference *teacher,
+                   double scale);
 
 /* Loss of values [items, columns] of the kind of the task. labels: of its rows. */
 double values_loss(const trainer *by, const run *on, tensor values, const portion *self, int32_t *labels,

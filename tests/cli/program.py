@@ -1,5 +1,5 @@
 """What the tests of the program share: running it, and counting what holds."""
-import json, os, shutil, subprocess, sys, tempfile
+import json, math, os, random, shutil, subprocess, sys, tempfile
 
 rubato, golden = map(os.path.abspath, sys.argv[1:3])
 work = tempfile.mkdtemp(prefix="rubato-cli-")
@@ -39,6 +39,43 @@ def model(family, architecture, **changes):
     config.update(changes)
     json.dump(config, open(os.path.join(folder, "config.json"), "w"))
     for name in ("model.safetensors", "tokenizer.json"): os.symlink(os.path.join(source, name), os.path.join(folder, name))
+    return folder
+
+
+def large(labels=2, layers=6, hidden=384, positions=256):
+    """A classifier of random weights that takes milliseconds, with a golden model's tokenizer."""
+    folder = model("bert", "BertForSequenceClassification", num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=hidden // 32, intermediate_size=4 * hidden,
+                   max_position_embeddings=positions, id2label={str(i): f"l{i}" for i in range(labels)}, label2id={f"l{i}": i for i in range(labels)})
+    config = json.load(open(os.path.join(folder, "config.json")))
+    shapes = {"embeddings.word_embeddings.weight": [config["vocab_size"], hidden], "embeddings.position_embeddings.weight": [positions, hidden],
+              "embeddings.token_type_embeddings.weight": [config["type_vocab_size"], hidden]}
+    def linear(name, out, into): shapes.update({name + ".weight": [out, into], name + ".bias": [out]})
+    linear("embeddings.LayerNorm", hidden, 0)
+    for i in range(layers):
+        at = f"encoder.layer.{i}."
+        for name in ("query", "key", "value"): linear(f"{at}attention.self.{name}", hidden, hidden)
+        linear(at + "attention.output.dense", hidden, hidden)
+        linear(at + "intermediate.dense", 4 * hidden, hidden)
+        linear(at + "output.dense", hidden, 4 * hidden)
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"): linear(at + name, hidden, 0)
+    linear("pooler.dense", hidden, hidden)
+    shapes = {"bert." + name: shape for name, shape in shapes.items()}
+    shapes.update({"classifier.weight": [labels, hidden], "classifier.bias": [labels]})
+    header, body, source = {}, b"", random.Random(1)
+    signs = bytes(0x3c if i < 128 else 0xbc for i in range(256))  # bfloat16 between 1/128 and 1/32, either sign
+    for name, shape in shapes.items():
+        if shape[-1:] == [0]: shape = shape[:1]
+        count = math.prod(shape)
+        data = bytearray(2 * count)
+        data[0::2], data[1::2] = source.randbytes(count), source.randbytes(count).translate(signs)
+        if "LayerNorm.weight" in name: data = b"\x80\x3f" * count
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
+        body += bytes(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path = os.path.join(folder, "model.safetensors")
+    os.remove(path)
+    open(path, "wb").write(len(text).to_bytes(8, "little") + text + body)
     return folder
 
 

@@ -2,7 +2,7 @@
 import atexit, contextlib, http.client, json, math, os, random, signal, socket, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
-from program import check, finish, golden, model, rubato, run, work
+from program import check, finish, golden, large, model, rubato, run, work
 
 JSON = {"Content-Type": "application/json"}
 
@@ -89,43 +89,6 @@ def one_label(folder):
     text += b" " * (-len(text) % 8)
     os.remove(path)
     open(path, "wb").write(len(text).to_bytes(8, "little") + text + out)
-    return folder
-
-
-def large(labels=2, layers=6, hidden=384, positions=256):
-    """A classifier of random weights that takes milliseconds, with a golden model's tokenizer."""
-    folder = model("bert", "BertForSequenceClassification", num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=hidden // 32, intermediate_size=4 * hidden,
-                   max_position_embeddings=positions, id2label={str(i): f"l{i}" for i in range(labels)}, label2id={f"l{i}": i for i in range(labels)})
-    config = json.load(open(os.path.join(folder, "config.json")))
-    shapes = {"embeddings.word_embeddings.weight": [config["vocab_size"], hidden], "embeddings.position_embeddings.weight": [positions, hidden],
-              "embeddings.token_type_embeddings.weight": [config["type_vocab_size"], hidden]}
-    def linear(name, out, into): shapes.update({name + ".weight": [out, into], name + ".bias": [out]})
-    linear("embeddings.LayerNorm", hidden, 0)
-    for i in range(layers):
-        at = f"encoder.layer.{i}."
-        for name in ("query", "key", "value"): linear(f"{at}attention.self.{name}", hidden, hidden)
-        linear(at + "attention.output.dense", hidden, hidden)
-        linear(at + "intermediate.dense", 4 * hidden, hidden)
-        linear(at + "output.dense", hidden, 4 * hidden)
-        for name in ("attention.output.LayerNorm", "output.LayerNorm"): linear(at + name, hidden, 0)
-    linear("pooler.dense", hidden, hidden)
-    shapes = {"bert." + name: shape for name, shape in shapes.items()}
-    shapes.update({"classifier.weight": [labels, hidden], "classifier.bias": [labels]})
-    header, body, source = {}, b"", random.Random(1)
-    signs = bytes(0x3c if i < 128 else 0xbc for i in range(256))  # bfloat16 between 1/128 and 1/32, either sign
-    for name, shape in shapes.items():
-        if shape[-1:] == [0]: shape = shape[:1]
-        count = math.prod(shape)
-        data = bytearray(2 * count)
-        data[0::2], data[1::2] = source.randbytes(count), source.randbytes(count).translate(signs)
-        if "LayerNorm.weight" in name: data = b"\x80\x3f" * count
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
-        body += bytes(data)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path = os.path.join(folder, "model.safetensors")
-    os.remove(path)
-    open(path, "wb").write(len(text).to_bytes(8, "little") + text + body)
     return folder
 
 

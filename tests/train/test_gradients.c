@@ -198,6 +198,16 @@ static tensor build_linear(bed *b, const run *on) {
     return out;
 }
 
+/* Outputs 32 to 44 from the first 21 inputs. */
+static tensor build_part(bed *b, const run *on) {
+    (void)b;
+    tensor in = take_input(&x, on), out = run_tensor(on, x.rows, 13);
+    const linear *part = linear_part(&layer_under_test, 32, 13, 21, on->memory);
+    assert_non_null(part);
+    run_linear(on, out, tensor_columns(in, 5, 21), part, ACTIVATION_GELU, NULL);
+    return out;
+}
+
 static tensor build_norm(bed *b, const run *on) {
     (void)b;
     tensor in = take_input(&x, on), out = run_tensor(on, x.rows, x.columns);
@@ -324,6 +334,22 @@ static void linear_cases(const kernel_table *kernels, size_t threads) {
         check(&b, "linear", build_linear);
         bed_close(&b);
     }
+}
+
+static void part_cases(const kernel_table *kernels, size_t threads) {
+    bed b = bed_open(kernels, threads);
+    x = new_input(&b, "x", 9, 37);
+    layer_under_test = new_linear(&b, 77, 37);
+    b.layers[0] = &layer_under_test;
+    check(&b, "part", build_part);
+    /* nothing beyond the part has a gradient */
+    for (size_t row = 0; row < 77; row++)
+        for (size_t k = 0; k < 37; k++) {
+            float gradient = layer_under_test.learn->weight[(row / PANEL * 37 + k) * PANEL + row % PANEL];
+            bool inside = row >= 32 && row < 45 && k < 21;
+            assert_true(inside || gradient == 0);
+        }
+    bed_close(&b);
 }
 
 /* A layer that learns in bf16 or int8 gets the derivatives of one in f32, as far as eight bits go: nothing of the
@@ -468,6 +494,7 @@ static void for_each_bed(void (*one)(const kernel_table *kernels, size_t threads
 static void test_linear(void **state) {
     (void)state;
     for_each_bed(linear_cases);
+    for_each_bed(part_cases);
     for_each_bed(narrow_cases);
 }
 

@@ -4,43 +4,18 @@
  *
  * Where the papers count rows of a padded batch, lengths here are parts of each sequence's own length. */
 #include "base/random.h"
-#include "train/trainer.h"
+#include "train/recipe/draw.h"
 
 enum { JUDGED_POINTS = 3 };
-
-/* Each layer is left out with the probability of LayerDrop (Fan et al. 2020), never all of them. */
-static void drop_layers(double probability, uint64_t *state, point *at) {
-    size_t left = at->layers;
-    for (size_t i = 0; i < at->layers; i++)
-        if (random_real(state) < probability && left > 1) {
-            at->skip[i] = true;
-            left--;
-        }
-}
-
-/* l_{j+1} between (1 - p) l_j and l_j: the least of it, or anywhere. Layers that are left out shorten nothing. */
-static void drop_lengths(double most, bool smallest, uint64_t *state, point *at) {
-    double keep = 1;
-    for (size_t i = 0; i < at->layers; i++) {
-        if (at->skip[i]) continue;
-        keep *= smallest ? 1 - most : 1 - most * random_real(state);
-        at->keep[i] = (float)keep;
-    }
-}
-
-static size_t pass_count(const rubato_train_options *options) {
-    size_t count = (options->sandwiches ? options->sandwiches : 2) + 2;
-    return count < MOST_PASSES ? count : MOST_PASSES;
-}
 
 static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     const rubato_train_options *options = self->options;
     double length_drop = option_or(options->length_drop, 0.2), layer_drop = option_or(options->layer_drop, 0.2);
-    size_t count = pass_count(options);
+    size_t count = draw_pass_count(options);
     for (size_t i = 0; i < count; i++) {
         out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0 && !options->no_distillation};
-        drop_layers(layer_drop, state, &out[i].at);
-        if (i > 0) drop_lengths(length_drop, i == 1, state, &out[i].at);
+        draw_layers(layer_drop, state, &out[i].at);
+        if (i > 0) draw_lengths(length_drop, i == 1, state, &out[i].at);
     }
     return count;
 }
@@ -49,7 +24,7 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
  * does for its one configuration, for all of a frontier. */
 static size_t sandwich_of_points(const trainer *self, uint64_t *state, pass *out) {
     const frontier *points = &self->model->points;
-    size_t count = pass_count(self->options);
+    size_t count = draw_pass_count(self->options);
     for (size_t i = 0; i < count; i++) {
         size_t chosen = i < 2 ? 0 : random_below(state, points->count);
         out[i] = (pass){.at = i == 0 ? point_full(self->model->body.depth) : points->points[chosen],
@@ -75,7 +50,7 @@ static rubato_status length_adaptive(trainer *self, rubato_error *error) {
         for (size_t i = 0; i < adapt.also_count; i++) also[i] = points->points[i * points->count / adapt.also_count];
     } else {
         also[0] = point_full(self->model->body.depth);
-        drop_lengths(option_or(options->length_drop, 0.2), true, NULL, &also[0]);
+        draw_lengths(option_or(options->length_drop, 0.2), true, NULL, &also[0]);
     }
     json_t *made = json_object_get(self->notes, "training");
     json_object_set_new(made, "length_drop", json_real(option_or(options->length_drop, 0.2)));

@@ -1,0 +1,79 @@
+/* Everything at once: one model whose rows retire, whose layers are left out or narrower, and whose sequences leave
+ * early. Each step runs the full model against the labels or the teacher, the smallest and some random ones against its
+ * answers (the sandwich rule of Yu and Huang 2019, over all axes), and every pass trains the exits of the layers that
+ * it ran. */
+#include "train/recipe/draw.h"
+#include "train/rewire.h"
+
+static width_list widths_of(const trainer *self) {
+    width_list widths;
+    widths_parse(&widths, self->options->widths, NULL); /* was checked */
+    return widths;
+}
+
+static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
+    const rubato_train_options *options = self->options;
+    width_list widths = widths_of(self);
+    double length_drop = option_or(options->length_drop, 0.3), layer_drop = option_or(options->layer_drop, 0.1);
+    size_t count = draw_pass_count(options), heads = self->model->body.config.heads;
+    for (size_t i = 0; i < count; i++) {
+        point *at = &out[i].at;
+        out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0};
+        if (i == 0) continue;
+        /* the random ones are small along one axis or two, seldom along all: that is where good points lie */
+        bool slim = widths.count > 1 && (i == 1 || random_below(state, 2) == 0);
+        bool thin = i == 1 || !slim || random_below(state, 2) == 0;
+        if (i > 1) draw_layers(layer_drop, state, at);
+        if (thin) draw_lengths(length_drop, i == 1, state, at);
+        if (i == 1 && slim) set_width(widths.parts[widths.count - 1], at);
+        if (i > 1 && slim) draw_widths(&widths, heads, state, at);
+    }
+    return count;
+}
+
+static rubato_status anytime(trainer *self, rubato_error *error) {
+    const rubato_train_options *options = self->options;
+    width_list widths;
+    TRY(widths_parse(&widths, options->widths, error));
+    if (widths.count > 1) {
+        TRY(encoder_allow_slim(&self->model->body, &self->model->packed, error));
+        if (self->params.how == PRECISION_INT8)
+            return fail(error, RUBATO_UNSUPPORTED, "narrower layers are trained in f32 or bf16");
+        TRY(rewire(self, error));
+        TRY(note_widths(self, &widths, error));
+    }
+    exit_lesson lesson = {.final = 1, .from_final = true};
+    for (size_t i = 0; i < self->model->body.depth; i++) lesson.weights[i] = 0.5;
+    point also[3];
+    size_t depth = self->model->body.depth, count = 0;
+    also[count] = point_full(depth);
+    draw_lengths(option_or(options->length_drop, 0.3), true, NULL, &also[count++]);
+    if (widths.count > 1) {
+        also[count] = point_full(depth);
+        set_width(widths.parts[widths.count / 2], &also[count++]);
+    }
+    if (depth > 1) {
+        also[count] = point_full(depth);
+        also[count++].exit = (exit_setting){.rule = &exit_fixed, .first = (uint32_t)depth / 2};
+    }
+    phase all = {.name = self->method->name,
+                 .epochs = options->epochs > 0 ? options->epochs : self->method->epochs,
+                 .passes = sandwich,
+                 .from_full = true,
+                 .soft = SIZE_MAX,
+                 .exits = depth > 1 ? &lesson : NULL,
+                 .also = also,
+                 .also_count = count};
+    json_t *made = json_object_get(self->notes, "training");
+    json_object_set_new(made, "length_drop", json_real(option_or(options->length_drop, 0.3)));
+    json_object_set_new(made, "layer_drop", json_real(option_or(options->layer_drop, 0.1)));
+    if (options->resume) TRY(trainer_resume(self, error));
+    return trainer_run(self, &all, error);
+}
+
+const recipe recipe_anytime = {.name = "anytime",
+                               .run = anytime,
+                               .epochs = 3,
+                               .rate = 4e-5,
+                               .exits = EXIT_STUDENT,
+                               .rule = {.rule = &exit_entropy, .threshold = 0.3f}};

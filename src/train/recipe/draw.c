@@ -1,0 +1,67 @@
+/* Drawing smaller models. */
+#include "train/recipe/draw.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+
+size_t draw_pass_count(const rubato_train_options *options) {
+    size_t count = (options->sandwiches ? options->sandwiches : 2) + 2;
+    return count < MOST_PASSES ? count : MOST_PASSES;
+}
+
+void draw_layers(double probability, uint64_t *state, point *at) {
+    size_t left = at->layers;
+    for (size_t i = 0; i < at->layers; i++)
+        if (random_real(state) < probability && left > 1) {
+            at->skip[i] = true;
+            left--;
+        }
+}
+
+void draw_lengths(double most, bool smallest, uint64_t *state, point *at) {
+    double keep = 1;
+    for (size_t i = 0; i < at->layers; i++) {
+        if (at->skip[i]) continue;
+        keep *= smallest ? 1 - most : 1 - most * random_real(state);
+        at->keep[i] = (float)keep;
+    }
+}
+
+rubato_status widths_parse(width_list *out, const char *text, rubato_error *error) {
+    *out = (width_list){.parts = {1, 0.75f, 0.5f, 0.25f}, .count = 4};
+    if (!text) return RUBATO_OK;
+    out->count = 0;
+    for (const char *at = text; *at;) {
+        char *end;
+        double part = strtod(at, &end);
+        bool falls = out->count == 0 ? part == 1 : part < (double)out->parts[out->count - 1];
+        if (end == at || (*end && *end != ',') || !(part > 0 && falls) || out->count == MOST_WIDTHS)
+            return fail(error, RUBATO_BAD_ARGUMENT, "widths \"%.60s\": give parts that fall from 1, as 1,0.75,0.5",
+                        text);
+        out->parts[out->count++] = (float)part;
+        at = *end ? end + 1 : end;
+    }
+    return out->count ? RUBATO_OK : fail(error, RUBATO_BAD_ARGUMENT, "widths: at least 1 is needed");
+}
+
+void set_width(float part, point *at) {
+    for (size_t i = 0; i < at->layers; i++) at->heads[i] = at->neurons[i] = part;
+}
+
+void draw_widths(const width_list *widths, size_t heads, uint64_t *state, point *at) {
+    double least = ceil((double)widths->parts[widths->count - 1] * (double)heads - 1e-6);
+    size_t first = least < 1 ? 1 : (size_t)least;
+    for (size_t i = 0; i < at->layers; i++)
+        at->heads[i] = at->neurons[i] = (float)(first + random_below(state, heads - first + 1)) / (float)heads;
+}
+
+rubato_status note_widths(const trainer *self, const width_list *widths, rubato_error *error) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < widths->count; i++)
+        json_array_append_new(list, json_real(round((double)widths->parts[i] * 1e6) / 1e6));
+    return json_object_set_new(json_object_get(self->notes, "training"), "widths", list) == 0 ? RUBATO_OK
+                                                                                              : fail_memory(error);
+}

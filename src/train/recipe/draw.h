@@ -1,0 +1,38 @@
+/* Drawing smaller models, for the sandwich rule: what recipes share. */
+#ifndef RUBATO_TRAIN_RECIPE_DRAW_H
+#define RUBATO_TRAIN_RECIPE_DRAW_H
+
+#include "train/trainer.h"
+
+/* Passes of a step: as many random ones as asked for (default 2), the full and the smallest one. */
+size_t draw_pass_count(const rubato_train_options *options);
+
+/* Each layer is left out with the probability of LayerDrop (Fan et al. 2020), never all of them. */
+void draw_layers(double probability, uint64_t *state, point *at);
+
+/* l_{j+1} between (1 - p) l_j and l_j: the least of it, or anywhere (Kim and Cho 2021). Layers that are left out
+ * shorten nothing. */
+void draw_lengths(double most, bool smallest, uint64_t *state, point *at);
+
+enum { MOST_WIDTHS = 16 };
+
+/* Parts of heads and neurons, falling from 1. */
+typedef struct width_list {
+    float parts[MOST_WIDTHS];
+    size_t count;
+} width_list;
+
+/* "1,0.75,0.5"; NULL: these and a quarter. Fails: BAD_ARGUMENT. */
+rubato_status widths_parse(width_list *out, const char *text, rubato_error *error);
+
+/* Every layer at that part. */
+void set_width(float part, point *at);
+
+/* Heads and neurons of each layer by themselves, any whole number of heads and the same part of neurons from the list's
+ * least to all (Yu and Huang 2019, its non-uniform mode). */
+void draw_widths(const width_list *widths, size_t heads, uint64_t *state, point *at);
+
+/* Tells search that widths were trained. */
+rubato_status note_widths(const trainer *self, const width_list *widths, rubato_error *error);
+
+#endif

@@ -1,0 +1,134 @@
+/* Networks of several widths in one set of weights.
+ *
+ *   slimmable   the sandwich rule over widths, each layer with one of its own, learning from the full model
+ *               (Yu and Huang 2019), after the heads and neurons were sorted
+ *   dynabert    sorted, then width, then width and depth, learning from a teacher's answers and hidden states
+ *               (Hou et al. 2020); the teacher is --teacher, else the model that training starts from */
+#include <math.h>
+
+#include "train/recipe/draw.h"
+#include "train/rewire.h"
+
+/* Both phases of a run share what the options mean. */
+static width_list widths_of(const trainer *self) {
+    width_list widths;
+    widths_parse(&widths, self->options->widths, NULL); /* was checked */
+    return widths;
+}
+
+static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
+    width_list widths = widths_of(self);
+    size_t count = draw_pass_count(self->options);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0 && !self->options->no_distillation};
+        if (i == 1) set_width(widths.parts[widths.count - 1], &out[i].at);
+        if (i > 1) draw_widths(&widths, self->model->body.config.heads, state, &out[i].at);
+    }
+    return count;
+}
+
+static size_t every_width(const trainer *self, uint64_t *state, pass *out) {
+    width_list widths = widths_of(self);
+    (void)state;
+    for (size_t i = 0; i < widths.count; i++) {
+        out[i] = (pass){.at = point_full(self->model->body.depth), .follows = true};
+        set_width(widths.parts[i], &out[i].at);
+    }
+    return widths.count;
+}
+
+/* Of K = round(m L) layers that stay the i-th is floor(i / m): the last one goes first. In quarters, whose floors are
+ * exact. */
+static void keep_layers(size_t quarters, point *at) {
+    size_t kept = (at->layers * quarters + 2) / 4;
+    for (size_t i = 0; i < at->layers; i++) at->skip[i] = quarters < 4;
+    for (size_t i = 0; i < kept && quarters < 4; i++) at->skip[i * 4 / quarters] = false;
+}
+
+static size_t every_width_and_depth(const trainer *self, uint64_t *state, pass *out) {
+    size_t widths = every_width(self, state, out), count = 0;
+    for (size_t quarters = 4; quarters >= 2; quarters--)
+        for (size_t i = 0; i < widths && count < MOST_PASSES; i++) {
+            point at = out[i].at;
+            keep_layers(quarters, &at);
+            out[count++] = (pass){.at = at, .follows = true};
+        }
+    return count;
+}
+
+static rubato_status begin(trainer *self, width_list *widths, rubato_error *error) {
+    TRY(widths_parse(widths, self->options->widths, error));
+    TRY(encoder_allow_slim(&self->model->body, &self->model->packed, error));
+    if (self->params.how == PRECISION_INT8)
+        return fail(error, RUBATO_UNSUPPORTED, "narrower layers are trained in f32 or bf16");
+    TRY(rewire(self, error));
+    return note_widths(self, widths, error);
+}
+
+/* Every width below all is judged. */
+static size_t judged_widths(const trainer *self, const width_list *widths, point *out) {
+    for (size_t i = 1; i < widths->count; i++) {
+        out[i - 1] = point_full(self->model->body.depth);
+        set_width(widths->parts[i], &out[i - 1]);
+    }
+    return widths->count - 1;
+}
+
+static double epochs_of(const trainer *self) {
+    return self->options->epochs > 0 ? self->options->epochs : self->method->epochs;
+}
+
+static rubato_status slimmable(trainer *self, rubato_error *error) {
+    width_list widths;
+    point also[MOST_WIDTHS];
+    TRY(begin(self, &widths, error));
+    phase slim = {.name = self->method->name,
+                  .epochs = epochs_of(self),
+                  .passes = sandwich,
+                  .from_full = true,
+                  .soft = SIZE_MAX,
+                  .also = also,
+                  .also_count = judged_widths(self, &widths, also)};
+    if (self->options->resume) TRY(trainer_resume(self, error));
+    return trainer_run(self, &slim, error);
+}
+
+static rubato_status dynabert(trainer *self, rubato_error *error) {
+    width_list widths;
+    point also[MOST_WIDTHS], depths[3];
+    TRY(begin(self, &widths, error));
+    phase wide = {.name = "width",
+                  .epochs = epochs_of(self),
+                  .passes = every_width,
+                  .from_full = true,
+                  .match_states = 0.1,
+                  .soft = SIZE_MAX,
+                  .also = also,
+                  .also_count = judged_widths(self, &widths, also)};
+    phase deep = wide;
+    deep.name = "width and depth";
+    deep.passes = every_width_and_depth;
+    deep.match_states = 1;
+    deep.also = depths;
+    deep.also_count = 3;
+    for (size_t i = 0; i < 3; i++) {
+        depths[i] = point_full(self->model->body.depth);
+        set_width(widths.parts[i * (widths.count - 1) / 2], &depths[i]);
+        keep_layers(i == 0 ? 2 : 3, &depths[i]);
+    }
+    json_object_set_new(json_object_get(self->notes, "training"), "layer_drop", json_real(0.5));
+    if (self->options->resume) TRY(trainer_resume(self, error));
+    if (self->first_phase == 0) {
+        TRY(trainer_run(self, &wide, error));
+        parameters_forget(&self->params);
+        self->best = NAN;
+    }
+    /* the second stage's teacher is what the first one made */
+    self->phase_number = 1;
+    TRY(trainer_teach_itself(self, error));
+    return trainer_run(self, &deep, error);
+}
+
+const recipe recipe_slimmable = {
+    .name = "slimmable", .run = slimmable, .warm_up = 0.1, .decay = 0, .epochs = 3, .rate = 3e-5};
+const recipe recipe_dynabert = {.name = "dynabert", .run = dynabert, .decay = 0, .epochs = 3, .rate = 2e-5};

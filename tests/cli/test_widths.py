@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Fewer heads and neurons: that a narrow point is the model without them, and how such models are trained and searched.
+
+    test_widths.py RUBATO GOLDEN_FOLDER
+"""
+import json, os, random, shutil, struct
+
+from program import check, finish, golden, large, one_line, run, work
+
+random.seed(3)
+LAYERS, HIDDEN, HEADS, INNER = 3, 128, 4, 512
+letters = list("abcdefghij")
+
+
+def path(name): return os.path.join(work, name)
+
+
+def write(name, text):
+    with open(path(name), "w", encoding="utf-8") as f: f.write(text)
+    return path(name)
+
+
+def texts(count): return [[random.choice(letters) for _ in range(random.randint(2, 12))] for _ in range(count)]
+
+
+def label(w): return "pos" if w.count("a") > w.count("b") else "neg"
+
+
+def tensors(folder):
+    with open(os.path.join(folder, "model.safetensors"), "rb") as f:
+        size = struct.unpack("<Q", f.read(8))[0]
+        return json.loads(f.read(size)), bytearray(f.read())
+
+
+def put(folder, header, body):
+    text = json.dumps(header).encode()
+    file = os.path.join(folder, "model.safetensors")
+    if os.path.islink(file): os.remove(file)
+    with open(file, "wb") as f: f.write(struct.pack("<Q", len(text)) + text + body)
+
+
+def points(folder, **named):
+    file = os.path.join(folder, "rubato.json")
+    notes = json.load(open(file)) if os.path.exists(file) else {}
+    notes["points"] = [{"name": n, "quality": 0.5, "flops_ratio": 0.5, "ms": None, "keep": [1] * LAYERS, "heads": h, "neurons": f} for n, (h, f) in named.items()]
+    json.dump(notes, open(file, "w"))
+
+
+lines = "".join(" ".join(w) + "\n" for w in texts(60))
+
+
+def scores(folder, budget="full", *more):
+    r = run("classify", folder, "--raw", "--json", "--cost", "--budget", budget, *more, stdin=lines)
+    return [(row["scores"], row["cost"]) for row in r.json()] if r.status == 0 else r
+
+
+# ---- A narrow point is the model whose other heads and neurons give nothing, to the bit ----
+model = large(2, LAYERS, HIDDEN)
+header, body = tensors(model)
+heads, neurons = [3, 1, 4], [512, 96, 352]
+for i in range(LAYERS):
+    for name, kept in ((f"bert.encoder.layer.{i}.attention.output.dense.weight", heads[i] * HIDDEN // HEADS), (f"bert.encoder.layer.{i}.output.dense.weight", neurons[i])):
+        rows, columns = header[name]["shape"]
+        first = header[name]["data_offsets"][0]
+        for row in range(rows):
+            at = first + 2 * (row * columns + kept)
+            body[at:first + 2 * (row + 1) * columns] = bytes(2 * (columns - kept))
+cut = path("cut"); shutil.copytree(model, cut, symlinks=True); put(cut, header, body)
+points(model, slim=([h / HEADS for h in heads], [f / INNER for f in neurons]), all=([1] * LAYERS, [1] * LAYERS), quarter=([0.25] * LAYERS, [0.25] * LAYERS))
+want, got, plain = scores(cut), scores(model, "@slim"), scores(model)
+check("f32", [s for s, _ in got] == [s for s, _ in want] and [s for s, _ in got] != [s for s, _ in plain], got[:1], want[:1])
+check("all of them is the plain model", [s for s, _ in scores(model, "@all")] == [s for s, _ in plain])
+n = got[0][1]["rows"][0]
+flops = sum(8 * n * HIDDEN * HIDDEN * h // HEADS + 4 * n * n * HIDDEN * h // HEADS + 4 * n * HIDDEN * f for h, f in zip(heads, neurons))
+check("counted as what ran", abs(got[0][1]["flops"] - flops - 2 * HIDDEN * HIDDEN - 4 * HIDDEN) < 1, got[0], flops)
+for how in ("bf16", "int8"):
+    got, one = scores(model, "@slim", "--precision", how), scores(model, "@slim", "--precision", how, "--threads", "1")
+    off = max(abs(a[k] - b[k]) for (a, _), (b, _) in zip(got, want) for k in a) / max(abs(v) for s, _ in want for v in s.values())
+    check(f"{how} is near it", off < 0.05, off)
+    check(f"{how}: on one thread as on all", got == [(s, dict(c, ms=d["ms"])) for (s, c), (_, d) in zip(one, got)])
+for isa in ("scalar", "avx2", "avx512"):
+    r = scores(model, "@slim", "--isa", isa)
+    if isinstance(r, list): check(f"{isa}: the zeroed model to the bit", [s for s, _ in r] == [s for s, _ in scores(cut, "full", "--isa", isa)])
+alone = [run("classify", model, "--raw", "--json", "--budget", "@slim", stdin=line + "\n").json()[0]["scores"] for line in lines.splitlines()[:10]]
+check("alone as in a batch", alone == [s for s, _ in scores(model, "@slim")][:10])
+r = run("bench", model, "--budget", "@quarter", "--length", "32", "--batch", "4", "--json"); check("bench", r.status == 0, r)
+
+# ---- Training ----
+data = write("train.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{label(w)}\n" for w in texts(400)))
+dev = write("dev.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{label(w)}\n" for w in texts(150)))
+common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "1e-3", "--quiet", "--json"]
+r = run("train", model, *common, "--epochs", 8, "--labels", "neg,pos", "--out", path("ft"))
+check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
+before = scores(path("ft"))
+for recipe in ("slimmable", "dynabert", "anytime"):
+    r = run("train", path("ft"), *common, "--recipe", recipe, "--epochs", 2, "--rate", "5e-4", "--out", path(recipe))
+    check(f"{recipe} learns", r.status == 0 and r.json()[0]["best"] > 0.75, r)
+    r = run("search", path(recipe), "--task", "classification", "--data", dev, "--iterations", 4, "--mutations", 10, "--crossovers", 5, "--quiet", "--json")
+    found = json.load(open(path(recipe + "/rubato.json")))["points"] if r.status == 0 else []
+    check(f"{recipe}: search tries fewer heads", r.status == 0 and found and '"heads":' in open(path(recipe + "/search.jsonl")).read(), r)
+    check(f"{recipe}: and draws it", "fewer heads and neurons" in open(path(recipe + "/frontier.svg")).read())
+    for p in found[:2]:
+        e = run("eval", path(recipe), "--task", "classification", "--data", dev, "--budget", "@" + p["name"], "--json").json()[0]
+        check(f"{recipe}: a point does what search said", abs(e["metrics"]["accuracy"] - p["quality"]) < 1e-6 and abs(e["flops_ratio"] - p["flops_ratio"]) < 0.03, e, p)
+    again = run("train", path("ft"), *common, "--recipe", recipe, "--epochs", 2, "--rate", "5e-4", "--threads", 1, "--out", path("again"))
+    check(f"{recipe}: the same on one thread, to the bit", again.status == 0 and open(path("again/model.safetensors"), "rb").read() == open(path(recipe + "/model.safetensors"), "rb").read(), again)
+r = run("train", path("ft"), *common, "--recipe", "slimmable", "--epochs", "0.01", "--rate", "1e-12", "--dropout", "0", "--out", path("sorted"))
+after = scores(path("sorted"))
+check("sorting heads and neurons changes nothing but rounding", r.status == 0 and max(abs(a[k] - b[k]) for (a, _), (b, _) in zip(before, after) for k in a) < 1e-4, before[:1], after[:1])
+def quarter(folder):
+    points(folder, quarter=([0.5] * LAYERS, [0.25] * LAYERS))
+    return run("eval", folder, "--task", "classification", "--data", dev, "--budget", "@quarter", "--json").json()[0]["metrics"]["accuracy"]
+check("the first ones are the better ones", quarter(path("sorted")) >= quarter(path("ft")), quarter(path("sorted")), quarter(path("ft")))
+r = run("quantize", path("slimmable"), "--to", "int8", "--task", "classification", "--data", dev, "--out", path("slim8"), "--json"); check("quantize keeps widths", r.status == 0 and r.json()[0]["after"] > 0.7, r)
+
+# ---- Wrong input ----
+for widths in ("0.5,1", "0.9", "x", "1,0", ""):
+    r = run("train", path("ft"), *common, "--recipe", "slimmable", "--widths", widths, "--out", path("x")); check(f"widths \"{widths}\"", r.status == 2 and one_line(r), r)
+r = run("train", os.path.join(golden, "bert"), *common, "--recipe", "slimmable", "--out", path("x")); check("sizes that do not divide", r.status == 1 and one_line(r) and "multiples" in r.err, r)
+r = run("train", path("ft"), *common, "--recipe", "slimmable", "--precision", "int8", "--out", path("x")); check("no widths in int8 training", r.status == 1 and one_line(r), r)
+points(path("ft"), odd=([0.5] * LAYERS, [2] * LAYERS)); r = run("classify", path("ft"), stdin="a\n"); check("a width above 1", r.status == 1 and one_line(r) and "neurons" in r.err, r)
+finish()
