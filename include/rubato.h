@@ -358,6 +358,7 @@ typedef struct rubato_evaluation {
     rubato_metric metrics[8];
     double flops_ratio, flops_ratio_p95; /* of all examples; of the dearest of 95 in 100 */
     double alive[64];                    /* share of the examples that ran more than i layers */
+    double rows[64];                     /* rows that entered the i-th layer that ran, of all tokens */
     double ms_mean, ms_p50, ms_p95, ms_p99; /* per example, compute only */
     double tokens_per_second;
 } rubato_evaluation;
@@ -393,7 +394,7 @@ typedef struct rubato_train_options {
     const char *task;   /* "classification", "regression", "tagging", "qa", "mlm", "sts" (pairs with a similarity),
                            "retrieval" (pairs that belong together) */
     const char *recipe; /* "finetune", "length-adaptive", "power-bert"; early exits: "branchynet", "deebert",
-                           "right-tool", "fastbert", "pabee", "act"; widths: "slimmable", "dynabert"; all
+                           "right-tool", "fastbert", "pabee", "act", for tagging "tokee"; widths: "slimmable", "dynabert"; all
                            axes at once: "anytime" */
     const char *data, *dev, *columns; /* as rubato_eval_options; dev may be NULL: the last weights are kept */
     const char *out;                  /* folder of the result, and of what a run needs to be resumed */

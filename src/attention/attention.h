@@ -9,6 +9,10 @@
 
 typedef struct attention {
     tensor query, key, value; /* [rows, heads * head_size] */
+    /* Where fewer rows ask than are asked: which of query's rows are whose, and where each stood. NULL: query's rows
+     * are those of key. Significance is for queries that are all. */
+    const batch *queries;
+    const size_t *query_origin;
     size_t heads, head_size;
     float scale;
     /* Added to the scores by distance: bias[head * bias_stride + key - query + bias_reach], NULL for none. Where rows
@@ -24,8 +28,8 @@ typedef struct attention {
     bool narrow; /* both products in bf16, for models whose other products are not f32 either; not when recording */
 } attention;
 
-/* out [rows, heads * head_size] = concatenated heads. False when memory is short. When recording, attention
- * probabilities are dropped out at the tape's rate, and `inputs` and `sequences` are copied, but not their arrays. */
+/* out [rows of query, heads * head_size] = concatenated heads. False when memory is short. When recording, attention
+ * probabilities are dropped out at the tape's rate, and `inputs` and the batches are copied, but not their arrays. */
 typedef bool attention_function(const run *self, tensor out, const attention *inputs, const batch *sequences);
 
 /* softmax(Q K^T scale + bias) V, Vaswani et al. 2017. A block of queries at a time: scores never exist for more than

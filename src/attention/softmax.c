@@ -11,7 +11,7 @@ enum { SCORE_BYTES = 128 * 1024, LEAST_QUERIES = 14, MOST_QUERIES = 182 };
 typedef struct work {
     const run *run;
     const attention *in;
-    const batch *sequences;
+    const batch *sequences, *queries;
     tensor out;
     float *scratch; /* of each member, one after the other */
     size_t scratch_size;
@@ -25,12 +25,12 @@ static size_t query_block(size_t length) {
     return size_min(length, size_max(SCORE_BYTES / sizeof(float) / length, LEAST_QUERIES));
 }
 
-void attention_add_bias(const attention *in, size_t head, float *scores, size_t stride, size_t start, size_t first,
+void attention_add_bias(const attention *in, size_t head, float *scores, size_t stride, size_t start, size_t query,
                         size_t rows, size_t length) {
     const float *bias = in->bias + head * in->bias_stride + in->bias_reach;
     const size_t *origin = in->origin ? in->origin + start : NULL;
     for (size_t i = 0; i < rows; i++) {
-        const float *row = bias - (origin ? origin[first + i] - origin[0] : first + i);
+        const float *row = bias - attention_place_of(in, start, query + i);
         for (size_t k = 0; k < length; k++) scores[i * stride + k] += row[origin ? origin[k] - origin[0] : k];
     }
 }
@@ -85,7 +85,8 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
     size_t start = w->sequences->start[sequence], length = batch_length(w->sequences, sequence);
-    if (length == 0) return; /* it has left */
+    size_t query = w->queries->start[sequence], asking = batch_length(w->queries, sequence);
+    if (length == 0 || asking == 0) return; /* it has left */
     size_t size = in->head_size, column = head * size, stride = round_up(length, PANEL) + 16;
     operand keys = {.wide = scratch, .depth = size, .columns = length, .scale = in->scale};
     operand values = {.wide = keys.wide + w->key_size, .depth = length, .columns = size};
@@ -103,11 +104,11 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     size_t block = query_block(length);
     float *received = w->received ? w->received + head * w->sequences->rows + start : NULL;
     if (received) memset(received, 0, length * sizeof *received);
-    for (size_t first = 0; first < length; first += block) {
-        size_t rows = size_min(block, length - first);
-        multiply(kernels, scores, stride, tensor_row(in->query, start + first) + column, in->query.stride, rows, &keys,
+    for (size_t first = 0; first < asking; first += block) {
+        size_t rows = size_min(block, asking - first);
+        multiply(kernels, scores, stride, tensor_row(in->query, query + first) + column, in->query.stride, rows, &keys,
                  room);
-        if (in->bias) attention_add_bias(in, head, scores, stride, start, first, rows, length);
+        if (in->bias) attention_add_bias(in, head, scores, stride, start, query + first, rows, length);
         for (size_t i = 0; i < rows; i++) kernels->softmax_f32(scores + i * stride, length);
         if (received)
             for (size_t i = 0; i < rows; i++) {
@@ -116,8 +117,8 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
             }
         if (w->mask)
             attention_dropout(w->run, w->mask, scores, stride, rows, length,
-                              attention_place(head, start + first, w->sequences->rows, w->longest), w->longest);
-        multiply(kernels, tensor_row(w->out, start + first) + column, w->out.stride, scores, stride, rows, &values,
+                              attention_place(head, query + first, w->queries->rows, w->longest), w->longest);
+        multiply(kernels, tensor_row(w->out, query + first) + column, w->out.stride, scores, stride, rows, &values,
                  room);
     }
 }
@@ -139,7 +140,11 @@ bool attention_softmax(const run *self, tensor out, const attention *inputs, con
     size_t longest = 0;
     for (size_t i = 0; i < sequences->sequences; i++) longest = size_max(longest, batch_length(sequences, i));
     if (longest == 0) return true;
-    work w = {.run = self, .in = inputs, .sequences = sequences, .out = out};
+    work w = {.run = self,
+              .in = inputs,
+              .sequences = sequences,
+              .queries = inputs->queries ? inputs->queries : sequences,
+              .out = out};
     w.key_size = packed_size(longest, inputs->head_size);
     w.value_size = packed_size(inputs->head_size, longest);
     /* blocks of short sequences stay below twice the budget, rounding included */
@@ -158,6 +163,6 @@ bool attention_softmax(const run *self, tensor out, const attention *inputs, con
     run_parallel(self, sequences->sequences * inputs->heads, 1, some_heads, &w);
     if (w.received) sum_heads(&w);
     arena_rewind(self->memory, mark);
-    if (self->tape) attention_softmax_record(self, out, inputs, sequences, longest, w.mask);
+    if (self->tape) attention_softmax_record(self, out, inputs, sequences, w.queries, longest, w.mask);
     return true;
 }

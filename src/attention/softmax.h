@@ -4,8 +4,15 @@
 
 #include "attention/attention.h"
 
-/* Adds the relative bias of queries [first, first + rows) of the sequence at row `start` to their scores. */
-void attention_add_bias(const attention *in, size_t head, float *scores, size_t stride, size_t start, size_t first,
+/* Where query row `query` stood in its sequence, whose keys begin at row `start`. */
+static inline size_t attention_place_of(const attention *in, size_t start, size_t query) {
+    size_t first = in->origin ? in->origin[start] : start;
+    if (in->queries) return (in->query_origin ? in->query_origin[query] : query) - first;
+    return (in->origin ? in->origin[query] : query) - first;
+}
+
+/* Adds the relative bias of the query rows [query, query + rows) of the sequence whose keys begin at row `start`. */
+void attention_add_bias(const attention *in, size_t head, float *scores, size_t stride, size_t start, size_t query,
                         size_t rows, size_t length);
 
 /* Place of a query's first probability among all of the pass, for dropout's hash. */
@@ -24,6 +31,6 @@ static inline void attention_dropout(const run *on, uint64_t key, float *x, size
 
 /* Pushes the derivative; mask 0: no dropout. */
 void attention_softmax_record(const run *self, tensor out, const attention *inputs, const batch *sequences,
-                              size_t longest, uint64_t mask);
+                              const batch *queries, size_t longest, uint64_t mask);
 
 #endif

@@ -11,7 +11,7 @@
 typedef struct saved_attention {
     tensor out;
     attention in;
-    batch sequences;
+    batch sequences, queries;
     size_t longest;
     uint64_t mask;
 } saved_attention;
@@ -39,16 +39,16 @@ static void accumulate(const run *on, float *c, size_t c_stride, const float *a,
     on->kernels->product_f32(&product);
 }
 
-/* out [n, n] = scale * a b^T, both [n, size]. */
-static void outer(const run *on, float *out, size_t stride, const float *a, size_t a_stride, const float *b,
-                  size_t b_stride, size_t length, size_t size, float scale, float *packed) {
+/* out [rows, length] = scale * a b^T, a [rows, size], b [length, size]. */
+static void outer(const run *on, float *out, size_t stride, const float *a, size_t a_stride, size_t rows,
+                  const float *b, size_t b_stride, size_t length, size_t size, float scale, float *packed) {
     on->kernels->pack_transposed_f32(packed, b, b_stride, length, size);
     product_f32 product = {.a = a,
                            .a_stride = a_stride,
                            .b = packed,
                            .c = out,
                            .c_stride = stride,
-                           .rows = length,
+                           .rows = rows,
                            .columns = length,
                            .depth = size,
                            .scale = scale};
@@ -57,13 +57,13 @@ static void outer(const run *on, float *out, size_t stride, const float *a, size
 
 /* The bias joins the scores after their scale, which the scores' gradient has in it. */
 static void collect_bias(const attention *in, size_t head, const float *scores, size_t stride, size_t start,
-                         size_t length) {
+                         size_t query, size_t rows, size_t length) {
     float *grad = in->bias_grad + head * in->bias_stride + in->bias_reach;
     const size_t *origin = in->origin ? in->origin + start : NULL;
-    for (size_t i = 0; i < length; i++)
+    for (size_t i = 0; i < rows; i++)
         for (size_t k = 0; k < length; k++) {
-            size_t query = origin ? origin[i] : i, key = origin ? origin[k] : k;
-            grad[(ptrdiff_t)key - (ptrdiff_t)query] += scores[i * stride + k] / in->scale;
+            size_t place = attention_place_of(in, start, query + i), key = origin ? origin[k] - origin[0] : k;
+            grad[(ptrdiff_t)key - (ptrdiff_t)place] += scores[i * stride + k] / in->scale;
         }
 }
 
@@ -73,34 +73,36 @@ static void one_head(const task *t, size_t sequence, size_t head, float *scratch
     const attention *in = &s->in;
     const gradient_kernels *g = on->kernels->gradient;
     size_t start = s->sequences.start[sequence], n = batch_length(&s->sequences, sequence), size = in->head_size;
+    size_t first = s->queries.start[sequence], m = batch_length(&s->queries, sequence);
+    if (n == 0 || m == 0) return;
     size_t stride = round_up(n, PANEL) + 16, column = head * size;
     float *p = scratch, *d = p + t->square, *turned = d + t->square, *packed = turned + t->square;
-    const float *query = in->query.data + start * in->query.stride + column;
+    const float *query = in->query.data + first * in->query.stride + column;
     const float *key = in->key.data + start * in->key.stride + column;
     const float *value = in->value.data + start * in->value.stride + column;
-    const float *out = s->out.grad + start * s->out.stride + column;
-    outer(on, p, stride, query, in->query.stride, key, in->key.stride, n, size, in->scale, packed);
-    if (in->bias) attention_add_bias(in, head, p, stride, start, 0, n, n);
-    for (size_t i = 0; i < n; i++) on->kernels->softmax_f32(p + i * stride, n);
-    outer(on, d, stride, out, s->out.stride, value, in->value.stride, n, size, 0, packed);
+    const float *out = s->out.grad + first * s->out.stride + column;
+    outer(on, p, stride, query, in->query.stride, m, key, in->key.stride, n, size, in->scale, packed);
+    if (in->bias) attention_add_bias(in, head, p, stride, start, first, m, n);
+    for (size_t i = 0; i < m; i++) on->kernels->softmax_f32(p + i * stride, n);
+    outer(on, d, stride, out, s->out.stride, m, value, in->value.stride, n, size, 0, packed);
     const float *dropped = p;
     if (s->mask) {
-        uint32_t place = attention_place(head, start, s->sequences.rows, s->longest);
-        attention_dropout(on, s->mask, d, stride, n, n, place, s->longest);
-        for (size_t i = 0; i < n; i++) memcpy(packed + i * stride, p + i * stride, n * sizeof *p);
-        attention_dropout(on, s->mask, packed, stride, n, n, place, s->longest);
+        uint32_t place = attention_place(head, first, s->queries.rows, s->longest);
+        attention_dropout(on, s->mask, d, stride, m, n, place, s->longest);
+        for (size_t i = 0; i < m; i++) memcpy(packed + i * stride, p + i * stride, n * sizeof *p);
+        attention_dropout(on, s->mask, packed, stride, m, n, place, s->longest);
         dropped = packed;
     }
-    g->transpose(turned, stride, dropped, stride, n, n);
+    g->transpose(turned, stride, dropped, stride, m, n);
     accumulate(on, in->value.grad + start * in->value.stride + column, in->value.stride, turned, stride, out,
-               s->out.stride, n, size, n, packed);
-    for (size_t i = 0; i < n; i++) g->softmax_backward(d + i * stride, p + i * stride, in->scale, n);
-    if (in->bias_grad) collect_bias(in, head, d, stride, start, n);
-    accumulate(on, in->query.grad + start * in->query.stride + column, in->query.stride, d, stride, key, in->key.stride,
-               n, size, n, packed);
-    g->transpose(turned, stride, d, stride, n, n);
+               s->out.stride, n, size, m, packed);
+    for (size_t i = 0; i < m; i++) g->softmax_backward(d + i * stride, p + i * stride, in->scale, n);
+    if (in->bias_grad) collect_bias(in, head, d, stride, start, first, m, n);
+    accumulate(on, in->query.grad + first * in->query.stride + column, in->query.stride, d, stride, key, in->key.stride,
+               m, size, n, packed);
+    g->transpose(turned, stride, d, stride, m, n);
     accumulate(on, in->key.grad + start * in->key.stride + column, in->key.stride, turned, stride, query,
-               in->query.stride, n, size, n, packed);
+               in->query.stride, n, size, m, packed);
 }
 
 static void some_heads(void *argument, size_t member, size_t first, size_t last) {
@@ -136,7 +138,7 @@ static void attention_backward(const run *on, void *saved) {
 }
 
 void attention_softmax_record(const run *self, tensor out, const attention *inputs, const batch *sequences,
-                              size_t longest, uint64_t mask) {
+                              const batch *queries, size_t longest, uint64_t mask) {
     saved_attention *saved = tape_push(self, attention_backward, sizeof *saved);
-    if (saved) *saved = (saved_attention){out, *inputs, *sequences, longest, mask};
+    if (saved) *saved = (saved_attention){out, *inputs, *sequences, *queries, longest, mask};
 }

@@ -48,7 +48,8 @@ static const option options[] = {
     TEXT("dev", dev, "FILE", "a data set to judge by; the best weights are kept"),
     TEXT("out", out, "DIR", "folder of the result"),
     TEXT("recipe", recipe, "NAME",
-         "finetune (default), length-adaptive, power-bert, branchynet, deebert, right-tool, fastbert, pabee, act, "
+         "finetune (default), length-adaptive, power-bert, branchynet, deebert, right-tool, fastbert, pabee, tokee, "
+         "act, "
          "slimmable, "
          "dynabert or anytime"),
     TEXT("labels", labels, "LIST", "names of the labels in order, as negative,positive (default: the data's)"),

@@ -20,7 +20,8 @@ static double batch_ms(const cost_parts *parts, const point *at, size_t layers, 
         if (at && at->skip[i]) continue;
         size_t leaving = at ? point_rows(at, i, length, entering) : entering;
         double alive = at ? (double)at->alive[i] : 1, heads = at ? (double)at->heads[i] : 1;
-        ms += alive * heads * cost_curve_at(&parts->attention, (double)(count * entering));
+        double present = at && at->exit.by_token ? (double)at->present[i] : alive;
+        ms += (alive + present) / 2 * heads * cost_curve_at(&parts->attention, (double)(count * entering));
         ms += alive * heads * cost_curve_at(&parts->heads, (double)entering) * (double)count;
         ms += alive * (at ? (double)at->neurons[i] : 1) * cost_curve_at(&parts->forward, (double)(count * leaving));
         entering = leaving;

@@ -24,7 +24,7 @@ void exit_rule_list(char *out, size_t bytes) {
 bool exit_equal(const exit_setting *a, const exit_setting *b) {
     if (a->rule != b->rule) return false;
     return !a->rule || (a->threshold == b->threshold && a->patience == b->patience && a->first == b->first &&
-                        a->window == b->window);
+                        a->by_token == b->by_token && a->window == b->window);
 }
 
 float exit_uncertainty(const float *logits, size_t classes) {

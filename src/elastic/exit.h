@@ -16,6 +16,7 @@ typedef struct exit_setting {
     float threshold;       /* as the rule has it */
     uint32_t patience;     /* of rules that count: how many exits in a row */
     uint32_t first;        /* the first layer, from 1, after which anything leaves; 0 is 1 */
+    bool by_token;         /* tokens leave one by one, and are still attended to; else whole sequences */
     uint32_t window;       /* of tokens: this many neighbours on each side must be ready as well */
 } exit_setting;
 

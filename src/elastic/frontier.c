@@ -64,6 +64,11 @@ rubato_status exit_setting_read(exit_setting *out, const json_t *object, rubato_
     TRY(read_count(&out->patience, object, "patience", error));
     TRY(read_count(&out->first, object, "first", error));
     TRY(read_count(&out->window, object, "window", error));
+    const char *unit;
+    TRY(json_get_text(&unit, object, "unit", "sequence", error));
+    out->by_token = strcmp(unit, "token") == 0;
+    if (!out->by_token && strcmp(unit, "sequence") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "rubato.json: an exit's unit \"%.40s\"; use sequence or token", unit);
     exit_rule_list(known, sizeof known);
     out->rule = exit_rule_find(rule);
     out->threshold = (float)threshold;
@@ -78,6 +83,7 @@ json_t *exit_setting_object(const exit_setting *from) {
         json_object_set_new(object, "threshold", json_real(round((double)from->threshold * 1e6) / 1e6));
     if (from->rule->counts) json_object_set_new(object, "patience", json_integer(from->patience));
     if (from->first > 1) json_object_set_new(object, "first", json_integer(from->first));
+    if (from->by_token) json_object_set_new(object, "unit", json_string("token"));
     if (from->window) json_object_set_new(object, "window", json_integer(from->window));
     return object;
 }
@@ -100,6 +106,7 @@ rubato_status point_read(point *out, const json_t *object, size_t layers, rubato
     TRY(read_parts(out->heads, object, "heads", layers, false, out->name, error));
     TRY(read_parts(out->neurons, object, "neurons", layers, false, out->name, error));
     TRY(read_parts(out->alive, object, "alive", layers, true, out->name, error));
+    TRY(read_parts(out->present, object, "present", layers, true, out->name, error));
     if (json_array_size(keep) != layers)
         return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" has %zu layers, the model %zu", out->name,
                     json_array_size(keep), layers);
@@ -112,6 +119,10 @@ rubato_status point_read(point *out, const json_t *object, size_t layers, rubato
             return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" keeps %g of layer %zu", out->name, value,
                         i);
     }
+    for (size_t i = 0; i < layers && out->exit.by_token; i++)
+        if (out->keep[i] < 1)
+            return fail(error, RUBATO_UNSUPPORTED, "rubato.json: in point \"%s\" tokens both retire and leave early",
+                        out->name);
     return RUBATO_OK;
 }
 
@@ -208,6 +219,7 @@ json_t *point_object(const point *from, const char *narrow) {
     if (from->exit.rule) {
         json_object_set_new(object, "exit", exit_setting_object(&from->exit));
         json_object_set_new(object, "alive", parts(from->alive, from->layers));
+        if (from->exit.by_token) json_object_set_new(object, "present", parts(from->present, from->layers));
     }
     return object;
 }

@@ -8,7 +8,7 @@ point point_full(size_t layers) {
     point full = {.layers = layers, .quality = NAN, .flops_ratio = 1, .ms = NAN};
     snprintf(full.name, sizeof full.name, "full");
     for (size_t i = 0; i < layers && i < POINT_LAYERS; i++)
-        full.keep[i] = full.heads[i] = full.neurons[i] = full.alive[i] = 1;
+        full.keep[i] = full.heads[i] = full.neurons[i] = full.alive[i] = full.present[i] = 1;
     return full;
 }
 
@@ -60,7 +60,8 @@ double point_flops(const point *self, layer_shape shape, size_t length, double *
         size_t leaving = point_rows(self, i, length, entering);
         double a = (double)entering, b = (double)leaving, f = (double)point_neurons(self, i, shape.inner);
         double h = d * (double)point_heads(self, i, shape.heads) / (double)shape.heads;
-        flops += (double)self->alive[i] * (8 * a * d * h + 4 * a * a * h + 4 * b * d * f);
+        double alive = (double)self->alive[i], present = self->exit.by_token ? (double)self->present[i] : alive;
+        flops += present * 4 * a * d * h + alive * (4 * a * d * h + 4 * a * a * h + 4 * b * d * f);
         elements += (a + b) * d;
         entering = leaving;
     }

@@ -20,10 +20,11 @@ typedef struct point {
     exit_setting exit;
     float
         alive[POINT_LAYERS]; /* with exits: the part of texts, or tokens, that still run in layer i, as search saw it */
-    bool narrow;             /* products in the lower of a model's two precisions */
-    double quality;          /* measured by search; NaN while unknown */
-    double flops_ratio;      /* of the full model, over the data that search saw */
-    double ms;               /* measured, one text at a time; NaN while unknown */
+    float present[POINT_LAYERS]; /* where tokens leave: the part that is still attended to */
+    bool narrow;                 /* products in the lower of a model's two precisions */
+    double quality;              /* measured by search; NaN while unknown */
+    double flops_ratio;          /* of the full model, over the data that search saw */
+    double ms;                   /* measured, one text at a time; NaN while unknown */
 } point;
 
 /* Every layer and every row, in the higher precision. */
@@ -54,7 +55,8 @@ typedef struct layer_shape {
 
 /* Floating-point operations (a multiply and an add are two) of the products of all layers for one sequence. With
  * a rows entering a layer and b leaving its attention, h of its d columns in the heads that run and f neurons:
- * 2 a 4 d h + 2 2 a^2 h + 2 b 2 d f; with exits what is expected, by the part of texts that is alive in each layer.
+ * 2 a 4 d h + 2 2 a^2 h + 2 b 2 d f; with exits what is expected, by the part of texts that is alive in each layer, and
+ * where tokens leave: keys and values of those present, the rest of those alive.
  * norms, when not NULL, receives the elements that layer normalisation passes over: (a + b) d a layer; half of the
  * operations plus those is what the Length-Adaptive Transformer's authors count as multiply-accumulates. */
 double point_flops(const point *self, layer_shape shape, size_t length, double *norms);

@@ -141,6 +141,11 @@ typedef struct passage {
     const thinning *how;
     alive now, next; /* next.packed.start is set before a layer runs, next.origin by it */
     tensor restored; /* [input rows]; data is NULL when nothing is to be restored */
+    /* Of rows that left one by one: */
+    bool *halted;       /* [now rows]; NULL: none has */
+    batch queries;      /* which of the others are whose */
+    size_t *active;     /* [queries.rows] where they are among those of now */
+    size_t *asked_from; /* [queries.rows] original rows */
     size_t layer;
 } passage;
 
@@ -251,6 +256,51 @@ bool layer_attends_narrow(const layer *self, const run *on) {
     return linear_is_low(&self->qkv, on->low) && !on->tape && on->kernels->isa == ISA_BF16;
 }
 
+typedef struct projections {
+    tensor query, key, value;
+} projections;
+
+/* Queries of the rows that ask, keys and values of all, for the first heads. */
+static bool project(const passage *p, const layer *weights, tensor x, tensor asked, size_t heads, projections *out) {
+    const run *on = p->on;
+    const encoder_config *config = &p->self->config;
+    size_t hidden = config->hidden, width = heads * (hidden / config->heads);
+    bool parts_fit = hidden % PANEL == 0; /* where the three begin */
+    if (heads == config->heads && (!p->halted || !parts_fit)) {
+        tensor all = run_tensor(on, x.rows, 3 * width);
+        if (!all.data) return false;
+        run_linear(on, all, x, &weights->qkv, ACTIVATION_NONE, NULL);
+        *out = (projections){tensor_columns(all, 0, width), tensor_columns(all, width, width),
+                             tensor_columns(all, 2 * width, width)};
+        if (p->halted) out->query = run_gather(on, out->query, p->active, p->queries.rows);
+        return out->query.data != NULL;
+    }
+    tensor *parts[3] = {&out->query, &out->key, &out->value};
+    for (size_t i = 0; i < 3; i++) { /* the first heads of each of the three that are stacked */
+        tensor from = i == 0 ? asked : x;
+        const linear *part = linear_part(&weights->qkv, i * hidden, width, hidden, on->memory);
+        *parts[i] = run_tensor(on, from.rows, width);
+        if (!part || !parts[i]->data) return false;
+        run_linear(on, *parts[i], from, part, ACTIVATION_NONE, NULL);
+    }
+    return true;
+}
+
+/* The rows that asked among those that have left, which are as they were; in place when nothing is recorded. */
+static tensor put_back(const passage *p, tensor x, tensor asked) {
+    const run *on = p->on;
+    tensor none = {0}, whole = on->tape ? run_tensor(on, x.rows, x.columns) : x;
+    size_t *from = arena_take_array(on->memory, asked.rows, sizeof *from), count = 0;
+    size_t *still = arena_take_array(on->memory, x.rows, sizeof *still);
+    if (!whole.data || !from || !still) return none;
+    for (size_t i = 0; i < asked.rows; i++) from[i] = i;
+    for (size_t row = 0; row < x.rows; row++)
+        if (p->halted[row]) still[count++] = row;
+    if (on->tape) run_scatter(on, whole, still, x, still, count);
+    run_scatter(on, whole, p->active, asked, from, asked.rows);
+    return whole;
+}
+
 /* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)), over x in inference. */
 static tensor run_layer(passage *p, const layer *weights, tensor x) {
     const encoder *self = p->self;
@@ -262,28 +312,25 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     size_t neurons = at ? point_neurons(at, p->layer, self->config.inner) : self->config.inner;
     bool thins = p->next.packed.rows < p->now.packed.rows, soft = how && how->soft;
     tensor none = {0};
-    tensor qkv = run_tensor(on, x.rows, 3 * width), mixed = run_tensor(on, x.rows, width);
+    bool partly = p->halted != NULL;
+    tensor asked = partly ? run_gather(on, x, p->active, p->queries.rows) : x;
+    projections qkv;
+    tensor mixed = run_tensor(on, asked.rows, width);
     const linear *mix = linear_part(&weights->attention_out, 0, hidden, width, on->memory);
     const linear *up = linear_part(&weights->up, 0, neurons, hidden, on->memory);
     const linear *down = linear_part(&weights->down, 0, hidden, neurons, on->memory);
-    tensor sum = run_tensor(on, x.rows, hidden);
+    tensor sum = run_tensor(on, asked.rows, hidden);
     float *scores = thins || soft ? arena_take_array(on->memory, x.rows, sizeof *scores) : NULL;
-    if (!qkv.data || !mixed.data || !sum.data || !mix || !up || !down || ((thins || soft) && !scores)) return none;
+    if (!asked.data || !mixed.data || !sum.data || !mix || !up || !down || ((thins || soft) && !scores)) return none;
     bool attentive = scores && (how->by == SIGNIFICANCE_RECEIVED || how->by == SIGNIFICANCE_OTHERS);
     double begin = run_begin(on);
-    if (heads == self->config.heads) {
-        run_linear(on, qkv, x, &weights->qkv, ACTIVATION_NONE, NULL);
-    } else {
-        for (size_t i = 0; i < 3; i++) { /* the first heads of each of the three that are stacked */
-            const linear *part = linear_part(&weights->qkv, i * hidden, width, hidden, on->memory);
-            if (!part) return none;
-            run_linear(on, tensor_columns(qkv, i * width, width), x, part, ACTIVATION_NONE, NULL);
-        }
-    }
+    if (!project(p, weights, x, asked, heads, &qkv)) return none;
     run_end(on, PART_QKV, begin);
-    attention in = {.query = tensor_columns(qkv, 0, width),
-                    .key = tensor_columns(qkv, width, width),
-                    .value = tensor_columns(qkv, 2 * width, width),
+    attention in = {.query = qkv.query,
+                    .key = qkv.key,
+                    .value = qkv.value,
+                    .queries = partly ? &p->queries : NULL,
+                    .query_origin = partly ? p->asked_from : NULL,
                     .heads = heads,
                     .head_size = head_size,
                     .scale = 1.0f / sqrtf((float)head_size),
@@ -299,7 +346,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     if (!attention_softmax(on, mixed, &in, &p->now.packed)) return none;
     run_end(on, PART_HEADS, begin);
     begin = run_begin(on);
-    run_linear(on, sum, mixed, mix, ACTIVATION_NONE, &x);
+    run_linear(on, sum, mixed, mix, ACTIVATION_NONE, &asked);
     run_end(on, PART_ATTENTION_OUT, begin);
     tensor y = run_over(on, sum, sum.rows);
     if (!y.data) return none;
@@ -312,7 +359,8 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     if (thins && y.data) y = retire(p, x, y, scores);
     run_end(on, PART_RETIREMENT, begin);
     if (!y.data) return none;
-    tensor inner = run_tensor(on, y.rows, neurons), out = run_over(on, x, y.rows);
+    tensor inner = run_tensor(on, y.rows, neurons);
+    tensor out = partly ? run_tensor(on, y.rows, hidden) : run_over(on, x, y.rows);
     tensor normal = run_over(on, out, out.rows);
     if (!inner.data || !out.data || !normal.data) return none;
     begin = run_begin(on);
@@ -324,7 +372,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     begin = run_begin(on);
     run_layer_norm(on, normal, out, &weights->output_norm);
     run_end(on, PART_NORMS, begin);
-    return normal;
+    return partly ? put_back(p, x, normal) : normal;
 }
 
 /* Puts the rows that lived to the end where they came from. */
@@ -338,16 +386,10 @@ static bool restore(passage *p, tensor x) {
 }
 
 /* Sequences that leave take all their rows with them; in place. */
-static bool depart(passage *p, bool last, tensor *x) {
+static bool remove_sequences(passage *p, const bool *leaves, tensor *x) {
     const batch *now = &p->now.packed;
-    bool *leaves = arena_take_array(p->on->memory, now->sequences, sizeof *leaves), any = false;
-    if (!leaves) return false;
-    memset(leaves, 0, now->sequences * sizeof *leaves);
-    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
-    for (size_t i = 0; i < now->sequences; i++) any = any || leaves[i];
-    if (!any) return true;
     size_t *start = arena_take_array(p->on->memory, now->sequences + 1, sizeof *start);
-    size_t *origin = arena_take_array(p->on->memory, now->rows, sizeof *origin), *from = origin, at = 0;
+    size_t *origin = arena_take_array(p->on->memory, now->rows, sizeof *origin), at = 0;
     if (!start || !origin) return false;
     for (size_t i = 0; i < now->sequences; i++) {
         start[i] = at;
@@ -359,12 +401,71 @@ static bool depart(passage *p, bool last, tensor *x) {
                 continue;
             }
             if (at != row) memcpy(tensor_row(*x, at), tensor_row(*x, row), x->columns * sizeof(float));
-            from[at++] = p->now.origin ? p->now.origin[row] : row;
+            origin[at++] = p->now.origin ? p->now.origin[row] : row;
         }
     }
     start[now->sequences] = x->rows = at;
     p->now = (alive){.packed = {.sequences = now->sequences, .rows = at, .start = start}, .origin = origin};
     return true;
+}
+
+/* Rows that leave one by one. */
+static bool halt(passage *p, bool last, tensor *x) {
+    const batch *now = &p->now.packed;
+    arena *memory = p->on->memory;
+    bool *leaves = arena_take_array(memory, now->rows, sizeof *leaves);
+    if (!leaves) return false;
+    memset(leaves, 0, now->rows * sizeof *leaves);
+    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
+    bool any = p->halted != NULL;
+    for (size_t row = 0; row < now->rows; row++) {
+        leaves[row] = leaves[row] || (p->halted && p->halted[row]);
+        any = any || leaves[row];
+    }
+    if (!any || last) return true;
+    /* sequences of which nothing is left go */
+    bool *empty = arena_take_array(memory, now->sequences, sizeof *empty), some = false;
+    if (!empty) return false;
+    for (size_t i = 0; i < now->sequences; i++) {
+        empty[i] = !p->on->tape && batch_length(now, i) > 0;
+        for (size_t row = now->start[i]; row < now->start[i + 1]; row++) empty[i] = empty[i] && leaves[row];
+        some = some || empty[i];
+    }
+    if (some) {
+        size_t at = 0;
+        for (size_t i = 0; i < now->sequences; i++)
+            for (size_t row = now->start[i]; row < now->start[i + 1]; row++)
+                if (!empty[i]) leaves[at++] = leaves[row];
+        if (!remove_sequences(p, empty, x)) return false;
+    }
+    size_t *start = arena_take_array(memory, now->sequences + 1, sizeof *start);
+    p->active = arena_take_array(memory, now->rows, sizeof *p->active);
+    p->asked_from = arena_take_array(memory, now->rows, sizeof *p->asked_from);
+    if (!start || !p->active || !p->asked_from) return false;
+    size_t count = 0;
+    for (size_t i = 0; i < now->sequences; i++) {
+        start[i] = count;
+        for (size_t row = now->start[i]; row < now->start[i + 1]; row++) {
+            if (leaves[row]) continue;
+            p->asked_from[count] = p->now.origin ? p->now.origin[row] : row;
+            p->active[count++] = row;
+        }
+    }
+    start[now->sequences] = count;
+    p->queries = (batch){.sequences = now->sequences, .rows = count, .start = start};
+    p->halted = leaves;
+    return true;
+}
+
+static bool depart(passage *p, bool last, tensor *x) {
+    const batch *now = &p->now.packed;
+    if (p->how->depart_rows) return halt(p, last, x);
+    bool *leaves = arena_take_array(p->on->memory, now->sequences, sizeof *leaves), any = false;
+    if (!leaves) return false;
+    memset(leaves, 0, now->sequences * sizeof *leaves);
+    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
+    for (size_t i = 0; i < now->sequences; i++) any = any || leaves[i];
+    return !any || remove_sequences(p, leaves, x);
 }
 
 /* The last layer that runs; SIZE_MAX when none does. */

@@ -119,8 +119,8 @@ typedef struct soft_extraction {
 } soft_extraction;
 
 /* Asked after each layer that ran, `layer` counted from 0, `last`: no other follows. `alive` are the original rows,
- * NULL for all. Marks the sequences that leave (leaves [sequences], all false before); those of no rows have left
- * already. False when memory is short. */
+ * NULL for all. Marks the sequences that leave (leaves [sequences], all false before), or the rows (leaves [rows])
+ * where thinning has depart_rows; those of no rows have left already. False when memory is short. */
 typedef bool departure_function(void *user, const run *on, size_t layer, bool last, tensor rows, const batch *packed,
                                 const size_t *alive, bool *leaves);
 
@@ -132,8 +132,11 @@ typedef struct thinning {
     bool restore;       /* every row has a result: a retired one its last state (Drop-and-Restore) */
     uint64_t seed;      /* of SIGNIFICANCE_RANDOM */
     const soft_extraction *soft;
-    departure_function *depart; /* NULL: no sequence leaves early; not when recording */
+    departure_function *depart; /* NULL: nothing leaves early; sequences not when recording */
     void *depart_user;
+    /* Rows leave one by one: they stay as they are, as keys and values for the others (halt-and-copy, Li et al. 2021),
+     * and go when none of their sequence is left. Not together with a point that shortens lengths. */
+    bool depart_rows;
 } thinning;
 
 /* What comes out: rows, and where each sequence's begin among them. */

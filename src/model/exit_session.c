@@ -21,6 +21,8 @@ bool exit_session_begin(exit_session *self, const exits *from, const head *final
     self->memories = zeros(on, subjects, sizeof *self->memories);
     self->asked = zeros(on, subjects, sizeof *self->asked);
     self->answered = zeros(on, subjects, sizeof *self->answered);
+    if (rule->by_token) self->ran = zeros(on, from->depth * input->sequences, sizeof *self->ran);
+    if (rule->by_token && !self->ran) return false;
     return self->left_after && self->logits && self->before && self->memories && self->asked && self->answered;
 }
 
@@ -37,8 +39,10 @@ static bool gather_asked(const exit_session *self, const run *on, const batch *p
     if (!out->rows || !out->which) return false;
     for (size_t i = 0; i < packed->sequences; i++)
         for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++) {
+            size_t subject = !self->exits->by_row ? i : alive ? alive[row] : row;
+            if (self->answered[subject]) continue; /* a token that left */
             out->rows[out->count] = row;
-            out->which[out->count++] = !self->exits->by_row ? i : alive ? alive[row] : row;
+            out->which[out->count++] = subject;
             if (!self->exits->by_row) break;
         }
     return true;
@@ -91,16 +95,57 @@ static bool wants_to_leave(exit_session *self, size_t subject) {
     return self->rule.rule->leaves(&self->rule, &view);
 }
 
+/* Tokens leave one by one: when they and their neighbours are ready, those that have left counting as ready. The first
+ * and the last row of a sequence, special tokens, go with the last of the others. */
+static void ask_tokens(exit_session *self, size_t number, const batch *packed, const size_t *alive, bool *ready,
+                       bool *leaves) {
+    size_t window = self->rule.window;
+    for (size_t row = 0; row < packed->rows; row++) {
+        size_t subject = alive ? alive[row] : row;
+        ready[row] = self->answered[subject] || wants_to_leave(self, subject);
+    }
+    for (size_t i = 0; i < packed->sequences; i++) {
+        size_t first = packed->start[i], last = packed->start[i + 1];
+        if (last - first > 2) {
+            first++;
+            last--;
+        }
+        bool all = last > first;
+        for (size_t row = first; row < last; row++) {
+            bool together = true;
+            size_t low = row - first > window ? row - window : first, high = size_min(row + window + 1, last);
+            for (size_t j = low; j < high; j++) together = together && ready[j];
+            leaves[row] = together;
+            all = all && (together || self->answered[alive ? alive[row] : row]);
+        }
+        for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++) {
+            leaves[row] = leaves[row] || all;
+            if (leaves[row]) self->answered[alive ? alive[row] : row] = 1;
+        }
+        if (all) self->left_after[i] = number + 1;
+    }
+}
+
 bool exit_session_ask(void *user, const run *on, size_t number, bool last, tensor rows, const batch *packed,
                       const size_t *alive, bool *leaves) {
     exit_session *self = user;
     const exits *from = self->exits;
     asked who;
     bool halts = from->kind == EXIT_HALTING;
+    if (self->ran)
+        for (size_t i = 0; i < packed->sequences; i++)
+            for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++)
+                self->ran[number * packed->sequences + i] += !self->answered[alive ? alive[row] : row];
     if (!gather_asked(self, on, packed, alive, &who) || !remember(self, on, number, rows, &who)) return false;
     if (!from->heads[number].present || (last && !halts)) return true;
     if (!halts && number + 1 < self->rule.first) return true;
     if (!halts && !answer(self, on, number, rows, packed, &who)) return false;
+    if (self->rule.by_token) {
+        bool *ready = arena_take_array(on->memory, packed->rows, sizeof *ready);
+        if (!ready) return false;
+        ask_tokens(self, number, packed, alive, ready, leaves);
+        return true;
+    }
     /* a sequence leaves when everything in it wants to; the first and the last row of one with an answer a row are
      * special tokens, which nobody reads */
     for (size_t i = 0, at = 0; i < packed->sequences; i++) {

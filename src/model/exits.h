@@ -89,6 +89,7 @@ typedef struct exit_session {
     float *memories;    /* [subjects] the rule's */
     uint8_t *asked;     /* [subjects] whether some exit was */
     uint8_t *answered;  /* [subjects] by an exit, for good */
+    uint32_t *ran;      /* by_token: [depth][sequences] rows that a layer computed; else NULL */
     exit_memory memory;
 } exit_session;
 

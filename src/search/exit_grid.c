@@ -9,7 +9,7 @@ static const float gaps[] = {0.01f, 0.05f, 0.1f, 0.3f, 0.5f, 0.7f}; /* what halt
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 
-size_t exit_grid(const exits *from, exit_setting *out) {
+static size_t settings(const exits *from, exit_setting *out) {
     const exit_rule *rule = from->rule.rule;
     size_t count = 0, places = 0;
     for (size_t i = 0; i < from->depth; i++) places += from->heads[i].present;
@@ -32,6 +32,20 @@ size_t exit_grid(const exits *from, exit_setting *out) {
             base.threshold = rule == &exit_confidence ? 1 - levels[i] / 2 : thresholds[i];
             if (rule->counts) base.patience = (uint32_t)p;
             out[count++] = base;
+        }
+    return count;
+}
+
+/* Windows, for tokens: as they were trained, none, and wide. */
+size_t exit_grid(const exits *from, exit_setting *out) {
+    static const uint32_t windows[] = {0, 2, 7};
+    exit_setting base[MOST_EXIT_SETTINGS];
+    if (!from->rule.by_token) return settings(from, out);
+    size_t each = settings(from, base), count = 0;
+    for (size_t i = 0; i < each; i++)
+        for (size_t j = 0; j < COUNT(windows) && count < MOST_EXIT_SETTINGS; j++) {
+            out[count] = base[i];
+            out[count++].window = windows[j];
         }
     return count;
 }

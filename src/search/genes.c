@@ -65,9 +65,11 @@ point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
     }
     if (space->exit_count && random_real(state) < 0.4) {
         change_exit(&made, space, state);
-        if (random_real(state) < 0.5) return made;
+        if (random_real(state) < 0.5 && !made.exit.by_token) return made;
     }
-    for (size_t i = 0; i < made.layers; i++) {
+    bool lengths = !made.exit.by_token; /* which do not mix with them */
+    for (size_t i = 0; i < made.layers && !lengths; i++) made.keep[i] = 1;
+    for (size_t i = 0; i < made.layers && lengths; i++) {
         double left = i > 0 ? (double)made.keep[i - 1] : 1;
         double right = i + 1 < made.layers ? (double)from->keep[i + 1] : 1.0 / GENE_STEPS;
         if (random_real(state) < 0.5) made.keep[i] = stepped(draw(right < left ? right : left, left, state));
@@ -82,17 +84,20 @@ point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
 
 point gene_cross(const point *a, const point *b, uint64_t *state) {
     point made = *a;
+    const point *leaving = exit_equal(&a->exit, &b->exit) || random_real(state) < 0.5 ? a : b;
+    made.exit = leaving->exit;
     for (size_t i = 0; i < made.layers; i++) {
-        made.keep[i] = stepped(((double)a->keep[i] + (double)b->keep[i]) / 2);
+        made.alive[i] = leaving->alive[i];
+        made.present[i] = leaving->present[i];
+    }
+    for (size_t i = 0; i < made.layers; i++) {
+        made.keep[i] = leaving->exit.by_token ? 1 : stepped(((double)a->keep[i] + (double)b->keep[i]) / 2);
         const point *parent = random_real(state) < 0.5 ? a : b;
         made.skip[i] = parent->skip[i];
         made.heads[i] = parent->heads[i];
         made.neurons[i] = parent->neurons[i];
     }
     if (a->narrow != b->narrow) made.narrow = random_real(state) < 0.5;
-    const point *leaving = exit_equal(&a->exit, &b->exit) || random_real(state) < 0.5 ? a : b;
-    made.exit = leaving->exit;
-    for (size_t i = 0; i < made.layers; i++) made.alive[i] = leaving->alive[i];
     if (point_depth(&made) == 0)
         for (size_t i = 0; i < made.layers; i++) made.skip[i] = a->skip[i];
     return made;

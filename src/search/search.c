@@ -90,7 +90,11 @@ static rubato_status judge(searching *s, point *at, const dataset *data, double 
     s->context->force = NULL;
     if (status == RUBATO_OK) *quality = evaluation_main(&result, s->metric, sizeof s->metric);
     for (size_t i = 0, ran = 0; status == RUBATO_OK && at->exit.rule && i < at->layers; i++)
-        if (!at->skip[i]) at->alive[i] = (float)fmin(result.alive[ran++], 1);
+        if (!at->skip[i]) {
+            at->present[i] = (float)fmin(result.alive[ran], 1);
+            at->alive[i] = at->exit.by_token ? (float)fmin(result.rows[ran], 1) : at->present[i];
+            ran++;
+        }
     return status;
 }
 

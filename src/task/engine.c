@@ -229,15 +229,20 @@ double engine_flops(const rubato_model *model, const point *at, size_t length) {
     return flops;
 }
 
-/* A point as it was for a sequence that left after some layer, from 1; 0: that did not leave. */
-static point until(const point *at, size_t left_after) {
+/* A point as it was for the sequence of that number; left NULL: which ran to the end. */
+static point until(const point *at, const exit_session *left, size_t number, size_t length) {
     point mine = *at;
-    for (size_t i = 0; i < mine.layers; i++) mine.alive[i] = left_after == 0 || i < left_after;
+    size_t left_after = left ? left->left_after[number] : 0;
+    for (size_t i = 0; i < mine.layers; i++) {
+        mine.alive[i] = mine.present[i] = left_after == 0 || i < left_after;
+        if (left && left->ran)
+            mine.alive[i] = (float)left->ran[i * left->input->sequences + number] / (float)size_max(length, 1);
+    }
     for (size_t i = left_after; left_after && i < mine.layers; i++) mine.skip[i] = true;
     return mine;
 }
 
-static void add_cost(running *all, const unit *u, size_t left_after, double ms) {
+static void add_cost(running *all, const unit *u, const exit_session *left, size_t number, double ms) {
     rubato_cost *costs = all->work->costs;
     const rubato_model *model = all->context->model;
     size_t length = u->window->length;
@@ -248,7 +253,7 @@ static void add_cost(running *all, const unit *u, size_t left_after, double ms) 
     point mine;
     const point *ran = NULL;
     if (u->at) {
-        mine = until(u->at, left_after);
+        mine = until(u->at, left, number, length);
         ran = &mine;
         flops = engine_flops(model, ran, length);
         snprintf(cost->point, sizeof cost->point, "%s", u->at->name);
@@ -262,7 +267,7 @@ static void add_cost(running *all, const unit *u, size_t left_after, double ms) 
     size_t rows = length;
     for (size_t i = 0, at = 0; i < model->body.depth && at < sizeof cost->rows / sizeof *cost->rows; i++) {
         if (ran && ran->skip[i]) continue;
-        cost->rows[at++] += rows;
+        cost->rows[at++] += left && left->ran ? left->ran[i * left->input->sequences + number] : rows;
         if (ran) rows = point_rows(ran, i, length, rows);
     }
     cost->ms += ms;
@@ -298,6 +303,7 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
             return fail_memory(error);
         how.depart = exit_session_ask;
         how.depart_user = left;
+        how.depart_rows = at->exit.by_token;
     }
     encoder_forward(&model->body, on, &packed, &how, &out, NULL, NULL);
     if (!out.rows.data) return fail_memory(error);
@@ -306,8 +312,7 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     if (!all->work->costs) return RUBATO_OK;
     pthread_mutex_lock(&all->first->lock); /* windows of one input may run on several threads */
     for (size_t i = 0; i < count; i++)
-        add_cost(all, &units[i], left ? left->left_after[i] : 0,
-                 rows ? ms * (double)units[i].window->length / (double)rows : 0);
+        add_cost(all, &units[i], left, i, rows ? ms * (double)units[i].window->length / (double)rows : 0);
     pthread_mutex_unlock(&all->first->lock);
     return RUBATO_OK;
 }

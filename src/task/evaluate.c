@@ -383,7 +383,10 @@ static void summarize(evaluating *e, double seconds) {
         full += e->costs[i].full_flops;
         for (size_t j = 0; j < e->costs[i].layers && j < sizeof e->out->alive / sizeof *e->out->alive; j++)
             e->out->alive[j] += 1 / (double)count;
+        for (size_t j = 0; j < sizeof e->out->rows / sizeof *e->out->rows; j++)
+            e->out->rows[j] += (double)e->costs[i].rows[j];
     }
+    for (size_t j = 0; j < sizeof e->out->rows / sizeof *e->out->rows; j++) e->out->rows[j] /= fmax(rows, 1);
     e->out->examples = count;
     e->out->flops_ratio = full > 0 ? flops / full : 1;
     e->out->ms_mean = ms / (double)count;

@@ -403,6 +403,11 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
     for (size_t i = 0; i < self->points.count; i++) slim = slim || point_is_slim(&self->points.points[i]);
     if (slim) TRY(encoder_allow_slim(&self->body, &self->packed, error));
     for (size_t i = 0; i < self->points.count; i++)
+        if (self->points.points[i].exit.by_token && self->exits.kind != EXIT_NONE && !self->exits.by_row)
+            return fail(error, RUBATO_BAD_MODEL,
+                        "rubato.json: in point \"%s\" tokens leave, and the model is no tagger",
+                        self->points.points[i].name);
+    for (size_t i = 0; i < self->points.count; i++)
         if (self->points.points[i].exit.rule && self->exits.kind == EXIT_NONE && !self->bound.count)
             return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" leaves early, and there are no exits",
                         self->points.points[i].name);

@@ -35,6 +35,17 @@ static const size_t *rows_of(const exits *from, const run *on, const batch *pack
     return rows;
 }
 
+/* Labels of the rows that a layer computed; *labels as it is where none has left. */
+static bool take_labels(const run *on, const passed_layers *layers, const portion *self, size_t number,
+                        int32_t **labels) {
+    if (!layers->left_after) return true;
+    int32_t *mine = arena_take_array(on->memory, self->packed.rows, sizeof *mine);
+    for (size_t row = 0; mine && row < self->packed.rows; row++)
+        mine[row] = layers->left_after[row] > number ? self->labels[row] : -1;
+    *labels = mine;
+    return mine != NULL;
+}
+
 double exits_loss(const trainer *by, const run *on, passed_layers *layers, const portion *self, const reference *follow,
                   const exit_lesson *lesson, double scale) {
     const exits *from = &by->model->exits;
@@ -50,11 +61,11 @@ double exits_loss(const trainer *by, const run *on, passed_layers *layers, const
         if (failed || !from->heads[number].present || from->kind == EXIT_HALTING) continue;
         tensor values =
             exits_forward(from, final, on, number, layers->rows[i], &layers->packed[i], rows, NULL, count, &memory);
-        failed = !values.data;
+        int32_t *labels = self->labels;
+        failed = !values.data || !take_labels(on, layers, self, number, &labels);
         double weight = lesson->weights[number];
         if (!failed && weight > 0)
-            loss +=
-                weight * values_loss(by, on, values, self, self->labels, follow, DIVERGENCE_FROM_FULL, scale * weight);
+            loss += weight * values_loss(by, on, values, self, labels, follow, DIVERGENCE_FROM_FULL, scale * weight);
     }
     if (!failed && from->kind == EXIT_HALTING) {
         tensor mean = halting_mean(on, &memory, from->rule.threshold, (float)lesson->ponder, scale, &ponder);

@@ -11,10 +11,10 @@
 enum { ARENA_BLOCK = 64 << 20 };
 static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step's memory serves the next */
 
-static const recipe *const recipes[] = {&recipe_finetune,   &recipe_length_adaptive, &recipe_power_bert,
-                                        &recipe_branchynet, &recipe_deebert,         &recipe_right_tool,
-                                        &recipe_fastbert,   &recipe_pabee,           &recipe_act,
-                                        &recipe_slimmable,  &recipe_dynabert,        &recipe_anytime};
+static const recipe *const recipes[] = {
+    &recipe_finetune,   &recipe_length_adaptive, &recipe_power_bert, &recipe_branchynet, &recipe_deebert,
+    &recipe_right_tool, &recipe_fastbert,        &recipe_pabee,      &recipe_act,        &recipe_slimmable,
+    &recipe_dynabert,   &recipe_anytime,         &recipe_tokee};
 enum { RECIPE_COUNT = sizeof recipes / sizeof recipes[0] };
 
 const recipe *recipe_find(const char *name) {

@@ -1,4 +1,5 @@
 /* The training loop. */
+#include "train/self_sampling.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -66,6 +67,14 @@ static const parameter *soft_factors(const trainer *self) {
     return self->now->soft == SIZE_MAX ? NULL : &self->params.items[self->now->soft];
 }
 
+/* Labels of the rows that ran to the end; NULL when memory is short. */
+static int32_t *halted_labels(const run *on, const portion *part, const sampled_halts *halts, size_t depth) {
+    int32_t *labels = arena_take_array(on->memory, size_max(part->packed.rows, 1), sizeof *labels);
+    for (size_t row = 0; labels && row < part->packed.rows; row++)
+        labels[row] = halts->left_after[row] >= depth ? part->labels[row] : -1;
+    return labels;
+}
+
 static rubato_status run_pass(stepping *s, const portion *part, size_t number, reference *kept, size_t offset,
                               rubato_error *error) {
     trainer *self = s->self;
@@ -90,6 +99,17 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
     passed_layers layers = {.on = frozen ? &on : NULL};
     run plain = on, *body = frozen ? &plain : &on;
     plain.tape = NULL;
+    sampled_halts halts;
+    portion active = *part;
+    if (lesson && lesson->sampler) {
+        if (!halts_sample(&halts, lesson->sampler, &plain, &part->packed, s->mask_key) ||
+            !(active.labels = halted_labels(&on, part, &halts, self->model->body.depth)))
+            return fail_memory(error);
+        how.depart = halts_apply;
+        how.depart_user = &halts;
+        how.depart_rows = true;
+        layers.left_after = halts.left_after;
+    }
     bool looks = lesson || self->now->match_states > 0;
     encoder_forward(&self->model->body, body, &part->packed, &how, &out, looks ? pass_layer : NULL, &layers);
     if (!out.rows.data || recording.failed) return fail_memory(error);
@@ -99,10 +119,10 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
     divergence form = self->options->divergence_from_full || self->now->from_full || first ? DIVERGENCE_FROM_FULL
                                                                                            : DIVERGENCE_FROM_SUB;
     const reference *follow = what->follows || taught ? kept : NULL;
-    bool halts = lesson && self->model->exits.kind == EXIT_HALTING;
+    bool adaptive = lesson && self->model->exits.kind == EXIT_HALTING;
     double loss = 0;
-    if (!frozen && !halts)
-        loss = portion_loss(self, &on, &out, part, follow, form, first && !taught && s->pass_count > 1 ? kept : NULL,
+    if (!frozen && !adaptive)
+        loss = portion_loss(self, &on, &out, &active, follow, form, first && !taught && s->pass_count > 1 ? kept : NULL,
                             scale * (lesson ? lesson->final : 1)) *
                (lesson ? lesson->final : 1);
     if (lesson) {

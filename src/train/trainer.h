@@ -22,6 +22,7 @@ typedef struct exit_lesson {
     double weights[POINT_LAYERS]; /* of the loss of the exit after each layer */
     double final;                 /* of the model's own head's */
     bool frozen;                  /* only exits learn */
+    const rubato_model *sampler;  /* tokens halt in training as they would by this model's exits; NULL: they do not */
     bool from_final;              /* from what the model's head says instead of the labels */
     double ponder;                /* price of a layer, of adaptive computation time */
 } exit_lesson;
@@ -53,7 +54,8 @@ typedef struct recipe {
 } recipe;
 
 extern const recipe recipe_finetune, recipe_length_adaptive, recipe_power_bert, recipe_branchynet, recipe_deebert,
-    recipe_right_tool, recipe_fastbert, recipe_pabee, recipe_act, recipe_slimmable, recipe_dynabert, recipe_anytime;
+    recipe_right_tool, recipe_fastbert, recipe_pabee, recipe_act, recipe_slimmable, recipe_dynabert, recipe_anytime,
+    recipe_tokee;
 
 const recipe *recipe_find(const char *name);
 void recipe_list(char *out, size_t bytes);
@@ -146,6 +148,8 @@ typedef struct passed_layers {
     size_t count, number[POINT_LAYERS + 1];
     tensor rows[POINT_LAYERS + 1];
     batch packed[POINT_LAYERS + 1];
+    const uint8_t
+        *left_after; /* [rows] the layer, from 1, after which a row left, whose lesson it is; NULL: none did */
     bool failed;
 } passed_layers;
 

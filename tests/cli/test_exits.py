@@ -5,7 +5,7 @@
 """
 import json, os, random, shutil, subprocess, time
 
-from program import check, finish, golden, one_line, rubato, run, work
+from program import check, finish, golden, large, one_line, rubato, run, work
 
 bert = os.path.join(golden, "bert")
 random.seed(2)
@@ -122,6 +122,36 @@ r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--ra
 points("tags", {"rule": "entropy", "threshold": 0}, {"rule": "entropy", "threshold": 0.5}, {"rule": "fixed"})
 full, never, some, first = (run("eval", path("tags"), "--task", "tagging", "--data", tags, "--budget", b, "--json").json()[0] for b in ("full", "@p0", "@p1", "@p2"))
 check("taggers leave by sentence", r.status == 0 and full["metrics"] == never["metrics"] and some["flops_ratio"] < 1 and first["flops_ratio"] < 0.4 and first["metrics"]["f1"] > 0.5, r, some, first)
+token = {"rule": "entropy", "unit": "token"}
+sentences = "".join(" ".join(w) + "\n" for w in texts(80))
+
+
+def tagged(budget, stdin=sentences, *more):
+    r = run("tag", path("tokens"), "--tokens", "--json", "--cost", "--budget", budget, *more, stdin=stdin)
+    return [(row["tokens"], row["cost"]) for row in r.json()] if r.status == 0 else r
+
+
+# a hidden size of no whole panels, and one of two
+for start, rate, epochs in ((large(2, 3, 64), "1e-3", 6), (bert, "3e-3", 12)):
+    where = f"tokens of {os.path.basename(start)}"
+    r = run("train", start, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", rate, "--epochs", epochs, "--dropout", "0", "--recipe", "tokee", "--quiet", "--json", "--out", path("tokens"))
+    check(f"{where}: tokee learns, both stages", r.status == 0 and r.json()[0]["best"] > 0.5 and '"self-sampling"' in open(path("tokens/metrics.jsonl")).read(), r)
+    points("tokens", {**token, "threshold": 0}, {**token, "threshold": 0.3, "window": 1}, {**token, "threshold": 1.1}, {**token, "threshold": 0.3, "window": 50}, {"rule": "entropy", "threshold": 0.3}, {**token, "threshold": 0.3})
+    full, never, some, once, wide, sentence, alone = (tagged(b) for b in ("full", "@p0", "@p1", "@p2", "@p3", "@p4", "@p5"))
+    check(f"{where}: a threshold that is never met is the plain model, to the bit", [t for t, _ in full] == [t for t, _ in never] and all(c["flops_ratio"] > 1 for _, c in never), never[:1])
+    check(f"{where}: some leave, others stay", any(0 < c["rows"][-1] < c["tokens"] for _, c in some) if "tokens" in some[0][1] else any(c["rows"][-1] < c["rows"][0] for _, c in some), some[0])
+    check(f"{where}: all at once", all(c["layers"] == 1 for _, c in once))
+    check(f"{where}: with a window as wide as the sentence they leave as it does", [(t, c["layers"]) for t, c in wide] == [(t, c["layers"]) for t, c in sentence], *[(a[1], b[1], [x for x, y in zip(a[0], b[0]) if x != y]) for a, b in zip(wide, sentence) if (a[0], a[1]["layers"]) != (b[0], b[1]["layers"])])
+    check(f"{where}: a wider window is never earlier", all(sum(a["rows"]) <= sum(b["rows"]) for (_, a), (_, b) in zip(alone, some)))
+    check(f"{where}: alone as in a batch", [tagged("@p1", line + "\n")[0][0] for line in sentences.splitlines()[:20]] == [t for t, _ in some][:20])
+    check(f"{where}: on one thread as on all", [t for t, _ in tagged("@p1", sentences, "--threads", "1")] == [t for t, _ in some])
+r = run("search", path("tokens"), "--task", "tagging", "--data", tags, "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
+leaving = [p for p in map(json.loads, open(path("tokens/search.jsonl"))) if p.get("exit", {}).get("unit") == "token" and p["quality"] and p["exit"].get("window")][:2] if r.status == 0 else []
+notes = json.load(open(path("tokens/rubato.json"))); notes["points"] = [{**p, "name": f"s{i}"} for i, p in enumerate(leaving)]; json.dump(notes, open(path("tokens/rubato.json"), "w"))
+check("tokens: search tries them", r.status == 0 and leaving and all(max(p["keep"]) == min(p["keep"]) == 1 for p in leaving), r)
+for p in notes["points"]:
+    e = run("eval", path("tokens"), "--task", "tagging", "--data", tags, "--budget", "@" + p["name"], "--json").json()[0]
+    check("tokens: a point does what search said", abs(e["metrics"]["f1"] - p["quality"]) < 1e-6, e, p)
 pairs = write("pairs.tsv", "text\tpair\tlabel\n" + "".join(f"{' '.join(a)}\t{' '.join(b)}\t{len(set(a) & set(b))}\n" for a, b in zip(texts(200), texts(200))))
 r = run("train", bert, "--task", "regression", "--data", pairs, "--dev", pairs, "--rate", "3e-3", "--epochs", 8, "--dropout", "0", "--recipe", "pabee", "--quiet", "--json", "--out", path("values"))
 points("values", {"rule": "patience", "patience": 1, "threshold": 0}, {"rule": "patience", "patience": 1, "threshold": 100})
@@ -138,7 +168,7 @@ r = run("trim", path("fastbert"), "--layers", "0,2", "--out", path("trimmed")); 
 r = run("classify", path("fastbert"), "--words", "--budget", "@p0", stdin="a a a\n"); check("--words", r.status == 0, r)
 
 # ---- Wrong input ----
-for what, change in (("an unknown rule", {"rule": "whim"}), ("a number too large", {"rule": "patience", "patience": 1 << 30})):
+for what, change in (("an unknown rule", {"rule": "whim"}), ("tokens of a classifier", {"rule": "entropy", "threshold": 0.1, "unit": "token"}), ("an unknown unit", {"rule": "entropy", "unit": "word"}), ("a number too large", {"rule": "patience", "patience": 1 << 30})):
     points("pabee", change); r = run("classify", path("pabee"), stdin="a\n"); check(what, r.status == 1 and one_line(r) and "rubato.json" in r.err, r)
 points("ft", {"rule": "entropy", "threshold": 0.1}); r = run("classify", path("ft"), stdin="a\n"); check("leaving without exits", r.status == 1 and one_line(r) and "no exits" in r.err, r)
 for key, value in (("kind", "door"), ("layers", []), ("layers", [7]), ("layers", [0, 0]), ("temperatures", [0])):

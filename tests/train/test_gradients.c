@@ -230,10 +230,21 @@ enum { REACH = 40 };
 /* rows of the second and third sequence have lost some before them */
 static const size_t origins[17] = {0, 1, 2, 3, 4, 9, 10, 12, 13, 17, 20, 21, 22, 30, 31, 33, 40};
 
+/* some rows alone ask */
+static const size_t asking[] = {0, 2, 4, 5, 8, 9, 16}, asking_starts[] = {0, 3, 4, 7};
+static const size_t asking_origins[] = {0, 2, 4, 9, 13, 17, 40};
+static const batch asking_batch = {.sequences = 3, .rows = 7, .start = asking_starts};
+static bool some_ask;
+
 static tensor build_attention(bed *b, const run *on) {
     (void)b;
-    tensor qkv = take_input(&x, on), out = run_tensor(on, x.rows, x.columns / 3);
+    tensor qkv = take_input(&x, on), out = run_tensor(on, some_ask ? 7 : x.rows, x.columns / 3);
     attention in = attention_of(qkv);
+    if (some_ask) {
+        in.query = run_gather(on, in.query, asking, 7);
+        in.queries = &asking_batch;
+        in.query_origin = asking_origins;
+    }
     if (bias_values) {
         in.bias = bias_values;
         in.bias_grad = bias_grad;
@@ -406,13 +417,16 @@ static void norm_cases(const kernel_table *kernels, size_t threads) {
 }
 
 static void attention_cases(const kernel_table *kernels, size_t threads) {
-    for (int kind = 0; kind < 3; kind++) { /* plain, with dropout, with a relative bias */
+    /* plain, with dropout, with a relative bias, some asking with dropout, some with a bias */
+    for (int kind = 0; kind < 5; kind++) {
         bed b = bed_open(kernels, threads);
-        b.attention_rate = kind == 1 ? 0.25f : 0;
+        b.attention_rate = kind % 2 ? 0.25f : 0;
+        some_ask = kind > 2;
         x = new_input(&b, "qkv", 17, 3 * 24);
-        bias_values = kind == 2 ? random_floats(&b, 2 * (2 * REACH + 1), 1) : NULL;
-        bias_grad = kind == 2 ? zero_floats(&b, 2 * (2 * REACH + 1)) : NULL;
-        if (kind == 2) watch(&b, "bias", bias_values, bias_grad, 2 * (2 * REACH + 1));
+        bool biased = kind == 2 || kind == 4;
+        bias_values = biased ? random_floats(&b, 2 * (2 * REACH + 1), 1) : NULL;
+        bias_grad = biased ? zero_floats(&b, 2 * (2 * REACH + 1)) : NULL;
+        if (biased) watch(&b, "bias", bias_values, bias_grad, 2 * (2 * REACH + 1));
         check(&b, "attention", build_attention);
         bed_close(&b);
     }

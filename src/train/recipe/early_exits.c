@@ -5,6 +5,8 @@
  *   right-tool  a few exits over weighted layers, trained with the model, calibrated (Schwartz et al. 2020)
  *   fastbert    fine-tuning, then students of the model's own answers alone; texts need no labels (Liu et al. 2020)
  *   pabee       exits behind the shared pooler, later ones counting more (Zhou et al. 2020)
+ *   tokee       a linear exit a layer for each token, later ones counting more, then training with the halts that will
+ *               happen (Li et al. 2021); what leaves stays as it is after the layer's normalisation
  *   act         probabilities to halt, the answer from the mean of the states (Graves 2016)
  *
  * Where the last layer has the model's own head, no exit stands beside it, unlike in some of the authors' code. */
@@ -29,8 +31,9 @@ static bool is(const trainer *self, const recipe *method) {
 static void weigh(const trainer *self, exit_lesson *lesson) {
     size_t depth = self->model->body.depth;
     double sum = (double)(depth * (depth + 1)) / 2;
-    lesson->final = is(self, &recipe_pabee) ? (double)depth / sum : 1;
-    for (size_t i = 0; i < depth; i++) lesson->weights[i] = is(self, &recipe_pabee) ? (double)(i + 1) / sum : 1;
+    bool rising = is(self, &recipe_pabee) || is(self, &recipe_tokee);
+    lesson->final = rising ? (double)depth / sum : 1;
+    for (size_t i = 0; i < depth; i++) lesson->weights[i] = rising ? (double)(i + 1) / sum : 1;
 }
 
 /* Points that show how good exits are: everything leaves at a low, a middle and a high one. */
@@ -81,6 +84,51 @@ static rubato_status early_exits(trainer *self, rubato_error *error) {
     return is(self, &recipe_right_tool) && options->dev && !self->stopped ? temperatures_fit(self, error) : RUBATO_OK;
 }
 
+/* The second stage of tokee, with the first one's model to sample by. */
+static rubato_status self_sampling(trainer *self, phase *leave, exit_lesson *lesson, rubato_error *error) {
+    rubato_model *sampler;
+    TRY(rubato_model_load(&sampler, self->options->out, error));
+    lesson->sampler = sampler;
+    leave->name = "self-sampling";
+    leave->exits = lesson;
+    self->phase_number = 1;
+    rubato_status status = trainer_run(self, leave, error);
+    rubato_model_destroy(sampler);
+    return status;
+}
+
+static rubato_status tokee(trainer *self, rubato_error *error) {
+    if (!self->model->exits.by_row) return fail(error, RUBATO_WRONG_TASK, "recipe tokee is for tagging");
+    exit_lesson lesson = {0};
+    point also[JUDGED_EXITS], halting = point_full(self->model->body.depth);
+    weigh(self, &lesson);
+    phase leave = {.name = self->method->name,
+                   .epochs = self->options->epochs > 0 ? self->options->epochs : self->method->epochs,
+                   .passes = full_pass,
+                   .soft = SIZE_MAX,
+                   .exits = &lesson,
+                   .also = also,
+                   .also_count = judged(self, also)};
+    if (self->options->resume) TRY(trainer_resume(self, error));
+    if (self->first_phase == 0) {
+        TRY(trainer_run(self, &leave, error));
+        parameters_forget(&self->params);
+        self->resumed_step = 0;
+        self->best = NAN;
+    }
+    halting.exit = self->model->exits.rule;
+    also[0] = halting;
+    leave.also_count = 1;
+    return self_sampling(self, &leave, &lesson, error);
+}
+
+const recipe recipe_tokee = {.name = "tokee",
+                             .run = tokee,
+                             .warm_up = 0.1,
+                             .epochs = 5,
+                             .rate = 5e-5,
+                             .exits = EXIT_LINEAR,
+                             .rule = {.rule = &exit_entropy, .threshold = 0.15f, .by_token = true, .window = 2}};
 const recipe recipe_branchynet = {.name = "branchynet",
                                   .run = early_exits,
                                   .warm_up = 0.1,
