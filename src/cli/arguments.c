@@ -90,6 +90,7 @@ static const option options[] = {
     TEXT("to", to, "P", "int8, bf16 or f32"),
     TEXT("max-drop", max_drop, "X", "points of quality that it may cost; layers stay in bf16 as needed"),
     TEXT("layers", layers, "LIST", "the layers that stay, from 0 on, as 0,2,5 (default: all)"),
+    TEXT("drop", drop, "HOW", "layers that go: top:K, bottom:K, odd:K, even:K, symmetric:K or contribution:COSINE"),
     NUMBER("vocabulary", vocabulary, "how many word pieces stay, by their count in --data (default: all)"),
     NUMBER("positions", positions, "longest sequence in tokens (default: the model's)"),
     TEXT("host", host, "ADDRESS", "address to listen on (default 0.0.0.0)"),

@@ -6,6 +6,7 @@ static int run(const arguments *given) {
     rubato_trim_options options = {.model = given->model,
                                    .out = given->out,
                                    .layers = given->layers,
+                                   .drop = given->drop,
                                    .data = given->data,
                                    .columns = given->columns,
                                    .vocabulary = given->vocabulary,
@@ -25,9 +26,10 @@ static int run(const arguments *given) {
 
 const command command_trim = {
     "trim",
-    "MODEL --out DIR [--layers LIST] [--vocabulary N --data FILE]",
+    "MODEL --out DIR [--layers LIST | --drop HOW] [--vocabulary N --data FILE]",
     "Makes a smaller checkpoint: fewer layers, word pieces, positions. A start for training.",
-    " layers vocabulary data columns positions out store json quiet help ",
+    " layers drop vocabulary data columns positions out store json quiet help ",
     "  rubato trim all-MiniLM-L6-v2 --layers 0,2,5 --out small\n"
+    "  rubato trim all-MiniLM-L6-v2 --drop top:2 --out shallow\n"
     "  rubato trim MODEL --layers 0,1,3,5 --vocabulary 8000 --data train.tsv --positions 128 --out small\n",
     run};

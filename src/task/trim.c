@@ -6,6 +6,7 @@
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "store/dataset.h"
+#include "task/depth.h"
 #include "task/engine.h"
 
 enum { MAX_JSON = 256 << 20, GONE = -1 };
@@ -262,7 +263,8 @@ static rubato_status note_trimming(const trimming *t, json_t **notes, rubato_err
     *notes = json_object();
     json_t *made = json_object();
     if (!*notes || !made) return fail_memory(error);
-    json_object_set_new(made, "layers", json_string(t->options->layers ? t->options->layers : "all"));
+    const char *how = t->options->layers ? t->options->layers : t->options->drop ? t->options->drop : "all";
+    json_object_set_new(made, "layers", json_string(how));
     json_object_set_new(made, "vocabulary", json_integer((json_int_t)t->model->body.config.vocabulary));
     return json_object_set_new(*notes, "trimmed", made) == 0 ? RUBATO_OK : fail_memory(error);
 }
@@ -276,9 +278,15 @@ static rubato_status trim(trimming *t, rubato_error *error) {
         return fail(error, RUBATO_BAD_ARGUMENT, "a model and an output folder are needed");
     TRY(model_store_type(t->options->store, &type, error));
     TRY(layers_parse(t->options->layers, layers, &count, error));
+    if (t->options->layers && t->options->drop)
+        return fail(error, RUBATO_BAD_ARGUMENT, "give the layers that stay, or how to drop some, not both");
     TRY(rubato_model_load(&as_it_is, t->options->model, error));
+    rubato_status chosen = RUBATO_OK;
+    if (t->options->drop)
+        chosen = depth_choose(as_it_is, t->options->drop, t->options->data, t->options->columns, layers, &count, error);
     learning learn = {.task = as_it_is->info.task, .layers = count ? layers : NULL, .layer_count = count};
     rubato_model_destroy(as_it_is);
+    TRY(chosen);
     TRY(model_load(&t->model, t->options->model, NULL, &learn, error));
     frontier_free(&t->model->points);
     TRY(choose_words(t, error));

@@ -126,6 +126,12 @@ r = train("small2", "--epochs", 3, "--dev", dev, "--json", start=path("small"));
 r = run("trim", path("ft"), "--layers", "0,2", "--out", path("half")); a = run("classify", path("half"), "--raw", "--json", stdin="a b c\n").json()[0]
 b = whole.json()[0]; check("fewer words change nothing where they are known", all(abs(a["scores"][k] - b["scores"][k]) < 1e-6 for k in a["scores"]), a, b)
 for bad in ("2,0", "7", "x", ","): r = run("trim", bert, "--layers", bad, "--out", path("x")); check(f"layers {bad}", r.status == 2 and one_line(r), r)
+for how, want in (("top:1", "0,1"), ("bottom:2", "2"), ("odd:1", "0,2"), ("even:2", "1"), ("symmetric:1", "0,2"), ("contribution:0.999999", "0,1,2")):
+    r = run("trim", bert, "--drop", how, "--data", data, "--out", path("dropped")); same = run("trim", bert, "--layers", want, "--out", path("taken"))
+    check(f"drop {how}", r.status == 0 and same.status == 0 and read("dropped/model.safetensors") == read("taken/model.safetensors"), r)
+for bad in ("top:3", "top", "middle:1", "odd:2", "contribution:2", "top:x", "contribution:-1"): r = run("trim", bert, "--drop", bad, "--data", data, "--out", path("x")); check(f"drop {bad}", r.status == 2 and one_line(r), r)
+r = run("trim", bert, "--drop", "contribution:0.9", "--out", path("x")); check("contribution needs data", r.status == 2 and one_line(r), r)
+r = run("trim", bert, "--drop", "top:1", "--layers", "0", "--out", path("x")); check("one way to choose layers", r.status == 2 and one_line(r), r)
 r = run("trim", bert, "--vocabulary", 50, "--out", path("x")); check("a vocabulary needs data", r.status == 2 and one_line(r), r)
 
 # ---- The frontier ----
