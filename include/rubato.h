@@ -328,6 +328,7 @@ typedef struct rubato_trace {
     size_t layers;               /* of the model */
     const uint8_t *ran;          /* [layers] 1 where a layer ran */
     const uint8_t *alive;        /* [layers][window->length] 1 where a token left the layer alive */
+    size_t left_after;           /* the layer, from 1, after which the text left early; 0: it ran to the end */
 } rubato_trace;
 
 RUBATO_API rubato_status rubato_trace_text(rubato_context *context, const rubato_input *input,

@@ -112,6 +112,7 @@ static const option options[] = {
     FLAG("jsonl", jsonl, "input lines are JSON objects"),
     FLAG("json", json, "one JSON object a line on standard output"),
     TEXT("budget", budget, "B", "what an answer may cost: full (default)"),
+    TEXT("target-drop", target_drop, "X", "the cheapest point that loses at most X points of quality; as --budget drop:X"),
     TEXT("precision", precision, "P",
          "of the products: f32, bf16, int8, or f32+int8 for points in either (default: as stored)"),
     NUMBER("threads", threads, "threads (default: what affinity and the container's quota allow)"),

@@ -24,7 +24,7 @@ typedef struct arguments {
         *layer_drop;
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
     uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
-    const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers, *exit_layers, *ponder, *widths, *drop;
+    const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers, *exit_layers, *ponder, *widths, *drop, *target_drop;
     uint64_t vocabulary, positions;
     uint64_t iterations, mutations, crossovers;
     bool no_distillation, refine, frozen, keep_order, resume, depth, no_depth, check, words, roofline;
@@ -44,7 +44,7 @@ extern const command command_info, command_tokenize, command_embed, command_clas
     command_search, command_calibrate, command_trim, command_quantize, command_serve;
 
 /* The options that every command which runs a model takes. */
-#define RUN_OPTIONS " budget precision threads batch-tokens max-length cost seed quiet help json isa "
+#define RUN_OPTIONS " budget target-drop precision threads batch-tokens max-length cost seed quiet help json isa "
 
 /* ---- What commands share ---- */
 
@@ -59,6 +59,7 @@ typedef struct session {
     rubato_context *context;
     const rubato_info *info;
     rubato_options options;
+    char budget[64]; /* made of --target-drop */
 } session;
 
 /* Loads; returns EXIT_OK, or reports and returns the exit status. Warnings of the model go to standard error. */

@@ -59,6 +59,10 @@ int session_open(session *s, const arguments *given) {
         return report(&error);
     }
     s->options.budget = given->budget;
+    if (given->target_drop) {
+        snprintf(s->budget, sizeof s->budget, "drop:%s", given->target_drop);
+        s->options.budget = s->budget;
+    }
     s->options.prompt = find_prompt(s->info, given->prompt);
     s->options.text.max_length = given->max_length;
     s->options.text.stride = given->stride;

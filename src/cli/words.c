@@ -76,14 +76,18 @@ int print_words(session *s, const arguments *given, const rubato_input *input) {
                 }
             putchar(']');
         }
-        printf("]}");
+        printf("], \"left_after\": ");
+        if (trace->left_after)
+            printf("%zu}", trace->left_after);
+        else
+            printf("null}");
     } else {
         for (size_t layer = 0; layer < trace->layers; layer++) {
             printf("  layer %-2zu ", layer + 1);
             if (trace->ran[layer])
                 print_line(s, trace, layer);
             else
-                puts("(left out)");
+                puts(trace->left_after && layer >= trace->left_after ? "(not needed any more)" : "(left out)");
         }
     }
     rubato_trace_destroy(trace);

@@ -170,6 +170,7 @@ rubato_status frontier_read(frontier *self, const json_t *object, size_t layers,
     TRY(json_get_text(&by, object, "significance", significance_names[0], error));
     TRY(json_get_text(&metric, object, "metric", "", error));
     snprintf(self->metric, sizeof self->metric, "%s", metric);
+    TRY(json_get_real(&self->full, object, "full_quality", NAN, error));
     if (!significance_find(&self->by, by))
         return fail(error, RUBATO_UNSUPPORTED, "rubato.json: significance \"%.40s\"", by);
     if (count == 0) return RUBATO_OK;
@@ -231,6 +232,7 @@ rubato_status frontier_write(const frontier *self, json_t *object, rubato_error 
         ok = json_array_append_new(list, point_object(&self->points[i], self->narrow)) == 0 && ok;
     ok = json_object_set_new(object, "significance", json_string(significance_names[self->by])) == 0 && ok;
     ok = json_object_set_new(object, "metric", json_string(self->metric)) == 0 && ok;
+    ok = json_object_set_new(object, "full_quality", real(self->full)) == 0 && ok;
     ok = json_object_set_new(object, "points", list) == 0 && ok;
     return ok ? RUBATO_OK : fail_memory(error);
 }
@@ -252,16 +254,36 @@ static rubato_status find_named(budget *out, const char *name, const frontier *p
                 points->count ? ", " : "", known);
 }
 
+/* The cheapest point whose quality is at most so much, in hundredths, below the full model's; that itself where none
+ * is. */
+static rubato_status find_good(budget *out, const char *text, const frontier *points, rubato_error *error) {
+    char *end;
+    double drop = strtod(text, &end);
+    if (end == text || *end || !(drop >= 0 && drop <= 100))
+        return fail(error, RUBATO_BAD_ARGUMENT, "budget \"drop:%.40s\": give points of quality, as drop:0.5", text);
+    if (points->count == 0 || isnan(points->full))
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "budget \"drop:%.40s\": what points lose is not known of this model; rubato search finds out",
+                    text);
+    for (size_t i = 0; i < points->count; i++)
+        if (points->points[i].quality >= points->full - drop / 100 - 1e-9) {
+            *out = (budget){.kind = BUDGET_NAME, .named = &points->points[i]};
+            return RUBATO_OK;
+        }
+    return RUBATO_OK;
+}
+
 rubato_status budget_parse(budget *out, const char *text, const frontier *points, const cost_model *times,
                            rubato_error *error) {
     *out = (budget){.kind = BUDGET_FULL};
     if (!text || strcmp(text, "full") == 0 || strcmp(text, "@full") == 0) return RUBATO_OK;
     if (text[0] == '@') return find_named(out, text + 1, points, error);
+    if (strncmp(text, "drop:", 5) == 0) return find_good(out, text + 5, points, error);
     char *end;
     out->value = strtod(text, &end);
     bool ratio = strcmp(end, "x") == 0, ms = strcmp(end, "ms") == 0;
     if (end == text || (!ratio && !ms) || !(out->value > 0) || !isfinite(out->value))
-        return fail(error, RUBATO_BAD_ARGUMENT, "budget \"%.40s\": use full, 0.4x, 8ms or @NAME", text);
+        return fail(error, RUBATO_BAD_ARGUMENT, "budget \"%.40s\": use full, 0.4x, 8ms, drop:0.5 or @NAME", text);
     if (ratio && out->value >= 1) return RUBATO_OK;
     if (points->count == 0)
         return fail(error, RUBATO_BAD_ARGUMENT,

@@ -11,6 +11,7 @@ typedef struct frontier {
     point *points; /* rising cost; the full one is not among them unless search measured it */
     size_t count;
     significance by;
+    double full;     /* quality of the full model where search saw it; NaN: unknown */
     char metric[32]; /* what quality is: "accuracy", ... */
     char narrow[8];  /* the precision of narrow points: "int8", "bf16" */
 } frontier;
@@ -48,7 +49,8 @@ typedef struct budget {
     const point *named;
 } budget;
 
-/* "full", "0.4x", "8ms", "@name"; NULL is full. Fails: BAD_ARGUMENT for anything else, a ratio or time that no point
+/* "full", "0.4x", "8ms", "drop:0.5" (the cheapest point that loses at most half a point of quality, in hundredths),
+ * "@name"; NULL is full. Fails: BAD_ARGUMENT for anything else, a ratio or time that no point
  * can meet, an unknown name (with the names there are), or milliseconds without a cost model. */
 rubato_status budget_parse(budget *out, const char *text, const frontier *points, const cost_model *times,
                            rubato_error *error);

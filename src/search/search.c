@@ -375,7 +375,9 @@ static double flops_of(const searching *s, const point *at) {
 }
 
 static rubato_status write_results(searching *s, const char *out, const json_t *notes, rubato_error *error) {
-    frontier *points = &s->model->points, made = {.by = points->by};
+    frontier *points = &s->model->points, made = {.by = points->by, .full = NAN};
+    for (size_t i = 0; i < s->count; i++)
+        if (s->all[i].family && strcmp(s->all[i].family, "full") == 0) made.full = s->all[i].quality;
     made.points = calloc(s->frontier_count + 1, sizeof *made.points);
     if (!made.points) return fail_memory(error);
     snprintf(made.metric, sizeof made.metric, "%s", s->metric);

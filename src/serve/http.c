@@ -224,6 +224,10 @@ static void add_costs(const exchange *e, struct MHD_Response *response) {
     MHD_add_response_header(response, "x-rubato-point", one_point ? e->items[0].cost.point : "mixed");
     snprintf(text, sizeof text, "%.4f", full > 0 ? flops / full : 1.0);
     MHD_add_response_header(response, "x-rubato-flops-ratio", text);
+    double layers = 0;
+    for (size_t i = 0; i < e->count; i++) layers += (double)e->items[i].cost.layers / (double)e->count;
+    snprintf(text, sizeof text, "%.4g", layers);
+    MHD_add_response_header(response, "x-rubato-layers", text);
     snprintf(text, sizeof text, "%.3f", e->waited_ms);
     MHD_add_response_header(response, "x-rubato-queue-ms", text);
     snprintf(text, sizeof text, "%.3f", e->running_ms);
@@ -233,9 +237,10 @@ static void add_costs(const exchange *e, struct MHD_Response *response) {
 static void add_cors(const exchange *e, struct MHD_Response *response) {
     const char *origin = e->server->options.cors;
     MHD_add_response_header(response, "Access-Control-Allow-Origin", origin ? origin : "*");
-    MHD_add_response_header(response, "Access-Control-Expose-Headers",
-                            "x-rubato-point, x-rubato-flops-ratio, x-rubato-queue-ms, x-rubato-compute-ms, "
-                            "x-compute-tokens, x-total-time, x-request-id");
+    MHD_add_response_header(
+        response, "Access-Control-Expose-Headers",
+        "x-rubato-point, x-rubato-flops-ratio, x-rubato-layers, x-rubato-queue-ms, x-rubato-compute-ms, "
+        "x-compute-tokens, x-total-time, x-request-id");
     if (strcmp(e->method, "OPTIONS") != 0) return;
     MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST");
     MHD_add_response_header(response, "Access-Control-Allow-Headers",

@@ -204,7 +204,11 @@ static void write_trace(const call *c, size_t i, const rubato_trace *trace) {
             text_add(out, trace->alive[layer * window->length + j] ? "1" : "0", 1);
         text_add(out, "\"", 1);
     }
-    text_add_string(out, "]}");
+    text_add_string(out, "],\"left_after\":");
+    if (trace->left_after)
+        text_add_format(out, "%zu}", trace->left_after);
+    else
+        text_add_string(out, "null}");
 }
 
 static rubato_status run_traces(call *c, rubato_error *error) {

@@ -242,6 +242,17 @@ static point until(const point *at, const exit_session *left, size_t number, siz
     return mine;
 }
 
+bool engine_exits(const rubato_model *model, head_kind kind, const point *at, const run *on, const batch *packed,
+                  exit_session *session, exit_session **left, thinning *how) {
+    *left = NULL;
+    if (!at || !at->exit.rule || kind == HEAD_COUNT || kind != engine_main_head(model)) return true;
+    *left = session;
+    how->depart = exit_session_ask;
+    how->depart_user = session;
+    how->depart_rows = at->exit.by_token;
+    return exit_session_begin(session, &model->exits, &model->heads[kind], &at->exit, on, packed);
+}
+
 static void add_cost(running *all, const unit *u, const exit_session *left, size_t number, double ms) {
     rubato_cost *costs = all->work->costs;
     const rubato_model *model = all->context->model;
@@ -296,15 +307,8 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     const rubato_model *model = all->context->model;
     const point *at = units[0].at;
     thinning how = engine_thinning(model, all->work->head, at);
-    exit_session session, *left = NULL;
-    if (at && at->exit.rule && all->work->head == engine_main_head(model)) {
-        left = &session;
-        if (!exit_session_begin(left, &model->exits, &model->heads[all->work->head], &at->exit, on, &packed))
-            return fail_memory(error);
-        how.depart = exit_session_ask;
-        how.depart_user = left;
-        how.depart_rows = at->exit.by_token;
-    }
+    exit_session session, *left;
+    if (!engine_exits(model, all->work->head, at, on, &packed, &session, &left, &how)) return fail_memory(error);
     encoder_forward(&model->body, on, &packed, &how, &out, NULL, NULL);
     if (!out.rows.data) return fail_memory(error);
     if (all->work->take) TRY(all->work->take(all->work->user, on, &out, left, units, error));

@@ -9,6 +9,7 @@ typedef struct trace_block {
     rubato_trace trace;
     rubato_encoding *encoding;
     uint8_t *alive, *ran;
+    exit_session session, *left;
 } trace_block;
 
 static void note_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
@@ -17,7 +18,11 @@ static void note_layer(void *user, size_t number, tensor rows, const batch *pack
     if (number == 0) return;
     size_t length = block->trace.window->length;
     block->ran[number - 1] = 1;
-    for (size_t i = 0; i < rows.rows; i++) block->alive[(number - 1) * length + (alive ? alive[i] : i)] = 1;
+    for (size_t i = 0; i < rows.rows; i++) {
+        size_t row = alive ? alive[i] : i;
+        bool halted = block->left && block->left->rule.by_token && block->left->answered[row];
+        block->alive[(number - 1) * length + row] = !halted;
+    }
 }
 
 void rubato_trace_destroy(rubato_trace *trace) {
@@ -41,7 +46,10 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     TRY(engine_budget(context, options, &wanted, error));
     const point *at = engine_point(context, &wanted, window->length);
     thinning how = engine_thinning(model, engine_main_head(model), at);
+    if (!engine_exits(model, engine_main_head(model), at, &on, &packed, &block->session, &block->left, &how))
+        return fail_memory(error);
     encoder_forward(body, &on, &packed, &how, &out, note_layer, block);
+    if (block->left) block->trace.left_after = block->left->left_after[0];
     arena_reset(on.memory);
     snprintf(block->trace.point, sizeof block->trace.point, "%s", at ? at->name : "full");
     return out.rows.data ? RUBATO_OK : fail_memory(error);

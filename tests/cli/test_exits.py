@@ -116,6 +116,14 @@ check("a budget takes them", r.status == 0 and min(row["cost"]["layers"] for row
 again = run("search", path("branchynet"), "--task", "classification", "--data", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json", "--resume")
 check("a search goes on", again.status == 0 and again.json()[0]["evaluations"] < 40, again)
 
+notes = json.load(open(path("branchynet/rubato.json")))
+fit = [p for p in notes["points"] if p["quality"] >= notes["full_quality"] - 0.03]
+r = run("classify", path("branchynet"), "--target-drop", 3, "--json", "--cost", stdin="a a\n")
+check("the cheapest point that loses no more", r.status == 0 and fit and r.json()[0]["cost"]["point"] == min(fit, key=lambda p: p["flops_ratio"])["name"], r, notes["full_quality"], fit)
+same = run("classify", path("branchynet"), "--budget", "drop:3", "--json", "--cost", stdin="a a\n"); check("as a budget too", same.json()[0]["cost"]["point"] == r.json()[0]["cost"]["point"], same)
+for bad in ("drop:x", "drop:", "drop:-1"): r = run("classify", path("branchynet"), "--budget", bad, stdin="a\n"); check(f"budget {bad}", r.status == 2 and one_line(r), r)
+r = run("classify", path("ft"), "--target-drop", 1, stdin="a\n"); check("a model that was not searched loses nobody knows what", r.status == 2 and one_line(r) and "search" in r.err, r)
+
 # ---- Other tasks ----
 tags = write("tags.conll", "".join("".join(f"{w}\t{'B-X' if w == 'a' else 'O'}\n" for w in s) + "\n" for s in texts(200)))
 r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 15, "--dropout", "0", "--recipe", "branchynet", "--quiet", "--json", "--out", path("tags"))
