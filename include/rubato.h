@@ -518,6 +518,8 @@ typedef struct rubato_search_options {
     const char *model, *task, *data, *columns; /* as rubato_eval_options; not for "retrieval" and "mlm" */
     const char *out;                           /* folder for rubato.json and frontier.svg; NULL: the model's */
     const char *cost;                          /* "flops" (default) or "ms", which needs a calibrated machine */
+    const char *axes;             /* "lengths,exits": what points may differ in, of lengths, depth, widths, exits and
+                                     precision; NULL: all that the model was trained for, and lengths */
     const char *precision;        /* as rubato_load_options; with "f32+int8" and cost "ms" points may be in either */
     size_t iterations;            /* default 15 */
     size_t mutations, crossovers; /* an iteration, default 20 each */

@@ -60,6 +60,7 @@ static int run(const arguments *given) {
                                      .out = given->out,
                                      .cost = given->cost_kind,
                                      .precision = given->precision,
+                                     .axes = given->axes,
                                      .iterations = given->iterations,
                                      .mutations = given->mutations,
                                      .crossovers = given->crossovers,
@@ -107,7 +108,8 @@ const command command_search = {
     "search",
     "MODEL --task TASK --data FILE",
     "Searches a length-adaptive model's frontier; writes it into rubato.json, with a plot.",
-    " task data columns out cost= precision iterations mutations crossovers lowest depth no-depth limit max-length "
+    " task data columns out cost= axes precision iterations mutations crossovers lowest depth no-depth limit "
+    "max-length "
     "threads isa "
     "seed resume json quiet help ",
     "  rubato search sst2-la --task classification --data dev.tsv\n"

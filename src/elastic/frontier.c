@@ -171,6 +171,7 @@ rubato_status frontier_read(frontier *self, const json_t *object, size_t layers,
     TRY(json_get_text(&metric, object, "metric", "", error));
     snprintf(self->metric, sizeof self->metric, "%s", metric);
     TRY(json_get_real(&self->full, object, "full_quality", NAN, error));
+    TRY(json_get_real(&self->full_ms, object, "full_ms", NAN, error));
     if (!significance_find(&self->by, by))
         return fail(error, RUBATO_UNSUPPORTED, "rubato.json: significance \"%.40s\"", by);
     if (count == 0) return RUBATO_OK;
@@ -233,6 +234,7 @@ rubato_status frontier_write(const frontier *self, json_t *object, rubato_error 
     ok = json_object_set_new(object, "significance", json_string(significance_names[self->by])) == 0 && ok;
     ok = json_object_set_new(object, "metric", json_string(self->metric)) == 0 && ok;
     ok = json_object_set_new(object, "full_quality", real(self->full)) == 0 && ok;
+    ok = json_object_set_new(object, "full_ms", real(self->full_ms)) == 0 && ok;
     ok = json_object_set_new(object, "points", list) == 0 && ok;
     return ok ? RUBATO_OK : fail_memory(error);
 }

@@ -11,9 +11,9 @@ typedef struct frontier {
     point *points; /* rising cost; the full one is not among them unless search measured it */
     size_t count;
     significance by;
-    double full;     /* quality of the full model where search saw it; NaN: unknown */
-    char metric[32]; /* what quality is: "accuracy", ... */
-    char narrow[8];  /* the precision of narrow points: "int8", "bf16" */
+    double full, full_ms; /* quality and time of the full model where search saw it; NaN: unknown */
+    char metric[32];      /* what quality is: "accuracy", ... */
+    char narrow[8];       /* the precision of narrow points: "int8", "bf16" */
 } frontier;
 
 /* "received", "others", "random", "first"; false for another name. */

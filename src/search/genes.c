@@ -67,8 +67,8 @@ point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
         change_exit(&made, space, state);
         if (random_real(state) < 0.5 && !made.exit.by_token) return made;
     }
-    bool lengths = !made.exit.by_token; /* which do not mix with them */
-    for (size_t i = 0; i < made.layers && !lengths; i++) made.keep[i] = 1;
+    bool lengths = space->lengths && !made.exit.by_token; /* which do not mix with them */
+    for (size_t i = 0; i < made.layers && made.exit.by_token; i++) made.keep[i] = 1;
     for (size_t i = 0; i < made.layers && lengths; i++) {
         double left = i > 0 ? (double)made.keep[i - 1] : 1;
         double right = i + 1 < made.layers ? (double)from->keep[i + 1] : 1.0 / GENE_STEPS;

@@ -15,18 +15,18 @@ point gene_constant(size_t layers, double drop);
 /* Evenly spread layers are left out; lengths stay. */
 point gene_shallow(size_t layers, size_t depth);
 
-/* What besides lengths may differ. */
+/* What may differ. */
 typedef struct gene_space {
-    bool depth, precision;
+    bool lengths, depth, precision;
     const float *widths; /* parts of heads and neurons that layers may have */
     size_t width_count;
     const exit_setting *exits; /* that may be set; and none at all */
     size_t exit_count;
 } gene_space;
 
-/* Each length is drawn anew with probability 1/2, between its right neighbour's and its left one's new length;
- * sometimes a layer is taken out or put back, the precision changed, another exit setting taken, as the space allows.
- * Lengths stay non-increasing. */
+/* Each length, where they may differ, is drawn anew with probability 1/2, between its right neighbour's and its left
+ * one's new length; sometimes a layer is taken out or put back, the precision changed, another exit setting taken, as
+ * the space allows. Lengths stay non-increasing. */
 point gene_mutate(const point *from, const gene_space *space, uint64_t *state);
 
 /* Means of the parents' lengths; everything else as in either. */

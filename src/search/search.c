@@ -249,12 +249,33 @@ static rubato_status narrow_down(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
+/* Whether an axis is among those asked for; without such a wish all are. */
+static bool asked(const rubato_search_options *options, const char *axis) {
+    size_t length = strlen(axis);
+    for (const char *at = options->axes; at && (at = strstr(at, axis)); at += length)
+        if ((at == options->axes || at[-1] == ',') && (!at[length] || at[length] == ',')) return true;
+    return !options->axes;
+}
+
+static rubato_status check_axes(const rubato_search_options *options, rubato_error *error) {
+    static const char *const known[] = {"lengths", "depth", "widths", "exits", "precision"};
+    for (const char *at = options->axes; at && *at;) {
+        size_t length = strcspn(at, ","), i = 0;
+        while (i < 5 && (strlen(known[i]) != length || strncmp(known[i], at, length) != 0)) i++;
+        if (i == 5)
+            return fail(error, RUBATO_BAD_ARGUMENT,
+                        "axes \"%.60s\": known are lengths, depth, widths, exits and precision", options->axes);
+        at += length + (at[length] == ',');
+    }
+    return RUBATO_OK;
+}
+
 /* The widths from the least that was trained on, a head at a time. */
 static rubato_status read_widths(searching *s, const json_t *notes, rubato_error *error) {
     const json_t *list = json_object_get(json_object_get(notes, "training"), "widths");
     double least = json_number_value(json_array_get(list, json_array_size(list) - 1));
     size_t heads = s->model->body.config.heads, first = (size_t)ceil(least * (double)heads - 1e-6);
-    if (json_array_size(list) < 2 || first == 0) return RUBATO_OK;
+    if (json_array_size(list) < 2 || first == 0 || !asked(s->options, "widths")) return RUBATO_OK;
     TRY(encoder_allow_slim(&s->model->body, &s->model->packed, error));
     for (size_t i = heads; i >= first && i > 0 && s->space.width_count < 64; i--)
         s->widths[s->space.width_count++] = (float)i / (float)heads;
@@ -266,7 +287,7 @@ static rubato_status read_widths(searching *s, const json_t *notes, rubato_error
 static rubato_status leave_early(searching *s, rubato_error *error) {
     exit_setting fixed[MOST_EXIT_SETTINGS];
     point at = point_full(s->model->body.depth);
-    if (s->model->exits.kind == EXIT_NONE) return RUBATO_OK;
+    if (s->space.exit_count == 0) return RUBATO_OK;
     size_t count = exit_grid_fixed(&s->model->exits, fixed);
     for (size_t i = 0; i < count && !s->stopped; i++) {
         at.exit = fixed[i];
@@ -287,7 +308,7 @@ static rubato_status baselines(searching *s, rubato_error *error) {
     TRY(evaluate(s, &full, "full", true, error));
     full.narrow = true;
     if (s->space.precision) TRY(evaluate(s, &full, "search", true, error));
-    for (size_t i = 0; i < BASELINES && !s->stopped; i++) {
+    for (size_t i = 0; s->space.lengths && i < BASELINES && !s->stopped; i++) {
         point at = constant_of_cost(s, s->lowest + (1 - s->lowest) * (double)i / BASELINES);
         TRY(evaluate(s, &at, "uniform", true, error));
         report(s, 0, s->options->iterations);
@@ -310,6 +331,7 @@ static bool breed(searching *s, bool cross, uint64_t *state, point *out) {
         *out = cross ? gene_cross(&a->gene, &b->gene, state) : gene_mutate(&a->gene, &s->space, state);
         const candidate *known = find(s, out);
         double cost = cost_of(s, out); /* with exits at most */
+        if (gene_equal(out, &a->gene)) continue;
         if ((!known || !known->family) && cost >= s->lowest && cost < 1) return true;
     }
     return false;
@@ -382,7 +404,8 @@ static rubato_status write_results(searching *s, const char *out, const json_t *
     if (!made.points) return fail_memory(error);
     snprintf(made.metric, sizeof made.metric, "%s", s->metric);
     snprintf(made.narrow, sizeof made.narrow, "%s", s->narrow);
-    rubato_status status = RUBATO_OK;
+    point full = point_full(s->model->body.depth);
+    rubato_status status = measure_latency(s, &full, &made.full_ms, error);
     for (size_t i = 0; i < s->frontier_count && status == RUBATO_OK; i++) {
         point *p = &made.points[made.count];
         *p = s->frontier[i].gene;
@@ -413,6 +436,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     if (options->cost && strcmp(options->cost, "flops") != 0 && strcmp(options->cost, "ms") != 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "cost \"%.40s\": use flops or ms", options->cost);
     TRY(evaluate_kind(options->task, &kind, error));
+    TRY(check_axes(options, error));
     rubato_load_options load = {.precision = options->precision};
     TRY(rubato_model_load_with(&s->model, options->model, &load, error));
     if (s->model->body.depth > POINT_LAYERS)
@@ -422,11 +446,13 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     TRY(rubato_context_create(&s->context, s->model, &context, error));
     s->by_ms = options->cost && strcmp(options->cost, "ms") == 0;
     if (s->by_ms) TRY(rubato_calibration_load(s->context, error));
-    s->space.precision = s->by_ms && encoder_has_both(&s->model->body);
+    s->space.lengths = asked(options, "lengths");
+    s->space.precision = s->by_ms && encoder_has_both(&s->model->body) && asked(options, "precision");
     if (encoder_has_both(&s->model->body))
         snprintf(s->narrow, sizeof s->narrow, "%s", precision_name(s->model->body.layers[0].up.precision));
     s->space.exits = s->exits;
-    if (s->model->exits.kind != EXIT_NONE) s->space.exit_count = exit_grid(&s->model->exits, s->exits);
+    if (s->model->exits.kind != EXIT_NONE && asked(options, "exits"))
+        s->space.exit_count = exit_grid(&s->model->exits, s->exits);
     TRY(dataset_read(&s->data, options->data, kind, options->columns, options->limit, error));
     if (s->data.count < GLIMPSE) return fail(error, RUBATO_BAD_DATA, "%s: too few examples", options->data);
     s->part.items = malloc(s->data.count * sizeof *s->part.items);
@@ -437,7 +463,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     if (file_exists(path)) TRY(json_read_file(notes, path, 16 << 20, error));
     TRY(read_widths(s, *notes, error));
     double layer_drop = json_number_value(json_object_get(json_object_get(*notes, "training"), "layer_drop"));
-    s->space.depth = options->depth ? options->depth > 0 : layer_drop > 0;
+    s->space.depth = (options->depth ? options->depth > 0 : layer_drop > 0) && asked(options, "depth");
     s->lowest = options->lowest > 0 ? options->lowest : 0.15;
     return RUBATO_OK;
 }

@@ -166,6 +166,7 @@ static rubato_status look_back(quantizing *q, rubato_error *error) {
     q->all = q->done + 1 + points->count;
     rubato_status status = q->judged ? rubato_context_create(&context, model, &options, error) : RUBATO_OK;
     if (status == RUBATO_OK && q->judged) status = judge(q, context, NULL, &q->result->after, error);
+    points->full_ms = NAN;
     points->full = q->judged ? q->result->after : NAN;
     for (size_t i = 0; q->judged && i < points->count && status == RUBATO_OK; i++)
         status = judge(q, context, &points->points[i], &points->points[i].quality, error);

@@ -152,7 +152,7 @@ static rubato_status set_significance(rubato_model *model, const char *name, rub
 static void keep_points(trainer *self) {
     frontier *points = &self->model->points;
     if (!self->options->refine) points->count = 0; /* a recipe may derive its own */
-    points->full = NAN;
+    points->full = points->full_ms = NAN;
     for (size_t i = 0; i < points->count; i++) points->points[i].quality = points->points[i].ms = NAN;
 }
 
