@@ -485,6 +485,8 @@ typedef struct rubato_quantize_options {
     const char *model, *out;
     const char *to;                    /* "int8", "bf16", or "f32": back */
     const char *task, *data, *columns; /* as rubato_eval_options, or NULL: the result is not judged */
+    double smooth;                     /* int8: strength of SmoothQuant's smoothing, measured on the data's first texts;
+                                          0: none */
     double max_drop;                   /* int8: points of quality that it may cost; 0: whatever it costs */
     size_t max_length, threads;
     const char *isa;

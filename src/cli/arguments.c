@@ -91,6 +91,7 @@ static const option options[] = {
     FLAG("check", check, "compare predictions with measured times"),
     TEXT("to", to, "P", "int8, bf16 or f32"),
     TEXT("max-drop", max_drop, "X", "points of quality that it may cost; layers stay in bf16 as needed"),
+    TEXT("smooth", smooth, "X", "int8: let weights take over outliers of the inputs, as 0.5; measured on --data"),
     TEXT("layers", layers, "LIST", "the layers that stay, from 0 on, as 0,2,5 (default: all)"),
     TEXT("drop", drop, "HOW", "layers that go: top:K, bottom:K, odd:K, even:K, symmetric:K or contribution:COSINE"),
     NUMBER("vocabulary", vocabulary, "how many word pieces stay, by their count in --data (default: all)"),

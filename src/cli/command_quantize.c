@@ -20,6 +20,13 @@ static int run(const arguments *given) {
         if (*end || end == given->max_drop || !(drop > 0) || drop > 100)
             return report_usage("--max-drop %s: a number of points above 0", given->max_drop);
     }
+    double smooth = 0;
+    if (given->smooth) {
+        char *end;
+        smooth = strtod(given->smooth, &end);
+        if (*end || end == given->smooth || !(smooth > 0 && smooth < 1))
+            return report_usage("--smooth %s: a strength between 0 and 1", given->smooth);
+    }
     progress bar;
     rubato_quantize_options options = {.model = given->model,
                                        .to = given->to,
@@ -28,6 +35,7 @@ static int run(const arguments *given) {
                                        .data = given->data,
                                        .columns = given->columns,
                                        .max_drop = drop,
+                                       .smooth = smooth,
                                        .max_length = given->max_length,
                                        .threads = given->threads,
                                        .isa = given->isa,
@@ -65,9 +73,10 @@ const command command_quantize = {
     "quantize",
     "MODEL --to int8|bf16|f32 --out DIR",
     "Writes a model in fewer bits: a file of a quarter or half, mapped and multiplied as it lies. f32 leads back.",
-    " to out task data columns max-drop max-length threads isa json quiet help ",
+    " to out task data columns max-drop smooth max-length threads isa json quiet help ",
     "  rubato quantize sst2 --to int8 --out sst2-int8\n"
     "  rubato quantize sst2 --to int8 --task classification --data dev.tsv --max-drop 0.3 --out sst2-int8\n"
+    "  rubato quantize sst2 --to int8 --task classification --data dev.tsv --smooth 0.5 --out sst2-int8\n"
     "  rubato quantize sst2-int8 --to f32 --out for-transformers\n"
     "With --task and --data it says what that costs, and notes it for every operating point; with --max-drop the "
     "layers\n"

@@ -58,9 +58,10 @@ typedef void narrow_bf16_function(uint32_t *out, const float *x, size_t depth);
 
 narrow_bf16_function narrow_bf16_scalar, narrow_bf16_avx512;
 
-/* A row of a: scale max |x| / 127, q = round to even (x / scale), stored as q + 128. Zeros have scale 0; a row with NaN
- * or infinity has scale NaN, so that its results are. Returns the scale. */
-typedef float quantize_int8_function(uint32_t *out, const float *x, size_t depth);
+/* A row of a, each element times its factor first (NULL: as it is): scale max |x| / 127, q = round to even (x / scale),
+ * stored as q + 128. Zeros have scale 0; a row with NaN or infinity has scale NaN, so that its results are. Returns the
+ * scale. */
+typedef float quantize_int8_function(uint32_t *out, const float *x, const float *factors, size_t depth);
 
 quantize_int8_function quantize_int8_scalar, quantize_int8_avx512;
 

@@ -38,13 +38,18 @@ void narrow_panel_bf16_avx512(uint32_t *out, const float *in, size_t depth) {
         }
 }
 
-float quantize_int8_avx512(uint32_t *out, const float *x, size_t depth) {
+static inline __m512 taken_16(const float *x, const float *factors, size_t i, __mmask16 mask) {
+    __m512 values = _mm512_maskz_loadu_ps(mask, x + i);
+    return factors ? _mm512_mul_ps(values, _mm512_maskz_loadu_ps(mask, factors + i)) : values;
+}
+
+float quantize_int8_avx512(uint32_t *out, const float *x, const float *factors, size_t depth) {
     const __m512 most_finite = _mm512_set1_ps(3.402823466e38f);
     __m512 most = _mm512_setzero_ps();
     __mmask16 odd = 0;
     for (size_t i = 0; i < depth; i += 16) {
         __mmask16 mask = lanes_16(depth - i < 16 ? depth - i : 16);
-        __m512 size = _mm512_abs_ps(_mm512_maskz_loadu_ps(mask, x + i));
+        __m512 size = _mm512_abs_ps(taken_16(x, factors, i, mask));
         odd |= _mm512_cmp_ps_mask(size, most_finite, _CMP_NLE_UQ); /* infinite, or NaN */
         most = _mm512_max_ps(most, size);
     }
@@ -55,7 +60,7 @@ float quantize_int8_avx512(uint32_t *out, const float *x, size_t depth) {
     unsigned char *bytes = (unsigned char *)out;
     for (size_t i = 0; i < depth; i += 16) {
         size_t left = depth - i < 16 ? depth - i : 16;
-        __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes_16(left), x + i), factor);
+        __m512 scaled = _mm512_mul_ps(taken_16(x, factors, i, lanes_16(left)), factor);
         if (!finite) scaled = _mm512_setzero_ps();
         __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(scaled), middle); /* rounds to even */
         _mm_mask_storeu_epi8(bytes + i, lanes_16((left + 3) / 4 * 4), _mm512_cvtepi32_epi8(q));

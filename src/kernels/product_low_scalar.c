@@ -22,18 +22,22 @@ void narrow_panel_bf16_scalar(uint32_t *out, const float *in, size_t depth) {
             *out++ = bf16_bits(in[j]) | (k + 1 < depth ? (uint32_t)bf16_bits(in[PANEL + j]) << 16 : 0);
 }
 
-float quantize_int8_scalar(uint32_t *out, const float *x, size_t depth) {
+static float taken(const float *x, const float *factors, size_t i) {
+    return factors ? x[i] * factors[i] : x[i];
+}
+
+float quantize_int8_scalar(uint32_t *out, const float *x, const float *factors, size_t depth) {
     float most = 0;
     bool finite = true;
     for (size_t i = 0; i < depth; i++) {
-        most = fmaxf(most, fabsf(x[i]));
-        finite = finite && isfinite(x[i]);
+        most = fmaxf(most, fabsf(taken(x, factors, i)));
+        finite = finite && isfinite(taken(x, factors, i));
     }
     float inverse = most > 1e-35f && finite ? 127 / most : 0; /* below that all is 0 */
     for (size_t i = 0; i < depth; i += 4) {
         uint32_t word = 0;
         for (size_t j = 0; j < 4; j++) {
-            int q = i + j < depth && finite ? (int)nearbyintf(x[i + j] * inverse) : 0;
+            int q = i + j < depth && finite ? (int)nearbyintf(taken(x, factors, i + j) * inverse) : 0;
             word |= (uint32_t)(q + 128) << 8 * j;
         }
         *out++ = word;

@@ -58,6 +58,11 @@ typedef struct bindings {
 
 void bindings_free(bindings *self);
 
+/* What the inputs of a layer's products are multiplied by before they are rounded to int8; each [its inputs]. */
+typedef struct layer_smoothing {
+    const float *qkv, *attention_out, *up, *down;
+} layer_smoothing;
+
 /* Loading: finds tensors under the right prefix and notes which were used. */
 typedef struct loader {
     checkpoint *weights;
@@ -66,9 +71,10 @@ typedef struct loader {
     packer with;
     rubato_error *error;
     size_t parameters;
-    precision how;         /* of the encoder's layers */
-    const precision *each; /* of each of them, [config.layers]; NULL: how */
-    bool both;             /* and in f32 besides */
+    precision how;                 /* of the encoder's layers */
+    const layer_smoothing *smooth; /* of each of them; NULL: 1 */
+    const precision *each;         /* of each of them, [config.layers]; NULL: how */
+    bool both;                     /* and in f32 besides */
     /* For training; NULL and 0 for running. */
     bindings *bound;      /* receives every parameter */
     uint64_t *fresh;      /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */

@@ -100,6 +100,7 @@ static rubato_status find_part(loader *load, const char *name, const char *part,
 static rubato_status load_packed(loader *load, linear *out, const stored_tensor *packed, const char *const *names,
                                  size_t count, size_t rows, size_t columns) {
     bool bytes = packed->type == DTYPE_I8;
+    char smooth[NAME_BYTES + 16];
     packed_source from = {
         .name = packed->name, .type = packed->type, .words = packed->data, .out = count * rows, .in = columns};
     size_t elements = 0, words = precision_words(bytes ? PRECISION_INT8 : PRECISION_BF16, columns);
@@ -112,6 +113,9 @@ static rubato_status load_packed(loader *load, linear *out, const stored_tensor 
     TRY(checkpoint_mark(load->weights, packed, load->error));
     if (bytes) TRY(find_part(load, names[0], "scale", DTYPE_F32, from.out, &from.scale));
     if (bytes) TRY(find_part(load, names[0], "offset", DTYPE_I32, from.out, &from.offset));
+    snprintf(smooth, sizeof smooth, "%s.smooth", names[0]);
+    if (bytes && checkpoint_find(load->weights, smooth))
+        TRY(find_part(load, names[0], "smooth", DTYPE_F32, columns, &from.smooth));
     source biases[3];
     char full[NAME_BYTES + 16];
     for (size_t i = 0; i < count; i++) {
@@ -209,22 +213,30 @@ static rubato_status load_table(loader *load, table *out, const char *name, size
     return bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = from.rows, .columns = from.columns}, full);
 }
 
-static rubato_status load_layer(loader *load, layer *out, const encoder_config *config, size_t a, size_t b) {
+static rubato_status load_layer(loader *load, layer *out, const encoder_config *config, size_t a, size_t b,
+                                const layer_smoothing *smooth) {
+    static const layer_smoothing none;
+    if (!smooth) smooth = &none;
     const tensor_names *names = &load->kind->names;
     char text[3][NAME_BYTES];
     const char *three[3] = {text[0], text[1], text[2]};
     loader_name(text[0], NAME_BYTES, load->prefix, names->query, a, b);
     loader_name(text[1], NAME_BYTES, load->prefix, names->key, a, b);
     loader_name(text[2], NAME_BYTES, load->prefix, names->value, a, b);
+    load->with.smooth = smooth->qkv;
     TRY(loader_linear(load, &out->qkv, three, 3, config->hidden, config->hidden));
     loader_name(text[0], NAME_BYTES, load->prefix, names->attention_out, a, b);
+    load->with.smooth = smooth->attention_out;
     TRY(loader_linear(load, &out->attention_out, three, 1, config->hidden, config->hidden));
     loader_name(text[0], NAME_BYTES, load->prefix, names->attention_norm, a, b);
     TRY(loader_norm(load, &out->attention_norm, text[0], config->hidden, config->epsilon));
     loader_name(text[0], NAME_BYTES, load->prefix, names->up, a, b);
+    load->with.smooth = smooth->up;
     TRY(loader_linear(load, &out->up, three, 1, config->inner, config->hidden));
     loader_name(text[0], NAME_BYTES, load->prefix, names->down, a, b);
+    load->with.smooth = smooth->down;
     TRY(loader_linear(load, &out->down, three, 1, config->hidden, config->inner));
+    load->with.smooth = NULL;
     loader_name(text[0], NAME_BYTES, load->prefix, names->output_norm, a, b);
     return loader_norm(load, &out->output_norm, text[0], config->hidden, config->epsilon);
 }
@@ -344,7 +356,7 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
         size_t bound = load->bound ? load->bound->count : 0, stored = load->layers ? load->layers[i] : i / inner;
         load->with.precision = load->each ? load->each[i] : load->how;
         load->with.both = load->both;
-        TRY(load_layer(load, &self->layers[i], config, stored, i % inner));
+        TRY(load_layer(load, &self->layers[i], config, stored, i % inner, load->smooth ? &load->smooth[i] : NULL));
         if (load->layers) TRY(renumber(load, bound, i));
     }
     load->with.precision = PRECISION_F32;

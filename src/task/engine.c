@@ -324,7 +324,7 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
 static void run_batches(running *all, size_t member, team *crew) {
     const rubato_options *options = all->work->options;
     arena *memory = &all->context->workers[member].memory;
-    run on = {.kernels = all->context->kernels, .crew = crew, .memory = memory};
+    run on = {.kernels = all->context->kernels, .crew = crew, .memory = memory, .observer = all->context->observer};
     for (;;) {
         size_t number = atomic_fetch_add(&all->next, 1);
         if (number >= all->batches || atomic_load(&all->first->any)) return;

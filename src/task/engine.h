@@ -23,9 +23,10 @@ typedef struct learning {
 
 /* What the encoder's products are to be in. */
 typedef struct model_precision {
-    precision how;         /* of all layers */
-    const precision *each; /* of each, [layers]; NULL: how */
-    bool both;             /* and in f32, for operating points that differ in it */
+    precision how;                 /* of all layers */
+    const precision *each;         /* of each, [layers]; NULL: how */
+    bool both;                     /* and in f32, for operating points that differ in it */
+    const layer_smoothing *smooth; /* [layers] factors of int8 layers' inputs; NULL: 1 */
 } model_precision;
 
 struct rubato_model {
@@ -64,9 +65,10 @@ struct rubato_context {
     const kernel_table *kernels;
     team *crew;
     size_t batch_tokens;
-    worker *workers;    /* one a thread */
-    cost_model *times;  /* NULL: this machine was not calibrated for the model */
-    const point *force; /* this point for every text, whatever the budget; NULL: by the budget */
+    worker *workers;                 /* one a thread */
+    cost_model *times;               /* NULL: this machine was not calibrated for the model */
+    const linear_observer *observer; /* of all runs; not thread-safe: for contexts of one thread */
+    const point *force;              /* this point for every text, whatever the budget; NULL: by the budget */
 };
 
 /* One window of one input on its way through the encoder. */

@@ -464,6 +464,7 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
                    .how = how.how,
                    .each = how.each,
                    .both = how.both,
+                   .smooth = how.smooth,
                    .bound = learn ? &self->bound : NULL,
                    .fresh = learn ? &seed : NULL,
                    .layers = learn ? learn->layers : NULL};

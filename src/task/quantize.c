@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "task/engine.h"
 #include "task/evaluate.h"
+#include "task/smooth.h"
 
 enum { PATH_BYTES = 4096 + 64, MAX_NOTES = 16 << 20 };
 
@@ -19,6 +20,7 @@ typedef struct quantizing {
     size_t layers;
     dataset data;
     bool judged;
+    smoothing smooth; /* factors.layers NULL: none */
     size_t done, all; /* for progress */
 } quantizing;
 
@@ -44,7 +46,7 @@ static rubato_status judge(quantizing *q, rubato_context *context, const point *
 /* The quality of a model with layers in those precisions; NULL: as stored. */
 static rubato_status judge_model(quantizing *q, const char *name, const precision *each, double *value,
                                  rubato_error *error) {
-    model_precision wanted = {.how = PRECISION_STORED, .each = each};
+    model_precision wanted = {.how = PRECISION_STORED, .each = each, .smooth = each ? q->smooth.layers : NULL};
     rubato_context_options options = {.threads = q->options->threads, .isa = q->options->isa};
     rubato_model *model;
     rubato_context *context = NULL;
@@ -133,13 +135,14 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
                                                                   "row as they come, embeddings by row"
                                                                 : "rounded to nearest even")) == 0 &&
         json_object_set_new(scheme, "panel", json_integer(PANEL)) == 0;
+    if (ok && q->smooth.layers) ok = json_object_set_new(scheme, "smooth", json_real(q->options->smooth)) == 0;
     return ok ? RUBATO_OK : fail_memory(error);
 }
 
 static rubato_status write(const quantizing *q, const rubato_model *about, rubato_error *error) {
     storage how = {DTYPE_F32, q->to == PRECISION_INT8 ? DTYPE_I8 : q->to == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32};
     learning learn = {.task = about->info.task};
-    model_precision wanted = {.how = q->to, .each = q->each};
+    model_precision wanted = {.how = q->to, .each = q->each, .smooth = q->smooth.layers};
     json_t *notes;
     rubato_model *model;
     TRY(model_load(&model, q->options->model, &wanted, &learn, error));
@@ -192,6 +195,10 @@ static rubato_status check(quantizing *q, rubato_error *error) {
         return fail(error, RUBATO_BAD_ARGUMENT, "to judge the result, give a task and its data");
     if (options->max_drop != 0 && (!q->judged || q->to != PRECISION_INT8))
         return fail(error, RUBATO_BAD_ARGUMENT, "a largest drop is for int8 and needs a task and its data");
+    if (options->smooth != 0 &&
+        (!q->judged || q->to != PRECISION_INT8 || !(options->smooth > 0 && options->smooth < 1)))
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "smoothing is for int8, has a strength between 0 and 1, and needs a task and its data");
     if (!q->judged) return RUBATO_OK;
     dataset_kind kind;
     TRY(evaluate_kind(options->task, &kind, error));
@@ -211,6 +218,9 @@ static rubato_status quantize(quantizing *q, rubato_error *error) {
     if (status == RUBATO_OK && strcmp(about->path, q->options->out) == 0)
         status = fail(error, RUBATO_BAD_ARGUMENT, "%s is the model itself; give another folder", q->options->out);
     if (status == RUBATO_OK && q->judged) status = judge_model(q, q->options->model, NULL, &q->result->before, error);
+    if (status == RUBATO_OK && q->options->smooth != 0)
+        status = smoothing_measure(&q->smooth, q->options->model, &q->data, q->options->smooth, q->options->max_length,
+                                   error);
     if (status == RUBATO_OK && q->options->max_drop != 0) status = lift(q, error);
     if (status == RUBATO_OK) status = write(q, about, error);
     rubato_model_destroy(about);
@@ -225,6 +235,7 @@ rubato_status rubato_quantize(const rubato_quantize_options *options, rubato_qua
     *result = (rubato_quantize_result){.before = NAN, .after = NAN};
     rubato_status status = quantize(&q, error);
     dataset_free(&q.data);
+    smoothing_free(&q.smooth);
     free(q.each);
     return status;
 }

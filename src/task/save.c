@@ -247,6 +247,9 @@ static rubato_status add_packed(outgoing *all, const char *prefix, const binding
     if (!bytes) return RUBATO_OK;
     TRY(add_part(all, prefix, from->name, "scale",
                  (tensor_source){.type = DTYPE_F32, .columns = layer_of->out, .raw = layer_of->scale}, error));
+    if (layer_of->smooth)
+        TRY(add_part(all, prefix, from->name, "smooth",
+                     (tensor_source){.type = DTYPE_F32, .columns = layer_of->in, .raw = layer_of->smooth}, error));
     return add_part(all, prefix, from->name, "offset",
                     (tensor_source){.type = DTYPE_I32, .columns = layer_of->out, .raw = layer_of->offset}, error);
 }
@@ -332,7 +335,7 @@ static rubato_status write_weights(const rubato_model *self, const char *folder,
     size_t stored = 0;
     outgoing all = {0};
     for (size_t i = 0; i < self->weights.shard_count; i++) stored += self->weights.shards[i].count;
-    size_t most = 3 * self->bound.count + stored + 1;
+    size_t most = 4 * self->bound.count + stored + 1;
     all.tensors = calloc(most, sizeof *all.tensors);
     all.names = calloc(most, sizeof *all.names);
     all.made = calloc(most, sizeof *all.made);

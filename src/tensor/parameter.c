@@ -98,6 +98,8 @@ static void pack_panels(void *argument, size_t member, size_t members) {
     for (size_t panel = member; panel * PANEL < target->out; panel += members) {
         size_t first = panel * PANEL, count = size_min(PANEL, target->out - first);
         read_stacked(work, first, count, rows);
+        for (size_t i = 0; target->smooth && i < count; i++)
+            for (size_t k = 0; k < target->in; k++) rows[i * target->in + k] /= target->smooth[k];
         pack_panel(work, panel, count, rows, rows + PANEL * target->in);
     }
     free(rows);
@@ -133,6 +135,12 @@ static rubato_status take_packed(linear *self, const packer *with, rubato_error 
 
 /* Weights, which work->target is packed from, and biases. */
 static rubato_status pack(packing *work, const packer *with, rubato_error *error) {
+    linear *target = work->target;
+    if (target->precision == PRECISION_INT8 && with->smooth) {
+        target->smooth = arena_take_array(with->memory, target->in, sizeof *target->smooth);
+        if (!target->smooth) return fail_memory(error);
+        memcpy(target->smooth, with->smooth, target->in * sizeof *target->smooth);
+    }
     TRY(take_packed(work->target, with, error));
     team_run(with->crew, pack_panels, work);
     if (atomic_load(&work->no_memory)) return fail_memory(error);
@@ -196,6 +204,15 @@ static rubato_status map_packed(linear *self, const packed_source *from, const p
     memcpy(self->scale, from->scale, self->out * sizeof *self->scale);
     memcpy(self->offset, from->offset, self->out * sizeof *self->offset);
     if (!all_finite(self->scale, self->out)) return fail_not_finite(from->name, error);
+    if (from->smooth) {
+        self->smooth = arena_take_array(with->memory, self->in, sizeof *self->smooth);
+        if (!self->smooth) return fail_memory(error);
+        memcpy(self->smooth, from->smooth, self->in * sizeof *self->smooth);
+        for (size_t k = 0; k < self->in; k++)
+            if (!(self->smooth[k] > 0 && self->smooth[k] < INFINITY))
+                return fail(error, RUBATO_BAD_MODEL, "tensor \"%s\": a factor of its inputs is %g", from->name,
+                            (double)self->smooth[k]);
+    }
     int64_t most = 128 * 128 * (int64_t)from->in;
     for (size_t i = 0; i < self->out; i++)
         if (self->offset[i] > most || self->offset[i] < -most)
@@ -286,7 +303,7 @@ static float unpacked(const linear *self, size_t row, size_t k) {
     bool bytes = self->precision == PRECISION_INT8;
     size_t each = bytes ? 4 : 2;
     uint32_t word = self->low[(panel * precision_words(self->precision, self->in) + k / each) * PANEL + column];
-    if (bytes) return (float)(int8_t)(word >> (8 * (k % 4))) * self->scale[row];
+    if (bytes) return (float)(int8_t)(word >> (8 * (k % 4))) * self->scale[row] * (self->smooth ? self->smooth[k] : 1);
     uint32_t bits = word >> (16 * (k % 2)) << 16;
     float value;
     memcpy(&value, &bits, sizeof value);

@@ -28,6 +28,7 @@ typedef struct packed_source {
     const unsigned char *words;  /* [panels][words][PANEL] of 32 bits */
     const unsigned char *scale;  /* I8: [out] floats */
     const unsigned char *offset; /* I8: [out] 32-bit integers */
+    const unsigned char *smooth; /* I8: [in] floats, or NULL */
     size_t out, in;
 } packed_source;
 
@@ -64,13 +65,15 @@ bool precision_named(precision *out, const char *name);
 
 /* y = x W^T + b, W [out, in]. */
 typedef struct linear {
-    float *packed;              /* f32; NULL: in another precision, or no layer at all */
-    uint32_t *low;              /* bf16 or int8, packed; in a model of two precisions beside f32 */
-    float *scale;               /* int8: [out] of the weights' columns */
-    int32_t *offset;            /* int8: [out] */
-    int32_t *prefixes;          /* int8, where parts are run: [in / PREFIX_STEP][out], offsets of the first inputs */
-    float *bias;                /* [out] or NULL */
-    size_t in, out;             /* 0: there is no such layer */
+    float *packed;     /* f32; NULL: in another precision, or no layer at all */
+    uint32_t *low;     /* bf16 or int8, packed; in a model of two precisions beside f32 */
+    float *scale;      /* int8: [out] of the weights' columns */
+    int32_t *offset;   /* int8: [out] */
+    float *smooth;     /* int8: [in] what inputs are multiplied by before they are rounded, and weights were divided
+by (Xiao et al. 2023); NULL: 1 */
+    int32_t *prefixes; /* int8, where parts are run: [in / PREFIX_STEP][out], offsets of the first inputs */
+    float *bias;       /* [out] or NULL */
+    size_t in, out;    /* 0: there is no such layer */
     size_t whole_in, whole_out; /* of the layer that this is a part of; 0: of none. See linear_part */
     precision precision;        /* of `low` where that is */
     linear_learning *learn;     /* NULL in models that are only run; so below */
@@ -113,6 +116,7 @@ typedef struct packer {
     const kernel_table *kernels;
     precision precision; /* of linear layers that are loaded; made ones are f32 */
     bool both;           /* and in f32 */
+    const float *smooth; /* [in] of the layer that is loaded next, where it becomes int8; NULL: 1 */
 } packer;
 
 /* Packs weights stacked on top of each other (query, key and value are one product) with their biases, NULL where a

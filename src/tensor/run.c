@@ -111,7 +111,8 @@ static void low_ready(void *argument, size_t member, size_t first, size_t last) 
         if (work->layer->precision == PRECISION_BF16)
             work->kernels->low.narrow_bf16(out, tensor_row(work->x, row), work->layer->in);
         else
-            work->scales[row] = work->kernels->low.quantize_int8(out, tensor_row(work->x, row), work->layer->in);
+            work->scales[row] =
+                work->kernels->low.quantize_int8(out, tensor_row(work->x, row), work->layer->smooth, work->layer->in);
     }
 }
 
@@ -184,6 +185,7 @@ static void multiply_low(const run *self, tensor out, tensor x, const linear *la
 
 static void multiply(const run *self, tensor out, tensor x, const linear *layer, activation act,
                      const tensor *residual) {
+    if (self->observer) self->observer->see(self->observer->user, layer, x.data, x.stride, x.rows);
     if (linear_is_low(layer, self->low)) {
         multiply_low(self, out, x, layer, act, residual);
         return;

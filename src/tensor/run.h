@@ -31,13 +31,20 @@ typedef struct profile {
     double ms[PART_COUNT];
 } profile;
 
+/* Sees what every linear layer is given, for calibrating. */
+typedef struct linear_observer {
+    void (*see)(void *user, const linear *layer, const float *x, size_t stride, size_t rows);
+    void *user;
+} linear_observer;
+
 typedef struct run {
     const kernel_table *kernels;
     team *crew; /* NULL: this thread alone */
     arena *memory;
-    tape *tape;       /* NULL in inference */
-    profile *profile; /* NULL: times are not taken */
-    bool low;         /* of layers in two precisions the lower one */
+    tape *tape;                      /* NULL in inference */
+    profile *profile;                /* NULL: times are not taken */
+    const linear_observer *observer; /* NULL: none */
+    bool low;                        /* of layers in two precisions the lower one */
 } run;
 
 /* Around an operation: what begin returns goes to end. */

@@ -154,6 +154,35 @@ check("--max-drop lifts layers", r.status == 0 and 0 < r.json()[0]["lifted"] <= 
 mixed = run("info", path("m"), "--json").json()[0]["precision"]
 check("and the file says which layers", (mixed == "mixed") == (0 < r.json()[0]["lifted"] < r.json()[0]["layers"]) and json.load(open(path("m/rubato.json")))["weights"]["layers"].count("bf16") == r.json()[0]["lifted"], mixed, r)
 
+# ---- Smoothing ----
+outlier = model("bert", "BertForSequenceClassification")
+for name in ("model.safetensors",): shutil.copy(os.path.realpath(os.path.join(outlier, name)), os.path.join(outlier, "own")); os.replace(os.path.join(outlier, "own"), os.path.join(outlier, name))
+def enlarge(about, body):
+    for tensor, value in (("bert.encoder.layer.0.output.LayerNorm.weight", 60.0), ("bert.encoder.layer.1.attention.output.LayerNorm.weight", 40.0)):
+        first = about[tensor]["data_offsets"][0]
+        size = {"F32": 4, "F16": 2, "BF16": 2}[about[tensor]["dtype"]]
+        assert size == 4
+        struct.pack_into("<f", body, first + 3 * size, value)
+    return body
+rewrite(outlier, enlarge)
+some = os.path.join(work, "some.tsv"); open(some, "w").write("sentence\tlabel\n" + "".join(f"{t}\tLABEL_{i % 2}\n" for i, t in enumerate(TEXTS)))
+judged = ["--task", "classification", "--data", some]
+a = run("quantize", outlier, "--to", "int8", *judged, "--out", path("rough")); b = run("quantize", outlier, "--to", "int8", *judged, "--smooth", "0.5", "--out", path("smooth"), "--json")
+check("--smooth", a.status == 0 and b.status == 0, a, b)
+def off(folder, *more): return max(abs(x["scores"][k] - y["scores"][k]) for x, y in zip(answers("classify", outlier), answers("classify", folder, *more)) for k in x["scores"])
+check("outliers of the inputs cost less", off(path("smooth")) < 0.6 * off(path("rough")), off(path("smooth")), off(path("rough")))
+check("by itself it is noted", json.load(open(path("smooth/rubato.json")))["weights"]["smooth"] == 0.5 and any(k.endswith(".smooth") for k in header(path("smooth/model.safetensors"))[0]))
+r = run("quantize", start, "--to", "int8", *judged, "--smooth", "0.5", "--out", path("calm"))
+whole, calm = answers("classify", start), answers("classify", path("calm"), "--precision", "f32")
+check("in f32 the factors are gone", r.status == 0 and max(abs(x["scores"][k] - y["scores"][k]) for x, y in zip(whole, calm) for k in x["scores"]) < 0.05, whole[:1], calm[:1])
+r = run("quantize", path("smooth"), "--to", "f32", "--out", path("back")); check("and back", r.status == 0 and answers("classify", path("back")) == answers("classify", path("smooth"), "--precision", "f32") and not any(k.endswith(".smooth") for k in header(path("back/model.safetensors"))[0]), r)
+r = run("quantize", path("smooth"), "--to", "int8", "--out", path("copy")); check("a copy keeps them", answers("classify", path("copy")) == answers("classify", path("smooth")), r)
+for strength in ("0", "1", "x", "-1"): r = run("quantize", outlier, "--to", "int8", *judged, "--smooth", strength, "--out", path("x")); check(f"--smooth {strength}", r.status == 2 and one_line(r), r)
+r = run("quantize", outlier, "--to", "int8", "--smooth", "0.5", "--out", path("x")); check("smoothing needs data", r.status == 2 and one_line(r), r)
+def zero(about, body):
+    key = next(k for k in about if k.endswith(".smooth")); struct.pack_into("<f", body, about[key]["data_offsets"][0], 0.0); return body
+rewrite(path("smooth"), zero); r = run("classify", path("smooth"), stdin="a\n"); check("a factor of 0", r.status == 1 and one_line(r) and "factor" in r.err, r)
+
 # ---- Two precisions at once: points in either ----
 cache = {"XDG_CACHE_HOME": path("cache")}
 two = ["--precision", "f32+int8"]

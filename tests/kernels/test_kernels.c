@@ -353,8 +353,15 @@ static void test_rows_made_ready(void **state) {
             words = words_int8(depth);
             a = guarded_create(words);
             b = guarded_create(words);
-            float got = table->low.quantize_int8((uint32_t *)(void *)a.data, x.data, depth);
-            float scale = want->quantize_int8((uint32_t *)(void *)b.data, x.data, depth);
+            guarded f = guarded_create(depth);
+            for (size_t k = 0; k < depth; k++) f.data[k] = 0.5f + fabsf(f.data[k]);
+            float got = table->low.quantize_int8((uint32_t *)(void *)a.data, x.data, f.data, depth);
+            float scale = want->quantize_int8((uint32_t *)(void *)b.data, x.data, f.data, depth);
+            assert_memory_equal(a.data, b.data, words * 4);
+            assert_true(got == scale || (isnan(got) && isnan(scale)));
+            guarded_free(f);
+            got = table->low.quantize_int8((uint32_t *)(void *)a.data, x.data, NULL, depth);
+            scale = want->quantize_int8((uint32_t *)(void *)b.data, x.data, NULL, depth);
             assert_memory_equal(a.data, b.data, words * 4);
             assert_true(got == scale || (isnan(got) && isnan(scale)));
             /* and what comes back is within half a step */
@@ -431,7 +438,7 @@ static void test_low_products(void **state) {
             for (size_t row = 0; row < rows; row++) {
                 for (size_t k = 0; k < depth; k++) x[k] = random_float();
                 if (bytes)
-                    scales.data[row] = want->quantize_int8(a + row * words, x, depth);
+                    scales.data[row] = want->quantize_int8(a + row * words, x, NULL, depth);
                 else
                     want->narrow_bf16(a + row * words, x, depth);
             }

@@ -85,7 +85,7 @@ static void collect(input *in) {
 }
 
 static linear new_linear(bed *b, size_t out, size_t in) {
-    packer with = {&b->parameters, b->crew, b->kernels, PRECISION_F32, false};
+    packer with = {.memory = &b->parameters, .crew = b->crew, .kernels = b->kernels, .precision = PRECISION_F32};
     linear made;
     assert_int_equal(linear_create(&made, out, in, &b->state, &with, NULL), RUBATO_OK);
     for (size_t i = 0; i < packed_size(out, in); i++) made.packed[i] *= 15; /* deviation 0.3 */
