@@ -46,16 +46,20 @@ static void own_activate_backward(float *dx, const float *dy, const float *x, si
     }
 }
 
-/* Sixteen rows of one column at a time. */
+/* Squares of 16 by 16, turned in registers. */
 static void own_transpose(float *out, size_t out_stride, const float *in, size_t in_stride, size_t rows,
                           size_t columns) {
-    __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)in_stride));
     for (size_t i = 0; i < rows; i += 16) {
-        __mmask16 mask = lanes_16(rows - i < 16 ? rows - i : 16);
-        for (size_t j = 0; j < columns; j++) {
-            __m512 column = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), mask, index, in + i * in_stride + j, 4);
-            _mm512_mask_storeu_ps(out + j * out_stride + i, mask, column);
+        size_t high = rows - i < 16 ? rows - i : 16;
+        for (size_t j = 0; j < columns; j += 16) {
+            size_t wide = columns - j < 16 ? columns - j : 16;
+            __m512 square[16];
+            for (size_t r = 0; r < 16; r++)
+                square[r] = r < high ? _mm512_maskz_loadu_ps(lanes_16(wide), in + (i + r) * in_stride + j)
+                                     : _mm512_setzero_ps();
+            transpose_16(square);
+            for (size_t c = 0; c < wide; c++)
+                _mm512_mask_storeu_ps(out + (j + c) * out_stride + i, lanes_16(high), square[c]);
         }
     }
 }

@@ -74,6 +74,35 @@ static inline __m512 activate_16(__m512 x, activation act) {
     return x;
 }
 
+/* 16 rows of 16 become 16 columns, in place. */
+static inline void transpose_16(__m512 rows[16]) {
+    __m512 t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    /* rows[4 a + b] = lanes b, b + 4, b + 8 and b + 12 of rows 4 a to 4 a + 3 */
+    for (int i = 0; i < 16; i += 4) {
+        __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 1]);
+        __m512d c = _mm512_castps_pd(t[i + 2]), d = _mm512_castps_pd(t[i + 3]);
+        rows[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        rows[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        rows[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        rows[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    for (int b = 0; b < 4; b++) {
+        __m512 low02 = _mm512_shuffle_f32x4(rows[b], rows[4 + b], 0x88);
+        __m512 low13 = _mm512_shuffle_f32x4(rows[b], rows[4 + b], 0xdd);
+        __m512 high02 = _mm512_shuffle_f32x4(rows[8 + b], rows[12 + b], 0x88);
+        __m512 high13 = _mm512_shuffle_f32x4(rows[8 + b], rows[12 + b], 0xdd);
+        t[b] = _mm512_shuffle_f32x4(low02, high02, 0x88);
+        t[8 + b] = _mm512_shuffle_f32x4(low02, high02, 0xdd);
+        t[4 + b] = _mm512_shuffle_f32x4(low13, high13, 0x88);
+        t[12 + b] = _mm512_shuffle_f32x4(low13, high13, 0xdd);
+    }
+    for (int i = 0; i < 16; i++) rows[i] = t[i];
+}
+
 /* The lowest `count` lanes, count <= 16. */
 static inline __mmask16 lanes_16(size_t count) {
     return (__mmask16)((1u << count) - 1);

@@ -15,20 +15,20 @@ void product_f32_avx512(const product_f32 *p) {
     product_any(p);
 }
 
-/* Gathers 16 columns at a time; a gather of 16 floats takes about as long as 16 loads, with one store. */
+/* Squares of 16 by 16, turned in registers. */
 void pack_transposed_f32_avx512(float *out, const float *in, size_t in_stride, size_t columns, size_t depth) {
-    __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)in_stride));
-    for (size_t first = 0; first < columns; first += PANEL, out += depth * PANEL) {
-        size_t left = columns - first;
-        __mmask16 low = lanes_16(left < 16 ? left : 16);
-        __mmask16 high = lanes_16(left < 16 ? 0 : left < 32 ? left - 16 : 16);
-        const float *column = in + first * in_stride;
-        for (size_t k = 0; k < depth; k++) {
-            __m512 zero = _mm512_setzero_ps();
-            _mm512_storeu_ps(out + k * PANEL, _mm512_mask_i32gather_ps(zero, low, index, column + k, 4));
-            __m512 upper = high ? _mm512_mask_i32gather_ps(zero, high, index, column + 16 * in_stride + k, 4) : zero;
-            _mm512_storeu_ps(out + k * PANEL + 16, upper);
+    for (size_t first = 0; first < columns; first += PANEL, out += depth * PANEL)
+        for (size_t half = 0; half < PANEL; half += 16) {
+            size_t begin = first + half, have = begin >= columns ? 0 : columns - begin < 16 ? columns - begin : 16;
+            for (size_t k = 0; k < depth; k += 16) {
+                size_t left = depth - k < 16 ? depth - k : 16;
+                const __mmask16 mask = lanes_16(left);
+                __m512 square[16];
+                for (size_t j = 0; j < 16; j++)
+                    square[j] =
+                        j < have ? _mm512_maskz_loadu_ps(mask, in + (begin + j) * in_stride + k) : _mm512_setzero_ps();
+                if (have) transpose_16(square);
+                for (size_t j = 0; j < left; j++) _mm512_storeu_ps(out + (k + j) * PANEL + half, square[j]);
+            }
         }
-    }
 }
