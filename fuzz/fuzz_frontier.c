@@ -5,7 +5,7 @@
 #include "elastic/frontier.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char *const budgets[] = {"full", "0.4x", "0.9x", "@0.50x", "@", "3ms"};
+    static const char *const budgets[] = {"full", "0.4x", "0.9x", "@0.50x", "@", "3ms", "drop:1"};
     rubato_error error;
     json_t *object;
     frontier points = {0};

@@ -5,12 +5,6 @@
 #include "train/recipe/draw.h"
 #include "train/rewire.h"
 
-static width_list widths_of(const trainer *self) {
-    width_list widths;
-    widths_parse(&widths, self->options->widths, NULL); /* was checked */
-    return widths;
-}
-
 static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     const rubato_train_options *options = self->options;
     width_list widths = widths_of(self);

@@ -47,6 +47,12 @@ rubato_status widths_parse(width_list *out, const char *text, rubato_error *erro
     return out->count ? RUBATO_OK : fail(error, RUBATO_BAD_ARGUMENT, "widths: at least 1 is needed");
 }
 
+width_list widths_of(const trainer *self) {
+    width_list widths;
+    widths_parse(&widths, self->options->widths, NULL);
+    return widths;
+}
+
 void set_width(float part, point *at) {
     for (size_t i = 0; i < at->layers; i++) at->heads[i] = at->neurons[i] = part;
 }

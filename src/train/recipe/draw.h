@@ -25,6 +25,9 @@ typedef struct width_list {
 /* "1,0.75,0.5"; NULL: these and a quarter. Fails: BAD_ARGUMENT. */
 rubato_status widths_parse(width_list *out, const char *text, rubato_error *error);
 
+/* What the run's options say, which were checked. */
+width_list widths_of(const trainer *self);
+
 /* Every layer at that part. */
 void set_width(float part, point *at);
 

@@ -9,13 +9,6 @@
 #include "train/recipe/draw.h"
 #include "train/rewire.h"
 
-/* Both phases of a run share what the options mean. */
-static width_list widths_of(const trainer *self) {
-    width_list widths;
-    widths_parse(&widths, self->options->widths, NULL); /* was checked */
-    return widths;
-}
-
 static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     width_list widths = widths_of(self);
     size_t count = draw_pass_count(self->options);
