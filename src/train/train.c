@@ -151,6 +151,13 @@ static rubato_status set_significance(rubato_model *model, const char *name, rub
 /* Points were found for other weights: they go, or stay without what was measured of them. */
 static void keep_points(trainer *self) {
     frontier *points = &self->model->points;
+    if (self->options->frozen) { /* the same weights: all but what left by other exits stays as it was */
+        size_t kept = 0;
+        for (size_t i = 0; i < points->count; i++)
+            if (!points->points[i].exit.rule) points->points[kept++] = points->points[i];
+        points->count = kept;
+        return;
+    }
     if (!self->options->refine) points->count = 0; /* a recipe may derive its own */
     points->full = points->full_ms = NAN;
     for (size_t i = 0; i < points->count; i++) points->points[i].quality = points->points[i].ms = NAN;
@@ -218,6 +225,21 @@ static rubato_status open_metrics(trainer *self, rubato_error *error) {
     return self->metrics ? RUBATO_OK : fail(error, RUBATO_IO, "%s: cannot be written", path);
 }
 
+/* What a model that stays as it is was trained for, which search asks about. */
+static rubato_status keep_axes(const trainer *self, json_t *made, rubato_error *error) {
+    static const char *const axes[] = {"widths", "layer_drop", "length_drop"};
+    char path[4200];
+    json_t *before;
+    snprintf(path, sizeof path, "%s/rubato.json", self->model->path);
+    if (!file_exists(path)) return RUBATO_OK;
+    TRY(json_read_file(&before, path, 16 << 20, error));
+    const json_t *training = json_object_get(before, "training");
+    for (size_t i = 0; i < sizeof axes / sizeof axes[0]; i++)
+        if (json_object_get(training, axes[i])) json_object_set(made, axes[i], json_object_get(training, axes[i]));
+    json_decref(before);
+    return RUBATO_OK;
+}
+
 static rubato_status note_provenance(trainer *self, rubato_error *error) {
     self->notes = json_object();
     json_t *made = json_object();
@@ -225,7 +247,8 @@ static rubato_status note_provenance(trainer *self, rubato_error *error) {
     json_object_set_new(made, "recipe", json_string(self->method->name));
     json_object_set_new(made, "task", json_string(self->options->task));
     json_object_set_new(made, "seed", json_integer((json_int_t)self->options->seed));
-    return json_object_set_new(self->notes, "training", made) == 0 ? RUBATO_OK : fail_memory(error);
+    if (json_object_set_new(self->notes, "training", made) != 0) return fail_memory(error);
+    return self->options->frozen ? keep_axes(self, made, error) : RUBATO_OK;
 }
 
 static rubato_status train(trainer *self, rubato_error *error) {

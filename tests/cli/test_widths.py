@@ -114,6 +114,12 @@ def quarter(folder):
 check("the first ones are the better ones", quarter(path("sorted")) < quarter(path("ft")), quarter(path("sorted")), quarter(path("ft")))
 r = run("quantize", path("slimmable"), "--to", "int8", "--task", "classification", "--data", dev, "--out", path("slim8"), "--json"); check("quantize keeps widths", r.status == 0 and r.json()[0]["after"] > 0.7, r)
 
+r = run("train", path("dynabert"), *common, "--recipe", "fastbert", "--frozen", "--epochs", 1, "--out", path("stacked"))
+before, after = (json.load(open(path(f + "/rubato.json"))) for f in ("dynabert", "stacked"))
+check("exits on a model of several widths keep what it was trained for", r.status == 0 and after["training"]["widths"] == before["training"]["widths"] and [p["name"] for p in after["points"]] == [p["name"] for p in before["points"] if "exit" not in p], r, after)
+r = run("search", path("stacked"), "--task", "classification", "--data", dev, "--iterations", 1, "--mutations", 8, "--crossovers", 4, "--quiet", "--json"); rows = [json.loads(l) for l in open(path("stacked/search.jsonl"))]
+check("and both are searched", r.status == 0 and any("exit" in p for p in rows) and any("heads" in p for p in rows), r)
+
 # ---- Wrong input ----
 for widths in ("0.5,1", "0.9", "x", "1,0", ""):
     r = run("train", path("ft"), *common, "--recipe", "slimmable", "--widths", widths, "--out", path("x")); check(f"widths \"{widths}\"", r.status == 2 and one_line(r), r)
