@@ -11,13 +11,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     frontier points = {0};
     if (size == 0) return 0;
     size_t layers = 1 + data[0] % 8;
+    const layer_shape shape = {.hidden = 8, .inner = 16, .heads = 2, .layers = layers};
     if (json_read_bytes(&object, (const char *)data + 1, size - 1, "fuzz", &error) != RUBATO_OK) return 0;
     if (frontier_read(&points, object, layers, &error) == RUBATO_OK)
         for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {
             budget wanted;
             if (budget_parse(&wanted, budgets[i], &points, NULL, &error) != RUBATO_OK) continue;
             for (size_t length = 0; length < 40; length += 13)
-                budget_choose(&wanted, &points, NULL, (layer_shape){8, 16, 2}, length);
+                budget_choose(&wanted, &points, NULL, &shape, length);
         }
     json_t *back = json_object();
     if (back && points.count) frontier_write(&points, back, &error);

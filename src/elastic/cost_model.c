@@ -13,25 +13,27 @@ double cost_curve_at(const cost_curve *self, double x) {
     return ms > 0 ? ms : 0;
 }
 
-static double batch_ms(const cost_parts *parts, const point *at, size_t layers, size_t length, size_t count) {
-    size_t entering = length;
+static double batch_ms(const cost_parts *parts, const point *at, const layer_shape *shape, size_t length,
+                       size_t count) {
+    size_t rows = length;
     double ms = cost_curve_at(&parts->outside, (double)(count * length));
-    for (size_t i = 0; i < layers; i++) {
+    for (size_t i = 0; i < shape->layers; i++) {
+        layer_rows now = point_rows(at, shape, i, length, rows);
+        rows = now.leaving;
         if (at && at->skip[i]) continue;
-        size_t leaving = at ? point_rows(at, i, length, entering) : entering;
         double alive = at ? (double)at->alive[i] : 1, heads = at ? (double)at->heads[i] : 1;
         double present = at && at->exit.by_token ? (double)at->present[i] : alive;
-        ms += (alive + present) / 2 * heads * cost_curve_at(&parts->attention, (double)(count * entering));
-        ms += alive * heads * cost_curve_at(&parts->heads, (double)entering) * (double)count;
-        ms += alive * (at ? (double)at->neurons[i] : 1) * cost_curve_at(&parts->forward, (double)(count * leaving));
-        entering = leaving;
+        double asked = (double)now.asking / (double)now.entering;
+        ms += (alive * asked + present) / 2 * heads * cost_curve_at(&parts->attention, (double)(count * now.entering));
+        ms += alive * asked * heads * cost_curve_at(&parts->heads, (double)now.entering) * (double)count;
+        ms += alive * (at ? (double)at->neurons[i] : 1) * cost_curve_at(&parts->forward, (double)(count * now.leaving));
     }
     return ms;
 }
 
 /* As the engine does it: few rows are run by all threads together, many in batches of nearly equal rows, a multiple of
  * the number of threads. */
-double cost_model_ms(const cost_model *self, const point *at, size_t layers, size_t length, size_t count) {
+double cost_model_ms(const cost_model *self, const point *at, const layer_shape *shape, size_t length, size_t count) {
     size_t rows = length * count;
     bool narrow = self->has_narrow && at && at->narrow;
     const cost_parts *alone = narrow ? &self->narrow_alone : &self->alone;
@@ -39,10 +41,10 @@ double cost_model_ms(const cost_model *self, const point *at, size_t layers, siz
     if (rows == 0) return 0;
     if (self->threads == 1 || count < self->threads || rows < self->least_rows * self->threads) {
         size_t batches = divide_up(rows, self->batch_rows), each = divide_up(count, batches);
-        return batch_ms(self->threads == 1 ? alone : together, at, layers, length, each) * (double)count / (double)each;
+        return batch_ms(self->threads == 1 ? alone : together, at, shape, length, each) * (double)count / (double)each;
     }
     size_t batches = round_up(divide_up(rows, self->batch_rows), self->threads);
     size_t each = size_max(divide_up(count, batches), 1);
     double rounds = (double)divide_up(divide_up(count, each), self->threads);
-    return rounds * batch_ms(alone, at, layers, length, each);
+    return rounds * batch_ms(alone, at, shape, length, each);
 }

@@ -30,7 +30,7 @@ typedef struct cost_model {
     cost_parts narrow_alone, narrow_together;
 } cost_model;
 
-/* Milliseconds for `count` sequences of `length` tokens at a point (NULL: full; `layers` of them then). */
-double cost_model_ms(const cost_model *self, const point *at, size_t layers, size_t length, size_t count);
+/* Milliseconds for `count` sequences of `length` tokens at a point (NULL: full). */
+double cost_model_ms(const cost_model *self, const point *at, const layer_shape *shape, size_t length, size_t count);
 
 #endif

@@ -88,6 +88,19 @@ json_t *exit_setting_object(const exit_setting *from) {
     return object;
 }
 
+/* The layers, counted from 1, whose rows merge. */
+static rubato_status read_merges(point *out, const json_t *list, rubato_error *error) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        json_int_t layer = json_integer_value(item);
+        if (layer < 1 || layer > (json_int_t)out->layers)
+            return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" merges rows in a layer that is none of %zu",
+                        out->name, out->layers);
+        out->merge[layer - 1] = true;
+    }
+    return RUBATO_OK;
+}
+
 rubato_status point_read(point *out, const json_t *object, size_t layers, rubato_error *error) {
     const json_t *keep = json_object_get(object, "keep");
     const char *name, *how;
@@ -119,8 +132,9 @@ rubato_status point_read(point *out, const json_t *object, size_t layers, rubato
             return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" keeps %g of layer %zu", out->name, value,
                         i);
     }
+    TRY(read_merges(out, json_object_get(object, "merge"), error));
     for (size_t i = 0; i < layers && out->exit.by_token; i++)
-        if (out->keep[i] < 1)
+        if (out->keep[i] < 1 || out->merge[i])
             return fail(error, RUBATO_UNSUPPORTED, "rubato.json: in point \"%s\" tokens both retire and leave early",
                         out->name);
     return RUBATO_OK;
@@ -213,6 +227,11 @@ json_t *point_object(const point *from, const char *narrow) {
     json_object_set_new(object, "flops_ratio", real(from->flops_ratio));
     json_object_set_new(object, "ms", real(from->ms));
     json_object_set_new(object, "keep", keep);
+    json_t *merges = json_array();
+    for (size_t i = 0; i < from->layers; i++)
+        if (from->merge[i] && !from->skip[i]) json_array_append_new(merges, json_integer((json_int_t)i + 1));
+    if (json_array_size(merges)) json_object_set(object, "merge", merges);
+    json_decref(merges);
     if (from->narrow) json_object_set_new(object, "precision", json_string(narrow));
     if (point_is_slim(from)) {
         json_object_set_new(object, "heads", parts(from->heads, from->layers));
@@ -303,18 +322,16 @@ rubato_status budget_parse(budget *out, const char *text, const frontier *points
     return RUBATO_OK;
 }
 
-const point *budget_choose(const budget *self, const frontier *points, const cost_model *times, layer_shape shape,
-                           size_t length) {
+const point *budget_choose(const budget *self, const frontier *points, const cost_model *times,
+                           const layer_shape *shape, size_t length) {
     if (self->kind == BUDGET_FULL) return NULL;
     if (self->kind == BUDGET_NAME) return self->named;
     const point *best = NULL, *cheapest = NULL;
-    size_t layers = points->points[0].layers;
-    point everything = point_full(layers);
-    double full = point_flops(&everything, shape, length, NULL), least = INFINITY, best_cost = INFINITY;
-    if (self->kind == BUDGET_MS && cost_model_ms(times, NULL, layers, length, 1) <= self->value) return NULL;
+    double full = point_flops(NULL, shape, length, NULL), least = INFINITY, best_cost = INFINITY;
+    if (self->kind == BUDGET_MS && cost_model_ms(times, NULL, shape, length, 1) <= self->value) return NULL;
     for (size_t i = 0; i < points->count; i++) {
         const point *p = &points->points[i];
-        double cost = self->kind == BUDGET_MS ? cost_model_ms(times, p, layers, length, 1)
+        double cost = self->kind == BUDGET_MS ? cost_model_ms(times, p, shape, length, 1)
                                               : point_flops(p, shape, length, NULL) / full;
         if (cost < least) {
             least = cost;

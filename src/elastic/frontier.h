@@ -57,7 +57,7 @@ rubato_status budget_parse(budget *out, const char *text, const frontier *points
 
 /* The best point that a sequence of this length can afford; NULL for the full model. Where even the cheapest is too
  * dear for so short a text, the cheapest. A pure function: the same text gets the same point in any company. */
-const point *budget_choose(const budget *self, const frontier *points, const cost_model *times, layer_shape shape,
-                           size_t length);
+const point *budget_choose(const budget *self, const frontier *points, const cost_model *times,
+                           const layer_shape *shape, size_t length);
 
 #endif

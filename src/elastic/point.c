@@ -14,7 +14,7 @@ point point_full(size_t layers) {
 
 bool point_is_full(const point *self) {
     for (size_t i = 0; i < self->layers; i++)
-        if (self->skip[i] || self->keep[i] < 1) return false;
+        if (self->skip[i] || self->merge[i] || self->keep[i] < 1) return false;
     return !self->exit.rule && !point_is_slim(self);
 }
 
@@ -24,12 +24,20 @@ size_t point_depth(const point *self) {
     return depth;
 }
 
-size_t point_rows(const point *self, size_t layer, size_t length, size_t entering) {
-    if (self->skip[layer] || self->keep[layer] >= 1) return entering;
+layer_rows point_rows(const point *self, const layer_shape *shape, size_t layer, size_t length, size_t rows) {
+    if (shape->decoder && layer == shape->decoder) rows = length;
+    layer_rows all = {rows, rows, rows};
+    if (self && self->skip[layer]) return all;
+    if (shape->merges >> layer & 1 || (self && self->merge[layer])) {
+        all.asking = all.leaving = merged_rows(&shape->how, rows);
+        if (all.asking < rows) return all;
+    }
+    if (!self || self->keep[layer] >= 1) return all;
     /* the tenth of a thousandth keeps 0.1 * 20 from becoming 3 */
     double wanted = ceil((double)self->keep[layer] * (double)length - 1e-4);
-    size_t rows = wanted < 1 ? 1 : (size_t)wanted;
-    return rows < entering ? rows : entering;
+    size_t kept = wanted < 1 ? 1 : (size_t)wanted;
+    all.leaving = kept < rows ? kept : rows;
+    return all;
 }
 
 bool point_is_slim(const point *self) {
@@ -52,18 +60,22 @@ size_t point_neurons(const point *self, size_t layer, size_t inner) {
     return part_of(self->neurons[layer], inner, NEURON_STEP);
 }
 
-double point_flops(const point *self, layer_shape shape, size_t length, double *norms) {
-    double d = (double)shape.hidden, flops = 0, elements = 0;
-    size_t entering = length;
-    for (size_t i = 0; i < self->layers; i++) {
-        if (self->skip[i]) continue;
-        size_t leaving = point_rows(self, i, length, entering);
-        double a = (double)entering, b = (double)leaving, f = (double)point_neurons(self, i, shape.inner);
-        double h = d * (double)point_heads(self, i, shape.heads) / (double)shape.heads;
-        double alive = (double)self->alive[i], present = self->exit.by_token ? (double)self->present[i] : alive;
-        flops += present * 4 * a * d * h + alive * (4 * a * d * h + 4 * a * a * h + 4 * b * d * f);
-        elements += (a + b) * d;
-        entering = leaving;
+double point_flops(const point *self, const layer_shape *shape, size_t length, double *norms) {
+    double d = (double)shape->hidden, flops = 0, elements = 0;
+    size_t rows = length;
+    for (size_t i = 0; i < shape->layers; i++) {
+        layer_rows now = point_rows(self, shape, i, length, rows);
+        rows = now.leaving;
+        if (self && self->skip[i]) continue;
+        double a = (double)now.entering, q = (double)now.asking, b = (double)now.leaving, h = d, alive = 1, present = 1;
+        double f = (double)(self ? point_neurons(self, i, shape->inner) : shape->inner);
+        if (self) {
+            h = d * (double)point_heads(self, i, shape->heads) / (double)shape->heads;
+            alive = (double)self->alive[i];
+            present = self->exit.by_token ? (double)self->present[i] : alive;
+        }
+        flops += present * 4 * a * d * h + alive * (4 * q * d * h + 4 * a * q * h + 4 * b * d * f);
+        elements += (q + b) * d;
     }
     if (norms) *norms = elements;
     return flops;

@@ -7,6 +7,7 @@
 #define RUBATO_ELASTIC_POINT_H
 
 #include "elastic/exit.h"
+#include "elastic/merge.h"
 
 enum { POINT_LAYERS = 64, POINT_NAME = 32, NEURON_STEP = 32 };
 
@@ -15,6 +16,7 @@ typedef struct point {
     size_t layers;               /* of the model; at most POINT_LAYERS */
     bool skip[POINT_LAYERS];     /* the layer does not run */
     float keep[POINT_LAYERS];    /* rows that layer i hands on, as a part of the sequence's length; 1: all */
+    bool merge[POINT_LAYERS];    /* the layer's rows ask two by two and go on as one; its `keep` does not count then */
     float heads[POINT_LAYERS];   /* part of the layer's heads that run, the first ones; 1: all */
     float neurons[POINT_LAYERS]; /* the same of the feed-forward part's neurons */
     exit_setting exit;
@@ -30,15 +32,11 @@ typedef struct point {
 /* Every layer and every row, in the higher precision. */
 point point_full(size_t layers);
 
-/* Every layer, row and neuron, and nothing leaves early; in either precision. */
+/* Every layer, row and neuron, nothing merges that need not and nothing leaves early; in either precision. */
 bool point_is_full(const point *self);
 
 /* How many layers run. */
 size_t point_depth(const point *self);
-
-/* Rows that layer `layer` hands on of a sequence of `length` rows that enters it with `entering`: at least one, never
- * more than enter, keep * length rounded up. A skipped layer hands on what enters. */
-size_t point_rows(const point *self, size_t layer, size_t length, size_t entering);
 
 /* Heads and neurons that run in a layer: rounded to whole heads and to NEURON_STEP neurons; at least one head, one
  * step. */
@@ -50,15 +48,28 @@ bool point_is_slim(const point *self);
 
 /* What an encoder's layers are made of, for counting. */
 typedef struct layer_shape {
-    size_t hidden, inner, heads;
+    size_t hidden, inner, heads, layers;
+    merging how;     /* rows merge, where they do */
+    uint64_t merges; /* bit i: layer i merges rows whatever the point */
+    size_t decoder;  /* the layer before which all rows come back (Funnel-Transformer); 0: there is none */
 } layer_shape;
 
+/* Rows of a sequence that a layer sees: those that enter it are keys and values, those that ask are its queries, and
+ * those that leave its attention go on. */
+typedef struct layer_rows {
+    size_t entering, asking, leaving;
+} layer_rows;
+
+/* Of a sequence of `length` rows, of which the layers before left `rows`: at least one leaves, never more than enter,
+ * keep * length rounded up. A skipped layer hands on what enters. point NULL: full. */
+layer_rows point_rows(const point *self, const layer_shape *shape, size_t layer, size_t length, size_t rows);
+
 /* Floating-point operations (a multiply and an add are two) of the products of all layers for one sequence. With
- * a rows entering a layer and b leaving its attention, h of its d columns in the heads that run and f neurons:
- * 2 a 4 d h + 2 2 a^2 h + 2 b 2 d f; with exits what is expected, by the part of texts that is alive in each layer, and
- * where tokens leave: keys and values of those present, the rest of those alive.
- * norms, when not NULL, receives the elements that layer normalisation passes over: (a + b) d a layer; half of the
- * operations plus those is what the Length-Adaptive Transformer's authors count as multiply-accumulates. */
-double point_flops(const point *self, layer_shape shape, size_t length, double *norms);
+ * a rows entering a layer, q asking and b leaving its attention, h of its d columns in the heads that run and f
+ * neurons: 2 (a + q) 2 d h + 2 2 a q h + 2 b 2 d f; with exits what is expected, by the part of texts that is alive in
+ * each layer, and where tokens leave: keys and values of those present, the rest of those alive. norms, when not NULL,
+ * receives the elements that layer normalisation passes over: (q + b) d a layer; half of the operations plus those is
+ * what the Length-Adaptive Transformer's authors count as multiply-accumulates. */
+double point_flops(const point *self, const layer_shape *shape, size_t length, double *norms);
 
 #endif

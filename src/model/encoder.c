@@ -8,13 +8,10 @@
 
 #include "attention/attention.h"
 #include "base/checked.h"
+#include "model/passage.h"
 
 size_t encoder_max_length(const encoder_config *config) {
     return config->positions - config->first_position;
-}
-
-layer_shape encoder_shape(const encoder *self) {
-    return (layer_shape){self->config.hidden, self->config.inner, self->config.heads};
 }
 
 rubato_status encoder_allow_slim(encoder *self, arena *memory, rubato_error *error) {
@@ -36,10 +33,9 @@ rubato_status encoder_allow_slim(encoder *self, arena *memory, rubato_error *err
 
 double encoder_flops(const encoder *self, const point *at, size_t length) {
     const encoder_config *config = &self->config;
-    double d = (double)config->hidden, f = (double)config->inner, n = (double)length;
+    double d = (double)config->hidden, n = (double)length;
     double embedding = config->embedding != config->hidden ? 2 * n * (double)config->embedding * d : 0;
-    if (at) return embedding + point_flops(at, encoder_shape(self), length, NULL);
-    return embedding + (double)self->depth * (2 * n * (4 * d * d + 2 * d * f) + 4 * n * n * d);
+    return embedding + point_flops(at, &self->shape, length, NULL);
 }
 
 typedef struct embedding {
@@ -125,91 +121,6 @@ static tensor embed(const encoder *self, const run *on, const batch *input) {
     return out;
 }
 
-/* ---- Layers ---- */
-
-/* The rows that are alive, and who they were. */
-typedef struct alive {
-    batch packed;
-    size_t *origin; /* [rows] original row; NULL: all of them */
-} alive;
-
-/* One forward pass on its way. */
-typedef struct passage {
-    const encoder *self;
-    const run *on;
-    const batch *input;
-    const thinning *how;
-    alive now, next; /* next.packed.start is set before a layer runs, next.origin by it */
-    tensor restored; /* [input rows]; data is NULL when nothing is to be restored */
-    /* Of rows that left one by one: */
-    bool *halted;       /* [now rows]; NULL: none has */
-    batch queries;      /* which of the others are whose */
-    size_t *active;     /* [queries.rows] where they are among those of now */
-    size_t *asked_from; /* [queries.rows] original rows */
-    size_t layer;
-} passage;
-
-static size_t keep_of(const passage *p, size_t sequence) {
-    const point *at = p->how ? p->how->point : NULL;
-    size_t entering = batch_length(&p->now.packed, sequence);
-    return at ? point_rows(at, p->layer, batch_length(p->input, sequence), entering) : entering;
-}
-
-/* How many rows each sequence will have after this layer. False when memory is short. */
-static bool plan_layer(passage *p) {
-    size_t sequences = p->input->sequences, rows = 0;
-    p->next = p->now;
-    for (size_t i = 0; i < sequences; i++) rows += keep_of(p, i);
-    if (rows == p->now.packed.rows) return true;
-    size_t *start = arena_take_array(p->on->memory, sequences + 1, sizeof *start);
-    p->next.origin = arena_take_array(p->on->memory, rows, sizeof *p->next.origin);
-    if (!start || !p->next.origin) return false;
-    start[0] = 0;
-    for (size_t i = 0; i < sequences; i++) start[i + 1] = start[i] + keep_of(p, i);
-    p->next.packed = (batch){.sequences = sequences, .rows = rows, .start = start};
-    return true;
-}
-
-static void score_places(const passage *p, float *scores) {
-    for (size_t i = 0; i < p->input->sequences; i++)
-        for (size_t row = p->now.packed.start[i]; row < p->now.packed.start[i + 1]; row++) {
-            size_t place = (p->now.origin ? p->now.origin[row] : row) - p->input->start[i];
-            uint64_t x = (place + 1) * 0x9e3779b97f4a7c15u ^ p->how->seed ^ (uint64_t)p->layer << 40 ^
-                         (uint64_t)batch_length(p->input, i) << 48;
-            x = (x ^ x >> 31) * 0xd6e8feb86659fd93u;
-            scores[row] = p->how->by == SIGNIFICANCE_FIRST ? -(float)place : (float)(x >> 40);
-        }
-}
-
-/* The rows of y that stay; the others go to the restored rows as they entered the layer (x). */
-static tensor retire(passage *p, tensor x, tensor y, const float *scores) {
-    const batch *now = &p->now.packed, *next = &p->next.packed;
-    tensor none = {0};
-    arena *memory = p->on->memory;
-    size_t gone = now->rows - next->rows, at = 0;
-    size_t *kept = arena_take_array(memory, next->rows, sizeof *kept);
-    size_t *from = arena_take_array(memory, gone, sizeof *from), *to = arena_take_array(memory, gone, sizeof *to);
-    uint64_t *scratch = arena_take_array(memory, now->rows, sizeof *scratch);
-    if (!kept || !from || !to || !scratch) return none;
-    for (size_t i = 0; i < now->sequences; i++) {
-        size_t first = now->start[i], length = batch_length(now, i), keep = batch_length(next, i);
-        size_t *mine = kept + next->start[i];
-        if (keep > 0) retire_choose(scores + first, length, keep, p->how->protect_first, mine, scratch);
-        for (size_t j = 0, k = 0; j < length; j++) {
-            size_t origin = p->now.origin ? p->now.origin[first + j] : first + j;
-            if (k < keep && mine[k] == j) {
-                p->next.origin[next->start[i] + k] = origin;
-                mine[k++] += first;
-            } else {
-                from[at] = first + j;
-                to[at++] = origin;
-            }
-        }
-    }
-    if (p->restored.data) run_scatter(p->on, p->restored, to, x, from, gone);
-    return run_gather(p->on, y, kept, next->rows);
-}
-
 /* ---- Soft extraction ---- */
 
 typedef struct saved_softening {
@@ -266,14 +177,15 @@ static bool project(const passage *p, const layer *weights, tensor x, tensor ask
     const encoder_config *config = &p->self->config;
     size_t hidden = config->hidden, width = heads * (hidden / config->heads);
     bool parts_fit = hidden % PANEL == 0; /* where the three begin */
-    if (heads == config->heads && (!p->halted || !parts_fit)) {
-        tensor all = run_tensor(on, x.rows, 3 * width);
-        if (!all.data) return false;
+    if (heads == config->heads && (passage_asks_itself(p) || !parts_fit)) {
+        tensor all = run_tensor(on, x.rows, 3 * width), of_asked = all;
+        if (!passage_asks_itself(p)) of_asked = run_tensor(on, asked.rows, 3 * width);
+        if (!all.data || !of_asked.data) return false;
         run_linear(on, all, x, &weights->qkv, ACTIVATION_NONE, NULL);
-        *out = (projections){tensor_columns(all, 0, width), tensor_columns(all, width, width),
+        if (!passage_asks_itself(p)) run_linear(on, of_asked, asked, &weights->qkv, ACTIVATION_NONE, NULL);
+        *out = (projections){tensor_columns(of_asked, 0, width), tensor_columns(all, width, width),
                              tensor_columns(all, 2 * width, width)};
-        if (p->halted) out->query = run_gather(on, out->query, p->active, p->queries.rows);
-        return out->query.data != NULL;
+        return true;
     }
     tensor *parts[3] = {&out->query, &out->key, &out->value};
     for (size_t i = 0; i < 3; i++) { /* the first heads of each of the three that are stacked */
@@ -286,21 +198,6 @@ static bool project(const passage *p, const layer *weights, tensor x, tensor ask
     return true;
 }
 
-/* The rows that asked among those that have left, which are as they were; in place when nothing is recorded. */
-static tensor put_back(const passage *p, tensor x, tensor asked) {
-    const run *on = p->on;
-    tensor none = {0}, whole = on->tape ? run_tensor(on, x.rows, x.columns) : x;
-    size_t *from = arena_take_array(on->memory, asked.rows, sizeof *from), count = 0;
-    size_t *still = arena_take_array(on->memory, x.rows, sizeof *still);
-    if (!whole.data || !from || !still) return none;
-    for (size_t i = 0; i < asked.rows; i++) from[i] = i;
-    for (size_t row = 0; row < x.rows; row++)
-        if (p->halted[row]) still[count++] = row;
-    if (on->tape) run_scatter(on, whole, still, x, still, count);
-    run_scatter(on, whole, p->active, asked, from, asked.rows);
-    return whole;
-}
-
 /* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)), over x in inference. */
 static tensor run_layer(passage *p, const layer *weights, tensor x) {
     const encoder *self = p->self;
@@ -310,10 +207,9 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     size_t hidden = self->config.hidden, head_size = hidden / self->config.heads;
     size_t heads = at ? point_heads(at, p->layer, self->config.heads) : self->config.heads, width = heads * head_size;
     size_t neurons = at ? point_neurons(at, p->layer, self->config.inner) : self->config.inner;
-    bool thins = p->next.packed.rows < p->now.packed.rows, soft = how && how->soft;
-    tensor none = {0};
-    bool partly = p->halted != NULL;
-    tensor asked = partly ? run_gather(on, x, p->active, p->queries.rows) : x;
+    bool thins = !p->merges && p->next.packed.rows < p->now.packed.rows, soft = how && how->soft;
+    tensor none = {0}, asked = passage_asking(p, x);
+    if (!asked.data) return none;
     projections qkv;
     tensor mixed = run_tensor(on, asked.rows, width);
     const linear *mix = linear_part(&weights->attention_out, 0, hidden, width, on->memory);
@@ -321,7 +217,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     const linear *down = linear_part(&weights->down, 0, hidden, neurons, on->memory);
     tensor sum = run_tensor(on, asked.rows, hidden);
     float *scores = thins || soft ? arena_take_array(on->memory, x.rows, sizeof *scores) : NULL;
-    if (!asked.data || !mixed.data || !sum.data || !mix || !up || !down || ((thins || soft) && !scores)) return none;
+    if (!mixed.data || !sum.data || !mix || !up || !down || ((thins || soft) && !scores)) return none;
     bool attentive = scores && (how->by == SIGNIFICANCE_RECEIVED || how->by == SIGNIFICANCE_OTHERS);
     double begin = run_begin(on);
     if (!project(p, weights, x, asked, heads, &qkv)) return none;
@@ -329,8 +225,8 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     attention in = {.query = qkv.query,
                     .key = qkv.key,
                     .value = qkv.value,
-                    .queries = partly ? &p->queries : NULL,
-                    .query_origin = partly ? p->asked_from : NULL,
+                    .queries = passage_asks_itself(p) ? NULL : &p->queries,
+                    .query_origin = passage_asks_itself(p) ? NULL : p->asked_from,
                     .heads = heads,
                     .head_size = head_size,
                     .scale = 1.0f / sqrtf((float)head_size),
@@ -354,13 +250,13 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     run_layer_norm(on, y, sum, &weights->attention_norm);
     run_end(on, PART_NORMS, begin);
     begin = run_begin(on);
-    if (scores && !attentive) score_places(p, scores);
+    if (scores && !attentive) passage_score_places(p, scores);
     if (soft) y = soften(on, y, scores, &p->now.packed, how->soft, p->layer);
-    if (thins && y.data) y = retire(p, x, y, scores);
+    if (thins && y.data) y = passage_retire(p, x, y, scores);
     run_end(on, PART_RETIREMENT, begin);
     if (!y.data) return none;
     tensor inner = run_tensor(on, y.rows, neurons);
-    tensor out = partly ? run_tensor(on, y.rows, hidden) : run_over(on, x, y.rows);
+    tensor out = p->halted ? run_tensor(on, y.rows, hidden) : run_over(on, x, y.rows);
     tensor normal = run_over(on, out, out.rows);
     if (!inner.data || !out.data || !normal.data) return none;
     begin = run_begin(on);
@@ -372,100 +268,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     begin = run_begin(on);
     run_layer_norm(on, normal, out, &weights->output_norm);
     run_end(on, PART_NORMS, begin);
-    return partly ? put_back(p, x, normal) : normal;
-}
-
-/* Puts the rows that lived to the end where they came from. */
-static bool restore(passage *p, tensor x) {
-    if (!p->now.origin || !p->restored.data) return true;
-    size_t *from = arena_take_array(p->on->memory, x.rows, sizeof *from);
-    if (!from) return false;
-    for (size_t i = 0; i < x.rows; i++) from[i] = i;
-    run_scatter(p->on, p->restored, p->now.origin, x, from, x.rows);
-    return true;
-}
-
-/* Sequences that leave take all their rows with them; in place. */
-static bool remove_sequences(passage *p, const bool *leaves, tensor *x) {
-    const batch *now = &p->now.packed;
-    size_t *start = arena_take_array(p->on->memory, now->sequences + 1, sizeof *start);
-    size_t *origin = arena_take_array(p->on->memory, now->rows, sizeof *origin), at = 0;
-    if (!start || !origin) return false;
-    for (size_t i = 0; i < now->sequences; i++) {
-        start[i] = at;
-        for (size_t row = now->start[i]; row < now->start[i + 1]; row++) {
-            if (leaves[i]) {
-                if (p->restored.data)
-                    memcpy(tensor_row(p->restored, p->now.origin ? p->now.origin[row] : row), tensor_row(*x, row),
-                           x->columns * sizeof(float));
-                continue;
-            }
-            if (at != row) memcpy(tensor_row(*x, at), tensor_row(*x, row), x->columns * sizeof(float));
-            origin[at++] = p->now.origin ? p->now.origin[row] : row;
-        }
-    }
-    start[now->sequences] = x->rows = at;
-    p->now = (alive){.packed = {.sequences = now->sequences, .rows = at, .start = start}, .origin = origin};
-    return true;
-}
-
-/* Rows that leave one by one. */
-static bool halt(passage *p, bool last, tensor *x) {
-    const batch *now = &p->now.packed;
-    arena *memory = p->on->memory;
-    bool *leaves = arena_take_array(memory, now->rows, sizeof *leaves);
-    if (!leaves) return false;
-    memset(leaves, 0, now->rows * sizeof *leaves);
-    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
-    bool any = p->halted != NULL;
-    for (size_t row = 0; row < now->rows; row++) {
-        leaves[row] = leaves[row] || (p->halted && p->halted[row]);
-        any = any || leaves[row];
-    }
-    if (!any || last) return true;
-    /* sequences of which nothing is left go */
-    bool *empty = arena_take_array(memory, now->sequences, sizeof *empty), some = false;
-    if (!empty) return false;
-    for (size_t i = 0; i < now->sequences; i++) {
-        empty[i] = !p->on->tape && batch_length(now, i) > 0;
-        for (size_t row = now->start[i]; row < now->start[i + 1]; row++) empty[i] = empty[i] && leaves[row];
-        some = some || empty[i];
-    }
-    if (some) {
-        size_t at = 0;
-        for (size_t i = 0; i < now->sequences; i++)
-            for (size_t row = now->start[i]; row < now->start[i + 1]; row++)
-                if (!empty[i]) leaves[at++] = leaves[row];
-        if (!remove_sequences(p, empty, x)) return false;
-    }
-    size_t *start = arena_take_array(memory, now->sequences + 1, sizeof *start);
-    p->active = arena_take_array(memory, now->rows, sizeof *p->active);
-    p->asked_from = arena_take_array(memory, now->rows, sizeof *p->asked_from);
-    if (!start || !p->active || !p->asked_from) return false;
-    size_t count = 0;
-    for (size_t i = 0; i < now->sequences; i++) {
-        start[i] = count;
-        for (size_t row = now->start[i]; row < now->start[i + 1]; row++) {
-            if (leaves[row]) continue;
-            p->asked_from[count] = p->now.origin ? p->now.origin[row] : row;
-            p->active[count++] = row;
-        }
-    }
-    start[now->sequences] = count;
-    p->queries = (batch){.sequences = now->sequences, .rows = count, .start = start};
-    p->halted = leaves;
-    return true;
-}
-
-static bool depart(passage *p, bool last, tensor *x) {
-    const batch *now = &p->now.packed;
-    if (p->how->depart_rows) return halt(p, last, x);
-    bool *leaves = arena_take_array(p->on->memory, now->sequences, sizeof *leaves), any = false;
-    if (!leaves) return false;
-    memset(leaves, 0, now->sequences * sizeof *leaves);
-    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
-    for (size_t i = 0; i < now->sequences; i++) any = any || leaves[i];
-    return !any || remove_sequences(p, leaves, x);
+    return p->halted ? passage_put_back(p, x, normal) : normal;
 }
 
 /* The last layer that runs; SIZE_MAX when none does. */
@@ -473,6 +276,15 @@ static size_t last_layer(const encoder *self, const point *at) {
     size_t last = self->depth;
     while (last > 0 && at && at->skip[last - 1]) last--;
     return last - 1;
+}
+
+/* x as it is now, for later. */
+static tensor keep(const run *on, tensor x) {
+    if (on->tape) return x;
+    tensor kept = run_tensor(on, x.rows, x.columns);
+    for (size_t row = 0; kept.data && row < x.rows; row++)
+        memcpy(tensor_row(kept, row), tensor_row(x, row), x.columns * sizeof(float));
+    return kept;
 }
 
 void encoder_forward(const encoder *self, const run *whole, const batch *input, const thinning *how, encoded *out,
@@ -486,24 +298,25 @@ void encoder_forward(const encoder *self, const run *whole, const batch *input, 
     double begin = run_begin(on);
     tensor x = embed(self, on, input);
     run_end(on, PART_EMBEDDINGS, begin);
-    if (how && how->restore && ((at && !point_is_full(at)) || how->depart)) {
-        p.restored = run_tensor(on, input->rows, self->config.hidden);
-        if (!p.restored.data) return;
-    }
+    if (how && how->restore && ((at && !point_is_full(at)) || how->depart) && !passage_begin(&p)) return;
     if (x.data && each) each(user, 0, x, input, NULL);
     size_t last = last_layer(self, at);
+    tensor early = {0};
     for (p.layer = 0; p.layer < self->depth && x.data; p.layer++) {
+        if (p.layer == self->shape.decoder && early.data)
+            x = passage_spread(&p, x, early, (size_t)1 << __builtin_popcountll(self->shape.merges));
         if (at && at->skip[p.layer]) continue;
-        if (!plan_layer(&p)) return;
+        if (!x.data || !passage_plan(&p)) return;
+        if (self->shape.decoder && !early.data && self->shape.merges >> p.layer & 1) early = keep(on, x);
         arena_mark mark = arena_save(on->memory);
         x = run_layer(&p, &self->layers[self->order[p.layer]], x);
         if (!on->tape) arena_rewind(on->memory, mark);
         p.now = p.next;
         if (x.data && each) each(user, p.layer + 1, x, &p.now.packed, p.now.origin);
-        if (x.data && how && how->depart && !depart(&p, p.layer == last, &x)) return;
+        if (x.data && how && how->depart && !passage_depart(&p, p.layer == last, &x)) return;
         if (x.rows == 0) break; /* all have left */
     }
-    if (!x.data || !restore(&p, x) || (on->tape && on->tape->failed)) return;
+    if (!x.data || !passage_restore(&p, x) || (on->tape && on->tape->failed)) return;
     out->rows = p.now.origin && p.restored.data ? p.restored : x;
     if (!p.restored.data) out->packed = p.now.packed;
 }

@@ -31,6 +31,7 @@ typedef struct encoder {
     float *bias_grad; /* the same shape; NULL in models that are only run */
     size_t bias_reach;
     size_t parameters; /* weights, each once */
+    layer_shape shape; /* what the layers are made of */
 } encoder;
 
 /* Which parameter a stored tensor became: how training finds all parameters, and writing a checkpoint its names. */
@@ -160,13 +161,10 @@ typedef void layer_output(void *user, size_t layer, tensor rows, const batch *pa
  *   how  NULL: every layer and every row
  *   out  in the run's arena. Where rows retired and were not restored, packed.start tells where a sequence's rows are
  *        and packed.ids is NULL; else packed is the input.
- * Retirement: after the attention of layer i and its normalisation, a sequence of n tokens keeps point_rows(...) rows,
+ * Retirement: after the attention of layer i and its normalisation, a sequence of n tokens keeps point_rows() rows,
  * by significance and in their order; the feed-forward part sees only those (Kim and Cho 2021, section 3). */
 void encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *how, encoded *out,
                      layer_output *each, void *user);
-
-/* What its layers are made of. */
-layer_shape encoder_shape(const encoder *self);
 
 /* Readies the encoder for points with fewer heads and neurons, which are the first ones of each layer. Fails:
  * UNSUPPORTED for sizes that do not divide. */

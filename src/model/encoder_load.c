@@ -324,6 +324,7 @@ static rubato_status lay_out(encoder *self, loader *load) {
     self->layers = calloc(size_max(self->unique, 1), sizeof *self->layers);
     self->order = calloc(size_max(self->depth, 1), sizeof *self->order);
     if (!self->layers || !self->order) return fail_memory(load->error);
+    self->shape = (layer_shape){config->hidden, config->inner, config->heads, self->depth, .how = config->merging};
     for (size_t i = 0; i < self->depth; i++) {
         size_t group = config->groups ? (i / inner) * config->groups / config->layers : i;
         self->order[i] = (uint16_t)(config->groups ? group * inner + i % inner : i);

@@ -4,6 +4,7 @@
 #define RUBATO_MODEL_FAMILY_H
 
 #include "base/json.h"
+#include "elastic/merge.h"
 #include "kernels/activation.h"
 
 typedef struct encoder_config {
@@ -18,6 +19,7 @@ typedef struct encoder_config {
     size_t groups, inner_layers;             /* ALBERT: layers that share weights; 0: every layer has its own */
     size_t buckets;                          /* MPNet: relative attention bias; 0: none */
     float hidden_dropout, attention_dropout; /* in training */
+    merging merging;                         /* how rows merge, where they do */
 } encoder_config;
 
 /* Keys of config.json, NULL where the family has none. */

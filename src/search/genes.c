@@ -68,7 +68,14 @@ point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
         if (random_real(state) < 0.5 && !made.exit.by_token) return made;
     }
     bool lengths = space->lengths && !made.exit.by_token; /* which do not mix with them */
-    for (size_t i = 0; i < made.layers && made.exit.by_token; i++) made.keep[i] = 1;
+    for (size_t i = 0; i < made.layers && made.exit.by_token; i++) {
+        made.keep[i] = 1;
+        made.merge[i] = false;
+    }
+    if (space->merges && !made.exit.by_token && made.layers > 1 && random_real(state) < 0.5) {
+        size_t at = 1 + random_below(state, made.layers - 1);
+        made.merge[at] = !made.merge[at];
+    }
     for (size_t i = 0; i < made.layers && lengths; i++) {
         double left = i > 0 ? (double)made.keep[i - 1] : 1;
         double right = i + 1 < made.layers ? (double)from->keep[i + 1] : 1.0 / GENE_STEPS;
@@ -94,6 +101,7 @@ point gene_cross(const point *a, const point *b, uint64_t *state) {
         made.keep[i] = leaving->exit.by_token ? 1 : stepped(((double)a->keep[i] + (double)b->keep[i]) / 2);
         const point *parent = random_real(state) < 0.5 ? a : b;
         made.skip[i] = parent->skip[i];
+        made.merge[i] = parent->merge[i] && !leaving->exit.by_token;
         made.heads[i] = parent->heads[i];
         made.neurons[i] = parent->neurons[i];
     }
@@ -107,7 +115,7 @@ bool gene_equal(const point *a, const point *b) {
     if (a->narrow != b->narrow || !exit_equal(&a->exit, &b->exit)) return false;
     for (size_t i = 0; i < a->layers; i++)
         if (a->skip[i] != b->skip[i] ||
-            (!a->skip[i] && (a->keep[i] != b->keep[i] || a->heads[i] != b->heads[i] || a->neurons[i] != b->neurons[i])))
+            (!a->skip[i] && (a->merge[i] != b->merge[i] || a->keep[i] != b->keep[i] || a->heads[i] != b->heads[i] || a->neurons[i] != b->neurons[i])))
             return false;
     return true;
 }

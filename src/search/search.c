@@ -48,8 +48,8 @@ static double cost_of(const searching *s, const point *at) {
     double sum = 0, full = 0;
     for (size_t i = 0; i < s->length_count; i++) {
         size_t n = s->lengths[i];
-        sum += s->by_ms ? cost_model_ms(s->context->times, at, body->depth, n, 1) : engine_flops(s->model, at, n);
-        full += s->by_ms ? cost_model_ms(s->context->times, NULL, body->depth, n, 1) : encoder_flops(body, NULL, n);
+        sum += s->by_ms ? cost_model_ms(s->context->times, at, &body->shape, n, 1) : engine_flops(s->model, at, n);
+        full += s->by_ms ? cost_model_ms(s->context->times, NULL, &body->shape, n, 1) : encoder_flops(body, NULL, n);
     }
     return sum / full;
 }

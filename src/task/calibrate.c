@@ -335,5 +335,5 @@ double rubato_predict_ms(const rubato_context *context, const char *point_name, 
     const point *at = NULL;
     for (size_t i = 0; point_name && i < model->points.count; i++)
         if (strcmp(model->points.points[i].name, point_name) == 0) at = &model->points.points[i];
-    return context->times ? cost_model_ms(context->times, at, model->body.depth, length, count) : NAN;
+    return context->times ? cost_model_ms(context->times, at, &model->body.shape, length, count) : NAN;
 }

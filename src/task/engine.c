@@ -221,8 +221,8 @@ double engine_flops(const rubato_model *model, const point *at, size_t length) {
     head_kind kind = engine_main_head(model);
     if (!at || !at->exit.rule || kind == HEAD_COUNT) return flops;
     for (size_t i = 0; i < at->layers; i++) {
+        rows = point_rows(at, &model->body.shape, i, length, rows).leaving;
         if (at->skip[i]) continue;
-        rows = point_rows(at, i, length, rows);
         if (i + 1 >= at->exit.first)
             flops += (double)at->alive[i] * exits_flops(&model->exits, &model->heads[kind], i, rows);
     }
@@ -277,9 +277,10 @@ static void add_cost(running *all, const unit *u, const exit_session *left, size
     cost->tokens += length;
     size_t rows = length;
     for (size_t i = 0, at = 0; i < model->body.depth && at < sizeof cost->rows / sizeof *cost->rows; i++) {
+        layer_rows now = point_rows(ran, &model->body.shape, i, length, rows);
+        rows = now.leaving;
         if (ran && ran->skip[i]) continue;
-        cost->rows[at++] += left && left->ran ? left->ran[i * left->input->sequences + number] : rows;
-        if (ran) rows = point_rows(ran, i, length, rows);
+        cost->rows[at++] += left && left->ran ? left->ran[i * left->input->sequences + number] : now.asking;
     }
     cost->ms += ms;
 }
@@ -395,7 +396,7 @@ rubato_status engine_budget(rubato_context *context, const rubato_options *optio
 
 const point *engine_point(const rubato_context *context, const budget *wanted, size_t length) {
     const rubato_model *model = context->model;
-    return budget_choose(wanted, &model->points, context->times, encoder_shape(&model->body), length);
+    return budget_choose(wanted, &model->points, context->times, &model->body.shape, length);
 }
 
 rubato_status rubato_choose_point(rubato_context *context, const char *text, size_t length, size_t *index,

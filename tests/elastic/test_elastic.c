@@ -49,16 +49,17 @@ static void test_choosing(void **unused) {
 
 static void test_rows(void **unused) {
     (void)unused;
+    const layer_shape shape = {.layers = 3};
     point at = point_full(3);
     assert_true(point_is_full(&at));
-    assert_int_equal(point_rows(&at, 0, 10, 10), 10);
+    assert_int_equal(point_rows(&at, &shape, 0, 10, 10).leaving, 10);
     at.keep[0] = 0.1f;
-    assert_int_equal(point_rows(&at, 0, 20, 20), 2);
-    assert_int_equal(point_rows(&at, 0, 21, 21), 3);
-    assert_int_equal(point_rows(&at, 0, 1, 1), 1);
-    assert_int_equal(point_rows(&at, 0, 1000, 7), 7); /* never more than enter */
+    assert_int_equal(point_rows(&at, &shape, 0, 20, 20).leaving, 2);
+    assert_int_equal(point_rows(&at, &shape, 0, 21, 21).leaving, 3);
+    assert_int_equal(point_rows(&at, &shape, 0, 1, 1).leaving, 1);
+    assert_int_equal(point_rows(&at, &shape, 0, 1000, 7).leaving, 7); /* never more than enter */
     at.skip[0] = true;
-    assert_int_equal(point_rows(&at, 0, 20, 20), 20);
+    assert_int_equal(point_rows(&at, &shape, 0, 20, 20).leaving, 20);
     assert_false(point_is_full(&at));
     assert_int_equal(point_depth(&at), 2);
     /* smallest configurations of a drop of 0.2 at length 128 */
@@ -67,13 +68,53 @@ static void test_rows(void **unused) {
     for (size_t i = 0; i < 12; i++) assert_int_equal(length = (size_t)ceil(0.8 * (double)length), want[i]);
 }
 
+/* The first row by itself and the others two by two; block after block, as the published code pools (checked with
+ * transformers' FunnelModel in tests/model). */
+static void test_merged_rows(void **unused) {
+    (void)unused;
+    static const size_t lengths[] = {1, 2, 3, 7, 8, 512}, truncated[] = {1, 2, 2, 4, 4, 256},
+                        whole[] = {1, 2, 2, 4, 5, 257};
+    const merging cut = {.truncate = true}, all = {0}, plain = {.with_first = true};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        size_t n = lengths[i];
+        assert_int_equal(merged_rows(&cut, n), truncated[i]);
+        assert_int_equal(merged_rows(&all, n), whole[i]);
+        assert_int_equal(merged_rows(&plain, n), (n + 1) / 2);
+        const merging *const kinds[] = {&cut, &all, &plain};
+        for (size_t k = 0; k < 3; k++) {
+            size_t made = merged_rows(kinds[k], n), next = 0, first;
+            for (size_t j = 0; made < n && j < made; j++) { /* each row in one merged row, none left out but the last */
+                size_t count = merged_from(kinds[k], n, j, &first);
+                assert_int_equal(first, next);
+                next += count;
+            }
+            assert_true(made == n || next == n || (k == 0 && next == n - 1));
+        }
+    }
+    layer_shape shape = {.hidden = 10, .inner = 40, .heads = 1, .layers = 3};
+    point at = point_full(3);
+    at.merge[1] = true;
+    assert_false(point_is_full(&at));
+    layer_rows rows = point_rows(&at, &shape, 1, 9, 9);
+    assert_true(rows.entering == 9 && rows.asking == 5 && rows.leaving == 5);
+    /* 9 rows, then 5 that ask 9, then 5 */
+    double first = 2 * 9 * 12 * 100 + 4 * 9 * 9 * 10, second = 4 * (9 + 5) * 100 + 4 * 9 * 5 * 10 + 2 * 5 * 8 * 100;
+    double third = 2 * 5 * 12 * 100 + 4 * 5 * 5 * 10;
+    assert_true(fabs(point_flops(&at, &shape, 9, NULL) - first - second - third) < 1e-6);
+    shape.merges = 2;
+    assert_true(fabs(point_flops(NULL, &shape, 9, NULL) - first - second - third) < 1e-6);
+    shape.decoder = 2; /* the third sees all again */
+    assert_true(fabs(point_flops(NULL, &shape, 9, NULL) - 2 * first - second) < 1e-6);
+}
+
 /* The multiply-accumulates that the Length-Adaptive Transformer's authors print: products, and normalisation's elements
  * with those of the embeddings, and one a token for the mask. */
 static double published(size_t layers, size_t hidden, size_t inner, size_t length, const size_t *lengths, double head) {
     point at = point_full(layers);
     double norms;
     for (size_t i = 0; lengths && i < layers; i++) at.keep[i] = (float)((double)lengths[i] / (double)length);
-    double flops = point_flops(&at, (layer_shape){hidden, inner, 1}, length, &norms);
+    layer_shape shape = {.hidden = hidden, .inner = inner, .heads = 1, .layers = layers};
+    double flops = point_flops(&at, &shape, length, &norms);
     return flops / 2 + norms + (double)(length * hidden + length) + head;
 }
 
@@ -135,41 +176,40 @@ static frontier three_points(void) {
 static void test_budgets(void **unused) {
     (void)unused;
     frontier all = three_points(), none = {0};
-    layer_shape shape = {64, 256, 4};
+    const layer_shape shape = {.hidden = 64, .inner = 256, .heads = 4, .layers = 4};
     budget b;
     rubato_error error;
-    point full = point_full(4);
     static const char *const bad[] = {"", "x", "0.4", "-1x", "0x", "nanx", "infms", "0.4y", "@", "@p9", "0.1x", "5ms"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(budget_parse(&b, bad[i], &all, NULL, &error), RUBATO_BAD_ARGUMENT);
     static const char *const whole[] = {NULL, "full", "@full", "1x", "2.5x"};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
         assert_int_equal(budget_parse(&b, whole[i], &none, NULL, &error), RUBATO_OK);
-        assert_null(budget_choose(&b, &none, NULL, shape, 20));
+        assert_null(budget_choose(&b, &none, NULL, &shape, 20));
     }
     assert_int_equal(budget_parse(&b, "@p1", &all, NULL, &error), RUBATO_OK);
-    assert_ptr_equal(budget_choose(&b, &all, NULL, shape, 20), &all.points[1]);
+    assert_ptr_equal(budget_choose(&b, &all, NULL, &shape, 20), &all.points[1]);
     /* at every length the best that the budget allows at that length */
     for (size_t length = 1; length < 200; length++) {
         assert_int_equal(budget_parse(&b, "0.55x", &all, NULL, &error), RUBATO_OK);
-        const point *got = budget_choose(&b, &all, NULL, shape, length);
+        const point *got = budget_choose(&b, &all, NULL, &shape, length);
         assert_non_null(got);
-        double limit = 0.55 * point_flops(&full, shape, length, NULL);
+        double limit = 0.55 * point_flops(NULL, &shape, length, NULL);
         for (size_t i = 0; i < 3; i++)
-            if (point_flops(&all.points[i], shape, length, NULL) <= limit)
-                assert_true(got->quality >= all.points[i].quality || point_flops(got, shape, length, NULL) <= limit);
+            if (point_flops(&all.points[i], &shape, length, NULL) <= limit)
+                assert_true(got->quality >= all.points[i].quality || point_flops(got, &shape, length, NULL) <= limit);
     }
     cost_model times = {.threads = 1, .batch_rows = 192, .least_rows = 48};
     cost_curve line = {2, {0, 100}, {0, 1}};
     times.alone = (cost_parts){line, line, line, line};
     assert_true(fabs(cost_curve_at(&line, 50) - 0.5) < 1e-12 && fabs(cost_curve_at(&line, 200) - 2) < 1e-12);
-    double whole_ms = cost_model_ms(&times, NULL, 4, 100, 1);
+    double whole_ms = cost_model_ms(&times, NULL, &shape, 100, 1);
     assert_true(fabs(whole_ms - 13) < 1e-9); /* one outside, three parts of four layers */
     assert_int_equal(budget_parse(&b, "13.1ms", &all, &times, &error), RUBATO_OK);
-    assert_null(budget_choose(&b, &all, &times, shape, 100));
+    assert_null(budget_choose(&b, &all, &times, &shape, 100));
     assert_int_equal(budget_parse(&b, "9ms", &all, &times, &error), RUBATO_OK);
-    const point *got = budget_choose(&b, &all, &times, shape, 100);
-    assert_true(got && cost_model_ms(&times, got, 4, 100, 1) <= 9);
+    const point *got = budget_choose(&b, &all, &times, &shape, 100);
+    assert_true(got && cost_model_ms(&times, got, &shape, 100, 1) <= 9);
 }
 
 static void test_files(void **unused) {
@@ -208,9 +248,9 @@ static void test_files(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choosing), cmocka_unit_test(test_rows),   cmocka_unit_test(test_published_costs),
-        cmocka_unit_test(test_genes),    cmocka_unit_test(test_pareto), cmocka_unit_test(test_budgets),
-        cmocka_unit_test(test_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_choosing),    cmocka_unit_test(test_rows),
+                                       cmocka_unit_test(test_merged_rows), cmocka_unit_test(test_published_costs),
+                                       cmocka_unit_test(test_genes),       cmocka_unit_test(test_pareto),
+                                       cmocka_unit_test(test_budgets),     cmocka_unit_test(test_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/bert/thinned.json: logits, losses and gradients of a small BERT whose rows retire, computed with
+"""Writes tests/golden/bert/thinned.json: logits, losses and gradients of a small BERT whose rows retire or merge, computed with
 PyTorch and its automatic differentiation, one sequence at a time. Needs torch, safetensors and tokenizers; the test that
 reads the file needs none of them.
 
@@ -32,38 +32,46 @@ def linear(p, name, x):
     return x @ p[name + ".weight"].T + p[name + ".bias"]
 
 
-def encode(p, ids, keep, by, protect, restore):
+def encode(p, ids, keep, by, protect, restore, merge=()):
     n = len(ids)
     e = "bert.embeddings."
     x = norm(p, e + "LayerNorm", p[e + "word_embeddings.weight"][ids] + p[e + "token_type_embeddings.weight"][[0] * n] + p[e + "position_embeddings.weight"][range(n)])
-    alive, out = list(range(n)), {i: x[i] for i in range(n)}
+    alive, out = [[i] for i in range(n)], {i: x[i] for i in range(n)}  # what each row has in it
     for j in range(LAYERS):
         if keep[j] is None: continue
         l = f"bert.encoder.layer.{j}."
-        q, k, v = (linear(p, l + "attention.self." + w, x).view(len(alive), HEADS, -1).transpose(0, 1) for w in ("query", "key", "value"))
+        asking = x
+        if j + 1 in merge and len(alive) > 2:  # the first by itself, the others two by two
+            pairs = [[0]] + [list(range(i, min(i + 2, len(alive)))) for i in range(1, len(alive), 2)]
+            asking = torch.stack([x[pair].mean(0) for pair in pairs])
+            alive = [sum((alive[i] for i in pair), []) for pair in pairs]
+        q, k, v = (linear(p, l + "attention.self." + w, of).view(len(of), HEADS, -1).transpose(0, 1) for w, of in (("query", asking), ("key", x), ("value", x)))
         a = (q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])).softmax(-1)
         mixed = (a @ v).transpose(0, 1).reshape(len(alive), -1)
-        y = norm(p, l + "attention.output.LayerNorm", x + linear(p, l + "attention.output.dense", mixed))
+        y = norm(p, l + "attention.output.LayerNorm", asking + linear(p, l + "attention.output.dense", mixed))
         score = a.detach().sum((0, 1))
-        if by == "others": score = score - torch.stack([a.detach()[h].diagonal() for h in range(HEADS)]).sum(0)
+        if by == "others" and len(asking) == len(x): score = score - torch.stack([a.detach()[h].diagonal() for h in range(HEADS)]).sum(0)
         count = min(len(alive), max(1, math.ceil(keep[j] * n - 1e-4))) if keep[j] < 1 else len(alive)
-        if count < len(alive):
+        if count < len(alive) and len(asking) == len(x):
             order = sorted(range(len(alive)), key=lambda i: (-math.inf if protect and i == 0 else -score[i].item(), i))
             kept = sorted(order[:count])
             y, alive = y[kept], [alive[i] for i in kept]
         x = norm(p, l + "output.LayerNorm", y + linear(p, l + "output.dense", F.gelu(linear(p, l + "intermediate.dense", y))))
-        for i, row in zip(alive, x): out[i] = row
+        for group, row in zip(alive, x):
+            for i in group: out[i] = row
     return torch.stack([out[i] for i in range(n)]) if restore else x
 
 
 cases = []
-for task, keep, by in [("classification", [1, 1, 1], "received"), ("classification", [0.7, 0.5, 0.2], "received"), ("classification", [0.6, None, 0.01], "others"),
-                       ("tagging", [0.7, 0.5, 0.2], "received"), ("tagging", [None, 0.4, 0.4], "others")]:
+for task, keep, by, merge in [("classification", [1, 1, 1], "received", []), ("classification", [0.7, 0.5, 0.2], "received", []), ("classification", [0.6, None, 0.01], "others", []),
+                       ("tagging", [0.7, 0.5, 0.2], "received", []), ("tagging", [None, 0.4, 0.4], "others", []),
+                       ("classification", [1, 1, 1], "received", [2, 3]), ("classification", [0.7, 1, 0.3], "received", [2]),
+                       ("tagging", [1, 1, 1], "received", [1, 3]), ("tagging", [0.7, 1, 0.3], "others", [2])]:
     p = parameters()
     logits, losses, count = [], [], 0
     for text, label in zip(TEXTS, LABELS):
         ids = tokenizer.encode(text).ids
-        rows = encode(p, ids, keep, by, task == "classification", task == "tagging")
+        rows = encode(p, ids, keep, by, task == "classification", task == "tagging", merge)
         if task == "classification":
             pooled = torch.tanh(linear(p, "bert.pooler.dense", rows[:1]))
             z = linear(p, "classifier", pooled)
@@ -78,5 +86,5 @@ for task, keep, by in [("classification", [1, 1, 1], "received"), ("classificati
     loss = sum(losses) / count
     loss.backward()
     gradients = {k: [v.grad.abs().sum().item()] + v.grad.flatten()[:: max(1, v.numel() // 7)].tolist() for k, v in sorted(p.items()) if v.grad is not None}
-    cases.append({"task": task, "keep": keep, "significance": by, "logits": logits, "loss": loss.item(), "gradients": gradients})
+    cases.append({"task": task, "keep": keep, "merge": merge, "significance": by, "logits": logits, "loss": loss.item(), "gradients": gradients})
 json.dump({"texts": TEXTS, "labels": LABELS, "cases": cases}, open(os.path.join(folder, "thinned.json"), "w"), separators=(",", ":"))

@@ -1,4 +1,4 @@
-/* The whole encoder with rows retiring, forward and backward, against PyTorch's automatic differentiation (golden file
+/* The whole encoder with rows retiring and merging, forward and backward, against PyTorch's automatic differentiation (golden file
  * by make_thinned_golden.py), and what must hold exactly: keeping all is the plain model, and company changes nothing.
  */
 #define _GNU_SOURCE
@@ -64,6 +64,9 @@ static point point_of(const json_t *one) {
         at.skip[i] = json_is_null(json_array_get(keep, i));
         if (!at.skip[i]) at.keep[i] = (float)json_number_value(json_array_get(keep, i));
     }
+    const json_t *merges = json_object_get(one, "merge");
+    for (size_t i = 0; i < json_array_size(merges); i++)
+        at.merge[json_integer_value(json_array_get(merges, i)) - 1] = true;
     return at;
 }
 

@@ -1,0 +1,326 @@
+/* Rows on their way through the layers. */
+#include "model/passage.h"
+
+#include <string.h>
+
+#include "base/checked.h"
+#include "tensor/tape.h"
+
+/* ---- Before a layer ---- */
+
+bool passage_begin(passage *self) {
+    size_t count = self->input->rows;
+    self->restored = run_tensor(self->on, count, self->self->config.hidden);
+    self->holder = arena_take_array(self->on->memory, count, sizeof *self->holder);
+    for (size_t i = 0; self->holder && i < count; i++) self->holder[i] = i;
+    return self->restored.data && self->holder;
+}
+
+static layer_rows rows_of(const passage *self, size_t sequence) {
+    return point_rows(self->how ? self->how->point : NULL, &self->self->shape, self->layer,
+                      batch_length(self->input, sequence), batch_length(&self->now.packed, sequence));
+}
+
+static void plan_merging(passage *self) {
+    const batch *now = &self->now.packed, *next = &self->next.packed;
+    self->asked_from = self->next.origin;
+    self->queries = *next;
+    for (size_t i = 0; i < now->sequences; i++) {
+        size_t length = batch_length(now, i), first;
+        for (size_t j = 0; j < batch_length(next, i); j++) {
+            merged_from(&self->self->shape.how, length, j, &first);
+            size_t row = now->start[i] + (length == batch_length(next, i) ? j : first);
+            self->next.origin[next->start[i] + j] = self->now.origin ? self->now.origin[row] : row;
+        }
+    }
+}
+
+bool passage_plan(passage *self) {
+    size_t sequences = self->input->sequences, rows = 0;
+    self->next = self->now;
+    self->merges = false;
+    for (size_t i = 0; i < sequences; i++) {
+        layer_rows all = rows_of(self, i);
+        rows += all.leaving;
+        self->merges = self->merges || all.asking < all.entering;
+    }
+    if (rows == self->now.packed.rows) return true;
+    size_t *start = arena_take_array(self->on->memory, sequences + 1, sizeof *start);
+    self->next.origin = arena_take_array(self->on->memory, rows, sizeof *self->next.origin);
+    if (!start || !self->next.origin) return false;
+    start[0] = 0;
+    /* where the others merge, one that is too short for it goes on as it is */
+    for (size_t i = 0; i < sequences; i++)
+        start[i + 1] = start[i] + (self->merges ? rows_of(self, i).asking : rows_of(self, i).leaving);
+    self->next.packed = (batch){.sequences = sequences, .rows = start[sequences], .start = start};
+    if (self->merges) plan_merging(self);
+    return true;
+}
+
+/* ---- Merging ---- */
+
+typedef struct saved_merge {
+    tensor out, x;
+    const size_t *from; /* [out rows + 1] of x; a row is made of one or two */
+    const uint8_t *count;
+    bool largest;
+} saved_merge;
+
+static void merge_backward(const run *on, void *saved) {
+    const saved_merge *s = saved;
+    (void)on;
+    for (size_t row = 0; row < s->out.rows; row++) {
+        const float *grad = s->out.grad + row * s->out.stride, *x = tensor_row(s->x, s->from[row]);
+        float *to = s->x.grad + s->from[row] * s->x.stride;
+        const bool two = s->count[row] == 2;
+        const size_t stride = s->x.stride;
+        for (size_t j = 0; j < s->x.columns; j++) {
+            if (!two) {
+                to[j] += grad[j];
+            } else if (s->largest) {
+                to[j + (x[j] < x[stride + j] ? stride : 0)] += grad[j];
+            } else {
+                to[j] += grad[j] / 2;
+                to[stride + j] += grad[j] / 2;
+            }
+        }
+    }
+}
+
+static tensor merge(passage *self, tensor x) {
+    const run *on = self->on;
+    const batch *now = &self->now.packed, *next = &self->next.packed;
+    const merging *how = &self->self->shape.how;
+    tensor none = {0}, out = run_tensor(on, next->rows, x.columns);
+    size_t *from = arena_take_array(on->memory, next->rows, sizeof *from);
+    uint8_t *count = arena_take_array(on->memory, next->rows, sizeof *count);
+    size_t *becomes = arena_take_array(on->memory, now->rows, sizeof *becomes);
+    if (!out.data || !from || !count || !becomes) return none;
+    for (size_t row = 0; row < now->rows; row++) becomes[row] = NOBODY;
+    for (size_t i = 0; i < now->sequences; i++) {
+        size_t length = batch_length(now, i), made = batch_length(next, i);
+        for (size_t j = 0; j < made; j++) {
+            size_t first = j, rows = made == length ? 1 : merged_from(how, length, j, &first);
+            size_t row = next->start[i] + j;
+            from[row] = now->start[i] + first;
+            count[row] = (uint8_t)rows;
+            for (size_t k = 0; k < rows; k++) becomes[from[row] + k] = row;
+            const float *a = tensor_row(x, from[row]), *b = a + (rows == 2 ? x.stride : 0);
+            float *y = tensor_row(out, row);
+            for (size_t c = 0; c < x.columns; c++)
+                y[c] = how->largest ? (a[c] < b[c] ? b[c] : a[c]) : (a[c] + b[c]) * 0.5f;
+        }
+    }
+    for (size_t i = 0; self->holder && i < self->input->rows; i++)
+        if (self->holder[i] != NOBODY) self->holder[i] = becomes[self->holder[i]];
+    if (on->tape) {
+        saved_merge *saved = tape_push(on, merge_backward, sizeof *saved);
+        if (!saved) return none;
+        *saved = (saved_merge){out, x, from, count, how->largest};
+    }
+    return out;
+}
+
+tensor passage_asking(passage *self, tensor x) {
+    if (self->merges) return merge(self, x);
+    return self->halted ? run_gather(self->on, x, self->active, self->queries.rows) : x;
+}
+
+/* ---- Retirement ---- */
+
+void passage_score_places(const passage *p, float *scores) {
+    for (size_t i = 0; i < p->input->sequences; i++)
+        for (size_t row = p->now.packed.start[i]; row < p->now.packed.start[i + 1]; row++) {
+            size_t place = (p->now.origin ? p->now.origin[row] : row) - p->input->start[i];
+            uint64_t x = (place + 1) * 0x9e3779b97f4a7c15u ^ p->how->seed ^ (uint64_t)p->layer << 40 ^
+                         (uint64_t)batch_length(p->input, i) << 48;
+            x = (x ^ x >> 31) * 0xd6e8feb86659fd93u;
+            scores[row] = p->how->by == SIGNIFICANCE_FIRST ? -(float)place : (float)(x >> 40);
+        }
+}
+
+/* Restores what the rows hold that become nobody, from x, and notes which rows hold the others
+ * then. becomes NULL: all go. */
+static bool restore_gone(passage *self, tensor x, const size_t *becomes) {
+    size_t count = self->input->rows, gone = 0;
+    if (!self->holder) return true;
+    size_t *from = arena_take_array(self->on->memory, count, sizeof *from);
+    size_t *to = arena_take_array(self->on->memory, count, sizeof *to);
+    if (!from || !to) return false;
+    for (size_t i = 0; i < count; i++) {
+        if (self->holder[i] == NOBODY) continue;
+        size_t row = self->holder[i];
+        self->holder[i] = becomes ? becomes[row] : NOBODY;
+        if (self->holder[i] != NOBODY) continue;
+        from[gone] = row;
+        to[gone++] = i;
+    }
+    run_scatter(self->on, self->restored, to, x, from, gone);
+    return true;
+}
+
+tensor passage_retire(passage *p, tensor x, tensor y, const float *scores) {
+    const batch *now = &p->now.packed, *next = &p->next.packed;
+    tensor none = {0};
+    arena *memory = p->on->memory;
+    size_t *kept = arena_take_array(memory, next->rows, sizeof *kept);
+    size_t *becomes = arena_take_array(memory, now->rows, sizeof *becomes);
+    uint64_t *scratch = arena_take_array(memory, now->rows, sizeof *scratch);
+    if (!kept || !becomes || !scratch) return none;
+    for (size_t row = 0; row < now->rows; row++) becomes[row] = NOBODY;
+    for (size_t i = 0; i < now->sequences; i++) {
+        size_t first = now->start[i], keep = batch_length(next, i);
+        size_t *mine = kept + next->start[i];
+        if (keep > 0) retire_choose(scores + first, batch_length(now, i), keep, p->how->protect_first, mine, scratch);
+        for (size_t k = 0; k < keep; k++) {
+            mine[k] += first;
+            becomes[mine[k]] = next->start[i] + k;
+            p->next.origin[next->start[i] + k] = p->now.origin ? p->now.origin[mine[k]] : mine[k];
+        }
+    }
+    if (!restore_gone(p, x, becomes)) return none;
+    return run_gather(p->on, y, kept, next->rows);
+}
+
+/* ---- Departure ---- */
+
+tensor passage_put_back(const passage *p, tensor x, tensor asked) {
+    const run *on = p->on;
+    tensor none = {0}, whole = on->tape ? run_tensor(on, x.rows, x.columns) : x;
+    size_t *from = arena_take_array(on->memory, asked.rows, sizeof *from), count = 0;
+    size_t *still = arena_take_array(on->memory, x.rows, sizeof *still);
+    if (!whole.data || !from || !still) return none;
+    for (size_t i = 0; i < asked.rows; i++) from[i] = i;
+    for (size_t row = 0; row < x.rows; row++)
+        if (p->halted[row]) still[count++] = row;
+    if (on->tape) run_scatter(on, whole, still, x, still, count);
+    run_scatter(on, whole, p->active, asked, from, asked.rows);
+    return whole;
+}
+
+/* Sequences that leave take all their rows with them; in place. */
+static bool remove_sequences(passage *p, const bool *leaves, tensor *x) {
+    const batch *now = &p->now.packed;
+    size_t *start = arena_take_array(p->on->memory, now->sequences + 1, sizeof *start);
+    size_t *origin = arena_take_array(p->on->memory, now->rows, sizeof *origin), at = 0;
+    size_t *becomes = arena_take_array(p->on->memory, now->rows, sizeof *becomes);
+    if (!start || !origin || !becomes) return false;
+    for (size_t i = 0; i < now->sequences; i++)
+        for (size_t row = now->start[i]; row < now->start[i + 1]; row++) becomes[row] = leaves[i] ? NOBODY : at++;
+    if (!restore_gone(p, *x, becomes)) return false;
+    for (size_t i = 0; i < now->sequences; i++) start[i + 1] = leaves[i] ? 0 : batch_length(now, i);
+    start[0] = 0;
+    for (size_t i = 0; i < now->sequences; i++) start[i + 1] += start[i];
+    for (size_t row = 0; row < now->rows; row++) {
+        if (becomes[row] == NOBODY) continue;
+        if (becomes[row] != row) memcpy(tensor_row(*x, becomes[row]), tensor_row(*x, row), x->columns * sizeof(float));
+        origin[becomes[row]] = p->now.origin ? p->now.origin[row] : row;
+    }
+    x->rows = at;
+    p->now = (alive){.packed = {.sequences = now->sequences, .rows = at, .start = start}, .origin = origin};
+    return true;
+}
+
+/* Rows that leave one by one. */
+static bool halt(passage *p, bool last, tensor *x) {
+    const batch *now = &p->now.packed;
+    arena *memory = p->on->memory;
+    bool *leaves = arena_take_array(memory, now->rows, sizeof *leaves);
+    if (!leaves) return false;
+    memset(leaves, 0, now->rows * sizeof *leaves);
+    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
+    bool any = p->halted != NULL;
+    for (size_t row = 0; row < now->rows; row++) {
+        leaves[row] = leaves[row] || (p->halted && p->halted[row]);
+        any = any || leaves[row];
+    }
+    if (!any || last) return true;
+    /* sequences of which nothing is left go */
+    bool *empty = arena_take_array(memory, now->sequences, sizeof *empty), some = false;
+    if (!empty) return false;
+    for (size_t i = 0; i < now->sequences; i++) {
+        empty[i] = !p->on->tape && batch_length(now, i) > 0;
+        for (size_t row = now->start[i]; row < now->start[i + 1]; row++) empty[i] = empty[i] && leaves[row];
+        some = some || empty[i];
+    }
+    if (some) {
+        size_t at = 0;
+        for (size_t i = 0; i < now->sequences; i++)
+            for (size_t row = now->start[i]; row < now->start[i + 1]; row++)
+                if (!empty[i]) leaves[at++] = leaves[row];
+        if (!remove_sequences(p, empty, x)) return false;
+    }
+    size_t *start = arena_take_array(memory, now->sequences + 1, sizeof *start);
+    p->active = arena_take_array(memory, now->rows, sizeof *p->active);
+    p->asked_from = arena_take_array(memory, now->rows, sizeof *p->asked_from);
+    if (!start || !p->active || !p->asked_from) return false;
+    size_t count = 0;
+    for (size_t i = 0; i < now->sequences; i++) {
+        start[i] = count;
+        for (size_t row = now->start[i]; row < now->start[i + 1]; row++) {
+            if (leaves[row]) continue;
+            p->asked_from[count] = p->now.origin ? p->now.origin[row] : row;
+            p->active[count++] = row;
+        }
+    }
+    start[now->sequences] = count;
+    p->queries = (batch){.sequences = now->sequences, .rows = count, .start = start};
+    p->halted = leaves;
+    return true;
+}
+
+bool passage_depart(passage *p, bool last, tensor *x) {
+    const batch *now = &p->now.packed;
+    if (p->how->depart_rows) return halt(p, last, x);
+    bool *leaves = arena_take_array(p->on->memory, now->sequences, sizeof *leaves), any = false;
+    if (!leaves) return false;
+    memset(leaves, 0, now->sequences * sizeof *leaves);
+    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
+    for (size_t i = 0; i < now->sequences; i++) any = any || leaves[i];
+    return !any || remove_sequences(p, leaves, x);
+}
+
+/* ---- The end ---- */
+
+typedef struct saved_spread {
+    tensor out, x, early;
+    const size_t *from;
+} saved_spread;
+
+static void spread_backward(const run *on, void *saved) {
+    const saved_spread *s = saved;
+    for (size_t row = 0; row < s->out.rows; row++) {
+        const float *grad = s->out.grad + row * s->out.stride;
+        on->kernels->gradient->add(s->early.grad + row * s->early.stride, grad, s->out.columns);
+        if (s->from[row] != NOBODY)
+            on->kernels->gradient->add(s->x.grad + s->from[row] * s->x.stride, grad, s->out.columns);
+    }
+}
+
+tensor passage_spread(passage *self, tensor x, tensor early, size_t merged) {
+    const run *on = self->on;
+    const batch *now = &self->now.packed, *input = self->input;
+    size_t first = !self->self->shape.how.with_first;
+    tensor none = {0}, out = run_tensor(on, input->rows, x.columns);
+    size_t *from = arena_take_array(on->memory, input->rows, sizeof *from);
+    if (!out.data || !from) return none;
+    for (size_t i = 0; i < input->sequences; i++)
+        for (size_t j = 0; j < batch_length(input, i); j++) {
+            size_t row = input->start[i] + j, place = j < first ? j : first + (j - first) / merged;
+            from[row] = place < batch_length(now, i) ? now->start[i] + place : NOBODY;
+            float *y = tensor_row(out, row);
+            memcpy(y, tensor_row(early, row), x.columns * sizeof *y);
+            if (from[row] != NOBODY) on->kernels->gradient->add(y, tensor_row(x, from[row]), x.columns);
+        }
+    if (on->tape) {
+        saved_spread *saved = tape_push(on, spread_backward, sizeof *saved);
+        if (!saved) return none;
+        *saved = (saved_spread){out, x, early, from};
+    }
+    self->now = (alive){.packed = *input};
+    return out;
+}
+
+bool passage_restore(passage *self, tensor x) {
+    return !self->now.origin || restore_gone(self, x, NULL);
+}
