@@ -409,6 +409,7 @@ typedef struct rubato_train_options {
     /* length-adaptive: */
     double length_drop;       /* largest share of rows a layer drops, default 0.2 */
     double layer_drop;        /* probability of a layer to be left out, default 0.2 */
+    size_t merges;            /* in how many layers neighbouring rows merge at most, as in a Funnel-Transformer */
     size_t sandwiches;        /* random smaller models a step, default 2 */
     int refine;               /* smaller models are points of the model's frontier, instead of any lengths */
     const char *teacher;      /* a model for the same task and tokenizer: every pass learns from its answers instead of
@@ -520,7 +521,7 @@ typedef struct rubato_search_options {
     const char *model, *task, *data, *columns; /* as rubato_eval_options; not for "retrieval" and "mlm" */
     const char *out;                           /* folder for rubato.json and frontier.svg; NULL: the model's */
     const char *cost;                          /* "flops" (default) or "ms", which needs a calibrated machine */
-    const char *axes;             /* "lengths,exits": what points may differ in, of lengths, depth, widths, exits and
+    const char *axes;             /* "lengths,exits": what points may differ in, of lengths, merges, depth, widths, exits and
                                      precision; NULL: all that the model was trained for, and lengths */
     const char *precision;        /* as rubato_load_options; with "f32+int8" and cost "ms" points may be in either */
     size_t iterations;            /* default 15 */

@@ -23,7 +23,7 @@ typedef struct arguments {
     const char *dev, *out, *recipe, *labels, *epochs, *rate, *warm_up, *decay, *clip, *dropout, *length_drop,
         *layer_drop;
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
-    uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
+    uint64_t batch_size, micro_tokens, sandwiches, merges, eval_steps, checkpoint_steps;
     const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers, *exit_layers, *ponder, *widths, *drop,
         *target_drop, *axes, *smooth;
     uint64_t vocabulary, positions;

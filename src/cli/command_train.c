@@ -88,6 +88,7 @@ static int run(const arguments *given) {
                                     .max_length = given->max_length,
                                     .micro_tokens = given->micro_tokens,
                                     .sandwiches = given->sandwiches,
+                                    .merges = given->merges,
                                     .refine = given->refine,
                                     .teacher = given->teacher,
                                     .widths = given->widths,
@@ -158,7 +159,8 @@ const command command_train = {
     "Fine-tunes a model, makes it length-adaptive or gives it early exits; writes a folder that transformers loads "
     "too.",
     " task data dev columns out recipe labels epochs rate batch-size max-length warm-up decay clip dropout length-drop "
-    "layer-drop sandwiches refine teacher no-distillation divergence significance widths frozen exit-layers ponder "
+    "layer-drop merges sandwiches refine teacher no-distillation divergence significance widths frozen exit-layers "
+    "ponder "
     "soft-rate "
     "soft-penalty micro-tokens "
     "limit "

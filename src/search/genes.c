@@ -114,8 +114,8 @@ point gene_cross(const point *a, const point *b, uint64_t *state) {
 bool gene_equal(const point *a, const point *b) {
     if (a->narrow != b->narrow || !exit_equal(&a->exit, &b->exit)) return false;
     for (size_t i = 0; i < a->layers; i++)
-        if (a->skip[i] != b->skip[i] ||
-            (!a->skip[i] && (a->merge[i] != b->merge[i] || a->keep[i] != b->keep[i] || a->heads[i] != b->heads[i] || a->neurons[i] != b->neurons[i])))
+        if (a->skip[i] != b->skip[i] || (!a->skip[i] && (a->merge[i] != b->merge[i] || a->keep[i] != b->keep[i] ||
+                                                         a->heads[i] != b->heads[i] || a->neurons[i] != b->neurons[i])))
             return false;
     return true;
 }

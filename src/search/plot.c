@@ -84,6 +84,8 @@ static const char style[] =
     "polyline.uniform,line.uniform{stroke:#bc4c00;stroke-width:1.6;stroke-dasharray:6 4}circle.uniform{fill:#bc4c00}"
     "polyline.shallow,line.shallow{stroke:#1a7f37;stroke-width:1.6;stroke-dasharray:2 4}circle.shallow{fill:#1a7f37}"
     "polyline.narrow,line.narrow{stroke:#bf3989;stroke-width:1.6;stroke-dasharray:1 3}circle.narrow{fill:#bf3989}"
+    "polyline.merged,line.merged{stroke:#0969da;stroke-width:1.6;stroke-dasharray:2 2}circle.merged{fill:#0969da}"
+    "polyline.fixed,line.fixed{stroke:#57606a;stroke-width:1.6;stroke-dasharray:6 2}circle.fixed{fill:#57606a}"
     "polyline.exits,line.exits{stroke:#8250df;stroke-width:1.6;stroke-dasharray:8 3 2 3}circle.exits{fill:#8250df}"
     "line.full{stroke:#57606a;stroke-width:1.4}circle.full{fill:#57606a}"
     "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.tick{fill:#9198a1}.grid{stroke:#30363d}.back{fill:#0d1117}"
@@ -91,6 +93,8 @@ static const char style[] =
     "f0883e}"
     "circle.uniform{fill:#f0883e}polyline.shallow,line.shallow{stroke:#3fb950}circle.shallow{fill:#3fb950}"
     "polyline.narrow,line.narrow{stroke:#f778ba}circle.narrow{fill:#f778ba}"
+    "polyline.merged,line.merged{stroke:#58a6ff}circle.merged{fill:#58a6ff}"
+    "polyline.fixed,line.fixed{stroke:#8b949e}circle.fixed{fill:#8b949e}"
     "polyline.exits,line.exits{stroke:#ab7df8}circle.exits{fill:#ab7df8}"
     "line.full{stroke:#9198a1}circle.full{fill:#9198a1}}</style>\n";
 
@@ -101,6 +105,13 @@ static size_t pick(const candidate *all, size_t count, const char *family, candi
     if (picked) qsort(out, picked, sizeof *out, by_cost);
     return picked;
 }
+
+/* What search tries beside its own candidates. */
+static const struct {
+    const char *family, *legend;
+} baselines[] = {{"shallow", "fewer layers, all words"},        {"uniform", "words dropped evenly"},
+                 {"narrow", "fewer heads and neurons"},         {"exits", "leaving early alone"},
+                 {"merged", "words merged two by two, evenly"}, {"fixed", "everything out at one exit"}};
 
 rubato_status plot_write(const char *folder, const candidate *all, size_t count, const candidate *best,
                          size_t best_count, const char *metric, bool by_ms, const char *task, rubato_error *error) {
@@ -139,20 +150,11 @@ rubato_status plot_write(const char *folder, const candidate *all, size_t count,
             place_y(&f, full));
     int row = 0;
     draw_legend(&f, "full", "full model", row++);
-    size_t shallow = pick(all, count, "shallow", series);
-    draw_series(&f, "shallow", series, shallow);
-    if (shallow) draw_legend(&f, "shallow", "fewer layers, all words", row++);
-    draw_series(&f, "uniform", series, pick(all, count, "uniform", series));
-    draw_legend(&f, "uniform", "words dropped evenly", row++);
-    size_t narrow = pick(all, count, "narrow", series);
-    draw_series(&f, "narrow", series, narrow);
-    if (narrow) draw_legend(&f, "narrow", "fewer heads and neurons", row++);
-    size_t leaving = pick(all, count, "exits", series);
-    draw_series(&f, "exits", series, leaving);
-    if (leaving) draw_legend(&f, "exits", "leaving early alone", row++);
-    size_t fixed = pick(all, count, "fixed", series);
-    draw_series(&f, "shallow", series, fixed);
-    if (fixed) draw_legend(&f, "shallow", "everything out at one exit", row++);
+    for (size_t i = 0; i < sizeof baselines / sizeof baselines[0]; i++) {
+        size_t picked = pick(all, count, baselines[i].family, series);
+        draw_series(&f, baselines[i].family, series, picked);
+        if (picked) draw_legend(&f, baselines[i].family, baselines[i].legend, row++);
+    }
     draw_series(&f, "search", best, best_count);
     draw_legend(&f, "search", "searched frontier", row);
     if (fulls) fprintf(f.out, "<circle class='full' cx='%.1f' cy='%.1f' r='5'/>\n", place_x(&f, 1), place_y(&f, full));

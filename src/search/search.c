@@ -28,6 +28,7 @@ typedef struct searching {
     gene_space space;
     exit_setting exits[MOST_EXIT_SETTINGS];
     float widths[64];
+    size_t merges;  /* in how many layers rows merged in training */
     char narrow[8]; /* name of the lower of two precisions */
     double lowest;
     candidate *all; /* everything evaluated */
@@ -249,6 +250,18 @@ static rubato_status narrow_down(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
+/* Rows merge in some layers, evenly spread. */
+static rubato_status merge_blocks(searching *s, rubato_error *error) {
+    size_t layers = s->model->body.depth;
+    for (size_t count = 1; s->space.merges && count < layers && count <= s->merges && !s->stopped; count++) {
+        point at = point_full(layers);
+        for (size_t i = 1; i <= count; i++) at.merge[layers * i / (count + 1)] = true;
+        TRY(evaluate(s, &at, "merged", true, error));
+        report(s, 0, s->options->iterations);
+    }
+    return RUBATO_OK;
+}
+
 /* Whether an axis is among those asked for; without such a wish all are. */
 static bool asked(const rubato_search_options *options, const char *axis) {
     size_t length = strlen(axis);
@@ -258,13 +271,14 @@ static bool asked(const rubato_search_options *options, const char *axis) {
 }
 
 static rubato_status check_axes(const rubato_search_options *options, rubato_error *error) {
-    static const char *const known[] = {"lengths", "depth", "widths", "exits", "precision"};
+    static const char *const known[] = {"lengths", "merges", "depth", "widths", "exits", "precision"};
     for (const char *at = options->axes; at && *at;) {
         size_t length = strcspn(at, ","), i = 0;
-        while (i < 5 && (strlen(known[i]) != length || strncmp(known[i], at, length) != 0)) i++;
-        if (i == 5)
+        while (i < sizeof known / sizeof *known && (strlen(known[i]) != length || strncmp(known[i], at, length) != 0))
+            i++;
+        if (i == sizeof known / sizeof *known)
             return fail(error, RUBATO_BAD_ARGUMENT,
-                        "axes \"%.60s\": known are lengths, depth, widths, exits and precision", options->axes);
+                        "axes \"%.60s\": known are lengths, merges, depth, widths, exits and precision", options->axes);
         at += length + (at[length] == ',');
     }
     return RUBATO_OK;
@@ -463,6 +477,8 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     if (file_exists(path)) TRY(json_read_file(notes, path, 16 << 20, error));
     TRY(read_widths(s, *notes, error));
     double layer_drop = json_number_value(json_object_get(json_object_get(*notes, "training"), "layer_drop"));
+    s->merges = (size_t)json_integer_value(json_object_get(json_object_get(*notes, "training"), "merges"));
+    s->space.merges = s->merges > 0 && asked(options, "merges");
     s->space.depth = (options->depth ? options->depth > 0 : layer_drop > 0) && asked(options, "depth");
     s->lowest = options->lowest > 0 ? options->lowest : 0.15;
     return RUBATO_OK;
@@ -480,6 +496,7 @@ static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     TRY(baselines(s, error));
     TRY(leave_early(s, error));
     TRY(narrow_down(s, error));
+    TRY(merge_blocks(s, error));
     TRY(earlier_points(s, error));
     TRY(evolve(s, error));
     return write_results(s, out, *notes, error);

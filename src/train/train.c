@@ -227,7 +227,7 @@ static rubato_status open_metrics(trainer *self, rubato_error *error) {
 
 /* What a model that stays as it is was trained for, which search asks about. */
 static rubato_status keep_axes(const trainer *self, json_t *made, rubato_error *error) {
-    static const char *const axes[] = {"widths", "layer_drop", "length_drop"};
+    static const char *const axes[] = {"widths", "layer_drop", "length_drop", "merges"};
     char path[4200];
     json_t *before;
     snprintf(path, sizeof path, "%s/rubato.json", self->model->path);

@@ -29,6 +29,41 @@ def run(*arguments, stdin="", env=None, cwd=None):
     return Result(p)
 
 
+# ---- Files, and made-up texts: whether there are more a than b ----
+
+letters = list("abcdefghij")
+
+
+def path(name): return os.path.join(work, name)
+
+
+def read(name): return open(path(name), "rb").read()
+
+
+def write(name, text):
+    with open(path(name), "w", encoding="utf-8") as f: f.write(text)
+    return path(name)
+
+
+def texts(count): return [[random.choice(letters) for _ in range(random.randint(2, 12))] for _ in range(count)]
+
+
+def label(w): return "pos" if w.count("a") > w.count("b") else "neg"
+
+
+def write_labelled(name, rows): return write(name, "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{label(w)}\n" for w in rows))
+
+
+def points(folder, layers, **named):
+    """Operating points of every layer and row but for what each says."""
+    file = os.path.join(folder, "rubato.json")
+    notes = json.load(open(file)) if os.path.exists(file) else {}
+    notes["points"] = [{"name": n, "quality": 0.5, "flops_ratio": 0.5, "ms": None, "keep": [1] * layers, **what} for n, what in named.items()]
+    json.dump(notes, open(file, "w"))
+
+
+# ---- Models ----
+
 def model(family, architecture, **changes):
     """A golden model with another head."""
     folder = os.path.join(work, f"{family}-{architecture}-{len(os.listdir(work))}")

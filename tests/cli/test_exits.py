@@ -5,33 +5,15 @@
 """
 import json, os, random, shutil, subprocess, time
 
-from program import check, finish, golden, large, one_line, rubato, run, work
+from program import check, finish, golden, label, large, letters, one_line, path, read, rubato, run, texts, work, write, write_labelled
 
 bert = os.path.join(golden, "bert")
 random.seed(2)
-letters = list("abcdefghij")
 
 
-def path(name): return os.path.join(work, name)
-
-
-def read(name): return open(path(name), "rb").read()
-
-
-def write(name, text):
-    with open(path(name), "w", encoding="utf-8") as f: f.write(text)
-    return path(name)
-
-
-def texts(count): return [[random.choice(letters) for _ in range(random.randint(2, 12))] for _ in range(count)]
-
-
-def label(w): return "pos" if w.count("a") > w.count("b") else "neg"
-
-
-data = write("train.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{label(w)}\n" for w in texts(400)))
+data = write_labelled("train.tsv", texts(400))
 dev_texts = texts(150)
-dev = write("dev.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{label(w)}\n" for w in dev_texts))
+dev = write_labelled("dev.tsv", dev_texts)
 lines = "".join(" ".join(w) + "\n" for w in dev_texts)
 common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "3e-3", "--quiet", "--json"]
 

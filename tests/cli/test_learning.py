@@ -5,29 +5,14 @@
 """
 import json, os, random, shutil, signal, subprocess, time
 
-from program import check, finish, golden, one_line, rubato, run, work
+from program import check, finish, golden, letters, one_line, path, read, rubato, run, texts, work, write, write_labelled
 
 bert = os.path.join(golden, "bert")
 random.seed(1)
-letters = list("abcdefghij")
 
 
-def path(name): return os.path.join(work, name)
-
-
-def read(name): return open(path(name), "rb").read()
-
-
-def write(name, text):
-    with open(path(name), "w", encoding="utf-8") as f: f.write(text)
-    return path(name)
-
-
-def texts(count): return [[random.choice(letters) for _ in range(random.randint(2, 12))] for _ in range(count)]
-
-
-data = write("train.tsv", "sentence\tlabel\n" + "".join(" ".join(w) + "\t" + ("pos" if w.count("a") > w.count("b") else "neg") + "\n" for w in texts(400)))
-dev = write("dev.tsv", "sentence\tlabel\n" + "".join(" ".join(w) + "\t" + ("pos" if w.count("a") > w.count("b") else "neg") + "\n" for w in texts(150)))
+data = write_labelled("train.tsv", texts(400))
+dev = write_labelled("dev.tsv", texts(150))
 common = ["--task", "classification", "--data", data, "--rate", "3e-3", "--quiet"]
 
 

@@ -5,25 +5,10 @@
 """
 import json, os, random, shutil, struct
 
-from program import check, finish, golden, large, one_line, run, work
+from program import check, finish, golden, large, one_line, path, points, run, texts, work, write_labelled
 
 random.seed(3)
 LAYERS, HIDDEN, HEADS, INNER = 3, 128, 4, 512
-letters = list("abcdefghij")
-
-
-def path(name): return os.path.join(work, name)
-
-
-def write(name, text):
-    with open(path(name), "w", encoding="utf-8") as f: f.write(text)
-    return path(name)
-
-
-def texts(count): return [[random.choice(letters) for _ in range(random.randint(2, 12))] for _ in range(count)]
-
-
-def label(w): return "pos" if w.count("a") > w.count("b") else "neg"
 
 
 def tensors(folder):
@@ -39,11 +24,7 @@ def put(folder, header, body):
     with open(file, "wb") as f: f.write(struct.pack("<Q", len(text)) + text + body)
 
 
-def points(folder, **named):
-    file = os.path.join(folder, "rubato.json")
-    notes = json.load(open(file)) if os.path.exists(file) else {}
-    notes["points"] = [{"name": n, "quality": 0.5, "flops_ratio": 0.5, "ms": None, "keep": [1] * LAYERS, "heads": h, "neurons": f} for n, (h, f) in named.items()]
-    json.dump(notes, open(file, "w"))
+def widths(heads, neurons): return {"heads": heads, "neurons": neurons}
 
 
 lines = "".join(" ".join(w) + "\n" for w in texts(60))
@@ -66,7 +47,7 @@ for i in range(LAYERS):
             at = first + 2 * (row * columns + kept)
             body[at:first + 2 * (row + 1) * columns] = bytes(2 * (columns - kept))
 cut = path("cut"); shutil.copytree(model, cut, symlinks=True); put(cut, header, body)
-points(model, slim=([h / HEADS for h in heads], [f / INNER for f in neurons]), all=([1] * LAYERS, [1] * LAYERS), quarter=([0.25] * LAYERS, [0.25] * LAYERS))
+points(model, LAYERS, slim=widths([h / HEADS for h in heads], [f / INNER for f in neurons]), all=widths([1] * LAYERS, [1] * LAYERS), quarter=widths([0.25] * LAYERS, [0.25] * LAYERS))
 want, got, plain = scores(cut), scores(model, "@slim"), scores(model)
 check("f32", [s for s, _ in got] == [s for s, _ in want] and [s for s, _ in got] != [s for s, _ in plain], got[:1], want[:1])
 check("all of them is the plain model", [s for s, _ in scores(model, "@all")] == [s for s, _ in plain])
@@ -86,8 +67,8 @@ check("alone as in a batch", alone == [s for s, _ in scores(model, "@slim")][:10
 r = run("bench", model, "--budget", "@quarter", "--length", "32", "--batch", "4", "--json"); check("bench", r.status == 0, r)
 
 # ---- Training ----
-data = write("train.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{label(w)}\n" for w in texts(240)))
-dev = write("dev.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{label(w)}\n" for w in texts(100)))
+data = write_labelled("train.tsv", texts(240))
+dev = write_labelled("dev.tsv", texts(100))
 common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "1e-3", "--quiet", "--json"]
 r = run("train", model, *common, "--epochs", 10, "--labels", "neg,pos", "--out", path("ft"))
 check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
@@ -109,7 +90,7 @@ r = run("train", path("ft"), *common, "--recipe", "slimmable", "--epochs", "0.01
 after = scores(path("sorted"))
 check("sorting heads and neurons changes nothing but rounding", r.status == 0 and max(abs(a[k] - b[k]) for (a, _), (b, _) in zip(before, after) for k in a) < 1e-4, before[:1], after[:1])
 def quarter(folder):
-    points(folder, quarter=([0.25] * LAYERS, [0.125] * LAYERS))
+    points(folder, LAYERS, quarter=widths([0.25] * LAYERS, [0.125] * LAYERS))
     return run("eval", folder, "--task", "classification", "--data", dev, "--budget", "@quarter", "--json").json()[0]["metrics"]["nll"]
 check("the first ones are the better ones", quarter(path("sorted")) < quarter(path("ft")), quarter(path("sorted")), quarter(path("ft")))
 r = run("quantize", path("slimmable"), "--to", "int8", "--task", "classification", "--data", dev, "--out", path("slim8"), "--json"); check("quantize keeps widths", r.status == 0 and r.json()[0]["after"] > 0.7, r)
@@ -121,9 +102,9 @@ r = run("search", path("stacked"), "--task", "classification", "--data", dev, "-
 check("and both are searched", r.status == 0 and any("exit" in p for p in rows) and any("heads" in p for p in rows), r)
 
 # ---- Wrong input ----
-for widths in ("0.5,1", "0.9", "x", "1,0", ""):
-    r = run("train", path("ft"), *common, "--recipe", "slimmable", "--widths", widths, "--out", path("x")); check(f"widths \"{widths}\"", r.status == 2 and one_line(r), r)
+for given in ("0.5,1", "0.9", "x", "1,0", ""):
+    r = run("train", path("ft"), *common, "--recipe", "slimmable", "--widths", given, "--out", path("x")); check(f"widths \"{given}\"", r.status == 2 and one_line(r), r)
 r = run("train", os.path.join(golden, "bert"), *common, "--recipe", "slimmable", "--out", path("x")); check("sizes that do not divide", r.status == 1 and one_line(r) and "multiples" in r.err, r)
 r = run("train", path("ft"), *common, "--recipe", "slimmable", "--precision", "int8", "--out", path("x")); check("no widths in int8 training", r.status == 1 and one_line(r), r)
-points(path("ft"), odd=([0.5] * LAYERS, [2] * LAYERS)); r = run("classify", path("ft"), stdin="a\n"); check("a width above 1", r.status == 1 and one_line(r) and "neurons" in r.err, r)
+points(path("ft"), LAYERS, odd=widths([0.5] * LAYERS, [2] * LAYERS)); r = run("classify", path("ft"), stdin="a\n"); check("a width above 1", r.status == 1 and one_line(r) and "neurons" in r.err, r)
 finish()

@@ -19,6 +19,7 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
         bool thin = i == 1 || !slim || random_below(state, 2) == 0;
         if (i > 1) draw_layers(layer_drop, state, at);
         if (thin) draw_lengths(length_drop, i == 1, state, at);
+        if (thin) draw_merges(most_merges(self), i == 1, state, at);
         if (i == 1 && slim) set_width(widths.parts[widths.count - 1], at);
         if (i > 1 && slim) draw_widths(&widths, heads, state, at);
     }
@@ -41,6 +42,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
     point also[3];
     size_t depth = self->model->body.depth, count = 0;
     also[count] = point_full(depth);
+    draw_merges(most_merges(self), true, NULL, &also[count]);
     draw_lengths(option_or(options->length_drop, 0.3), true, NULL, &also[count++]);
     if (widths.count > 1) {
         also[count] = point_full(depth);
@@ -61,6 +63,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
     json_t *made = json_object_get(self->notes, "training");
     json_object_set_new(made, "length_drop", json_real(option_or(options->length_drop, 0.3)));
     json_object_set_new(made, "layer_drop", json_real(option_or(options->layer_drop, 0.1)));
+    json_object_set_new(made, "merges", json_integer((json_int_t)most_merges(self)));
     if (options->resume) TRY(trainer_resume(self, error));
     return trainer_run(self, &all, error);
 }

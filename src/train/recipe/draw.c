@@ -30,6 +30,18 @@ void draw_lengths(double most, bool smallest, uint64_t *state, point *at) {
     }
 }
 
+size_t most_merges(const trainer *self) {
+    size_t depth = self->model->body.depth;
+    return self->options->merges < depth ? self->options->merges : depth - 1;
+}
+
+void draw_merges(size_t most, bool smallest, uint64_t *state, point *at) {
+    for (size_t i = 1; smallest && i <= most; i++) at->merge[at->layers * i / (most + 1)] = true;
+    if (smallest || most == 0) return;
+    for (size_t count = random_below(state, most + 1); count > 0; count--)
+        at->merge[1 + random_below(state, at->layers - 1)] = true;
+}
+
 rubato_status widths_parse(width_list *out, const char *text, rubato_error *error) {
     *out = (width_list){.parts = {1, 0.75f, 0.5f, 0.25f}, .count = 4};
     if (!text) return RUBATO_OK;

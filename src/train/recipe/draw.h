@@ -14,6 +14,12 @@ void draw_layers(double probability, uint64_t *state, point *at);
  * shorten nothing. */
 void draw_lengths(double most, bool smallest, uint64_t *state, point *at);
 
+/* In how many layers rows merge at most: what the run's options say, and in the first layer never. */
+size_t most_merges(const trainer *self);
+
+/* Rows merge in up to so many layers: the most, evenly spread as in a Funnel-Transformer of equal blocks; or any. */
+void draw_merges(size_t most, bool smallest, uint64_t *state, point *at);
+
 enum { MOST_WIDTHS = 16 };
 
 /* Parts of heads and neurons, falling from 1. */

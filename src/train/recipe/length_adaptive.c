@@ -16,6 +16,7 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
         out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0 && !options->no_distillation};
         draw_layers(layer_drop, state, &out[i].at);
         if (i > 0) draw_lengths(length_drop, i == 1, state, &out[i].at);
+        if (i > 0) draw_merges(most_merges(self), i == 1, state, &out[i].at);
     }
     return count;
 }
@@ -51,10 +52,12 @@ static rubato_status length_adaptive(trainer *self, rubato_error *error) {
     } else {
         also[0] = point_full(self->model->body.depth);
         draw_lengths(option_or(options->length_drop, 0.2), true, NULL, &also[0]);
+        draw_merges(most_merges(self), true, NULL, &also[0]);
     }
     json_t *made = json_object_get(self->notes, "training");
     json_object_set_new(made, "length_drop", json_real(option_or(options->length_drop, 0.2)));
     json_object_set_new(made, "layer_drop", json_real(option_or(options->layer_drop, 0.2)));
+    json_object_set_new(made, "merges", json_integer((json_int_t)most_merges(self)));
     if (options->resume) TRY(trainer_resume(self, error));
     return trainer_run(self, &adapt, error);
 }

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Rows that merge two by two: trained, searched, counted, and what comes back for every token.
+
+    test_merges.py RUBATO GOLDEN_FOLDER
+"""
+import json, os, random
+
+from program import check, finish, large, letters, one_line, path, points, run, texts, write, write_labelled
+
+random.seed(5)
+LAYERS, HIDDEN = 3, 64
+
+
+# ---- What a point costs, and that company changes nothing ----
+model = large(2, LAYERS, HIDDEN)
+points(model, LAYERS, merged={"merge": [2, 3]}, none={"merge": []}, both={"merge": [2], "keep": [0.5, 1, 0.2]})
+lines = "".join(" ".join(w) + "\n" for w in texts(40))
+def scores(budget, text=lines, *more): return run("classify", model, "--raw", "--json", "--cost", "--budget", budget, *more, stdin=text).json()
+got = scores("@merged")
+for row in got[:10]:
+    n = row["cost"]["rows"][0]; a = n // 2 + 1 if n > 2 else n; b = a // 2 + 1 if a > 2 else a
+    check("rows that ask", row["cost"]["rows"] == [n, a, b], row)
+    want = sum(4 * (x + y) * HIDDEN**2 + 4 * x * y * HIDDEN + 16 * y * HIDDEN**2 for x, y in ((n, n), (n, a), (a, b)))
+    check("operations", abs(row["cost"]["flops"] - want - 2 * HIDDEN**2 - 4 * HIDDEN) < 1, row, want)
+for budget in ("@merged", "@both"):
+    together = [row["scores"] for row in scores(budget)]
+    check(f"{budget} alone", [scores(budget, line + "\n")[0]["scores"] for line in lines.splitlines()[:8]] == together[:8])
+    check(f"{budget} on one thread", [row["scores"] for row in scores(budget, lines, "--threads", "1")] == together)
+check("nothing merged is the plain model", [row["scores"] for row in scores("@none")] == [row["scores"] for row in scores("full")])
+check("merged is not", [row["scores"] for row in scores("@merged")] != [row["scores"] for row in scores("full")])
+check("a text too short to merge", scores("@merged", " \n")[0]["cost"]["rows"] == [2, 2, 2], scores("@merged", " \n"))
+
+# ---- Training and search ----
+data = write_labelled("train.tsv", texts(240))
+dev = write_labelled("dev.tsv", texts(100))
+common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "1e-3", "--quiet", "--json"]
+r = run("train", model, *common, "--epochs", 10, "--labels", "neg,pos", "--out", path("ft"))
+check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
+for recipe in ("length-adaptive", "anytime"):
+    r = run("train", path("ft"), *common, "--recipe", recipe, "--merges", 2, "--length-drop", 0, "--layer-drop", 0, "--epochs", 2, "--out", path(recipe))
+    check(f"{recipe} learns to merge", r.status == 0 and r.json()[0]["best"] > 0.75 and json.load(open(path(recipe + "/rubato.json")))["training"]["merges"] == 2, r)
+folder = path("length-adaptive")
+r = run("search", folder, "--task", "classification", "--data", dev, "--axes", "merges", "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
+rows = [json.loads(line) for line in open(os.path.join(folder, "search.jsonl"))] if r.status == 0 else []
+check("search merges, and nothing else", rows and any("merge" in p for p in rows) and all(set(p["keep"]) <= {1} for p in rows if p.get("family") not in ("uniform", "shallow")), r)
+check("and draws it", "merged two by two" in open(os.path.join(folder, "frontier.svg")).read())
+for p in json.load(open(os.path.join(folder, "rubato.json")))["points"][:2]:
+    e = run("eval", folder, "--task", "classification", "--data", dev, "--budget", "@" + p["name"], "--json").json()[0]
+    check("a point does what search said", abs(e["metrics"]["accuracy"] - p["quality"]) < 1e-6 and abs(e["flops_ratio"] - p["flops_ratio"]) < 0.03, e, p)
+one = run("train", path("ft"), *common, "--recipe", "length-adaptive", "--merges", 2, "--length-drop", 0, "--layer-drop", 0, "--epochs", 2, "--threads", 1, "--out", path("again"))
+check("the same on one thread, to the bit", one.status == 0 and open(path("again/model.safetensors"), "rb").read() == open(path("length-adaptive/model.safetensors"), "rb").read(), one)
+
+# ---- Tagging: every word has an answer ----
+tags = write("tags.txt", "".join("".join(f"{c} {'B-A' if c == 'a' else 'O'}\n" for c in w) + "\n" for w in texts(120)))
+r = run("train", model, "--task", "tagging", "--data", tags, "--dev", tags, "--recipe", "length-adaptive", "--merges", 1, "--length-drop", 0, "--layer-drop", 0, "--epochs", 12, "--rate", "3e-3", "--quiet", "--json", "--out", path("tagger"))
+check("a tagger", r.status == 0 and r.json()[0]["best"] > 0.7, r)
+points(path("tagger"), LAYERS, merged={"merge": [2]})
+r = run("eval", path("tagger"), "--task", "tagging", "--data", tags, "--budget", "@merged", "--json")
+check("merged words answer", r.status == 0 and 0.2 < r.json()[0]["metrics"]["f1"] and r.json()[0]["flops_ratio"] < 0.8, r)
+
+# ---- Wrong input ----
+for merge in ([0], [LAYERS + 1], ["x"], [1.5]):
+    points(model, LAYERS, bad={"merge": merge}); r = run("classify", model, stdin="a\n"); check(f"merge {merge}", r.status == 1 and one_line(r) and "merges" in r.err, r)
+points(model, LAYERS, bad={"merge": [2], "exit": {"rule": "entropy", "threshold": 0.1, "unit": "token"}}); r = run("classify", model, stdin="a\n"); check("tokens that leave one by one do not merge", r.status == 1 and one_line(r), r)
+r = run("train", model, *common, "--recipe", "length-adaptive", "--merges", "x", "--out", path("x")); check("--merges x", r.status == 2 and one_line(r), r)
+finish()
