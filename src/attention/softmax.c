@@ -15,10 +15,12 @@ typedef struct work {
     tensor out;
     float *scratch; /* of each member, one after the other */
     size_t scratch_size;
-    size_t key_size, value_size, score_size; /* parts of it */
-    float *received;                         /* [heads][rows]: significance by head */
-    uint64_t mask;                           /* dropout's key; 0: none */
+    size_t key_size, value_size, score_size, relative_size; /* parts of it; the last is at its end */
+    float *received;                                        /* [heads][rows]: significance by head */
+    uint64_t mask;                                          /* dropout's key; 0: none */
     size_t longest;
+    float *far; /* [heads]: relative terms by distance, packed */
+    size_t far_size;
 } work;
 
 static size_t query_block(size_t length) {
@@ -109,6 +111,9 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
         multiply(kernels, scores, stride, tensor_row(in->query, query + first) + column, in->query.stride, rows, &keys,
                  room);
         if (in->bias) attention_add_bias(in, head, scores, stride, start, query + first, rows, length);
+        if (in->relative)
+            attention_add_relative(kernels, in, head, scores, stride, start, query + first, rows, length,
+                                   w->far + head * w->far_size, scratch + w->scratch_size - w->relative_size);
         for (size_t i = 0; i < rows; i++) kernels->softmax_f32(scores + i * stride, length);
         if (received)
             for (size_t i = 0; i < rows; i++) {
@@ -136,6 +141,16 @@ static void sum_heads(const work *w) {
         w->run->kernels->gradient->add(w->in->significance, w->received + head * rows, rows);
 }
 
+static bool pack_far(work *w) {
+    const attention *in = w->in;
+    tensor far = in->relative->far;
+    w->far = arena_take_array(w->run->memory, in->heads * w->far_size, sizeof *w->far);
+    for (size_t head = 0; w->far && head < in->heads; head++)
+        w->run->kernels->pack_transposed_f32(w->far + head * w->far_size, far.data + head * in->head_size, far.stride,
+                                             far.rows, in->head_size);
+    return w->far != NULL;
+}
+
 bool attention_softmax(const run *self, tensor out, const attention *inputs, const batch *sequences) {
     size_t longest = 0;
     for (size_t i = 0; i < sequences->sequences; i++) longest = size_max(longest, batch_length(sequences, i));
@@ -153,11 +168,18 @@ bool attention_softmax(const run *self, tensor out, const attention *inputs, con
     if (inputs->narrow) /* words for keys and values, and for the rows of a block, either queries or probabilities */
         w.scratch_size += round_up(
             w.key_size + w.value_size + size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size)), 16);
+    if (inputs->relative) {
+        size_t original = inputs->relative->reach + 1; /* rows of the longest sequence, before any merged */
+        w.relative_size = round_up(attention_relative_room(inputs, MOST_QUERIES, original), 16);
+        w.scratch_size += w.relative_size;
+        w.far_size = packed_size(inputs->relative->far.rows, inputs->head_size);
+    }
     arena_mark mark = arena_save(self->memory);
     w.scratch = arena_take_array(self->memory, w.scratch_size * team_size(self->crew), sizeof(float));
     if (inputs->significance)
         w.received = arena_take_array(self->memory, inputs->heads * sequences->rows, sizeof(float));
     if (!w.scratch || (inputs->significance && !w.received)) return false;
+    if (inputs->relative && !pack_far(&w)) return false;
     w.longest = longest;
     if (self->tape && self->tape->attention_rate > 0) w.mask = tape_mask(self->tape);
     run_parallel(self, sequences->sequences * inputs->heads, 1, some_heads, &w);

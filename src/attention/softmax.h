@@ -15,6 +15,14 @@ static inline size_t attention_place_of(const attention *in, size_t start, size_
 void attention_add_bias(const attention *in, size_t head, float *scores, size_t stride, size_t start, size_t query,
                         size_t rows, size_t length);
 
+/* Adds the relative terms of the same queries. `packed`: far's columns of this head, as the second operand of a
+ * product; `room` [attention_relative_room()]. */
+void attention_add_relative(const kernel_table *kernels, const attention *in, size_t head, float *scores, size_t stride,
+                            size_t start, size_t query, size_t rows, size_t length, const float *packed, float *room);
+
+/* Floats of scratch for at most so many queries, whose keys and themselves are from at most so many rows. */
+size_t attention_relative_room(const attention *in, size_t rows, size_t longest);
+
 /* Place of a query's first probability among all of the pass, for dropout's hash. */
 static inline uint32_t attention_place(size_t head, size_t row, size_t rows, size_t longest) {
     return (uint32_t)((head * rows + row) * longest);

@@ -62,6 +62,7 @@ size_t point_neurons(const point *self, size_t layer, size_t inner) {
 
 double point_flops(const point *self, const layer_shape *shape, size_t length, double *norms) {
     double d = (double)shape->hidden, flops = 0, elements = 0;
+    double far = shape->relative ? (double)length : 0;
     size_t rows = length;
     for (size_t i = 0; i < shape->layers; i++) {
         layer_rows now = point_rows(self, shape, i, length, rows);
@@ -74,7 +75,7 @@ double point_flops(const point *self, const layer_shape *shape, size_t length, d
             alive = (double)self->alive[i];
             present = self->exit.by_token ? (double)self->present[i] : alive;
         }
-        flops += present * 4 * a * d * h + alive * (4 * q * d * h + 4 * a * q * h + 4 * b * d * f);
+        flops += present * 4 * a * d * h + alive * (4 * q * d * h + 4 * (a + far) * q * h + 4 * b * d * f);
         elements += (q + b) * d;
     }
     if (norms) *norms = elements;

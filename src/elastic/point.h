@@ -51,6 +51,7 @@ typedef struct layer_shape {
     size_t hidden, inner, heads, layers;
     merging how;     /* rows merge, where they do */
     uint64_t merges; /* bit i: layer i merges rows whatever the point */
+    bool relative;   /* queries are multiplied by every distance, too */
     size_t decoder;  /* the layer before which all rows come back (Funnel-Transformer); 0: there is none */
 } layer_shape;
 
@@ -66,10 +67,11 @@ layer_rows point_rows(const point *self, const layer_shape *shape, size_t layer,
 
 /* Floating-point operations (a multiply and an add are two) of the products of all layers for one sequence. With
  * a rows entering a layer, q asking and b leaving its attention, h of its d columns in the heads that run and f
- * neurons: 2 (a + q) 2 d h + 2 2 a q h + 2 b 2 d f; with exits what is expected, by the part of texts that is alive in
- * each layer, and where tokens leave: keys and values of those present, the rest of those alive. norms, when not NULL,
- * receives the elements that layer normalisation passes over: (q + b) d a layer; half of the operations plus those is
- * what the Length-Adaptive Transformer's authors count as multiply-accumulates. */
+ * neurons: 2 (a + q) 2 d h + 2 2 a q h + 2 b 2 d f, and where scores depend on distances 2 q 2 length h; with exits
+ * what is expected, by the part of texts that is alive in each layer, and where tokens leave: keys and values of those
+ * present, the rest of those alive. norms, when not NULL, receives the elements that layer normalisation passes over:
+ * (q + b) d a layer; half of the operations plus those is what the Length-Adaptive Transformer's authors count as
+ * multiply-accumulates. */
 double point_flops(const point *self, const layer_shape *shape, size_t length, double *norms);
 
 #endif

@@ -198,8 +198,20 @@ static bool project(const passage *p, const layer *weights, tensor x, tensor ask
     return true;
 }
 
+/* The rows of `far` that sequences of these lengths need, and which of them is for distance 0. */
+static tensor distances(const tensor *far, const batch *input, size_t *reach) {
+    size_t longest = 1, most = far->rows / 2;
+    for (size_t i = 0; i < input->sequences; i++) longest = size_max(longest, batch_length(input, i));
+    *reach = longest - 1;
+    tensor some = *far;
+    some.data = tensor_row(*far, most - *reach);
+    some.rows = 2 * *reach + 1;
+    return some;
+}
+
 /* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)), over x in inference. */
 static tensor run_layer(passage *p, const layer *weights, tensor x) {
+    enum { EVERY_SEGMENT = 2 }; /* the first row's type */
     const encoder *self = p->self;
     const run *on = p->on;
     const thinning *how = p->how;
@@ -211,6 +223,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     tensor none = {0}, asked = passage_asking(p, x);
     if (!asked.data) return none;
     projections qkv;
+    relative_terms terms = {0};
     tensor mixed = run_tensor(on, asked.rows, width);
     const linear *mix = linear_part(&weights->attention_out, 0, hidden, width, on->memory);
     const linear *up = linear_part(&weights->up, 0, neurons, hidden, on->memory);
@@ -235,9 +248,18 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
                     .bias_stride = 2 * self->bias_reach + 1,
                     .bias_reach = self->bias_reach,
                     .origin = p->now.origin,
+                    .relative = weights->terms ? &terms : NULL,
                     .significance = attentive ? scores : NULL,
                     .others_only = attentive && how->by == SIGNIFICANCE_OTHERS,
                     .narrow = layer_attends_narrow(weights, on)};
+    if (weights->terms)
+        terms = (relative_terms){.position = weights->terms->position,
+                                 .segment = weights->terms->segment,
+                                 .segments = weights->terms->segments,
+                                 .types = p->input->types,
+                                 .all = EVERY_SEGMENT,
+                                 .first_apart = !self->shape.how.with_first};
+    if (weights->terms) terms.far = distances(&weights->terms->far, p->input, &terms.reach);
     begin = run_begin(on);
     if (!attention_softmax(on, mixed, &in, &p->now.packed)) return none;
     run_end(on, PART_HEADS, begin);

@@ -9,12 +9,22 @@
 #include "store/checkpoint.h"
 #include "tensor/run.h"
 
+/* What Funnel-Transformer's attention has besides keys and values (appendix A.2 of the paper). */
+typedef struct layer_terms {
+    linear kernel;   /* W_R, [hidden, hidden], without bias */
+    tensor far;      /* [2 reach + 1, hidden]: the positions' sinusoids times it */
+    float *position; /* [hidden]: v - u; u is the bias of the queries */
+    float *segment;  /* [hidden]: w - u */
+    float *segments; /* [2][hidden]: of keys of another segment, and of the same */
+} layer_terms;
+
 typedef struct layer {
     linear qkv; /* query, key and value, stacked */
     linear attention_out;
     norm attention_norm;
     linear up, down;
     norm output_norm;
+    layer_terms *terms; /* NULL: none */
 } layer;
 
 typedef struct encoder {
@@ -76,6 +86,7 @@ typedef struct loader {
     const layer_smoothing *smooth; /* of each of them; NULL: 1 */
     const precision *each;         /* of each of them, [config.layers]; NULL: how */
     bool both;                     /* and in f32 besides */
+    bool decoder;                  /* with the layers after the last block, where there are some */
     /* For training; NULL and 0 for running. */
     bindings *bound;      /* receives every parameter */
     uint64_t *fresh;      /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */

@@ -213,11 +213,81 @@ static rubato_status load_table(loader *load, table *out, const char *name, size
     return bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = from.rows, .columns = from.columns}, full);
 }
 
-static rubato_status load_layer(loader *load, layer *out, const encoder_config *config, size_t a, size_t b,
-                                const layer_smoothing *smooth) {
+/* A tensor of whatever rank, as floats. */
+static rubato_status read_floats(loader *load, float *out, const char *lead, const char *name, size_t count) {
+    char full[NAME_BYTES + 16];
+    snprintf(full, sizeof full, "%s.%s", lead, name);
+    const stored_tensor *stored = checkpoint_find(load->weights, full);
+    if (!stored) return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", full);
+    if (!dtype_is_real(stored->type) || stored->elements != count)
+        return fail(load->error, RUBATO_BAD_MODEL,
+                    "tensor \"%s\" has %zu elements of type %s; %zu real ones are needed", full, stored->elements,
+                    dtype_name(stored->type), count);
+    dtype_read(out, stored->type, stored->data, 0, count);
+    if (!all_finite(out, count))
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity", full);
+    load->parameters += count;
+    return checkpoint_mark(load->weights, stored, load->error);
+}
+
+/* Distances up to the longest sequence, each as sin and cos of it at falling frequencies; row 2 reach - i for i. */
+static void write_sinusoids(tensor out, size_t reach) {
+    size_t half = out.columns / 2;
+    for (size_t c = 0; c < half; c++) {
+        double frequency = pow(10000, -(double)c / (double)half);
+        for (size_t row = 0; row < out.rows; row++) {
+            double angle = ((double)reach - (double)row) * frequency; /* query - key */
+            tensor_row(out, row)[c] = (float)sin(angle);
+            tensor_row(out, row)[half + c] = (float)cos(angle);
+        }
+    }
+}
+
+/* Funnel-Transformer's terms of one layer; the bias u joins the queries' own. */
+static rubato_status load_terms(loader *load, layer *out, const encoder_config *config, const char *lead,
+                                tensor sinusoids) {
+    arena *memory = load->with.memory;
+    size_t d = config->hidden, packed = packed_size(d, d);
+    layer_terms *terms = out->terms = arena_take(memory, sizeof *terms);
+    if (!terms) return fail_memory(load->error);
+    *terms = (layer_terms){.kernel = {.in = d, .out = d, .precision = PRECISION_F32}};
+    terms->position = arena_take_array(memory, d, sizeof(float));
+    terms->segment = arena_take_array(memory, d, sizeof(float));
+    terms->segments = arena_take_array(memory, 2 * d, sizeof(float));
+    terms->kernel.packed = arena_take_array(memory, packed, sizeof(float));
+    float *kernel = malloc(d * d * sizeof *kernel), *content = malloc(d * sizeof *content);
+    rubato_status status = RUBATO_OK;
+    if (!terms->position || !terms->segment || !terms->segments || !terms->kernel.packed || !kernel || !content) {
+        status = fail_memory(load->error);
+        goto done;
+    }
+    TRY_DONE(read_floats(load, kernel, lead, "r_kernel", d * d));
+    TRY_DONE(read_floats(load, content, lead, "r_w_bias", d));
+    TRY_DONE(read_floats(load, terms->position, lead, "r_r_bias", d));
+    TRY_DONE(read_floats(load, terms->segment, lead, "r_s_bias", d));
+    TRY_DONE(read_floats(load, terms->segments, lead, "seg_embed", 2 * d));
+    pack_straight_f32(terms->kernel.packed, kernel, d, d, d);
+    for (size_t i = 0; i < d; i++) {
+        terms->position[i] -= content[i];
+        terms->segment[i] -= content[i];
+        out->qkv.bias[i] += content[i];
+    }
+    const run on = {.kernels = load->with.kernels, .crew = load->with.crew, .memory = memory};
+    terms->far = run_tensor(&on, sinusoids.rows, d);
+    if (!terms->far.data)
+        status = fail_memory(load->error);
+    else
+        run_linear(&on, terms->far, sinusoids, &terms->kernel, ACTIVATION_NONE, NULL);
+done:
+    free(kernel);
+    free(content);
+    return status;
+}
+
+static rubato_status load_layer(loader *load, layer *out, const encoder_config *config, const tensor_names *names,
+                                size_t a, size_t b, const layer_smoothing *smooth) {
     static const layer_smoothing none;
     if (!smooth) smooth = &none;
-    const tensor_names *names = &load->kind->names;
     char text[3][NAME_BYTES];
     const char *three[3] = {text[0], text[1], text[2]};
     loader_name(text[0], NAME_BYTES, load->prefix, names->query, a, b);
@@ -318,9 +388,11 @@ void encoder_collect_bias(encoder *self) {
 /* Which weights each layer uses. */
 static rubato_status lay_out(encoder *self, loader *load) {
     const encoder_config *config = &self->config;
-    size_t inner = config->groups ? config->inner_layers : 1;
+    size_t inner = config->groups ? config->inner_layers : 1, decoder = load->decoder ? config->decoder_layers : 0;
     self->unique = config->groups ? config->groups * inner : config->layers;
-    self->depth = config->layers * inner;
+    for (size_t i = 0; i < config->blocks; i++) self->unique -= config->block_size[i] * (config->block_repeats[i] - 1);
+    self->unique += decoder;
+    self->depth = config->layers * inner + decoder;
     self->layers = calloc(size_max(self->unique, 1), sizeof *self->layers);
     self->order = calloc(size_max(self->depth, 1), sizeof *self->order);
     if (!self->layers || !self->order) return fail_memory(load->error);
@@ -329,7 +401,49 @@ static rubato_status lay_out(encoder *self, loader *load) {
         size_t group = config->groups ? (i / inner) * config->groups / config->layers : i;
         self->order[i] = (uint16_t)(config->groups ? group * inner + i % inner : i);
     }
+    if (!config->blocks) return RUBATO_OK;
+    if (self->depth > 64) return fail(load->error, RUBATO_UNSUPPORTED, "%zu layers in blocks", self->depth);
+    size_t at = 0, weights = 0;
+    for (size_t block = 0; block < config->blocks; block++) {
+        if (block > 0) self->shape.merges |= (uint64_t)1 << at;
+        for (size_t i = 0; i < config->block_size[block]; i++, weights++)
+            for (size_t again = 0; again < config->block_repeats[block]; again++) self->order[at++] = (uint16_t)weights;
+    }
+    self->shape.decoder = decoder ? at : 0;
+    self->shape.relative = true;
+    while (at < self->depth) self->order[at++] = (uint16_t)weights++;
     return RUBATO_OK;
+}
+
+/* The layers of blocks, and of a decoder after them. */
+static rubato_status load_blocks(encoder *self, loader *load) {
+    const encoder_config *config = &self->config;
+    const tensor_names *names = &load->kind->names;
+    char lead[NAME_BYTES];
+    arena scratch;
+    arena_create(&scratch, (size_t)1 << 30, 1 << 20);
+    const run on = {.kernels = load->with.kernels, .crew = load->with.crew, .memory = &scratch};
+    size_t reach = encoder_max_length(config) - 1, block = 0, i = 0;
+    tensor sinusoids = run_tensor(&on, 2 * reach + 1, config->hidden);
+    rubato_status status = sinusoids.data ? RUBATO_OK : fail_memory(load->error);
+    if (sinusoids.data) write_sinusoids(sinusoids, reach);
+    load->with.precision = load->how;
+    for (size_t n = 0; n < self->unique && status == RUBATO_OK; n++, i++) {
+        if (block < config->blocks && i == config->block_size[block]) {
+            block++;
+            i = 0;
+        }
+        if (block == config->blocks) names = load->kind->decoder;
+        size_t first = block == config->blocks ? i : block;
+        load->with.precision = load->how;
+        TRY_DONE(load_layer(load, &self->layers[n], config, names, first, i, NULL));
+        loader_name(lead, sizeof lead, load->prefix, names->relative_terms, first, i);
+        TRY_DONE(load_terms(load, &self->layers[n], config, lead, sinusoids));
+    }
+done:
+    load->with.precision = PRECISION_F32;
+    arena_destroy(&scratch);
+    return status;
 }
 
 rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config) {
@@ -353,11 +467,13 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_config *co
     }
     TRY(lay_out(self, load));
     size_t inner = config->groups ? config->inner_layers : 1;
-    for (size_t i = 0; i < self->unique; i++) {
+    if (config->blocks) TRY(load_blocks(self, load));
+    for (size_t i = 0; i < self->unique && !config->blocks; i++) {
         size_t bound = load->bound ? load->bound->count : 0, stored = load->layers ? load->layers[i] : i / inner;
         load->with.precision = load->each ? load->each[i] : load->how;
         load->with.both = load->both;
-        TRY(load_layer(load, &self->layers[i], config, stored, i % inner, load->smooth ? &load->smooth[i] : NULL));
+        TRY(load_layer(load, &self->layers[i], config, names, stored, i % inner,
+                       load->smooth ? &load->smooth[i] : NULL));
         if (load->layers) TRY(renumber(load, bound, i));
     }
     load->with.precision = PRECISION_F32;

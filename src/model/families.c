@@ -5,10 +5,11 @@
 #include "base/checked.h"
 #include "model/family.h"
 
-extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet;
+extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
+    family_funnel;
 
-static const family *const families[] = {&family_bert,    &family_distilbert, &family_electra,
-                                         &family_roberta, &family_albert,     &family_mpnet};
+static const family *const families[] = {&family_bert,   &family_distilbert, &family_electra, &family_roberta,
+                                         &family_albert, &family_mpnet,      &family_funnel};
 
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 

@@ -7,6 +7,8 @@
 #include "elastic/merge.h"
 #include "kernels/activation.h"
 
+enum { MOST_BLOCKS = 16 };
+
 typedef struct encoder_config {
     const char *family;
     size_t layers, hidden, heads, inner, vocabulary, positions, types;
@@ -16,8 +18,11 @@ typedef struct encoder_config {
     int32_t pad;
     float epsilon;
     activation act;
-    size_t groups, inner_layers;             /* ALBERT: layers that share weights; 0: every layer has its own */
-    size_t buckets;                          /* MPNet: relative attention bias; 0: none */
+    size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
+    size_t buckets;              /* MPNet: relative attention bias; 0: none */
+    /* Funnel-Transformer: layers stand in blocks, between which rows merge; 0 blocks: they do not. */
+    size_t blocks, block_size[MOST_BLOCKS], block_repeats[MOST_BLOCKS]; /* layers of each, and runs of each layer */
+    size_t decoder_layers;                   /* that see all rows again, after the last block */
     float hidden_dropout, attention_dropout; /* in training */
     merging merging;                         /* how rows merge, where they do */
 } encoder_config;
@@ -34,6 +39,7 @@ typedef struct tensor_names {
     const char *word, *position, *type, *embedding_norm, *projection;
     const char *query, *key, *value, *attention_out, *attention_norm, *up, *down, *output_norm;
     const char *relative_bias;
+    const char *relative_terms; /* what Funnel-Transformer's terms of attention begin with */
 } tensor_names;
 
 typedef enum head_kind { HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QA, HEAD_MLM, HEAD_NSP, HEAD_COUNT } head_kind;
@@ -50,9 +56,10 @@ typedef struct head_form {
 
 typedef struct family {
     const char *name;
-    const char *model_types[4]; /* config.json's model_type */
-    const char *class_names[4]; /* what transformers' classes of each begin with */
-    const char *prefixes[4];    /* tried in order; "" is always tried last */
+    const char *model_types[4];  /* config.json's model_type */
+    const tensor_names *decoder; /* layers after the last block, named by %zu; NULL: there are none */
+    const char *class_names[4];  /* what transformers' classes of each begin with */
+    const char *prefixes[4];     /* tried in order; "" is always tried last */
     encoder_config defaults;
     config_keys keys;
     tensor_names names;

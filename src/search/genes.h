@@ -18,7 +18,7 @@ point gene_shallow(size_t layers, size_t depth);
 /* What may differ. */
 typedef struct gene_space {
     bool lengths, depth, precision;
-    bool merges; /* rows may merge in any layer but the first */
+    bool merges;         /* rows may merge in any layer but the first */
     const float *widths; /* parts of heads and neurons that layers may have */
     size_t width_count;
     const exit_setting *exits; /* that may be set; and none at all */
@@ -26,8 +26,8 @@ typedef struct gene_space {
 } gene_space;
 
 /* Each length, where they may differ, is drawn anew with probability 1/2, between its right neighbour's and its left
- * one's new length; sometimes a layer is taken out or put back, rows merge in another, the precision changed, another exit setting taken, as
- * the space allows. Lengths stay non-increasing. */
+ * one's new length; sometimes a layer is taken out or put back, rows merge in another, the precision changed, another
+ * exit setting taken, as the space allows. Lengths stay non-increasing. */
 point gene_mutate(const point *from, const gene_space *space, uint64_t *state);
 
 /* Means of the parents' lengths; everything else as in either. */

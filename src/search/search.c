@@ -456,6 +456,9 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     if (s->model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d are searched", s->model->body.depth,
                     POINT_LAYERS);
+    if (s->model->body.shape.merges)
+        return fail(error, RUBATO_UNSUPPORTED, "%s: rows of this model merge by themselves; there is nothing to search",
+                    options->model);
     rubato_context_options context = {.threads = options->threads, .isa = options->isa};
     TRY(rubato_context_create(&s->context, s->model, &context, error));
     s->by_ms = options->cost && strcmp(options->cost, "ms") == 0;

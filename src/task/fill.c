@@ -150,9 +150,8 @@ typedef struct states {
 static void copy_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
     states *mine = user;
     (void)packed;
-    (void)alive;
     for (size_t i = 0; i < rows.rows; i++)
-        memcpy(mine->out + (number * mine->length + i) * mine->hidden, rows.data + i * rows.stride,
+        memcpy(mine->out + (number * mine->length + (alive ? alive[i] : i)) * mine->hidden, tensor_row(rows, i),
                mine->hidden * sizeof(float));
 }
 
@@ -173,7 +172,7 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
     run on = {.kernels = context->kernels, .crew = context->crew, .memory = &context->workers[0].memory};
     encoded result;
     TRY_DONE(engine_check_window(context->model, window, error));
-    mine.out = malloc((body->depth + 1) * (window->length + 1) * mine.hidden * sizeof(float));
+    mine.out = calloc((body->depth + 1) * (window->length + 1) * mine.hidden, sizeof(float));
     if (!mine.out) {
         status = fail_memory(error);
         goto done;

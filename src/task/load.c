@@ -394,10 +394,23 @@ static void fill_info(rubato_model *self) {
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
 }
 
+static bool fits_blocks(const point *at, uint64_t merges) {
+    for (size_t i = 0; i < at->layers; i++)
+        if (at->keep[i] < 1 || at->merge[i] || (at->skip[i] && merges >> i & 1)) return false;
+    return !at->exit.rule;
+}
+
 /* rubato.json: operating points; narrow ones only where there are two precisions, leaving ones where there are exits.
  */
 static rubato_status load_points(rubato_model *self, const json_t *object, rubato_error *error) {
     TRY(frontier_read(&self->points, object, self->body.depth, error));
+    for (size_t i = 0; i < self->points.count; i++)
+        if (self->body.shape.merges && !fits_blocks(&self->points.points[i], self->body.shape.merges))
+            return fail(
+                error, RUBATO_UNSUPPORTED,
+                "rubato.json: point \"%s\" is not for a model whose rows merge by themselves: layers between may "
+                "be left out, no more",
+                self->points.points[i].name);
     if (!encoder_has_both(&self->body)) frontier_widen(&self->points);
     bool slim = false;
     for (size_t i = 0; i < self->points.count; i++) slim = slim || point_is_slim(&self->points.points[i]);
@@ -412,6 +425,13 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
             return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" leaves early, and there are no exits",
                         self->points.points[i].name);
     return RUBATO_OK;
+}
+
+/* Heads that answer for every token, and embeddings, see all rows; a Funnel-Transformer's others those left at its end.
+ */
+static bool needs_decoder(const json_t *config) {
+    const char *architecture = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    return !architecture_is(architecture, "ForSequenceClassification") && !architecture_is(architecture, "BaseModel");
 }
 
 static rubato_status take_layers(encoder_config *config, const learning *learn, rubato_error *error) {
@@ -474,6 +494,12 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
         status = fail_memory(error);
         goto done;
     }
+    if (learn && settings.blocks) {
+        status = fail(error, RUBATO_UNSUPPORTED,
+                      "a model of family \"%s\" is run as it is: neither trained nor rewritten", settings.family);
+        goto done;
+    }
+    load.decoder = needs_decoder(config);
     TRY_DONE(encoder_load(&self->body, &load, &settings));
     self->info.max_length = size_min(encoder_max_length(&settings), self->text->max_length);
     self->pool.modes = POOL_MEAN;

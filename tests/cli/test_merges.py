@@ -5,7 +5,7 @@
 """
 import json, os, random
 
-from program import check, finish, large, letters, one_line, path, points, run, texts, write, write_labelled
+from program import check, finish, large, letters, model as model_of, one_line, path, points, run, texts, write, write_labelled
 
 random.seed(5)
 LAYERS, HIDDEN = 3, 64
@@ -57,6 +57,27 @@ check("a tagger", r.status == 0 and r.json()[0]["best"] > 0.7, r)
 points(path("tagger"), LAYERS, merged={"merge": [2]})
 r = run("eval", path("tagger"), "--task", "tagging", "--data", tags, "--budget", "@merged", "--json")
 check("merged words answer", r.status == 0 and 0.2 < r.json()[0]["metrics"]["f1"] and r.json()[0]["flops_ratio"] < 0.8, r)
+
+# ---- A Funnel-Transformer, whose blocks merge by themselves ----
+funnel = model_of("funnel", "FunnelForTokenClassification")
+lines = "a b c d e f g h\nhello world\na b\nfoo bar baz qux a b c\n"
+got = run("tag", funnel, "--json", "--cost", stdin=lines).json()
+check("rows of a Funnel-Transformer and its decoder", got[0]["cost"]["rows"] == [10, 10, 5, 5, 3, 3, 10, 10], got[0])
+check("alone as in a batch", [run("tag", funnel, "--json", stdin=line + "\n").json()[0]["entities"] for line in lines.splitlines()] == [row["entities"] for row in got])
+config = json.load(open(os.path.join(funnel, "config.json")))
+for key, value in (("block_sizes", []), ("block_sizes", [0, 1, 1]), ("block_repeats", [1]), ("pool_q_only", False), ("pooling_type", "min"), ("d_head", 7), ("num_decoder_layers", 5)):
+    json.dump({**config, key: value}, open(os.path.join(funnel, "config.json"), "w"))
+    r = run("tag", funnel, stdin="a\n"); check(f"{key} {value}", r.status == 1 and one_line(r), r)
+json.dump(config, open(os.path.join(funnel, "config.json"), "w"))
+notes = {"points": [{"name": "p", "keep": [1, None, 1, None, 1, 1, 1, 1]}]}
+json.dump(notes, open(os.path.join(funnel, "rubato.json"), "w"))
+r = run("tag", funnel, "--json", "--cost", "--budget", "@p", stdin=lines); check("layers between the blocks' first may be left out", r.status == 0 and r.json()[0]["cost"]["rows"] == [10, 5, 3, 3, 10, 10], r)
+for keep in ([1, 1, None, 1, 1, 1, 1, 1], [1, 0.5, 1, 1, 1, 1, 1, 1]):
+    json.dump({"points": [{"name": "p", "keep": keep}]}, open(os.path.join(funnel, "rubato.json"), "w"))
+    r = run("tag", funnel, stdin="a\n"); check(f"no point {keep}", r.status == 1 and one_line(r) and "merge by themselves" in r.err, r)
+os.remove(os.path.join(funnel, "rubato.json"))
+for command in (["search", funnel, "--task", "tagging", "--data", tags], ["train", funnel, "--task", "tagging", "--data", tags, "--out", path("x")], ["quantize", funnel, "--to", "int8", "--out", path("x")]):
+    r = run(*command); check(f"{command[0]} says that it cannot", r.status == 1 and one_line(r), r)
 
 # ---- Wrong input ----
 for merge in ([0], [LAYERS + 1], ["x"], [1.5]):
