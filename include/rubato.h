@@ -412,6 +412,8 @@ typedef struct rubato_train_options {
     size_t merges;            /* in how many layers neighbouring rows merge at most, as in a Funnel-Transformer */
     size_t sandwiches;        /* random smaller models a step, default 2 */
     int refine;               /* smaller models are points of the model's frontier, instead of any lengths */
+    double match_states;      /* weight of the distance from the teacher's hidden states; length-adaptive: default 0,
+                                 dynabert and anytime: 1, with the model itself as teacher if there is no other */
     const char *teacher;      /* a model for the same task and tokenizer: every pass learns from its answers instead of
                                  the labels, which the data then need not have (classification, regression) */
     int no_distillation;      /* smaller models learn from the labels instead of the full one */

@@ -61,6 +61,7 @@ static const option options[] = {
     TEXT("dropout", dropout, "X", "dropout rate (default: config.json's)"),
     TEXT("length-drop", length_drop, "X", "largest share of rows that a layer drops (default 0.2)"),
     NUMBER("merges", merges, "neighbouring rows merge in up to so many layers (default 0)"),
+    TEXT("match-states", match_states, "X", "weight of a teacher's hidden states (default 0; dynabert, anytime: 1)"),
     TEXT("layer-drop", layer_drop, "X", "probability of a layer to be left out (default 0.2; 0: none)"),
     NUMBER("sandwiches", sandwiches, "random smaller models a step (default 2)"),
     FLAG("refine", refine, "smaller models are the points that search found: more training for just those"),

@@ -25,7 +25,7 @@ typedef struct arguments {
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
     uint64_t batch_size, micro_tokens, sandwiches, merges, eval_steps, checkpoint_steps;
     const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers, *exit_layers, *ponder, *widths, *drop,
-        *target_drop, *axes, *smooth;
+        *target_drop, *axes, *smooth, *match_states;
     uint64_t vocabulary, positions;
     uint64_t iterations, mutations, crossovers;
     bool no_distillation, refine, frozen, keep_order, resume, depth, no_depth, check, words, roofline;

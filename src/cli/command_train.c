@@ -120,6 +120,7 @@ static int run(const arguments *given) {
                  {"dropout", given->dropout, &options.dropout},
                  {"length-drop", given->length_drop, &options.length_drop},
                  {"layer-drop", given->layer_drop, &options.layer_drop},
+                 {"match-states", given->match_states, &options.match_states},
                  {"ponder", given->ponder, &options.ponder},
                  {"soft-rate", given->soft_rate, &options.soft_rate},
                  {"soft-penalty", given->soft_penalty, &options.soft_penalty}};
@@ -159,7 +160,8 @@ const command command_train = {
     "Fine-tunes a model, makes it length-adaptive or gives it early exits; writes a folder that transformers loads "
     "too.",
     " task data dev columns out recipe labels epochs rate batch-size max-length warm-up decay clip dropout length-drop "
-    "layer-drop merges sandwiches refine teacher no-distillation divergence significance widths frozen exit-layers "
+    "layer-drop merges match-states sandwiches refine teacher no-distillation divergence significance widths frozen "
+    "exit-layers "
     "ponder "
     "soft-rate "
     "soft-penalty micro-tokens "

@@ -6,7 +6,6 @@
 
 void pass_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
     passed_layers *self = user;
-    (void)alive;
     if (self->count > POINT_LAYERS) return;
     if (self->on) { /* the next layer is computed over this one's memory */
         tensor copy = run_tensor(self->on, rows.rows, rows.columns);
@@ -20,6 +19,7 @@ void pass_layer(void *user, size_t number, tensor rows, const batch *packed, con
     }
     self->number[self->count] = number;
     self->packed[self->count] = *packed;
+    self->alive[self->count] = alive;
     self->rows[self->count++] = rows;
 }
 
@@ -80,15 +80,17 @@ double exits_loss(const trainer *by, const run *on, passed_layers *layers, const
     return loss;
 }
 
-double states_loss(const trainer *by, const run *on, const passed_layers *layers, const reference *teacher,
-                   double scale) {
+double states_loss(const trainer *by, const run *on, const passed_layers *layers, const point *at, size_t rows,
+                   const reference *teacher, double scale) {
     double loss = 0;
     for (size_t i = 0; i < layers->count; i++) {
         tensor x = layers->rows[i];
         bool last = i + 1 == layers->count;
+        if (layers->number[i] > 0 && at->merge[layers->number[i] - 1]) break;
         size_t which = last ? by->teacher->body.depth : layers->number[i + 1] - 1;
         double each = scale / (double)size_max(x.rows * x.columns, 1);
-        loss += loss_match(on, x, teacher->states + which * x.rows * x.columns, each) * each;
+        const float *states = teacher->states + which * rows * x.columns;
+        loss += loss_match(on, x, states, layers->alive[i], each) * each;
     }
     return loss;
 }

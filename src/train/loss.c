@@ -112,12 +112,13 @@ double loss_spans_divergence(const run *on, tensor logits, const batch *packed, 
     return sum;
 }
 
-double loss_match(const run *on, tensor values, const float *full, double scale) {
+double loss_match(const run *on, tensor values, const float *full, const size_t *rows, double scale) {
     double sum = 0;
     (void)on;
     for (size_t row = 0; row < values.rows; row++)
         for (size_t j = 0; j < values.columns; j++) {
-            double off = (double)tensor_row(values, row)[j] - (double)full[row * values.columns + j];
+            size_t to = rows ? rows[row] : row;
+            double off = (double)tensor_row(values, row)[j] - (double)full[to * values.columns + j];
             values.grad[row * values.stride + j] += (float)(2 * off * scale);
             sum += off * off;
         }

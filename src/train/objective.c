@@ -198,7 +198,7 @@ double values_loss(const trainer *by, const run *on, tensor values, const portio
             return loss_divergence(on, values, follow->values, labels, how, scale);
         if (by->kind == SAMPLE_SPAN)
             return loss_spans_divergence(on, values, &self->packed, follow->values, how, scale);
-        return loss_match(on, values, follow->values, scale);
+        return loss_match(on, values, follow->values, NULL, scale);
     }
     switch (by->kind) {
     case SAMPLE_VALUE: return loss_squares(on, values, self->values, scale);

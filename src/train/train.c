@@ -107,16 +107,24 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
     return status;
 }
 
-/* The teacher must answer the same question about the same tokens. */
+/* A model that should teach itself, since no other is named, learns from labels where it cannot. */
+static rubato_status refuse_teacher(trainer *self, rubato_status status, const char *why, rubato_error *error) {
+    if (self->options->teacher || self->method == &recipe_dynabert)
+        return fail(error, status, "teacher %s: %s",
+                    self->options->teacher ? self->options->teacher : self->options->model, why);
+    rubato_model_destroy(self->teacher);
+    self->teacher = NULL;
+    return RUBATO_OK;
+}
+
 static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error *error) {
     const char *name = self->options->teacher;
-    if (!name && self->method == &recipe_dynabert) name = self->options->model;
+    if (!name && option_or(self->options->match_states, self->method->match_states) > 0) name = self->options->model;
     if (!name) return RUBATO_OK;
     TRY(rubato_model_load(&self->teacher, name, error));
-    if (self->teacher->info.task != task)
-        return fail(error, RUBATO_WRONG_TASK, "teacher %s: a model for %s", name,
-                    rubato_task_name(self->teacher->info.task));
-    return RUBATO_OK;
+    return self->teacher->info.task == task
+               ? RUBATO_OK
+               : refuse_teacher(self, RUBATO_WRONG_TASK, "a model for another task", error);
 }
 
 rubato_status trainer_teach_itself(trainer *self, rubato_error *error) {
@@ -127,9 +135,14 @@ rubato_status trainer_teach_itself(trainer *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
-static rubato_status compare_teacher(const trainer *self, rubato_error *error) {
+/* The teacher must answer the same question about the same tokens. */
+static rubato_status compare_teacher(trainer *self, rubato_error *error) {
     const rubato_model *a = self->model, *b = self->teacher;
     if (!b) return RUBATO_OK;
+    bool matches = option_or(self->options->match_states, self->method->match_states) > 0;
+    if (matches && (a->body.config.hidden != b->body.config.hidden || a->body.depth != b->body.depth))
+        return refuse_teacher(self, RUBATO_BAD_ARGUMENT,
+                              "its hidden states are of other layers or sizes; use --match-states 0", error);
     bool same = a->info.label_count == b->info.label_count && a->text->vocabulary == b->text->vocabulary &&
                 encoder_max_length(&a->body.config) <= encoder_max_length(&b->body.config) &&
                 (a->info.task != RUBATO_TASK_EMBEDDING || a->pool.width == b->pool.width);
@@ -139,8 +152,7 @@ static rubato_status compare_teacher(const trainer *self, rubato_error *error) {
         same = (!x && !y) || (x && y && strcmp(x, y) == 0);
     }
     return same ? RUBATO_OK
-                : fail(error, RUBATO_BAD_ARGUMENT, "teacher %s: its labels or its tokens are not the learner's",
-                       self->options->teacher);
+                : refuse_teacher(self, RUBATO_BAD_ARGUMENT, "its labels or its tokens are not the learner's", error);
 }
 
 static rubato_status set_significance(rubato_model *model, const char *name, rubato_error *error) {
@@ -204,6 +216,8 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
         return fail(error, RUBATO_BAD_ARGUMENT, "refining is a part of the recipe length-adaptive");
     storage type;
     TRY(model_store_type(options->store, &type, error));
+    if (options->match_states > 0 && !self->method->matches)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--match-states belongs to length-adaptive, anytime and dynabert");
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "length drop, layer drop and dropout are below 1");
     self->kind = tasks[*task].kind;

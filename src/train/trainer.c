@@ -132,7 +132,8 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
         free(said.values);
     }
     if (self->now->match_states > 0) /* as much as the part's share of the step's items */
-        loss += states_loss(self, &on, &layers, kept, self->now->match_states * scale * (double)part->items) /
+        loss += states_loss(self, &on, &layers, &what->at, part->packed.rows, kept,
+                            self->now->match_states * scale * (double)part->items) /
                 fmax(scale, 1e-30);
     if (!recording.failed) tape_backward(&on);
     if (recording.failed) return fail_memory(error);

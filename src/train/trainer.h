@@ -49,8 +49,10 @@ typedef struct recipe {
     rubato_status (*run)(trainer *self, rubato_error *error);
     double warm_up, decay; /* defaults */
     double epochs, rate;
-    exit_kind exits;   /* that the model gets; EXIT_NONE: it has none */
-    exit_setting rule; /* for which they are meant */
+    exit_kind exits;     /* that the model gets; EXIT_NONE: it has none */
+    exit_setting rule;   /* for which they are meant */
+    bool matches;        /* hidden states can be matched with a teacher's */
+    double match_states; /* the default of their weight; a teacher is then had, if need be what training starts from */
 } recipe;
 
 extern const recipe recipe_finetune, recipe_length_adaptive, recipe_power_bert, recipe_branchynet, recipe_deebert,
@@ -148,6 +150,7 @@ typedef struct passed_layers {
     size_t count, number[POINT_LAYERS + 1];
     tensor rows[POINT_LAYERS + 1];
     batch packed[POINT_LAYERS + 1];
+    const size_t *alive[POINT_LAYERS + 1]; /* the original rows of these; NULL: all */
     const uint8_t
         *left_after; /* [rows] the layer, from 1, after which a row left, whose lesson it is; NULL: none did */
     bool failed;
@@ -161,9 +164,10 @@ double exits_loss(const trainer *by, const run *on, passed_layers *layers, const
                   const exit_lesson *lesson, double scale);
 
 /* Mean squared distance of hidden states from the teacher's: what enters each layer from what enters the teacher's of
- * the same number, and the last from the last (Hou et al. 2020), each times `scale`. No rows may have retired. */
-double states_loss(const trainer *by, const run *on, const passed_layers *layers, const reference *teacher,
-                   double scale);
+ * the same number, and the last from the last (Hou et al. 2020), each times `scale`; of the rows that are alive there.
+ * After rows have merged, which no row of the teacher's stands for, nothing is compared. rows: of the input. */
+double states_loss(const trainer *by, const run *on, const passed_layers *layers, const point *at, size_t rows,
+                   const reference *teacher, double scale);
 
 /* Loss of values [items, columns] of the kind of the task. labels: of its rows. */
 double values_loss(const trainer *by, const run *on, tensor values, const portion *self, int32_t *labels,

@@ -5,7 +5,7 @@
 """
 import json, os, random, shutil, struct
 
-from program import check, finish, golden, large, one_line, path, points, run, texts, work, write_labelled
+from program import check, finish, golden, large, one_line, path, points, read, run, texts, work, write_labelled
 
 random.seed(3)
 LAYERS, HIDDEN, HEADS, INNER = 3, 128, 4, 512
@@ -101,7 +101,14 @@ check("exits on a model of several widths keep what it was trained for", r.statu
 r = run("search", path("stacked"), "--task", "classification", "--data", dev, "--iterations", 1, "--mutations", 8, "--crossovers", 4, "--quiet", "--json"); rows = [json.loads(l) for l in open(path("stacked/search.jsonl"))]
 check("and both are searched", r.status == 0 and any("exit" in p for p in rows) and any("heads" in p for p in rows), r)
 
+r = run("train", model, *common, "--recipe", "anytime", "--epochs", 1, "--labels", "neg,pos", "--out", path("headless")); check("anytime from a model without the head learns from labels", r.status == 0, r)
+lengths = [*common, "--recipe", "length-adaptive", "--epochs", 1, "--seed", 4]
+r = run("train", path("ft"), *lengths, "--match-states", 1, "--out", path("matched")); s = run("train", path("ft"), *lengths, "--teacher", path("ft"), "--out", path("taught"))
+check("hidden states of rows that retire are matched", r.status == 0 and s.status == 0 and read("matched/model.safetensors") != read("taught/model.safetensors"), r, s)
+
 # ---- Wrong input ----
+r = run("train", path("ft"), *common, "--recipe", "slimmable", "--match-states", 1, "--out", path("x")); check("--match-states elsewhere", r.status == 2 and one_line(r), r)
+r = run("train", path("ft"), *common, "--recipe", "length-adaptive", "--match-states", 1, "--teacher", large(2, 2, HIDDEN), "--labels", "l0,l1", "--out", path("x")); check("a teacher of other layers", r.status == 2 and one_line(r), r)
 for given in ("0.5,1", "0.9", "x", "1,0", ""):
     r = run("train", path("ft"), *common, "--recipe", "slimmable", "--widths", given, "--out", path("x")); check(f"widths \"{given}\"", r.status == 2 and one_line(r), r)
 r = run("train", os.path.join(golden, "bert"), *common, "--recipe", "slimmable", "--out", path("x")); check("sizes that do not divide", r.status == 1 and one_line(r) and "multiples" in r.err, r)

@@ -1,7 +1,7 @@
 /* Everything at once: one model whose rows retire, whose layers are left out or narrower, and whose sequences leave
- * early. Each step runs the full model against the labels or the teacher, the smallest and some random ones against its
- * answers (the sandwich rule of Yu and Huang 2019, over all axes), and every pass trains the exits of the layers that
- * it ran. */
+ * early. Each step runs the full model, the smallest and some random ones (the sandwich rule of Yu and Huang 2019, over
+ * all axes) against a teacher's answers and hidden states, the model's own from before if no other is given, and every
+ * pass trains the exits of the layers that it ran. */
 #include "train/recipe/draw.h"
 #include "train/rewire.h"
 
@@ -56,6 +56,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
                  .epochs = options->epochs > 0 ? options->epochs : self->method->epochs,
                  .passes = sandwich,
                  .from_full = true,
+                 .match_states = match_states(self),
                  .soft = SIZE_MAX,
                  .exits = depth > 1 ? &lesson : NULL,
                  .also = also,
@@ -72,5 +73,7 @@ const recipe recipe_anytime = {.name = "anytime",
                                .run = anytime,
                                .epochs = 3,
                                .rate = 4e-5,
+                               .matches = true,
+                               .match_states = 1,
                                .exits = EXIT_STUDENT,
                                .rule = {.rule = &exit_entropy, .threshold = 0.3f}};

@@ -42,6 +42,10 @@ void draw_merges(size_t most, bool smallest, uint64_t *state, point *at) {
         at->merge[1 + random_below(state, at->layers - 1)] = true;
 }
 
+double match_states(const trainer *self) {
+    return self->teacher ? option_or(self->options->match_states, self->method->match_states) : 0;
+}
+
 rubato_status widths_parse(width_list *out, const char *text, rubato_error *error) {
     *out = (width_list){.parts = {1, 0.75f, 0.5f, 0.25f}, .count = 4};
     if (!text) return RUBATO_OK;

@@ -20,6 +20,9 @@ size_t most_merges(const trainer *self);
 /* Rows merge in up to so many layers: the most, evenly spread as in a Funnel-Transformer of equal blocks; or any. */
 void draw_merges(size_t most, bool smallest, uint64_t *state, point *at);
 
+/* Weight of the distance from a teacher's hidden states; 0 where there is none. */
+double match_states(const trainer *self);
+
 enum { MOST_WIDTHS = 16 };
 
 /* Parts of heads and neurons, falling from 1. */

@@ -43,6 +43,7 @@ static rubato_status length_adaptive(trainer *self, rubato_error *error) {
     phase adapt = {.name = self->method->name,
                    .epochs = options->epochs > 0 ? options->epochs : self->method->epochs,
                    .passes = options->refine ? sandwich_of_points : sandwich,
+                   .match_states = match_states(self),
                    .soft = SIZE_MAX,
                    .also = also,
                    .also_count = 1};
@@ -62,5 +63,10 @@ static rubato_status length_adaptive(trainer *self, rubato_error *error) {
     return trainer_run(self, &adapt, error);
 }
 
-const recipe recipe_length_adaptive = {
-    .name = "length-adaptive", .run = length_adaptive, .warm_up = 0, .decay = 0, .epochs = 5, .rate = 2e-5};
+const recipe recipe_length_adaptive = {.name = "length-adaptive",
+                                       .run = length_adaptive,
+                                       .warm_up = 0,
+                                       .decay = 0,
+                                       .epochs = 5,
+                                       .rate = 2e-5,
+                                       .matches = true};

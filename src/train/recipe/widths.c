@@ -94,14 +94,14 @@ static rubato_status dynabert(trainer *self, rubato_error *error) {
                   .epochs = epochs_of(self),
                   .passes = every_width,
                   .from_full = true,
-                  .match_states = 0.1,
+                  .match_states = 0.1 * match_states(self),
                   .soft = SIZE_MAX,
                   .also = also,
                   .also_count = judged_widths(self, &widths, also)};
     phase deep = wide;
     deep.name = "width and depth";
     deep.passes = every_width_and_depth;
-    deep.match_states = 1;
+    deep.match_states = match_states(self);
     deep.also = depths;
     deep.also_count = 3;
     for (size_t i = 0; i < 3; i++) {
@@ -124,4 +124,5 @@ static rubato_status dynabert(trainer *self, rubato_error *error) {
 
 const recipe recipe_slimmable = {
     .name = "slimmable", .run = slimmable, .warm_up = 0.1, .decay = 0, .epochs = 3, .rate = 3e-5};
-const recipe recipe_dynabert = {.name = "dynabert", .run = dynabert, .decay = 0, .epochs = 3, .rate = 2e-5};
+const recipe recipe_dynabert = {
+    .name = "dynabert", .run = dynabert, .decay = 0, .epochs = 3, .rate = 2e-5, .matches = true, .match_states = 1};
