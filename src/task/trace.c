@@ -9,20 +9,40 @@ typedef struct trace_block {
     rubato_trace trace;
     rubato_encoding *encoding;
     uint8_t *alive, *ran;
+    const layer_shape *shape;
+    const point *at;
+    size_t *within, *now, count; /* [length] the token that each has been merged with; those that are rows now */
     exit_session session, *left;
 } trace_block;
+
+/* Tokens of rows that merged in a layer are within the first of them. */
+static void merge_tokens(trace_block *block, size_t made) {
+    size_t length = block->trace.window->length, first;
+    for (size_t i = 0; i < made; i++) {
+        size_t rows = merged_from(&block->shape->how, block->count, i, &first);
+        for (size_t j = 1; j < rows; j++)
+            for (size_t k = 0; k < length; k++)
+                if (block->within[k] == block->now[first + j]) block->within[k] = block->now[first];
+    }
+}
 
 static void note_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
     trace_block *block = user;
     (void)packed;
     if (number == 0) return;
     size_t length = block->trace.window->length;
+    uint8_t *lives = block->alive + (number - 1) * length;
     block->ran[number - 1] = 1;
+    if (number - 1 == block->shape->decoder) /* all rows are back */
+        for (size_t i = 0; i < length; i++) block->within[i] = i;
+    bool merges = block->shape->merges >> (number - 1) & 1 || (block->at && block->at->merge[number - 1]);
+    if (merges && rows.rows < block->count) merge_tokens(block, rows.rows);
+    block->count = rows.rows;
     for (size_t i = 0; i < rows.rows; i++) {
-        size_t row = alive ? alive[i] : i;
-        bool halted = block->left && block->left->rule.by_token && block->left->answered[row];
-        block->alive[(number - 1) * length + row] = !halted;
+        size_t row = block->now[i] = alive ? alive[i] : i;
+        lives[row] = !(block->left && block->left->rule.by_token && block->left->answered[row]);
     }
+    for (size_t i = 0; i < length; i++) lives[i] = lives[block->within[i]];
 }
 
 void rubato_trace_destroy(rubato_trace *trace) {
@@ -46,6 +66,10 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     TRY(engine_budget(context, options, &wanted, error));
     const point *at = engine_point(context, &wanted, window->length);
     thinning how = engine_thinning(model, engine_main_head(model), at);
+    block->shape = &body->shape;
+    block->at = at;
+    block->count = window->length;
+    for (size_t i = 0; i < window->length; i++) block->within[i] = block->now[i] = i;
     if (!engine_exits(model, engine_main_head(model), at, &on, &packed, &block->session, &block->left, &how))
         return fail_memory(error);
     encoder_forward(body, &on, &packed, &how, &out, note_layer, block);
@@ -65,13 +89,16 @@ rubato_status rubato_trace_text(rubato_context *context, const rubato_input *inp
     TRY(rubato_encode(context->model, input, &text, &encoding, error));
     const rubato_window *window = &encoding->windows[0];
     size_t layers = context->model->body.depth;
-    trace_block *block = calloc(1, sizeof *block + layers * (window->length + 1));
+    size_t places = sizeof(size_t) * window->length;
+    trace_block *block = calloc(1, sizeof *block + 2 * places + layers * (window->length + 1));
     if (!block) {
         rubato_encoding_destroy(encoding);
         return fail_memory(error);
     }
     block->encoding = encoding;
-    block->ran = (uint8_t *)(block + 1);
+    block->within = (size_t *)(block + 1);
+    block->now = block->within + window->length;
+    block->ran = (uint8_t *)(block->now + window->length);
     block->alive = block->ran + layers;
     block->trace = (rubato_trace){.window = window, .layers = layers, .ran = block->ran, .alive = block->alive};
     rubato_status status = trace_one(context, block, options, error);

@@ -30,6 +30,8 @@ check("nothing merged is the plain model", [row["scores"] for row in scores("@no
 check("merged is not", [row["scores"] for row in scores("@merged")] != [row["scores"] for row in scores("full")])
 check("a text too short to merge", scores("@merged", " \n")[0]["cost"]["rows"] == [2, 2, 2], scores("@merged", " \n"))
 
+r = run("classify", model, "--words", "--json", "--budget", "@merged", stdin="a b c d e\n"); check("--words: a merged word is there still", r.status == 0 and json.dumps(r.json()[0]).count("false") == 0, r)
+
 # ---- Training and search ----
 data = write_labelled("train.tsv", texts(240))
 dev = write_labelled("dev.tsv", texts(100))
