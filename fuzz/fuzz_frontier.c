@@ -17,8 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {
             budget wanted;
             if (budget_parse(&wanted, budgets[i], &points, NULL, &error) != RUBATO_OK) continue;
-            for (size_t length = 0; length < 40; length += 13)
-                budget_choose(&wanted, &points, NULL, &shape, length);
+            for (size_t length = 0; length < 40; length += 13) budget_choose(&wanted, &points, NULL, &shape, length);
         }
     json_t *back = json_object();
     if (back && points.count) frontier_write(&points, back, &error);

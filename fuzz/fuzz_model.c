@@ -1,0 +1,105 @@
+/* Any bytes as the config.json or rubato.json of a whole model, which then answers at its points. The first byte says
+ * which file of which model: a BERT with exits (its weights beside this file, made by `rubato train --recipe deebert
+ * --frozen`), or a Funnel-Transformer. */
+#define _GNU_SOURCE
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "rubato.h"
+
+static char folders[2][64];
+
+static void link_file(const char *folder, const char *from, const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (symlink(from, path) != 0) abort();
+}
+
+static void write_file(const char *folder, const char *name, const void *data, size_t size) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(data, 1, size, file) != size || fclose(file) != 0) abort();
+}
+
+static void remove_file(const char *folder, const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    unlink(path);
+}
+
+static void tidy(void) {
+    static const char *const names[] = {"model.safetensors", "tokenizer.json",          "config.json",
+                                        "rubato.json",       "exits/model.safetensors", "exits"};
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t j = 0; j + 1 < sizeof names / sizeof names[0]; j++) remove_file(folders[i], names[j]);
+        char path[256];
+        snprintf(path, sizeof path, "%s/exits", folders[i]);
+        rmdir(path);
+        rmdir(folders[i]);
+    }
+}
+
+static void prepare(void) {
+    static const char *const names[] = {"bert", "funnel"};
+    for (size_t i = 0; i < 2; i++) {
+        char from[512];
+        snprintf(folders[i], sizeof folders[i], "/tmp/rubato-fuzz-model-%d-%zu", (int)getpid(), i);
+        if (mkdir(folders[i], 0700) != 0) abort();
+        snprintf(from, sizeof from, GOLDEN "/%s/model.safetensors", names[i]);
+        link_file(folders[i], from, "model.safetensors");
+        snprintf(from, sizeof from, GOLDEN "/%s/tokenizer.json", names[i]);
+        link_file(folders[i], from, "tokenizer.json");
+    }
+    char path[256];
+    snprintf(path, sizeof path, "%s/exits", folders[0]);
+    if (mkdir(path, 0700) != 0) abort();
+    link_file(path, GOLDEN "/../../fuzz/exits/model.safetensors", "model.safetensors");
+    atexit(tidy);
+}
+
+/* A config.json that fits, for when the other file is fuzzed. */
+static const char *const configs[2] = {
+    "{\"model_type\": \"bert\", \"architectures\": [\"BertForSequenceClassification\"], \"hidden_size\": 24, "
+    "\"num_hidden_layers\": 3, \"num_attention_heads\": 3, \"intermediate_size\": 40, \"max_position_embeddings\": 19, "
+    "\"vocab_size\": 61, \"num_labels\": 3}",
+    "{\"model_type\": \"funnel\", \"architectures\": [\"FunnelForSequenceClassification\"], \"block_sizes\": [2, 1, "
+    "2], "
+    "\"block_repeats\": [1, 2, 1], \"d_model\": 24, \"n_head\": 3, \"d_head\": 8, \"d_inner\": 40, \"vocab_size\": 61, "
+    "\"num_labels\": 3}"};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    rubato_model *model;
+    rubato_context *context;
+    rubato_error error;
+    if (size == 0) return 0;
+    if (!folders[0][0]) prepare();
+    const char *folder = folders[data[0] & 1];
+    bool points = data[0] & 2;
+    write_file(folder, "config.json", points ? (const void *)configs[data[0] & 1] : data + 1,
+               points ? strlen(configs[data[0] & 1]) : size - 1);
+    remove_file(folder, "rubato.json");
+    if (points) write_file(folder, "rubato.json", data + 1, size - 1);
+    if (rubato_model_load(&model, folder, &error) != RUBATO_OK) return 0;
+    rubato_context_options one = {.threads = 1};
+    rubato_input inputs[2] = {{.text = "a b c d e f"}, {.text = "x"}};
+    size_t labels = rubato_model_info(model)->label_count;
+    if (rubato_context_create(&context, model, &one, &error) == RUBATO_OK) {
+        float *scores = calloc(2 * (labels + 2), sizeof *scores);
+        for (size_t i = 0; scores && i <= rubato_point_count(model) && i < 4; i++) {
+            char budget[64] = "full";
+            if (i > 0) snprintf(budget, sizeof budget, "@%s", rubato_model_point(model, i - 1).name);
+            rubato_options options = {.budget = budget};
+            rubato_logits(context, scores, inputs, 2, &options, NULL, &error);
+        }
+        free(scores);
+        rubato_context_destroy(context);
+    }
+    rubato_model_destroy(model);
+    return 0;
+}
