@@ -1,0 +1,32 @@
+"""What the benchmarks that train have in common: running Rubato, and doing again nothing that is done."""
+import json, os, subprocess, sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+DATA = f"{ROOT}/../shared/data"
+MODEL = f"{ROOT}/build/models/all-MiniLM-L6-v2"
+RUBATO = f"{ROOT}/build/rubato"
+
+
+class Program:
+    def __init__(self, path=RUBATO):
+        self.path = path
+        self.fast = None
+
+    def call(self, *arguments):
+        """Runs a command; returns the objects that it prints."""
+        line = [self.path, *map(str, arguments)]
+        print("$ " + " ".join(line), file=sys.stderr, flush=True)
+        p = subprocess.run([*line, "--json"], stdout=subprocess.PIPE, text=True)
+        if p.returncode: sys.exit(f"{os.path.basename(sys.argv[0])}: {arguments[0]} failed")
+        return [json.loads(row) for row in p.stdout.splitlines()]
+
+    def once(self, mark, *arguments):
+        """The same, unless the file `mark` says that it was done."""
+        if os.path.exists(mark): return
+        self.call(*arguments)
+        open(mark, "w").close()
+
+    def precision(self, model):
+        """What this processor trains in fastest: bf16 where it has instructions for that."""
+        if not self.fast: self.fast = "bf16" if self.call("info", model)[0]["isa"] == "bf16" else "f32"
+        return ["--precision", self.fast]
