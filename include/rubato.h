@@ -462,7 +462,8 @@ RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubat
 
 typedef struct rubato_trim_options {
     const char *model, *out;
-    const char *layers;         /* the layers that stay, from 0 on: "0,2,5"; NULL: all */
+    const char *layers;         /* the layers that stay, from 0 on: "0,2,5"; NULL: all. One named twice is there twice:
+                                   a deeper start (progressive stacking, Gong et al. 2019) */
     const char *drop;           /* or how to drop some (Sajjad et al. 2020): "top:2", "bottom:2", "odd:2", "even:2",
                                    "symmetric:2", "contribution:0.95" (which needs data) */
     const char *data, *columns; /* texts whose words are counted */

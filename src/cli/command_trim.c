@@ -30,6 +30,7 @@ const command command_trim = {
     "Makes a smaller checkpoint: fewer layers, word pieces, positions. A start for training.",
     " layers drop vocabulary data columns positions out store json quiet help ",
     "  rubato trim all-MiniLM-L6-v2 --layers 0,2,5 --out small\n"
+    "  rubato trim all-MiniLM-L6-v2 --layers 0,0,1,1,2,2,3,3,4,4,5,5 --out deep     # stacked: twice as deep\n"
     "  rubato trim all-MiniLM-L6-v2 --drop top:2 --out shallow\n"
     "  rubato trim MODEL --layers 0,1,3,5 --vocabulary 8000 --data train.tsv --positions 128 --out small\n",
     run};

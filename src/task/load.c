@@ -437,8 +437,8 @@ static bool needs_decoder(const json_t *config) {
 static rubato_status take_layers(encoder_config *config, const learning *learn, rubato_error *error) {
     if (config->groups) return fail(error, RUBATO_UNSUPPORTED, "layers that share their weights cannot be taken out");
     for (size_t i = 0; i < learn->layer_count; i++)
-        if (learn->layers[i] >= config->layers || (i && learn->layers[i] <= learn->layers[i - 1]))
-            return fail(error, RUBATO_BAD_ARGUMENT, "layers are named in rising order, from 0 to %zu",
+        if (learn->layers[i] >= config->layers || (i && learn->layers[i] < learn->layers[i - 1]))
+            return fail(error, RUBATO_BAD_ARGUMENT, "layers are named in order, from 0 to %zu, each once or several times",
                         config->layers - 1);
     config->layers = learn->layer_count;
     return RUBATO_OK;
