@@ -7,14 +7,21 @@
 #include "elastic/batch.h"
 #include "tensor/tape.h"
 
-/* Terms that join the scores and depend on the query: (q + position) . far[k - i], and (q + segment) . segments[same],
- * for a query that stood at i and a key at k (Funnel-Transformer, after Dai et al. 2019's Transformer-XL). */
+/* A vector, or two, and what training adds to its gradient. */
+typedef struct term {
+    const float *values;
+    float *grad; /* NULL when not recording */
+} term;
+
+/* Terms that join the scores and depend on the query: (q - u + v) . far[k - i], and (q - u + w) . segments[same], for a
+ * query that stood at i and a key at k; u is in the query already, for what it multiplies keys with
+ * (Funnel-Transformer, after Dai et al. 2019's Transformer-XL, whose letters these are). */
 typedef struct relative_terms {
     tensor far; /* [2 reach + 1, heads * head_size], row `reach` for distance 0 */
     size_t reach;
-    const float *position, *segment; /* [heads * head_size] */
-    const float *segments;           /* [2][heads * head_size] */
-    const int32_t *types;            /* of the original rows; those of `all` are in every segment */
+    term u, v, w;         /* [heads * head_size] */
+    term segments;        /* [2][heads * head_size]: keys of another segment, of the same */
+    const int32_t *types; /* of the original rows; those of `all` are in every segment */
     int32_t all;
     bool first_apart; /* a sequence's first row has neither term, as query or as key */
 } relative_terms;
@@ -33,7 +40,7 @@ typedef struct attention {
     float *bias_grad; /* the same shape, += when recording; may be NULL */
     size_t bias_stride, bias_reach;
     const size_t *origin;
-    const relative_terms *relative; /* NULL: none; not when recording */
+    const relative_terms *relative; /* NULL: none */
     /* Receives, per row, the attention it got from all queries of its sequence over all heads (before dropout), without
      * its own when others_only; NULL for none. */
     float *significance;

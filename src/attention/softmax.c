@@ -141,14 +141,14 @@ static void sum_heads(const work *w) {
         w->run->kernels->gradient->add(w->in->significance, w->received + head * rows, rows);
 }
 
-static bool pack_far(work *w) {
-    const attention *in = w->in;
+float *attention_pack_far(const run *on, const attention *in) {
     tensor far = in->relative->far;
-    w->far = arena_take_array(w->run->memory, in->heads * w->far_size, sizeof *w->far);
-    for (size_t head = 0; w->far && head < in->heads; head++)
-        w->run->kernels->pack_transposed_f32(w->far + head * w->far_size, far.data + head * in->head_size, far.stride,
-                                             far.rows, in->head_size);
-    return w->far != NULL;
+    size_t each = packed_size(far.rows, in->head_size);
+    float *packed = arena_take_array(on->memory, in->heads * each, sizeof *packed);
+    for (size_t head = 0; packed && head < in->heads; head++)
+        on->kernels->pack_transposed_f32(packed + head * each, far.data + head * in->head_size, far.stride, far.rows,
+                                         in->head_size);
+    return packed;
 }
 
 bool attention_softmax(const run *self, tensor out, const attention *inputs, const batch *sequences) {
@@ -179,7 +179,7 @@ bool attention_softmax(const run *self, tensor out, const attention *inputs, con
     if (inputs->significance)
         w.received = arena_take_array(self->memory, inputs->heads * sequences->rows, sizeof(float));
     if (!w.scratch || (inputs->significance && !w.received)) return false;
-    if (inputs->relative && !pack_far(&w)) return false;
+    if (inputs->relative && !(w.far = attention_pack_far(self, inputs))) return false;
     w.longest = longest;
     if (self->tape && self->tape->attention_rate > 0) w.mask = tape_mask(self->tape);
     run_parallel(self, sequences->sequences * inputs->heads, 1, some_heads, &w);

@@ -23,6 +23,20 @@ void attention_add_relative(const kernel_table *kernels, const attention *in, si
 /* Floats of scratch for at most so many queries, whose keys and themselves are from at most so many rows. */
 size_t attention_relative_room(const attention *in, size_t rows, size_t longest);
 
+/* The derivative of that: grads [rows, length] are the scores', with their scale in them. room
+ * [attention_relative_backward_room()]. Adds to what all sequences share: one head at a time. */
+void attention_relative_backward(const run *on, const attention *in, size_t head, const float *grads, size_t stride,
+                                 size_t start, size_t query, size_t rows, size_t length, float *room);
+size_t attention_relative_backward_room(const attention *in, size_t rows, size_t longest);
+
+/* c [rows, columns] += a b, b taken from `from` [depth, columns]; packed [packed_size(columns, depth)]. */
+void attention_accumulate(const run *on, float *c, size_t c_stride, const float *a, size_t a_stride, const float *from,
+                          size_t from_stride, size_t rows, size_t columns, size_t depth, float *packed);
+
+/* far's columns of every head as second operands, [heads][packed_size(far.rows, head_size)]; NULL when memory is short.
+ */
+float *attention_pack_far(const run *on, const attention *in);
+
 /* Place of a query's first probability among all of the pass, for dropout's hash. */
 static inline uint32_t attention_place(size_t head, size_t row, size_t rows, size_t longest) {
     return (uint32_t)((head * rows + row) * longest);

@@ -21,11 +21,12 @@ typedef struct task {
     const saved_attention *saved;
     float *scratch;
     size_t scratch_size, square; /* floats of a member; of one [n, n] matrix */
+    float *far;                  /* packed, for relative terms */
+    size_t relative_size;        /* of a member's scratch, at its end */
 } task;
 
-/* c += a b, b taken from rows `from` [depth, columns] of a tensor's columns. */
-static void accumulate(const run *on, float *c, size_t c_stride, const float *a, size_t a_stride, const float *from,
-                       size_t from_stride, size_t rows, size_t columns, size_t depth, float *packed) {
+void attention_accumulate(const run *on, float *c, size_t c_stride, const float *a, size_t a_stride, const float *from,
+                          size_t from_stride, size_t rows, size_t columns, size_t depth, float *packed) {
     pack_straight_f32(packed, from, from_stride, columns, depth);
     product_f32 product = {.a = a,
                            .a_stride = a_stride,
@@ -83,6 +84,10 @@ static void one_head(const task *t, size_t sequence, size_t head, float *scratch
     const float *out = s->out.grad + first * s->out.stride + column;
     outer(on, p, stride, query, in->query.stride, m, key, in->key.stride, n, size, in->scale, packed);
     if (in->bias) attention_add_bias(in, head, p, stride, start, first, m, n);
+    float *relative = scratch + t->scratch_size - t->relative_size;
+    if (in->relative)
+        attention_add_relative(on->kernels, in, head, p, stride, start, first, m, n,
+                               t->far + head * packed_size(in->relative->far.rows, size), relative);
     for (size_t i = 0; i < m; i++) on->kernels->softmax_f32(p + i * stride, n);
     outer(on, d, stride, out, s->out.stride, m, value, in->value.stride, n, size, 0, packed);
     const float *dropped = p;
@@ -94,15 +99,16 @@ static void one_head(const task *t, size_t sequence, size_t head, float *scratch
         dropped = packed;
     }
     g->transpose(turned, stride, dropped, stride, m, n);
-    accumulate(on, in->value.grad + start * in->value.stride + column, in->value.stride, turned, stride, out,
-               s->out.stride, n, size, m, packed);
+    attention_accumulate(on, in->value.grad + start * in->value.stride + column, in->value.stride, turned, stride, out,
+                         s->out.stride, n, size, m, packed);
     for (size_t i = 0; i < m; i++) g->softmax_backward(d + i * stride, p + i * stride, in->scale, n);
+    if (in->relative) attention_relative_backward(on, in, head, d, stride, start, first, m, n, relative);
     if (in->bias_grad) collect_bias(in, head, d, stride, start, first, m, n);
-    accumulate(on, in->query.grad + first * in->query.stride + column, in->query.stride, d, stride, key, in->key.stride,
-               m, size, n, packed);
+    attention_accumulate(on, in->query.grad + first * in->query.stride + column, in->query.stride, d, stride, key,
+                         in->key.stride, m, size, n, packed);
     g->transpose(turned, stride, d, stride, m, n);
-    accumulate(on, in->key.grad + start * in->key.stride + column, in->key.stride, turned, stride, query,
-               in->query.stride, n, size, m, packed);
+    attention_accumulate(on, in->key.grad + start * in->key.stride + column, in->key.stride, turned, stride, query,
+                         in->query.stride, n, size, m, packed);
 }
 
 static void some_heads(void *argument, size_t member, size_t first, size_t last) {
@@ -112,7 +118,7 @@ static void some_heads(void *argument, size_t member, size_t first, size_t last)
         one_head(t, unit / heads, unit % heads, t->scratch + member * t->scratch_size);
 }
 
-/* All sequences of some heads: a head's bias has one owner, and its sums one order. */
+/* All sequences of some heads: what they share of a head has one owner, and its sums one order. */
 static void whole_heads(void *argument, size_t member, size_t first, size_t last) {
     const task *t = argument;
     for (size_t head = first; head < last; head++)
@@ -126,12 +132,20 @@ static void attention_backward(const run *on, void *saved) {
     task t = {.on = on, .saved = s, .square = n * (round_up(n, PANEL) + 16)};
     size_t packed = size_max(size_max(packed_size(n, size), packed_size(size, n)), t.square);
     t.scratch_size = round_up(3 * t.square + packed, 16);
+    if (s->in.relative) {
+        size_t original = s->in.relative->reach + 1;
+        t.relative_size = round_up(size_max(attention_relative_room(&s->in, n, original),
+                                            attention_relative_backward_room(&s->in, n, original)),
+                                   16);
+        t.scratch_size += t.relative_size;
+        t.far = attention_pack_far(on, &s->in);
+    }
     t.scratch = arena_take_array(on->memory, team_size(on->crew) * t.scratch_size, sizeof(float));
-    if (!t.scratch) {
+    if (!t.scratch || (s->in.relative && !t.far)) {
         on->tape->failed = true;
         return;
     }
-    if (s->in.bias_grad)
+    if (s->in.bias_grad || s->in.relative)
         run_parallel(on, s->in.heads, 1, whole_heads, &t);
     else
         run_parallel(on, s->sequences.sequences * s->in.heads, 1, some_heads, &t);

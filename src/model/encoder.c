@@ -198,20 +198,14 @@ static bool project(const passage *p, const layer *weights, tensor x, tensor ask
     return true;
 }
 
-/* The rows of `far` that sequences of these lengths need, and which of them is for distance 0. */
-static tensor distances(const tensor *far, const batch *input, size_t *reach) {
-    size_t longest = 1, most = far->rows / 2;
+static size_t longest_of(const batch *input) {
+    size_t longest = 1;
     for (size_t i = 0; i < input->sequences; i++) longest = size_max(longest, batch_length(input, i));
-    *reach = longest - 1;
-    tensor some = *far;
-    some.data = tensor_row(*far, most - *reach);
-    some.rows = 2 * *reach + 1;
-    return some;
+    return longest;
 }
 
 /* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)), over x in inference. */
 static tensor run_layer(passage *p, const layer *weights, tensor x) {
-    enum { EVERY_SEGMENT = 2 }; /* the first row's type */
     const encoder *self = p->self;
     const run *on = p->on;
     const thinning *how = p->how;
@@ -223,7 +217,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     tensor none = {0}, asked = passage_asking(p, x);
     if (!asked.data) return none;
     projections qkv;
-    relative_terms terms = {0};
+    const relative_terms *terms = NULL;
     tensor mixed = run_tensor(on, asked.rows, width);
     const linear *mix = linear_part(&weights->attention_out, 0, hidden, width, on->memory);
     const linear *up = linear_part(&weights->up, 0, neurons, hidden, on->memory);
@@ -235,6 +229,9 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     double begin = run_begin(on);
     if (!project(p, weights, x, asked, heads, &qkv)) return none;
     run_end(on, PART_QKV, begin);
+    if (weights->terms &&
+        !(terms = relative_ready(on, weights, longest_of(p->input), p->input->types, !self->shape.how.with_first)))
+        return none;
     attention in = {.query = qkv.query,
                     .key = qkv.key,
                     .value = qkv.value,
@@ -248,18 +245,10 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
                     .bias_stride = 2 * self->bias_reach + 1,
                     .bias_reach = self->bias_reach,
                     .origin = p->now.origin,
-                    .relative = weights->terms ? &terms : NULL,
+                    .relative = terms,
                     .significance = attentive ? scores : NULL,
                     .others_only = attentive && how->by == SIGNIFICANCE_OTHERS,
                     .narrow = layer_attends_narrow(weights, on)};
-    if (weights->terms)
-        terms = (relative_terms){.position = weights->terms->position,
-                                 .segment = weights->terms->segment,
-                                 .segments = weights->terms->segments,
-                                 .types = p->input->types,
-                                 .all = EVERY_SEGMENT,
-                                 .first_apart = !self->shape.how.with_first};
-    if (weights->terms) terms.far = distances(&weights->terms->far, p->input, &terms.reach);
     begin = run_begin(on);
     if (!attention_softmax(on, mixed, &in, &p->now.packed)) return none;
     run_end(on, PART_HEADS, begin);

@@ -6,17 +6,9 @@
 #include "elastic/point.h"
 #include "elastic/retire.h"
 #include "model/family.h"
+#include "model/relative.h"
 #include "store/checkpoint.h"
 #include "tensor/run.h"
-
-/* What Funnel-Transformer's attention has besides keys and values (appendix A.2 of the paper). */
-typedef struct layer_terms {
-    linear kernel;   /* W_R, [hidden, hidden], without bias */
-    tensor far;      /* [2 reach + 1, hidden]: the positions' sinusoids times it */
-    float *position; /* [hidden]: v - u; u is the bias of the queries */
-    float *segment;  /* [hidden]: w - u */
-    float *segments; /* [2][hidden]: of keys of another segment, and of the same */
-} layer_terms;
 
 typedef struct layer {
     linear qkv; /* query, key and value, stacked */
@@ -24,7 +16,7 @@ typedef struct layer {
     norm attention_norm;
     linear up, down;
     norm output_norm;
-    layer_terms *terms; /* NULL: none */
+    layer_terms *terms; /* of relative attention; NULL: none */
 } layer;
 
 typedef struct encoder {
@@ -60,6 +52,8 @@ typedef struct binding {
         table *table;
     };
     size_t first, rows, columns; /* rows [first, first + rows) of a stacked layer; a vector has rows 0 */
+    bool turned;                 /* a weight stored as [inputs, outputs] */
+    size_t parts;                /* columns, or a vector, are stored as [parts, columns / parts]; 0: as they are */
 } binding;
 
 typedef struct bindings {
@@ -101,6 +95,9 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
 /* The layers of one stacked product, by their names. With `fresh`, missing ones of known rows and columns are made. */
 rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
                             size_t columns);
+/* Notes that a parameter is stored under that name. */
+rubato_status loader_bind(loader *load, binding what, const char *name);
+
 rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon);
 
 /* Puts prefix and name together; %zu of the name are filled with the numbers. */

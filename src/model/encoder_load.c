@@ -43,8 +43,7 @@ void bindings_free(bindings *self) {
     *self = (bindings){0};
 }
 
-/* Notes that a parameter is stored under that name. */
-static rubato_status bind(loader *load, binding what, const char *name) {
+rubato_status loader_bind(loader *load, binding what, const char *name) {
     bindings *all = load->bound;
     if (!all) return RUBATO_OK;
     if (all->count == all->capacity) {
@@ -68,11 +67,12 @@ static rubato_status bind(loader *load, binding what, const char *name) {
 static rubato_status bind_linear(loader *load, linear *owner, const char *name, size_t first, size_t rows) {
     char full[NAME_BYTES + 16];
     snprintf(full, sizeof full, "%s.weight", name);
-    TRY(bind(load, (binding){.kind = BOUND_WEIGHT, .linear = owner, .first = first, .rows = rows, .columns = owner->in},
-             full));
+    TRY(loader_bind(
+        load, (binding){.kind = BOUND_WEIGHT, .linear = owner, .first = first, .rows = rows, .columns = owner->in},
+        full));
     snprintf(full, sizeof full, "%s.bias", name);
     if (!owner->bias) return RUBATO_OK;
-    return bind(load, (binding){.kind = BOUND_BIAS, .linear = owner, .first = first, .columns = rows}, full);
+    return loader_bind(load, (binding){.kind = BOUND_BIAS, .linear = owner, .first = first, .columns = rows}, full);
 }
 
 /* A stored layer of other rows than wanted is another task's. */
@@ -156,10 +156,11 @@ rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, c
     char full[NAME_BYTES + 16];
     snprintf(full, sizeof full, "%s.weight", name);
     if (!tied)
-        TRY(bind(load, (binding){.kind = BOUND_WEIGHT, .linear = out, .rows = out->out, .columns = out->in}, full));
+        TRY(loader_bind(load, (binding){.kind = BOUND_WEIGHT, .linear = out, .rows = out->out, .columns = out->in},
+                        full));
     snprintf(full, sizeof full, "%s.bias", name);
     if (!out->bias) return RUBATO_OK;
-    return bind(load, (binding){.kind = BOUND_BIAS, .linear = out, .columns = out->out}, bias ? bias : full);
+    return loader_bind(load, (binding){.kind = BOUND_BIAS, .linear = out, .columns = out->out}, bias ? bias : full);
 }
 
 rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon) {
@@ -175,8 +176,9 @@ rubato_status loader_norm(loader *load, norm *out, const char *name, size_t widt
         TRY(loader_find(load, &beta, second, 1, width, false));
         TRY(norm_load(out, &gamma, &beta, epsilon, &load->with, load->error));
     }
-    TRY(bind(load, (binding){.kind = BOUND_GAMMA, .norm = out, .columns = width}, full));
-    return out->beta ? bind(load, (binding){.kind = BOUND_BETA, .norm = out, .columns = width}, second) : RUBATO_OK;
+    TRY(loader_bind(load, (binding){.kind = BOUND_GAMMA, .norm = out, .columns = width}, full));
+    return out->beta ? loader_bind(load, (binding){.kind = BOUND_BETA, .norm = out, .columns = width}, second)
+                     : RUBATO_OK;
 }
 
 /* A table of bytes and the scales of its rows, "NAME.scale". */
@@ -210,78 +212,8 @@ static rubato_status load_table(loader *load, table *out, const char *name, size
     else
         TRY(loader_find(load, &from, full, rows, columns, true));
     table_load(out, &from);
-    return bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = from.rows, .columns = from.columns}, full);
-}
-
-/* A tensor of whatever rank, as floats. */
-static rubato_status read_floats(loader *load, float *out, const char *lead, const char *name, size_t count) {
-    char full[NAME_BYTES + 16];
-    snprintf(full, sizeof full, "%s.%s", lead, name);
-    const stored_tensor *stored = checkpoint_find(load->weights, full);
-    if (!stored) return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", full);
-    if (!dtype_is_real(stored->type) || stored->elements != count)
-        return fail(load->error, RUBATO_BAD_MODEL,
-                    "tensor \"%s\" has %zu elements of type %s; %zu real ones are needed", full, stored->elements,
-                    dtype_name(stored->type), count);
-    dtype_read(out, stored->type, stored->data, 0, count);
-    if (!all_finite(out, count))
-        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity", full);
-    load->parameters += count;
-    return checkpoint_mark(load->weights, stored, load->error);
-}
-
-/* Distances up to the longest sequence, each as sin and cos of it at falling frequencies; row 2 reach - i for i. */
-static void write_sinusoids(tensor out, size_t reach) {
-    size_t half = out.columns / 2;
-    for (size_t c = 0; c < half; c++) {
-        double frequency = pow(10000, -(double)c / (double)half);
-        for (size_t row = 0; row < out.rows; row++) {
-            double angle = ((double)reach - (double)row) * frequency; /* query - key */
-            tensor_row(out, row)[c] = (float)sin(angle);
-            tensor_row(out, row)[half + c] = (float)cos(angle);
-        }
-    }
-}
-
-/* Funnel-Transformer's terms of one layer; the bias u joins the queries' own. */
-static rubato_status load_terms(loader *load, layer *out, const encoder_config *config, const char *lead,
-                                tensor sinusoids) {
-    arena *memory = load->with.memory;
-    size_t d = config->hidden, packed = packed_size(d, d);
-    layer_terms *terms = out->terms = arena_take(memory, sizeof *terms);
-    if (!terms) return fail_memory(load->error);
-    *terms = (layer_terms){.kernel = {.in = d, .out = d, .precision = PRECISION_F32}};
-    terms->position = arena_take_array(memory, d, sizeof(float));
-    terms->segment = arena_take_array(memory, d, sizeof(float));
-    terms->segments = arena_take_array(memory, 2 * d, sizeof(float));
-    terms->kernel.packed = arena_take_array(memory, packed, sizeof(float));
-    float *kernel = malloc(d * d * sizeof *kernel), *content = malloc(d * sizeof *content);
-    rubato_status status = RUBATO_OK;
-    if (!terms->position || !terms->segment || !terms->segments || !terms->kernel.packed || !kernel || !content) {
-        status = fail_memory(load->error);
-        goto done;
-    }
-    TRY_DONE(read_floats(load, kernel, lead, "r_kernel", d * d));
-    TRY_DONE(read_floats(load, content, lead, "r_w_bias", d));
-    TRY_DONE(read_floats(load, terms->position, lead, "r_r_bias", d));
-    TRY_DONE(read_floats(load, terms->segment, lead, "r_s_bias", d));
-    TRY_DONE(read_floats(load, terms->segments, lead, "seg_embed", 2 * d));
-    pack_straight_f32(terms->kernel.packed, kernel, d, d, d);
-    for (size_t i = 0; i < d; i++) {
-        terms->position[i] -= content[i];
-        terms->segment[i] -= content[i];
-        out->qkv.bias[i] += content[i];
-    }
-    const run on = {.kernels = load->with.kernels, .crew = load->with.crew, .memory = memory};
-    terms->far = run_tensor(&on, sinusoids.rows, d);
-    if (!terms->far.data)
-        status = fail_memory(load->error);
-    else
-        run_linear(&on, terms->far, sinusoids, &terms->kernel, ACTIVATION_NONE, NULL);
-done:
-    free(kernel);
-    free(content);
-    return status;
+    return loader_bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = from.rows, .columns = from.columns},
+                       full);
 }
 
 static rubato_status load_layer(loader *load, layer *out, const encoder_config *config, const tensor_names *names,
@@ -349,8 +281,9 @@ static rubato_status load_relative_bias(encoder *self, loader *load) {
     snprintf(full, sizeof full, "%s%s.weight", load->prefix, load->kind->names.relative_bias);
     TRY(loader_find(load, &from, full, config->buckets, config->heads, true));
     table_load(&self->relative, &from);
-    TRY(bind(load, (binding){.kind = BOUND_TABLE, .table = &self->relative, .rows = from.rows, .columns = from.columns},
-             full));
+    TRY(loader_bind(
+        load, (binding){.kind = BOUND_TABLE, .table = &self->relative, .rows = from.rows, .columns = from.columns},
+        full));
     self->bias_reach = encoder_max_length(config);
     size_t width = 2 * self->bias_reach + 1, elements;
     if (!checked_multiply(width, config->heads, &elements)) return fail_memory(load->error);
@@ -426,7 +359,7 @@ static rubato_status load_blocks(encoder *self, loader *load) {
     size_t reach = encoder_max_length(config) - 1, block = 0, i = 0;
     tensor sinusoids = run_tensor(&on, 2 * reach + 1, config->hidden);
     rubato_status status = sinusoids.data ? RUBATO_OK : fail_memory(load->error);
-    if (sinusoids.data) write_sinusoids(sinusoids, reach);
+    if (sinusoids.data) relative_sinusoids(sinusoids, reach);
     load->with.precision = load->how;
     for (size_t n = 0; n < self->unique && status == RUBATO_OK; n++, i++) {
         if (block < config->blocks && i == config->block_size[block]) {
@@ -438,7 +371,7 @@ static rubato_status load_blocks(encoder *self, loader *load) {
         load->with.precision = load->how;
         TRY_DONE(load_layer(load, &self->layers[n], config, names, first, i, NULL));
         loader_name(lead, sizeof lead, load->prefix, names->relative_terms, first, i);
-        TRY_DONE(load_terms(load, &self->layers[n], config, lead, sinusoids));
+        TRY_DONE(relative_load(load, &self->layers[n], config->heads, lead, sinusoids));
     }
 done:
     load->with.precision = PRECISION_F32;

@@ -63,8 +63,10 @@ static char *make_header(const tensor_source *tensors, size_t count, const char 
     for (size_t i = 0; i < count; i++) {
         const tensor_source *t = &tensors[i];
         size_t bytes = tensor_bytes(t);
-        json_t *shape = t->rows ? json_pack("[II]", (json_int_t)t->rows, (json_int_t)t->columns)
-                                : json_pack("[I]", (json_int_t)t->columns);
+        json_t *shape = json_array();
+        if (t->rows) json_array_append_new(shape, json_integer((json_int_t)t->rows));
+        if (t->parts) json_array_append_new(shape, json_integer((json_int_t)t->parts));
+        json_array_append_new(shape, json_integer((json_int_t)(t->columns / (t->parts ? t->parts : 1))));
         json_object_set_new(root, t->name,
                             json_pack("{s:s, s:o, s:[II]}", "dtype", dtype_name(t->type), "shape", shape,
                                       "data_offsets", (json_int_t)at, (json_int_t)(at + bytes)));

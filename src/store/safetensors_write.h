@@ -13,6 +13,7 @@ typedef struct tensor_source {
     const char *name;
     dtype type;
     size_t rows, columns; /* rows 0: a vector of `columns` */
+    size_t parts;         /* 0, or the shape is [rows, parts, columns / parts], of a vector [parts, columns / parts] */
     const void *raw;      /* the bytes; NULL: read */
     /* Puts the values of rows [first, first + count) into out. */
     void (*read)(const void *user, size_t first, size_t count, float *out);

@@ -427,18 +427,26 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
     return RUBATO_OK;
 }
 
-/* Heads that answer for every token, and embeddings, see all rows; a Funnel-Transformer's others those left at its end.
- */
-static bool needs_decoder(const json_t *config) {
+/* A Funnel-Transformer's heads for every token, and its embeddings where it has a decoder, see all rows again; the
+ * others those left at its end. */
+static bool needs_decoder(const loader *load, const json_t *config, const learning *learn) {
     const char *architecture = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
-    return !architecture_is(architecture, "ForSequenceClassification") && !architecture_is(architecture, "BaseModel");
+    char first[PATH_BYTES], name[PATH_BYTES + 16];
+    bool sequence = learn ? learn->task == RUBATO_TASK_CLASSIFICATION || learn->task == RUBATO_TASK_REGRESSION
+                          : architecture_is(architecture, "ForSequenceClassification");
+    bool whole = learn ? learn->task != RUBATO_TASK_EMBEDDING : architecture && strstr(architecture, "For") != NULL;
+    if (sequence || whole) return !sequence;
+    loader_name(first, sizeof first, load->prefix, load->kind->decoder->query, 0, 0);
+    snprintf(name, sizeof name, "%s.weight", first);
+    return checkpoint_find(load->weights, name) != NULL;
 }
 
 static rubato_status take_layers(encoder_config *config, const learning *learn, rubato_error *error) {
     if (config->groups) return fail(error, RUBATO_UNSUPPORTED, "layers that share their weights cannot be taken out");
+    if (config->blocks) return fail(error, RUBATO_UNSUPPORTED, "layers that stand in blocks cannot be taken out");
     for (size_t i = 0; i < learn->layer_count; i++)
         if (learn->layers[i] >= config->layers || (i && learn->layers[i] < learn->layers[i - 1]))
-            return fail(error, RUBATO_BAD_ARGUMENT, "layers are named in order, from 0 to %zu, each once or several times",
+            return fail(error, RUBATO_BAD_ARGUMENT, "layers are named in order, from 0 to %zu, once or several times",
                         config->layers - 1);
     config->layers = learn->layer_count;
     return RUBATO_OK;
@@ -494,12 +502,7 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
         status = fail_memory(error);
         goto done;
     }
-    if (learn && settings.blocks) {
-        status = fail(error, RUBATO_UNSUPPORTED,
-                      "a model of family \"%s\" is run as it is: neither trained nor rewritten", settings.family);
-        goto done;
-    }
-    load.decoder = needs_decoder(config);
+    load.decoder = settings.blocks && needs_decoder(&load, config, learn);
     TRY_DONE(encoder_load(&self->body, &load, &settings));
     self->info.max_length = size_min(encoder_max_length(&settings), self->text->max_length);
     self->pool.modes = POOL_MEAN;

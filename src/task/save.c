@@ -163,8 +163,8 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
         json_object_del(config, "quantization_config");
     const config_keys *keys = &self->kind->keys;
     const encoder_config *sizes = &self->body.config;
-    json_object_set_new(config, keys->layers, json_integer((json_int_t)sizes->layers));
-    json_object_set_new(config, keys->positions, json_integer((json_int_t)sizes->positions));
+    if (keys->layers) json_object_set_new(config, keys->layers, json_integer((json_int_t)sizes->layers));
+    if (keys->positions) json_object_set_new(config, keys->positions, json_integer((json_int_t)sizes->positions));
     json_object_set_new(config, "vocab_size", json_integer((json_int_t)sizes->vocabulary));
     if (self->info.label_count) {
         bool regression = self->info.task == RUBATO_TASK_REGRESSION;
@@ -180,11 +180,23 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
 
 /* ---- Weights ---- */
 
+/* Inputs [first, first + count) of a weight, each with all outputs. */
+static void read_turned(const linear *from, size_t first, size_t count, float *out) {
+    for (size_t k = first; k < first + count; k++)
+        for (size_t j = 0; j < from->out; j++) *out++ = from->packed[(j / PANEL * from->in + k) * PANEL + j % PANEL];
+}
+
 static void read_bound(const void *user, size_t first, size_t count, float *out) {
     const binding *from = user;
     const float *vector = NULL;
     switch (from->kind) {
-    case BOUND_WEIGHT: linear_unpack(from->linear, from->first + first, count, out); return;
+    case BOUND_WEIGHT:
+        if (from->turned) {
+            read_turned(from->linear, first, count, out);
+            return;
+        }
+        linear_unpack(from->linear, from->first + first, count, out);
+        return;
     case BOUND_TABLE: table_read(from->table, first, count, out); return;
     case BOUND_BIAS: vector = from->linear->bias + from->first; break;
     case BOUND_GAMMA: vector = from->norm->gamma; break;
@@ -288,6 +300,7 @@ static rubato_status add_bound(outgoing *all, const rubato_model *self, const ch
                       (tensor_source){.type = embedding ? how.tables : how.rest,
                                       .rows = from->rows,
                                       .columns = from->columns,
+                                      .parts = from->parts,
                                       .read = read_bound,
                                       .user = from},
                       error);

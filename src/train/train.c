@@ -273,6 +273,8 @@ static rubato_status train(trainer *self, rubato_error *error) {
     TRY(load_teacher(self, tasks[task].task, error));
     TRY(load_model(self, tasks[task].task, error));
     TRY(compare_teacher(self, error));
+    if (self->model->body.shape.merges && self->method != &recipe_finetune)
+        return fail(error, RUBATO_UNSUPPORTED, "rows of this model merge by themselves: it is fine-tuned, and no more");
     TRY(set_significance(self->model, options->significance, error));
     keep_points(self);
     if (options->dropout != 0)

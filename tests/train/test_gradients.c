@@ -236,6 +236,10 @@ static const size_t asking_origins[] = {0, 2, 4, 9, 13, 17, 40};
 static const batch asking_batch = {.sequences = 3, .rows = 7, .start = asking_starts};
 static bool some_ask;
 
+/* terms by distance and segment; far is a part of y's rows */
+static relative_terms terms_under_test;
+static bool related;
+
 static tensor build_attention(bed *b, const run *on) {
     (void)b;
     tensor qkv = take_input(&x, on), out = run_tensor(on, some_ask ? 7 : x.rows, x.columns / 3);
@@ -251,6 +255,11 @@ static tensor build_attention(bed *b, const run *on) {
         in.bias_stride = 2 * REACH + 1;
         in.bias_reach = REACH;
         in.origin = origins;
+    }
+    if (related) {
+        terms_under_test.far = take_input(&y, on);
+        in.relative = &terms_under_test;
+        in.origin = some_ask ? origins : NULL;
     }
     assert_true(attention_softmax(on, out, &in, &three));
     return out;
@@ -417,6 +426,35 @@ static void norm_cases(const kernel_table *kernels, size_t threads) {
     bed_close(&b);
 }
 
+static term new_term(bed *b, const char *name, size_t count) {
+    float *values = random_floats(b, count, 1), *grad = zero_floats(b, count);
+    watch(b, name, values, grad, count);
+    return (term){values, grad};
+}
+
+/* All ask, with dropout; some ask of rows that are not all there any more. */
+static void relative_cases(const kernel_table *kernels, size_t threads) {
+    static const int32_t types[41] = {2, 0, 0, 1, 1, 2, 2, 0, 1, 2, 0, 1, 0, 0, 1, 1, 1, 2, 0, 0, 1,
+                                      0, 1, 0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 1, 1, 0, 1};
+    related = true;
+    for (int kind = 0; kind < 4; kind++) {
+        bed b = bed_open(kernels, threads);
+        b.attention_rate = kind == 0 ? 0.25f : 0;
+        some_ask = kind % 2;
+        size_t reach = some_ask ? REACH : 12;
+        x = new_input(&b, "qkv", 17, 3 * 24);
+        y = new_input(&b, "far", 2 * reach + 1, 24);
+        terms_under_test = (relative_terms){.reach = reach, .types = types, .all = 2, .first_apart = kind < 2};
+        terms_under_test.u = new_term(&b, "u", 24);
+        terms_under_test.v = new_term(&b, "v", 24);
+        terms_under_test.w = new_term(&b, "w", 24);
+        terms_under_test.segments = new_term(&b, "segments", 48);
+        check(&b, "relative", build_attention);
+        bed_close(&b);
+    }
+    related = some_ask = false;
+}
+
 static void attention_cases(const kernel_table *kernels, size_t threads) {
     /* plain, with dropout, with a relative bias, some asking with dropout, some with a bias */
     for (int kind = 0; kind < 5; kind++) {
@@ -432,6 +470,7 @@ static void attention_cases(const kernel_table *kernels, size_t threads) {
         bed_close(&b);
     }
     bias_values = bias_grad = NULL;
+    relative_cases(kernels, threads);
 }
 
 static void move_cases(const kernel_table *kernels, size_t threads) {
