@@ -5,7 +5,7 @@
 """
 import json, os, random
 
-from program import check, finish, large, letters, model as model_of, one_line, path, points, run, texts, write, write_labelled
+from program import check, finish, large, letters, model as model_of, one_line, path, points, read, run, texts, write, write_labelled
 
 random.seed(5)
 LAYERS, HIDDEN = 3, 64
@@ -78,8 +78,16 @@ for keep in ([1, 1, None, 1, 1, 1, 1, 1], [1, 0.5, 1, 1, 1, 1, 1, 1]):
     json.dump({"points": [{"name": "p", "keep": keep}]}, open(os.path.join(funnel, "rubato.json"), "w"))
     r = run("tag", funnel, stdin="a\n"); check(f"no point {keep}", r.status == 1 and one_line(r) and "merge by themselves" in r.err, r)
 os.remove(os.path.join(funnel, "rubato.json"))
-for command in (["search", funnel, "--task", "tagging", "--data", tags], ["train", funnel, "--task", "tagging", "--data", tags, "--out", path("x")], ["quantize", funnel, "--to", "int8", "--out", path("x")]):
+for command in (["search", funnel, "--task", "tagging", "--data", tags], ["train", funnel, "--task", "tagging", "--data", tags, "--recipe", "anytime", "--out", path("x")], ["trim", funnel, "--layers", 0, "--out", path("x")]):
     r = run(*command); check(f"{command[0]} says that it cannot", r.status == 1 and one_line(r), r)
+learn = ["train", funnel, *common, "--rate", "3e-3", "--epochs", 12, "--labels", "neg,pos"]
+r = run(*learn, "--out", path("funnel")); one = run(*learn, "--threads", 1, "--out", path("funnel-1"))
+check("a Funnel-Transformer is fine-tuned", r.status == 0 and r.json()[0]["best"] > 0.8, r)
+check("on one thread the same, to the bit", one.status == 0 and read("funnel/model.safetensors") == read("funnel-1/model.safetensors"), one)
+saved = read("funnel/model.safetensors"); header = json.loads(saved[8:8 + int.from_bytes(saved[:8], "little")])
+def shape(name): return header["funnel.encoder.blocks.0.1.attention." + name]["shape"]
+check("in the shapes that transformers reads", shape("r_kernel") == [24, 3, 8] and shape("seg_embed") == [2, 3, 8] and shape("r_w_bias") == shape("r_r_bias") == [3, 8] and "funnel.encoder.blocks.0.1.attention.q_head.bias" not in header, header.keys())
+r = run("quantize", path("funnel"), "--to", "int8", "--task", "classification", "--data", dev, "--out", path("funnel8"), "--json"); check("quantised", r.status == 0 and r.json()[0]["after"] > r.json()[0]["before"] - 0.05, r)
 
 # ---- Wrong input ----
 for merge in ([0], [LAYERS + 1], ["x"], [1.5]):
