@@ -30,7 +30,7 @@ layer_rows point_rows(const point *self, const layer_shape *shape, size_t layer,
     if (self && self->skip[layer]) return all;
     if (shape->merges >> layer & 1 || (self && self->merge[layer])) {
         all.asking = all.leaving = merged_rows(&shape->how, rows);
-        if (all.asking < rows) return all;
+        return all;
     }
     if (!self || self->keep[layer] >= 1) return all;
     /* the tenth of a thousandth keeps 0.1 * 20 from becoming 3 */

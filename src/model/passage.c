@@ -49,10 +49,8 @@ bool passage_plan(passage *self) {
     self->next.origin = arena_take_array(self->on->memory, rows, sizeof *self->next.origin);
     if (!start || !self->next.origin) return false;
     start[0] = 0;
-    /* where the others merge, one that is too short for it goes on as it is */
-    for (size_t i = 0; i < sequences; i++)
-        start[i + 1] = start[i] + (self->merges ? rows_of(self, i).asking : rows_of(self, i).leaving);
-    self->next.packed = (batch){.sequences = sequences, .rows = start[sequences], .start = start};
+    for (size_t i = 0; i < sequences; i++) start[i + 1] = start[i] + rows_of(self, i).leaving;
+    self->next.packed = (batch){.sequences = sequences, .rows = rows, .start = start};
     if (self->merges) plan_merging(self);
     return true;
 }
@@ -61,7 +59,7 @@ bool passage_plan(passage *self) {
 
 typedef struct saved_merge {
     tensor out, x;
-    const size_t *from; /* [out rows + 1] of x; a row is made of one or two */
+    const size_t *from; /* [out rows] of x; a row is made of one or two from there on */
     const uint8_t *count;
     bool largest;
 } saved_merge;
@@ -139,8 +137,8 @@ void passage_score_places(const passage *p, float *scores) {
         }
 }
 
-/* Restores what the rows hold that become nobody, from x, and notes which rows hold the others
- * then. becomes NULL: all go. */
+/* Restores what the rows hold that become nobody, from x, and notes which rows hold the others then. becomes NULL: all
+ * go. */
 static bool restore_gone(passage *self, tensor x, const size_t *becomes) {
     size_t count = self->input->rows, gone = 0;
     if (!self->holder) return true;

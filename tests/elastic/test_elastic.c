@@ -97,6 +97,9 @@ static void test_merged_rows(void **unused) {
     assert_false(point_is_full(&at));
     layer_rows rows = point_rows(&at, &shape, 1, 9, 9);
     assert_true(rows.entering == 9 && rows.asking == 5 && rows.leaving == 5);
+    at.keep[1] = 0.1f; /* does not count, whether there is something to merge or not */
+    for (size_t n = 1; n < 10; n++) assert_int_equal(point_rows(&at, &shape, 1, n, n).leaving, merged_rows(&all, n));
+    at.keep[1] = 1;
     /* 9 rows, then 5 that ask 9, then 5 */
     double first = 2 * 9 * 12 * 100 + 4 * 9 * 9 * 10, second = 4 * (9 + 5) * 100 + 4 * 9 * 5 * 10 + 2 * 5 * 8 * 100;
     double third = 2 * 5 * 12 * 100 + 4 * 5 * 5 * 10;
