@@ -543,6 +543,7 @@ typedef struct rubato_search_result {
     size_t points, evaluations, dropped;
     double full_quality, area, seconds;
     char metric[32];
+    int stopped; /* 1: by the progress function: what was found so far is written, and a resumed search goes on */
 } rubato_search_result;
 
 /* Searches a model's frontier of quality against cost by evolution and writes it into rubato.json, with quality,

@@ -101,7 +101,10 @@ static int run(const arguments *given) {
         printf("written: %s/rubato.json, %s/frontier.svg\n", out, out);
     }
     rubato_model_destroy(model);
-    return finish_output(EXIT_OK);
+    if (!result.stopped) return finish_output(EXIT_OK);
+    fputs("rubato: stopped before its end; what was found is written, and --resume goes on\n", stderr);
+    finish_output(EXIT_OK);
+    return EXIT_FAILED;
 }
 
 const command command_search = {

@@ -516,7 +516,8 @@ rubato_status rubato_search(const rubato_search_options *options, rubato_search_
                                          .dropped = s.dropped,
                                          .full_quality = s.count ? s.all[0].quality : NAN,
                                          .area = pareto_area(s.frontier, s.frontier_count),
-                                         .seconds = (clock_ms() - s.begun_ms) / 1e3};
+                                         .seconds = (clock_ms() - s.begun_ms) / 1e3,
+                                         .stopped = s.stopped};
         for (size_t i = 0; i < s.count; i++)
             if (s.all[i].family && strcmp(s.all[i].family, "full") == 0) result->full_quality = s.all[i].quality;
         snprintf(result->metric, sizeof result->metric, "%s", s.metric);

@@ -134,6 +134,11 @@ check("and draws it", svg.startswith("<svg") and svg.rstrip().endswith("</svg>")
 lines = open(path("la/search.jsonl")).read().splitlines()
 open(path("la2/search.jsonl"), "w").write("\n".join(lines[: len(lines) // 2]) + "\n" + lines[-1][:9])
 again = run("search", path("la2"), *search, "--resume").json()[0]
+shutil.copytree(path("la"), path("la3")); os.remove(path("la3/search.jsonl"))
+p = subprocess.Popen([rubato, "search", path("la3"), *search[:4], "--iterations", "4000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+while not os.path.exists(path("la3/search.jsonl")) or open(path("la3/search.jsonl")).read().count("\n") < 12: time.sleep(0.02)
+p.send_signal(signal.SIGINT); out, err = p.communicate(timeout=60)
+check("Ctrl-C ends a search with what it found", p.returncode == 1 and "--resume goes on" in err and "written" in out and json.load(open(path("la3/rubato.json")))["points"], out, err)
 strip = lambda f: [(p["name"], p["quality"], p["flops_ratio"]) for p in f["points"]]
 check("a resumed search ends the same", strip(again) == strip(found) and again["evaluations"] < found["evaluations"], again, found)
 r = run("classify", path("la"), "--budget", "0.5x", "--cost", "--json", stdin="a a a a b c d e f g h i\na\n"); rows = r.json()
