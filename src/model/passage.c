@@ -52,7 +52,11 @@ bool passage_plan(passage *self) {
     for (size_t i = 0; i < sequences; i++) start[i + 1] = start[i] + rows_of(self, i).leaving;
     self->next.packed = (batch){.sequences = sequences, .rows = rows, .start = start};
     if (self->merges) plan_merging(self);
-    return true;
+    if (!self->merges || !self->holder || self->detail.data) return true;
+    self->detail = run_tensor(self->on, self->input->rows, self->self->config.hidden);
+    for (size_t row = 0; self->detail.data && row < self->detail.rows; row++)
+        memset(tensor_row(self->detail, row), 0, self->detail.columns * sizeof(float));
+    return self->detail.data != NULL;
 }
 
 /* ---- Merging ---- */
@@ -85,6 +89,48 @@ static void merge_backward(const run *on, void *saved) {
     }
 }
 
+/* detail' = detail + x[before] - y[after], of the original rows that x still holds. */
+typedef struct saved_detail {
+    tensor out, x, y, earlier;
+    const size_t *before, *after;
+} saved_detail;
+
+static void detail_backward(const run *on, void *saved) {
+    const saved_detail *s = saved;
+    const gradient_kernels *g = on->kernels->gradient;
+    for (size_t row = 0; row < s->out.rows; row++) {
+        const float *grad = s->out.grad + row * s->out.stride;
+        g->add(s->earlier.grad + row * s->earlier.stride, grad, s->out.columns);
+        if (s->before[row] == NOBODY) continue;
+        g->add(s->x.grad + s->before[row] * s->x.stride, grad, s->out.columns);
+        float *y = s->y.grad + s->after[row] * s->y.stride;
+        for (size_t j = 0; j < s->out.columns; j++) y[j] -= grad[j];
+    }
+}
+
+static bool keep_details(passage *self, tensor x, tensor y, const size_t *before) {
+    const run *on = self->on;
+    size_t count = self->input->rows;
+    tensor out = on->tape ? run_tensor(on, count, x.columns) : self->detail;
+    size_t *after = arena_take_array(on->memory, count, sizeof *after);
+    if (!out.data || !after) return false;
+    memcpy(after, self->holder, count * sizeof *after);
+    for (size_t row = 0; row < count; row++) {
+        float *to = tensor_row(out, row);
+        if (on->tape) memcpy(to, tensor_row(self->detail, row), x.columns * sizeof *to);
+        if (before[row] == NOBODY) continue;
+        const float *a = tensor_row(x, before[row]), *b = tensor_row(y, after[row]);
+        for (size_t j = 0; j < x.columns; j++) to[j] += a[j] - b[j];
+    }
+    if (on->tape) {
+        saved_detail *saved = tape_push(on, detail_backward, sizeof *saved);
+        if (!saved) return false;
+        *saved = (saved_detail){out, x, y, self->detail, before, after};
+    }
+    self->detail = out;
+    return true;
+}
+
 static tensor merge(passage *self, tensor x) {
     const run *on = self->on;
     const batch *now = &self->now.packed, *next = &self->next.packed;
@@ -109,14 +155,21 @@ static tensor merge(passage *self, tensor x) {
                 y[c] = how->largest ? (a[c] < b[c] ? b[c] : a[c]) : (a[c] + b[c]) * 0.5f;
         }
     }
-    for (size_t i = 0; self->holder && i < self->input->rows; i++)
-        if (self->holder[i] != NOBODY) self->holder[i] = becomes[self->holder[i]];
+    size_t *before = NULL;
+    if (self->holder) {
+        size_t rows = self->input->rows;
+        before = arena_take_array(on->memory, rows, sizeof *before);
+        if (!before) return none;
+        memcpy(before, self->holder, rows * sizeof *before);
+        for (size_t i = 0; i < rows; i++)
+            if (before[i] != NOBODY) self->holder[i] = becomes[before[i]];
+    }
     if (on->tape) {
         saved_merge *saved = tape_push(on, merge_backward, sizeof *saved);
         if (!saved) return none;
         *saved = (saved_merge){out, x, from, count, how->largest};
     }
-    return out;
+    return before && !keep_details(self, x, out, before) ? none : out;
 }
 
 tensor passage_asking(passage *self, tensor x) {
@@ -152,6 +205,15 @@ static bool restore_gone(passage *self, tensor x, const size_t *becomes) {
         if (self->holder[i] != NOBODY) continue;
         from[gone] = row;
         to[gone++] = i;
+    }
+    if (self->detail.data && gone > 0) { /* as they would be if they had not merged */
+        size_t *all = arena_take_array(self->on->memory, gone, sizeof *all);
+        x = run_gather(self->on, x, from, gone);
+        tensor details = run_gather(self->on, self->detail, to, gone);
+        if (!all || !x.data || !details.data) return false;
+        run_add(self->on, x, details);
+        for (size_t i = 0; i < gone; i++) all[i] = i;
+        from = all;
     }
     run_scatter(self->on, self->restored, to, x, from, gone);
     return true;

@@ -18,6 +18,7 @@ typedef struct passage {
     alive now, next; /* next.packed.start is set before a layer runs, next.origin by it */
     tensor restored; /* [input rows]; data is NULL when nothing is to be restored */
     size_t *holder;  /* [input rows] which of now's rows has it in it, NOBODY: restored already; NULL with that */
+    tensor detail;   /* [input rows] how each differed from what it merged into; data is NULL while nothing has */
     /* Where other rows ask than are asked: merged ones in this layer, or those that have not left one by one. */
     bool merges;
     bool *halted;       /* [now rows]; NULL: none has */
@@ -29,7 +30,9 @@ typedef struct passage {
 
 #define NOBODY SIZE_MAX
 
-/* Rows that retire or leave will have to come back. False when memory is short. */
+/* Rows that retire or leave will have to come back: each as the last state of the row that it is in, and of a merged row
+ * with what set it apart from the other when they merged, as Haar's wavelets keep means and differences. False when memory
+ * is short. */
 bool passage_begin(passage *self);
 
 /* How many rows each sequence will have after this layer. False when memory is short. */

@@ -254,6 +254,11 @@ void add_elements(const run *self, tensor out, tensor x) {
     run_parallel(self, x.rows, 16, add_rows, &work);
 }
 
+void run_add(const run *self, tensor x, tensor y) {
+    add_elements(self, x, y);
+    if (self->tape) tape_add(self, x, y);
+}
+
 void run_dropout(const run *self, tensor x, float rate) {
     if (!self->tape || !(rate > 0)) return;
     uint64_t key = tape_mask(self->tape);
@@ -281,8 +286,7 @@ void run_linear(const run *self, tensor out, tensor x, const linear *layer, acti
     }
     if (residual) {
         run_dropout(self, out, self->tape->hidden_rate);
-        add_elements(self, out, *residual);
-        tape_add(self, out, *residual);
+        run_add(self, out, *residual);
     }
 }
 

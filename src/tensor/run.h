@@ -74,6 +74,9 @@ static inline float *tensor_row(tensor x, size_t row) {
     return x.data + row * x.stride;
 }
 
+/* x += y. */
+void run_add(const run *self, tensor x, tensor y);
+
 /* out = act(x W^T + b) + residual. residual may be NULL, and must not be out. When recording, what is added to a
  * residual is dropped out first, at the tape's rate for hidden states, as BERT has it. */
 void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual);

@@ -58,7 +58,7 @@ r = run("train", model, "--task", "tagging", "--data", tags, "--dev", tags, "--r
 check("a tagger", r.status == 0 and r.json()[0]["best"] > 0.7, r)
 points(path("tagger"), LAYERS, merged={"merge": [2]})
 r = run("eval", path("tagger"), "--task", "tagging", "--data", tags, "--budget", "@merged", "--json")
-check("merged words answer", r.status == 0 and 0.2 < r.json()[0]["metrics"]["f1"] and r.json()[0]["flops_ratio"] < 0.8, r)
+check("merged words answer, each for itself", r.status == 0 and 0.8 < r.json()[0]["metrics"]["f1"] and r.json()[0]["flops_ratio"] < 0.8, r)
 
 # ---- A Funnel-Transformer, whose blocks merge by themselves ----
 funnel = model_of("funnel", "FunnelForTokenClassification")

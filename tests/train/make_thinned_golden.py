@@ -36,6 +36,7 @@ def encode(p, ids, keep, by, protect, restore, merge=()):
     n = len(ids)
     e = "bert.embeddings."
     x = norm(p, e + "LayerNorm", p[e + "word_embeddings.weight"][ids] + p[e + "token_type_embeddings.weight"][[0] * n] + p[e + "position_embeddings.weight"][range(n)])
+    detail = [torch.zeros(x.shape[1]) for _ in range(n)]  # how each token differed from what it merged into
     alive, out = [[i] for i in range(n)], {i: x[i] for i in range(n)}  # what each row has in it
     for j in range(LAYERS):
         if keep[j] is None: continue
@@ -44,6 +45,9 @@ def encode(p, ids, keep, by, protect, restore, merge=()):
         if j + 1 in merge and len(alive) > 2:  # the first by itself, the others two by two
             pairs = [[0]] + [list(range(i, min(i + 2, len(alive)))) for i in range(1, len(alive), 2)]
             asking = torch.stack([x[pair].mean(0) for pair in pairs])
+            for pair, row in zip(pairs, asking):
+                for i in pair:
+                    for token in alive[i]: detail[token] = detail[token] + x[i] - row
             alive = [sum((alive[i] for i in pair), []) for pair in pairs]
         q, k, v = (linear(p, l + "attention.self." + w, of).view(len(of), HEADS, -1).transpose(0, 1) for w, of in (("query", asking), ("key", x), ("value", x)))
         a = (q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])).softmax(-1)
@@ -58,7 +62,7 @@ def encode(p, ids, keep, by, protect, restore, merge=()):
             y, alive = y[kept], [alive[i] for i in kept]
         x = norm(p, l + "output.LayerNorm", y + linear(p, l + "output.dense", F.gelu(linear(p, l + "intermediate.dense", y))))
         for group, row in zip(alive, x):
-            for i in group: out[i] = row
+            for i in group: out[i] = row + detail[i]
     return torch.stack([out[i] for i in range(n)]) if restore else x
 
 
