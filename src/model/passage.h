@@ -30,9 +30,9 @@ typedef struct passage {
 
 #define NOBODY SIZE_MAX
 
-/* Rows that retire or leave will have to come back: each as the last state of the row that it is in, and of a merged row
- * with what set it apart from the other when they merged, as Haar's wavelets keep means and differences. False when memory
- * is short. */
+/* Rows that retire or leave will have to come back: each as the last state of the row that it is in, and of a merged
+ * row with what set it apart from the other when they merged, as Haar's wavelets keep means and differences. False when
+ * memory is short. */
 bool passage_begin(passage *self);
 
 /* How many rows each sequence will have after this layer. False when memory is short. */
