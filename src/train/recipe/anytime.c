@@ -18,8 +18,10 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
         bool slim = widths.count > 1 && (i == 1 || random_below(state, 2) == 0);
         bool thin = i == 1 || !slim || random_below(state, 2) == 0;
         if (i > 1) draw_layers(layer_drop, state, at);
-        if (thin) draw_lengths(length_drop, i == 1, state, at);
-        if (thin) draw_merges(most_merges(self), i == 1, state, at);
+        /* rows merge or retire; the smallest ones merge where they may */
+        bool merges = most_merges(self) > 0 && (i == 1 || random_below(state, 2) == 0);
+        if (thin && merges) draw_merges(most_merges(self), i == 1, state, at);
+        if (thin && !merges) draw_lengths(length_drop, i == 1, state, at);
         if (i == 1 && slim) set_width(widths.parts[widths.count - 1], at);
         if (i > 1 && slim) draw_widths(&widths, heads, state, at);
     }
@@ -42,8 +44,10 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
     point also[3];
     size_t depth = self->model->body.depth, count = 0;
     also[count] = point_full(depth);
-    draw_merges(most_merges(self), true, NULL, &also[count]);
-    draw_lengths(option_or(options->length_drop, 0.3), true, NULL, &also[count++]);
+    if (most_merges(self) > 0)
+        draw_merges(most_merges(self), true, NULL, &also[count++]);
+    else
+        draw_lengths(option_or(options->length_drop, 0.3), true, NULL, &also[count++]);
     if (widths.count > 1) {
         also[count] = point_full(depth);
         set_width(widths.parts[widths.count / 2], &also[count++]);
