@@ -8,11 +8,6 @@ size_t attention_relative_room(const attention *in, size_t rows, size_t longest)
     return rows * (in->head_size + round_up(2 * longest + PANEL, PANEL) + 16);
 }
 
-static size_t original_row(const attention *in, size_t query) {
-    if (in->queries) return in->query_origin ? in->query_origin[query] : query;
-    return in->origin ? in->origin[query] : query;
-}
-
 /* Where the queries and keys of one call stood. */
 typedef struct places {
     const size_t *origin;  /* of the keys; NULL: one after the other from `first` on */
@@ -25,7 +20,7 @@ static places places_of(const attention *in, size_t start, size_t query, size_t 
     places p = {.origin = in->origin ? in->origin + start : NULL};
     p.first = p.origin ? p.origin[0] : start;
     size_t last = p.origin ? p.origin[length - 1] - p.first : length - 1;
-    size_t low = original_row(in, query) - p.first, high = original_row(in, query + rows - 1) - p.first;
+    size_t low = attention_original(in, query) - p.first, high = attention_original(in, query + rows - 1) - p.first;
     p.begin = (in->relative->reach - high) / PANEL * PANEL;
     p.columns = in->relative->reach + last - low + 1 - p.begin;
     p.width = round_up(p.columns, PANEL) + 16;
@@ -67,7 +62,7 @@ void attention_add_relative(const kernel_table *kernels, const attention *in, si
     kernels->product_f32(&product);
     const float *segments = terms->segments.values + column;
     for (size_t i = 0; i < rows; i++) {
-        size_t mine = original_row(in, query + i), place = mine - p.first;
+        size_t mine = attention_original(in, query + i), place = mine - p.first;
         if (terms->first_apart && place == 0) continue;
         ask_with(asking, tensor_row(in->query, query + i) + column, terms, &terms->w, column, size);
         const float segment[2] = {in->scale * kernels->dot_f32(asking, segments, size),
@@ -99,7 +94,7 @@ void attention_relative_backward(const run *on, const attention *in, size_t head
     memset(sums, 0, p.width * sizeof *sums);
     for (size_t i = 0; i < rows; i++) {
         const float *scores = grads + i * stride;
-        size_t mine = original_row(in, query + i), place = mine - p.first;
+        size_t mine = attention_original(in, query + i), place = mine - p.first;
         if (terms->first_apart && place == 0) continue;
         float *at = by_distance + i * p.width + terms->reach - p.begin - place, segment[2] = {0, 0};
         for (size_t k = terms->first_apart; k < length; k++) {

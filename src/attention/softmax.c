@@ -152,8 +152,7 @@ float *attention_pack_far(const run *on, const attention *in) {
 }
 
 bool attention_softmax(const run *self, tensor out, const attention *inputs, const batch *sequences) {
-    size_t longest = 0;
-    for (size_t i = 0; i < sequences->sequences; i++) longest = size_max(longest, batch_length(sequences, i));
+    size_t longest = batch_longest(sequences);
     if (longest == 0) return true;
     work w = {.run = self,
               .in = inputs,

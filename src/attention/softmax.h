@@ -4,11 +4,15 @@
 
 #include "attention/attention.h"
 
-/* Where query row `query` stood in its sequence, whose keys begin at row `start`. */
+/* The original row of query row `query`. */
+static inline size_t attention_original(const attention *in, size_t query) {
+    const size_t *origin = in->queries ? in->query_origin : in->origin;
+    return origin ? origin[query] : query;
+}
+
+/* Where it stood in its sequence, whose keys begin at row `start`. */
 static inline size_t attention_place_of(const attention *in, size_t start, size_t query) {
-    size_t first = in->origin ? in->origin[start] : start;
-    if (in->queries) return (in->query_origin ? in->query_origin[query] : query) - first;
-    return (in->origin ? in->origin[query] : query) - first;
+    return attention_original(in, query) - (in->origin ? in->origin[start] : start);
 }
 
 /* Adds the relative bias of the query rows [query, query + rows) of the sequence whose keys begin at row `start`. */

@@ -19,4 +19,11 @@ static inline size_t batch_length(const batch *b, size_t sequence) {
     return b->start[sequence + 1] - b->start[sequence];
 }
 
+static inline size_t batch_longest(const batch *b) {
+    size_t longest = 0;
+    for (size_t i = 0; i < b->sequences; i++)
+        if (batch_length(b, i) > longest) longest = batch_length(b, i);
+    return longest;
+}
+
 #endif

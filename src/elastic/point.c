@@ -24,11 +24,19 @@ size_t point_depth(const point *self) {
     return depth;
 }
 
+bool point_merges(const point *self, const layer_shape *shape, size_t layer) {
+    return (layer < 64 && shape->merges >> layer & 1) || (self && self->merge[layer]);
+}
+
+void point_merge_evenly(point *self, size_t count) {
+    for (size_t i = 1; i <= count; i++) self->merge[self->layers * i / (count + 1)] = true;
+}
+
 layer_rows point_rows(const point *self, const layer_shape *shape, size_t layer, size_t length, size_t rows) {
     if (shape->decoder && layer == shape->decoder) rows = length;
     layer_rows all = {rows, rows, rows};
     if (self && self->skip[layer]) return all;
-    if (shape->merges >> layer & 1 || (self && self->merge[layer])) {
+    if (point_merges(self, shape, layer)) {
         all.asking = all.leaving = merged_rows(&shape->how, rows);
         return all;
     }

@@ -50,7 +50,7 @@ bool point_is_slim(const point *self);
 typedef struct layer_shape {
     size_t hidden, inner, heads, layers;
     merging how;     /* rows merge, where they do */
-    uint64_t merges; /* bit i: layer i merges rows whatever the point */
+    uint64_t merges; /* bit i: layer i merges rows whatever the point; models with more layers than bits have none */
     bool relative;   /* queries are multiplied by every distance, too */
     size_t decoder;  /* the layer before which all rows come back (Funnel-Transformer); 0: there is none */
 } layer_shape;
@@ -60,6 +60,12 @@ typedef struct layer_shape {
 typedef struct layer_rows {
     size_t entering, asking, leaving;
 } layer_rows;
+
+/* Whether a layer's rows merge, by the model's shape or the point's wish (NULL: full). */
+bool point_merges(const point *self, const layer_shape *shape, size_t layer);
+
+/* Rows merge in `count` layers, evenly spread, as in a Funnel-Transformer of equal blocks; fewer than there are. */
+void point_merge_evenly(point *self, size_t count);
 
 /* Of a sequence of `length` rows, of which the layers before left `rows`: at least one leaves, never more than enter,
  * keep * length rounded up. A skipped layer hands on what enters. point NULL: full. */

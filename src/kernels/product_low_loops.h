@@ -10,7 +10,7 @@ enum { WIDE_DEPTH = 256, WIDE_ROWS = 112 }; /* 112 KiB of a and 32 of b: both st
 _Static_assert(127 * 127 * WIDE_DEPTH < 1 << 24, "sums of a block are exact in f32");
 
 /* A block of words [rows][width], each row `pitch` words after the one before, to floats: the parts of a word, lowest
- * first, become rows of their own when `apart`, neighbours otherwise. */
+ * first, become neighbours in rows of a, and rows of their own in panels of b. */
 typedef void widen_function(float *out, const uint32_t *in, size_t pitch, size_t rows, size_t width);
 
 static float upper_bf16(uint32_t bits) {

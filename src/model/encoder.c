@@ -198,12 +198,6 @@ static bool project(const passage *p, const layer *weights, tensor x, tensor ask
     return true;
 }
 
-static size_t longest_of(const batch *input) {
-    size_t longest = 1;
-    for (size_t i = 0; i < input->sequences; i++) longest = size_max(longest, batch_length(input, i));
-    return longest;
-}
-
 /* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)), over x in inference. */
 static tensor run_layer(passage *p, const layer *weights, tensor x) {
     const encoder *self = p->self;
@@ -230,7 +224,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     if (!project(p, weights, x, asked, heads, &qkv)) return none;
     run_end(on, PART_QKV, begin);
     if (weights->terms &&
-        !(terms = relative_ready(on, weights, longest_of(p->input), p->input->types, !self->shape.how.with_first)))
+        !(terms = relative_ready(on, weights, batch_longest(p->input), p->input->types, !self->shape.how.with_first)))
         return none;
     attention in = {.query = qkv.query,
                     .key = qkv.key,
@@ -289,15 +283,6 @@ static size_t last_layer(const encoder *self, const point *at) {
     return last - 1;
 }
 
-/* x as it is now, for later. */
-static tensor keep(const run *on, tensor x) {
-    if (on->tape) return x;
-    tensor kept = run_tensor(on, x.rows, x.columns);
-    for (size_t row = 0; kept.data && row < x.rows; row++)
-        memcpy(tensor_row(kept, row), tensor_row(x, row), x.columns * sizeof(float));
-    return kept;
-}
-
 void encoder_forward(const encoder *self, const run *whole, const batch *input, const thinning *how, encoded *out,
                      layer_output *each, void *user) {
     const point *at = how ? how->point : NULL;
@@ -318,7 +303,8 @@ void encoder_forward(const encoder *self, const run *whole, const batch *input, 
             x = passage_spread(&p, x, early, (size_t)1 << __builtin_popcountll(self->shape.merges));
         if (at && at->skip[p.layer]) continue;
         if (!x.data || !passage_plan(&p)) return;
-        if (self->shape.decoder && !early.data && self->shape.merges >> p.layer & 1) early = keep(on, x);
+        if (self->shape.decoder && !early.data && point_merges(at, &self->shape, p.layer))
+            early = on->tape ? x : run_copy(on, x); /* the next layer is computed over it */
         arena_mark mark = arena_save(on->memory);
         x = run_layer(&p, &self->layers[self->order[p.layer]], x);
         if (!on->tape) arena_rewind(on->memory, mark);

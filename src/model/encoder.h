@@ -95,10 +95,10 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
 /* The layers of one stacked product, by their names. With `fresh`, missing ones of known rows and columns are made. */
 rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
                             size_t columns);
+rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon);
+
 /* Notes that a parameter is stored under that name. */
 rubato_status loader_bind(loader *load, binding what, const char *name);
-
-rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon);
 
 /* Puts prefix and name together; %zu of the name are filled with the numbers. */
 void loader_name(char *out, size_t bytes, const char *prefix, const char *name, size_t a, size_t b);

@@ -360,7 +360,6 @@ static rubato_status load_blocks(encoder *self, loader *load) {
     tensor sinusoids = run_tensor(&on, 2 * reach + 1, config->hidden);
     rubato_status status = sinusoids.data ? RUBATO_OK : fail_memory(load->error);
     if (sinusoids.data) relative_sinusoids(sinusoids, reach);
-    load->with.precision = load->how;
     for (size_t n = 0; n < self->unique && status == RUBATO_OK; n++, i++) {
         if (block < config->blocks && i == config->block_size[block]) {
             block++;

@@ -255,7 +255,7 @@ static rubato_status merge_blocks(searching *s, rubato_error *error) {
     size_t layers = s->model->body.depth;
     for (size_t count = 1; s->space.merges && count < layers && count <= s->merges && !s->stopped; count++) {
         point at = point_full(layers);
-        for (size_t i = 1; i <= count; i++) at.merge[layers * i / (count + 1)] = true;
+        point_merge_evenly(&at, count);
         TRY(evaluate(s, &at, "merged", true, error));
         report(s, 0, s->options->iterations);
     }

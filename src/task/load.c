@@ -394,9 +394,9 @@ static void fill_info(rubato_model *self) {
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
 }
 
-static bool fits_blocks(const point *at, uint64_t merges) {
+static bool fits_blocks(const point *at, const layer_shape *shape) {
     for (size_t i = 0; i < at->layers; i++)
-        if (at->keep[i] < 1 || at->merge[i] || (at->skip[i] && merges >> i & 1)) return false;
+        if (at->keep[i] < 1 || at->merge[i] || (at->skip[i] && point_merges(NULL, shape, i))) return false;
     return !at->exit.rule;
 }
 
@@ -405,7 +405,7 @@ static bool fits_blocks(const point *at, uint64_t merges) {
 static rubato_status load_points(rubato_model *self, const json_t *object, rubato_error *error) {
     TRY(frontier_read(&self->points, object, self->body.depth, error));
     for (size_t i = 0; i < self->points.count; i++)
-        if (self->body.shape.merges && !fits_blocks(&self->points.points[i], self->body.shape.merges))
+        if (self->body.shape.merges && !fits_blocks(&self->points.points[i], &self->body.shape))
             return fail(
                 error, RUBATO_UNSUPPORTED,
                 "rubato.json: point \"%s\" is not for a model whose rows merge by themselves: layers between may "

@@ -35,8 +35,7 @@ static void note_layer(void *user, size_t number, tensor rows, const batch *pack
     block->ran[number - 1] = 1;
     if (number - 1 == block->shape->decoder) /* all rows are back */
         for (size_t i = 0; i < length; i++) block->within[i] = i;
-    bool merges = block->shape->merges >> (number - 1) & 1 || (block->at && block->at->merge[number - 1]);
-    if (merges && rows.rows < block->count) merge_tokens(block, rows.rows);
+    if (point_merges(block->at, block->shape, number - 1) && rows.rows < block->count) merge_tokens(block, rows.rows);
     block->count = rows.rows;
     for (size_t i = 0; i < rows.rows; i++) {
         size_t row = block->now[i] = alive ? alive[i] : i;

@@ -254,6 +254,13 @@ void add_elements(const run *self, tensor out, tensor x) {
     run_parallel(self, x.rows, 16, add_rows, &work);
 }
 
+tensor run_copy(const run *self, tensor x) {
+    tensor copy = run_tensor(self, x.rows, x.columns);
+    for (size_t row = 0; copy.data && row < x.rows; row++)
+        memcpy(tensor_row(copy, row), tensor_row(x, row), x.columns * sizeof(float));
+    return copy;
+}
+
 void run_add(const run *self, tensor x, tensor y) {
     add_elements(self, x, y);
     if (self->tape) tape_add(self, x, y);

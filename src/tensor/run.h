@@ -74,6 +74,9 @@ static inline float *tensor_row(tensor x, size_t row) {
     return x.data + row * x.stride;
 }
 
+/* x as it is now, for later; not recorded. */
+tensor run_copy(const run *self, tensor x);
+
 /* x += y. */
 void run_add(const run *self, tensor x, tensor y);
 

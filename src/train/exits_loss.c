@@ -8,14 +8,11 @@ void pass_layer(void *user, size_t number, tensor rows, const batch *packed, con
     passed_layers *self = user;
     if (self->count > POINT_LAYERS) return;
     if (self->on) { /* the next layer is computed over this one's memory */
-        tensor copy = run_tensor(self->on, rows.rows, rows.columns);
-        if (!copy.data) {
+        rows = run_copy(self->on, rows);
+        if (!rows.data) {
             self->failed = true;
             return;
         }
-        for (size_t i = 0; i < rows.rows; i++)
-            memcpy(tensor_row(copy, i), tensor_row(rows, i), rows.columns * sizeof(float));
-        rows = copy;
     }
     self->number[self->count] = number;
     self->packed[self->count] = *packed;

@@ -119,7 +119,7 @@ static rubato_status refuse_teacher(trainer *self, rubato_status status, const c
 
 static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error *error) {
     const char *name = self->options->teacher;
-    if (!name && option_or(self->options->match_states, self->method->match_states) > 0) name = self->options->model;
+    if (!name && wanted_matching(self) > 0) name = self->options->model;
     if (!name) return RUBATO_OK;
     TRY(rubato_model_load(&self->teacher, name, error));
     return self->teacher->info.task == task
@@ -139,8 +139,7 @@ rubato_status trainer_teach_itself(trainer *self, rubato_error *error) {
 static rubato_status compare_teacher(trainer *self, rubato_error *error) {
     const rubato_model *a = self->model, *b = self->teacher;
     if (!b) return RUBATO_OK;
-    bool matches = option_or(self->options->match_states, self->method->match_states) > 0;
-    if (matches && (a->body.config.hidden != b->body.config.hidden || a->body.depth != b->body.depth))
+    if (wanted_matching(self) > 0 && (a->body.config.hidden != b->body.config.hidden || a->body.depth != b->body.depth))
         return refuse_teacher(self, RUBATO_BAD_ARGUMENT,
                               "its hidden states are of other layers or sizes; use --match-states 0", error);
     bool same = a->info.label_count == b->info.label_count && a->text->vocabulary == b->text->vocabulary &&

@@ -92,6 +92,11 @@ static inline double option_or(double value, double otherwise) {
     return value > 0 ? value : value < 0 ? 0 : otherwise;
 }
 
+/* Weight of a teacher's hidden states that the run asks for, whether it gets a teacher or not. */
+static inline double wanted_matching(const trainer *self) {
+    return option_or(self->options->match_states, self->method->match_states);
+}
+
 /* Runs a phase from self->step to its end; writes the output folder whenever the dev set's metric is the best so far,
  * or at the end when there is no dev set. */
 rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error);

@@ -106,7 +106,9 @@ static void test_merged_rows(void **unused) {
     assert_true(fabs(point_flops(&at, &shape, 9, NULL) - first - second - third) < 1e-6);
     shape.merges = 2;
     assert_true(fabs(point_flops(NULL, &shape, 9, NULL) - first - second - third) < 1e-6);
-    shape.decoder = 2; /* the third sees all again */
+    const layer_shape deep = {.hidden = 10, .inner = 40, .heads = 1, .layers = 100};
+    assert_true(fabs(point_flops(NULL, &deep, 9, NULL) - 100 * first) < 1e-6); /* more layers than a point has */
+    shape.decoder = 2;                                                         /* the third sees all again */
     assert_true(fabs(point_flops(NULL, &shape, 9, NULL) - 2 * first - second) < 1e-6);
 }
 

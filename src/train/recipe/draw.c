@@ -36,14 +36,14 @@ size_t most_merges(const trainer *self) {
 }
 
 void draw_merges(size_t most, bool smallest, uint64_t *state, point *at) {
-    for (size_t i = 1; smallest && i <= most; i++) at->merge[at->layers * i / (most + 1)] = true;
+    if (smallest) point_merge_evenly(at, most);
     if (smallest || most == 0) return;
     for (size_t count = random_below(state, most + 1); count > 0; count--)
         at->merge[1 + random_below(state, at->layers - 1)] = true;
 }
 
 double match_states(const trainer *self) {
-    return self->teacher ? option_or(self->options->match_states, self->method->match_states) : 0;
+    return self->teacher ? wanted_matching(self) : 0;
 }
 
 rubato_status widths_parse(width_list *out, const char *text, rubato_error *error) {
