@@ -8,12 +8,13 @@ static inline __m512 gated_slope(__m512 x, __m512 k, __m512 dk) {
 }
 
 static inline __m512 slope_16(__m512 x, activation act) {
-    const __m512 one = _mm512_set1_ps(1.0f), half = _mm512_set1_ps(0.5f);
+    const __m512 one = _mm512_set1_ps(1.0f);
     __m512 x2 = _mm512_mul_ps(x, x);
     switch (act) {
     case ACTIVATION_GELU: {
         __m512 phi = _mm512_mul_ps(_mm512_set1_ps(0.398942280f), exp_16(_mm512_mul_ps(x2, _mm512_set1_ps(-0.5f))));
-        __m512 cdf = _mm512_fmadd_ps(half, erf_16(_mm512_mul_ps(x, _mm512_set1_ps(0.707106781f))), half);
+        __m512 tail = normal_tail_16(tail_side_16(x));
+        __m512 cdf = _mm512_mask_sub_ps(tail, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), one, tail);
         return _mm512_fmadd_ps(x, phi, cdf);
     }
     case ACTIVATION_GELU_TANH: {

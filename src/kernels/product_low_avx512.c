@@ -4,7 +4,9 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <string.h>
 
+#include "base/checked.h"
 #include "kernels/math_avx512.h"
 
 /* Rounding to nearest even as integers; a NaN keeps its upper half, with a bit set that must not be lost. */
@@ -43,27 +45,49 @@ static inline __m512 taken_16(const float *x, const float *factors, size_t i, __
     return factors ? _mm512_mul_ps(values, _mm512_maskz_loadu_ps(mask, factors + i)) : values;
 }
 
+/* The bits of the size; those of infinities and NaN are the largest. */
+static inline __m512i size_16(__m512 x) {
+    return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+}
+
+static inline __m512i whole_16(const float *x, const float *factors, size_t i, __mmask16 mask, __m512 factor) {
+    return _mm512_cvtps_epi32(_mm512_mul_ps(taken_16(x, factors, i, mask), factor)); /* rounds to even */
+}
+
 float quantize_int8_avx512(uint32_t *out, const float *x, const float *factors, size_t depth) {
-    const __m512 most_finite = _mm512_set1_ps(3.402823466e38f);
-    __m512 most = _mm512_setzero_ps();
-    __mmask16 odd = 0;
-    for (size_t i = 0; i < depth; i += 16) {
-        __mmask16 mask = lanes_16(depth - i < 16 ? depth - i : 16);
-        __m512 size = _mm512_abs_ps(taken_16(x, factors, i, mask));
-        odd |= _mm512_cmp_ps_mask(size, most_finite, _CMP_NLE_UQ); /* infinite, or NaN */
-        most = _mm512_max_ps(most, size);
-    }
-    bool finite = odd == 0;
-    float largest = _mm512_reduce_max_ps(most), inverse = largest > 1e-35f && finite ? 127 / largest : 0;
-    const __m512 factor = _mm512_set1_ps(inverse);
-    const __m512i middle = _mm512_set1_epi32(128);
+    const __mmask16 all = 0xffff;
+    __m512i most[4] = {_mm512_setzero_si512()};
+    for (int j = 1; j < 4; j++) most[j] = most[0];
+    size_t i = 0;
+    for (; i + 64 <= depth; i += 64)
+        for (size_t j = 0; j < 4; j++)
+            most[j] = _mm512_max_epu32(most[j], size_16(taken_16(x, factors, i + 16 * j, all)));
+    for (; i < depth; i += 16)
+        most[0] = _mm512_max_epu32(most[0], size_16(taken_16(x, factors, i, lanes_16(size_min(depth - i, 16)))));
+    most[0] = _mm512_max_epu32(_mm512_max_epu32(most[0], most[1]), _mm512_max_epu32(most[2], most[3]));
+    const uint32_t bits = _mm512_reduce_max_epu32(most[0]);
+    const bool finite = bits < 0x7f800000;
     unsigned char *bytes = (unsigned char *)out;
-    for (size_t i = 0; i < depth; i += 16) {
-        size_t left = depth - i < 16 ? depth - i : 16;
-        __m512 scaled = _mm512_mul_ps(taken_16(x, factors, i, lanes_16(left)), factor);
-        if (!finite) scaled = _mm512_setzero_ps();
-        __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(scaled), middle); /* rounds to even */
-        _mm_mask_storeu_epi8(bytes + i, lanes_16((left + 3) / 4 * 4), _mm512_cvtepi32_epi8(q));
+    if (!finite) {
+        memset(bytes, 128, round_up(depth, 4));
+        return NAN;
     }
-    return finite ? largest / 127 : NAN;
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    const __m512 factor = _mm512_set1_ps(largest > 1e-35f ? 127 / largest : 0);
+    const __m512i middle = _mm512_set1_epi8((char)128);
+    /* packing works within quarters of a register: fours of bytes are put back in order afterwards */
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (i = 0; i + 64 <= depth; i += 64) {
+        __m512i q[4];
+        for (size_t j = 0; j < 4; j++) q[j] = whole_16(x, factors, i + 16 * j, all, factor);
+        __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
+        _mm512_storeu_si512(bytes + i, _mm512_xor_si512(_mm512_permutexvar_epi32(order, packed), middle));
+    }
+    for (; i < depth; i += 16) {
+        size_t left = size_min(depth - i, 16);
+        __m128i q = _mm512_cvtepi32_epi8(whole_16(x, factors, i, lanes_16(left), factor));
+        _mm_mask_storeu_epi8(bytes + i, lanes_16(round_up(left, 4)), _mm_xor_si128(q, _mm512_castsi512_si128(middle)));
+    }
+    return largest / 127;
 }

@@ -443,7 +443,6 @@ static rubato_status write_results(searching *s, const char *out, const json_t *
 
 static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) {
     const rubato_search_options *options = s->options;
-    char path[4200];
     dataset_kind kind;
     if (!options->model || !options->task || !options->data)
         return fail(error, RUBATO_BAD_ARGUMENT, "a model, a task and data are needed");
@@ -476,8 +475,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     if (!s->part.items) return fail_memory(error);
     for (size_t i = 0; i < s->data.count; i += GLIMPSE) s->part.items[s->part.count++] = s->data.items[i];
     TRY(measure_lengths(s, error));
-    snprintf(path, sizeof path, "%s/rubato.json", s->model->path);
-    if (file_exists(path)) TRY(json_read_file(notes, path, 16 << 20, error));
+    TRY(model_read_notes(notes, s->model->path, error));
     TRY(read_widths(s, *notes, error));
     double layer_drop = json_number_value(json_object_get(json_object_get(*notes, "training"), "layer_drop"));
     s->merges = (size_t)json_integer_value(json_object_get(json_object_get(*notes, "training"), "merges"));

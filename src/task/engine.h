@@ -130,6 +130,9 @@ rubato_status model_store_type(const char *name, storage *how, rubato_error *err
 /* Writes FOLDER/NAME, whole or not at all. */
 rubato_status model_write_json(const json_t *value, const char *folder, const char *name, rubato_error *error);
 
+/* A folder's rubato.json, whose object the caller owns; an empty one where there is none. */
+rubato_status model_read_notes(json_t **out, const char *folder, rubato_error *error);
+
 /* Writes rubato.json alone. */
 rubato_status model_save_points(const frontier *points, const json_t *notes, const char *folder, rubato_error *error);
 

@@ -10,7 +10,7 @@
 #include "task/evaluate.h"
 #include "task/smooth.h"
 
-enum { PATH_BYTES = 4096 + 64, MAX_NOTES = 16 << 20 };
+enum { PATH_BYTES = 4096 + 64 };
 
 typedef struct quantizing {
     const rubato_quantize_options *options;
@@ -109,15 +109,6 @@ static size_t weight_bytes(const char *folder) {
     return stat(path, &about) == 0 ? (size_t)about.st_size : 0;
 }
 
-static rubato_status read_notes(const char *folder, json_t **notes, rubato_error *error) {
-    char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s/rubato.json", folder);
-    *notes = NULL;
-    if (file_exists(path)) TRY(json_read_file(notes, path, MAX_NOTES, error));
-    if (!*notes) *notes = json_object();
-    return *notes ? RUBATO_OK : fail_memory(error);
-}
-
 static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_error *error) {
     if (q->to == PRECISION_F32) {
         json_object_del(notes, "weights");
@@ -147,7 +138,7 @@ static rubato_status write(const quantizing *q, const rubato_model *about, rubat
     rubato_model *model;
     TRY(model_load(&model, q->options->model, &wanted, &learn, error));
     for (size_t i = 0; i < model->points.count; i++) model->points.points[i].ms = NAN;
-    rubato_status status = read_notes(model->path, &notes, error);
+    rubato_status status = model_read_notes(&notes, model->path, error);
     if (status == RUBATO_OK) {
         status = note_scheme(q, notes, error);
         if (status == RUBATO_OK) status = model_save(model, q->options->out, how, notes, error);
@@ -174,7 +165,7 @@ static rubato_status look_back(quantizing *q, rubato_error *error) {
     for (size_t i = 0; q->judged && i < points->count && status == RUBATO_OK; i++)
         status = judge(q, context, &points->points[i], &points->points[i].quality, error);
     if (status == RUBATO_OK && q->judged && points->count) {
-        status = read_notes(q->options->out, &notes, error);
+        status = model_read_notes(&notes, q->options->out, error);
         if (status == RUBATO_OK) status = model_save_points(points, notes, q->options->out, error);
         json_decref(notes);
     }

@@ -364,6 +364,15 @@ static rubato_status write_weights(const rubato_model *self, const char *folder,
     return status;
 }
 
+rubato_status model_read_notes(json_t **out, const char *folder, rubato_error *error) {
+    char path[PATH_BYTES];
+    *out = NULL;
+    if ((size_t)snprintf(path, sizeof path, "%s/rubato.json", folder) < sizeof path && file_exists(path))
+        return json_read_file(out, path, MAX_CONFIG_BYTES, error);
+    *out = json_object();
+    return *out ? RUBATO_OK : fail_memory(error);
+}
+
 rubato_status model_save_points(const frontier *points, const json_t *notes, const char *folder, rubato_error *error) {
     json_t *object = notes ? json_deep_copy(notes) : json_object();
     if (!object) return fail_memory(error);

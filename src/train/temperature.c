@@ -62,10 +62,8 @@ static rubato_status fit_one(fitting *f, rubato_error *error) {
 }
 
 static rubato_status write_back(const fitting *f, rubato_error *error) {
-    char path[4200];
     json_t *notes;
-    snprintf(path, sizeof path, "%s/rubato.json", f->options->out);
-    TRY(json_read_file(&notes, path, 16 << 20, error));
+    TRY(model_read_notes(&notes, f->options->out, error));
     rubato_status status = exits_note(&f->model->exits, notes, error);
     if (status == RUBATO_OK) status = model_write_json(notes, f->options->out, "rubato.json", error);
     json_decref(notes);

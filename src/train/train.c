@@ -241,11 +241,8 @@ static rubato_status open_metrics(trainer *self, rubato_error *error) {
 /* What a model that stays as it is was trained for, which search asks about. */
 static rubato_status keep_axes(const trainer *self, json_t *made, rubato_error *error) {
     static const char *const axes[] = {"widths", "layer_drop", "length_drop", "merges"};
-    char path[4200];
     json_t *before;
-    snprintf(path, sizeof path, "%s/rubato.json", self->model->path);
-    if (!file_exists(path)) return RUBATO_OK;
-    TRY(json_read_file(&before, path, 16 << 20, error));
+    TRY(model_read_notes(&before, self->model->path, error));
     const json_t *training = json_object_get(before, "training");
     for (size_t i = 0; i < sizeof axes / sizeof axes[0]; i++)
         if (json_object_get(training, axes[i])) json_object_set(made, axes[i], json_object_get(training, axes[i]));

@@ -49,9 +49,10 @@ typedef struct recipe {
     rubato_status (*run)(trainer *self, rubato_error *error);
     double warm_up, decay; /* defaults */
     double epochs, rate;
-    exit_kind exits;     /* that the model gets; EXIT_NONE: it has none */
-    exit_setting rule;   /* for which they are meant */
-    bool matches;        /* hidden states can be matched with a teacher's */
+    double length_drop, layer_drop; /* of smaller passes, defaults */
+    exit_kind exits;                /* that the model gets; EXIT_NONE: it has none */
+    exit_setting rule;              /* for which they are meant */
+    bool matches;                   /* hidden states can be matched with a teacher's */
     double match_states; /* the default of their weight; a teacher is then had, if need be what training starts from */
 } recipe;
 

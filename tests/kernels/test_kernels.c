@@ -35,6 +35,7 @@ static const float specials[] = {0.0f,    -0.0f,    1e-42f,    -1e-42f, 1e-30f, 
 enum { SPECIAL_COUNT = sizeof specials / sizeof specials[0] };
 
 static const char *const isas[] = {"scalar", "neon", "avx2", "avx512", "vnni", "bf16"};
+enum { VARIANTS = sizeof isas / sizeof *isas };
 
 /* The variant of that name, or NULL when this machine cannot run it. */
 static const kernel_table *variant(size_t i) {
@@ -98,7 +99,7 @@ static double activation_double(double x, activation act) {
 
 static void test_activations(void **state) {
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < VARIANTS; i++) {
         const kernel_table *table = variant(i);
         for (int act = 0; table && act < ACTIVATION_COUNT; act++)
             for (size_t size = 0; size < 70; size++) {
@@ -124,7 +125,7 @@ static void test_activations(void **state) {
 
 static void test_softmax(void **state) {
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < VARIANTS; i++) {
         const kernel_table *table = variant(i);
         for (size_t size = 0; table && size < 140; size++)
             for (int kind = 0; kind < 5; kind++) {
@@ -158,7 +159,7 @@ static void test_softmax(void **state) {
 
 static void test_layer_norm(void **state) {
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < VARIANTS; i++) {
         const kernel_table *table = variant(i);
         for (size_t size = 0; table && size < 150; size += 1 + size / 40)
             for (int kind = 0; kind < 3; kind++) {
@@ -190,7 +191,7 @@ static void test_layer_norm(void **state) {
 
 static void test_dot(void **state) {
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < VARIANTS; i++) {
         const kernel_table *table = variant(i);
         for (size_t size = 0; table && size < 100; size++) {
             guarded a = guarded_create(size), b = guarded_create(size);
@@ -211,7 +212,7 @@ static void test_dot(void **state) {
 
 static void test_packing(void **state) {
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < VARIANTS; i++) {
         const kernel_table *table = variant(i);
         for (int round = 0; table && round < 60; round++) {
             size_t columns = 1 + random_below(70), depth = 1 + random_below(40), stride = depth + random_below(9);
@@ -287,7 +288,7 @@ static void one_product(const kernel_table *table, size_t rows, size_t columns, 
 
 static void test_product(void **state) {
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < VARIANTS; i++) {
         const kernel_table *table = variant(i);
         if (!table) continue;
         for (size_t rows = 0; rows < 45; rows++)
@@ -302,7 +303,7 @@ static void test_product(void **state) {
 /* A row's result is the same to the bit in any company. */
 static void test_rows_are_independent(void **state) {
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < VARIANTS; i++) {
         const kernel_table *table = variant(i);
         if (!table) continue;
         enum { ROWS = 61, COLUMNS = 75, DEPTH = 1300 };
@@ -338,7 +339,7 @@ static void test_rows_are_independent(void **state) {
 static void test_rows_made_ready(void **state) {
     (void)state;
     const low_kernels *want = &kernel_table_named("scalar")->low;
-    for (size_t i = 1; i < sizeof isas / sizeof *isas; i++) {
+    for (size_t i = 1; i < VARIANTS; i++) {
         const kernel_table *table = variant(i);
         for (size_t round = 0; table && round < 600; round++) {
             size_t depth = 1 + random_below(round % 3 ? 70 : 700), words = words_bf16(depth);
@@ -411,7 +412,7 @@ static void test_quantize_panel(void **state) {
 static void test_low_products(void **state) {
     (void)state;
     const low_kernels *want = &kernel_table_named("scalar")->low;
-    for (size_t i = 1; i < sizeof isas / sizeof *isas; i++) {
+    for (size_t i = 1; i < VARIANTS; i++) {
         const kernel_table *table = variant(i);
         for (size_t round = 0; table && round < 150; round++) {
             bool bytes = round % 2;
@@ -560,7 +561,7 @@ static int bench(void) {
     for (size_t i = 0; i < 384 * 1536; i++) weights[i] = random_float();
     for (size_t i = 0; i < 128 * 1536; i++) activations[i] = random_float();
     printf("%-8s %18s %18s %18s %18s\n", "", "product, Gflop/s", "softmax, Gel/s", "layer norm, Gel/s", "gelu, Gel/s");
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < VARIANTS; i++) {
         const kernel_table *t = variant(i);
         if (!t) continue;
         printf("%-8s %18.1f %18.2f %18.2f %18.2f\n", t->name,

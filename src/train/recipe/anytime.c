@@ -6,10 +6,9 @@
 #include "train/rewire.h"
 
 static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
-    const rubato_train_options *options = self->options;
     width_list widths = widths_of(self);
-    double length_drop = option_or(options->length_drop, 0.3), layer_drop = option_or(options->layer_drop, 0.1);
-    size_t count = draw_pass_count(options), heads = self->model->body.config.heads;
+    drops most = drops_of(self);
+    size_t count = draw_pass_count(self->options), heads = self->model->body.config.heads;
     for (size_t i = 0; i < count; i++) {
         point *at = &out[i].at;
         out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0};
@@ -17,11 +16,11 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
         /* the random ones are small along one axis or two, seldom along all: that is where good points lie */
         bool slim = widths.count > 1 && (i == 1 || random_below(state, 2) == 0);
         bool thin = i == 1 || !slim || random_below(state, 2) == 0;
-        if (i > 1) draw_layers(layer_drop, state, at);
+        if (i > 1) draw_layers(most.layer, state, at);
         /* rows merge or retire; the smallest ones merge where they may */
-        bool merges = most_merges(self) > 0 && (i == 1 || random_below(state, 2) == 0);
-        if (thin && merges) draw_merges(most_merges(self), i == 1, state, at);
-        if (thin && !merges) draw_lengths(length_drop, i == 1, state, at);
+        bool merges = most.merges > 0 && (i == 1 || random_below(state, 2) == 0);
+        if (thin && merges) draw_merges(most.merges, i == 1, state, at);
+        if (thin && !merges) draw_lengths(most.length, i == 1, state, at);
         if (i == 1 && slim) set_width(widths.parts[widths.count - 1], at);
         if (i > 1 && slim) draw_widths(&widths, heads, state, at);
     }
@@ -44,10 +43,11 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
     point also[3];
     size_t depth = self->model->body.depth, count = 0;
     also[count] = point_full(depth);
-    if (most_merges(self) > 0)
-        draw_merges(most_merges(self), true, NULL, &also[count++]);
+    drops most = drops_of(self);
+    if (most.merges > 0)
+        draw_merges(most.merges, true, NULL, &also[count++]);
     else
-        draw_lengths(option_or(options->length_drop, 0.3), true, NULL, &also[count++]);
+        draw_lengths(most.length, true, NULL, &also[count++]);
     if (widths.count > 1) {
         also[count] = point_full(depth);
         set_width(widths.parts[widths.count / 2], &also[count++]);
@@ -65,10 +65,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
                  .exits = depth > 1 ? &lesson : NULL,
                  .also = also,
                  .also_count = count};
-    json_t *made = json_object_get(self->notes, "training");
-    json_object_set_new(made, "length_drop", json_real(option_or(options->length_drop, 0.3)));
-    json_object_set_new(made, "layer_drop", json_real(option_or(options->layer_drop, 0.1)));
-    json_object_set_new(made, "merges", json_integer((json_int_t)most_merges(self)));
+    TRY(note_drops(self, error));
     if (options->resume) TRY(trainer_resume(self, error));
     return trainer_run(self, &all, error);
 }
@@ -77,6 +74,8 @@ const recipe recipe_anytime = {.name = "anytime",
                                .run = anytime,
                                .epochs = 3,
                                .rate = 4e-5,
+                               .length_drop = 0.3,
+                               .layer_drop = 0.1,
                                .matches = true,
                                .match_states = 1,
                                .exits = EXIT_STUDENT,

@@ -30,9 +30,21 @@ void draw_lengths(double most, bool smallest, uint64_t *state, point *at) {
     }
 }
 
-size_t most_merges(const trainer *self) {
+drops drops_of(const trainer *self) {
+    const rubato_train_options *options = self->options;
     size_t depth = self->model->body.depth;
-    return self->options->merges < depth ? self->options->merges : depth - 1;
+    return (drops){.length = option_or(options->length_drop, self->method->length_drop),
+                   .layer = option_or(options->layer_drop, self->method->layer_drop),
+                   .merges = options->merges < depth ? options->merges : depth - 1};
+}
+
+rubato_status note_drops(const trainer *self, rubato_error *error) {
+    drops some = drops_of(self);
+    json_t *made = json_object_get(self->notes, "training");
+    bool ok = json_object_set_new(made, "length_drop", json_real(some.length)) == 0 &&
+              json_object_set_new(made, "layer_drop", json_real(some.layer)) == 0 &&
+              json_object_set_new(made, "merges", json_integer((json_int_t)some.merges)) == 0;
+    return ok ? RUBATO_OK : fail_memory(error);
 }
 
 void draw_merges(size_t most, bool smallest, uint64_t *state, point *at) {

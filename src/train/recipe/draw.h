@@ -14,8 +14,15 @@ void draw_layers(double probability, uint64_t *state, point *at);
  * shorten nothing. */
 void draw_lengths(double most, bool smallest, uint64_t *state, point *at);
 
-/* In how many layers rows merge at most: what the run's options say, and in the first layer never. */
-size_t most_merges(const trainer *self);
+/* How small passes may be: what the run's options say, or else its recipe. */
+typedef struct drops {
+    double length, layer; /* probabilities, as above */
+    size_t merges;        /* in so many layers rows merge at most; in the first layer never */
+} drops;
+drops drops_of(const trainer *self);
+
+/* Tells search about them. */
+rubato_status note_drops(const trainer *self, rubato_error *error);
 
 /* Rows merge in up to so many layers: the most, evenly spread as in a Funnel-Transformer of equal blocks; or any. */
 void draw_merges(size_t most, bool smallest, uint64_t *state, point *at);

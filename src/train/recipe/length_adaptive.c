@@ -10,13 +10,13 @@ enum { JUDGED_POINTS = 3 };
 
 static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     const rubato_train_options *options = self->options;
-    double length_drop = option_or(options->length_drop, 0.2), layer_drop = option_or(options->layer_drop, 0.2);
+    drops most = drops_of(self);
     size_t count = draw_pass_count(options);
     for (size_t i = 0; i < count; i++) {
         out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0 && !options->no_distillation};
-        draw_layers(layer_drop, state, &out[i].at);
-        if (i > 0) draw_lengths(length_drop, i == 1, state, &out[i].at);
-        if (i > 0) draw_merges(most_merges(self), i == 1, state, &out[i].at);
+        draw_layers(most.layer, state, &out[i].at);
+        if (i > 0) draw_lengths(most.length, i == 1, state, &out[i].at);
+        if (i > 0) draw_merges(most.merges, i == 1, state, &out[i].at);
     }
     return count;
 }
@@ -52,13 +52,11 @@ static rubato_status length_adaptive(trainer *self, rubato_error *error) {
         for (size_t i = 0; i < adapt.also_count; i++) also[i] = points->points[i * points->count / adapt.also_count];
     } else {
         also[0] = point_full(self->model->body.depth);
-        draw_lengths(option_or(options->length_drop, 0.2), true, NULL, &also[0]);
-        draw_merges(most_merges(self), true, NULL, &also[0]);
+        drops most = drops_of(self);
+        draw_lengths(most.length, true, NULL, &also[0]);
+        draw_merges(most.merges, true, NULL, &also[0]);
     }
-    json_t *made = json_object_get(self->notes, "training");
-    json_object_set_new(made, "length_drop", json_real(option_or(options->length_drop, 0.2)));
-    json_object_set_new(made, "layer_drop", json_real(option_or(options->layer_drop, 0.2)));
-    json_object_set_new(made, "merges", json_integer((json_int_t)most_merges(self)));
+    TRY(note_drops(self, error));
     if (options->resume) TRY(trainer_resume(self, error));
     return trainer_run(self, &adapt, error);
 }
@@ -69,4 +67,6 @@ const recipe recipe_length_adaptive = {.name = "length-adaptive",
                                        .decay = 0,
                                        .epochs = 5,
                                        .rate = 2e-5,
+                                       .length_drop = 0.2,
+                                       .layer_drop = 0.2,
                                        .matches = true};
