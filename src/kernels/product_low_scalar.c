@@ -3,6 +3,7 @@
 #include "kernels/product_low_loops.h"
 
 #include <math.h>
+#include <string.h>
 
 static uint16_t bf16_bits(float x) {
     uint32_t bits;
@@ -45,22 +46,32 @@ float quantize_int8_scalar(uint32_t *out, const float *x, const float *factors, 
     return finite ? most / 127 : NAN;
 }
 
+/* To the nearest even whole number, for sizes far below 2^22; compilers make vectors of it. */
+static inline int32_t nearest(float x) {
+    const float shift = 0x1.8p23f; /* whose last bit is a one */
+    float moved = x + shift;
+    return (int32_t)(moved - shift);
+}
+
 void quantize_panel_int8(uint32_t *out, float *scale, int32_t *offset, const float *in, size_t columns, size_t depth) {
     float most[PANEL] = {0}, inverse[PANEL];
     int32_t sum[PANEL] = {0};
     for (size_t k = 0; k < depth; k++)
-        for (size_t j = 0; j < PANEL; j++) most[j] = fmaxf(most[j], fabsf(in[k * PANEL + j]));
-    for (size_t j = 0; j < PANEL; j++) inverse[j] = most[j] > 0 ? 127 / most[j] : 0;
-    for (size_t k = 0; k < depth; k += 4, out += PANEL)
         for (size_t j = 0; j < PANEL; j++) {
-            uint32_t word = 0;
-            for (size_t i = 0; i < 4 && k + i < depth; i++) {
-                int32_t q = (int32_t)nearbyintf(in[(k + i) * PANEL + j] * inverse[j]);
-                sum[j] += q;
-                word |= (uint32_t)(uint8_t)q << 8 * i;
-            }
-            out[j] = word;
+            float size = fabsf(in[k * PANEL + j]);
+            most[j] = size > most[j] ? size : most[j];
         }
+    for (size_t j = 0; j < PANEL; j++) inverse[j] = most[j] > 1e-35f ? 127 / most[j] : 0; /* as in rows of a */
+    for (size_t k = 0; k < depth; k += 4, out += PANEL) {
+        uint32_t word[PANEL] = {0};
+        for (size_t i = 0; i < 4 && k + i < depth; i++)
+            for (size_t j = 0; j < PANEL; j++) {
+                int32_t q = nearest(in[(k + i) * PANEL + j] * inverse[j]);
+                sum[j] += q;
+                word[j] |= ((uint32_t)q & 0xff) << 8 * i;
+            }
+        memcpy(out, word, sizeof word);
+    }
     for (size_t j = 0; j < columns; j++) {
         scale[j] = most[j] / 127;
         offset[j] = 128 * sum[j];
