@@ -7,7 +7,7 @@
 #define MULTIPLY_ADD(sum, x, b)                                                                                        \
     _mm512_castps_si512(_mm512_fmadd_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(b), _mm512_castsi512_ps(sum)))
 #define FINISH(p, sum, row, column, mask)                                                                              \
-    ((p)->scale != 0 ? _mm512_mul_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps((p)->scale)) : _mm512_castsi512_ps(sum))
+    _mm512_mul_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps((p)->scale != 0 ? (p)->scale : 1))
 #define ADDS(p) ((p)->add)
 #include "kernels/product_tiles_avx512.h"
 

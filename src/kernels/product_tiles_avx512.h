@@ -32,8 +32,9 @@ enum {
 /* One tile over the words [k0, k1). `rows` and `act` are constants at every call, so that the loops unroll and the
  * sums stay in registers. A first part leaves its sums in c, where the next takes them up: the order of summation is
  * that of one pass. */
-static inline __attribute__((always_inline)) void tile(const PRODUCT *p, size_t row, size_t panel, size_t k0, size_t k1,
-                                                       const int rows, const activation act) {
+static inline __attribute__((always_inline)) void tile(const PRODUCT *of, size_t row, size_t panel, size_t k0,
+                                                       size_t k1, const int rows, const activation act) {
+    const PRODUCT own = *of, *p = &own; /* what c is written over cannot be in it */
     const size_t a_stride = p->a_stride, c_stride = p->c_stride, first = panel * PANEL, left = p->columns - first;
     const word *a = (const word *)(const void *)p->a + row * a_stride;
     const word *b = (const word *)(const void *)p->b + first * PRODUCT_PITCH(p);
