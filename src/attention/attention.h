@@ -45,7 +45,7 @@ typedef struct attention {
      * its own when others_only; NULL for none. */
     float *significance;
     bool others_only;
-    bool narrow; /* both products in bf16, for models whose other products are not f32 either; not when recording */
+    bool narrow; /* both products in a lower form (operand.h); not when recording */
 } attention;
 
 /* out [rows of query, heads * head_size] = concatenated heads. False when memory is short. When recording, attention

@@ -1,7 +1,9 @@
 /* Softmax attention over packed sequences. A unit of work is one head of one sequence: its keys are packed as the
  * second operand of the score product, its values of the other, and blocks of queries run through both. */
+#include <math.h>
 #include <string.h>
 
+#include "attention/operand.h"
 #include "attention/softmax.h"
 #include "base/checked.h"
 
@@ -15,9 +17,9 @@ typedef struct work {
     tensor out;
     float *scratch; /* of each member, one after the other */
     size_t scratch_size;
-    size_t key_size, value_size, score_size, relative_size; /* parts of it; the last is at its end */
-    float *received;                                        /* [heads][rows]: significance by head */
-    uint64_t mask;                                          /* dropout's key; 0: none */
+    size_t key_size, value_size, score_size, room_size, relative_size; /* parts of it; the last is at its end */
+    float *received;                                                   /* [heads][rows]: significance by head */
+    uint64_t mask;                                                     /* dropout's key; 0: none */
     size_t longest;
     float *far; /* [heads]: relative terms by distance, packed */
     size_t far_size;
@@ -37,50 +39,11 @@ void attention_add_bias(const attention *in, size_t head, float *scores, size_t 
     }
 }
 
-/* What queries and probabilities are multiplied by: keys, values. */
-typedef struct operand {
-    float *wide;   /* packed */
-    uint32_t *low; /* the same in bf16, with the scale in it; NULL: the product is f32 */
-    size_t depth, columns;
-    float scale; /* 0: none */
-} operand;
-
-static void narrow(const low_kernels *kernels, operand *self) {
-    size_t words = words_bf16(self->depth);
-    for (size_t i = 0; self->scale != 0 && i < packed_size(self->columns, self->depth); i++)
-        self->wide[i] *= self->scale;
-    for (size_t panel = 0; panel * PANEL < self->columns; panel++)
-        kernels->narrow_panel_bf16(self->low + panel * words * PANEL, self->wide + panel * self->depth * PANEL,
-                                   self->depth);
-}
-
-/* c [rows, columns] = x by; `room` is for the rows in bf16. */
-static void multiply(const kernel_table *kernels, float *c, size_t c_stride, const float *x, size_t x_stride,
-                     size_t rows, const operand *by, uint32_t *room) {
-    if (!by->low) {
-        product_f32 product = {.a = x,
-                               .a_stride = x_stride,
-                               .b = by->wide,
-                               .c = c,
-                               .c_stride = c_stride,
-                               .rows = rows,
-                               .columns = by->columns,
-                               .depth = by->depth,
-                               .scale = by->scale};
-        kernels->product_f32(&product);
-        return;
-    }
-    size_t words = words_bf16(by->depth);
-    for (size_t i = 0; i < rows; i++) kernels->low.narrow_bf16(room + i * words, x + i * x_stride, by->depth);
-    product_low product = {.a = room,
-                           .a_stride = words,
-                           .b = by->low,
-                           .c = c,
-                           .c_stride = c_stride,
-                           .rows = rows,
-                           .columns = by->columns,
-                           .words = words};
-    kernels->low.product_bf16(&product);
+/* A row whose scores are not all finite has NaN for a result; 16-bit integers cannot say so. */
+static void spoil_rows(float *out, size_t stride, size_t columns, const float *scores, size_t score_stride,
+                       size_t rows) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; isnan(scores[i * score_stride]) && j < columns; j++) out[i * stride + j] = NAN;
 }
 
 static void run_head(const work *w, size_t sequence, size_t head, float *scratch) {
@@ -90,30 +53,44 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     size_t query = w->queries->start[sequence], asking = batch_length(w->queries, sequence);
     if (length == 0 || asking == 0) return; /* it has left */
     size_t size = in->head_size, column = head * size, stride = round_up(length, PANEL) + 16;
-    operand keys = {.wide = scratch, .depth = size, .columns = length, .scale = in->scale};
-    operand values = {.wide = keys.wide + w->key_size, .depth = length, .columns = size};
+    const operand_form form = operand_form_of(kernels, in->narrow, length);
+    operand keys = {.form = form, .wide = scratch, .depth = size, .columns = length, .scale = in->scale};
+    operand values = {.form = form, .wide = keys.wide + w->key_size, .depth = length, .columns = size, .scale = 1};
     float *scores = values.wide + w->value_size;
     uint32_t *room = NULL;
     kernels->pack_transposed_f32(keys.wide, tensor_row(in->key, start) + column, in->key.stride, length, size);
     pack_straight_f32(values.wide, tensor_row(in->value, start) + column, in->value.stride, size, length);
-    if (in->narrow) {
+    if (form != OPERAND_F32) {
         keys.low = (uint32_t *)(void *)(scores + w->score_size);
         values.low = keys.low + w->key_size;
         room = values.low + w->value_size;
-        narrow(&kernels->low, &keys);
-        narrow(&kernels->low, &values);
+        keys.column_scale = (float *)(void *)(room + w->room_size);
+        values.column_scale = keys.column_scale + round_up(length, PANEL);
+        if (form == OPERAND_INT16)
+            keys.unit = kernels->low.int16->unit(tensor_row(in->query, query) + column, in->query.stride, asking, size);
+        values.unit = 1.0f / INT16_MOST;
+        operand_narrow(kernels, &keys);
+        operand_narrow(kernels, &values);
     }
     size_t block = query_block(length);
     float *received = w->received ? w->received + head * w->sequences->rows + start : NULL;
     if (received) memset(received, 0, length * sizeof *received);
     for (size_t first = 0; first < asking; first += block) {
         size_t rows = size_min(block, asking - first);
-        multiply(kernels, scores, stride, tensor_row(in->query, query + first) + column, in->query.stride, rows, &keys,
-                 room);
+        float *out = tensor_row(w->out, query + first) + column;
+        operand_multiply(kernels, scores, stride, tensor_row(in->query, query + first) + column, in->query.stride, rows,
+                         &keys, room);
         if (in->bias) attention_add_bias(in, head, scores, stride, start, query + first, rows, length);
         if (in->relative)
             attention_add_relative(kernels, in, head, scores, stride, start, query + first, rows, length,
                                    w->far + head * w->far_size, scratch + w->scratch_size - w->relative_size);
+        if (form == OPERAND_INT16 && !received) {
+            for (size_t i = 0; i < rows; i++)
+                kernels->low.int16->softmax(room + i * words_bf16(length), scores + i * stride, length);
+            operand_multiply_low(kernels, out, w->out.stride, room, rows, &values);
+            spoil_rows(out, w->out.stride, size, scores, stride, rows);
+            continue;
+        }
         for (size_t i = 0; i < rows; i++) kernels->softmax_f32(scores + i * stride, length);
         if (received)
             for (size_t i = 0; i < rows; i++) {
@@ -123,8 +100,8 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
         if (w->mask)
             attention_dropout(w->run, w->mask, scores, stride, rows, length,
                               attention_place(head, query + first, w->queries->rows, w->longest), w->longest);
-        multiply(kernels, tensor_row(w->out, query + first) + column, w->out.stride, scores, stride, rows, &values,
-                 room);
+        operand_multiply(kernels, out, w->out.stride, scores, stride, rows, &values, room);
+        if (form == OPERAND_INT16) spoil_rows(out, w->out.stride, size, scores, stride, rows);
     }
 }
 
@@ -164,9 +141,12 @@ bool attention_softmax(const run *self, tensor out, const attention *inputs, con
     /* blocks of short sequences stay below twice the budget, rounding included */
     w.score_size = size_max(SCORE_BYTES / sizeof(float) * 2, LEAST_QUERIES * (round_up(longest, PANEL) + 16));
     w.scratch_size = round_up(w.key_size + w.value_size + w.score_size, 16);
-    if (inputs->narrow) /* words for keys and values, and for the rows of a block, either queries or probabilities */
-        w.scratch_size += round_up(
-            w.key_size + w.value_size + size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size)), 16);
+    if (inputs->narrow) {
+        /* words for keys and values, and for the rows of a block, either queries or probabilities; scales of columns */
+        w.room_size = size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size));
+        size_t scales = round_up(longest, PANEL) + round_up(inputs->head_size, PANEL);
+        w.scratch_size += round_up(w.key_size + w.value_size + w.room_size + scales, 16);
+    }
     if (inputs->relative) {
         size_t original = inputs->relative->reach + 1; /* rows of the longest sequence, before any merged */
         w.relative_size = round_up(attention_relative_room(inputs, MOST_QUERIES, original), 16);

@@ -8,6 +8,7 @@
 #include "kernels/activation.h"
 #include "kernels/dot.h"
 #include "kernels/gradient.h"
+#include "kernels/int16.h"
 #include "kernels/layer_norm.h"
 #include "kernels/product.h"
 #include "kernels/product_low.h"
@@ -30,6 +31,7 @@ typedef struct low_kernels {
     narrow_bf16_function *narrow_bf16;
     narrow_panel_bf16_function *narrow_panel_bf16;
     quantize_int8_function *quantize_int8;
+    const int16_kernels *int16;             /* NULL where they are not faster than f32 */
     double (*peak_bf16)(size_t iterations); /* as peak_f32; NULL where the processor has no instruction for it */
     double (*peak_int8)(size_t iterations);
 } low_kernels;

@@ -164,7 +164,7 @@ static tensor soften(const run *on, tensor x, const float *scores, const batch *
 }
 
 bool layer_attends_narrow(const layer *self, const run *on) {
-    return linear_is_low(&self->qkv, on->low) && !on->tape && on->kernels->isa == ISA_BF16;
+    return linear_is_low(&self->qkv, on->low) && !on->tape;
 }
 
 typedef struct projections {

@@ -118,7 +118,7 @@ const char *encoder_precision(const encoder *self);
 /* Whether the layers can be multiplied in f32 and in a lower precision. */
 bool encoder_has_both(const encoder *self);
 
-/* Whether a layer's attention multiplies in bf16 in that run. */
+/* Whether a layer's attention multiplies in a lower form (attention/operand.h) in that run. */
 bool layer_attends_narrow(const layer *self, const run *on);
 
 void encoder_free(encoder *self);

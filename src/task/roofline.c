@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention/operand.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/order.h"
@@ -38,19 +39,29 @@ static demand product(const char *name, const linear *weights, const rubato_mach
                     .peak = peak_of(machine, weights->precision)};
 }
 
-static void fill_demands(const encoder *body, const rubato_machine *machine, double sequences, double length,
-                         demand out[PART_COUNT]) {
+/* What attention's own products run at. */
+static double attention_peak(const rubato_machine *machine, const layer *one, const kernel_table *kernels,
+                             size_t length) {
+    switch (operand_form_of(kernels, one->qkv.precision != PRECISION_F32, length)) {
+    case OPERAND_BF16: return peak_of(machine, PRECISION_BF16);
+    case OPERAND_INT16: return peak_of(machine, PRECISION_INT8) / 2;
+    case OPERAND_F32: break;
+    }
+    return machine->peak_gflops;
+}
+
+static void fill_demands(const encoder *body, const kernel_table *kernels, const rubato_machine *machine,
+                         size_t sequences, size_t length, demand out[PART_COUNT]) {
     const layer *one = &body->layers[0];
-    double layers = (double)body->depth, d = (double)body->config.hidden, rows = sequences * length;
-    bool narrow = one->qkv.precision != PRECISION_F32 && machine->bf16_gflops > 0;
+    double layers = (double)body->depth, d = (double)body->config.hidden, rows = (double)(sequences * length);
     out[PART_EMBEDDINGS] =
         (demand){.name = "embeddings", .activation_bytes = 4 * rows * 4 * d, .each_bytes = 16 * rows * d};
     out[PART_QKV] = product("query, key, value", &one->qkv, machine, layers, rows, false);
     out[PART_HEADS] = (demand){.name = "attention heads",
-                               .flops = layers * 4 * rows * length * d,
+                               .flops = layers * 4 * rows * (double)length * d,
                                .activation_bytes = layers * 4 * rows * 4 * d,
                                .each_bytes = 16 * rows * d,
-                               .peak = peak_of(machine, narrow ? PRECISION_BF16 : PRECISION_F32)};
+                               .peak = attention_peak(machine, one, kernels, length)};
     out[PART_ATTENTION_OUT] = product("attention output", &one->attention_out, machine, layers, rows, true);
     out[PART_UP] = product("up, activation", &one->up, machine, layers, rows, false);
     out[PART_DOWN] = product("down", &one->down, machine, layers, rows, true);
@@ -132,7 +143,7 @@ rubato_status rubato_roofline(rubato_context *context, const rubato_machine *mac
     TRY(status);
     demand demands[PART_COUNT];
     double weights = 0, times = (double)batch_size / (double)sequences;
-    fill_demands(body, machine, (double)sequences, (double)length, demands);
+    fill_demands(body, context->kernels, machine, sequences, length, demands);
     for (size_t i = 0; i < PART_COUNT; i++) weights += demands[i].weight_bytes;
     if (body->unique < body->depth)
         weights *= (double)body->unique / (double)body->depth; /* shared ones are there once */

@@ -1,0 +1,242 @@
+/* Attention in 16-bit integers: the kernels against sums made here, and whole attention against f32. Buffers end where
+ * their contents do, so that the address sanitizer sees what reads or writes beyond. */
+#define _GNU_SOURCE
+#include <cmocka_compat.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attention/operand.h"
+#include "attention/softmax.h"
+#include "base/checked.h"
+#include "base/random.h"
+
+static uint64_t state = 5;
+
+/* This machine's kernels, or NULL. */
+static const int16_kernels *here(void) {
+    return kernel_table_best()->low.int16;
+}
+
+static void *exact(size_t count, size_t size) {
+    void *block = malloc(size_max(count, 1) * size);
+    assert_non_null(block);
+    return block;
+}
+
+static int part(const uint32_t *words, size_t k) {
+    return (int16_t)(words[k / 2] >> 16 * (k % 2));
+}
+
+static float *values(size_t count) {
+    float *x = exact(count, sizeof *x);
+    for (size_t i = 0; i < count; i++) x[i] = (float)random_normal(&state);
+    return x;
+}
+
+/* Rows: within half a unit, zeros to the end of the last word, sizes of which 2^15 holds the sum. */
+static void test_rows(void **unused) {
+    (void)unused;
+    if (!here()) skip();
+    const int16_kernels *kernels = here();
+    for (size_t round = 0; round < 500; round++) {
+        size_t depth = 1 + random_below(&state, round % 3 ? 40 : 300), rows = 1 + random_below(&state, 9);
+        size_t stride = depth + random_below(&state, 5), words = words_bf16(depth);
+        float *x = values((rows - 1) * stride + depth);
+        if (round % 7 == 0)
+            for (size_t i = 0; i < (rows - 1) * stride + depth; i++) x[i] = 0;
+        uint32_t *out = exact(rows * words, sizeof *out);
+        float unit = kernels->unit(x, stride, rows, depth);
+        kernels->round(out, x, stride, rows, depth, unit);
+        for (size_t row = 0; row < rows; row++) {
+            double sizes = 0, whole = 0;
+            for (size_t k = 0; k < depth; k++) {
+                double value = (double)x[row * stride + k];
+                int q = part(out + row * words, k);
+                sizes += fabs(value);
+                whole += abs(q);
+                assert_true(fabs(value - q * (double)unit) <= 0.5001 * (double)unit);
+            }
+            assert_true(sizes <= (double)unit * INT16_MOST);
+            assert_true(whole <= INT16_MOST + 0.5 * (double)depth);
+            if (depth % 2) assert_true(part(out + row * words, depth) == 0);
+        }
+        x[random_below(&state, rows) * stride + random_below(&state, depth)] = round % 2 ? NAN : -INFINITY;
+        assert_true(isfinite(kernels->unit(x, stride, rows, depth)) == 0);
+        free(out);
+        free(x);
+    }
+}
+
+static void test_panels(void **unused) {
+    (void)unused;
+    if (!here()) skip();
+    const int16_kernels *kernels = here();
+    for (size_t round = 0; round < 200; round++) {
+        size_t depth = 1 + random_below(&state, 70), words = words_bf16(depth);
+        float *in = values(depth * PANEL), scale[PANEL];
+        for (size_t k = 0; k < depth; k++) in[k * PANEL + 3] = 0;
+        in[random_below(&state, depth) * PANEL + 5] = round % 2 ? NAN : INFINITY;
+        uint32_t *out = exact(words * PANEL, sizeof *out);
+        kernels->quantize_panel(out, scale, in, depth);
+        for (size_t j = 0; j < PANEL; j++) {
+            int most = 0;
+            for (size_t k = 0; k < 2 * words; k++) {
+                int q = (int16_t)(out[k / 2 * PANEL + j] >> 16 * (k % 2));
+                if (abs(q) > most) most = abs(q);
+                if (k >= depth)
+                    assert_true(q == 0);
+                else if (j != 5)
+                    assert_true(fabs((double)in[k * PANEL + j] - q * (double)scale[j]) <= 0.51 * (double)scale[j]);
+            }
+            if (j == 3) assert_true(scale[j] == 0 && most == 0);
+            if (j == 5) assert_true(isfinite(scale[j]) == 0);
+            if (j != 3 && j != 5) assert_true(most == INT16_MOST);
+        }
+        free(out);
+        free(in);
+    }
+}
+
+/* Sums are exact, also of the largest values and over several passes; a row is the same in any company. */
+static void test_product(void **unused) {
+    (void)unused;
+    if (!here()) skip();
+    const int16_kernels *kernels = here();
+    for (size_t round = 0; round < 120; round++) {
+        size_t depth = 1 + random_below(&state, round % 10 ? 90 : 5000), words = words_bf16(depth);
+        size_t rows = 1 + random_below(&state, round % 4 ? 20 : 60), columns = 1 + random_below(&state, 80);
+        uint32_t *a = exact(rows * words, sizeof *a);
+        uint32_t *b = exact(packed_size(columns, words), sizeof *b);
+        float *scale = values(columns), *c = exact(rows * columns, sizeof *c), *one = exact(columns, sizeof *one);
+        memset(a, 0, rows * words * sizeof *a);
+        for (size_t row = 0; row < rows; row++) {
+            int left = INT16_MOST; /* of the sum of sizes */
+            for (size_t k = 0; k < depth; k++) {
+                int q = (int)random_below(&state, (size_t)(round % 5 ? left / 8 : left) + 1);
+                left -= q;
+                if (random_below(&state, 2)) q = -q;
+                a[row * words + k / 2] |= (uint32_t)(uint16_t)q << 16 * (k % 2);
+            }
+        }
+        for (size_t i = 0; i < packed_size(columns, words); i++) {
+            unsigned low = (unsigned)random_below(&state, 2 * INT16_MOST + 1) - INT16_MOST;
+            b[i] = (low & 0xffff) | (round % 3 ? 0x7fffu : 0x8001u) << 16;
+        }
+        product_low p = {.a = a,
+                         .b = b,
+                         .column_scale = scale,
+                         .c = c,
+                         .a_stride = words,
+                         .c_stride = columns,
+                         .rows = rows,
+                         .columns = columns,
+                         .words = words};
+        kernels->product(&p);
+        for (size_t row = 0; row < rows; row++)
+            for (size_t j = 0; j < columns; j++) {
+                const uint32_t *panel = b + j / PANEL * PANEL * words + j % PANEL;
+                long long sum = 0;
+                for (size_t k = 0; k < 2 * words; k++)
+                    sum += part(a + row * words, k) * (int16_t)(panel[k / 2 * PANEL] >> 16 * (k % 2));
+                assert_true(c[row * columns + j] == (float)sum * scale[j]);
+            }
+        size_t row = random_below(&state, rows);
+        p.a += row * words;
+        p.c = one;
+        p.rows = 1;
+        kernels->product(&p);
+        assert_memory_equal(one, c + row * columns, columns * sizeof *one);
+        free(a);
+        free(b);
+        free(scale);
+        free(c);
+        free(one);
+    }
+}
+
+static void test_softmax(void **unused) {
+    (void)unused;
+    if (!here()) skip();
+    const int16_kernels *kernels = here();
+    for (size_t count = 1; count < 140; count++)
+        for (int kind = 0; kind < 5; kind++) {
+            float *x = values(count);
+            double *e = exact(count, sizeof *e), sum = 0, most = -INFINITY;
+            uint32_t *out = exact(words_bf16(count), sizeof *out);
+            for (size_t i = 0; i < count; i++) {
+                if (kind == 1) x[i] *= 30;
+                if (kind == 2 && i % 3 == 0 && i + 1 < count) x[i] = -INFINITY;
+                if (kind == 3 && i == count / 2) x[i] = count % 2 ? NAN : INFINITY;
+                if (kind == 4) x[i] = 88;
+                most = fmax(most, (double)x[i]);
+            }
+            for (size_t i = 0; i < count; i++) sum += e[i] = exp((double)x[i] - most);
+            kernels->softmax(out, x, count);
+            assert_true(isnan(x[0]) == (kind == 3));
+            for (size_t i = 0; i < count; i++) {
+                double want = kind == 3 ? 0 : e[i] / sum * INT16_MOST;
+                if (fabs(part(out, i) - want) > 1)
+                    fail_msg("softmax of %zu, kind %d: %d, should be %.3f", count, kind, part(out, i), want);
+            }
+            if (count % 2) assert_true(part(out, count) == 0);
+            free(x);
+            free(e);
+            free(out);
+        }
+}
+
+/* Whole attention, of sequences short and long, with significance and without: near f32's; a NaN spoils its sequence's
+ * heads and no other. */
+static void test_attention(void **unused) {
+    (void)unused;
+    if (!here()) skip();
+    enum { HEADS = 3, SIZE = 32, ROWS = 700 };
+    arena memory;
+    arena_create(&memory, 1 << 20, 1 << 20);
+    run on = {.kernels = kernel_table_named("vnni"), .memory = &memory};
+    size_t start[] = {0, 5, 69, 140, ROWS};
+    batch sequences = {.sequences = 4, .rows = ROWS, .start = start};
+    float significance[2][ROWS];
+    for (int spoilt = 0; spoilt < 2; spoilt++)
+        for (int ranked = 0; ranked < 2; ranked++) {
+            tensor qkv = run_tensor(&on, ROWS, 3 * HEADS * SIZE), out[2];
+            for (size_t i = 0; i < ROWS; i++)
+                for (size_t j = 0; j < qkv.columns; j++) tensor_row(qkv, i)[j] = 2 * (float)random_normal(&state);
+            if (spoilt) tensor_row(qkv, 75)[HEADS * SIZE + SIZE + 3] = NAN; /* a key of the third sequence, head 1 */
+            for (int low = 0; low < 2; low++) {
+                attention in = {.query = tensor_columns(qkv, 0, HEADS * SIZE),
+                                .key = tensor_columns(qkv, HEADS * SIZE, HEADS * SIZE),
+                                .value = tensor_columns(qkv, 2 * HEADS * SIZE, HEADS * SIZE),
+                                .heads = HEADS,
+                                .head_size = SIZE,
+                                .scale = 0.17f,
+                                .significance = ranked ? significance[low] : NULL,
+                                .narrow = low};
+                out[low] = run_tensor(&on, ROWS, HEADS * SIZE);
+                assert_true(attention_softmax(&on, out[low], &in, &sequences));
+            }
+            bool differs = false;
+            for (size_t i = 0; i < ROWS; i++) {
+                if (ranked && !(spoilt && i >= 69 && i < 140))
+                    assert_true(fabsf(significance[0][i] - significance[1][i]) < 0.01f);
+                for (size_t j = 0; j < HEADS * SIZE; j++) {
+                    float a = tensor_row(out[0], i)[j], b = tensor_row(out[1], i)[j];
+                    bool lost = spoilt && i >= 69 && i < 140 && j / SIZE == 1;
+                    if (!(lost ? isnan(a) && isnan(b) : fabsf(a - b) < 1e-2f))
+                        fail_msg("spoilt %d, ranked %d, row %zu, column %zu: %g, f32 %g", spoilt, ranked, i, j,
+                                 (double)b, (double)a);
+                    differs = differs || a != b;
+                }
+            }
+            assert_true(differs); /* it is another form */
+        }
+    arena_destroy(&memory);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_panels),
+                                       cmocka_unit_test(test_product), cmocka_unit_test(test_softmax),
+                                       cmocka_unit_test(test_attention)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
