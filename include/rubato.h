@@ -407,9 +407,10 @@ typedef struct rubato_train_options {
     double decay, clip;               /* weight decay; gradient norm, default 1 */
     double dropout;                   /* default config.json's, else 0.1 */
     /* length-adaptive: */
-    double length_drop;       /* largest share of rows a layer drops, default 0.2 */
-    double layer_drop;        /* probability of a layer to be left out, default 0.2 */
-    size_t merges;            /* in how many layers neighbouring rows merge at most, as in a Funnel-Transformer */
+    double length_drop;       /* largest share of rows a layer drops, default 0.2; anytime: 0.3 */
+    double layer_drop;        /* probability of a layer to be left out, default 0.2; anytime: 0.1 */
+    int merges;               /* in how many layers neighbouring rows merge at most, as in a Funnel-Transformer; 0: half of
+                                 them for anytime, else none; negative: none */
     size_t sandwiches;        /* random smaller models a step, default 2 */
     int refine;               /* smaller models are points of the model's frontier, instead of any lengths */
     double match_states;      /* weight of the distance from the teacher's hidden states; length-adaptive: default 0,

@@ -20,10 +20,10 @@ typedef struct arguments {
     bool log_texts;
     const char *budget, *precision, *isa;
     const char *query, *corpus, *output, *prompt, *truncation, *task, *data, *columns, *revision, *batches, *lengths;
-    const char *dev, *out, *recipe, *labels, *epochs, *rate, *warm_up, *decay, *clip, *dropout, *length_drop,
+    const char *dev, *out, *recipe, *labels, *epochs, *rate, *warm_up, *decay, *clip, *dropout, *length_drop, *merges,
         *layer_drop;
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
-    uint64_t batch_size, micro_tokens, sandwiches, merges, eval_steps, checkpoint_steps;
+    uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
     const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers, *exit_layers, *ponder, *widths, *drop,
         *target_drop, *axes, *smooth, *match_states;
     uint64_t vocabulary, positions;

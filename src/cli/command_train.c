@@ -88,7 +88,6 @@ static int run(const arguments *given) {
                                     .max_length = given->max_length,
                                     .micro_tokens = given->micro_tokens,
                                     .sandwiches = given->sandwiches,
-                                    .merges = given->merges,
                                     .refine = given->refine,
                                     .teacher = given->teacher,
                                     .widths = given->widths,
@@ -109,6 +108,7 @@ static int run(const arguments *given) {
                                     .store = given->store,
                                     .progress = watch,
                                     .progress_user = &seen};
+    double merges = 0;
     const struct {
         const char *name, *text;
         double *out;
@@ -120,6 +120,7 @@ static int run(const arguments *given) {
                  {"dropout", given->dropout, &options.dropout},
                  {"length-drop", given->length_drop, &options.length_drop},
                  {"layer-drop", given->layer_drop, &options.layer_drop},
+                 {"merges", given->merges, &merges},
                  {"match-states", given->match_states, &options.match_states},
                  {"ponder", given->ponder, &options.ponder},
                  {"soft-rate", given->soft_rate, &options.soft_rate},
@@ -128,6 +129,8 @@ static int run(const arguments *given) {
         int status = parse_real(reals[i].name, reals[i].text, reals[i].out);
         if (status != EXIT_OK) return status;
     }
+    if (merges > 1000 || merges != (int)merges) return report_usage("--merges %s: give a whole number of layers", given->merges);
+    options.merges = (int)merges;
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
     rubato_error error = {0};

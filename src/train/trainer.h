@@ -50,6 +50,7 @@ typedef struct recipe {
     double warm_up, decay; /* defaults */
     double epochs, rate;
     double length_drop, layer_drop; /* of smaller passes, defaults */
+    double merges;                  /* the part of all layers in which rows merge, default */
     exit_kind exits;                /* that the model gets; EXIT_NONE: it has none */
     exit_setting rule;              /* for which they are meant */
     bool matches;                   /* hidden states can be matched with a teacher's */

@@ -33,9 +33,12 @@ void draw_lengths(double most, bool smallest, uint64_t *state, point *at) {
 drops drops_of(const trainer *self) {
     const rubato_train_options *options = self->options;
     size_t depth = self->model->body.depth;
+    size_t merges = options->merges > 0   ? (size_t)options->merges
+                    : options->merges < 0 ? 0
+                                          : (size_t)(self->method->merges * (double)depth);
     return (drops){.length = option_or(options->length_drop, self->method->length_drop),
                    .layer = option_or(options->layer_drop, self->method->layer_drop),
-                   .merges = options->merges < depth ? options->merges : depth - 1};
+                   .merges = merges < depth ? merges : depth - 1};
 }
 
 rubato_status note_drops(const trainer *self, rubato_error *error) {
