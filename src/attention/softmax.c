@@ -46,62 +46,81 @@ static void spoil_rows(float *out, size_t stride, size_t columns, const float *s
         for (size_t j = 0; isnan(scores[i * score_stride]) && j < columns; j++) out[i * stride + j] = NAN;
 }
 
+/* One head of one sequence. */
+typedef struct head_work {
+    size_t head, column;  /* the column of its first feature */
+    size_t start, length; /* rows that are asked */
+    size_t query, asking; /* and that ask */
+    operand keys, values;
+    float *scores;
+    uint32_t *room; /* for rows of a block in the lower form */
+} head_work;
+
+static void prepare(const work *w, float *scratch, head_work *u) {
+    const attention *in = w->in;
+    const kernel_table *kernels = w->run->kernels;
+    const operand_form form = operand_form_of(kernels, in->narrow, u->length);
+    const size_t size = in->head_size;
+    const float *queries = tensor_row(in->query, u->query) + u->column;
+    u->keys = (operand){.form = form, .wide = scratch, .depth = size, .columns = u->length, .scale = in->scale};
+    u->values = (operand){.form = form, .wide = scratch + w->key_size, .depth = u->length, .columns = size, .scale = 1};
+    u->scores = u->values.wide + w->value_size;
+    kernels->pack_transposed_f32(u->keys.wide, tensor_row(in->key, u->start) + u->column, in->key.stride, u->length,
+                                 size);
+    pack_straight_f32(u->values.wide, tensor_row(in->value, u->start) + u->column, in->value.stride, size, u->length);
+    if (form == OPERAND_F32) return;
+    u->keys.low = (uint32_t *)(void *)(u->scores + w->score_size);
+    u->values.low = u->keys.low + w->key_size;
+    u->room = u->values.low + w->value_size;
+    u->keys.column_scale = (float *)(void *)(u->room + w->room_size);
+    u->values.column_scale = u->keys.column_scale + round_up(u->length, PANEL);
+    if (form == OPERAND_INT16) u->keys.unit = kernels->low.int16->unit(queries, in->query.stride, u->asking, size);
+    u->values.unit = 1.0f / INT16_MOST; /* of probabilities */
+    operand_narrow(kernels, &u->keys);
+    operand_narrow(kernels, &u->values);
+}
+
 static void run_head(const work *w, size_t sequence, size_t head, float *scratch) {
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
-    size_t start = w->sequences->start[sequence], length = batch_length(w->sequences, sequence);
-    size_t query = w->queries->start[sequence], asking = batch_length(w->queries, sequence);
-    if (length == 0 || asking == 0) return; /* it has left */
-    size_t size = in->head_size, column = head * size, stride = round_up(length, PANEL) + 16;
-    const operand_form form = operand_form_of(kernels, in->narrow, length);
-    operand keys = {.form = form, .wide = scratch, .depth = size, .columns = length, .scale = in->scale};
-    operand values = {.form = form, .wide = keys.wide + w->key_size, .depth = length, .columns = size, .scale = 1};
-    float *scores = values.wide + w->value_size;
-    uint32_t *room = NULL;
-    kernels->pack_transposed_f32(keys.wide, tensor_row(in->key, start) + column, in->key.stride, length, size);
-    pack_straight_f32(values.wide, tensor_row(in->value, start) + column, in->value.stride, size, length);
-    if (form != OPERAND_F32) {
-        keys.low = (uint32_t *)(void *)(scores + w->score_size);
-        values.low = keys.low + w->key_size;
-        room = values.low + w->value_size;
-        keys.column_scale = (float *)(void *)(room + w->room_size);
-        values.column_scale = keys.column_scale + round_up(length, PANEL);
-        if (form == OPERAND_INT16)
-            keys.unit = kernels->low.int16->unit(tensor_row(in->query, query) + column, in->query.stride, asking, size);
-        values.unit = 1.0f / INT16_MOST;
-        operand_narrow(kernels, &keys);
-        operand_narrow(kernels, &values);
-    }
-    size_t block = query_block(length);
-    float *received = w->received ? w->received + head * w->sequences->rows + start : NULL;
+    head_work u = {.head = head,
+                   .column = head * in->head_size,
+                   .start = w->sequences->start[sequence],
+                   .length = batch_length(w->sequences, sequence),
+                   .query = w->queries->start[sequence],
+                   .asking = batch_length(w->queries, sequence)};
+    if (u.length == 0 || u.asking == 0) return; /* it has left */
+    prepare(w, scratch, &u);
+    const size_t length = u.length, block = query_block(length), stride = round_up(length, PANEL) + 16;
+    float *received = w->received ? w->received + head * w->sequences->rows + u.start : NULL;
     if (received) memset(received, 0, length * sizeof *received);
-    for (size_t first = 0; first < asking; first += block) {
-        size_t rows = size_min(block, asking - first);
-        float *out = tensor_row(w->out, query + first) + column;
-        operand_multiply(kernels, scores, stride, tensor_row(in->query, query + first) + column, in->query.stride, rows,
-                         &keys, room);
-        if (in->bias) attention_add_bias(in, head, scores, stride, start, query + first, rows, length);
+    const bool whole = u.values.form == OPERAND_INT16; /* probabilities become integers, at once if nobody else asks */
+    for (size_t first = 0; first < u.asking; first += block) {
+        size_t rows = size_min(block, u.asking - first), query = u.query + first;
+        float *scores = u.scores, *out = tensor_row(w->out, query) + u.column;
+        operand_multiply(kernels, scores, stride, tensor_row(in->query, query) + u.column, in->query.stride, rows,
+                         &u.keys, u.room);
+        if (in->bias) attention_add_bias(in, head, scores, stride, u.start, query, rows, length);
         if (in->relative)
-            attention_add_relative(kernels, in, head, scores, stride, start, query + first, rows, length,
+            attention_add_relative(kernels, in, head, scores, stride, u.start, query, rows, length,
                                    w->far + head * w->far_size, scratch + w->scratch_size - w->relative_size);
-        if (form == OPERAND_INT16 && !received) {
-            for (size_t i = 0; i < rows; i++)
-                kernels->low.int16->softmax(room + i * words_bf16(length), scores + i * stride, length);
-            operand_multiply_low(kernels, out, w->out.stride, room, rows, &values);
-            spoil_rows(out, w->out.stride, size, scores, stride, rows);
-            continue;
+        for (size_t i = 0; i < rows; i++)
+            if (whole && !received)
+                kernels->low.int16->softmax(u.room + i * words_bf16(length), scores + i * stride, length);
+            else
+                kernels->softmax_f32(scores + i * stride, length);
+        for (size_t i = 0; received && i < rows; i++) {
+            kernels->gradient->add(received, scores + i * stride, length);
+            if (in->others_only) received[first + i] -= scores[i * stride + first + i];
         }
-        for (size_t i = 0; i < rows; i++) kernels->softmax_f32(scores + i * stride, length);
-        if (received)
-            for (size_t i = 0; i < rows; i++) {
-                kernels->gradient->add(received, scores + i * stride, length);
-                if (in->others_only) received[first + i] -= scores[i * stride + first + i];
-            }
         if (w->mask)
             attention_dropout(w->run, w->mask, scores, stride, rows, length,
-                              attention_place(head, query + first, w->queries->rows, w->longest), w->longest);
-        operand_multiply(kernels, out, w->out.stride, scores, stride, rows, &values, room);
-        if (form == OPERAND_INT16) spoil_rows(out, w->out.stride, size, scores, stride, rows);
+                              attention_place(head, query, w->queries->rows, w->longest), w->longest);
+        if (whole && !received)
+            operand_multiply_low(kernels, out, w->out.stride, u.room, rows, &u.values);
+        else
+            operand_multiply(kernels, out, w->out.stride, scores, stride, rows, &u.values, u.room);
+        if (whole) spoil_rows(out, w->out.stride, in->head_size, scores, stride, rows);
     }
 }
 
