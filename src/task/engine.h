@@ -136,6 +136,9 @@ rubato_status model_read_notes(json_t **out, const char *folder, rubato_error *e
 /* Writes rubato.json alone. */
 rubato_status model_save_points(const frontier *points, const json_t *notes, const char *folder, rubato_error *error);
 
+/* Whether it answers for sequences or for tokens, which may leave early. */
+bool model_may_exit(const rubato_model *model);
+
 /* Gives a model that was loaded for learning exits after the given layers (from 0): those that it has where they are of
  * that kind, else new ones. EXIT_NONE takes them away. Fails: WRONG_TASK where the main head answers neither for
  * sequences nor for tokens. */

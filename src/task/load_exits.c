@@ -12,9 +12,14 @@
 
 enum { PATH_BYTES = 4096 + 64 };
 
+bool model_may_exit(const rubato_model *model) {
+    head_kind kind = engine_main_head(model);
+    return kind == HEAD_SEQUENCE || kind == HEAD_TOKEN;
+}
+
 static rubato_status main_head(const rubato_model *model, const head **out, rubato_error *error) {
     head_kind kind = engine_main_head(model);
-    if (kind != HEAD_SEQUENCE && kind != HEAD_TOKEN)
+    if (!model_may_exit(model))
         return fail(error, RUBATO_WRONG_TASK,
                     "a model for %s cannot have exits; classifiers, regressors and taggers can",
                     rubato_task_name(model->info.task));

@@ -178,7 +178,9 @@ static void keep_points(trainer *self) {
 static rubato_status make_exits(trainer *self, rubato_error *error) {
     size_t layers[POINT_LAYERS], count = 0, depth = self->model->body.depth;
     const char *asked = self->options->exit_layers;
-    if (asked && self->method->exits == EXIT_NONE)
+    exit_kind kind = self->method->exits;
+    if (self->method->exits_optional && !asked && (depth == 1 || !model_may_exit(self->model))) kind = EXIT_NONE;
+    if (asked && kind == EXIT_NONE)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits", self->method->name);
     if (asked) {
         TRY(layers_parse(asked, layers, &count, error));
@@ -187,12 +189,11 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
         for (size_t i = 0; i < 3; i++)
             if (few[i] + 1 < depth && (i == 0 || few[i] > few[i - 1])) layers[count++] = few[i];
     } else {
-        for (size_t i = 0; i < depth - (self->method->exits != EXIT_HALTING); i++) layers[count++] = i;
+        for (size_t i = 0; i < depth - (kind != EXIT_HALTING); i++) layers[count++] = i;
     }
-    if (self->method->exits != EXIT_NONE && count == 0)
+    if (kind != EXIT_NONE && count == 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "a model of %zu layers has no room for exits", depth);
-    return model_make_exits(self->model, self->method->exits, &self->method->rule, layers, count, self->options->seed,
-                            error);
+    return model_make_exits(self->model, kind, &self->method->rule, layers, count, self->options->seed, error);
 }
 
 /* ---- All together ---- */

@@ -84,6 +84,8 @@ for w in (random.sample(letters, 8) for _ in range(200)):
 questions = write("qa.jsonl", "\n".join(rows) + "\n")
 r = run("train", bert, "--task", "qa", "--data", questions, "--dev", questions, "--rate", "2e-3", "--epochs", 40, "--dropout", "0", "--quiet", "--json", "--out", path("qa"))
 check("qa learns", r.status == 0 and r.json()[0]["best"] > 0.5, r)
+any_qa = run("train", path("qa"), "--task", "qa", "--data", questions, "--dev", questions, "--recipe", "anytime", "--widths", "1", "--epochs", 1, "--quiet", "--json", "--out", path("any-qa"))
+check("anytime trains answers, which have no exits", any_qa.status == 0 and not os.path.exists(path("any-qa/exits")) and "exits" not in json.load(open(path("any-qa/rubato.json"))), any_qa)
 pairs = write("pairs.tsv", "text\tpair\tlabel\n" + "".join(f"{' '.join(a)}\t{' '.join(b)}\t{len(set(a) & set(b))}\n" for a, b in zip(texts(200), texts(200))))
 for task in ("sts", "regression", "retrieval"):
     r = run("train", bert, "--task", task, "--data", pairs, "--dev", pairs, "--rate", "3e-3", "--epochs", 8, "--dropout", "0", "--quiet", "--json", "--out", path(task))

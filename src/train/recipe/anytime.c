@@ -42,6 +42,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
     for (size_t i = 0; i < self->model->body.depth; i++) lesson.weights[i] = 0.5;
     point also[3];
     size_t depth = self->model->body.depth, count = 0;
+    const bool leaves = self->model->exits.kind != EXIT_NONE;
     also[count] = point_full(depth);
     drops most = drops_of(self);
     if (most.merges > 0)
@@ -52,7 +53,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
         also[count] = point_full(depth);
         set_width(widths.parts[widths.count / 2], &also[count++]);
     }
-    if (depth > 1) {
+    if (leaves) {
         also[count] = point_full(depth);
         also[count++].exit = (exit_setting){.rule = &exit_fixed, .first = (uint32_t)depth / 2};
     }
@@ -62,7 +63,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
                  .from_full = true,
                  .match_states = match_states(self),
                  .soft = SIZE_MAX,
-                 .exits = depth > 1 ? &lesson : NULL,
+                 .exits = leaves ? &lesson : NULL,
                  .also = also,
                  .also_count = count};
     TRY(note_drops(self, error));
@@ -80,4 +81,5 @@ const recipe recipe_anytime = {.name = "anytime",
                                .matches = true,
                                .match_states = 1,
                                .exits = EXIT_STUDENT,
+                               .exits_optional = true,
                                .rule = {.rule = &exit_entropy, .threshold = 0.3f}};
