@@ -1,11 +1,8 @@
-/* The matrix product, AVX2: a tile of up to 6 rows by half a panel (16 columns) in 12 registers. Blocking as in the
- * AVX-512 variant. */
+/* The matrix product, AVX2: a tile of up to 6 rows by half a panel (16 columns) in 12 registers. */
 #include <immintrin.h>
 
 #include "kernels/math_avx2.h"
-#include "kernels/product.h"
-
-enum { TILE_ROWS = 6, HALF = PANEL / 2, BLOCK_BYTES = 256 * 1024 };
+#include "kernels/product_tiles_six.h"
 
 /* One tile. `rows` is a constant at every call. */
 static inline __attribute__((always_inline)) void tile(const product_f32 *p, size_t row, size_t column,
@@ -53,28 +50,6 @@ static inline __attribute__((always_inline)) void tile(const product_f32 *p, siz
     }
 }
 
-static void tile_rows(const product_f32 *p, size_t row, size_t column, size_t rows) {
-    switch (rows) {
-    case 1: tile(p, row, column, 1); break;
-    case 2: tile(p, row, column, 2); break;
-    case 3: tile(p, row, column, 3); break;
-    case 4: tile(p, row, column, 4); break;
-    case 5: tile(p, row, column, 5); break;
-    default: tile(p, row, column, 6); break;
-    }
-}
-
 void product_f32_avx2(const product_f32 *p) {
-    size_t block_rows = BLOCK_BYTES / sizeof(float) / (p->depth ? p->depth : 1) / TILE_ROWS * TILE_ROWS;
-    if (block_rows < TILE_ROWS) block_rows = TILE_ROWS;
-    size_t blocks = (p->rows + block_rows - 1) / block_rows;
-    for (size_t block = 0; block < blocks; block++) {
-        size_t begin = p->rows * block / blocks, end = p->rows * (block + 1) / blocks;
-        size_t count = (end - begin + TILE_ROWS - 1) / TILE_ROWS;
-        for (size_t column = 0; column < p->columns; column += HALF)
-            for (size_t i = 0; i < count; i++) {
-                size_t row = begin + (end - begin) * i / count, next = begin + (end - begin) * (i + 1) / count;
-                tile_rows(p, row, column, next - row);
-            }
-    }
+    product_any(p);
 }

@@ -1,9 +1,8 @@
-/* The matrix product, NEON: a tile of up to 6 rows by half a panel (16 columns) in 24 registers. Blocking as in the
- * AVX-512 variant. */
+/* The matrix product, NEON: a tile of up to 6 rows by half a panel (16 columns) in 24 registers. */
 #include "kernels/math_neon.h"
-#include "kernels/product.h"
+#include "kernels/product_tiles_six.h"
 
-enum { TILE_ROWS = 6, HALF = PANEL / 2, VECTORS = HALF / 4, BLOCK_BYTES = 256 * 1024 };
+enum { VECTORS = HALF / 4 };
 
 /* One vector of a finished tile, `width` of 4 columns. */
 static inline void finish(const product_f32 *p, float32x4_t y, size_t row, size_t column, size_t width) {
@@ -46,24 +45,6 @@ static inline __attribute__((always_inline)) void tile(const product_f32 *p, siz
         for (size_t j = 0; 4 * j < left; j++) finish(p, sum[i][j], row + (size_t)i, column + 4 * j, left - 4 * j);
 }
 
-static void tile_rows(const product_f32 *p, size_t row, size_t column, size_t rows) {
-    switch (rows) {
-    case 1: tile(p, row, column, 1); break;
-    case 2: tile(p, row, column, 2); break;
-    case 3: tile(p, row, column, 3); break;
-    case 4: tile(p, row, column, 4); break;
-    case 5: tile(p, row, column, 5); break;
-    default: tile(p, row, column, 6); break;
-    }
-}
-
 void product_f32_neon(const product_f32 *p) {
-    size_t block_rows = BLOCK_BYTES / sizeof(float) / (p->depth ? p->depth : 1) / TILE_ROWS * TILE_ROWS;
-    if (block_rows < TILE_ROWS) block_rows = TILE_ROWS;
-    for (size_t begin = 0; begin < p->rows; begin += block_rows) {
-        size_t end = p->rows - begin < block_rows ? p->rows : begin + block_rows;
-        for (size_t column = 0; column < p->columns; column += HALF)
-            for (size_t row = begin; row < end; row += TILE_ROWS)
-                tile_rows(p, row, column, end - row < TILE_ROWS ? end - row : TILE_ROWS);
-    }
+    product_any(p);
 }

@@ -86,6 +86,14 @@ typedef struct family {
 #define BERT_TYPES "type_vocab_size"
 #define BERT_TYPE_TABLE "embeddings.token_type_embeddings"
 
+/* And from RoBERTa: its heads. */
+#define ROBERTA_HEADS                                                                                                  \
+    {.kind = HEAD_SEQUENCE, .dense = "classifier.dense", .act = ACTIVATION_TANH, .out = "classifier.out_proj"},        \
+        {.kind = HEAD_TOKEN, .out = "classifier"}, {.kind = HEAD_QA, .out = "qa_outputs"}, {                           \
+        .kind = HEAD_MLM, .dense = "lm_head.dense", .act = ACTIVATION_GELU, .norm = "lm_head.layer_norm",              \
+        .out = "lm_head.decoder", .out_bias = "lm_head.bias"                                                           \
+    }
+
 /* The family of a model_type, or NULL. */
 const family *family_find(const char *model_type);
 

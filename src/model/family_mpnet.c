@@ -30,15 +30,6 @@ const family family_mpnet = {
               .attention_out = "encoder.layer.%zu.attention.attn.o",
               .attention_norm = "encoder.layer.%zu.attention.LayerNorm", BERT_FEED_FORWARD,
               .relative_bias = "encoder.relative_attention_bias"},
-    .heads =
-        {{.kind = HEAD_SEQUENCE, .dense = "classifier.dense", .act = ACTIVATION_TANH, .out = "classifier.out_proj"},
-         {.kind = HEAD_TOKEN, .out = "classifier"},
-         {.kind = HEAD_QA, .out = "qa_outputs"},
-         {.kind = HEAD_MLM,
-          .dense = "lm_head.dense",
-          .act = ACTIVATION_GELU,
-          .norm = "lm_head.layer_norm",
-          .out = "lm_head.decoder",
-          .out_bias = "lm_head.bias"}},
+    .heads = {ROBERTA_HEADS},
     .configure = configure,
 };

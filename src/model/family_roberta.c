@@ -26,15 +26,6 @@ const family family_roberta = {
                  .act = ACTIVATION_GELU},
     .keys = {BERT_KEYS, .types = BERT_TYPES},
     .names = {BERT_EMBEDDINGS, .type = BERT_TYPE_TABLE, BERT_ATTENTION, BERT_FEED_FORWARD},
-    .heads =
-        {{.kind = HEAD_SEQUENCE, .dense = "classifier.dense", .act = ACTIVATION_TANH, .out = "classifier.out_proj"},
-         {.kind = HEAD_TOKEN, .out = "classifier"},
-         {.kind = HEAD_QA, .out = "qa_outputs"},
-         {.kind = HEAD_MLM,
-          .dense = "lm_head.dense",
-          .act = ACTIVATION_GELU,
-          .norm = "lm_head.layer_norm",
-          .out = "lm_head.decoder",
-          .out_bias = "lm_head.bias"}},
+    .heads = {ROBERTA_HEADS},
     .configure = configure,
 };
