@@ -212,8 +212,8 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     recipe_list(known, sizeof known);
     if (!self->method)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe \"%.40s\": known are %s", options->recipe, known);
-    if (options->refine && self->method != &recipe_length_adaptive)
-        return fail(error, RUBATO_BAD_ARGUMENT, "refining is a part of the recipe length-adaptive");
+    if (options->refine && !self->method->refines)
+        return fail(error, RUBATO_BAD_ARGUMENT, "refining is a part of the recipes length-adaptive and anytime");
     storage type;
     TRY(model_store_type(options->store, &type, error));
     if (options->match_states > 0 && !self->method->matches)

@@ -53,6 +53,7 @@ typedef struct recipe {
     double merges;                  /* the part of all layers in which rows merge, default */
     exit_kind exits;                /* that the model gets; EXIT_NONE: it has none */
     bool exits_optional;            /* models that cannot have exits are trained without */
+    bool refines;                   /* its smaller passes can be the points that search found */
     exit_setting rule;              /* for which they are meant */
     bool matches;                   /* hidden states can be matched with a teacher's */
     double match_states; /* the default of their weight; a teacher is then had, if need be what training starts from */

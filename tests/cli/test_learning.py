@@ -162,7 +162,7 @@ r = run("info", path("la"), "--json"); check("info lists the points", r.status =
 refine = ["--dev", dev, "--recipe", "length-adaptive", "--refine", "--epochs", 2, "--json"]
 kept = lambda name: [(p["keep"], p["quality"], p["ms"]) for p in json.load(open(path(name + "/rubato.json")))["points"]]
 r = train("refined", *refine, start=path("ft")); check("there is nothing to refine without points", r.status == 2 and one_line(r) and "search" in r.err, r)
-r = train("refined", "--dev", dev, "--refine", start=path("la")); check("refining is length-adaptive's", r.status == 2 and one_line(r) and "length-adaptive" in r.err, r)
+r = train("refined", "--dev", dev, "--refine", start=path("la")); check("not every recipe refines", r.status == 2 and one_line(r) and "length-adaptive" in r.err, r)
 r = train("refined", *refine, start=path("la")); check("refining keeps the points, not what was measured of them", r.status == 0 and kept("refined") == [(k, None, None) for k, _, _ in kept("la")], r)
 judged = [json.loads(row) for row in open(path("refined/metrics.jsonl")) if "points" in row]; check("and is judged by several of them", judged and len(judged[0]["points"]) == min(3, len(kept("la"))), judged)
 r = train("plain", "--dev", dev, "--epochs", 1, start=path("la")); check("other training drops points", r.status == 0 and kept("plain") == [], r)

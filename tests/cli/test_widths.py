@@ -101,6 +101,14 @@ check("exits on a model of several widths keep what it was trained for", r.statu
 r = run("search", path("stacked"), "--task", "classification", "--data", dev, "--iterations", 1, "--mutations", 8, "--crossovers", 4, "--quiet", "--json"); rows = [json.loads(l) for l in open(path("stacked/search.jsonl"))]
 check("and both are searched", r.status == 0 and any("exit" in p for p in rows) and any("heads" in p for p in rows), r)
 
+was = json.load(open(path("anytime/rubato.json")))
+r = run("train", path("anytime"), *common, "--recipe", "anytime", "--refine", "--epochs", "0.01", "--rate", "1e-12", "--dropout", "0", "--out", path("refined"))
+now = json.load(open(path("refined/rubato.json"))) if r.status == 0 else {}
+check("anytime refines its points and keeps its exits", r.status == 0 and [p["keep"] for p in now["points"]] == [p["keep"] for p in was["points"]] and os.path.exists(path("refined/exits")), r)
+narrow = next((p["name"] for p in was["points"] if p.get("heads")), None)
+if narrow:
+    before, after = (run("eval", path(f), "--task", "classification", "--data", dev, "--budget", "@" + narrow, "--json").json()[0]["metrics"]["nll"] for f in ("anytime", "refined"))
+    check("and the order of heads and neurons that they are of", abs(before - after) < 1e-4, before, after)
 r = run("train", model, *common, "--recipe", "anytime", "--epochs", 1, "--labels", "neg,pos", "--out", path("headless")); check("anytime from a model without the head learns from labels", r.status == 0, r)
 lengths = [*common, "--recipe", "length-adaptive", "--epochs", 1, "--seed", 4]
 r = run("train", path("ft"), *lengths, "--match-states", 1, "--out", path("matched")); s = run("train", path("ft"), *lengths, "--teacher", path("ft"), "--out", path("taught"))

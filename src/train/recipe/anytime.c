@@ -35,12 +35,12 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
         TRY(encoder_allow_slim(&self->model->body, &self->model->packed, error));
         if (self->params.how == PRECISION_INT8)
             return fail(error, RUBATO_UNSUPPORTED, "narrower layers are trained in f32 or bf16");
-        TRY(rewire(self, error));
+        if (!options->refine) TRY(rewire(self, error)); /* points are of the order that there is */
         TRY(note_widths(self, &widths, error));
     }
     exit_lesson lesson = {.final = 1, .from_final = true};
     for (size_t i = 0; i < self->model->body.depth; i++) lesson.weights[i] = 0.5;
-    point also[3];
+    point also[JUDGED_POINTS];
     size_t depth = self->model->body.depth, count = 0;
     const bool leaves = self->model->exits.kind != EXIT_NONE;
     also[count] = point_full(depth);
@@ -66,6 +66,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
                  .exits = leaves ? &lesson : NULL,
                  .also = also,
                  .also_count = count};
+    if (options->refine) TRY(refine_points(self, &all, also, error));
     TRY(note_drops(self, error));
     if (options->resume) TRY(trainer_resume(self, error));
     return trainer_run(self, &all, error);
@@ -82,4 +83,5 @@ const recipe recipe_anytime = {.name = "anytime",
                                .match_states = 1,
                                .exits = EXIT_STUDENT,
                                .exits_optional = true,
+                               .refines = true,
                                .rule = {.rule = &exit_entropy, .threshold = 0.3f}};

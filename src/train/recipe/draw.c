@@ -57,6 +57,29 @@ void draw_merges(size_t most, bool smallest, uint64_t *state, point *at) {
         at->merge[1 + random_below(state, at->layers - 1)] = true;
 }
 
+static size_t sandwich_of_points(const trainer *self, uint64_t *state, pass *out) {
+    const frontier *points = &self->model->points;
+    size_t count = draw_pass_count(self->options);
+    for (size_t i = 0; i < count; i++) {
+        size_t chosen = i < 2 ? 0 : random_below(state, points->count);
+        out[i] = (pass){.at = i == 0 ? point_full(self->model->body.depth) : points->points[chosen],
+                        .follows = i > 0 && !self->options->no_distillation};
+        out[i].at.exit = (exit_setting){0}; /* every layer's exit learns */
+    }
+    return count;
+}
+
+rubato_status refine_points(const trainer *self, phase *what, point *also, rubato_error *error) {
+    const frontier *points = &self->model->points;
+    if (points->count == 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s has no points to refine; search it first", self->options->model);
+    what->passes = sandwich_of_points;
+    what->also = also;
+    what->also_count = points->count < JUDGED_POINTS ? points->count : JUDGED_POINTS;
+    for (size_t i = 0; i < what->also_count; i++) also[i] = points->points[i * points->count / what->also_count];
+    return RUBATO_OK;
+}
+
 double match_states(const trainer *self) {
     return self->teacher ? wanted_matching(self) : 0;
 }

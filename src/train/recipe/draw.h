@@ -27,6 +27,13 @@ rubato_status note_drops(const trainer *self, rubato_error *error);
 /* Rows merge in up to so many layers: the most, evenly spread as in a Funnel-Transformer of equal blocks; or any. */
 void draw_merges(size_t most, bool smallest, uint64_t *state, point *at);
 
+enum { JUDGED_POINTS = 3 };
+
+/* Smaller passes are the points that search found: the cheapest one and some others. What PoWER-BERT does for its one
+ * configuration, for all of a frontier. Makes a phase one of such passes, which is judged by some of the points, put
+ * into also [JUDGED_POINTS]. Fails: BAD_ARGUMENT where there are none. */
+rubato_status refine_points(const trainer *self, phase *what, point *also, rubato_error *error);
+
 /* Weight of the distance from a teacher's hidden states; 0 where there is none. */
 double match_states(const trainer *self);
 

@@ -6,8 +6,6 @@
 #include "base/random.h"
 #include "train/recipe/draw.h"
 
-enum { JUDGED_POINTS = 3 };
-
 static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     const rubato_train_options *options = self->options;
     drops most = drops_of(self);
@@ -21,41 +19,21 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     return count;
 }
 
-/* The same over the points that search found: the full model, the cheapest point and some others. What PoWER-BERT
- * does for its one configuration, for all of a frontier. */
-static size_t sandwich_of_points(const trainer *self, uint64_t *state, pass *out) {
-    const frontier *points = &self->model->points;
-    size_t count = draw_pass_count(self->options);
-    for (size_t i = 0; i < count; i++) {
-        size_t chosen = i < 2 ? 0 : random_below(state, points->count);
-        out[i] = (pass){.at = i == 0 ? point_full(self->model->body.depth) : points->points[chosen],
-                        .follows = i > 0 && !self->options->no_distillation};
-    }
-    return count;
-}
-
 static rubato_status length_adaptive(trainer *self, rubato_error *error) {
     const rubato_train_options *options = self->options;
-    const frontier *points = &self->model->points;
-    if (options->refine && points->count == 0)
-        return fail(error, RUBATO_BAD_ARGUMENT, "%s has no points to refine; search it first", options->model);
     point also[JUDGED_POINTS];
     phase adapt = {.name = self->method->name,
                    .epochs = options->epochs > 0 ? options->epochs : self->method->epochs,
-                   .passes = options->refine ? sandwich_of_points : sandwich,
+                   .passes = sandwich,
                    .match_states = match_states(self),
                    .soft = SIZE_MAX,
                    .also = also,
                    .also_count = 1};
-    if (options->refine) {
-        adapt.also_count = points->count < JUDGED_POINTS ? points->count : JUDGED_POINTS;
-        for (size_t i = 0; i < adapt.also_count; i++) also[i] = points->points[i * points->count / adapt.also_count];
-    } else {
-        also[0] = point_full(self->model->body.depth);
-        drops most = drops_of(self);
-        draw_lengths(most.length, true, NULL, &also[0]);
-        draw_merges(most.merges, true, NULL, &also[0]);
-    }
+    drops most = drops_of(self);
+    also[0] = point_full(self->model->body.depth);
+    draw_lengths(most.length, true, NULL, &also[0]);
+    draw_merges(most.merges, true, NULL, &also[0]);
+    if (options->refine) TRY(refine_points(self, &adapt, also, error));
     TRY(note_drops(self, error));
     if (options->resume) TRY(trainer_resume(self, error));
     return trainer_run(self, &adapt, error);
@@ -69,4 +47,5 @@ const recipe recipe_length_adaptive = {.name = "length-adaptive",
                                        .rate = 2e-5,
                                        .length_drop = 0.2,
                                        .layer_drop = 0.2,
+                                       .refines = true,
                                        .matches = true};
