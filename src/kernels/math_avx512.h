@@ -7,21 +7,20 @@
 
 #include "kernels/activation.h"
 
-/* exp(x) = 2^n 2^f with |f| <= 1/2; relative error 1e-7. Underflows to 0, overflows to infinity, NaN stays. */
+/* exp(x) = 2^n 2^f with |f| <= 1/2; relative error 2e-7. Underflows to 0, overflows to infinity, NaN stays. */
 static inline __m512 exp_16(__m512 x) {
-    __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
-    __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    /* beyond these the result is 0 or infinite; the second operand is returned for NaN */
+    x = _mm512_min_ps(_mm512_set1_ps(89), _mm512_max_ps(_mm512_set1_ps(-104), x));
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
+                                    _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     /* f = x log2(e) - n, with the product's lost bits brought back */
-    __m512 f = _mm512_fmadd_ps(x, _mm512_set1_ps(1.44269504f), _mm512_sub_ps(_mm512_setzero_ps(), n));
+    __m512 f = _mm512_fmsub_ps(x, _mm512_set1_ps(1.44269504f), n);
     f = _mm512_fmadd_ps(x, _mm512_set1_ps(1.92596299e-8f), f);
-    /* infinite x: n infinite, f NaN; a zero f leaves 2^n */
-    f = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(n), _mm512_set1_ps(1e30f), _CMP_NGT_UQ), f);
-    __m512 p = _mm512_set1_ps(1.53533565e-4f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.33988749e-3f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.61843738e-3f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.55033247e-2f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.40226479e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.93147203e-1f));
+    __m512 p = _mm512_set1_ps(0.00132647087f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.00967151113f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0555073395f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.240222424f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.693147004f));
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
     return _mm512_scalef_ps(p, n);
 }
