@@ -238,6 +238,19 @@ static rubato_status earlier_points(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
+/* All that is known so far, in the lower of two precisions. */
+static rubato_status lower_precision(searching *s, rubato_error *error) {
+    size_t known = s->space.precision ? s->count : 0;
+    for (size_t i = 0; i < known && !s->stopped; i++) {
+        point at = s->all[i].gene;
+        if (at.narrow) continue;
+        at.narrow = true;
+        if (!find(s, &at)) TRY(evaluate(s, &at, "search", false, error));
+        report(s, 0, s->options->iterations);
+    }
+    return RUBATO_OK;
+}
+
 /* Layers all as narrow as each other. */
 static rubato_status narrow_down(searching *s, rubato_error *error) {
     point at = point_full(s->model->body.depth);
@@ -320,8 +333,6 @@ static rubato_status baselines(searching *s, rubato_error *error) {
     size_t layers = s->model->body.depth;
     point full = point_full(layers);
     TRY(evaluate(s, &full, "full", true, error));
-    full.narrow = true;
-    if (s->space.precision) TRY(evaluate(s, &full, "search", true, error));
     for (size_t i = 0; s->space.lengths && i < BASELINES && !s->stopped; i++) {
         point at = constant_of_cost(s, s->lowest + (1 - s->lowest) * (double)i / BASELINES);
         TRY(evaluate(s, &at, "uniform", true, error));
@@ -499,6 +510,7 @@ static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     TRY(narrow_down(s, error));
     TRY(merge_blocks(s, error));
     TRY(earlier_points(s, error));
+    TRY(lower_precision(s, error));
     TRY(evolve(s, error));
     return write_results(s, out, *notes, error);
 }
