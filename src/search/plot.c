@@ -61,7 +61,8 @@ static void draw_series(const frame *f, const char *class, const candidate *poin
         fprintf(f->out, "%.1f,%.1f ", place_x(f, points[i].cost), place_y(f, points[i].quality));
     fprintf(f->out, "'/>\n");
     for (size_t i = 0; i < count; i++)
-        if (points[i].quality >= f->low_y)
+        if (points[i].quality >= f->low_y &&
+            place_x(f, points[i].cost) <= WIDTH - RIGHT) /* exits can cost more than 1x */
             fprintf(f->out, "<circle class='%s' cx='%.1f' cy='%.1f' r='%s'><title>%.2fx: %.2f %%</title></circle>\n",
                     class, place_x(f, points[i].cost), place_y(f, points[i].quality),
                     strcmp(class, "search") ? "3" : "4", points[i].cost, points[i].quality * 100);
@@ -109,9 +110,9 @@ static size_t pick(const candidate *all, size_t count, const char *family, candi
 /* What search tries beside its own candidates. */
 static const struct {
     const char *family, *legend;
-} baselines[] = {{"shallow", "fewer layers, all words"},        {"uniform", "words dropped evenly"},
-                 {"narrow", "fewer heads and neurons"},         {"exits", "leaving early alone"},
-                 {"merged", "words merged two by two, evenly"}, {"fixed", "everything out at one exit"}};
+} baselines[] = {{"shallow", "fewer layers, all words"}, {"uniform", "words dropped evenly"},
+                 {"narrow", "fewer heads and neurons"},  {"exits", "leaving early alone"},
+                 {"merged", "words merged two by two"},  {"fixed", "everything out at one exit"}};
 
 rubato_status plot_write(const char *folder, const candidate *all, size_t count, const candidate *best,
                          size_t best_count, const char *metric, bool by_ms, const char *task, rubato_error *error) {
