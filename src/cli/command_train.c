@@ -129,7 +129,8 @@ static int run(const arguments *given) {
         int status = parse_real(reals[i].name, reals[i].text, reals[i].out);
         if (status != EXIT_OK) return status;
     }
-    if (merges > 1000 || merges != (int)merges) return report_usage("--merges %s: give a whole number of layers", given->merges);
+    if (merges > 1000 || merges != (int)merges)
+        return report_usage("--merges %s: give a whole number of layers", given->merges);
     options.merges = (int)merges;
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
