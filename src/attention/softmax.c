@@ -43,12 +43,13 @@ void attention_add_bias(const attention *in, size_t head, float *scores, size_t 
 static void spoil_rows(float *out, size_t stride, size_t columns, const float *scores, size_t score_stride,
                        size_t rows) {
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; isnan(scores[i * score_stride]) && j < columns; j++) out[i * stride + j] = NAN;
+        if (isnan(scores[i * score_stride]))
+            for (size_t j = 0; j < columns; j++) out[i * stride + j] = NAN;
 }
 
 /* One head of one sequence. */
 typedef struct head_work {
-    size_t head, column;  /* the column of its first feature */
+    size_t column;        /* of its first feature */
     size_t start, length; /* rows that are asked */
     size_t query, asking; /* and that ask */
     operand keys, values;
@@ -83,8 +84,7 @@ static void prepare(const work *w, float *scratch, head_work *u) {
 static void run_head(const work *w, size_t sequence, size_t head, float *scratch) {
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
-    head_work u = {.head = head,
-                   .column = head * in->head_size,
+    head_work u = {.column = head * in->head_size,
                    .start = w->sequences->start[sequence],
                    .length = batch_length(w->sequences, sequence),
                    .query = w->queries->start[sequence],

@@ -47,7 +47,7 @@ static inline __m512 taken_16(const float *x, const float *factors, size_t i, __
 
 /* The bits of the size; those of infinities and NaN are the largest. */
 static inline __m512i size_16(__m512 x) {
-    return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+    return _mm512_castps_si512(_mm512_abs_ps(x));
 }
 
 static inline __m512i whole_16(const float *x, const float *factors, size_t i, __mmask16 mask, __m512 factor) {
