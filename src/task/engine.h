@@ -133,6 +133,16 @@ rubato_status model_write_json(const json_t *value, const char *folder, const ch
 /* A folder's rubato.json, whose object the caller owns; an empty one where there is none. */
 rubato_status model_read_notes(json_t **out, const char *folder, rubato_error *error);
 
+/* FOLDER/NAME's value, which the caller owns; NULL where there is no such file. */
+rubato_status model_read_optional(json_t **out, const char *folder, const char *name, rubato_error *error);
+
+/* Where the encoder of a folder is: below it, where modules.json (NULL: none) says so. */
+void model_encoder_folder(char *out, size_t bytes, const char *folder, const json_t *modules);
+
+/* Loads what sentence-transformers keeps beside the encoder in `folder`. */
+rubato_status model_load_sentence(rubato_model *model, loader *load, const json_t *modules, const char *folder,
+                                  const json_t *config, rubato_error *error);
+
 /* Writes rubato.json alone. */
 rubato_status model_save_points(const frontier *points, const json_t *notes, const char *folder, rubato_error *error);
 

@@ -365,11 +365,8 @@ static rubato_status write_weights(const rubato_model *self, const char *folder,
 }
 
 rubato_status model_read_notes(json_t **out, const char *folder, rubato_error *error) {
-    char path[PATH_BYTES];
-    *out = NULL;
-    if ((size_t)snprintf(path, sizeof path, "%s/rubato.json", folder) < sizeof path && file_exists(path))
-        return json_read_file(out, path, MAX_CONFIG_BYTES, error);
-    *out = json_object();
+    TRY(model_read_optional(out, folder, "rubato.json", error));
+    if (!*out) *out = json_object();
     return *out ? RUBATO_OK : fail_memory(error);
 }
 
