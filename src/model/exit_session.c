@@ -26,6 +26,11 @@ bool exit_session_begin(exit_session *self, const exits *from, const head *final
     return self->left_after && self->logits && self->before && self->memories && self->asked && self->answered;
 }
 
+bool exit_session_record(exit_session *self, const run *on) {
+    self->seen = zeros(on, self->exits->depth * self->subjects * self->exits->classes, sizeof *self->seen);
+    return self->seen != NULL;
+}
+
 /* Those who are asked now: the row that each one's answer is read from, and who it is. */
 typedef struct asked {
     size_t *rows, *which, count;
@@ -140,6 +145,11 @@ bool exit_session_ask(void *user, const run *on, size_t number, bool last, tenso
     if (!from->heads[number].present || (last && !halts)) return true;
     if (!halts && number + 1 < self->rule.first) return true;
     if (!halts && !answer(self, on, number, rows, packed, &who)) return false;
+    if (self->seen) {
+        size_t each = self->subjects * from->classes;
+        memcpy(self->seen + number * each, self->logits, each * sizeof *self->seen);
+        return true;
+    }
     if (self->rule.by_token) {
         bool *ready = arena_take_array(on->memory, packed->rows, sizeof *ready);
         if (!ready) return false;

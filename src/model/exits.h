@@ -90,12 +90,17 @@ typedef struct exit_session {
     uint8_t *asked;     /* [subjects] whether some exit was */
     uint8_t *answered;  /* [subjects] by an exit, for good */
     uint32_t *ran;      /* by_token: [depth][sequences] rows that a layer computed; else NULL */
+    float *seen;        /* recording: [depth][subjects][classes] what every exit said; nobody leaves. Else NULL */
     exit_memory memory;
 } exit_session;
 
 /* Memory from the run's arena; false when it is short. */
 bool exit_session_begin(exit_session *self, const exits *from, const head *final, const exit_setting *rule,
                         const run *on, const batch *input);
+
+/* From now on nobody leaves and every exit's answers are kept. Sequences, not tokens; not EXIT_HALTING. False when
+ * memory is short. */
+bool exit_session_record(exit_session *self, const run *on);
 
 /* As a departure_function (model/encoder.h). */
 departure_function exit_session_ask;

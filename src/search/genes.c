@@ -76,10 +76,15 @@ point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
         size_t at = 1 + random_below(state, made.layers - 1);
         made.merge[at] = !made.merge[at];
     }
+    bool others = space->depth || space->merges || space->width_count || space->exit_count;
+    if (others && random_real(state) < 0.4) lengths = false;
+    size_t only = random_real(state) < 0.5 ? random_below(state, made.layers) : made.layers;
     for (size_t i = 0; i < made.layers && lengths; i++) {
         double left = i > 0 ? (double)made.keep[i - 1] : 1;
         double right = i + 1 < made.layers ? (double)from->keep[i + 1] : 1.0 / GENE_STEPS;
-        if (random_real(state) < 0.5) made.keep[i] = stepped(draw(right < left ? right : left, left, state));
+        bool anew = only < made.layers ? i == only : random_real(state) < 0.5;
+        if (anew) made.keep[i] = stepped(draw(right < left ? right : left, left, state));
+        if ((double)made.keep[i] > left) made.keep[i] = (float)left;
     }
     if (space->depth && random_real(state) < 0.4) {
         size_t at = random_below(state, made.layers);
@@ -111,8 +116,19 @@ point gene_cross(const point *a, const point *b, uint64_t *state) {
     return made;
 }
 
+point gene_without_exit(const point *from) {
+    point made = *from;
+    made.exit = (exit_setting){0};
+    for (size_t i = 0; i < made.layers; i++) made.alive[i] = made.present[i] = 1;
+    return made;
+}
+
 bool gene_equal(const point *a, const point *b) {
-    if (a->narrow != b->narrow || !exit_equal(&a->exit, &b->exit)) return false;
+    return exit_equal(&a->exit, &b->exit) && gene_same_body(a, b);
+}
+
+bool gene_same_body(const point *a, const point *b) {
+    if (a->narrow != b->narrow) return false;
     for (size_t i = 0; i < a->layers; i++)
         if (a->skip[i] != b->skip[i] || (!a->skip[i] && (a->merge[i] != b->merge[i] || a->keep[i] != b->keep[i] ||
                                                          a->heads[i] != b->heads[i] || a->neurons[i] != b->neurons[i])))

@@ -25,15 +25,21 @@ typedef struct gene_space {
     size_t exit_count;
 } gene_space;
 
-/* Each length, where they may differ, is drawn anew with probability 1/2, between its right neighbour's and its left
- * one's new length; sometimes a layer is taken out or put back, rows merge in another, the precision changed, another
- * exit setting taken, as the space allows. Lengths stay non-increasing. */
+/* Lengths, where they may differ, are drawn anew between the right neighbour's and the left one's new length: one of
+ * them, or each with probability 1/2 as the papers do it. Sometimes, as the space allows, a layer is taken out or put
+ * back, rows merge in another, widths or the precision change, another exit setting is taken. Lengths stay
+ * non-increasing. */
 point gene_mutate(const point *from, const gene_space *space, uint64_t *state);
 
 /* Means of the parents' lengths; everything else as in either. */
 point gene_cross(const point *a, const point *b, uint64_t *state);
 
-/* Equal in effect: the same layers and, where they run, the same lengths and widths. */
+/* Nobody leaves early. */
+point gene_without_exit(const point *from);
+
+/* Equal in effect: the same layers and, where they run, the same lengths and widths. gene_same_body: whatever the
+ * exits. */
 bool gene_equal(const point *a, const point *b);
+bool gene_same_body(const point *a, const point *b);
 
 #endif

@@ -58,14 +58,18 @@ static void sigmoid(float *x, size_t count) {
 rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                               const rubato_options *options, rubato_cost *costs, rubato_error *error) {
     TRY(rubato_logits(context, out, inputs, count, options, costs, error));
+    engine_scores(context, out, count);
+    return RUBATO_OK;
+}
+
+void engine_scores(const rubato_context *context, float *out, size_t count) {
     const rubato_info *info = &context->model->info;
     size_t columns = info->task == RUBATO_TASK_NSP ? 2 : info->label_count;
-    if (info->task == RUBATO_TASK_REGRESSION) return RUBATO_OK;
+    if (info->task == RUBATO_TASK_REGRESSION) return;
     if (info->multi_label || columns == 1)
         sigmoid(out, count * columns);
     else
         for (size_t i = 0; i < count; i++) context->kernels->softmax_f32(out + i * columns, columns);
-    return RUBATO_OK;
 }
 
 /* Bi-encoder: cosine between the query's vector and each document's. */

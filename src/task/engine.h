@@ -48,12 +48,13 @@ struct rubato_model {
     bool sentence;       /* a sentence-transformers folder: texts are stripped */
     bool rerank_sigmoid; /* a cross-encoder's scores pass through a sigmoid */
     char **labels, **prompt_names, **prompts, **warnings;
-    size_t warning_capacity;
     char *default_prompt; /* points into prompts; NULL for none */
     char pooling_text[96];
 };
 
 enum { ENGINE_LEAST_ROWS = 48 }; /* below this many rows a thread's own batch is slower than sharing one */
+
+typedef struct exit_trail exit_trail; /* task/exit_trail.h */
 
 typedef struct worker {
     arena memory;
@@ -69,6 +70,7 @@ struct rubato_context {
     cost_model *times;               /* NULL: this machine was not calibrated for the model */
     const linear_observer *observer; /* of all runs; not thread-safe: for contexts of one thread */
     const point *force;              /* this point for every text, whatever the budget; NULL: by the budget */
+    exit_trail *trail;               /* receives what every exit says, and nobody leaves; NULL: as usual */
 };
 
 /* One window of one input on its way through the encoder. */
@@ -198,6 +200,9 @@ bool engine_exits(const rubato_model *model, head_kind kind, const point *at, co
 /* What a head says of a batch, contiguous in the run's arena: a row a sequence, or for heads of tokens a row a row.
  * NULL when memory is short. */
 const float *engine_results(const head *from, const run *on, const encoded *out, const exit_session *left);
+
+/* Logits [count, labels] of a classifier become what rubato_classify gives: probabilities; of regression the value. */
+void engine_scores(const rubato_context *context, float *out, size_t count);
 
 /* Operations of one sequence's way through the layers at a point (NULL: full), exits included: what is expected where
  * some leave early. */

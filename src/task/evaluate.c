@@ -20,7 +20,8 @@ typedef struct evaluating {
     rubato_context *context;
     const rubato_eval_options *options;
     dataset data;
-    bool loaded; /* data is somebody else's */
+    bool loaded;         /* data is somebody else's */
+    const float *logits; /* answers that are there already; NULL: ask the model */
     rubato_input *inputs;
     rubato_cost *costs;
     rubato_evaluation *out;
@@ -81,6 +82,17 @@ static rubato_status gold_value(const evaluating *e, const example *item, double
                      item->line, item->label ? item->label : "");
 }
 
+/* scores [count, labels], as rubato_classify gives them. */
+static rubato_status classify(evaluating *e, float *scores, size_t labels) {
+    size_t count = e->data.count;
+    if (!e->logits)
+        return place_error(e,
+                           rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
+    memcpy(scores, e->logits, count * labels * sizeof *scores);
+    engine_scores(e->context, scores, count);
+    return RUBATO_OK;
+}
+
 static rubato_status evaluate_classes(evaluating *e) {
     TRY(prepare(e, DATASET_TEXTS));
     const rubato_info *info = rubato_model_info(e->context->model);
@@ -92,9 +104,7 @@ static rubato_status evaluate_classes(evaluating *e) {
     size_t *gold = malloc(2 * count * sizeof *gold), *predicted = gold + count;
     rubato_status status = scores && gold ? RUBATO_OK : fail_memory(e->error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) status = gold_label(e, &e->data.items[i], &gold[i]);
-    if (status == RUBATO_OK)
-        status =
-            place_error(e, rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
+    if (status == RUBATO_OK) status = classify(e, scores, labels);
     if (status == RUBATO_OK) {
         for (size_t i = 0; i < count; i++) {
             predicted[i] = 0;
@@ -160,8 +170,7 @@ static rubato_status evaluate_values(evaluating *e, bool cosine) {
     if (status == RUBATO_OK && cosine) {
         status = embed_cosines(e, predicted);
     } else if (status == RUBATO_OK) {
-        status =
-            place_error(e, rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
+        status = classify(e, scores, 1);
         for (size_t i = 0; i < count && status == RUBATO_OK; i++) predicted[i] = (double)scores[i];
     }
     if (status == RUBATO_OK) {
@@ -423,11 +432,11 @@ double evaluation_main(const rubato_evaluation *e, char *name, size_t bytes) {
     return NAN;
 }
 
-rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
-                              rubato_evaluation *evaluation, rubato_error *error) {
+static rubato_status evaluate(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
+                              const float *logits, rubato_evaluation *evaluation, rubato_error *error) {
     *evaluation = (rubato_evaluation){0};
     if (!options->task || !options->data) return fail(error, RUBATO_BAD_ARGUMENT, "a task and a data file are needed");
-    evaluating e = {.context = context, .options = options, .out = evaluation, .error = error};
+    evaluating e = {.context = context, .options = options, .out = evaluation, .error = error, .logits = logits};
     if (loaded) {
         e.data = *loaded;
         e.loaded = true;
@@ -458,4 +467,14 @@ rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options
     free(e.inputs);
     free(e.costs);
     return status;
+}
+
+rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
+                              rubato_evaluation *evaluation, rubato_error *error) {
+    return evaluate(context, options, loaded, NULL, evaluation, error);
+}
+
+rubato_status evaluate_logits(rubato_context *context, const rubato_eval_options *options, const dataset *data,
+                              const float *logits, rubato_evaluation *evaluation, rubato_error *error) {
+    return evaluate(context, options, data, logits, evaluation, error);
 }

@@ -14,6 +14,10 @@ rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_opti
 rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
                               rubato_evaluation *evaluation, rubato_error *error);
 
+/* The metrics of logits [data->count, labels] that are there already; classification and regression. */
+rubato_status evaluate_logits(rubato_context *context, const rubato_eval_options *options, const dataset *data,
+                              const float *logits, rubato_evaluation *evaluation, rubato_error *error);
+
 /* The kind of data set that a task reads. Fails: BAD_ARGUMENT for an unknown task. */
 rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *error);
 

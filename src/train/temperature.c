@@ -2,10 +2,11 @@
 #include "train/temperature.h"
 
 #include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "task/evaluate.h"
+#include "task/exit_trail.h"
 
 enum { NARROWINGS = 14 };
 
@@ -14,22 +15,21 @@ typedef struct fitting {
     rubato_model *model;
     rubato_context *context;
     dataset data;
-    size_t layer;
+    exit_trail trail;
+    float *logits; /* [texts, classes] of the exit whose temperature is fitted */
+    size_t place;
 } fitting;
 
 static rubato_status loss_at(fitting *f, double log_temperature, double *loss, rubato_error *error) {
-    point at = point_full(f->model->body.depth);
-    rubato_eval_options options = {
-        .task = f->options->task, .data = f->options->dev, .run = {.text = {.max_length = f->options->max_length}}};
+    rubato_eval_options options = {.task = f->options->task, .data = f->options->dev};
     rubato_evaluation result;
-    at.exit = (exit_setting){.rule = &exit_fixed, .first = (uint32_t)f->layer + 1};
-    f->model->exits.heads[f->layer].temperature = (float)exp(log_temperature);
-    f->context->force = &at;
-    rubato_status status = evaluate_loaded(f->context, &options, &f->data, &result, error);
-    f->context->force = NULL;
+    exit_setting only = {.rule = &exit_fixed, .first = (uint32_t)f->trail.place_of[f->place] + 1};
+    exit_trail_replay(&f->trail, &only, f->logits, NULL);
+    for (size_t i = 0; i < f->trail.count * f->trail.classes; i++) f->logits[i] /= (float)exp(log_temperature);
+    TRY(evaluate_logits(f->context, &options, &f->data, f->logits, &result, error));
     for (size_t i = 0; i < result.metric_count; i++)
         if (strcmp(result.metrics[i].name, "nll") == 0) *loss = result.metrics[i].value;
-    return status;
+    return RUBATO_OK;
 }
 
 /* The loss has one minimum in the logarithm: golden sections between a twentieth and twenty. */
@@ -57,7 +57,7 @@ static rubato_status fit_one(fitting *f, rubato_error *error) {
     }
     best = at_a <= at_b ? a : b;
     bool gains = fmin(at_a, at_b) < plain;
-    f->model->exits.heads[f->layer].temperature = gains ? (float)exp(best) : 1;
+    f->model->exits.heads[f->trail.place_of[f->place]].temperature = gains ? (float)exp(best) : 1;
     return RUBATO_OK;
 }
 
@@ -79,9 +79,16 @@ rubato_status temperatures_fit(const trainer *self, rubato_error *error) {
     TRY(dataset_read(&f.data, self->options->dev, kind, self->options->columns, 0, error));
     rubato_status status = rubato_model_load(&f.model, self->options->out, error);
     if (status == RUBATO_OK) status = rubato_context_create(&f.context, f.model, &options, error);
-    for (; status == RUBATO_OK && f.layer < f.model->exits.depth; f.layer++)
-        if (f.model->exits.heads[f.layer].present) status = fit_one(&f, error);
+    for (size_t i = 0; status == RUBATO_OK && i < f.model->exits.depth; i++) f.model->exits.heads[i].temperature = 1;
+    point full = point_full(status == RUBATO_OK ? f.model->body.depth : 0);
+    if (status == RUBATO_OK)
+        status = exit_trail_run(&f.trail, f.context, &full, &f.data, self->options->max_length, error);
+    if (status == RUBATO_OK && !(f.logits = malloc(f.trail.count * f.trail.classes * sizeof *f.logits)))
+        status = fail_memory(error);
+    for (; status == RUBATO_OK && f.place < f.trail.places; f.place++) status = fit_one(&f, error);
     if (status == RUBATO_OK) status = write_back(&f, error);
+    free(f.logits);
+    exit_trail_free(&f.trail);
     rubato_context_destroy(f.context);
     rubato_model_destroy(f.model);
     dataset_free(&f.data);

@@ -1,0 +1,90 @@
+/* Recording and replaying exits. */
+#include "task/exit_trail.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+/* Exits of layers that run, but for the last of them, which has the model's head. */
+static void find_places(exit_trail *self, const exits *from, const point *at) {
+    size_t last = at->layers;
+    while (last > 0 && at->skip[last - 1]) last--;
+    for (size_t i = 0; i + 1 < last; i++)
+        if (from->heads[i].present && !at->skip[i]) self->place_of[self->places++] = i;
+}
+
+bool exit_trail_suits(const exits *from) {
+    return from->kind != EXIT_NONE && from->kind != EXIT_HALTING && !from->by_row && !from->rule.by_token;
+}
+
+rubato_status exit_trail_run(exit_trail *self, rubato_context *context, const point *at, const dataset *data,
+                             size_t max_length, rubato_error *error) {
+    const exits *from = &context->model->exits;
+    rubato_options options = {.text = {.max_length = max_length}};
+    point mine = *at;
+    *self = (exit_trail){.count = data->count, .classes = from->classes, .layers = at->layers};
+    find_places(self, from, at);
+    self->seen = calloc(size_max(data->count * self->places * from->classes, 1), sizeof *self->seen);
+    self->last = calloc(size_max(data->count * from->classes, 1), sizeof *self->last);
+    rubato_input *inputs = calloc(size_max(data->count, 1), sizeof *inputs);
+    rubato_status status = self->seen && self->last && inputs ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; i < data->count && status == RUBATO_OK; i++)
+        inputs[i] = (rubato_input){.text = data->items[i].text, .pair = data->items[i].pair};
+    mine.exit = from->rule;
+    mine.exit.first = 0;
+    if (status == RUBATO_OK) {
+        context->force = &mine;
+        context->trail = self;
+        status = rubato_logits(context, self->last, inputs, data->count, &options, NULL, error);
+        context->force = NULL;
+        context->trail = NULL;
+    }
+    free(inputs);
+    if (status != RUBATO_OK) exit_trail_free(self);
+    return status;
+}
+
+void exit_trail_free(exit_trail *self) {
+    free(self->seen);
+    free(self->last);
+    *self = (exit_trail){0};
+}
+
+void exit_trail_take(exit_trail *self, const exit_session *from, const unit *units, size_t count) {
+    size_t bytes = self->classes * sizeof(float);
+    for (size_t i = 0; i < count; i++)
+        for (size_t p = 0; p < self->places; p++)
+            memcpy(self->seen + (units[i].input * self->places + p) * self->classes,
+                   from->seen + (self->place_of[p] * from->subjects + i) * self->classes, bytes);
+}
+
+/* The place at which a text leaves; the number of places: nowhere. */
+static size_t leaves_at(const exit_trail *self, const exit_setting *setting, size_t text) {
+    const float *seen = self->seen + text * self->places * self->classes, *before = NULL;
+    float memory = 0;
+    for (size_t p = 0; p < self->places && setting->rule; p++) {
+        if (self->place_of[p] + 1 < setting->first) continue;
+        const float *now = seen + p * self->classes;
+        exit_view view = {.logits = now, .before = before, .classes = self->classes, .memory = &memory};
+        if (setting->rule->leaves(setting, &view)) return p;
+        before = now;
+    }
+    return self->places;
+}
+
+void exit_trail_replay(const exit_trail *self, const exit_setting *setting, float *logits, float *alive) {
+    size_t left[POINT_LAYERS] = {0}; /* after each layer */
+    for (size_t i = 0; i < self->count; i++) {
+        size_t place = leaves_at(self, setting, i);
+        const float *from = place < self->places ? self->seen + (i * self->places + place) * self->classes
+                                                 : self->last + i * self->classes;
+        memcpy(logits + i * self->classes, from, self->classes * sizeof *logits);
+        if (place < self->places) left[self->place_of[place]]++;
+    }
+    size_t running = self->count;
+    for (size_t i = 0; alive && i < self->layers; i++) {
+        alive[i] = (float)((double)running / (double)size_max(self->count, 1));
+        running -= left[i];
+    }
+}
