@@ -84,7 +84,6 @@ point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
         double right = i + 1 < made.layers ? (double)from->keep[i + 1] : 1.0 / GENE_STEPS;
         bool anew = only < made.layers ? i == only : random_real(state) < 0.5;
         if (anew) made.keep[i] = stepped(draw(right < left ? right : left, left, state));
-        if ((double)made.keep[i] > left) made.keep[i] = (float)left;
     }
     if (space->depth && random_real(state) < 0.4) {
         size_t at = random_below(state, made.layers);

@@ -91,6 +91,7 @@ for recipe in ("branchynet", "pabee"):
     for p in leaving[:2]:
         e = run("eval", path(recipe), "--task", "classification", "--data", dev, "--budget", "@" + p["name"], "--json").json()[0]
         check(f"{recipe}: a point does what search said", abs(e["metrics"]["accuracy"] - p["quality"]) < 1e-6 and abs(e["flops_ratio"] - p["flops_ratio"]) < 0.02, e, p)
+        check(f"{recipe}: those leave whom search saw leave", all(abs(1 - sum(e["left_after"][:i]) - part) < 1e-5 for i, part in enumerate(p["alive"])), e, p)
 svg = open(path("branchynet/frontier.svg")).read()
 check("and draws them", "leaving early alone" in svg and "everything out at one exit" in svg)
 r = run("classify", path("branchynet"), "--budget", "0.7x", "--json", "--cost", stdin=lines)

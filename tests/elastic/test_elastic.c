@@ -137,12 +137,25 @@ static void test_genes(void **unused) {
     (void)unused;
     point a = gene_constant(6, 0.2), b = point_full(6);
     exit_setting exits[] = {{.rule = &exit_entropy, .threshold = 0.1f}, {.rule = &exit_patience, .patience = 2}};
+    const float widths[] = {1, 0.5f, 0.25f};
+    size_t moved[7] = {0}; /* how many lengths a mutation changed */
     assert_true(fabs((double)a.keep[5] - 0.26) < 0.006);
     for (int round = 0; round < 100000; round++) {
-        gene_space space = {
-            .depth = round % 4 == 1, .precision = round % 8 > 3, .exits = exits, .exit_count = (size_t)round % 3};
+        gene_space space = {.lengths = round % 16 != 5,
+                            .merges = round % 3 == 1,
+                            .depth = round % 4 == 1,
+                            .precision = round % 8 > 3,
+                            .widths = widths,
+                            .width_count = (size_t)round % 4,
+                            .exits = exits,
+                            .exit_count = (size_t)round % 3};
         point child = round % 2 ? gene_mutate(&a, &space, &state) : gene_cross(&a, &b, &state);
         assert_true(point_depth(&child) > 0);
+        point body = gene_without_exit(&child);
+        assert_true(gene_same_body(&body, &child) && gene_equal(&body, &child) == !child.exit.rule);
+        size_t changed = 0;
+        for (size_t i = 0; i < 6; i++) changed += child.keep[i] != a.keep[i];
+        if (round % 2) moved[changed]++;
         for (size_t i = 0; i < 6; i++) {
             assert_true(child.keep[i] >= 0.0099f && child.keep[i] <= 1);
             assert_true(i == 0 || child.keep[i] <= child.keep[i - 1]);
@@ -151,6 +164,7 @@ static void test_genes(void **unused) {
         a = child;
         if (round % 1000 == 0) a = point_full(6);
     }
+    assert_true(moved[0] > 5000 && moved[1] > 5000 && moved[3] > 500);
     for (size_t depth = 1; depth < 6; depth++) {
         point shallow = gene_shallow(6, depth);
         assert_int_equal(point_depth(&shallow), depth);
