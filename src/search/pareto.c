@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int by_cost(const void *a, const void *b) {
     const candidate *x = a, *y = b;
@@ -17,6 +18,14 @@ size_t pareto_reduce(candidate *all, size_t count) {
     for (size_t i = 0; i < count && !isnan(all[i].quality); i++)
         if (kept == 0 || all[i].quality > all[kept - 1].quality) all[kept++] = all[i];
     return kept;
+}
+
+size_t pareto_thin(candidate *all, size_t count, double step) {
+    size_t first = count; /* those that stay gather at the end, the dearest first */
+    for (size_t i = count; i-- > 0;)
+        if (first == count || all[i].cost <= (1 - step) * all[first].cost) all[--first] = all[i];
+    memmove(all, all + first, (count - first) * sizeof *all);
+    return count - first;
 }
 
 double pareto_area(const candidate *all, size_t count) {

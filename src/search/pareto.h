@@ -19,6 +19,10 @@ typedef struct candidate {
  * without quality go. Returns how many stay, at the front. */
 size_t pareto_reduce(candidate *all, size_t count);
 
+/* Of a reduced set, leaves out what costs more than 1 - step of something dearer, and so better, that stays: a budget
+ * between the two gains nothing worth its loss. Returns how many stay, at the front. */
+size_t pareto_thin(candidate *all, size_t count, double step);
+
 /* Area under the steps from the cheapest to the dearest, as a part of the cost between them: the search's progress. */
 double pareto_area(const candidate *all, size_t count);
 

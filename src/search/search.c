@@ -16,6 +16,9 @@
 
 enum { BASELINES = 12, LATENCIES = 60, PATIENCE = 200 };
 
+/* Points of a frontier differ by this part of their cost. */
+static const double LEAST_STEP = 0.02;
+
 typedef struct searching {
     const rubato_search_options *options;
     judging judge;
@@ -272,6 +275,7 @@ static rubato_status write_results(searching *s, const char *out, const json_t *
     frontier *points = &s->judge.model->points, made = {.by = points->by, .full = NAN};
     for (size_t i = 0; i < s->judge.count; i++)
         if (s->judge.all[i].family && strcmp(s->judge.all[i].family, "full") == 0) made.full = s->judge.all[i].quality;
+    s->judge.frontier_count = pareto_thin(s->judge.frontier, s->judge.frontier_count, LEAST_STEP);
     made.points = calloc(s->judge.frontier_count + 1, sizeof *made.points);
     if (!made.points) return fail_memory(error);
     snprintf(made.metric, sizeof made.metric, "%s", s->judge.metric);

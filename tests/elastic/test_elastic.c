@@ -178,6 +178,11 @@ static void test_pareto(void **unused) {
     assert_int_equal(pareto_reduce(all, 6), 3);
     assert_true(all[0].cost == 10 && all[1].cost == 15 && all[2].cost == 20);
     assert_true(fabs(pareto_area(all, 3) - 82.5) < 1e-9);
+    candidate close[] = {{.cost = 49}, {.cost = 50}, {.cost = 70}, {.cost = 98.5}, {.cost = 100}};
+    assert_int_equal(pareto_thin(close, 5, 0.02), 4);
+    assert_true(close[0].cost == 49 && close[1].cost == 50 && close[2].cost == 70 && close[3].cost == 100);
+    assert_int_equal(pareto_thin(close, 4, 0.021), 3);
+    assert_true(close[0].cost == 50);
     assert_true(pareto_best(all, 3, 16, false) == 85 && pareto_best(all, 3, 9, false) == -INFINITY);
 }
 
