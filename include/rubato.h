@@ -357,9 +357,9 @@ typedef struct rubato_evaluation {
     size_t examples;
     size_t metric_count;
     rubato_metric metrics[8];
-    double flops_ratio, flops_ratio_p95; /* of all examples; of the dearest of 95 in 100 */
-    double alive[64];                    /* share of the examples that ran more than i layers */
-    double rows[64];                     /* rows that entered the i-th layer that ran, of all tokens */
+    double flops_ratio, flops_ratio_p95;    /* of all examples; of the dearest of 95 in 100 */
+    double alive[64];                       /* share of the examples that ran more than i layers */
+    double rows[64];                        /* rows that entered the i-th layer that ran, of all tokens */
     double ms_mean, ms_p50, ms_p95, ms_p99; /* per example, compute only */
     double tokens_per_second;
 } rubato_evaluation;
@@ -382,7 +382,7 @@ RUBATO_API rubato_status rubato_evaluate(rubato_context *context, const rubato_e
 
 /* Where a run stands; valid during the call. */
 typedef struct rubato_train_progress {
-    const char *phase; /* "length-adaptive", ... */
+    const char *phase; /* "length-adaptive", ...; one that prepares has samples for steps, and a loss of NaN */
     size_t step, steps;
     double epoch, loss, rate, tokens_per_second, seconds, seconds_left;
     const char *metric; /* of the dev set; NULL before the first evaluation */
@@ -395,8 +395,8 @@ typedef struct rubato_train_options {
     const char *task;   /* "classification", "regression", "tagging", "qa", "mlm", "sts" (pairs with a similarity),
                            "retrieval" (pairs that belong together) */
     const char *recipe; /* "finetune", "length-adaptive", "power-bert"; early exits: "branchynet", "deebert",
-                           "right-tool", "fastbert", "pabee", "act", for tagging "tokee"; widths: "slimmable", "dynabert"; all
-                           axes at once: "anytime" */
+                           "right-tool", "fastbert", "pabee", "act", for tagging "tokee"; widths: "slimmable",
+                           "dynabert"; all axes at once: "anytime" */
     const char *data, *dev, *columns; /* as rubato_eval_options; dev may be NULL: the last weights are kept */
     const char *out;                  /* folder of the result, and of what a run needs to be resumed */
     const char *labels;               /* names of the labels in order, "negative,positive"; NULL: the data's */
@@ -407,17 +407,17 @@ typedef struct rubato_train_options {
     double decay, clip;               /* weight decay; gradient norm, default 1 */
     double dropout;                   /* default config.json's, else 0.1 */
     /* length-adaptive: */
-    double length_drop;       /* largest share of rows a layer drops, default 0.2; anytime: 0.3 */
-    double layer_drop;        /* probability of a layer to be left out, default 0.2; anytime: 0.1 */
-    int merges;               /* in how many layers neighbouring rows merge at most, as in a Funnel-Transformer; 0: half of
-                                 them for anytime, else none; negative: none */
-    size_t sandwiches;        /* random smaller models a step, default 2 */
-    int refine;               /* smaller models are points of the model's frontier, instead of any lengths */
-    double match_states;      /* weight of the distance from the teacher's hidden states; length-adaptive: default 0,
-                                 dynabert and anytime: 1, with the model itself as teacher if there is no other */
-    const char *teacher;      /* a model for the same task and tokenizer: every pass learns from its answers instead of
-                                 the labels, which the data then need not have (classification, regression) */
-    int no_distillation;      /* smaller models learn from the labels instead of the full one */
+    double length_drop;  /* largest share of rows a layer drops, default 0.2; anytime: 0.3 */
+    double layer_drop;   /* probability of a layer to be left out, default 0.2; anytime: 0.1 */
+    int merges;          /* in how many layers neighbouring rows merge at most, as in a Funnel-Transformer; 0: half of
+                            them for anytime, else none; negative: none */
+    size_t sandwiches;   /* random smaller models a step, default 2 */
+    int refine;          /* smaller models are points of the model's frontier, instead of any lengths */
+    double match_states; /* weight of the distance from the teacher's hidden states; length-adaptive: default 0,
+                            dynabert and anytime: 1, with the model itself as teacher if there is no other */
+    const char *teacher; /* a model for the same task and tokenizer: every pass learns from its answers instead of
+                            the labels, which the data then need not have (classification, regression) */
+    int no_distillation; /* smaller models learn from the labels instead of the full one */
     int divergence_from_full; /* KL(full || sub) instead of KL(sub || full) */
     const char *significance; /* "received" (default), "others", "random", "first" */
     /* slimmable, dynabert, anytime: */
@@ -525,10 +525,10 @@ typedef struct rubato_search_options {
     const char *model, *task, *data, *columns; /* as rubato_eval_options; not for "retrieval" and "mlm" */
     const char *out;                           /* folder for rubato.json and frontier.svg; NULL: the model's */
     const char *cost;                          /* "flops" (default) or "ms", which needs a calibrated machine */
-    const char *axes;             /* "lengths,exits": what points may differ in, of lengths, merges, depth, widths, exits and
-                                     precision; NULL: all that the model was trained for, and lengths */
-    const char *precision;        /* as rubato_load_options; with "f32+int8" and cost "ms" points may be in either */
-    size_t iterations;            /* default 15 */
+    const char *axes;      /* "lengths,exits": what points may differ in, of lengths, merges, depth, widths, exits and
+                              precision; NULL: all that the model was trained for, and lengths */
+    const char *precision; /* as rubato_load_options; with "f32+int8" and cost "ms" points may be in either */
+    size_t iterations;     /* default 15 */
     size_t mutations, crossovers; /* an iteration, default 20 each */
     double lowest;                /* cheapest cost of interest, of the full model; default 0.15 */
     int depth;                    /* layers may be left out: 1 yes, -1 no; 0: where LayerDrop was trained */

@@ -1,5 +1,6 @@
 /* rubato train: fine-tuning and the recipes that make a model elastic. */
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,25 +31,26 @@ typedef struct watching {
 
 static int watch(void *user, const rubato_train_progress *p) {
     watching *w = user;
-    char left[32], metric[96] = "";
+    char left[32], metric[96] = "", how[96] = ""; /* a preparing phase has no loss */
     enum { WIDTH = 20 };
     bool last = p->step == p->steps, judged = p->metric && p->value != w->metric_seen;
     if (p->metric) {
         snprintf(metric, sizeof metric, ", dev %s %.4f (best %.4f)", p->metric, p->value, p->best);
         w->metric_seen = p->value;
     }
+    if (!isnan(p->loss)) snprintf(how, sizeof how, ", loss %.4f, %.0f tokens/s", p->loss, p->tokens_per_second);
     format_time(left, sizeof left, p->seconds_left);
     if (!w->quiet && w->terminal && (last || judged || p->seconds - w->drawn > 0.2)) {
         char bar[WIDTH + 1];
         size_t full = p->step * WIDTH / p->steps;
         for (size_t i = 0; i < WIDTH; i++) bar[i] = i < full ? '#' : '.';
         bar[WIDTH] = 0;
-        fprintf(stderr, "\r\033[K%s [%s] %zu/%zu, loss %.4f, %.0f tokens/s, %s left%s%s", p->phase, bar, p->step,
-                p->steps, p->loss, p->tokens_per_second, left, metric, last ? "\n" : "");
+        fprintf(stderr, "\r\033[K%s [%s] %zu/%zu%s, %s left%s%s", p->phase, bar, p->step, p->steps, how, left, metric,
+                last ? "\n" : "");
         w->drawn = p->seconds;
     } else if (!w->quiet && !w->terminal && (last || judged || p->seconds - w->drawn > 30)) {
-        fprintf(stderr, "%s: step %zu of %zu, epoch %.2f, loss %.4f, %.0f tokens/s, %s left%s\n", p->phase, p->step,
-                p->steps, p->epoch, p->loss, p->tokens_per_second, left, metric);
+        fprintf(stderr, "%s: step %zu of %zu, epoch %.2f%s, %s left%s\n", p->phase, p->step, p->steps, p->epoch, how,
+                left, metric);
         w->drawn = p->seconds;
     }
     return interrupted;

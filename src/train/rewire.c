@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 
-enum { MOST_SAMPLES = 2048 };
+enum { MOST_SAMPLES = 2048, MOST_TOKENS = 1 << 17 };
 
 typedef struct importance {
     double *heads, *neurons; /* [unique layers][heads], [..][inner] */
@@ -126,9 +127,25 @@ static rubato_status reorder_layer(const trainer *self, layer *at, const double 
     return status;
 }
 
+/* Nothing is saved yet: whoever stops here begins anew. */
+static rubato_status tell(const trainer *self, size_t done, size_t count, rubato_error *error) {
+    double seconds = (clock_ms() - self->begun_ms) / 1e3;
+    rubato_train_progress progress = {.phase = "sorting heads and neurons",
+                                      .step = done,
+                                      .steps = count,
+                                      .loss = NAN,
+                                      .seconds = seconds,
+                                      .seconds_left = seconds / (double)done * (double)(count - done)};
+    if (self->options->progress && self->options->progress(self->options->progress_user, &progress))
+        return fail(error, RUBATO_CANCELLED, "stopped while heads and neurons were sorted");
+    return RUBATO_OK;
+}
+
 rubato_status rewire(trainer *self, rubato_error *error) {
     const encoder *body = &self->model->body;
     size_t heads = body->config.heads, inner = body->config.inner, count = size_min(self->data.count, MOST_SAMPLES);
+    size_t mean = size_max(self->data.tokens / size_max(self->data.count, 1), 1);
+    count = size_max(size_min(count, MOST_TOKENS / mean), 1);
     if (body->bias) /* its relative bias has heads of its own */
         return fail(error, RUBATO_UNSUPPORTED, "heads with a relative bias cannot be sorted");
     importance sums = {calloc(body->unique * heads, sizeof(double)), calloc(body->unique * inner, sizeof(double))};
@@ -143,6 +160,7 @@ rubato_status rewire(trainer *self, rubato_error *error) {
         if (status == RUBATO_OK) add_batch(body, &sums);
         for (size_t i = 0; i < self->params.count; i++)
             memset(self->params.items[i].gradient, 0, self->params.items[i].count * sizeof(float));
+        if (status == RUBATO_OK) status = tell(self, first + some, count, error);
     }
     for (size_t i = 0; i < body->unique && status == RUBATO_OK; i++)
         status = reorder_layer(self, &body->layers[i], sums.heads + i * heads, sums.neurons + i * inner, error);
