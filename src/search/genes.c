@@ -26,6 +26,15 @@ point gene_shallow(size_t layers, size_t depth) {
     return made;
 }
 
+void gene_tidy(point *self) {
+    for (size_t i = 0; i < self->layers; i++) {
+        if (!self->skip[i]) continue;
+        self->keep[i] = i ? self->keep[i - 1] : 1;
+        self->merge[i] = false;
+        self->heads[i] = self->neurons[i] = 1;
+    }
+}
+
 static double draw(double low, double high, uint64_t *state) {
     double a = round(low * GENE_STEPS), b = round(high * GENE_STEPS);
     return (a + (double)random_below(state, (size_t)(b - a) + 1)) / GENE_STEPS;
@@ -57,7 +66,7 @@ static void change_width(point *at, const gene_space *space, uint64_t *state) {
     }
 }
 
-point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
+static point mutate(const point *from, const gene_space *space, uint64_t *state) {
     point made = *from;
     if (space->width_count && random_real(state) < 0.4) {
         change_width(&made, space, state);
@@ -93,6 +102,12 @@ point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
     return made;
 }
 
+point gene_mutate(const point *from, const gene_space *space, uint64_t *state) {
+    point made = mutate(from, space, state);
+    gene_tidy(&made);
+    return made;
+}
+
 point gene_cross(const point *a, const point *b, uint64_t *state) {
     point made = *a;
     const point *leaving = exit_equal(&a->exit, &b->exit) || random_real(state) < 0.5 ? a : b;
@@ -112,6 +127,7 @@ point gene_cross(const point *a, const point *b, uint64_t *state) {
     if (a->narrow != b->narrow) made.narrow = random_real(state) < 0.5;
     if (point_depth(&made) == 0)
         for (size_t i = 0; i < made.layers; i++) made.skip[i] = a->skip[i];
+    gene_tidy(&made);
     return made;
 }
 
@@ -126,11 +142,18 @@ bool gene_equal(const point *a, const point *b) {
     return exit_equal(&a->exit, &b->exit) && gene_same_body(a, b);
 }
 
+/* Widths are written with six digits. */
+static bool near(float a, float b) {
+    return fabsf(a - b) < 1e-5f;
+}
+
 bool gene_same_body(const point *a, const point *b) {
     if (a->narrow != b->narrow) return false;
-    for (size_t i = 0; i < a->layers; i++)
-        if (a->skip[i] != b->skip[i] || (!a->skip[i] && (a->merge[i] != b->merge[i] || a->keep[i] != b->keep[i] ||
-                                                         a->heads[i] != b->heads[i] || a->neurons[i] != b->neurons[i])))
-            return false;
+    for (size_t i = 0; i < a->layers; i++) {
+        if (a->skip[i] != b->skip[i]) return false;
+        if (a->skip[i]) continue;
+        if (a->merge[i] != b->merge[i] || !near(a->keep[i], b->keep[i])) return false;
+        if (!near(a->heads[i], b->heads[i]) || !near(a->neurons[i], b->neurons[i])) return false;
+    }
     return true;
 }

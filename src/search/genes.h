@@ -15,6 +15,10 @@ point gene_constant(size_t layers, double drop);
 /* Evenly spread layers are left out; lengths stay. */
 point gene_shallow(size_t layers, size_t depth);
 
+/* Layers that do not run get what does not count: the lengths of the layer below, full widths. Candidates are tidy, so
+ * that one that was read from a file has the same children as when it was made. */
+void gene_tidy(point *self);
+
 /* What may differ. */
 typedef struct gene_space {
     bool lengths, depth, precision;

@@ -1,9 +1,11 @@
 /* Judging candidates. */
+#define _POSIX_C_SOURCE 200809L
 #include "search/judging.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/text_buffer.h"
@@ -117,20 +119,25 @@ static rubato_status read_log(judging *self, const char *path, rubato_error *err
     if (!file_exists(path)) return RUBATO_OK;
     TRY(file_read(&text, &size, path, (size_t)1 << 30, error));
     rubato_status status = RUBATO_OK;
+    size_t whole = 0; /* bytes of whole lines: a stop may have cut the last one short */
     for (char *line = text, *next; *line && status == RUBATO_OK; line = next) {
         size_t length = strcspn(line, "\n");
         next = line + length + (line[length] != 0);
-        if (!line[length]) break; /* cut short by a stop */
+        if (!line[length]) break;
+        whole += length + 1;
         json_t *row;
         status = json_read_bytes(&row, line, length, path, error);
         if (status != RUBATO_OK) break;
         candidate made = {.glimpse = json_number_value(json_object_get(row, "glimpse"))};
         status = point_read(&made.gene, row, layers, error);
         made.quality = made.gene.quality;
+        gene_tidy(&made.gene);
         if (status == RUBATO_OK) status = push(self, &made, error);
         json_decref(row);
     }
     free(text);
+    if (status == RUBATO_OK && whole < size && truncate(path, (off_t)whole) != 0)
+        return fail(error, RUBATO_IO, "%s: cannot be written", path);
     return status;
 }
 
@@ -314,6 +321,8 @@ static rubato_status evaluate_all(judging *self, const point *gene, const char *
 }
 
 rubato_status judging_evaluate(judging *self, const point *gene, const char *group, bool whole, rubato_error *error) {
-    return self->setting_count ? evaluate_all(self, gene, group, whole, error)
-                               : evaluate_one(self, gene, group, whole, error);
+    point tidy = *gene;
+    gene_tidy(&tidy);
+    return self->setting_count ? evaluate_all(self, &tidy, group, whole, error)
+                               : evaluate_one(self, &tidy, group, whole, error);
 }

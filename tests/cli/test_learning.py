@@ -143,6 +143,7 @@ p.send_signal(signal.SIGINT); out, err = p.communicate(timeout=60)
 check("Ctrl-C ends a search with what it found", p.returncode == 1 and "--resume goes on" in err and "written" in out and json.load(open(path("la3/rubato.json")))["points"], out, err)
 strip = lambda f: [(p["name"], p["quality"], p["flops_ratio"]) for p in f["points"]]
 check("a resumed search ends the same", strip(again) == strip(found) and again["evaluations"] < found["evaluations"], again, found)
+check("and has looked at the same candidates", open(path("la2/search.jsonl")).read().splitlines() == lines)
 r = run("classify", path("la"), "--budget", "0.5x", "--cost", "--json", stdin="a a a a b c d e f g h i\na\n"); rows = r.json()
 check("a budget is met", r.status == 0 and rows[0]["cost"]["flops_ratio"] <= 0.5 and rows[0]["cost"]["rows"] == sorted(rows[0]["cost"]["rows"], reverse=True) and rows[0]["cost"]["point"] != "full", r)
 name = found["points"][0]["name"]

@@ -162,9 +162,9 @@ static void test_genes(void **unused) {
         }
         if (round % 7 == 0) b = a;
         a = child;
-        if (round % 1000 == 0) a = point_full(6);
+        if (round % 20 == 0) a = point_full(6);
     }
-    assert_true(moved[0] > 5000 && moved[1] > 5000 && moved[3] > 500);
+    assert_true(moved[0] > 2000 && moved[1] > 2000 && moved[3] > 500);
     for (size_t depth = 1; depth < 6; depth++) {
         point shallow = gene_shallow(6, depth);
         assert_int_equal(point_depth(&shallow), depth);
