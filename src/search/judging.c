@@ -278,25 +278,26 @@ static rubato_status run_sweep(judging *self, sweep *from, candidate *made, size
 }
 
 /* What an earlier run knew of a body, with whatever exit. */
-static bool adopt(judging *self, const point *body, const char *group, bool whole) {
-    const candidate *known = judging_find(self, body);
-    if (!known || (whole && isnan(known->quality))) return false;
+static void adopt(judging *self, const point *body, const char *group) {
     for (size_t i = 0; i < self->count; i++) {
         candidate *c = &self->all[i];
         if (c->family || !gene_same_body(&c->gene, body)) continue;
         c->family = family_of(&c->gene, group);
         c->cost = judging_cost(self, &c->gene);
     }
-    return true;
 }
 
 /* Of the settings those are kept that no other one with the same body dominates; of the full model all. */
 static rubato_status evaluate_all(judging *self, const point *gene, const char *group, bool whole,
                                   rubato_error *error) {
     point body = gene_without_exit(gene);
-    if (adopt(self, &body, group, whole)) return refresh_frontier(self, error);
+    candidate *known = judging_find(self, &body);
+    if (known && !(whole && isnan(known->quality))) {
+        adopt(self, &body, group);
+        return refresh_frontier(self, error);
+    }
     size_t count = self->setting_count + 1;
-    candidate *made = calloc(count, sizeof *made), *known = judging_find(self, &body);
+    candidate *made = calloc(count, sizeof *made);
     if (!made) return fail_memory(error);
     for (size_t i = 0; i < count; i++) {
         made[i] = (candidate){.gene = body, .glimpse = NAN, .quality = NAN};

@@ -205,9 +205,9 @@ static bool breed(searching *s, bool cross, uint64_t *state, point *out) {
         *out = cross ? gene_cross(&a->gene, &b->gene, state) : gene_mutate(&a->gene, &s->space, state);
         if (s->judge.setting_count) *out = gene_without_exit(out);
         const candidate *known = judging_find(&s->judge, out);
+        if (gene_equal(out, &a->gene) || (known && known->family)) continue;
         double cost = judging_cost(&s->judge, out); /* with exits at most */
-        if (gene_equal(out, &a->gene)) continue;
-        if ((!known || !known->family) && cost >= s->judge.lowest && cost < 1) return true;
+        if (cost >= s->judge.lowest && cost < 1) return true;
     }
     return false;
 }
@@ -271,10 +271,14 @@ static double flops_of(const searching *s, const point *at) {
     return sum / full;
 }
 
-static rubato_status write_results(searching *s, const char *out, const json_t *notes, rubato_error *error) {
-    frontier *points = &s->judge.model->points, made = {.by = points->by, .full = NAN};
+static double full_quality(const searching *s) {
     for (size_t i = 0; i < s->judge.count; i++)
-        if (s->judge.all[i].family && strcmp(s->judge.all[i].family, "full") == 0) made.full = s->judge.all[i].quality;
+        if (s->judge.all[i].family && strcmp(s->judge.all[i].family, "full") == 0) return s->judge.all[i].quality;
+    return NAN;
+}
+
+static rubato_status write_results(searching *s, const char *out, const json_t *notes, rubato_error *error) {
+    frontier *points = &s->judge.model->points, made = {.by = points->by, .full = full_quality(s)};
     s->judge.frontier_count = pareto_thin(s->judge.frontier, s->judge.frontier_count, LEAST_STEP);
     made.points = calloc(s->judge.frontier_count + 1, sizeof *made.points);
     if (!made.points) return fail_memory(error);
@@ -373,13 +377,10 @@ rubato_status rubato_search(const rubato_search_options *options, rubato_search_
         *result = (rubato_search_result){.points = s.judge.model->points.count,
                                          .evaluations = s.judge.evaluations,
                                          .dropped = s.judge.dropped,
-                                         .full_quality = s.judge.count ? s.judge.all[0].quality : NAN,
+                                         .full_quality = full_quality(&s),
                                          .area = pareto_area(s.judge.frontier, s.judge.frontier_count),
                                          .seconds = (clock_ms() - s.begun_ms) / 1e3,
                                          .stopped = s.stopped};
-        for (size_t i = 0; i < s.judge.count; i++)
-            if (s.judge.all[i].family && strcmp(s.judge.all[i].family, "full") == 0)
-                result->full_quality = s.judge.all[i].quality;
         snprintf(result->metric, sizeof result->metric, "%s", s.judge.metric);
     }
     json_decref(notes);

@@ -309,12 +309,12 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     const point *at = units[0].at;
     thinning how = engine_thinning(model, all->work->head, at);
     exit_session session, *left;
-    exit_trail *trail = all->context->trail;
     if (!engine_exits(model, all->work->head, at, on, &packed, &session, &left, &how)) return fail_memory(error);
-    if (trail && left && !exit_session_record(left, on)) return fail_memory(error);
+    exit_trail *trail = left ? all->context->trail : NULL;
+    if (trail && !exit_session_record(left, on)) return fail_memory(error);
     encoder_forward(&model->body, on, &packed, &how, &out, NULL, NULL);
     if (!out.rows.data) return fail_memory(error);
-    if (trail && left) exit_trail_take(trail, left, units, count);
+    if (trail) exit_trail_take(trail, left, units, count);
     if (all->work->take) TRY(all->work->take(all->work->user, on, &out, left, units, error));
     double ms = clock_ms() - begin;
     if (!all->work->costs) return RUBATO_OK;

@@ -25,7 +25,8 @@ static rubato_status loss_at(fitting *f, double log_temperature, double *loss, r
     rubato_evaluation result;
     exit_setting only = {.rule = &exit_fixed, .first = (uint32_t)f->trail.place_of[f->place] + 1};
     exit_trail_replay(&f->trail, &only, f->logits, NULL);
-    for (size_t i = 0; i < f->trail.count * f->trail.classes; i++) f->logits[i] /= (float)exp(log_temperature);
+    const float temperature = (float)exp(log_temperature);
+    for (size_t i = 0; i < f->trail.count * f->trail.classes; i++) f->logits[i] /= temperature;
     TRY(evaluate_logits(f->context, &options, &f->data, f->logits, &result, error));
     for (size_t i = 0; i < result.metric_count; i++)
         if (strcmp(result.metrics[i].name, "nll") == 0) *loss = result.metrics[i].value;
