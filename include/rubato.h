@@ -425,7 +425,8 @@ typedef struct rubato_train_options {
     /* early exits: */
     int frozen;              /* the model stays as it is, exits alone are trained */
     const char *exit_layers; /* the layers, from 0 on, after which exits stand: "1,3"; NULL: by the recipe */
-    double ponder;           /* act: price of a layer, default 0.01 */
+    int exit_mean; /* exits read the mean of a sequence's rows instead of the one that the head reads; not students */
+    double ponder; /* act: price of a layer, default 0.01 */
     /* power-bert: */
     double soft_rate, soft_penalty; /* of the soft extraction, default 1e-3 and 1e-3 */
     const char *precision; /* of the products: "f32" (default); "bf16": faster where the processor has it; "int8":

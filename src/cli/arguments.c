@@ -71,6 +71,7 @@ static const option options[] = {
     TEXT("significance", significance, "HOW", "received (default), others, random or first"),
     TEXT("widths", widths, "LIST", "parts of heads and neurons, falling from 1 (default 1,0.75,0.5,0.25)"),
     FLAG("frozen", frozen, "the model stays as it is; exits alone are trained"),
+    FLAG("exit-mean", exit_mean, "exits read the mean of all rows instead of [CLS] (not students, not of taggers)"),
     TEXT("exit-layers", exit_layers, "LIST", "layers, from 0 on, after which exits stand (default: by the recipe)"),
     TEXT("ponder", ponder, "X", "act: price of a layer (default 0.01)"),
     TEXT("soft-rate", soft_rate, "X", "learning rate of power-bert's factors (default 1e-3)"),

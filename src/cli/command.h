@@ -28,7 +28,7 @@ typedef struct arguments {
         *target_drop, *axes, *smooth, *match_states;
     uint64_t vocabulary, positions;
     uint64_t iterations, mutations, crossovers;
-    bool no_distillation, refine, frozen, keep_order, resume, depth, no_depth, check, words, roofline;
+    bool no_distillation, refine, frozen, exit_mean, keep_order, resume, depth, no_depth, check, words, roofline;
     uint64_t threads, batch_tokens, max_length, stride, top, seed, limit;
     bool json, jsonl, cost, quiet, help, tokens, no_special, special_as_text, left, allow_empty, raw;
 } arguments;

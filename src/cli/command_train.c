@@ -94,6 +94,7 @@ static int run(const arguments *given) {
                                     .teacher = given->teacher,
                                     .widths = given->widths,
                                     .frozen = given->frozen,
+                                    .exit_mean = given->exit_mean,
                                     .exit_layers = given->exit_layers,
                                     .no_distillation = given->no_distillation,
                                     .divergence_from_full = given->divergence && strcmp(given->divergence, "full") == 0,
@@ -167,7 +168,7 @@ const command command_train = {
     "too.",
     " task data dev columns out recipe labels epochs rate batch-size max-length warm-up decay clip dropout length-drop "
     "layer-drop merges match-states sandwiches refine teacher no-distillation divergence significance widths frozen "
-    "exit-layers "
+    "exit-mean exit-layers "
     "ponder "
     "soft-rate "
     "soft-penalty micro-tokens "

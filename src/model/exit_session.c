@@ -31,32 +31,30 @@ bool exit_session_record(exit_session *self, const run *on) {
     return self->seen != NULL;
 }
 
-/* Those who are asked now: the row that each one's answer is read from, and who it is. */
-typedef struct asked {
-    size_t *rows, *which, count;
-} asked;
-
+/* Fills in who is asked now. */
 static bool gather_asked(const exit_session *self, const run *on, const batch *packed, const size_t *alive,
-                         asked *out) {
+                         exit_asked *out) {
     size_t most = self->exits->by_row ? packed->rows : packed->sequences;
-    *out = (asked){arena_take_array(on->memory, most, sizeof *out->rows),
-                   arena_take_array(on->memory, most, sizeof *out->which), 0};
-    if (!out->rows || !out->which) return false;
+    size_t *rows = arena_take_array(on->memory, most, sizeof *rows);
+    size_t *which = arena_take_array(on->memory, most, sizeof *which);
+    if (!rows || !which) return false;
+    out->rows = rows;
+    out->which = which;
     for (size_t i = 0; i < packed->sequences; i++)
         for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++) {
             size_t subject = !self->exits->by_row ? i : alive ? alive[row] : row;
             if (self->answered[subject]) continue; /* a token that left */
-            out->rows[out->count] = row;
-            out->which[out->count++] = subject;
+            rows[out->count] = row;
+            which[out->count++] = subject;
             if (!self->exits->by_row) break;
         }
     return true;
 }
 
 /* States of those that are asked, put among all subjects. */
-static bool remember(exit_session *self, const run *on, size_t number, tensor x, const asked *who) {
+static bool remember(exit_session *self, const run *on, size_t number, const exit_asked *who) {
     size_t before = self->memory.count;
-    if (!exits_remember(self->exits, self->final, on, number, x, who->rows, who->count, &self->memory)) return false;
+    if (!exits_remember(self->exits, self->final, on, number, who, &self->memory)) return false;
     if (self->memory.count == before) return true;
     tensor *parts[2] = {&self->memory.states[before], &self->memory.signals[before]};
     for (size_t i = 0; i < 2; i++) {
@@ -71,11 +69,10 @@ static bool remember(exit_session *self, const run *on, size_t number, tensor x,
 }
 
 /* The exit's logits become those of the subjects, theirs those before. */
-static bool answer(exit_session *self, const run *on, size_t number, tensor x, const batch *packed, const asked *who) {
+static bool answer(exit_session *self, const run *on, size_t number, const exit_asked *who) {
     size_t classes = self->exits->classes;
     arena_mark mark = arena_save(on->memory);
-    tensor made = exits_forward(self->exits, self->final, on, number, x, packed, who->rows, who->which, who->count,
-                                &self->memory);
+    tensor made = exits_forward(self->exits, self->final, on, number, who, &self->memory);
     if (!made.data) return false;
     float inverse = 1 / self->exits->heads[number].temperature;
     for (size_t j = 0; j < who->count; j++) {
@@ -135,16 +132,16 @@ bool exit_session_ask(void *user, const run *on, size_t number, bool last, tenso
                       const size_t *alive, bool *leaves) {
     exit_session *self = user;
     const exits *from = self->exits;
-    asked who;
+    exit_asked who = {.x = rows, .packed = packed};
     bool halts = from->kind == EXIT_HALTING;
     if (self->ran)
         for (size_t i = 0; i < packed->sequences; i++)
             for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++)
                 self->ran[number * packed->sequences + i] += !self->answered[alive ? alive[row] : row];
-    if (!gather_asked(self, on, packed, alive, &who) || !remember(self, on, number, rows, &who)) return false;
+    if (!gather_asked(self, on, packed, alive, &who) || !remember(self, on, number, &who)) return false;
     if (!from->heads[number].present || (last && !halts)) return true;
     if (!halts && number + 1 < self->rule.first) return true;
-    if (!halts && !answer(self, on, number, rows, packed, &who)) return false;
+    if (!halts && !answer(self, on, number, &who)) return false;
     if (self->seen) {
         size_t each = self->subjects * from->classes;
         memcpy(self->seen + number * each, self->logits, each * sizeof *self->seen);

@@ -7,6 +7,7 @@
 
 #include "attention/attention.h"
 #include "base/checked.h"
+#include "model/pooling.h"
 
 static const char *const kinds[] = {"none", "linear", "pooler", "shared", "weighted", "student", "halting"};
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0], NAME_BYTES = 64 };
@@ -65,9 +66,16 @@ static rubato_status load_one(exits *self, loader *load, const encoder *body, co
     return RUBATO_OK;
 }
 
-rubato_status exits_load(exits *self, loader *load, exit_kind kind, const encoder *body, const head *final,
-                         const size_t *layers, size_t count) {
-    *self = (exits){.kind = kind, .depth = body->depth, .classes = final->out.out, .by_row = final->kind == HEAD_TOKEN};
+rubato_status exits_load(exits *self, loader *load, exit_kind kind, bool reads_mean, const encoder *body,
+                         const head *final, const size_t *layers, size_t count) {
+    *self = (exits){.kind = kind,
+                    .depth = body->depth,
+                    .classes = final->out.out,
+                    .by_row = final->kind == HEAD_TOKEN,
+                    .reads_mean = reads_mean};
+    if (reads_mean && (self->by_row || kind == EXIT_STUDENT))
+        return fail(load->error, RUBATO_UNSUPPORTED, "exits that read the mean of all rows: not %s",
+                    self->by_row ? "of a tagger" : "of the kind \"student\"");
     if (body->depth > POINT_LAYERS)
         return fail(load->error, RUBATO_UNSUPPORTED, "%zu layers; at most %d can have exits", body->depth,
                     POINT_LAYERS);
@@ -109,18 +117,25 @@ static tensor apply(const run *on, tensor x, const linear *by, activation act) {
     return out;
 }
 
-/* The model's own pooler over the rows that answers are read from. */
-static tensor pool(const run *on, const head *final, tensor x, const size_t *rows, size_t count) {
-    tensor first = run_gather(on, x, rows, count);
-    return first.data && final->dense.out ? apply(on, first, &final->dense, final->act) : first;
+/* [count, width]: what exits see of each subject. */
+static tensor states(const exits *self, const run *on, const exit_asked *who) {
+    if (!self->reads_mean) return run_gather(on, who->x, who->rows, who->count);
+    tensor mean = pooling_forward(&(pooling){.modes = POOL_MEAN}, on, who->x, who->packed, NULL);
+    return mean.data && who->which ? run_gather(on, mean, who->which, who->count) : mean;
 }
 
-bool exits_remember(const exits *self, const head *final, const run *on, size_t number, tensor x, const size_t *rows,
-                    size_t count, exit_memory *memory) {
+/* The model's own pooler over it. */
+static tensor pool(const exits *self, const head *final, const run *on, const exit_asked *who) {
+    tensor seen = states(self, on, who);
+    return seen.data && final->dense.out ? apply(on, seen, &final->dense, final->act) : seen;
+}
+
+bool exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
+                    exit_memory *memory) {
     if (self->kind != EXIT_WEIGHTED && self->kind != EXIT_HALTING) return true;
     size_t at = memory->count++;
     memory->layer[at] = number;
-    memory->states[at] = self->kind == EXIT_WEIGHTED ? pool(on, final, x, rows, count) : run_gather(on, x, rows, count);
+    memory->states[at] = self->kind == EXIT_WEIGHTED ? pool(self, final, on, who) : states(self, on, who);
     if (!memory->states[at].data) return false;
     if (self->kind == EXIT_WEIGHTED) return true;
     memory->signals[at] = apply(on, memory->states[at], &self->heads[number].out, ACTIVATION_NONE);
@@ -190,11 +205,10 @@ static tensor weigh(const run *on, const exit_memory *memory, const norm *weight
 }
 
 /* A student: dense, attention over all rows, the first row, dense. */
-static tensor study(const exit_head *at, const run *on, tensor x, const batch *packed, const size_t *rows,
-                    size_t count) {
-    tensor none = {0}, narrow = apply(on, x, &at->dense, ACTIVATION_TANH);
+static tensor study(const exit_head *at, const run *on, const exit_asked *who) {
+    tensor none = {0}, narrow = apply(on, who->x, &at->dense, ACTIVATION_TANH);
     if (!narrow.data) return none;
-    tensor qkv = apply(on, narrow, &at->qkv, ACTIVATION_NONE), mixed = run_tensor(on, x.rows, STUDENT_WIDTH);
+    tensor qkv = apply(on, narrow, &at->qkv, ACTIVATION_NONE), mixed = run_tensor(on, narrow.rows, STUDENT_WIDTH);
     if (!qkv.data || !mixed.data) return none;
     size_t head_size = STUDENT_WIDTH / STUDENT_HEADS;
     attention in = {.query = tensor_columns(qkv, 0, STUDENT_WIDTH),
@@ -203,26 +217,25 @@ static tensor study(const exit_head *at, const run *on, tensor x, const batch *p
                     .heads = STUDENT_HEADS,
                     .head_size = head_size,
                     .scale = 1.0f / sqrtf((float)head_size)};
-    if (!attention_softmax(on, mixed, &in, packed)) return none;
-    tensor first = run_gather(on, mixed, rows, count);
+    if (!attention_softmax(on, mixed, &in, who->packed)) return none;
+    tensor first = run_gather(on, mixed, who->rows, who->count);
     tensor out = first.data ? apply(on, first, &at->attention_out, ACTIVATION_NONE) : none;
     return out.data ? apply(on, out, &at->last, ACTIVATION_TANH) : none;
 }
 
-tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, tensor x, const batch *packed,
-                     const size_t *rows, const size_t *which, size_t count, const exit_memory *memory) {
+tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
+                     const exit_memory *memory) {
     const exit_head *at = &self->heads[number];
     tensor none = {0}, read = none;
     switch (self->kind) {
-    case EXIT_LINEAR: read = run_gather(on, x, rows, count); break;
-    case EXIT_POOLER: {
-        tensor first = run_gather(on, x, rows, count);
-        if (first.data) read = apply(on, first, &at->dense, ACTIVATION_TANH);
+    case EXIT_LINEAR: read = states(self, on, who); break;
+    case EXIT_POOLER:
+        read = states(self, on, who);
+        if (read.data) read = apply(on, read, &at->dense, ACTIVATION_TANH);
         break;
-    }
-    case EXIT_SHARED: read = pool(on, final, x, rows, count); break;
-    case EXIT_WEIGHTED: read = weigh(on, memory, &at->weights, which, count); break;
-    case EXIT_STUDENT: read = study(at, on, x, packed, rows, count); break;
+    case EXIT_SHARED: read = pool(self, final, on, who); break;
+    case EXIT_WEIGHTED: read = weigh(on, memory, &at->weights, who->which, who->count); break;
+    case EXIT_STUDENT: read = study(at, on, who); break;
     case EXIT_NONE:
     case EXIT_HALTING: return none;
     }

@@ -9,7 +9,7 @@
 
 typedef enum exit_kind {
     EXIT_NONE,
-    EXIT_LINEAR,   /* a linear layer on the head's rows: BranchyNet; SENTEE and TOKEE for tokens */
+    EXIT_LINEAR,   /* a linear layer on what is read: BranchyNet; SENTEE and TOKEE for tokens */
     EXIT_POOLER,   /* a pooler of its own before it: DeeBERT, ElasticBERT */
     EXIT_SHARED,   /* the model's pooler before it: PABEE */
     EXIT_WEIGHTED, /* the model's pooler over all layers so far, added up with learned weights: The Right Tool */
@@ -37,14 +37,15 @@ typedef struct exits {
     exit_kind kind; /* EXIT_NONE: there are none */
     size_t depth, classes;
     bool by_row;       /* an answer a row: tagging */
+    bool reads_mean;   /* of a sequence's rows; else the row that the model's head reads. Not by_row, no EXIT_STUDENT */
     exit_setting rule; /* what they were trained for */
     exit_head heads[POINT_LAYERS];
 } exits;
 
 /* Loads the exits after the `count` given layers (from 0), or makes what `load` lacks when it has `fresh`. The last
  * layer has the model's own head and no exit, but for EXIT_HALTING, which needs all. */
-rubato_status exits_load(exits *self, loader *load, exit_kind kind, const encoder *body, const head *final,
-                         const size_t *layers, size_t count);
+rubato_status exits_load(exits *self, loader *load, exit_kind kind, bool reads_mean, const encoder *body,
+                         const head *final, const size_t *layers, size_t count);
 
 /* Operations of the exit after a layer for one sequence of `rows` rows that are alive; 0 where there is none. */
 double exits_flops(const exits *self, const head *final, size_t number, size_t rows);
@@ -57,15 +58,22 @@ typedef struct exit_memory {
     tensor signals[POINT_LAYERS]; /* EXIT_HALTING: [subjects, 1], before the sigmoid */
 } exit_memory;
 
-/* Notes the layer's output x in the memory, which only some kinds need. rows [count]: the rows that answers are read
- * from. False when memory is short. */
-bool exits_remember(const exits *self, const head *final, const run *on, size_t number, tensor x, const size_t *rows,
-                    size_t count, exit_memory *memory);
+/* A layer's output x and those of it who are asked. */
+typedef struct exit_asked {
+    tensor x;
+    const batch *packed;
+    const size_t *rows;  /* [count] that answers are read from */
+    const size_t *which; /* [count] whose: sequences or, by_row, rows of the input; NULL: all */
+    size_t count;
+} exit_asked;
 
-/* Logits [count, classes] of the exit after a layer whose output is x. `which` [count] are the memory's subjects, NULL:
- * all; data is NULL when memory is short. Not for EXIT_HALTING. */
-tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, tensor x, const batch *packed,
-                     const size_t *rows, const size_t *which, size_t count, const exit_memory *memory);
+/* Notes the layer's output in the memory, which only some kinds need. False when memory is short. */
+bool exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
+                    exit_memory *memory);
+
+/* Logits [count, classes] of the exit after a layer; data is NULL when memory is short. Not for EXIT_HALTING. */
+tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
+                     const exit_memory *memory);
 
 /* ---- Adaptive computation time ---- */
 

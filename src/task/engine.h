@@ -152,10 +152,10 @@ rubato_status model_save_points(const frontier *points, const json_t *notes, con
 bool model_may_exit(const rubato_model *model);
 
 /* Gives a model that was loaded for learning exits after the given layers (from 0): those that it has where they are of
- * that kind, else new ones. EXIT_NONE takes them away. Fails: WRONG_TASK where the main head answers neither for
- * sequences nor for tokens. */
-rubato_status model_make_exits(rubato_model *model, exit_kind kind, const exit_setting *rule, const size_t *layers,
-                               size_t count, uint64_t seed, rubato_error *error);
+ * that kind and read the same, else new ones. EXIT_NONE takes them away. Fails: WRONG_TASK where the main head answers
+ * neither for sequences nor for tokens. */
+rubato_status model_make_exits(rubato_model *model, exit_kind kind, bool reads_mean, const exit_setting *rule,
+                               const size_t *layers, size_t count, uint64_t seed, rubato_error *error);
 
 /* Loads the exits that rubato.json (`notes`) tells of; bound NULL: to be run only. */
 rubato_status model_load_exits(rubato_model *model, const json_t *notes, bindings *bound, rubato_error *error);

@@ -1,7 +1,7 @@
 /* Exits of a model: FOLDER/exits/model.safetensors and what rubato.json says of them,
  *
- *   "exits": {"kind": "linear", "classes": 2, "layers": [0, 1, 2], "temperatures": [1, 1, 1], "rule": {"rule":
- * "entropy", ...}} */
+ *   "exits": {"kind": "linear", "reads": "first", "classes": 2, "layers": [0, 1, 2], "temperatures": [1, 1, 1],
+ *             "rule": {"rule": "entropy", ...}} */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static rubato_status read_layers(const json_t *list, size_t *layers, size_t *cou
 rubato_status model_load_exits(rubato_model *model, const json_t *notes, bindings *bound, rubato_error *error) {
     const json_t *object = json_object_get(notes, "exits");
     const head *final;
-    const char *kind;
+    const char *kind, *reads;
     size_t layers[POINT_LAYERS], count;
     checkpoint weights;
     if (!object) return RUBATO_OK;
@@ -84,12 +84,16 @@ rubato_status model_load_exits(rubato_model *model, const json_t *notes, binding
     TRY(json_get_text(&kind, object, "kind", "", error));
     if (exit_kind_find(kind) == EXIT_NONE)
         return fail(error, RUBATO_UNSUPPORTED, "rubato.json: exits of the kind \"%.40s\"", kind);
+    TRY(json_get_text(&reads, object, "reads", "first", error));
+    bool reads_mean = strcmp(reads, "mean") == 0;
+    if (!reads_mean && strcmp(reads, "first") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "rubato.json: exits that read \"%.40s\"", reads);
     TRY(read_layers(json_object_get(object, "layers"), layers, &count, error));
     TRY(open_folder(model, &weights, error));
     loader load = exits_loader(model, &weights, bound, NULL, error);
     rubato_status status = team_create(&load.with.crew, 1, error);
     if (status == RUBATO_OK)
-        status = exits_load(&model->exits, &load, exit_kind_find(kind), &model->body, final, layers, count);
+        status = exits_load(&model->exits, &load, exit_kind_find(kind), reads_mean, &model->body, final, layers, count);
     team_destroy(load.with.crew);
     checkpoint_close(&weights);
     TRY(status);
@@ -104,11 +108,11 @@ rubato_status model_load_exits(rubato_model *model, const json_t *notes, binding
     return RUBATO_OK;
 }
 
-rubato_status model_make_exits(rubato_model *model, exit_kind kind, const exit_setting *rule, const size_t *layers,
-                               size_t count, uint64_t seed, rubato_error *error) {
+rubato_status model_make_exits(rubato_model *model, exit_kind kind, bool reads_mean, const exit_setting *rule,
+                               const size_t *layers, size_t count, uint64_t seed, rubato_error *error) {
     const head *final;
     checkpoint weights = {0};
-    bool goes_on = model->exits.kind == kind && kind != EXIT_NONE;
+    bool goes_on = model->exits.kind == kind && kind != EXIT_NONE && model->exits.reads_mean == reads_mean;
     unbind(&model->bound);
     if (kind == EXIT_NONE) {
         model->exits = (exits){0};
@@ -118,7 +122,8 @@ rubato_status model_make_exits(rubato_model *model, exit_kind kind, const exit_s
     if (goes_on) TRY(open_folder(model, &weights, error));
     loader load = exits_loader(model, &weights, &model->bound, &seed, error);
     rubato_status status = team_create(&load.with.crew, 1, error);
-    if (status == RUBATO_OK) status = exits_load(&model->exits, &load, kind, &model->body, final, layers, count);
+    if (status == RUBATO_OK)
+        status = exits_load(&model->exits, &load, kind, reads_mean, &model->body, final, layers, count);
     team_destroy(load.with.crew);
     if (goes_on) checkpoint_close(&weights);
     model->exits.rule = *rule;
@@ -133,6 +138,7 @@ rubato_status exits_note(const exits *self, json_t *object, rubato_error *error)
             json_array_append_new(temperatures, json_real((double)self->heads[i].temperature));
         }
     json_object_set_new(made, "kind", json_string(exit_kind_name(self->kind)));
+    json_object_set_new(made, "reads", json_string(self->reads_mean ? "mean" : "first"));
     json_object_set_new(made, "classes", json_integer((json_int_t)self->classes));
     json_object_set_new(made, "layers", layers);
     json_object_set_new(made, "temperatures", temperatures);

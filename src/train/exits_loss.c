@@ -20,16 +20,15 @@ void pass_layer(void *user, size_t number, tensor rows, const batch *packed, con
     self->rows[self->count++] = rows;
 }
 
-/* The rows that answers are read from: first ones, or all. */
-static const size_t *rows_of(const exits *from, const run *on, const batch *packed, size_t *count) {
-    if (!from->by_row) {
-        *count = packed->sequences;
-        return packed->start;
-    }
+/* All that answer: sequences, by their first rows, or rows. */
+static exit_asked everyone(const exits *from, const run *on, tensor x, const batch *packed) {
+    exit_asked out = {.x = x, .packed = packed, .rows = packed->start, .count = packed->sequences};
+    if (!from->by_row) return out;
     size_t *rows = arena_take_array(on->memory, packed->rows, sizeof *rows);
     for (size_t i = 0; rows && i < packed->rows; i++) rows[i] = i;
-    *count = packed->rows;
-    return rows;
+    out.rows = rows;
+    out.count = packed->rows;
+    return out;
 }
 
 /* Labels of the rows that a layer computed; *labels as it is where none has left. */
@@ -52,12 +51,11 @@ double exits_loss(const trainer *by, const run *on, passed_layers *layers, const
     bool failed = layers->failed;
     for (size_t i = 0; i < layers->count && !failed; i++) {
         if (layers->number[i] == 0) continue;
-        size_t number = layers->number[i] - 1, count;
-        const size_t *rows = rows_of(from, on, &layers->packed[i], &count);
-        failed = !rows || !exits_remember(from, final, on, number, layers->rows[i], rows, count, &memory);
+        size_t number = layers->number[i] - 1;
+        exit_asked seen = everyone(from, on, layers->rows[i], &layers->packed[i]);
+        failed = !seen.rows || !exits_remember(from, final, on, number, &seen, &memory);
         if (failed || !from->heads[number].present || from->kind == EXIT_HALTING) continue;
-        tensor values =
-            exits_forward(from, final, on, number, layers->rows[i], &layers->packed[i], rows, NULL, count, &memory);
+        tensor values = exits_forward(from, final, on, number, &seen, &memory);
         int32_t *labels = self->labels;
         failed = !values.data || !take_labels(on, layers, self, number, &labels);
         double weight = lesson->weights[number];

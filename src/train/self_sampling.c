@@ -36,8 +36,9 @@ static void look(void *user, size_t number, tensor rows, const batch *packed, co
         return;
     }
     for (size_t i = 0; i < rows.rows; i++) every[i] = i;
-    tensor logits = exits_forward(from, &self->by->heads[engine_main_head(self->by)], self->on, number - 1, rows,
-                                  packed, every, NULL, rows.rows, &none);
+    exit_asked all = {.x = rows, .packed = packed, .rows = every, .count = rows.rows};
+    tensor logits =
+        exits_forward(from, &self->by->heads[engine_main_head(self->by)], self->on, number - 1, &all, &none);
     self->failed = self->failed || !logits.data;
     for (size_t i = 0; logits.data && i < rows.rows; i++)
         self->uncertain[(number - 1) * self->rows + i] = exit_uncertainty(tensor_row(logits, i), from->classes);

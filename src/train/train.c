@@ -180,7 +180,7 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
     const char *asked = self->options->exit_layers;
     exit_kind kind = self->method->exits;
     if (self->method->exits_optional && !asked && (depth == 1 || !model_may_exit(self->model))) kind = EXIT_NONE;
-    if (asked && kind == EXIT_NONE)
+    if ((asked || self->options->exit_mean) && kind == EXIT_NONE)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits", self->method->name);
     if (asked) {
         TRY(layers_parse(asked, layers, &count, error));
@@ -193,7 +193,8 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
     }
     if (kind != EXIT_NONE && count == 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "a model of %zu layers has no room for exits", depth);
-    return model_make_exits(self->model, kind, &self->method->rule, layers, count, self->options->seed, error);
+    return model_make_exits(self->model, kind, self->options->exit_mean, &self->method->rule, layers, count,
+                            self->options->seed, error);
 }
 
 /* ---- All together ---- */

@@ -40,24 +40,25 @@ plain = scores("ft")
 # ---- Every recipe ----
 rules = {"branchynet": {"rule": "entropy", "threshold": 0}, "deebert": {"rule": "entropy", "threshold": 0}, "right-tool": {"rule": "confidence", "threshold": 1.1},
          "fastbert": {"rule": "entropy", "threshold": 0}, "pabee": {"rule": "patience", "patience": 3}, "act": None}
-for recipe, never in rules.items():
-    r = train(recipe, "--recipe", recipe, "--epochs", 3, start=path("ft"))
-    check(f"{recipe} learns", r.status == 0 and r.json()[0]["best"] > 0.6, r)
-    whole = scores(recipe)
+for recipe, mean in [(name, False) for name in rules] + [("right-tool", True), ("act", True), ("branchynet", True)]:
+    never, name = rules[recipe], recipe + ("-mean" if mean else "")
+    r = train(name, "--recipe", recipe, "--epochs", 3, *(["--exit-mean"] if mean else []), start=path("ft"))
+    check(f"{name} learns", r.status == 0 and r.json()[0]["best"] > 0.6, r)
+    whole = scores(name)
     looser = {"rule": "halting", "threshold": 0.9} if recipe == "act" else {"rule": "confidence", "threshold": 0} if recipe == "right-tool" else {"rule": "patience", "patience": 1} if recipe == "pabee" else {"rule": "entropy", "threshold": 1.1}
-    points(recipe, never or looser, looser)
+    points(name, never or looser, looser)
     if never:
-        got = scores(recipe, "@p0")
-        check(f"{recipe}: a threshold that is never met is the plain model, to the bit", [s for s, _ in got] == [s for s, _ in whole] and all(c["layers"] == 3 for _, c in got), got[:1], whole[:1])
-    got = scores(recipe, "@p1")
+        got = scores(name, "@p0")
+        check(f"{name}: a threshold that is never met is the plain model, to the bit", [s for s, _ in got] == [s for s, _ in whole] and all(c["layers"] == 3 for _, c in got), got[:1], whole[:1])
+    got = scores(name, "@p1")
     least = 2 if recipe == "pabee" else 1
-    check(f"{recipe}: at the other end things leave early", min(c["layers"] for _, c in got) == least and (recipe in ("pabee", "act") or all(c["layers"] == 1 for _, c in got)), [c["layers"] for _, c in got])
+    check(f"{name}: at the other end things leave early", min(c["layers"] for _, c in got) == least and (recipe in ("pabee", "act") or all(c["layers"] == 1 for _, c in got)), [c["layers"] for _, c in got])
     if recipe != "fastbert": # whose students are wider than this small model
-        check(f"{recipe}: and cost less", all(c["flops_ratio"] < 1 for _, c in got if c["layers"] < 3) and all(len(c["rows"]) == c["layers"] for _, c in got))
-    alone = [scores(recipe, "@p1", line + "\n")[0] for line in lines.splitlines()[:25]]
-    check(f"{recipe}: alone as in a batch", all(a[0] == b[0] and a[1]["layers"] == b[1]["layers"] for a, b in zip(alone, got)), alone[0], got[0])
-    one = scores(recipe, "@p1", lines, "--threads", "1")
-    check(f"{recipe}: on one thread as on all", [s for s, _ in one] == [s for s, _ in got])
+        check(f"{name}: and cost less", all(c["flops_ratio"] < 1 for _, c in got if c["layers"] < 3) and all(len(c["rows"]) == c["layers"] for _, c in got))
+    alone = [scores(name, "@p1", line + "\n")[0] for line in lines.splitlines()[:25]]
+    check(f"{name}: alone as in a batch", all(a[0] == b[0] and a[1]["layers"] == b[1]["layers"] for a, b in zip(alone, got)), alone[0], got[0])
+    one = scores(name, "@p1", lines, "--threads", "1")
+    check(f"{name}: on one thread as on all", [s for s, _ in one] == [s for s, _ in got])
 names = subprocess.run(["python3", "-c", "import struct,sys;f=open(sys.argv[1],'rb');n=struct.unpack('<Q',f.read(8))[0];print(f.read(n).decode())", path("deebert/model.safetensors")], capture_output=True, text=True).stdout
 check("exits are kept apart from the model", "dense" in names and "0.dense" not in names and os.path.exists(path("deebert/exits/model.safetensors")), names[:200])
 temperatures = json.load(open(path("right-tool/rubato.json")))["exits"]["temperatures"]
@@ -162,7 +163,7 @@ r = run("classify", path("fastbert"), "--words", "--budget", "@p0", stdin="a a a
 for what, change in (("an unknown rule", {"rule": "whim"}), ("tokens of a classifier", {"rule": "entropy", "threshold": 0.1, "unit": "token"}), ("an unknown unit", {"rule": "entropy", "unit": "word"}), ("a number too large", {"rule": "patience", "patience": 1 << 30})):
     points("pabee", change); r = run("classify", path("pabee"), stdin="a\n"); check(what, r.status == 1 and one_line(r) and "rubato.json" in r.err, r)
 points("ft", {"rule": "entropy", "threshold": 0.1}); r = run("classify", path("ft"), stdin="a\n"); check("leaving without exits", r.status == 1 and one_line(r) and "no exits" in r.err, r)
-for key, value in (("kind", "door"), ("layers", []), ("layers", [7]), ("layers", [0, 0]), ("temperatures", [0])):
+for key, value in (("kind", "door"), ("reads", "tea leaves"), ("layers", []), ("layers", [7]), ("layers", [0, 0]), ("temperatures", [0])):
     points("pabee"); notes = json.load(open(path("pabee/rubato.json"))); old = notes["exits"][key]; notes["exits"][key] = value
     json.dump(notes, open(path("pabee/rubato.json"), "w")); r = run("classify", path("pabee"), stdin="a\n")
     check(f"exits with {key} {value}", r.status == 1 and one_line(r), r)
@@ -170,6 +171,8 @@ for key, value in (("kind", "door"), ("layers", []), ("layers", [7]), ("layers",
 os.remove(path("pabee/exits/model.safetensors")); r = run("classify", path("pabee"), stdin="a\n"); check("exits without weights", r.status == 1 and one_line(r), r)
 r = train("x", "--frozen", start=path("ft")); check("frozen without exits", r.status == 2 and one_line(r), r)
 r = train("x", "--exit-layers", "0", start=path("ft")); check("exits of a recipe that has none", r.status == 2 and one_line(r), r)
+r = train("x", "--exit-mean", start=path("ft")); check("exits of a recipe that has none, reading means", r.status == 2 and one_line(r), r)
+r = train("x", "--recipe", "fastbert", "--exit-mean", start=path("ft")); check("students that read means", r.status == 1 and one_line(r), r)
 r = train("x", "--recipe", "pabee", "--exit-layers", "2", start=path("ft")); check("an exit beside the model's own head", r.status == 1 and one_line(r), r)
 r = run("train", bert, "--task", "mlm", "--data", data, "--recipe", "pabee", "--out", path("x")); check("exits of a masked language model", r.status == 1 and one_line(r), r)
 finish()

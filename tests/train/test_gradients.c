@@ -298,13 +298,18 @@ static exit_memory remembered(const run *on) {
 static tensor build_weighted_exit(bed *b, const run *on) {
     (void)b;
     exit_memory memory = remembered(on);
-    return exits_forward(&exits_under_test, &final_under_test, on, 5, memory.states[2], &three, NULL, some, 3, &memory);
+    exit_asked who = {.which = some, .count = 3};
+    return exits_forward(&exits_under_test, &final_under_test, on, 5, &who, &memory);
 }
 
-static tensor build_student_exit(bed *b, const run *on) {
+/* A student reads first rows; a linear exit the means of the last and the first sequence. */
+static tensor build_exit(bed *b, const run *on) {
+    static const size_t two[] = {2, 0};
+    bool mean = exits_under_test.reads_mean;
+    exit_asked who = {
+        .x = take_input(&x, on), .packed = &three, .rows = starts, .which = mean ? two : NULL, .count = mean ? 2 : 3};
     (void)b;
-    return exits_forward(&exits_under_test, &final_under_test, on, 0, take_input(&x, on), &three, starts, NULL, 3,
-                         NULL);
+    return exits_forward(&exits_under_test, &final_under_test, on, 0, &who, NULL);
 }
 
 static tensor build_halting(bed *b, const run *on) {
@@ -507,12 +512,13 @@ static void loss_cases(const kernel_table *kernels, size_t threads) {
 }
 
 static void exit_cases(const kernel_table *kernels, size_t threads) {
-    for (int kind = 0; kind < 4; kind++) {
+    static const exit_kind kinds[] = {EXIT_WEIGHTED, EXIT_WEIGHTED, EXIT_WEIGHTED, EXIT_STUDENT, EXIT_LINEAR};
+    for (int kind = 0; kind < 5; kind++) {
         bed b = bed_open(kernels, threads);
         ponders = kind == 1;
-        x = new_input(&b, "states", kind == 3 ? 17 : 12, 11);
-        exits_under_test = (exits){.kind = kind == 3 ? EXIT_STUDENT : EXIT_WEIGHTED, .depth = 7, .classes = 3};
-        exit_head *at = &exits_under_test.heads[kind == 3 ? 0 : 5];
+        x = new_input(&b, "states", kind >= 3 ? 17 : 12, 11);
+        exits_under_test = (exits){.kind = kinds[kind], .reads_mean = kind == 4, .depth = 7, .classes = 3};
+        exit_head *at = &exits_under_test.heads[kind >= 3 ? 0 : 5];
         if (kind < 2) {
             y = new_input(&b, "signals", 12, 1);
             check(&b, "halting", build_halting);
@@ -521,6 +527,10 @@ static void exit_cases(const kernel_table *kernels, size_t threads) {
             at->out = new_linear(&b, 3, 11);
             b.layers[0] = &at->out;
             check(&b, "weighted exit", build_weighted_exit);
+        } else if (kind == 4) {
+            at->out = new_linear(&b, 3, 11);
+            b.layers[0] = &at->out;
+            check(&b, "linear exit on means", build_exit);
         } else {
             at->dense = new_linear(&b, STUDENT_WIDTH, 11);
             at->qkv = new_linear(&b, 3 * STUDENT_WIDTH, STUDENT_WIDTH);
@@ -532,7 +542,7 @@ static void exit_cases(const kernel_table *kernels, size_t threads) {
                 for (size_t j = 0; j < packed_size(all[i]->out, all[i]->in); j++) all[i]->packed[j] *= 0.2f;
                 b.layers[i] = all[i];
             }
-            check(&b, "student", build_student_exit);
+            check(&b, "student", build_exit);
         }
         bed_close(&b);
     }
@@ -540,7 +550,7 @@ static void exit_cases(const kernel_table *kernels, size_t threads) {
 
 static void for_each_bed(void (*one)(const kernel_table *kernels, size_t threads)) {
     static const char *const isas[] = {"scalar", "neon", "avx2", "avx512", "bf16"};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
         const kernel_table *kernels = kernel_table_named(isas[i]);
         if (!kernels) continue;
         one(kernels, 1);
