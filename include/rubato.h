@@ -407,17 +407,18 @@ typedef struct rubato_train_options {
     double decay, clip;               /* weight decay; gradient norm, default 1 */
     double dropout;                   /* default config.json's, else 0.1 */
     /* length-adaptive: */
-    double length_drop;  /* largest share of rows a layer drops, default 0.2; anytime: 0.3 */
-    double layer_drop;   /* probability of a layer to be left out, default 0.2; anytime: 0.1 */
-    int merges;          /* in how many layers neighbouring rows merge at most, as in a Funnel-Transformer; 0: half of
-                            them for anytime, else none; negative: none */
-    size_t sandwiches;   /* random smaller models a step, default 2 */
-    int refine;          /* smaller models are points of the model's frontier, instead of any lengths */
-    double match_states; /* weight of the distance from the teacher's hidden states; length-adaptive: default 0,
-                            dynabert and anytime: 1, with the model itself as teacher if there is no other */
-    const char *teacher; /* a model for the same task and tokenizer: every pass learns from its answers instead of
-                            the labels, which the data then need not have (classification, regression) */
-    int no_distillation; /* smaller models learn from the labels instead of the full one */
+    double length_drop; /* largest share of rows a layer drops, default 0.2; anytime: 0.3 */
+    double layer_drop;  /* probability of a layer to be left out, default 0.2; anytime: 0.1 */
+    int merges;         /* in how many layers neighbouring rows merge at most, as in a Funnel-Transformer; 0: half of
+                           them for anytime, else none; negative: none */
+    size_t sandwiches;  /* random smaller models a step, default 2 */
+    int refine;         /* smaller models are points of the model's frontier, instead of any lengths */
+    double refine_from, refine_to; /* of points of such a part of the full model's operations alone; 0: any */
+    double match_states;      /* weight of the distance from the teacher's hidden states; length-adaptive: default 0,
+                                 dynabert and anytime: 1, with the model itself as teacher if there is no other */
+    const char *teacher;      /* a model for the same task and tokenizer: every pass learns from its answers instead of
+                                 the labels, which the data then need not have (classification, regression) */
+    int no_distillation;      /* smaller models learn from the labels instead of the full one */
     int divergence_from_full; /* KL(full || sub) instead of KL(sub || full) */
     const char *significance; /* "received" (default), "others", "random", "first" */
     /* slimmable, dynabert, anytime: */

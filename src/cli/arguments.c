@@ -65,6 +65,8 @@ static const option options[] = {
     TEXT("layer-drop", layer_drop, "X", "probability of a layer to be left out (default 0.2; anytime: 0.1)"),
     NUMBER("sandwiches", sandwiches, "random smaller models a step (default 2)"),
     FLAG("refine", refine, "smaller models are the points that search found: more training for just those"),
+    TEXT("refine-from", refine_from, "X", "of those, points that cost at least such a part of the full model"),
+    TEXT("refine-to", refine_to, "X", "of those, points that cost at most such a part of the full model"),
     TEXT("teacher", teacher, "MODEL", "learn from its answers instead of the labels, which may then be missing"),
     FLAG("no-distillation", no_distillation, "smaller models learn from the labels, not from the full one"),
     TEXT("divergence", divergence, "HOW", "sub (default): KL(sub || full); full: KL(full || sub)"),

@@ -24,8 +24,8 @@ typedef struct arguments {
         *layer_drop;
     const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
     uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
-    const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers, *exit_layers, *ponder, *widths, *drop,
-        *target_drop, *axes, *smooth, *match_states;
+    const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers, *exit_layers, *ponder, *refine_from, *refine_to,
+        *widths, *drop, *target_drop, *axes, *smooth, *match_states;
     uint64_t vocabulary, positions;
     uint64_t iterations, mutations, crossovers;
     bool no_distillation, refine, frozen, exit_mean, keep_order, resume, depth, no_depth, check, words, roofline;

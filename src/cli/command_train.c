@@ -125,6 +125,8 @@ static int run(const arguments *given) {
                  {"layer-drop", given->layer_drop, &options.layer_drop},
                  {"merges", given->merges, &merges},
                  {"match-states", given->match_states, &options.match_states},
+                 {"refine-from", given->refine_from, &options.refine_from},
+                 {"refine-to", given->refine_to, &options.refine_to},
                  {"ponder", given->ponder, &options.ponder},
                  {"soft-rate", given->soft_rate, &options.soft_rate},
                  {"soft-penalty", given->soft_penalty, &options.soft_penalty}};
@@ -167,7 +169,8 @@ const command command_train = {
     "Fine-tunes a model, makes it length-adaptive or gives it early exits; writes a folder that transformers loads "
     "too.",
     " task data dev columns out recipe labels epochs rate batch-size max-length warm-up decay clip dropout length-drop "
-    "layer-drop merges match-states sandwiches refine teacher no-distillation divergence significance widths frozen "
+    "layer-drop merges match-states sandwiches refine refine-from refine-to teacher no-distillation divergence "
+    "significance widths frozen "
     "exit-mean exit-layers "
     "ponder "
     "soft-rate "

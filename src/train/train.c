@@ -161,15 +161,19 @@ static rubato_status set_significance(rubato_model *model, const char *name, rub
 
 /* Points were found for other weights: they go, or stay without what was measured of them. */
 static void keep_points(trainer *self) {
+    const rubato_train_options *options = self->options;
     frontier *points = &self->model->points;
-    if (self->options->frozen) { /* the same weights: all but what left by other exits stays as it was */
-        size_t kept = 0;
-        for (size_t i = 0; i < points->count; i++)
-            if (!points->points[i].exit.rule) points->points[kept++] = points->points[i];
-        points->count = kept;
-        return;
+    size_t kept = 0;
+    for (size_t i = 0; i < points->count; i++) {
+        const point *at = &points->points[i];
+        bool keep = options->refine && at->flops_ratio >= options->refine_from &&
+                    (options->refine_to <= 0 || at->flops_ratio <= options->refine_to);
+        /* the same weights: all but what left by other exits stays as it was; else a recipe may derive its own */
+        if (options->frozen) keep = !at->exit.rule;
+        if (keep) points->points[kept++] = *at;
     }
-    if (!self->options->refine) points->count = 0; /* a recipe may derive its own */
+    points->count = kept;
+    if (options->frozen) return;
     points->full = points->full_ms = NAN;
     for (size_t i = 0; i < points->count; i++) points->points[i].quality = points->points[i].ms = NAN;
 }
@@ -179,7 +183,8 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
     size_t layers[POINT_LAYERS], count = 0, depth = self->model->body.depth;
     const char *asked = self->options->exit_layers;
     exit_kind kind = self->method->exits;
-    if (self->method->exits_optional && !asked && (depth == 1 || !model_may_exit(self->model))) kind = EXIT_NONE;
+    bool sequences = engine_main_head(self->model) == HEAD_SEQUENCE;
+    if (self->method->exits_optional && !asked && (depth == 1 || !sequences)) kind = EXIT_NONE;
     if ((asked || self->options->exit_mean) && kind == EXIT_NONE)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits", self->method->name);
     if (asked) {
@@ -213,6 +218,8 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     recipe_list(known, sizeof known);
     if (!self->method)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe \"%.40s\": known are %s", options->recipe, known);
+    if (!options->refine && (options->refine_from > 0 || options->refine_to > 0))
+        return fail(error, RUBATO_BAD_ARGUMENT, "--refine-from and --refine-to go with --refine");
     if (options->refine && !self->method->refines)
         return fail(error, RUBATO_BAD_ARGUMENT, "refining is a part of the recipes length-adaptive and anytime");
     storage type;

@@ -52,7 +52,7 @@ typedef struct recipe {
     double length_drop, layer_drop; /* of smaller passes, defaults */
     double merges;                  /* the part of all layers in which rows merge, default */
     exit_kind exits;                /* that the model gets; EXIT_NONE: it has none */
-    bool exits_optional;            /* models that cannot have exits are trained without */
+    bool exits_optional;            /* only models that answer for sequences get them unasked */
     bool refines;                   /* its smaller passes can be the points that search found */
     exit_setting rule;              /* for which they are meant */
     bool matches;                   /* hidden states can be matched with a teacher's */

@@ -114,6 +114,9 @@ r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--ra
 points("tags", {"rule": "entropy", "threshold": 0}, {"rule": "entropy", "threshold": 0.5}, {"rule": "fixed"})
 full, never, some, first = (run("eval", path("tags"), "--task", "tagging", "--data", tags, "--budget", b, "--json").json()[0] for b in ("full", "@p0", "@p1", "@p2"))
 check("taggers leave by sentence", r.status == 0 and full["metrics"] == never["metrics"] and some["flops_ratio"] < 1 and first["flops_ratio"] < 0.4 and first["metrics"]["f1"] > 0.5, r, some, first)
+for more in ([], ["--exit-layers", "1"]):
+    r = run("train", bert, "--task", "tagging", "--data", tags, "--recipe", "anytime", "--widths", "1", "--epochs", 1, "--quiet", "--out", path(f"any{len(more)}"), *more)
+    check("anytime gives taggers exits when asked", r.status == 0 and os.path.exists(path(f"any{len(more)}/exits/model.safetensors")) == bool(more), r)
 token = {"rule": "entropy", "unit": "token"}
 sentences = "".join(" ".join(w) + "\n" for w in texts(80))
 

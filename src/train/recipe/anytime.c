@@ -8,6 +8,8 @@
 static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     width_list widths = widths_of(self);
     drops most = drops_of(self);
+    /* a tag hangs on one row: what costs it that row is drawn less, and never with narrow layers */
+    bool tags = engine_main_head(self->model) == HEAD_TOKEN;
     size_t count = draw_pass_count(self->options), heads = self->model->body.config.heads;
     for (size_t i = 0; i < count; i++) {
         point *at = &out[i].at;
@@ -16,13 +18,17 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
         /* the random ones are small along one axis or two, seldom along all: that is where good points lie */
         bool slim = widths.count > 1 && (i == 1 || random_below(state, 2) == 0);
         bool thin = i == 1 || !slim || random_below(state, 2) == 0;
+        if (tags && widths.count > 1) {
+            slim = random_below(state, 4) > 0;
+            thin = !slim;
+        }
         if (i > 1) draw_layers(most.layer, state, at);
         /* rows merge or retire; the smallest ones merge where they may */
         bool merges = most.merges > 0 && (i == 1 || random_below(state, 2) == 0);
         if (thin && merges) draw_merges(most.merges, i == 1, state, at);
         if (thin && !merges) draw_lengths(most.length, i == 1, state, at);
         if (i == 1 && slim) set_width(widths.parts[widths.count - 1], at);
-        if (i > 1 && slim) draw_widths(&widths, heads, state, at);
+        if (i > 1 && slim) draw_widths(&widths, tags && random_below(state, 2) == 0, heads, state, at);
     }
     return count;
 }

@@ -72,7 +72,8 @@ static size_t sandwich_of_points(const trainer *self, uint64_t *state, pass *out
 rubato_status refine_points(const trainer *self, phase *what, point *also, rubato_error *error) {
     const frontier *points = &self->model->points;
     if (points->count == 0)
-        return fail(error, RUBATO_BAD_ARGUMENT, "%s has no points to refine; search it first", self->options->model);
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s has no such points to refine; search it first",
+                    self->options->model);
     what->passes = sandwich_of_points;
     what->also = also;
     what->also_count = points->count < JUDGED_POINTS ? points->count : JUDGED_POINTS;
@@ -111,11 +112,13 @@ void set_width(float part, point *at) {
     for (size_t i = 0; i < at->layers; i++) at->heads[i] = at->neurons[i] = part;
 }
 
-void draw_widths(const width_list *widths, size_t heads, uint64_t *state, point *at) {
+void draw_widths(const width_list *widths, bool even, size_t heads, uint64_t *state, point *at) {
     double least = ceil((double)widths->parts[widths->count - 1] * (double)heads - 1e-6);
-    size_t first = least < 1 ? 1 : (size_t)least;
-    for (size_t i = 0; i < at->layers; i++)
-        at->heads[i] = at->neurons[i] = (float)(first + random_below(state, heads - first + 1)) / (float)heads;
+    size_t first = least < 1 ? 1 : (size_t)least, drawn = 0;
+    for (size_t i = 0; i < at->layers; i++) {
+        if (i == 0 || !even) drawn = first + random_below(state, heads - first + 1);
+        at->heads[i] = at->neurons[i] = (float)drawn / (float)heads;
+    }
 }
 
 rubato_status note_widths(const trainer *self, const width_list *widths, rubato_error *error) {

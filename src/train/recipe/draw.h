@@ -54,9 +54,9 @@ width_list widths_of(const trainer *self);
 /* Every layer at that part. */
 void set_width(float part, point *at);
 
-/* Heads and neurons of each layer by themselves, any whole number of heads and the same part of neurons from the list's
- * least to all (Yu and Huang 2019, its non-uniform mode). */
-void draw_widths(const width_list *widths, size_t heads, uint64_t *state, point *at);
+/* Heads and neurons of each layer by themselves (Yu and Huang 2019, its non-uniform mode) or, `even`, the same in all:
+ * any whole number of heads and the same part of neurons from the list's least to all. */
+void draw_widths(const width_list *widths, bool even, size_t heads, uint64_t *state, point *at);
 
 /* Tells search that widths were trained. */
 rubato_status note_widths(const trainer *self, const width_list *widths, rubato_error *error);

@@ -15,7 +15,7 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     for (size_t i = 0; i < count; i++) {
         out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0 && !self->options->no_distillation};
         if (i == 1) set_width(widths.parts[widths.count - 1], &out[i].at);
-        if (i > 1) draw_widths(&widths, self->model->body.config.heads, state, &out[i].at);
+        if (i > 1) draw_widths(&widths, false, self->model->body.config.heads, state, &out[i].at);
     }
     return count;
 }
