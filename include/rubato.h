@@ -521,6 +521,7 @@ RUBATO_API rubato_status rubato_quantize(const rubato_quantize_options *options,
 typedef struct rubato_search_progress {
     size_t iteration, iterations, evaluations, dropped, frontier; /* dropped: after a glimpse at a part of the data */
     double area, seconds;                                         /* area under the frontier; grows as it improves */
+    size_t timed; /* in the end: points of the frontier whose milliseconds are measured */
 } rubato_search_progress;
 
 typedef struct rubato_search_options {

@@ -21,9 +21,13 @@ typedef struct watching {
 static int watch(void *user, const rubato_search_progress *p) {
     watching *w = user;
     if (!w->quiet && p->seconds - w->drawn > (w->terminal ? 0.2 : 30)) {
-        fprintf(stderr, "%sround %zu of %zu, %zu evaluated (%zu dropped early), %zu points, area %.4f, %.0f s%s",
-                w->terminal ? "\r\033[K" : "", p->iteration, p->iterations, p->evaluations, p->dropped, p->frontier,
-                p->area, p->seconds, w->terminal ? "" : "\n");
+        fputs(w->terminal ? "\r\033[K" : "", stderr);
+        if (p->timed)
+            fprintf(stderr, "%zu of %zu points timed, %.0f s", p->timed, p->frontier, p->seconds);
+        else
+            fprintf(stderr, "round %zu of %zu, %zu evaluated (%zu dropped early), %zu points, area %.4f, %.0f s",
+                    p->iteration, p->iterations, p->evaluations, p->dropped, p->frontier, p->area, p->seconds);
+        fputs(w->terminal ? "" : "\n", stderr);
         w->drawn = p->seconds;
     }
     return interrupted;

@@ -14,7 +14,9 @@
 #include "search/plot.h"
 #include "task/exit_trail.h"
 
-enum { BASELINES = 12, LATENCIES = 60, PATIENCE = 200 };
+/* Texts that a point is timed with: fewer where they take long, so that the full model has about so many milliseconds.
+ */
+enum { BASELINES = 12, MOST_TIMED = 60, LEAST_TIMED = 16, TIMING_MS = 3000, PATIENCE = 200 };
 
 /* Points of a frontier differ by this part of their cost. */
 static const double LEAST_STEP = 0.02;
@@ -27,6 +29,7 @@ typedef struct searching {
     float widths[64];
     size_t merges; /* in how many layers rows merged in training */
     double begun_ms;
+    size_t timed; /* points, in the end */
     bool stopped;
 } searching;
 
@@ -41,7 +44,8 @@ static bool report(searching *s, size_t iteration, size_t iterations) {
                                        .dropped = s->judge.dropped,
                                        .frontier = s->judge.frontier_count,
                                        .area = pareto_area(s->judge.frontier, s->judge.frontier_count),
-                                       .seconds = (clock_ms() - s->begun_ms) / 1e3};
+                                       .seconds = (clock_ms() - s->begun_ms) / 1e3,
+                                       .timed = s->timed};
     if (s->options->progress && s->options->progress(s->options->progress_user, &progress)) s->stopped = true;
     return !s->stopped;
 }
@@ -230,24 +234,31 @@ static rubato_status evolve(searching *s, rubato_error *error) {
 
 /* ---- Results ---- */
 
-/* Milliseconds of one text at a time, the mean over a sample of the data's lengths, each the median of three. */
-static rubato_status measure_latency(searching *s, const point *at, double *ms, rubato_error *error) {
-    size_t step = divide_up(s->judge.length_count, LATENCIES), counted = 0;
+/* Milliseconds of one text at a time, the mean over `texts` of the data, each the median of three. */
+static rubato_status measure_latency(searching *s, const point *at, size_t texts, double *ms, rubato_error *error) {
     rubato_status status = RUBATO_OK;
     *ms = 0;
-    for (size_t i = 0; i < s->judge.length_count && status == RUBATO_OK; i += step, counted++) {
+    for (size_t i = 0; i < texts && status == RUBATO_OK; i++) {
         double times[4];
         for (int j = 0; j < 4 && status == RUBATO_OK; j++) {
-            unit one = {&s->judge.encodings[i]->windows[0], 0, 0, at};
+            unit one = {&s->judge.encodings[i * s->judge.length_count / texts]->windows[0], 0, 0, at};
             job work = {.count = 1, .head = engine_main_head(s->judge.model)};
             double begin = clock_ms();
             status = engine_run_units(s->judge.context, &work, &one, 1, error);
             times[j] = clock_ms() - begin;
         }
-        *ms += median(times + 1, 3); /* the first one warms up */
+        *ms += median(times + 1, 3) / (double)texts; /* the first one warms up */
     }
-    *ms /= (double)size_max(counted, 1);
     return status;
+}
+
+/* The full model's milliseconds, and how many texts to time points with. */
+static rubato_status measure_full(searching *s, double *ms, size_t *texts, rubato_error *error) {
+    point full = point_full(s->judge.model->body.depth);
+    size_t all = s->judge.length_count;
+    TRY(measure_latency(s, &full, size_min(all, 4), ms, error));
+    *texts = size_min(all, size_max(LEAST_TIMED, size_min(MOST_TIMED, (size_t)(TIMING_MS / (4 * fmax(*ms, 0.01))))));
+    return measure_latency(s, &full, *texts, ms, error);
 }
 
 static void name_points(frontier *all) {
@@ -284,16 +295,17 @@ static rubato_status write_results(searching *s, const char *out, const json_t *
     if (!made.points) return fail_memory(error);
     snprintf(made.metric, sizeof made.metric, "%s", s->judge.metric);
     snprintf(made.narrow, sizeof made.narrow, "%s", s->judge.narrow);
-    point full = point_full(s->judge.model->body.depth);
-    rubato_status status = measure_latency(s, &full, &made.full_ms, error);
+    size_t texts;
+    rubato_status status = measure_full(s, &made.full_ms, &texts, error);
     for (size_t i = 0; i < s->judge.frontier_count && status == RUBATO_OK; i++) {
         point *p = &made.points[made.count];
         *p = s->judge.frontier[i].gene;
         if (point_is_full(p) && !p->narrow) continue;
         p->quality = s->judge.frontier[i].quality;
         p->flops_ratio = flops_of(s, p);
-        status = measure_latency(s, p, &p->ms, error);
-        made.count++;
+        status = measure_latency(s, p, texts, &p->ms, error);
+        s->timed = ++made.count;
+        report(s, s->options->iterations, s->options->iterations);
     }
     name_points(&made);
     frontier_free(points);
