@@ -81,6 +81,7 @@ static int run(const arguments *given) {
                                      .progress = watch,
                                      .progress_user = &seen};
     signal(SIGINT, interrupt);
+    signal(SIGTERM, interrupt);
     rubato_search_result result;
     rubato_error error = {0};
     rubato_status status = rubato_search(&options, &result, &error);
