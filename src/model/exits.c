@@ -60,8 +60,8 @@ static rubato_status load_one(exits *self, loader *load, const encoder *body, co
     }
     size_t columns = self->kind == EXIT_HALTING ? 1 : self->classes;
     TRY(load_part(load, &out->out, number, "out", columns, width));
-    /* halts early at first (Graves 2016, section 3) */
-    if (fresh && self->kind == EXIT_HALTING && out->out.bias) out->out.bias[0] = 1;
+    /* halts late at first: it starts as the plain model (Graves 2016 has 1, for models that learn from nothing) */
+    if (fresh && self->kind == EXIT_HALTING && out->out.bias) out->out.bias[0] = -2;
     out->present = true;
     return RUBATO_OK;
 }
