@@ -165,6 +165,16 @@ static rubato_status refresh_frontier(judging *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
+rubato_status judging_take_rest(judging *self, rubato_error *error) {
+    for (size_t i = 0; i < self->count; i++) {
+        candidate *c = &self->all[i];
+        if (c->family) continue;
+        c->family = "search";
+        c->cost = judging_cost(self, &c->gene);
+    }
+    return refresh_frontier(self, error);
+}
+
 static bool is_hopeful(const judging *self, const candidate *made) {
     double rival = pareto_best(self->frontier, self->frontier_count, made->cost, true), q = made->glimpse;
     double margin = sqrt(fmax(q * (1 - q), 0.01) / (double)size_max(self->part.count, 1));

@@ -45,6 +45,10 @@ double judging_cost(const judging *self, const point *at);
  * asked for. */
 rubato_status judging_open_log(judging *self, const char *path, bool resume, rubato_error *error);
 
+/* What the log held and nobody asked for joins the frontier: a resumed search that is stopped early, or draws
+ * otherwise, loses nothing that was found. */
+rubato_status judging_take_rest(judging *self, rubato_error *error);
+
 /* NULL where nothing of the kind is known. */
 candidate *judging_find(judging *self, const point *gene);
 

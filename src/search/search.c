@@ -377,6 +377,7 @@ static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     TRY(earlier_points(s, error));
     TRY(lower_precision(s, error));
     TRY(evolve(s, error));
+    TRY(judging_take_rest(&s->judge, error));
     return write_results(s, out, *notes, error);
 }
 

@@ -172,6 +172,9 @@ r = train("cheap", *refine, "--refine-from", costs[-1] + 0.1, start=path("la"));
 r = train("cheap", "--dev", dev, "--recipe", "length-adaptive", "--refine-to", 0.5, start=path("la")); check("a range of nothing", r.status == 2 and one_line(r), r)
 r = train("plain", "--dev", dev, "--epochs", 1, start=path("la")); check("other training drops points", r.status == 0 and kept("plain") == [], r)
 r = run("search", path("refined"), *search); check("search looks at the points it finds", r.status == 0 and all(any(json.loads(row)["keep"] == keep for row in open(path("refined/search.jsonl"))) for keep, _, _ in kept("la")), r)
+shutil.copytree(path("la"), path("again")); notes = json.load(open(path("again/rubato.json"))); before = notes.pop("points"); json.dump(notes, open(path("again/rubato.json"), "w"))
+r = run("search", path("again"), "--task", "classification", "--data", dev, "--iterations", 1, "--mutations", 1, "--crossovers", 1, "--seed", 9, "--resume", "--quiet")
+after = json.load(open(path("again/rubato.json")))["points"]; check("a search that goes on loses nothing that its log knows", r.status == 0 and all(any(q["quality"] >= p["quality"] and q["flops_ratio"] <= p["flops_ratio"] * 1.03 for q in after) for p in before), r, before, after)
 r = run("train", bert, *common, "--recipe", "power-bert", "--epochs", 8, "--dev", dev, "--soft-rate", "2e-2", "--soft-penalty", "3e-3", "--json", "--out", path("power"))
 point = json.load(open(path("power/rubato.json")))["points"][0] if r.status == 0 else {"keep": [1]}
 check("power-bert derives lengths", r.status == 0 and point["keep"][-1] < 0.9 and point["keep"] == sorted(point["keep"], reverse=True), r, point)
