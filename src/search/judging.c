@@ -165,16 +165,6 @@ static rubato_status refresh_frontier(judging *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
-rubato_status judging_take_rest(judging *self, rubato_error *error) {
-    for (size_t i = 0; i < self->count; i++) {
-        candidate *c = &self->all[i];
-        if (c->family) continue;
-        c->family = "search";
-        c->cost = judging_cost(self, &c->gene);
-    }
-    return refresh_frontier(self, error);
-}
-
 static bool is_hopeful(const judging *self, const candidate *made) {
     double rival = pareto_best(self->frontier, self->frontier_count, made->cost, true), q = made->glimpse;
     double margin = sqrt(fmax(q * (1 - q), 0.01) / (double)size_max(self->part.count, 1));
@@ -287,14 +277,19 @@ static rubato_status run_sweep(judging *self, sweep *from, candidate *made, size
     return RUBATO_OK;
 }
 
-/* What an earlier run knew of a body, with whatever exit. */
+/* What an earlier run knew of a body, with whatever exit; NULL: of any. */
 static void adopt(judging *self, const point *body, const char *group) {
     for (size_t i = 0; i < self->count; i++) {
         candidate *c = &self->all[i];
-        if (c->family || !gene_same_body(&c->gene, body)) continue;
+        if (c->family || (body && !gene_same_body(&c->gene, body))) continue;
         c->family = family_of(&c->gene, group);
         c->cost = judging_cost(self, &c->gene);
     }
+}
+
+rubato_status judging_take_rest(judging *self, rubato_error *error) {
+    adopt(self, NULL, "search");
+    return refresh_frontier(self, error);
 }
 
 /* Of the settings those are kept that no other one with the same body dominates; of the full model all. */
