@@ -117,6 +117,16 @@ static tensor apply(const run *on, tensor x, const linear *by, activation act) {
     return out;
 }
 
+exit_asked exits_ask_all(const exits *self, const run *on, tensor x, const batch *packed) {
+    exit_asked out = {.x = x, .packed = packed, .rows = packed->start, .count = packed->sequences};
+    if (!self->by_row) return out;
+    size_t *rows = arena_take_array(on->memory, packed->rows, sizeof *rows);
+    for (size_t i = 0; rows && i < packed->rows; i++) rows[i] = i;
+    out.rows = rows;
+    out.count = packed->rows;
+    return out;
+}
+
 /* [count, width]: what exits see of each subject. */
 static tensor states(const exits *self, const run *on, const exit_asked *who) {
     if (!self->reads_mean) return run_gather(on, who->x, who->rows, who->count);

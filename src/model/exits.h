@@ -67,6 +67,9 @@ typedef struct exit_asked {
     size_t count;
 } exit_asked;
 
+/* All that answer: sequences, by their first rows, or rows. `rows` is NULL when memory is short. */
+exit_asked exits_ask_all(const exits *self, const run *on, tensor x, const batch *packed);
+
 /* Notes the layer's output in the memory, which only some kinds need. False when memory is short. */
 bool exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
                     exit_memory *memory);

@@ -20,17 +20,6 @@ void pass_layer(void *user, size_t number, tensor rows, const batch *packed, con
     self->rows[self->count++] = rows;
 }
 
-/* All that answer: sequences, by their first rows, or rows. */
-static exit_asked everyone(const exits *from, const run *on, tensor x, const batch *packed) {
-    exit_asked out = {.x = x, .packed = packed, .rows = packed->start, .count = packed->sequences};
-    if (!from->by_row) return out;
-    size_t *rows = arena_take_array(on->memory, packed->rows, sizeof *rows);
-    for (size_t i = 0; rows && i < packed->rows; i++) rows[i] = i;
-    out.rows = rows;
-    out.count = packed->rows;
-    return out;
-}
-
 /* Labels of the rows that a layer computed; *labels as it is where none has left. */
 static bool take_labels(const run *on, const passed_layers *layers, const portion *self, size_t number,
                         int32_t **labels) {
@@ -52,7 +41,7 @@ double exits_loss(const trainer *by, const run *on, passed_layers *layers, const
     for (size_t i = 0; i < layers->count && !failed; i++) {
         if (layers->number[i] == 0) continue;
         size_t number = layers->number[i] - 1;
-        exit_asked seen = everyone(from, on, layers->rows[i], &layers->packed[i]);
+        exit_asked seen = exits_ask_all(from, on, layers->rows[i], &layers->packed[i]);
         failed = !seen.rows || !exits_remember(from, final, on, number, &seen, &memory);
         if (failed || !from->heads[number].present || from->kind == EXIT_HALTING) continue;
         tensor values = exits_forward(from, final, on, number, &seen, &memory);

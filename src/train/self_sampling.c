@@ -29,14 +29,12 @@ static void look(void *user, size_t number, tensor rows, const batch *packed, co
     (void)alive;
     if (number == 0 || !from->heads[number - 1].present) return;
     arena_mark mark = arena_save(self->on->memory);
-    size_t *every = arena_take_array(self->on->memory, rows.rows, sizeof *every);
+    exit_asked all = exits_ask_all(from, self->on, rows, packed);
     exit_memory none = {0};
-    if (!every) {
+    if (!all.rows) {
         self->failed = true;
         return;
     }
-    for (size_t i = 0; i < rows.rows; i++) every[i] = i;
-    exit_asked all = {.x = rows, .packed = packed, .rows = every, .count = rows.rows};
     tensor logits =
         exits_forward(from, &self->by->heads[engine_main_head(self->by)], self->on, number - 1, &all, &none);
     self->failed = self->failed || !logits.data;
