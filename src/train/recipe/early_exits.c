@@ -100,7 +100,7 @@ static rubato_status self_sampling(trainer *self, phase *leave, exit_lesson *les
 static rubato_status tokee(trainer *self, rubato_error *error) {
     if (!self->model->exits.by_row) return fail(error, RUBATO_WRONG_TASK, "recipe tokee is for tagging");
     exit_lesson lesson = {0};
-    point also[JUDGED_EXITS], halting = point_full(self->model->body.depth);
+    point also[JUDGED_EXITS];
     weigh(self, &lesson);
     phase leave = {.name = self->method->name,
                    .epochs = self->options->epochs > 0 ? self->options->epochs : self->method->epochs,
@@ -116,9 +116,10 @@ static rubato_status tokee(trainer *self, rubato_error *error) {
         self->resumed_step = 0;
         self->best = NAN;
     }
-    halting.exit = self->model->exits.rule;
-    also[0] = halting;
-    leave.also_count = 1;
+    for (size_t i = 0; i < leave.also_count; i++) { /* late, earlier, very early: what is kept is good at all of them */
+        also[i].exit = self->model->exits.rule;
+        also[i].exit.threshold *= (float)(1 << i);
+    }
     return self_sampling(self, &leave, &lesson, error);
 }
 
