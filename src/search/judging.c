@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/text_buffer.h"
 #include "search/genes.h"
+#include "task/context.h"
 #include "task/exit_trail.h"
 
 enum { GLIMPSE = 3, MOST_LENGTHS = 400 };

@@ -6,8 +6,8 @@
 #include <stdio.h>
 
 #include "search/pareto.h"
-#include "task/engine.h"
 #include "task/evaluate.h"
+#include "task/model.h"
 
 typedef struct judging {
     rubato_model *model;

@@ -13,6 +13,9 @@
 #include "search/judging.h"
 #include "search/plot.h"
 #include "task/exit_trail.h"
+#include "task/folder.h"
+#include "task/job.h"
+#include "task/save.h"
 
 /* Texts that a point is timed with: fewer where they take long, so that the full model has about so many milliseconds.
  */

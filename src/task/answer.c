@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "task/job.h"
 #include "task/token_scores.h"
 
 enum { LONGEST_ANSWER = 30, DEFAULT_STRIDE = 128 };

@@ -10,7 +10,8 @@
 #include "base/clock.h"
 #include "base/order.h"
 #include "base/random.h"
-#include "task/engine.h"
+#include "task/context.h"
+#include "task/machine.h"
 
 enum { ROUNDS = 9, MAX_FILE = 1 << 20 };
 

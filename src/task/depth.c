@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "store/dataset.h"
+#include "task/context.h"
 
 enum { SAMPLE_TEXTS = 200 };
 

@@ -2,7 +2,7 @@
 #ifndef RUBATO_TASK_DEPTH_H
 #define RUBATO_TASK_DEPTH_H
 
-#include "task/engine.h"
+#include "rubato.h"
 
 /* The layers that stay, from 0 on; layers [POINT_LAYERS]. `strategy`, K layers dropped of L:
  *   top:K bottom:K             the last or the first

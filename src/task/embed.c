@@ -4,7 +4,7 @@
 
 #include "base/text_buffer.h"
 #include "base/utf8.h"
-#include "task/engine.h"
+#include "task/job.h"
 #include "text/unicode.h"
 
 typedef struct embedding_job {

@@ -12,6 +12,7 @@
 #include "store/dataset.h"
 #include "task/metrics.h"
 #include "task/evaluate.h"
+#include "task/job.h"
 #include "task/token_scores.h"
 #include "task/words.h"
 

@@ -5,7 +5,7 @@
 #define RUBATO_TASK_EXIT_TRAIL_H
 
 #include "store/dataset.h"
-#include "task/engine.h"
+#include "task/job.h"
 
 struct exit_trail {
     size_t count, classes, layers;         /* texts; the model's layers */

@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
+#include "task/job.h"
 #include "task/token_scores.h"
 
 /* ---- Masks ---- */

@@ -1,4 +1,6 @@
 /* Loading a model: which folder, its configuration, tokenizer, weights, heads, points. */
+#include "task/load.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,14 +9,11 @@
 #include "base/json.h"
 #include "base/text_buffer.h"
 #include "store/hub.h"
-#include "task/engine.h"
+#include "task/folder.h"
+#include "task/load_exits.h"
+#include "task/load_sentence.h"
 
 enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096, MAX_LABELS = 1 << 20, PACKED_BLOCK = 16 << 20 };
-
-const char *rubato_task_name(rubato_task task) {
-    static const char *const names[] = {"embedding", "classification", "regression", "tagging", "qa", "mlm", "nsp"};
-    return (size_t)task < sizeof names / sizeof names[0] ? names[task] : "unknown";
-}
 
 /* ---- Warnings ---- */
 
@@ -102,23 +101,6 @@ static rubato_status set_labels(rubato_model *self, const char *const *labels, s
     return RUBATO_OK;
 }
 
-static head_kind head_of_task(rubato_task task) {
-    switch (task) {
-    case RUBATO_TASK_CLASSIFICATION:
-    case RUBATO_TASK_REGRESSION: return HEAD_SEQUENCE;
-    case RUBATO_TASK_TAGGING: return HEAD_TOKEN;
-    case RUBATO_TASK_QA: return HEAD_QA;
-    case RUBATO_TASK_MLM: return HEAD_MLM;
-    case RUBATO_TASK_NSP: return HEAD_NSP;
-    case RUBATO_TASK_EMBEDDING: break;
-    }
-    return HEAD_COUNT;
-}
-
-head_kind engine_main_head(const rubato_model *model) {
-    return head_of_task(model->info.task);
-}
-
 /* The head that training asked for: the checkpoint's where it fits, else a new one. */
 static rubato_status load_learning_head(rubato_model *self, loader *load, const learning *learn, const json_t *config,
                                         rubato_error *error) {
@@ -180,14 +162,6 @@ static rubato_status load_heads(rubato_model *self, loader *load, const json_t *
 }
 
 /* ---- All together ---- */
-
-rubato_status model_read_optional(json_t **out, const char *folder, const char *name, rubato_error *error) {
-    char path[PATH_BYTES];
-    *out = NULL;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || !file_exists(path))
-        return RUBATO_OK;
-    return json_read_file(out, path, MAX_CONFIG_BYTES, error);
-}
 
 static const char *find_prefix(const family *kind, const checkpoint *weights) {
     char name[512];
@@ -421,36 +395,4 @@ void rubato_model_destroy(rubato_model *self) {
     checkpoint_close(&self->weights);
     free(self->path);
     free(self);
-}
-
-const rubato_info *rubato_model_info(const rubato_model *self) {
-    return &self->info;
-}
-
-rubato_status rubato_encode(const rubato_model *model, const rubato_input *input, const rubato_text_options *options,
-                            rubato_encoding **encoding, rubato_error *error) {
-    tokenizer_scratch scratch = {0};
-    rubato_text_options own = options ? *options : (rubato_text_options){0};
-    if (!own.whole && own.max_length == 0) own.max_length = model->info.max_length;
-    rubato_status status = tokenizer_encode(model->text, input, &own, &scratch, encoding, error);
-    tokenizer_scratch_free(&scratch);
-    return status;
-}
-
-rubato_status rubato_decode(const rubato_model *model, const int32_t *ids, size_t count, int skip_special, char **text,
-                            rubato_error *error) {
-    text_buffer out = {0};
-    *text = NULL;
-    rubato_status status = tokenizer_decode(model->text, ids, count, skip_special, &out, error);
-    if (status == RUBATO_OK)
-        *text = out.data;
-    else
-        text_free(&out);
-    return status;
-}
-
-const char *rubato_token(const rubato_model *model, int32_t id, size_t *bytes) {
-    bool known = id >= 0 && (size_t)id < model->text->vocabulary && model->text->tokens[id];
-    if (bytes) *bytes = known ? model->text->token_bytes[id] : 0;
-    return known ? model->text->tokens[id] : NULL;
 }

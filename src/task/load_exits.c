@@ -2,13 +2,14 @@
  *
  *   "exits": {"kind": "linear", "reads": "first", "classes": 2, "layers": [0, 1, 2], "temperatures": [1, 1, 1],
  *             "rule": {"rule": "entropy", ...}} */
+#include "task/load_exits.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "task/engine.h"
 
 enum { PATH_BYTES = 4096 + 64 };
 

@@ -1,5 +1,7 @@
 /* What sentence-transformers keeps beside an encoder: modules after it, lengths, prompts, what a score passes through.
  */
+#include "task/load_sentence.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +9,7 @@
 #include "base/checked.h"
 #include "base/json.h"
 #include "base/text_buffer.h"
-#include "task/engine.h"
+#include "task/folder.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -115,17 +117,6 @@ static rubato_status load_modules(rubato_model *self, loader *load, const json_t
         TRY(load_module(self, load, type, folder, error));
     }
     return RUBATO_OK;
-}
-
-void model_encoder_folder(char *out, size_t bytes, const char *folder, const json_t *modules) {
-    snprintf(out, bytes, "%s", folder);
-    for (size_t i = 0; i < json_array_size(modules); i++) {
-        const json_t *item = json_array_get(modules, i);
-        const char *type = json_string_value(json_object_get(item, "type"));
-        const char *path = json_string_value(json_object_get(item, "path"));
-        if (type && path && *path && text_ends_with(type, ".Transformer") && !strstr(path, "..") && path[0] != '/')
-            snprintf(out, bytes, "%s/%s", folder, path);
-    }
 }
 
 static rubato_status load_sentence_settings(rubato_model *self, const char *folder, rubato_error *error) {

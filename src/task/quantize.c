@@ -6,8 +6,11 @@
 
 #include "base/checked.h"
 #include "base/json.h"
-#include "task/engine.h"
+#include "task/context.h"
 #include "task/evaluate.h"
+#include "task/folder.h"
+#include "task/load.h"
+#include "task/save.h"
 #include "task/smooth.h"
 
 enum { PATH_BYTES = 4096 + 64 };

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/text_buffer.h"
 #include "store/dataset.h"
-#include "task/engine.h"
+#include "task/context.h"
 
 enum { DEPTH = 100, PATH_BYTES = 4096 };
 

@@ -6,7 +6,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/order.h"
-#include "task/engine.h"
+#include "task/context.h"
 
 enum { ROUNDS = 15 };
 

@@ -1,4 +1,6 @@
 /* Writing a model that was loaded for learning. */
+#include "task/save.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +9,8 @@
 #include "base/checked.h"
 #include "base/text_buffer.h"
 #include "store/safetensors_write.h"
-#include "task/engine.h"
+#include "task/folder.h"
+#include "task/load_exits.h"
 
 enum { MAX_CONFIG_BYTES = 16 << 20, MAX_COPIED_BYTES = 256 << 20, PATH_BYTES = 4096 + 320 };
 
@@ -118,18 +121,6 @@ static void set_labels(const rubato_model *self, json_t *config) {
     }
     json_object_set_new(config, "id2label", names);
     json_object_set_new(config, "label2id", numbers);
-}
-
-rubato_status model_write_json(const json_t *value, const char *folder, const char *name, rubato_error *error) {
-    char path[PATH_BYTES];
-    new_file file;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    TRY(new_file_open(&file, path, error));
-    if (json_dumpf(value, file.stream, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) != 0 || fputc('\n', file.stream) < 0) {
-        new_file_abandon(&file);
-        return fail(error, RUBATO_IO, "%s: cannot be written; is the disk full?", path);
-    }
-    return new_file_commit(&file, error);
 }
 
 /* A weight that is in low precision alone is written as it lies. */
@@ -362,12 +353,6 @@ static rubato_status write_weights(const rubato_model *self, const char *folder,
     free(all.made);
     free(all.tensors);
     return status;
-}
-
-rubato_status model_read_notes(json_t **out, const char *folder, rubato_error *error) {
-    TRY(model_read_optional(out, folder, "rubato.json", error));
-    if (!*out) *out = json_object();
-    return *out ? RUBATO_OK : fail_memory(error);
 }
 
 rubato_status model_save_points(const frontier *points, const json_t *notes, const char *folder, rubato_error *error) {

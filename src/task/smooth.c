@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/text_buffer.h"
+#include "task/job.h"
 
 enum { SMOOTH_TEXTS = 128, PARTS = 4 };
 

@@ -3,8 +3,8 @@
 #ifndef RUBATO_TASK_SMOOTH_H
 #define RUBATO_TASK_SMOOTH_H
 
+#include "model/encoder.h"
 #include "store/dataset.h"
-#include "task/engine.h"
 
 typedef struct smoothing {
     layer_smoothing *layers; /* [unique]; what a model_precision takes */

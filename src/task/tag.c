@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/utf8.h"
+#include "task/context.h"
 #include "task/token_scores.h"
 #include "text/unicode.h"
 

@@ -2,7 +2,7 @@
 #ifndef RUBATO_TASK_TOKEN_SCORES_H
 #define RUBATO_TASK_TOKEN_SCORES_H
 
-#include "task/engine.h"
+#include "task/job.h"
 
 typedef struct token_scores {
     job work; /* holds the encodings */

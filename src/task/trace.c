@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "task/engine.h"
+#include "task/job.h"
 
 typedef struct trace_block {
     rubato_trace trace;

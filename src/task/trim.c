@@ -7,7 +7,9 @@
 #include "base/utf8.h"
 #include "store/dataset.h"
 #include "task/depth.h"
-#include "task/engine.h"
+#include "task/folder.h"
+#include "task/load.h"
+#include "task/save.h"
 
 enum { MAX_JSON = 256 << 20, GONE = -1 };
 

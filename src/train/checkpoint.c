@@ -7,6 +7,7 @@
 
 #include "store/safetensors.h"
 #include "store/safetensors_write.h"
+#include "task/context.h"
 #include "train/trainer.h"
 
 /* Arrays are written in rows of ROW, so that writing needs no second copy of a whole table, and a tail. */

@@ -5,7 +5,7 @@
 #ifndef RUBATO_TRAIN_PARAMETERS_H
 #define RUBATO_TRAIN_PARAMETERS_H
 
-#include "task/engine.h"
+#include "task/model.h"
 
 /* A run of floats with one rule. */
 typedef struct parameter {

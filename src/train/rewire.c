@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "task/context.h"
 
 enum { MOST_SAMPLES = 2048, MOST_TOKENS = 1 << 17 };
 

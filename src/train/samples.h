@@ -3,7 +3,7 @@
 #define RUBATO_TRAIN_SAMPLES_H
 
 #include "store/dataset.h"
-#include "task/engine.h"
+#include "task/model.h"
 
 typedef struct sample {
     const rubato_window *window, *pair; /* pair: the second text of two that are embedded apart; else NULL */

@@ -7,6 +7,8 @@
 
 #include "task/evaluate.h"
 #include "task/exit_trail.h"
+#include "task/folder.h"
+#include "task/load_exits.h"
 
 enum { NARROWINGS = 14 };
 

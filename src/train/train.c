@@ -6,6 +6,11 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/text_buffer.h"
+#include "task/context.h"
+#include "task/folder.h"
+#include "task/load.h"
+#include "task/load_exits.h"
+#include "task/save.h"
 #include "train/trainer.h"
 
 enum { ARENA_BLOCK = 64 << 20 };

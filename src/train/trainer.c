@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text_buffer.h"
+#include "task/job.h"
+#include "task/save.h"
 
 enum { MICRO_TOKENS = 8192 };
 

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "task/job.h"
+#include "task/load.h"
 #include "train/loss.h"
 #include "train/parameters.h"
 

@@ -3,6 +3,7 @@
  *
  * The paper has a factor for every rank of a padded batch. Here ranks are parts of a sequence's own length, in BINS
  * steps, so that one factor serves sequences of every length. */
+#include "task/save.h"
 #include "train/trainer.h"
 
 enum { BINS = 64 };

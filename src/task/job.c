@@ -1,7 +1,6 @@
 /* From texts to packed batches and back. */
-#include "task/exit_trail.h"
+#include "task/job.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,99 +9,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
-#include "base/text_buffer.h"
-
-enum {
-    SMALL_LAYER = 8 << 20, /* bytes of weights that the last-level cache holds beside the activations */
-    SMALL_BATCH = 192,     /* rows a batch when it does: activations stay in the second-level cache */
-    LARGE_BATCH = 512,     /* else: weights come from memory and serve more rows at a time */
-    ARENA_BLOCK = 4 << 20, /* least block of a worker's arena */
-    ARENA_KEEP = 24 << 20  /* what a worker's arena keeps between batches */
-};
-
-/* ---- Contexts ---- */
-
-rubato_status rubato_context_create(rubato_context **out, const rubato_model *model,
-                                    const rubato_context_options *options, rubato_error *error) {
-    static const rubato_context_options defaults;
-    *out = NULL;
-    if (!options) options = &defaults;
-    const kernel_table *kernels = options->isa ? kernel_table_named(options->isa) : kernel_table_best();
-    if (!kernels)
-        return fail(error, RUBATO_BAD_ARGUMENT,
-                    "instruction set \"%.40s\": unknown, or not on this machine; use "
-                    "scalar, avx2, avx512, vnni or bf16",
-                    options->isa);
-    size_t threads = options->threads ? options->threads : threads_available();
-    rubato_context *self = calloc(1, sizeof *self);
-    if (!self) return fail_memory(error);
-    self->model = model;
-    self->kernels = kernels;
-    const encoder_config *config = &model->body.config;
-    size_t layer_bytes = sizeof(float) * config->hidden * (4 * config->hidden + 2 * config->inner);
-    self->batch_tokens = layer_bytes <= SMALL_LAYER ? SMALL_BATCH : LARGE_BATCH;
-    if (options->batch_tokens) self->batch_tokens = options->batch_tokens;
-    rubato_status status = team_create(&self->crew, threads, error);
-    if (status == RUBATO_OK) {
-        self->workers = calloc(threads, sizeof *self->workers);
-        if (!self->workers) status = fail_memory(error);
-    }
-    if (status != RUBATO_OK) {
-        rubato_context_destroy(self);
-        return status;
-    }
-    for (size_t i = 0; i < threads; i++) arena_create(&self->workers[i].memory, ARENA_KEEP, ARENA_BLOCK);
-    *out = self;
-    return RUBATO_OK;
-}
-
-void rubato_context_destroy(rubato_context *self) {
-    if (!self) return;
-    for (size_t i = 0; self->workers && i < team_size(self->crew); i++) {
-        arena_destroy(&self->workers[i].memory);
-        tokenizer_scratch_free(&self->workers[i].text);
-    }
-    free(self->workers);
-    free(self->times);
-    team_destroy(self->crew);
-    free(self);
-}
-
-const char *rubato_context_isa(const rubato_context *self) {
-    return self->kernels->name;
-}
-
-size_t rubato_context_threads(const rubato_context *self) {
-    return team_size(self->crew);
-}
-
-/* ---- Options ---- */
-
-rubato_status engine_text_options(const rubato_model *model, const rubato_options *options, rubato_text_options *out,
-                                  rubato_error *error) {
-    *out = options ? options->text : (rubato_text_options){0};
-    size_t most = encoder_max_length(&model->body.config);
-    if (out->whole) return RUBATO_OK;
-    if (out->max_length == 0) out->max_length = model->info.max_length;
-    if (out->max_length > most)
-        return fail(error, RUBATO_BAD_ARGUMENT, "a maximum length of %zu tokens; this model takes %zu", out->max_length,
-                    most);
-    return RUBATO_OK;
-}
-
-rubato_status engine_check(const float *values, size_t count, rubato_error *error) {
-    return all_finite(values, count)
-               ? RUBATO_OK
-               : fail(error, RUBATO_BAD_MODEL, "the model's result is not a number; its weights are damaged");
-}
-
-rubato_status engine_head(const rubato_model *model, head_kind kind, const head **out, rubato_error *error) {
-    static const char *const names[] = {"classify or rerank", "tag", "answer", "fill", "next-sentence"};
-    *out = &model->heads[kind];
-    if ((*out)->present) return RUBATO_OK;
-    return fail(error, RUBATO_WRONG_TASK, "%s: this is a model for %s; it has no head to %s with", model->path,
-                rubato_task_name(model->info.task), names[kind]);
-}
+#include "task/exit_trail.h"
 
 /* ---- Tokenising ---- */
 
@@ -132,18 +39,6 @@ typedef struct tokenizing {
     atomic_size_t next;
     first_error *first;
 } tokenizing;
-
-rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error) {
-    size_t most = encoder_max_length(&model->body.config);
-    if (window->length > most)
-        return fail(error, RUBATO_BAD_ARGUMENT, "%zu tokens; this model takes %zu", window->length, most);
-    for (size_t i = 0; i < window->length; i++)
-        if ((size_t)window->ids[i] >= model->body.config.vocabulary ||
-            (model->body.type.data && (size_t)window->types[i] >= model->body.config.types))
-            return fail(error, RUBATO_BAD_MODEL, "token id %d or type %d of the tokenizer is beyond the model's tables",
-                        window->ids[i], window->types[i]);
-    return RUBATO_OK;
-}
 
 static rubato_status encode_one(tokenizing *all, worker *mine, size_t index, rubato_error *error) {
     const rubato_model *model = all->context->model;
@@ -215,18 +110,10 @@ const float *engine_results(const head *from, const run *on, const encoded *out,
     return made;
 }
 
-double engine_flops(const rubato_model *model, const point *at, size_t length) {
-    double flops = encoder_flops(&model->body, at, length);
-    size_t rows = length;
-    head_kind kind = engine_main_head(model);
-    if (!at || !at->exit.rule || kind == HEAD_COUNT) return flops;
-    for (size_t i = 0; i < at->layers; i++) {
-        rows = point_rows(at, &model->body.shape, i, length, rows).leaving;
-        if (at->skip[i]) continue;
-        if (i + 1 >= at->exit.first)
-            flops += (double)at->alive[i] * exits_flops(&model->exits, &model->heads[kind], i, rows);
-    }
-    return flops;
+rubato_status engine_check(const float *values, size_t count, rubato_error *error) {
+    return all_finite(values, count)
+               ? RUBATO_OK
+               : fail(error, RUBATO_BAD_MODEL, "the model's result is not a number; its weights are damaged");
 }
 
 /* A point as it was for the sequence of that number; left NULL: which ran to the end. */
@@ -383,33 +270,6 @@ static rubato_status collect_units(const job *work, unit **units, size_t *count,
     for (size_t i = 0; i < work->count; i++)
         for (size_t j = 0; j < work->encodings[i]->count; j++)
             (*units)[at++] = (unit){&work->encodings[i]->windows[j], i, j, NULL};
-    return RUBATO_OK;
-}
-
-rubato_status engine_budget(rubato_context *context, const rubato_options *options, budget *out, rubato_error *error) {
-    const rubato_model *model = context->model;
-    const char *text = options ? options->budget : NULL;
-    if (context->force) {
-        *out = (budget){.kind = BUDGET_NAME, .named = context->force};
-        return RUBATO_OK;
-    }
-    if (text && text_ends_with(text, "ms") && model->points.count > 0) TRY(rubato_calibration_load(context, error));
-    return budget_parse(out, text, &model->points, context->times, error);
-}
-
-const point *engine_point(const rubato_context *context, const budget *wanted, size_t length) {
-    const rubato_model *model = context->model;
-    return budget_choose(wanted, &model->points, context->times, &model->body.shape, length);
-}
-
-rubato_status rubato_choose_point(rubato_context *context, const char *text, size_t length, size_t *index,
-                                  rubato_error *error) {
-    const frontier *points = &context->model->points;
-    rubato_options options = {.budget = text};
-    budget wanted;
-    TRY(engine_budget(context, &options, &wanted, error));
-    const point *at = engine_point(context, &wanted, length);
-    *index = at ? (size_t)(at - points->points) : points->count;
     return RUBATO_OK;
 }
 

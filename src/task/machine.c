@@ -1,4 +1,6 @@
-/* Measuring: what the machine can do, and what a forward pass takes. */
+/* Measuring what the machine can do. */
+#include "task/machine.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,10 +8,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
-#include "base/order.h"
-#include "task/engine.h"
-
-/* ---- The machine ---- */
+#include "task/context.h"
 
 typedef double peak_function(size_t iterations);
 
@@ -109,62 +108,4 @@ rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *ma
     machine->l2_gbs = bandwidth_of(data, size_min(machine->l2_bytes / 2 * machine->threads, LARGE), context);
     free(data);
     return RUBATO_OK;
-}
-
-/* ---- A forward pass ---- */
-
-rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t length, rubato_bench_row *row,
-                           rubato_error *error) {
-    return rubato_bench_at(context, NULL, batch_size, length, row, error);
-}
-
-rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, size_t batch_size, size_t length,
-                              rubato_bench_row *row, rubato_error *error) {
-    budget wanted;
-    rubato_options options = {.budget = budget_text};
-    TRY(engine_budget(context, &options, &wanted, error));
-    const point *at = engine_point(context, &wanted, length);
-    const encoder *body = &context->model->body;
-    *row = (rubato_bench_row){.batch = batch_size, .length = length};
-    snprintf(row->point, sizeof row->point, "%s", at ? at->name : "full");
-    if (batch_size == 0 || length == 0 || length > encoder_max_length(&body->config) || batch_size > 1 << 20)
-        return fail(error, RUBATO_BAD_ARGUMENT, "bench: batch %zu of length %zu; the model takes 1 to %zu tokens",
-                    batch_size, length, encoder_max_length(&body->config));
-    size_t rows = batch_size * length;
-    int32_t *ids = calloc(2 * rows, sizeof *ids);
-    rubato_window *windows = calloc(batch_size, sizeof *windows);
-    unit *units = calloc(batch_size, sizeof *units);
-    rubato_status status = ids && windows && units ? RUBATO_OK : fail_memory(error);
-    uint32_t state = 12345;
-    for (size_t i = 0; i < rows && status == RUBATO_OK; i++) {
-        state = state * 1664525u + 1013904223u; /* Numerical Recipes' generator: any spread of ids will do */
-        ids[i] = (int32_t)(state % body->config.vocabulary);
-    }
-    for (size_t i = 0; i < batch_size && status == RUBATO_OK; i++) {
-        windows[i] = (rubato_window){.length = length, .ids = ids + i * length, .types = ids + rows};
-        units[i] = (unit){&windows[i], 0, 0, at};
-    }
-    job work = {.count = 1, .head = HEAD_COUNT};
-    double times[64], spent = 0;
-    size_t runs = 0;
-    /* one to warm up, then at least three runs and half a second */
-    for (int warm = 1; status == RUBATO_OK && runs < 64 && (warm || runs < 3 || spent < 500);) {
-        double begin = clock_ms();
-        status = engine_run_units(context, &work, units, batch_size, error);
-        double ms = clock_ms() - begin;
-        if (!warm) {
-            times[runs++] = ms;
-            spent += ms;
-        }
-        warm = 0;
-    }
-    if (status == RUBATO_OK) {
-        row->ms = median(times, runs);
-        row->tokens_per_second = (double)rows / row->ms * 1e3;
-        row->gflops = (double)batch_size * encoder_flops(body, at, length) / row->ms / 1e6;
-    }
-    free(ids);
-    free(windows);
-    free(units);
-    return status;
 }

@@ -1,0 +1,95 @@
+/* Contexts, and which point a budget means in one. */
+#include "task/context.h"
+
+#include <stdlib.h>
+
+#include "base/text_buffer.h"
+
+enum {
+    SMALL_LAYER = 8 << 20, /* bytes of weights that the last-level cache holds beside the activations */
+    SMALL_BATCH = 192,     /* rows a batch when it does: activations stay in the second-level cache */
+    LARGE_BATCH = 512,     /* else: weights come from memory and serve more rows at a time */
+    ARENA_BLOCK = 4 << 20, /* least block of a worker's arena */
+    ARENA_KEEP = 24 << 20  /* what a worker's arena keeps between batches */
+};
+
+rubato_status rubato_context_create(rubato_context **out, const rubato_model *model,
+                                    const rubato_context_options *options, rubato_error *error) {
+    static const rubato_context_options defaults;
+    *out = NULL;
+    if (!options) options = &defaults;
+    const kernel_table *kernels = options->isa ? kernel_table_named(options->isa) : kernel_table_best();
+    if (!kernels)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "instruction set \"%.40s\": unknown, or not on this machine; use "
+                    "scalar, avx2, avx512, vnni or bf16",
+                    options->isa);
+    size_t threads = options->threads ? options->threads : threads_available();
+    rubato_context *self = calloc(1, sizeof *self);
+    if (!self) return fail_memory(error);
+    self->model = model;
+    self->kernels = kernels;
+    const encoder_config *config = &model->body.config;
+    size_t layer_bytes = sizeof(float) * config->hidden * (4 * config->hidden + 2 * config->inner);
+    self->batch_tokens = layer_bytes <= SMALL_LAYER ? SMALL_BATCH : LARGE_BATCH;
+    if (options->batch_tokens) self->batch_tokens = options->batch_tokens;
+    rubato_status status = team_create(&self->crew, threads, error);
+    if (status == RUBATO_OK) {
+        self->workers = calloc(threads, sizeof *self->workers);
+        if (!self->workers) status = fail_memory(error);
+    }
+    if (status != RUBATO_OK) {
+        rubato_context_destroy(self);
+        return status;
+    }
+    for (size_t i = 0; i < threads; i++) arena_create(&self->workers[i].memory, ARENA_KEEP, ARENA_BLOCK);
+    *out = self;
+    return RUBATO_OK;
+}
+
+void rubato_context_destroy(rubato_context *self) {
+    if (!self) return;
+    for (size_t i = 0; self->workers && i < team_size(self->crew); i++) {
+        arena_destroy(&self->workers[i].memory);
+        tokenizer_scratch_free(&self->workers[i].text);
+    }
+    free(self->workers);
+    free(self->times);
+    team_destroy(self->crew);
+    free(self);
+}
+
+const char *rubato_context_isa(const rubato_context *self) {
+    return self->kernels->name;
+}
+
+size_t rubato_context_threads(const rubato_context *self) {
+    return team_size(self->crew);
+}
+
+rubato_status engine_budget(rubato_context *context, const rubato_options *options, budget *out, rubato_error *error) {
+    const rubato_model *model = context->model;
+    const char *text = options ? options->budget : NULL;
+    if (context->force) {
+        *out = (budget){.kind = BUDGET_NAME, .named = context->force};
+        return RUBATO_OK;
+    }
+    if (text && text_ends_with(text, "ms") && model->points.count > 0) TRY(rubato_calibration_load(context, error));
+    return budget_parse(out, text, &model->points, context->times, error);
+}
+
+const point *engine_point(const rubato_context *context, const budget *wanted, size_t length) {
+    const rubato_model *model = context->model;
+    return budget_choose(wanted, &model->points, context->times, &model->body.shape, length);
+}
+
+rubato_status rubato_choose_point(rubato_context *context, const char *text, size_t length, size_t *index,
+                                  rubato_error *error) {
+    const frontier *points = &context->model->points;
+    rubato_options options = {.budget = text};
+    budget wanted;
+    TRY(engine_budget(context, &options, &wanted, error));
+    const point *at = engine_point(context, &wanted, length);
+    *index = at ? (size_t)(at - points->points) : points->count;
+    return RUBATO_OK;
+}

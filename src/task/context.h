@@ -1,0 +1,34 @@
+/* What one caller needs to run a model. */
+#ifndef RUBATO_TASK_CONTEXT_H
+#define RUBATO_TASK_CONTEXT_H
+
+#include "task/model.h"
+
+enum { ENGINE_LEAST_ROWS = 48 }; /* below this many rows a thread's own batch is slower than sharing one */
+
+typedef struct exit_trail exit_trail; /* task/exit_trail.h */
+
+typedef struct worker {
+    arena memory;
+    tokenizer_scratch text;
+} worker;
+
+struct rubato_context {
+    const rubato_model *model;
+    const kernel_table *kernels;
+    team *crew;
+    size_t batch_tokens;
+    worker *workers;                 /* one a thread */
+    cost_model *times;               /* NULL: this machine was not calibrated for the model */
+    const linear_observer *observer; /* of all runs; not thread-safe: for contexts of one thread */
+    const point *force;              /* this point for every text, whatever the budget; NULL: by the budget */
+    exit_trail *trail;               /* receives what every exit says, and nobody leaves; NULL: as usual */
+};
+
+/* What the options' budget asks for, or context->force. */
+rubato_status engine_budget(rubato_context *context, const rubato_options *options, budget *out, rubato_error *error);
+
+/* The point that a sequence of that length gets; NULL: full. */
+const point *engine_point(const rubato_context *context, const budget *wanted, size_t length);
+
+#endif

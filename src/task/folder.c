@@ -1,0 +1,47 @@
+/* Reading and writing a model folder's JSON files. */
+#include "task/folder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/text_buffer.h"
+
+enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096 + 320 };
+
+rubato_status model_read_optional(json_t **out, const char *folder, const char *name, rubato_error *error) {
+    char path[PATH_BYTES];
+    *out = NULL;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || !file_exists(path))
+        return RUBATO_OK;
+    return json_read_file(out, path, MAX_CONFIG_BYTES, error);
+}
+
+rubato_status model_read_notes(json_t **out, const char *folder, rubato_error *error) {
+    TRY(model_read_optional(out, folder, "rubato.json", error));
+    if (!*out) *out = json_object();
+    return *out ? RUBATO_OK : fail_memory(error);
+}
+
+rubato_status model_write_json(const json_t *value, const char *folder, const char *name, rubato_error *error) {
+    char path[PATH_BYTES];
+    new_file file;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    TRY(new_file_open(&file, path, error));
+    if (json_dumpf(value, file.stream, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) != 0 || fputc('\n', file.stream) < 0) {
+        new_file_abandon(&file);
+        return fail(error, RUBATO_IO, "%s: cannot be written; is the disk full?", path);
+    }
+    return new_file_commit(&file, error);
+}
+
+void model_encoder_folder(char *out, size_t bytes, const char *folder, const json_t *modules) {
+    snprintf(out, bytes, "%s", folder);
+    for (size_t i = 0; i < json_array_size(modules); i++) {
+        const json_t *item = json_array_get(modules, i);
+        const char *type = json_string_value(json_object_get(item, "type"));
+        const char *path = json_string_value(json_object_get(item, "path"));
+        if (type && path && *path && text_ends_with(type, ".Transformer") && !strstr(path, "..") && path[0] != '/')
+            snprintf(out, bytes, "%s/%s", folder, path);
+    }
+}

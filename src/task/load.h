@@ -1,0 +1,36 @@
+/* Loading a model, to be run or to learn. */
+#ifndef RUBATO_TASK_LOAD_H
+#define RUBATO_TASK_LOAD_H
+
+#include "task/model.h"
+
+/* How to load a model that is to be trained: what its head will do. */
+typedef struct learning {
+    rubato_task task;
+    const char *const *labels; /* of classification and tagging; NULL: the checkpoint's */
+    size_t label_count;
+    uint64_t seed;        /* of a head that the checkpoint lacks */
+    const size_t *layers; /* the checkpoint's layers to take, from 0 on; NULL: all */
+    size_t layer_count;
+} learning;
+
+/* What the encoder's products are to be in. */
+typedef struct model_precision {
+    precision how;                 /* of all layers */
+    const precision *each;         /* of each, [layers]; NULL: how */
+    bool both;                     /* and in f32, for operating points that differ in it */
+    const layer_smoothing *smooth; /* [layers] factors of int8 layers' inputs; NULL: 1 */
+} model_precision;
+
+/* As rubato_model_load_with; `wanted` NULL: f32; `learn` NULL: to be run only. A model loaded for learning is the
+ * caller's alone; to be trained it must be f32. */
+rubato_status model_load(rubato_model **model, const char *name, const model_precision *wanted, const learning *learn,
+                         rubato_error *error);
+
+/* "0,2,5": numbers of layers. out [POINT_LAYERS]; NULL text: none. Fails: BAD_ARGUMENT. */
+rubato_status layers_parse(const char *text, size_t *out, size_t *count, rubato_error *error);
+
+/* "f32", "bf16", "int8"; NULL: as stored. Fails: BAD_ARGUMENT. */
+rubato_status precision_find(precision *out, const char *name, rubato_error *error);
+
+#endif

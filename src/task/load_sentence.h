@@ -1,0 +1,11 @@
+/* What sentence-transformers keeps beside an encoder. */
+#ifndef RUBATO_TASK_LOAD_SENTENCE_H
+#define RUBATO_TASK_LOAD_SENTENCE_H
+
+#include "task/model.h"
+
+/* Loads it for the encoder in `folder`. */
+rubato_status model_load_sentence(rubato_model *model, loader *load, const json_t *modules, const char *folder,
+                                  const json_t *config, rubato_error *error);
+
+#endif

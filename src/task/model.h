@@ -1,0 +1,56 @@
+/* What a loaded model holds, and what can be asked of it. */
+#ifndef RUBATO_TASK_MODEL_H
+#define RUBATO_TASK_MODEL_H
+
+#include "elastic/frontier.h"
+#include "model/exits.h"
+#include "model/pooling.h"
+#include "text/tokenizer.h"
+
+struct rubato_model {
+    char *path, *folder; /* as given; where the encoder's config.json is */
+    const family *kind;
+    const char *prefix; /* of the encoder's tensors */
+    bindings bound;     /* every parameter, when loaded for learning */
+    checkpoint weights; /* stays mapped: the embedding tables are read in place */
+    arena packed;       /* every weight that a product or norm reads */
+    tokenizer *text;
+    encoder body;
+    head heads[HEAD_COUNT];
+    exits exits; /* of the main head */
+    pooling pool;
+    frontier points; /* what rubato.json holds */
+    rubato_info info;
+    bool multi_label;
+    bool lowercase;      /* sentence_bert_config's do_lower_case */
+    bool sentence;       /* a sentence-transformers folder: texts are stripped */
+    bool rerank_sigmoid; /* a cross-encoder's scores pass through a sigmoid */
+    char **labels, **prompt_names, **prompts, **warnings;
+    char *default_prompt; /* points into prompts; NULL for none */
+    char pooling_text[96];
+};
+
+/* The head that does a task; HEAD_COUNT: pooling. */
+head_kind head_of_task(rubato_task task);
+
+/* The head by which the model does its task; HEAD_COUNT: pooling. */
+head_kind engine_main_head(const rubato_model *model);
+
+/* The head of that kind, or WRONG_TASK with what the model is. */
+rubato_status engine_head(const rubato_model *model, head_kind kind, const head **out, rubato_error *error);
+
+/* Whether it answers for sequences or for tokens, which may leave early. */
+bool model_may_exit(const rubato_model *model);
+
+/* The options' text part with the model's maximum length filled in and checked; budget and prompt checked. */
+rubato_status engine_text_options(const rubato_model *model, const rubato_options *options, rubato_text_options *out,
+                                  rubato_error *error);
+
+/* Whether a window's ids, types and length are within the model's tables. */
+rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error);
+
+/* Operations of one sequence's way through the layers at a point (NULL: full), exits included: what is expected where
+ * some leave early. */
+double engine_flops(const rubato_model *model, const point *at, size_t length);
+
+#endif
