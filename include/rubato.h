@@ -40,7 +40,28 @@ extern "C" {
 #define RUBATO_API
 #endif
 
-#define RUBATO_VERSION "0.1.0"
+/* ---- Version ---- */
+
+/* Of this header; its one place in the project. */
+#define RUBATO_VERSION_MAJOR 0
+#define RUBATO_VERSION_MINOR 1
+#define RUBATO_VERSION_PATCH 0
+
+/* As one number, to compare: 0.1.0 is 100, 1.2.3 is 10203. */
+#define RUBATO_VERSION (RUBATO_VERSION_MAJOR * 10000 + RUBATO_VERSION_MINOR * 100 + RUBATO_VERSION_PATCH)
+
+#define RUBATO_DOTTED(major, minor, patch) #major "." #minor "." #patch
+#define RUBATO_DOTTED_VALUES(major, minor, patch) RUBATO_DOTTED(major, minor, patch)
+#define RUBATO_VERSION_STRING RUBATO_DOTTED_VALUES(RUBATO_VERSION_MAJOR, RUBATO_VERSION_MINOR, RUBATO_VERSION_PATCH)
+
+/* Of the library that the program runs with: RUBATO_VERSION_STRING of its header. */
+RUBATO_API const char *rubato_version(void);
+
+/* How that library was built and what it runs with, one fact an index from 0 on: "commit", "compiler", "build_type",
+ * "instruction_sets" (those that this machine runs, the best one last) and the versions of the libraries that it links.
+ *   value  [bytes] receives the fact; may be NULL
+ * Returns the fact's name, NULL past the last one. */
+RUBATO_API const char *rubato_build_fact(size_t index, char *value, size_t bytes);
 
 /* ---- Errors ---- */
 

@@ -103,6 +103,9 @@ void print_cost_member(const arguments *given, const rubato_cost *cost);
 /* Which words lived how long, for --words: a member of the JSON object, or a line a layer for reading. */
 int print_words(session *s, const arguments *given, const rubato_input *input);
 
+/* The version, and how the program was built. Returns the exit status. */
+int print_version(bool json);
+
 /* Flushes standard output; EXIT_FAILED with a message when that fails (a full disk, say). */
 int finish_output(int status);
 

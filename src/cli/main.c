@@ -17,7 +17,9 @@ static void print_help(FILE *out) {
           "name of a model in models/. Texts are the lines of FILE or of standard input.\n\nCommands:\n",
           out);
     for (size_t i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\nrubato COMMAND --help says more. Exit status: 0 success, 1 the work failed, 2 wrong usage.\n", out);
+    fputs("\nrubato COMMAND --help says more; rubato --version [--json] says how the program was built.\nExit status: "
+          "0 success, 1 the work failed, 2 wrong usage.\n",
+          out);
 }
 
 static const command *find_command(const char *name) {
@@ -32,10 +34,7 @@ int main(int argc, char **argv) {
         return EXIT_USAGE;
     }
     const char *name = argv[1];
-    if (strcmp(name, "--version") == 0) {
-        puts("rubato " RUBATO_VERSION);
-        return finish_output(EXIT_OK);
-    }
+    if (strcmp(name, "--version") == 0) return print_version(argc > 2 && strcmp(argv[2], "--json") == 0);
     bool help = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0;
     if (help && argc < 3) {
         print_help(stdout);

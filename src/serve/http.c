@@ -527,3 +527,7 @@ void http_stop(http *self, double most_ms) {
     free(self->key);
     free(self);
 }
+
+const char *serve_http_version(void) {
+    return MHD_get_version();
+}

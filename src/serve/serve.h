@@ -42,4 +42,7 @@ typedef struct serve_options {
  * Prints one line to standard error once it answers. Not more than once a process at a time: it owns those signals. */
 rubato_status serve_run(const serve_options *options, rubato_error *error);
 
+/* The version of libmicrohttpd. */
+const char *serve_http_version(void);
+
 #endif

@@ -85,7 +85,7 @@ static void add_model(text_buffer *out, const server *self, const hosted *model)
     text_add_format(out,
                     ",\"max_concurrent_requests\":%zu,\"max_input_length\":%zu,\"max_batch_tokens\":%zu,"
                     "\"max_batch_requests\":null,\"max_client_batch_size\":%zu,\"auto_truncate\":%s,"
-                    "\"tokenization_workers\":%zu,\"version\":\"" RUBATO_VERSION "\",\"sha\":null,"
+                    "\"tokenization_workers\":%zu,\"version\":\"" RUBATO_VERSION_STRING "\",\"sha\":null,"
                     "\"docker_label\":null",
                     self->options.max_queue, info->max_length, self->options.max_batch_tokens,
                     self->options.max_client_batch, self->options.refuse_long ? "false" : "true",

@@ -141,7 +141,7 @@ static void set_up(puller *pull, const char *url, answer *a) {
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 16L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, 60L);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "rubato/" RUBATO_VERSION);
+    curl_easy_setopt(c, CURLOPT_USERAGENT, "rubato/" RUBATO_VERSION_STRING);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_content);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, a);
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header);

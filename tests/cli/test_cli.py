@@ -6,7 +6,7 @@
 Needs Python's standard library alone; where huggingface_hub is installed, it must read the cache that pull wrote.
 Prints 'N passed, N failed'.
 """
-import hashlib, http.server, json, math, os, shutil, signal, subprocess, sys, threading, time
+import hashlib, http.server, json, math, os, re, shutil, signal, subprocess, sys, threading, time
 
 from program import check, finish, golden, model, one_line, rubato, run, work
 
@@ -16,7 +16,12 @@ real = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 # ---- Usage ----
 r = run(); check("no command: usage, 2", r.status == 2 and "Usage: rubato COMMAND" in r.err, r)
 r = run("--help"); check("--help", r.status == 0 and all(c in r.out for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate trim serve bench pull".split()), r)
-r = run("--version"); check("--version", r.status == 0 and r.out.startswith("rubato "), r)
+r = run("--version"); check("--version", r.status == 0 and r.out.startswith("rubato ") and all(w in r.out for w in ("compiler", "build_type", "libmicrohttpd")), r)
+r2 = run("--version", "--json"); facts = r2.json()[0] if r2.status == 0 else {}
+check("--version --json says the same", r2.status == 0 and r.out.split("\n")[0] == "rubato " + facts["version"] and all(r.out.count(f) for f in facts.values()), r, r2)
+check("--version: instruction sets", "scalar" in facts["instruction_sets"].split(), r2)
+header = open(os.path.join(os.path.dirname(__file__), "../../include/rubato.h")).read()
+check("--version: the header's", facts["version"] == ".".join(re.search(rf"#define RUBATO_VERSION_{p} (\d+)", header)[1] for p in ("MAJOR", "MINOR", "PATCH")), r2)
 for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate serve bench pull".split():
     r = run(c, "--help"); check(f"{c} --help has examples", r.status == 0 and "Examples:" in r.out and r.out.count("rubato " + c) >= 2, r)
 r = run("frobnicate"); check("unknown command", r.status == 2 and one_line(r), r)

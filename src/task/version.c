@@ -1,0 +1,45 @@
+/* What this library is: its version and how it was built. */
+#include <curl/curl.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <utf8proc.h>
+
+#include "task/commit.h"
+#include "kernels/table.h"
+#include "rubato.h"
+
+#if defined(__clang__)
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
+const char *rubato_version(void) {
+    return RUBATO_VERSION_STRING;
+}
+
+static void list_kernels(char *out, size_t bytes) {
+    static const char *const names[] = {"scalar", "neon", "avx2", "avx512", "vnni", "bf16"};
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && at < bytes; i++)
+        if (kernel_table_named(names[i])) at += (size_t)snprintf(out + at, bytes - at, "%s%s", at ? " " : "", names[i]);
+}
+
+const char *rubato_build_fact(size_t index, char *value, size_t bytes) {
+    char kernels[64] = "";
+    list_kernels(kernels, sizeof kernels);
+    const struct {
+        const char *name, *value;
+    } facts[] = {{"commit", *RUBATO_COMMIT ? RUBATO_COMMIT : "unknown"},
+                 {"compiler", COMPILER},
+                 {"build_type", RUBATO_BUILD_TYPE},
+                 {"instruction_sets", kernels},
+                 {"jansson", jansson_version_str()},
+                 {"utf8proc", utf8proc_version()},
+                 {"libcurl", curl_version_info(CURLVERSION_NOW)->version},
+                 {"libcrypto", OpenSSL_version(OPENSSL_VERSION)}};
+    if (index >= sizeof facts / sizeof facts[0]) return NULL;
+    if (value && bytes) snprintf(value, bytes, "%s", facts[index].value);
+    return facts[index].name;
+}
