@@ -1,4 +1,5 @@
-/* The arena: a list of blocks, each at least twice as large as asked for so that few are needed. */
+/* The arena is a list of blocks. Each block has at least twice the size that was asked for, so that few blocks are
+ * needed. */
 #define _DEFAULT_SOURCE
 #include "base/arena.h"
 

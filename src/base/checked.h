@@ -1,4 +1,4 @@
-/* Size arithmetic that reports overflow, for every size that comes from outside. */
+/* Size arithmetic that reports overflow, for every size that is read from a file, a request or a caller. */
 #ifndef RUBATO_BASE_CHECKED_H
 #define RUBATO_BASE_CHECKED_H
 

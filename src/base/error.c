@@ -10,7 +10,7 @@ static void fill(rubato_error *error, rubato_status code, size_t line, const cha
     error->code = code;
     error->line = line;
     vsnprintf(error->message, sizeof error->message, format, arguments);
-    /* A file's name or tensor's name may hold anything: one line stays one line. */
+    /* the name of a file or tensor may hold line breaks, but the message stays one line */
     for (char *c = error->message; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
 }

@@ -1,5 +1,5 @@
-/* Errors: a status and a message of fixed size, filled in place; no allocation on the way to an error.
- * Functions that can fail return rubato_status and take a rubato_error * last, which may be NULL. */
+/* Errors: a status and a message of fixed size, filled in place. Reporting an error allocates nothing. Functions that
+ * can fail return rubato_status and take a rubato_error * last, which may be NULL. */
 #ifndef RUBATO_BASE_ERROR_H
 #define RUBATO_BASE_ERROR_H
 
@@ -11,14 +11,14 @@
 #define PRINTF_LIKE(at, first)
 #endif
 
-/* Passes a failure on to the caller; for functions with nothing to release. */
+/* Passes a failure on to the caller. For functions with nothing to release. */
 #define TRY(call)                                                                                                      \
     do {                                                                                                               \
         rubato_status try_status_ = (call);                                                                            \
         if (try_status_ != RUBATO_OK) return try_status_;                                                              \
     } while (0)
 
-/* Passes a failure on through the function's one exit label `done` with its local `status`. */
+/* Passes a failure on through the function's only exit label `done`, with its local variable `status`. */
 #define TRY_DONE(call)                                                                                                 \
     do {                                                                                                               \
         status = (call);                                                                                               \
@@ -34,7 +34,7 @@ rubato_status fail_line(rubato_error *error, rubato_status code, size_t line, co
 
 rubato_status fail_memory(rubato_error *error);
 
-/* Puts "prefix: " before the message: the file or place that only the caller knows. */
+/* Puts "prefix: " before the message: the file or position that only the caller knows. */
 rubato_status fail_within(rubato_error *error, rubato_status code, const char *prefix);
 
 #endif

@@ -1,4 +1,4 @@
-/* Files: whole into memory, mapped, and written whole or not at all. */
+/* Files: read whole into memory, mapped, and written whole or not at all. */
 #ifndef RUBATO_BASE_FILE_H
 #define RUBATO_BASE_FILE_H
 
@@ -16,7 +16,7 @@ typedef struct mapped_file {
 rubato_status file_map(mapped_file *file, const char *path, rubato_error *error);
 void file_unmap(mapped_file *file);
 
-/* Tells the system that these bytes of a mapping will not be needed soon; they can be read again from the file. */
+/* Tells the system that these bytes of a mapping will not be needed soon. They can be read again from the file. */
 void file_release(const void *data, size_t size);
 
 /* Reads a file of at most `limit` bytes; *data is NUL-ended and the caller's to free. */
@@ -28,7 +28,7 @@ bool folder_exists(const char *path);
 /* Makes a folder and its parents. */
 rubato_status folder_create(const char *path, rubato_error *error);
 
-/* A file being written beside its final place; commit renames it there, abandon removes it. */
+/* A file that is written under a temporary name beside its final path. Commit renames it, abandon removes it. */
 typedef struct new_file {
     FILE *stream;
     char path[4096], temporary[4096];

@@ -1,4 +1,4 @@
-/* Small helpers over jansson. */
+/* Helper functions over jansson. */
 #include "base/json.h"
 
 #include <stdlib.h>

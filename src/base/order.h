@@ -1,4 +1,4 @@
-/* Numbers in order. */
+/* Sorting numbers. */
 #ifndef RUBATO_BASE_ORDER_H
 #define RUBATO_BASE_ORDER_H
 
@@ -13,7 +13,7 @@ static inline void sort_doubles(double *values, size_t count) {
     qsort(values, count, sizeof *values, compare_doubles);
 }
 
-/* The middle one, the upper of two; sorts them. count > 0. */
+/* The median, the upper of two for an even count. Sorts the values. count > 0. */
 static inline double median(double *values, size_t count) {
     sort_doubles(values, count);
     return values[count / 2];

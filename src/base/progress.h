@@ -11,10 +11,10 @@ typedef struct progress {
     bool on;
 } progress;
 
-/* `quiet` keeps it off. */
+/* With `quiet` nothing is drawn. */
 void progress_begin(progress *bar, const char *label, const char *unit, bool quiet);
 
-/* Draws at most ten times a second: share done, speed, time left. total 0: not known. */
+/* Draws at most ten times per second: the share that is done, the speed, the time left. total 0: unknown. */
 void progress_show(progress *bar, double done, double total);
 
 /* Removes the bar. */

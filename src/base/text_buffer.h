@@ -1,4 +1,4 @@
-/* A growing byte string, always NUL-ended. Zero bytes are a valid empty buffer. */
+/* A growing byte string that always ends in NUL. A struct of zero bytes is a valid empty buffer. */
 #ifndef RUBATO_BASE_TEXT_BUFFER_H
 #define RUBATO_BASE_TEXT_BUFFER_H
 
@@ -8,7 +8,7 @@
 typedef struct text_buffer {
     char *data; /* NULL until something is added */
     size_t length, capacity;
-    bool failed; /* memory ran out; further additions do nothing */
+    bool failed; /* memory ran out; later additions do nothing */
 } text_buffer;
 
 void text_add(text_buffer *buffer, const char *bytes, size_t length);

@@ -1,8 +1,8 @@
-/* The team: one generation counter that starts a round, one counter of parts still to be done that ends it.
+/* The team: one counter of rounds starts a round, and one counter of unfinished parts ends it.
  *
  * Each member has its part of a round and claims it before it begins. The calling thread does its own part and then
- * those that nobody has claimed: a worker that sleeps, or that the system has taken off its processor, delays a round
- * only when that happens in the middle of its part. */
+ * every part that is not claimed yet. So a worker that sleeps, or that the system has taken off its processor, delays a
+ * round only when that happens in the middle of its part. */
 #define _GNU_SOURCE
 #include "base/threads.h"
 
@@ -17,7 +17,7 @@
 
 enum { SPINS = 20000 }; /* some 50 us: longer than any gap within one forward pass */
 
-/* The last round whose part was claimed; a cache line each. */
+/* The last round whose part was claimed; one cache line for each member. */
 typedef struct claim {
     _Alignas(64) _Atomic unsigned long round;
 } claim;
@@ -29,7 +29,7 @@ struct team {
     size_t started;
     team_work work;
     void *argument;
-    _Atomic unsigned long round; /* a new value starts work */
+    _Atomic unsigned long round; /* a new value starts a round */
     atomic_size_t busy;          /* parts of the round that are not done */
     atomic_bool stop;
     atomic_size_t sleepers;
@@ -63,11 +63,11 @@ static unsigned long wait_for_round(team *self, unsigned long seen) {
     return round;
 }
 
-/* Does a member's part of a round, unless that is done or being done, or the round is over: a worker may come late. */
+/* Does a member's part of a round, unless the part is claimed already or the round is over: a worker may come late. */
 static void do_part(team *self, size_t member, unsigned long round) {
     unsigned long last = atomic_load_explicit(&self->claims[member].round, memory_order_relaxed);
     if (last >= round || !atomic_compare_exchange_strong(&self->claims[member].round, &last, round)) return;
-    /* claimed: the round cannot end before this part does, so that work and argument are the round's */
+    /* The part is claimed, so the round cannot end before it does: work and argument belong to this round. */
     self->work(self->argument, member, self->members);
     atomic_fetch_sub_explicit(&self->busy, 1, memory_order_release);
 }
@@ -182,7 +182,8 @@ static size_t quota_of(const char *path) {
     return threads_from_quota(text);
 }
 
-/* The limit of this process's own control group and of each of its parents (version 2), then version 1. */
+/* The CPU limit of this process: the least of its own control group and all parents (version 2), or else version
+ * 1's. */
 static size_t container_limit(void) {
     size_t limit = 0;
     char line[1024], path[1200] = "";

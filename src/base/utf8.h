@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Index of the first byte that is not valid UTF-8 (overlong forms, surrogates and values above U+10FFFF are not), or
- * `size` when all is. */
+/* Index of the first byte that is not valid UTF-8, or `size` when all bytes are valid. Overlong forms, surrogates and
+ * values above U+10FFFF are invalid. */
 size_t utf8_check(const char *bytes, size_t size);
 
 /* Decodes one code point of valid UTF-8 and returns its length in bytes. */
@@ -54,7 +54,7 @@ static inline size_t utf8_put(char *out, uint32_t code) {
     return 4;
 }
 
-/* Code points in valid UTF-8. */
+/* The number of code points in valid UTF-8. */
 static inline size_t utf8_count(const char *bytes, size_t size) {
     size_t count = 0;
     for (size_t i = 0; i < size; i++) count += ((unsigned char)bytes[i] & 0xc0) != 0x80;
