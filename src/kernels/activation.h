@@ -3,7 +3,7 @@
  *   gelu_tanh   x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))               the same paper's approximation
  *   quick_gelu  x sigmoid(1.702 x)
  *   relu, silu (x sigmoid(x)), tanh
- * NaN stays NaN. Tolerance against double: 1e-6 * max(1, |x|). */
+ * NaN stays NaN. The tolerance against double is 1e-6 * max(1, |x|). */
 #ifndef RUBATO_KERNELS_ACTIVATION_H
 #define RUBATO_KERNELS_ACTIVATION_H
 

@@ -1,4 +1,4 @@
-/* Activations, reference variant: the formulas of activation.h through libm. */
+/* Activations, reference variant: the formulas of activation.h, computed with libm. */
 #include <math.h>
 
 #include "kernels/activation.h"

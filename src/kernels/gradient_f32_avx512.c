@@ -47,7 +47,7 @@ static void own_activate_backward(float *dx, const float *dy, const float *x, si
     }
 }
 
-/* Squares of 16 by 16, turned in registers. */
+/* Blocks of 16 by 16, transposed in registers. */
 static void own_transpose(float *out, size_t out_stride, const float *in, size_t in_stride, size_t rows,
                           size_t columns) {
     for (size_t i = 0; i < rows; i += 16) {

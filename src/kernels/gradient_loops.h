@@ -1,6 +1,6 @@
-/* The gradient kernels as plain loops, which the compiler turns into vector code by the flags of the including file.
- * That file defines GRADIENT_TABLE, and own_activate_backward and own_transpose. Sums run in sixteen interleaved
- * parts, so that they vectorise without leave to reorder. */
+/* The gradient kernels as plain loops. The compiler makes vector code of them, by the flags of the including file. That
+ * file defines GRADIENT_TABLE, own_activate_backward and own_transpose. Sums have sixteen interleaved parts, so that
+ * the compiler can vectorise them without reordering. */
 #include <math.h>
 #include <string.h>
 
@@ -18,7 +18,8 @@ static void add(float *restrict y, const float *restrict x, size_t count) {
     for (size_t i = 0; i < count; i++) y[i] += x[i];
 }
 
-/* A 32-bit mixer with low bias (C. Wellons, "Prospecting for hash functions", 2018), twice with the key between. */
+/* A 32-bit mixer with low bias (C. Wellons, "Prospecting for hash functions", 2018), applied twice with the key
+ * between. */
 static inline uint32_t mix32(uint32_t x) {
     x ^= x >> 16;
     x *= 0x7feb352du;

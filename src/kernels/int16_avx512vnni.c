@@ -1,4 +1,4 @@
-/* 16-bit integers with the processor's own instruction (VNNI). */
+/* The 16-bit integer product, with the processor's own instruction (VNNI). */
 #include "kernels/int16.h"
 
 #define PRODUCT product_low
@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-/* as for 8 bits: the intrinsic's sums would be spilled */
+/* in assembler, as for 8 bits: with the intrinsic the compiler would spill the sums */
 static inline __attribute__((always_inline)) __m512i multiply_add(__m512i sum, __m512i x, __m512i b) {
     __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(b));
     return sum;
@@ -61,7 +61,7 @@ static void round_rows(uint32_t *out, const float *x, size_t stride, size_t rows
 
 static void quantize_panel(uint32_t *out, float *scale, const float *in, size_t depth) {
     for (size_t half = 0; half < PANEL; half += 16) {
-        __m512i most = _mm512_setzero_si512(); /* bits of sizes: those of infinities and NaN are the largest */
+        __m512i most = _mm512_setzero_si512(); /* bits of |w|: those of infinities and NaN are the largest */
         for (size_t k = 0; k < depth; k++)
             most = _mm512_max_epu32(most, _mm512_castps_si512(_mm512_abs_ps(_mm512_loadu_ps(in + k * PANEL + half))));
         float each[16] __attribute__((aligned(64)));
@@ -92,7 +92,7 @@ static inline __m512 exp2_16(__m512 t) {
     return _mm512_scalef_ps(p, t);
 }
 
-/* Unnormalised probabilities in place of scores. */
+/* Replaces scores by unnormalised probabilities. */
 static inline __m512 risen_16(float *x, __mmask16 mask, __m512 top) {
     __m512 e = exp2_16(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(mask, x), _mm512_set1_ps(1.44269504f), top));
     _mm512_mask_storeu_ps(x, mask, e);

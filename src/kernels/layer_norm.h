@@ -1,6 +1,6 @@
-/* Layer normalisation of one row: out_i = (x_i - mean) / sqrt(variance + epsilon) * gamma_i + beta_i,
- * the variance that of the population, computed in a second pass over the deviations (Ba et al. 2016).
- * out may be x. beta may be NULL. Tolerance against double: 1e-5 * (|gamma_i| * |normalised| + 1). */
+/* Layer normalisation of one row: out_i = (x_i - mean) / sqrt(variance + epsilon) * gamma_i + beta_i. The variance is
+ * that of the population, computed in a second pass over the deviations (Ba et al. 2016). out may be x. beta may be
+ * NULL. The tolerance against double is 1e-5 * (|gamma_i| * |normalised| + 1). */
 #ifndef RUBATO_KERNELS_LAYER_NORM_H
 #define RUBATO_KERNELS_LAYER_NORM_H
 

@@ -6,7 +6,8 @@
 
 #include "kernels/activation.h"
 
-/* exp(x) = 2^n 2^f; n is applied in two halves, so that results below 2^-126 and up to infinity come out right. */
+/* exp(x) = 2^n 2^f. The factor 2^n is applied in two halves, so that results below 2^-126 and up to infinity are
+ * right. */
 static inline __m256 exp_8(__m256 x) {
     x = _mm256_min_ps(_mm256_set1_ps(89.0f), _mm256_max_ps(_mm256_set1_ps(-104.0f), x)); /* NaN stays */
     __m256 n =

@@ -1,5 +1,5 @@
-/* exp, the normal distribution and the activations for 16 floats, shared by the AVX-512 kernels. Constants:
- * least-squares fits with equalised error over the stated range, computed for this file. */
+/* exp, the normal distribution and the activations for 16 floats, shared by the AVX-512 kernels. The constants are
+ * least-squares fits with equalised error over the stated range. */
 #ifndef RUBATO_KERNELS_MATH_AVX512_H
 #define RUBATO_KERNELS_MATH_AVX512_H
 
@@ -9,11 +9,11 @@
 
 /* exp(x) = 2^n 2^f with |f| <= 1/2; relative error 2e-7. Underflows to 0, overflows to infinity, NaN stays. */
 static inline __m512 exp_16(__m512 x) {
-    /* beyond these the result is 0 or infinite; the second operand is returned for NaN */
+    /* beyond these limits the result is 0 or infinite; for NaN, min and max return the second operand */
     x = _mm512_min_ps(_mm512_set1_ps(89), _mm512_max_ps(_mm512_set1_ps(-104), x));
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    /* f = x log2(e) - n, with the product's lost bits brought back */
+    /* f = x log2(e) - n, with the bits that the product lost added back */
     __m512 f = _mm512_fmsub_ps(x, _mm512_set1_ps(1.44269504f), n);
     f = _mm512_fmadd_ps(x, _mm512_set1_ps(1.92596299e-8f), f);
     __m512 p = _mm512_set1_ps(0.00132647087f);
@@ -25,9 +25,10 @@ static inline __m512 exp_16(__m512 x) {
     return _mm512_scalef_ps(p, n);
 }
 
-/* Q(s) = (1 - erf(s / sqrt 2)) / 2 for s >= 0, the chance that a normal variable exceeds s: polynomials in the distance
- * from the nearest multiple of 3/8, interpolated at Chebyshev's nodes; absolute error 5e-8. Beyond 5.8 it stays at
- * 3e-9. NaN stays. Looking coefficients up costs half of a quotient of polynomials. */
+/* Q(s) = (1 - erf(s / sqrt 2)) / 2 for s >= 0, the probability that a normal variable exceeds s. It is computed by
+ * polynomials in the distance from the nearest multiple of 3/8, interpolated at Chebyshev's nodes; the absolute error
+ * is 5e-8. Beyond 5.8 the result stays at 3e-9. NaN stays. Looking coefficients up takes half of the time of a quotient
+ * of polynomials. */
 static const float normal_tail[5][16] __attribute__((aligned(64))) = {
     {-2.13455657e-14f, -0.000326259527f, -0.000450978958f, -0.000339503022f, -0.000120625351f, 5.35872277e-05f,
      0.000120504075f, 0.000106815714f, 6.58261051e-05f, 3.14610952e-05f, 1.21675621e-05f, 3.89077377e-06f,
@@ -47,16 +48,16 @@ static const float normal_tail[5][16] __attribute__((aligned(64))) = {
 };
 
 static inline __m512 normal_tail_16(__m512 s) {
-    const __m512 steps = _mm512_set1_ps(2.66666667f), whole = _mm512_set1_ps(0x1.8p23f); /* whose last bit is a one */
+    const __m512 steps = _mm512_set1_ps(2.66666667f), whole = _mm512_set1_ps(0x1.8p23f); /* whole's last bit is a one */
     __m512 near = _mm512_fmadd_ps(s, steps, whole);
-    __m512i at = _mm512_castps_si512(near); /* its lowest bits are the nearest multiple's number */
+    __m512i at = _mm512_castps_si512(near); /* the lowest bits are the number of the nearest multiple */
     __m512 t = _mm512_fmsub_ps(s, steps, _mm512_sub_ps(near, whole));
     __m512 q = _mm512_permutexvar_ps(at, _mm512_load_ps(normal_tail[0]));
     for (int i = 1; i < 5; i++) q = _mm512_fmadd_ps(q, t, _mm512_permutexvar_ps(at, _mm512_load_ps(normal_tail[i])));
     return q;
 }
 
-/* |x|, at most what normal_tail_16 takes; NaN stays. */
+/* |x|, limited to the range of normal_tail_16; NaN stays. */
 static inline __m512 tail_side_16(__m512 x) {
     return _mm512_min_ps(_mm512_set1_ps(5.8f), _mm512_abs_ps(x));
 }
@@ -79,7 +80,7 @@ static inline __m512 activate_16(__m512 x, activation act) {
         return _mm512_mul_ps(x, sigmoid_16(y));
     }
     case ACTIVATION_QUICK_GELU: return _mm512_mul_ps(x, sigmoid_16(_mm512_mul_ps(x, _mm512_set1_ps(1.702f))));
-    case ACTIVATION_RELU: return _mm512_max_ps(_mm512_setzero_ps(), x); /* the second operand is returned for NaN */
+    case ACTIVATION_RELU: return _mm512_max_ps(_mm512_setzero_ps(), x); /* for NaN, max returns the second operand */
     case ACTIVATION_SILU: return _mm512_mul_ps(x, sigmoid_16(x));
     case ACTIVATION_TANH:
         return _mm512_fmsub_ps(_mm512_set1_ps(2.0f), sigmoid_16(_mm512_add_ps(x, x)), _mm512_set1_ps(1.0f));
@@ -89,7 +90,7 @@ static inline __m512 activate_16(__m512 x, activation act) {
     return x;
 }
 
-/* 16 rows of 16 become 16 columns, in place. */
+/* Transposes 16 rows of 16, in place. */
 static inline void transpose_16(__m512 rows[16]) {
     __m512 t[16];
     for (int i = 0; i < 16; i += 2) {

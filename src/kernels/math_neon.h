@@ -12,7 +12,8 @@ static inline float32x4_t fma_4(float32x4_t b, float32x4_t c, float a) {
     return vfmaq_f32(vdupq_n_f32(a), b, c);
 }
 
-/* exp(x) = 2^n 2^f; n is applied in two halves, so that results below 2^-126 and up to infinity come out right. */
+/* exp(x) = 2^n 2^f. The factor 2^n is applied in two halves, so that results below 2^-126 and up to infinity are
+ * right. */
 static inline float32x4_t exp_4(float32x4_t x) {
     x = vminq_f32(vdupq_n_f32(89.0f), vmaxq_f32(vdupq_n_f32(-104.0f), x)); /* NaN stays */
     float32x4_t n = vrndnq_f32(vmulq_n_f32(x, 1.44269504f));
@@ -71,7 +72,7 @@ static inline float32x4_t activate_4(float32x4_t x, activation act) {
     return x;
 }
 
-/* The first `count` floats, count < 4; the others are `rest`. And writing so many. */
+/* The first `count` floats, count < 4, with `rest` in the other lanes; and a function that writes as many. */
 static inline float32x4_t load_part_4(const float *x, size_t count, float rest) {
     float parts[4] = {rest, rest, rest, rest};
     for (size_t i = 0; i < count; i++) parts[i] = x[i];

@@ -1,4 +1,4 @@
-/* Peak of AVX2: independent fused multiply-adds, nothing else. */
+/* The peak of AVX2: a loop of independent fused multiply-adds. */
 #include <immintrin.h>
 
 #include "kernels/table.h"

@@ -1,4 +1,4 @@
-/* Peak of AVX-512: independent fused multiply-adds, nothing else. */
+/* The peak of AVX-512: a loop of independent fused multiply-adds. */
 #include <immintrin.h>
 
 #include "kernels/table.h"

@@ -1,4 +1,4 @@
-/* Peak of NEON: independent fused multiply-adds, nothing else. */
+/* The peak of NEON: a loop of independent fused multiply-adds. */
 #include <arm_neon.h>
 
 #include "kernels/table.h"

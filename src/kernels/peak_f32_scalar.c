@@ -1,4 +1,4 @@
-/* Peak of the baseline instruction set: independent multiplies and adds of four floats. */
+/* The peak of the baseline instruction set: a loop of independent multiplies and adds of four floats. */
 #include "kernels/table.h"
 
 typedef float four __attribute__((vector_size(16)));

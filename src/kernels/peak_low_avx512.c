@@ -1,5 +1,5 @@
-/* Peaks of the instructions that multiply in low precision: independent ones, nothing else. In assembler, since only
- * processors that have them come here, and compilers spill the sums. */
+/* The peaks of the low-precision instructions: loops of independent multiply-adds. They are in assembler, because
+ * compilers spill the sums, and only processors that have the instructions run them. */
 #include <immintrin.h>
 
 #include "kernels/table.h"

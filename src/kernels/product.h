@@ -1,15 +1,15 @@
-/* The matrix product: c = act(scale * a b + bias) + residual; with `add`, c joins the sum before anything else.
+/* The matrix product: c = act(scale * a b + bias) + residual. With `add`, the sums start from c.
  *
- * a  [rows, depth], row stride a_stride; b packed in panels of PANEL columns: [ceil(columns / PANEL)][depth][PANEL],
- * the last panel padded with zeros; c [rows, columns], row stride c_stride; bias [columns] or NULL;
- * residual [rows, columns] or NULL, apart from c.
+ * a is [rows, depth], with row stride a_stride. b is packed in panels of PANEL columns:
+ * [ceil(columns / PANEL)][depth][PANEL], the last panel padded with zeros. c is [rows, columns], with row stride
+ * c_stride. bias is [columns] or NULL. residual is [rows, columns] or NULL, and does not overlap c.
  *
- * Every row of c is computed by the same sequence of operations, whatever rows stand beside it: one accumulator an
- * element, summed over depth in order. That is what lets a batch be packed, split and thinned out with no effect on
- * the rows that stay.
+ * Every row of c is computed by the same sequence of operations, whatever other rows there are: one accumulator for
+ * each element, summed over the depth in order. Therefore a batch may be packed, split and reduced without any effect
+ * on the remaining rows.
  *
- * One packed form serves all instruction sets, the attention products and the weights. Tolerance against the
- * scalar variant: depth * 2^-23 * sum |a||b|, and of the activation. */
+ * Weights, the products of attention and all instruction sets share one packed form. The tolerance against the scalar
+ * variant is depth * 2^-23 * sum |a||b|, plus that of the activation. */
 #ifndef RUBATO_KERNELS_PRODUCT_H
 #define RUBATO_KERNELS_PRODUCT_H
 
@@ -28,13 +28,13 @@ typedef struct product_f32 {
     float *c;
     size_t a_stride, c_stride, residual_stride;
     size_t rows, columns, depth;
-    size_t b_depth; /* the depth that b was packed with, of which the first part is used; 0: depth */
-    float scale;    /* 0 stands for 1 */
+    size_t b_depth; /* the depth with which b was packed; the product uses the first part of it. 0: depth */
+    float scale;    /* 0 means 1 */
     activation act;
-    bool add; /* c += a b: sums start from c; scale is 0 */
+    bool add; /* c += a b: sums start from c; scale must be 0 */
 } product_f32;
 
-/* From a panel of b to the next, over PANEL. */
+/* The distance from a panel of b to the next, divided by PANEL. */
 static inline size_t product_f32_pitch(const product_f32 *p) {
     return p->b_depth ? p->b_depth : p->depth;
 }
@@ -43,16 +43,16 @@ typedef void product_f32_function(const product_f32 *product);
 
 product_f32_function product_f32_scalar, product_f32_avx2, product_f32_avx512, product_f32_neon;
 
-/* Packs columns of b for product: out [ceil(columns / PANEL)][depth][PANEL], zero padded.
- * in [columns, depth] with stride in_stride: the layout of a weight [out, in], and of the keys of one head. */
+/* Packs columns of b for the product: out [ceil(columns / PANEL)][depth][PANEL], padded with zeros. in is
+ * [columns, depth] with stride in_stride: the layout of a weight [out, in], and of the keys of one head. */
 typedef void pack_transposed_function(float *out, const float *in, size_t in_stride, size_t columns, size_t depth);
 
 pack_transposed_function pack_transposed_f32_scalar, pack_transposed_f32_avx512;
 
-/* The same from in [depth, columns]: the values of one head. */
+/* The same from in [depth, columns]: the layout of the values of one head. */
 void pack_straight_f32(float *out, const float *in, size_t in_stride, size_t columns, size_t depth);
 
-/* Elements of the packed form. */
+/* The number of elements of the packed form. */
 static inline size_t packed_size(size_t columns, size_t depth) {
     return (columns + PANEL - 1) / PANEL * PANEL * depth;
 }

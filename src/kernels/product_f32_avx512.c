@@ -15,7 +15,7 @@ void product_f32_avx512(const product_f32 *p) {
     product_any(p);
 }
 
-/* Squares of 16 by 16, turned in registers. */
+/* Blocks of 16 by 16, transposed in registers. */
 void pack_transposed_f32_avx512(float *out, const float *in, size_t in_stride, size_t columns, size_t depth) {
     for (size_t first = 0; first < columns; first += PANEL, out += depth * PANEL)
         for (size_t half = 0; half < PANEL; half += 16) {

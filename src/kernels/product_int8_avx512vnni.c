@@ -10,8 +10,8 @@
 
 #include <immintrin.h>
 
-/* gcc 12 gives the intrinsic's sums to other registers on the way and spills half of a large tile; the instruction
- * itself leaves it no choice, and is twice as fast. */
+/* With the intrinsic, gcc 12 moves the sums through other registers and spills half of a large tile. The assembler
+ * instruction prevents that, and is twice as fast. */
 static inline __attribute__((always_inline)) __m512i multiply_add(__m512i sum, __m512i x, __m512i b) {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(b));
     return sum;

@@ -1,14 +1,15 @@
-/* The matrix product in low precision: c = act(a b + bias) + residual, c in f32.
+/* The matrix product in low precision: c = act(a b + bias) + residual, with c in f32.
  *
  *   bf16   a and b are bfloat16, sums are f32
- *   int8   a is 8-bit by row, b by column, sums are 32-bit integers and exact:
+ *   int8   a is 8-bit by row, b is 8-bit by column, sums are 32-bit integers and exact:
  *          c = row_scale * column_scale * sum_k qa qb, with qa in [-127, 127] stored as qa + 128, qb in [-127, 127].
  *          sum_k (qa + 128) qb = sum_k qa qb + 128 sum_k qb: column_offset is the last part.
  *
- * A word of 32 bits holds two (bf16) or four (int8) neighbours along the depth; missing ones are zero in b. b is packed
- * as product.h's is: panels of PANEL columns, [ceil(columns / PANEL)][words][PANEL]. Every row of c is computed by the
- * same sequence of operations, whatever stands beside it. int8 agrees to the bit between instruction sets before the
- * scales; bf16 within words * 2^-22 * sum |a||b|, and flushes denormals where the instruction does. */
+ * A word of 32 bits holds two (bf16) or four (int8) neighbours along the depth; where the depth ends within a word, the
+ * rest of the word is zero in b. b is packed in panels of PANEL columns as in product.h:
+ * [ceil(columns / PANEL)][words][PANEL]. Every row of c is computed by the same sequence of operations, whatever other
+ * rows there are. Before the scales, int8 is equal to the bit on all instruction sets. bf16 agrees within words * 2^-22
+ * * sum |a||b|, and flushes denormals where the instruction does. */
 #ifndef RUBATO_KERNELS_PRODUCT_LOW_H
 #define RUBATO_KERNELS_PRODUCT_LOW_H
 
@@ -19,20 +20,20 @@
 typedef struct product_low {
     const uint32_t *a; /* [rows][words] */
     const uint32_t *b;
-    const float *row_scale;       /* [rows], int8 alone; so below */
+    const float *row_scale;       /* [rows]; this and the next two are for int8 alone */
     const float *column_scale;    /* [columns] */
     const int32_t *column_offset; /* [columns] */
     const float *bias;            /* [columns] or NULL */
-    const float *residual;        /* [rows, columns] or NULL, apart from c */
+    const float *residual;        /* [rows, columns] or NULL; does not overlap c */
     float *c;
     size_t a_stride, c_stride, residual_stride; /* a_stride in words */
     size_t rows, columns, words;
-    size_t b_words; /* the words that b was packed with, of which the first part is used; 0: words */
+    size_t b_words; /* the words with which b was packed; the product uses the first part of them. 0: words */
     activation act;
-    bool add; /* c += a b: bf16 alone */
+    bool add; /* c += a b: for bf16 alone */
 } product_low;
 
-/* From a panel of b to the next, over PANEL. */
+/* The distance from a panel of b to the next, divided by PANEL. */
 static inline size_t product_low_pitch(const product_low *p) {
     return p->b_words ? p->b_words : p->words;
 }
@@ -44,7 +45,7 @@ product_low_function product_bf16_scalar, product_bf16_avx2, product_bf16_avx512
 product_low_function product_int8_scalar, product_int8_avx2, product_int8_avx512, product_int8_avx512vnni,
     product_int8_neon;
 
-/* How many words hold a depth. */
+/* The number of words that hold a depth. */
 static inline size_t words_bf16(size_t depth) {
     return (depth + 1) / 2;
 }
@@ -53,25 +54,25 @@ static inline size_t words_int8(size_t depth) {
     return (depth + 3) / 4;
 }
 
-/* A row of a: f32 rounded to the nearest even bfloat16; NaN stays. out [words], zero at the end. */
+/* Rounds a row of a to the nearest even bfloat16; NaN stays. out [words], with zeros up to the end. */
 typedef void narrow_bf16_function(uint32_t *out, const float *x, size_t depth);
 
 narrow_bf16_function narrow_bf16_scalar, narrow_bf16_avx512;
 
-/* A row of a, each element times its factor first (NULL: as it is): scale max |x| / 127, q = round to even (x / scale),
- * stored as q + 128. Zeros have scale 0; a row with NaN or infinity has scale NaN, so that its results are. Returns the
- * scale. */
+/* Quantises a row of a, after each element was multiplied by its factor (factors NULL: 1). The scale is max |x| / 127,
+ * and q = round to even (x / scale) is stored as q + 128. A row of zeros has scale 0. A row with NaN or infinity has
+ * scale NaN, so that its results are NaN. Returns the scale. */
 typedef float quantize_int8_function(uint32_t *out, const float *x, const float *factors, size_t depth);
 
 quantize_int8_function quantize_int8_scalar, quantize_int8_avx512;
 
-/* Packed f32 to packed bf16: in [depth][PANEL], out [words][PANEL]. */
+/* Makes a packed bf16 panel of a packed f32 one: in [depth][PANEL], out [words][PANEL]. */
 typedef void narrow_panel_bf16_function(uint32_t *out, const float *in, size_t depth);
 
 narrow_panel_bf16_function narrow_panel_bf16_scalar, narrow_panel_bf16_avx512;
 
-/* A packed f32 panel to a packed int8 one: in [depth][PANEL], out [words][PANEL]; of its first `columns` columns the
- * scale max |w| / 127, with q = round to even (w / scale), and the offset. */
+/* Makes a packed int8 panel of a packed f32 one: in [depth][PANEL], out [words][PANEL]. Its first `columns` columns get
+ * a scale, max |w| / 127, with q = round to even (w / scale), and an offset. */
 void quantize_panel_int8(uint32_t *out, float *scale, int32_t *offset, const float *in, size_t columns, size_t depth);
 
 /* Packs b from [columns][depth] floats. */

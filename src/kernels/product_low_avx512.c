@@ -9,7 +9,7 @@
 #include "base/checked.h"
 #include "kernels/math_avx512.h"
 
-/* Rounding to nearest even as integers; a NaN keeps its upper half, with a bit set that must not be lost. */
+/* Rounds to nearest even, computed on integers. A NaN keeps its upper half, with a bit set so that it stays a NaN. */
 static inline __m512i bf16_16(__m512 x) {
     __m512i bits = _mm512_castps_si512(x), one = _mm512_set1_epi32(1);
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), one);
@@ -26,7 +26,7 @@ void narrow_bf16_avx512(uint32_t *out, const float *x, size_t depth) {
     if (i == depth) return;
     size_t left = depth - i;
     __m512i last = bf16_16(_mm512_maskz_loadu_ps(lanes_16(left), x + i));
-    /* whole words: the lane after an odd end is zero */
+    /* writes whole words: the lane after an odd end is zero */
     _mm256_mask_storeu_epi16((void *)out, lanes_16((left + 1) / 2 * 2), _mm512_cvtepi32_epi16(last));
 }
 
@@ -45,7 +45,7 @@ static inline __m512 taken_16(const float *x, const float *factors, size_t i, __
     return factors ? _mm512_mul_ps(values, _mm512_maskz_loadu_ps(mask, factors + i)) : values;
 }
 
-/* The bits of the size; those of infinities and NaN are the largest. */
+/* The bits of the absolute value; those of infinities and NaN are the largest. */
 static inline __m512i size_16(__m512 x) {
     return _mm512_castps_si512(_mm512_abs_ps(x));
 }
@@ -76,7 +76,7 @@ float quantize_int8_avx512(uint32_t *out, const float *x, const float *factors, 
     memcpy(&largest, &bits, sizeof largest);
     const __m512 factor = _mm512_set1_ps(largest > 1e-35f ? 127 / largest : 0);
     const __m512i middle = _mm512_set1_epi8((char)128);
-    /* packing works within quarters of a register: fours of bytes are put back in order afterwards */
+    /* packing works within quarters of a register; this puts the groups of four bytes back in order */
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     for (i = 0; i + 64 <= depth; i += 64) {
         __m512i q[4];

@@ -1,7 +1,7 @@
-/* The low-precision products on processors that have no instructions for them, compiled once an instruction set: blocks
- * of both operands are made f32 and multiplied so. Weights cost what they cost in memory, and the product what f32's
- * does. 8-bit sums stay exact: over a block's depth they are integers below 2^24, and blocks are summed as integers.
- * The including file defines VARIANT(name). */
+/* The low-precision products for processors without the instructions, compiled once for each instruction set. Blocks of
+ * both operands are widened to f32 and multiplied in f32. Weights have the memory traffic of the low precision, and the
+ * product has the speed of f32. 8-bit sums stay exact: within the depth of a block they are integers below 2^24, and
+ * blocks are summed as integers. The including file defines VARIANT(name). */
 #include <string.h>
 
 #include "kernels/product_low.h"
@@ -9,8 +9,8 @@
 enum { WIDE_DEPTH = 256, WIDE_ROWS = 112 }; /* 112 KiB of a and 32 of b: both stay in the second-level cache */
 _Static_assert(127 * 127 * WIDE_DEPTH < 1 << 24, "sums of a block are exact in f32");
 
-/* A block of words [rows][width], each row `pitch` words after the one before, to floats: the parts of a word, lowest
- * first, become neighbours in rows of a, and rows of their own in panels of b. */
+/* Widens a block of words [rows][width] to floats; rows are `pitch` words apart. The parts of a word, lowest first,
+ * become neighbours in a row of a, and rows of their own in a panel of b. */
 typedef void widen_function(float *out, const uint32_t *in, size_t pitch, size_t rows, size_t width);
 
 static float upper_bf16(uint32_t bits) {
@@ -49,7 +49,7 @@ static void widen_panel_int8(float *out, const uint32_t *in, size_t pitch, size_
             for (size_t j = 0; j < width; j++) out[i * width + j] = (float)(int8_t)(in[j] >> 8 * i);
 }
 
-/* c takes up the block's sums as integers, and after the last one becomes what it is to be. */
+/* Adds the block's sums to c as integers. After the last block c gets its final value. */
 static void join_int8(const product_low *p, const float *sums, size_t row, size_t first, size_t width, bool begun,
                       bool last) {
     float *c = p->c + row * p->c_stride + first;

@@ -34,7 +34,7 @@ float quantize_int8_scalar(uint32_t *out, const float *x, const float *factors, 
         most = fmaxf(most, fabsf(taken(x, factors, i)));
         finite = finite && isfinite(taken(x, factors, i));
     }
-    float inverse = most > 1e-35f && finite ? 127 / most : 0; /* below that all is 0 */
+    float inverse = most > 1e-35f && finite ? 127 / most : 0; /* for a smaller maximum all values are 0 */
     for (size_t i = 0; i < depth; i += 4) {
         uint32_t word = 0;
         for (size_t j = 0; j < 4; j++) {
@@ -46,9 +46,9 @@ float quantize_int8_scalar(uint32_t *out, const float *x, const float *factors, 
     return finite ? most / 127 : NAN;
 }
 
-/* To the nearest even whole number, for sizes far below 2^22; compilers make vectors of it. */
+/* Rounds to the nearest even integer, for absolute values far below 2^22. Compilers can vectorise it. */
 static inline int32_t nearest(float x) {
-    const float shift = 0x1.8p23f; /* whose last bit is a one */
+    const float shift = 0x1.8p23f; /* shift's last bit is a one */
     float moved = x + shift;
     return (int32_t)(moved - shift);
 }

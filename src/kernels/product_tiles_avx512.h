@@ -1,18 +1,19 @@
-/* The matrix product by tiles, AVX-512, for every precision: a tile of up to 14 rows by one panel of 32 columns stays
- * in 28 registers while it is summed over the depth; two more hold a row of b, one the broadcast word of a (an f32, two
- * bfloat16 or four bytes: neighbours along the depth).
+/* The matrix product by tiles, AVX-512, for every precision. A tile of up to 14 rows by one panel of 32 columns stays
+ * in 28 registers while it is summed over the depth. Two more registers hold a row of b, and one holds the broadcast
+ * word of a (an f32, two bfloat16 or four bytes: neighbours along the depth).
  *
- * A block of rows whose part of a fits half of a megabyte of second-level cache meets every panel in turn, so that b is
- * read once a block. Rows are dealt out to tiles evenly (128 rows are eight tiles of 13 and two of 12): tiles of ten
- * rows or more run at the same speed a row, leftovers of one or two would not.
+ * A block of rows is chosen so that its part of a fits half of a megabyte of second-level cache. Every panel is
+ * multiplied with the block in turn, so that b is read once for each block. Rows are divided evenly over tiles (128
+ * rows are eight tiles of 13 and two of 12), because tiles of ten rows or more have the same speed per row, and
+ * leftovers of one or two rows would be slow.
  *
  * The including file defines
  *   PRODUCT                       the struct: a, b, bias, residual, c, their strides (a's in words), rows, columns, act
  *   PRODUCT_WORDS(p)              words along the depth
  *   PRODUCT_PITCH(p)              words between panels of b
  *   MULTIPLY_ADD(sum, x, b)       sum + x b, all __m512i
- *   FINISH(p, sum, row, column, mask)   a __m512 from a __m512i of sums: scales
- *   ADDS(p)                       whether c joins the sum */
+ *   FINISH(p, sum, row, column, mask)   a __m512 from a __m512i of sums: applies the scales
+ *   ADDS(p)                       whether the sums start from c */
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -24,17 +25,17 @@ typedef uint32_t __attribute__((may_alias)) word;
 
 enum {
     TILE_ROWS = 14,
-    DEPTH = 1024,             /* words of one pass: a panel of it is an eighth of the cache */
-    BLOCK_BYTES = 448 * 1024, /* of a, a block of rows in one pass */
-    AHEAD = 32,               /* rows of b fetched before they are needed */
+    DEPTH = 1024,             /* words of one pass; a panel of this depth is an eighth of the cache */
+    BLOCK_BYTES = 448 * 1024, /* the part of a that a block of rows has in one pass */
+    AHEAD = 32,               /* rows of b that are fetched ahead */
 };
 
-/* One tile over the words [k0, k1). `rows` and `act` are constants at every call, so that the loops unroll and the
- * sums stay in registers. A first part leaves its sums in c, where the next takes them up: the order of summation is
- * that of one pass. */
+/* One tile over the words [k0, k1). `rows` and `act` are constants at every call, so that the loops unroll and the sums
+ * stay in registers. The first part of the depth leaves its sums in c, and the next part starts from them: the order of
+ * summation is that of a single pass. */
 static inline __attribute__((always_inline)) void tile(const PRODUCT *of, size_t row, size_t panel, size_t k0,
                                                        size_t k1, const int rows, const activation act) {
-    const PRODUCT own = *of, *p = &own; /* what c is written over cannot be in it */
+    const PRODUCT own = *of, *p = &own; /* a copy, which writing c cannot change */
     const size_t a_stride = p->a_stride, c_stride = p->c_stride, first = panel * PANEL, left = p->columns - first;
     const word *a = (const word *)(const void *)p->a + row * a_stride;
     const word *b = (const word *)(const void *)p->b + first * PRODUCT_PITCH(p);
@@ -141,7 +142,7 @@ static void product_any(const PRODUCT *p) {
         product_rows(p, p->act == ACTIVATION_GELU ? gelu_tiles : plain_tiles);
         return;
     }
-    /* Rarer activations: their own pass over c, then the residual. */
+    /* The rarer activations have a pass of their own over c; then the residual is added. */
     PRODUCT plain = *p;
     plain.act = ACTIVATION_NONE;
     plain.residual = NULL;

@@ -1,5 +1,5 @@
-/* Rows and columns dealt out to tiles of up to 6 rows by half a panel: what the products of AVX2 and NEON share.
- * Blocking as in product_tiles_avx512.h. The including file defines after it
+/* Divides rows and columns over tiles of up to 6 rows by half a panel, for the products of AVX2 and NEON. Blocks of
+ * rows are as in product_tiles_avx512.h. After the include, the including file defines
  *   static void tile(const product_f32 *p, size_t row, size_t column, const int rows)
  * which is inlined with a constant number of rows. */
 #include "base/checked.h"

@@ -1,6 +1,6 @@
-/* Softmax of one row in place: x_i = exp(x_i - max) / sum_j exp(x_j - max), as x * (1 / sum).
- * A row of no elements is left alone; NaN anywhere makes the whole row NaN. -inf becomes 0, and a row of -inf NaN.
- * Tolerance against double: 2e-6 relative plus 1e-10. */
+/* Softmax of one row in place: x_i = exp(x_i - max) / sum_j exp(x_j - max), computed as x * (1 / sum). An empty row
+ * stays as it is. NaN anywhere makes the whole row NaN. -inf becomes 0, and a row of -inf becomes NaN. The tolerance
+ * against double is 2e-6 relative plus 1e-10. */
 #ifndef RUBATO_KERNELS_SOFTMAX_H
 #define RUBATO_KERNELS_SOFTMAX_H
 

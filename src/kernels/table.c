@@ -1,4 +1,4 @@
-/* Which kernels run: detection, and the tables in rising order. */
+/* Choosing the kernels: detection of the processor, and the tables in rising order. */
 #include "kernels/table.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@
     }
 
 #if defined(__x86_64__)
-/* Beyond AVX-512 only the low-precision products change. */
+/* Above AVX-512 only the low-precision products differ. */
 #define AVX512(name, isa, low)                                                                                         \
     [isa] = {name,                                                                                                     \
              isa,                                                                                                      \
@@ -77,7 +77,7 @@ static instruction_set detect(void) {
     }
     return instruction_set_of(features);
 #elif defined(__aarch64__)
-    return ISA_NEON; /* every one of them has it */
+    return ISA_NEON; /* every AArch64 processor has it */
 #else
     return ISA_SCALAR;
 #endif

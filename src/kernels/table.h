@@ -1,5 +1,5 @@
-/* The kernels in use, one const table an instruction set; a table starts as a copy of the next lower one.
- * Whoever creates a context chooses; nothing here is mutable. */
+/* The kernels in use: one const table for each instruction set. A table starts as a copy of the next lower one. The
+ * creator of a context selects a table; nothing here is mutable. */
 #ifndef RUBATO_KERNELS_TABLE_H
 #define RUBATO_KERNELS_TABLE_H
 
@@ -14,7 +14,7 @@
 #include "kernels/product_low.h"
 #include "kernels/softmax.h"
 
-/* Of one family, each can do what those before it can. */
+/* Within a family of processors, each set includes the earlier ones. */
 typedef enum instruction_set {
     ISA_SCALAR,
     ISA_NEON,
@@ -25,19 +25,19 @@ typedef enum instruction_set {
     ISA_COUNT
 } instruction_set;
 
-/* Low precision: the products, and how rows are made ready for them. */
+/* Low precision: the products, and the functions that prepare rows for them. */
 typedef struct low_kernels {
     product_low_function *product_bf16, *product_int8;
     narrow_bf16_function *narrow_bf16;
     narrow_panel_bf16_function *narrow_panel_bf16;
     quantize_int8_function *quantize_int8;
     const int16_kernels *int16;             /* NULL where they are not faster than f32 */
-    double (*peak_bf16)(size_t iterations); /* as peak_f32; NULL where the processor has no instruction for it */
+    double (*peak_bf16)(size_t iterations); /* as peak_f32; NULL where the processor lacks the instruction */
     double (*peak_int8)(size_t iterations);
 } low_kernels;
 
 typedef struct kernel_table {
-    const char *name; /* "scalar", "neon", "avx2", "avx512", "vnni", "bf16": what RUBATO_ISA and `info` call it */
+    const char *name; /* "scalar", "neon", "avx2", "avx512", "vnni", "bf16": the name in RUBATO_ISA and in `info` */
     instruction_set isa;
     product_f32_function *product_f32;
     pack_transposed_function *pack_transposed_f32;
@@ -47,7 +47,7 @@ typedef struct kernel_table {
     dot_f32_function *dot_f32;
     const gradient_kernels *gradient;
     low_kernels low;
-    double (*peak_f32)(size_t iterations); /* runs that many fused multiply-adds flat out; returns flops done */
+    double (*peak_f32)(size_t iterations); /* runs so many fused multiply-adds; returns operations done */
 } kernel_table;
 
 /* The best table that this machine runs. */
@@ -56,7 +56,8 @@ const kernel_table *kernel_table_best(void);
 /* The table of that name, or NULL when there is none or this machine cannot run it. */
 const kernel_table *kernel_table_named(const char *name);
 
-/* What the processor and the operating system support, as a pure function of cpuid and xgetbv results; for tests. */
+/* The features that the processor and the operating system support, as a pure function of cpuid and xgetbv results, so
+ * that tests can call it. */
 typedef struct cpu_features {
     unsigned leaf1_ecx, leaf7_ebx;
     unsigned leaf7_ecx, leaf7_1_eax; /* subleaf 0; subleaf 1 */
