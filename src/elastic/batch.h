@@ -1,8 +1,8 @@
-/* A packed batch: the tokens of several sequences one after the other, with no padding anywhere.
+/* A packed batch: the tokens of several sequences one after the other, without padding.
  *
  *   row       0    1    2    3    4    5    6    7    8
  *   token   [CLS]  a    b  [SEP] [CLS] c  [SEP] ...
- *   start     0                   4             7      */
+ *   start     0                   4             7 */
 #ifndef RUBATO_ELASTIC_BATCH_H
 #define RUBATO_ELASTIC_BATCH_H
 

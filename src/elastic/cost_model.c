@@ -31,8 +31,8 @@ static double batch_ms(const cost_parts *parts, const point *at, const layer_sha
     return ms;
 }
 
-/* As the engine does it: few rows are run by all threads together, many in batches of nearly equal rows, a multiple of
- * the number of threads. */
+/* The batches are those of the engine: all threads together run few rows, and many rows are cut into batches of nearly
+ * equal rows, whose number is a multiple of the number of threads. */
 double cost_model_ms(const cost_model *self, const point *at, const layer_shape *shape, size_t length, size_t count) {
     size_t rows = length * count;
     bool narrow = self->has_narrow && at && at->narrow;

@@ -1,5 +1,6 @@
-/* What operations take on this machine, as `calibrate` measured it: milliseconds of a layer's parts by rows and by
- * length, from which the time of any operating point, length and batch follows. */
+/* The times of operations on this machine, as `calibrate` measured them: the milliseconds of a layer's parts as
+ * functions of the number of rows and of the length. From these follows the time of any operating point, length and
+ * batch. */
 #ifndef RUBATO_ELASTIC_COST_MODEL_H
 #define RUBATO_ELASTIC_COST_MODEL_H
 
@@ -7,7 +8,8 @@
 
 enum { COST_SAMPLES = 32 };
 
-/* A piecewise linear function through measured samples; beyond the last as the last two say. */
+/* A piecewise linear function through measured samples. Beyond the last sample it continues the line through the last
+ * two. */
 typedef struct cost_curve {
     size_t count;
     double x[COST_SAMPLES], ms[COST_SAMPLES];
@@ -15,18 +17,18 @@ typedef struct cost_curve {
 
 double cost_curve_at(const cost_curve *self, double x);
 
-/* One way of running: one thread by itself, or all threads together. */
+/* One way of running: one thread alone, or all threads together. */
 typedef struct cost_parts {
     cost_curve attention; /* projections and normalisation, by rows entering a layer */
     cost_curve forward;   /* feed-forward part, by rows leaving its attention */
-    cost_curve heads;     /* attention proper of one sequence, by its length */
+    cost_curve heads;     /* attention itself for one sequence, by its length */
     cost_curve outside;   /* embeddings and task head, by rows */
 } cost_parts;
 
 typedef struct cost_model {
     size_t threads, batch_rows, least_rows; /* how the engine cuts batches */
     cost_parts alone, together;
-    bool has_narrow; /* for a model in two precisions, the same in the lower one */
+    bool has_narrow; /* the model has two precisions; the parts below are for the low one */
     cost_parts narrow_alone, narrow_together;
 } cost_model;
 

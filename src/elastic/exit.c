@@ -1,4 +1,4 @@
-/* The list of exit rules, and what they share. */
+/* The list of exit rules, and the functions that they share. */
 #include "elastic/exit.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* The Right Tool (Schwartz et al. 2020): the best class is probable enough. */
+/* The Right Tool (Schwartz et al. 2020): a subject leaves when the probability of the best class is high enough. */
 #include "elastic/exit.h"
 
 static bool leaves(const exit_setting *self, const exit_view *view) {

@@ -1,5 +1,5 @@
-/* F-PABEE (Gao et al. 2023): so many exits in a row say nearly what the one below said. The divergence is
- * KL(now || below), of logits, for any number of classes. */
+/* F-PABEE (Gao et al. 2023): a subject leaves when enough exits in a row are near the previous exit. The divergence is
+ * KL(now || previous), computed from logits, for any number of classes. */
 #include <math.h>
 
 #include "elastic/exit.h"

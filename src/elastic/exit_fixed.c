@@ -1,4 +1,4 @@
-/* Everything leaves at the first exit that may: a shallower model with a classifier of its own. */
+/* Every subject leaves at the first exit that the setting allows: a shallower model with a classifier of its own. */
 #include "elastic/exit.h"
 
 static bool leaves(const exit_setting *self, const exit_view *view) {

@@ -1,4 +1,4 @@
-/* Adaptive computation time (Graves 2016): the probabilities to halt have added up. */
+/* Adaptive computation time (Graves 2016): a subject leaves when the probabilities to halt have added up to 1. */
 #include "elastic/exit.h"
 
 static bool leaves(const exit_setting *self, const exit_view *view) {

@@ -1,5 +1,5 @@
-/* PABEE (Zhou et al. 2020): so many exits in a row agree with the one below. For a value: are nearer to it than the
- * threshold. */
+/* PABEE (Zhou et al. 2020): a subject leaves when enough exits in a row agree with the previous exit. Values agree when
+ * their distance is below the threshold. */
 #include <math.h>
 
 #include "elastic/exit.h"

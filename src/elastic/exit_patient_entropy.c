@@ -1,4 +1,4 @@
-/* PCEE-BERT (Zhang et al. 2022): so many exits in a row are certain enough. */
+/* PCEE-BERT (Zhang et al. 2022): a subject leaves when enough exits in a row are certain enough. */
 #include "elastic/exit.h"
 
 static bool leaves(const exit_setting *self, const exit_view *view) {

@@ -28,7 +28,7 @@ void frontier_free(frontier *self) {
 
 /* ---- rubato.json ---- */
 
-/* A number a layer, each within (0, 1] or, with `zero`, [0, 1]; all 1 where the member is missing. */
+/* One number for each layer, each in (0, 1] or, with `zero`, in [0, 1]; all 1 where the member is missing. */
 static rubato_status read_parts(float *out, const json_t *object, const char *key, size_t layers, bool zero,
                                 const char *name, rubato_error *error) {
     const json_t *list = json_object_get(object, key);
@@ -88,7 +88,7 @@ json_t *exit_setting_object(const exit_setting *from) {
     return object;
 }
 
-/* The layers, counted from 1, whose rows merge. */
+/* The layers whose rows merge, counted from 1. */
 static rubato_status read_merges(point *out, const json_t *list, rubato_error *error) {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
@@ -150,7 +150,7 @@ static int by_ms(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Rising cost: operations, or time where precisions differ. */
+/* Rising cost: operations, or time where points differ in precision. */
 static void sort(frontier *self) {
     bool narrow = false, timed = true;
     for (size_t i = 0; i < self->count; i++) {
@@ -275,8 +275,8 @@ static rubato_status find_named(budget *out, const char *name, const frontier *p
                 points->count ? ", " : "", known);
 }
 
-/* The cheapest point whose quality is at most so much, in hundredths, below the full model's; that itself where none
- * is. */
+/* The cheapest point whose quality is at most this much, in hundredths, below the full model's; the full model where
+ * there is no such point. */
 static rubato_status find_good(budget *out, const char *text, const frontier *points, rubato_error *error) {
     char *end;
     double drop = strtod(text, &end);
@@ -337,7 +337,7 @@ const point *budget_choose(const budget *self, const frontier *points, const cos
             least = cost;
             cheapest = p;
         }
-        /* what search found to be better, among equals what costs less here; of the unknown what costs most */
+        /* The point of higher quality is better; of equal ones the cheaper here; of unknown quality the dearer. */
         bool unknown = best && (isnan(p->quality) || isnan(best->quality));
         bool better =
             !best || (unknown ? cost > best_cost

@@ -1,5 +1,5 @@
-/* A model's frontier: its operating points on the curve of quality against cost, as rubato.json keeps them; and
- * budgets, which are requests for one. */
+/* A model's frontier: the operating points on its curve of quality against cost, as rubato.json stores them; and
+ * budgets, which select a point. */
 #ifndef RUBATO_ELASTIC_FRONTIER_H
 #define RUBATO_ELASTIC_FRONTIER_H
 
@@ -8,12 +8,12 @@
 #include "elastic/retire.h"
 
 typedef struct frontier {
-    point *points; /* rising cost; the full one is not among them unless search measured it */
+    point *points; /* by rising cost; without the full point, unless search measured it */
     size_t count;
     significance by;
-    double full, full_ms; /* quality and time of the full model where search saw it; NaN: unknown */
-    char metric[32];      /* what quality is: "accuracy", ... */
-    char narrow[8];       /* the precision of narrow points: "int8", "bf16" */
+    double full, full_ms; /* quality and time of the full model, as search measured them; NaN: unknown */
+    char metric[32];      /* the name of the quality: "accuracy", ... */
+    char narrow[8];       /* the precision of low-precision points: "int8", "bf16" */
 } frontier;
 
 /* "received", "others", "random", "first"; false for another name. */
@@ -21,23 +21,23 @@ bool significance_find(significance *out, const char *name);
 
 void frontier_free(frontier *self);
 
-/* The precision of the narrow points that a rubato.json's object has; NULL: it has none. */
+/* The precision of the low-precision points in a rubato.json's object; NULL: it has none. */
 const char *frontier_narrow(const json_t *object);
 
-/* Leaves narrow points out, for a model that is loaded in one precision. */
+/* Removes low-precision points, for a model that is loaded in one precision. */
 void frontier_widen(frontier *self);
 
 /* Reads and writes the members "significance", "metric" and "points" of rubato.json's object. Reading replaces self.
- * Fails: BAD_MODEL for points that are not of `layers` layers or keep anything but (0, 1]; OUT_OF_MEMORY. */
+ * Fails: BAD_MODEL for points that do not have `layers` layers or whose parts are outside (0, 1]; OUT_OF_MEMORY. */
 rubato_status frontier_read(frontier *self, const json_t *object, size_t layers, rubato_error *error);
 rubato_status frontier_write(const frontier *self, json_t *object, rubato_error *error);
 
-/* One point as rubato.json has it; `narrow` names the precision of narrow ones. */
+/* One point in the form of rubato.json; `narrow` names the precision of low-precision points. */
 rubato_status point_read(point *out, const json_t *object, size_t layers, rubato_error *error);
 json_t *point_object(const point *from, const char *narrow);
 
-/* An exit setting as rubato.json has it, within points and as the model's default. Fails: UNSUPPORTED for an unknown
- * rule, BAD_MODEL. */
+/* An exit setting in the form of rubato.json, within points and as the model's default. Fails: UNSUPPORTED for an
+ * unknown rule, BAD_MODEL. */
 rubato_status exit_setting_read(exit_setting *out, const json_t *object, rubato_error *error);
 json_t *exit_setting_object(const exit_setting *from);
 
@@ -45,18 +45,19 @@ typedef enum budget_kind { BUDGET_FULL, BUDGET_RATIO, BUDGET_MS, BUDGET_NAME } b
 
 typedef struct budget {
     budget_kind kind;
-    double value; /* of the full model's operations at the input's length; milliseconds */
+    double value; /* a part of the full model's operations at the input's length; or milliseconds */
     const point *named;
 } budget;
 
-/* "full", "0.4x", "8ms", "drop:0.5" (the cheapest point that loses at most half a point of quality, in hundredths),
- * "@name"; NULL is full. Fails: BAD_ARGUMENT for anything else, a ratio or time that no point
- * can meet, an unknown name (with the names there are), or milliseconds without a cost model. */
+/* Parses "full", "0.4x", "8ms", "@name" or "drop:0.5" (the cheapest point that loses at most half a point of quality,
+ * in hundredths). NULL is full. Fails: BAD_ARGUMENT for any other text, for a ratio or time below every point, for an
+ * unknown name (the error lists the names), or for milliseconds without a cost model. */
 rubato_status budget_parse(budget *out, const char *text, const frontier *points, const cost_model *times,
                            rubato_error *error);
 
-/* The best point that a sequence of this length can afford; NULL for the full model. Where even the cheapest is too
- * dear for so short a text, the cheapest. A pure function: the same text gets the same point in any company. */
+/* The best point within the budget for a sequence of this length; NULL for the full model. For a short text even the
+ * cheapest point may exceed the budget; then the cheapest is returned. A pure function: the same text gets the same
+ * point in any batch. */
 const point *budget_choose(const budget *self, const frontier *points, const cost_model *times,
                            const layer_shape *shape, size_t length);
 

@@ -41,7 +41,7 @@ layer_rows point_rows(const point *self, const layer_shape *shape, size_t layer,
         return all;
     }
     if (!self || self->keep[layer] >= 1) return all;
-    /* the tenth of a thousandth keeps 0.1 * 20 from becoming 3 */
+    /* 1e-4 is subtracted so that 0.1 * 20 does not become 3 */
     double wanted = ceil((double)self->keep[layer] * (double)length - 1e-4);
     size_t kept = wanted < 1 ? 1 : (size_t)wanted;
     all.leaving = kept < rows ? kept : rows;

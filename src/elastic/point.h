@@ -1,8 +1,8 @@
-/* An operating point: what of a model runs, and how many rows each layer leaves. The one type that training samples,
- * search finds and serving chooses among.
+/* An operating point: the part of a model that runs, and the number of rows that each layer passes on. Training samples
+ * points, search finds them, and serving chooses among them; all three use this type.
  *
- * Rows are kept as a part of a sequence's own length, so that a text keeps the same rows alone and in any batch, and
- * there is no padding to count (the papers count rows of a padded batch). */
+ * Rows are kept as a part of a sequence's own length. A text then keeps the same rows alone and in any batch, and there
+ * is no padding to count (the papers count rows of a padded batch). */
 #ifndef RUBATO_ELASTIC_POINT_H
 #define RUBATO_ELASTIC_POINT_H
 
@@ -15,69 +15,72 @@ typedef struct point {
     char name[POINT_NAME];
     size_t layers;               /* of the model; at most POINT_LAYERS */
     bool skip[POINT_LAYERS];     /* the layer does not run */
-    float keep[POINT_LAYERS];    /* rows that layer i hands on, as a part of the sequence's length; 1: all */
-    bool merge[POINT_LAYERS];    /* the layer's rows ask two by two and go on as one; its `keep` does not count then */
-    float heads[POINT_LAYERS];   /* part of the layer's heads that run, the first ones; 1: all */
+    float keep[POINT_LAYERS];    /* rows that layer i passes on, as a part of the sequence's length; 1: all */
+    bool merge[POINT_LAYERS];    /* neighbouring rows are averaged into one query and go on as one row; `keep` does not
+                                    count then */
+    float heads[POINT_LAYERS];   /* the part of the layer's heads that run, always the first ones; 1: all */
     float neurons[POINT_LAYERS]; /* the same of the feed-forward part's neurons */
     exit_setting exit;
-    float
-        alive[POINT_LAYERS]; /* with exits: the part of texts, or tokens, that still run in layer i, as search saw it */
-    float present[POINT_LAYERS]; /* where tokens leave: the part that is still attended to */
-    bool narrow;                 /* products in the lower of a model's two precisions */
+    float alive[POINT_LAYERS];   /* with exits: the part of texts or tokens that still run in layer i */
+    float present[POINT_LAYERS]; /* where tokens leave: the part that are still keys and values in layer i */
+    bool narrow;                 /* products in the low precision of a model with two */
     double quality;              /* measured by search; NaN while unknown */
-    double flops_ratio;          /* of the full model, over the data that search saw */
-    double ms;                   /* measured, one text at a time; NaN while unknown */
+    double flops_ratio;          /* operations, as a part of the full model's, over the data of the search */
+    double ms;                   /* measured, for one text at a time; NaN while unknown */
 } point;
 
-/* Every layer and every row, in the higher precision. */
+/* Every layer and every row, in f32 for a model with two precisions. */
 point point_full(size_t layers);
 
-/* Every layer, row and neuron, nothing merges that need not and nothing leaves early; in either precision. */
+/* Whether every layer, row and neuron runs, no row merges by the point's wish, and no subject leaves early; in either
+ * precision. */
 bool point_is_full(const point *self);
 
-/* How many layers run. */
+/* The number of layers that run. */
 size_t point_depth(const point *self);
 
-/* Heads and neurons that run in a layer: rounded to whole heads and to NEURON_STEP neurons; at least one head, one
- * step. */
+/* Heads and neurons that run in a layer: rounded to whole heads and to multiples of NEURON_STEP neurons; at least one
+ * head, one step. */
 size_t point_heads(const point *self, size_t layer, size_t heads);
 size_t point_neurons(const point *self, size_t layer, size_t inner);
 
-/* Whether some layer is narrower than the model's. */
+/* Whether a layer that runs has fewer heads or neurons than the model's. */
 bool point_is_slim(const point *self);
 
-/* What an encoder's layers are made of, for counting. */
+/* The sizes of an encoder's layers, for counting. */
 typedef struct layer_shape {
     size_t hidden, inner, heads, layers;
-    merging how;     /* rows merge, where they do */
-    uint64_t merges; /* bit i: layer i merges rows whatever the point; models with more layers than bits have none */
-    bool relative;   /* queries are multiplied by every distance, too */
+    merging how;     /* how rows merge, in layers where they do */
+    uint64_t merges; /* bit i: layer i merges rows at every point; models with more layers than bits have none */
+    bool relative;   /* queries are multiplied by every distance as well */
     size_t decoder;  /* the layer before which all rows come back (Funnel-Transformer); 0: there is none */
 } layer_shape;
 
-/* Rows of a sequence that a layer sees: those that enter it are keys and values, those that ask are its queries, and
- * those that leave its attention go on. */
+/* The rows of a sequence in a layer: `entering` rows are keys and values, `asking` rows are queries, and `leaving` rows
+ * go on to the feed-forward part. */
 typedef struct layer_rows {
     size_t entering, asking, leaving;
 } layer_rows;
 
-/* Whether a layer's rows merge, by the model's shape or the point's wish (NULL: full). */
+/* Whether a layer's rows merge, by the model's shape or by the point (NULL: full). */
 bool point_merges(const point *self, const layer_shape *shape, size_t layer);
 
-/* Rows merge in `count` layers, evenly spread, as in a Funnel-Transformer of equal blocks; fewer than there are. */
+/* Lets rows merge in `count` layers, evenly spread, as in a Funnel-Transformer of equal blocks; count < layers. */
 void point_merge_evenly(point *self, size_t count);
 
-/* Of a sequence of `length` rows, of which the layers before left `rows`: at least one leaves, never more than enter,
- * keep * length rounded up. A skipped layer hands on what enters. point NULL: full. */
+/* The rows in a layer, for a sequence of `length` rows of which the previous layers left `rows`. keep * length
+ * rounded up leave, at least one and at most as many as enter. A layer that does not run passes all rows on. point
+ * NULL: full. */
 layer_rows point_rows(const point *self, const layer_shape *shape, size_t layer, size_t length, size_t rows);
 
-/* Floating-point operations (a multiply and an add are two) of the products of all layers for one sequence. With
- * a rows entering a layer, q asking and b leaving its attention, h of its d columns in the heads that run and f
- * neurons: 2 (a + q) 2 d h + 2 2 a q h + 2 b 2 d f, and where scores depend on distances 2 q 2 length h; with exits
- * what is expected, by the part of texts that is alive in each layer, and where tokens leave: keys and values of those
- * present, the rest of those alive. norms, when not NULL, receives the elements that layer normalisation passes over:
- * (q + b) d a layer; half of the operations plus those is what the Length-Adaptive Transformer's authors count as
- * multiply-accumulates. */
+/* The floating-point operations (a multiply and an add are two) of the products of all layers for one sequence. With
+ * a rows entering a layer, q queries and b rows leaving its attention, with h of its d columns in the heads that
+ * run, and with f neurons, a layer has 2 (a + q) 2 d h + 2 2 a q h + 2 b 2 d f, and 2 q 2 length h more where scores
+ * depend on distances. With exits the result is the expected value, by the part of texts that is alive in each
+ * layer. Where tokens leave, keys and values count for the tokens that are present, and the rest for those that are
+ * alive. norms, when not NULL, receives the number of elements in layer normalisation: (q + b) d for each layer.
+ * Half of the operations plus those is the number of multiply-accumulates as the Length-Adaptive Transformer's
+ * authors count them. */
 double point_flops(const point *self, const layer_shape *shape, size_t length, double *norms);
 
 #endif

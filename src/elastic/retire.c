@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A key that sorts by score descending, then by index ascending. NaN counts as the lowest. */
+/* A key that sorts by score descending, then by index ascending. NaN counts as the lowest score. */
 static uint64_t key_of(float score, size_t index) {
     uint32_t bits;
     if (score != score) score = -1e38f;

@@ -1,4 +1,4 @@
-/* Rows retire: the least significant rows of each sequence leave the batch. */
+/* Retirement: the least significant rows of each sequence leave the batch. */
 #ifndef RUBATO_ELASTIC_RETIRE_H
 #define RUBATO_ELASTIC_RETIRE_H
 
@@ -6,23 +6,24 @@
 
 #include "elastic/batch.h"
 
-/* What decides who stays. */
+/* The score that decides which rows stay. */
 typedef enum significance {
-    SIGNIFICANCE_RECEIVED, /* attention that a row receives, summed over heads and queries: Kim and Cho 2021 */
-    SIGNIFICANCE_OTHERS,   /* the same without its own: PoWER-BERT, Goyal et al. 2020 */
-    SIGNIFICANCE_RANDOM,   /* a hash of the place: a baseline */
-    SIGNIFICANCE_FIRST     /* the first rows stay: another (PoWER-BERT's Head-WS) */
+    SIGNIFICANCE_RECEIVED, /* the attention that a row receives, summed over heads and queries: Kim and Cho 2021 */
+    SIGNIFICANCE_OTHERS,   /* the same without the row's own attention: PoWER-BERT, Goyal et al. 2020 */
+    SIGNIFICANCE_RANDOM,   /* a hash of the row's position: a baseline */
+    SIGNIFICANCE_FIRST     /* the first rows stay: another baseline (PoWER-BERT's Head-WS) */
 } significance;
 
 /* Chooses the rows of one sequence that stay.
- *   scores         [length]; higher stays; among equals the earlier one
+ *   scores         [length]; rows of higher scores stay, of equal ones the earlier
  *   kept           [keep] receives their indices, ascending
  *   protect_first  row 0 always stays
  *   scratch        [length] words */
 void retire_choose(const float *scores, size_t length, size_t keep, bool protect_first, size_t *kept,
                    uint64_t *scratch);
 
-/* Ranks of one sequence's rows by score, 0 the highest; ties as above. scratch [length]. */
+/* The ranks of one sequence's rows by score, 0 for the highest; of equal scores the earlier row comes first. scratch
+ * [length]. */
 void retire_rank(const float *scores, size_t length, uint32_t *ranks, uint64_t *scratch);
 
 #endif
