@@ -1,4 +1,5 @@
-/* The weights of a model folder: one safetensors file or several shards, found by tensor name, and read as floats. */
+/* The weights of a model folder: one safetensors file or several shards. Tensors are found by name and read as
+ * floats. */
 #ifndef RUBATO_STORE_CHECKPOINT_H
 #define RUBATO_STORE_CHECKPOINT_H
 
@@ -9,7 +10,7 @@
 typedef struct checkpoint {
     safetensors *shards;
     size_t shard_count;
-    char **used; /* names that were found */
+    char **used; /* the names of tensors that were marked */
     size_t used_count, used_capacity;
 } checkpoint;
 
@@ -17,10 +18,10 @@ typedef struct checkpoint {
 rubato_status checkpoint_open(checkpoint *weights, const char *folder, rubato_error *error);
 void checkpoint_close(checkpoint *weights);
 
-/* The tensor of that name (legacy LayerNorm names gamma and beta included), or NULL. Does not mark it used. */
+/* The tensor of that name, or NULL; the old LayerNorm names gamma and beta are tried too. Does not mark it. */
 const stored_tensor *checkpoint_find(const checkpoint *weights, const char *name);
 
-/* Notes that a tensor serves the model, so that what is left over can be told. */
+/* Notes that the model uses a tensor, so that unused ones can be listed. */
 rubato_status checkpoint_mark(checkpoint *weights, const stored_tensor *tensor, rubato_error *error);
 
 /* Calls `visit` for every tensor that was not marked. */

@@ -19,7 +19,7 @@ typedef struct reading {
     const char *name;
     dataset_kind kind;
     size_t limit;
-    char wanted[ROLES][128]; /* names or numbers of the columns for text, pair, label; "" for the usual ones */
+    char wanted[ROLES][128]; /* names or numbers of the columns for text, pair, label; "" for the usual names */
     rubato_error *error;
 } reading;
 
@@ -106,8 +106,8 @@ static bool numbered(const reading *r) {
 
 /* ---- Tables ---- */
 
-/* Cuts one record into fields in place. Returns where the next begins; *count is SIZE_MAX for too many fields or an
- * open quote. *lines counts the lines it took. */
+/* Cuts one record into fields in place. Returns the start of the next record. *count is SIZE_MAX for too many fields or
+ * an open quote. *lines receives the number of lines of the record. */
 static char *cut_record(char *at, char *end, bool csv, char **fields, size_t *count, size_t *lines) {
     *count = 0;
     *lines = 1;
@@ -354,8 +354,8 @@ static rubato_status read_json(reading *r, const char *text, size_t size) {
 
 /* ---- CoNLL ---- */
 
-/* One token a line, its tag the last column but for Universal NER's (index, token, tag, two more); an empty line ends a
- * sentence; '#' at the beginning and -DOCSTART- are comments. */
+/* One token in each line. Its tag is the last column, except in Universal NER's files (index, token, tag, two more
+ * columns). An empty line ends a sentence; '#' at the beginning and -DOCSTART- mark comments. */
 static rubato_status read_conll(reading *r, char *text, size_t size) {
     example *open = NULL;
     size_t line = 0, capacity = 0;
@@ -430,7 +430,7 @@ rubato_status dataset_parse(dataset *data, const char *text, size_t size, const 
     return status;
 }
 
-/* One line of each of two files: words and their tags, or a text and its label. */
+/* One line from each of two files: words and their tags, or a text and its label. */
 static rubato_status read_line_pair(reading *r, char *first, char *second, size_t line) {
     example *made = add_example(r, line);
     if (!made) return fail_memory(r->error);

@@ -1,7 +1,7 @@
-/* Data sets: labelled texts and pairs, questions with contexts, tagged words, documents with judgements.
- * Formats by file name: .tsv (a header line, no quoting), .csv (quoted, header), .jsonl, SQuAD's .json, CoNLL columns
- * (anything else), and a folder of seq.in, seq.out and label (words, tags and intents, a sentence a line). A row that
- * cannot be read is an error with the file and line. */
+/* Data sets: labelled texts and pairs, questions with contexts, tagged words, documents with relevance judgements. The
+ * name of the file gives the format: .tsv (a header line, no quoting), .csv (quoted, header), .jsonl, SQuAD's .json,
+ * CoNLL columns (any other name), and a folder of seq.in, seq.out and label (words, tags and intents, one sentence in
+ * each line). A row that cannot be read is an error with the file and the line. */
 #ifndef RUBATO_STORE_DATASET_H
 #define RUBATO_STORE_DATASET_H
 
@@ -12,7 +12,7 @@
 typedef struct example {
     char *text, *pair, *label; /* NULL where there is none */
     char **answers;            /* accepted answers of a question; none: the context has no answer */
-    size_t *answer_starts;     /* code points of the context; SIZE_MAX where the set does not say */
+    size_t *answer_starts;     /* code points of the context; SIZE_MAX where the data set has no positions */
     size_t answer_count;
     char **words, **tags; /* of a tagged sentence */
     size_t word_count;
@@ -31,14 +31,14 @@ typedef enum dataset_kind {
 } dataset_kind;
 
 /* Reads at most `limit` examples (0: all).
- *   columns  "text=sentence,pair=other,label=label", by names of the header or keys of JSON objects; or by numbers from
- *            1 on for a file without a header; NULL: common names are recognised
+ *   columns  "text=sentence,pair=other,label=label": names of the header or keys of JSON objects, or numbers from 1 on
+ *            for a file without a header; NULL: common names are recognised
  * Fails: NOT_FOUND, IO, BAD_DATA with error->line, OUT_OF_MEMORY; then nothing is held. */
 rubato_status dataset_read(dataset *data, const char *path, dataset_kind kind, const char *columns, size_t limit,
                            rubato_error *error);
 void dataset_free(dataset *data);
 
-/* The same over text in memory; `name` stands in messages and decides the format. For tests and fuzzing. */
+/* The same for text in memory; `name` is used in messages and gives the format. For tests and fuzzing. */
 rubato_status dataset_parse(dataset *data, const char *text, size_t size, const char *name, dataset_kind kind,
                             const char *columns, size_t limit, rubato_error *error);
 

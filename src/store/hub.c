@@ -1,9 +1,9 @@
 /* Downloads from a hub into the Hugging Face cache, over libcurl.
  *
- * One request lists the repository's files at a revision. For each wanted file the first answer to HEAD gives its
- * ETag and size (X-Linked-Etag and X-Linked-Size where the content lies elsewhere); the content then arrives in
- * ETAG.incomplete, resumed where it had stopped, is hashed, renamed to its blob, and linked into the snapshot. The
- * reference is written last: an interrupted pull is never taken for a whole model. */
+ * One request lists the repository's files at a revision. For each wanted file, the first answer to HEAD gives its ETag
+ * and size (X-Linked-Etag and X-Linked-Size where another server has the content). The content is then written to
+ * ETAG.incomplete, from the byte at which an earlier download stopped. It is hashed, renamed to its blob, and linked
+ * into the snapshot. The reference is written last, so that an interrupted pull is never taken for a whole model. */
 #define _DEFAULT_SOURCE
 #include "store/hub.h"
 
@@ -39,12 +39,12 @@ typedef struct puller {
 /* ---- One request ---- */
 
 typedef struct answer {
-    FILE *file;        /* where content goes, or NULL */
-    text_buffer *text; /* or here */
+    FILE *file;        /* receives the content, or NULL */
+    text_buffer *text; /* receives it otherwise, or NULL */
     char etag[128];
     unsigned long long size;
     bool has_size, first_done, write_failed, cancelled, restart;
-    unsigned long long had; /* bytes of an earlier attempt */
+    unsigned long long had; /* bytes of an earlier download */
     const char *shown;
     const puller *pull;
 } answer;
@@ -60,9 +60,9 @@ static size_t take_content(char *data, size_t one, size_t count, void *user) {
     if (!a->file) return bytes;
     long status = 0;
     curl_easy_getinfo(a->pull->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status != 200 && status != 206) return bytes; /* an error page */
+    if (status != 200 && status != 206) return bytes; /* the content is an error page */
     if (status == 200 && a->had > 0) {
-        /* the server does not resume: begin again */
+        /* the server cannot resume: start from the beginning */
         if (fflush(a->file) != 0 || ftruncate(fileno(a->file), 0) != 0 || fseek(a->file, 0, SEEK_SET) != 0) {
             a->write_failed = true;
             return 0;
@@ -77,7 +77,7 @@ static size_t take_content(char *data, size_t one, size_t count, void *user) {
     return bytes;
 }
 
-/* Copies a header's value without quotes and weak mark. */
+/* Copies a header's value without quotes and without the mark of a weak tag. */
 static void copy_tag(char *out, size_t bytes, const char *value, size_t length) {
     while (length && (*value == ' ' || *value == '\t')) value++, length--;
     while (length && strchr("\r\n \t", value[length - 1])) length--;
@@ -91,7 +91,7 @@ static bool header_is(const char *line, size_t length, const char *name) {
     return length > size && strncasecmp(line, name, size) == 0 && line[size] == ':';
 }
 
-/* The hub's own answer comes first; what it redirects to has other tags. */
+/* Reads the headers of the hub's own answer, which comes first. The answers to which it redirects have other tags. */
 static size_t take_header(char *line, size_t one, size_t count, void *user) {
     answer *a = user;
     size_t length = one * count;
@@ -161,7 +161,7 @@ static rubato_status fail_http(puller *pull, const char *what, long status) {
     return fail(pull->error, RUBATO_NETWORK, "%s: %s answered %ld", what, pull->endpoint, status);
 }
 
-/* Performs the request set up; *status receives the last HTTP status. */
+/* Performs the request that was set up; *status receives the last HTTP status. */
 static rubato_status perform(puller *pull, const char *what, answer *a, long *status) {
     CURLcode code = curl_easy_perform(pull->curl);
     *status = 0;
@@ -180,7 +180,7 @@ static bool is_hex(const char *text, size_t length) {
     return strlen(text) == length && strspn(text, "0123456789abcdef") == length;
 }
 
-/* The hash that an ETag is of: SHA-256 of the content, or git's SHA-1 of a blob. Other tags are not hashes. */
+/* Checks the hash that an ETag holds: SHA-256 of the content, or git's SHA-1 of a blob. Other tags are not hashes. */
 static rubato_status check_hash(puller *pull, const char *path, const char *file, const char *etag) {
     bool sha256 = is_hex(etag, 64);
     if (!sha256 && !is_hex(etag, 40)) return RUBATO_OK;
@@ -220,7 +220,7 @@ static bool good_file(const char *name) {
     return true;
 }
 
-/* What a model needs: settings, vocabularies, weights; not the other frameworks' copies of them. */
+/* Whether a model needs the file: settings, vocabularies, weights, but not the copies for other frameworks. */
 static bool wanted(const char *name) {
     static const char *const skip[] = {"onnx/", "openvino/", "coreml/", "tf_", "flax_", "rust_", "."};
     static const char *const keep[] = {".json", ".txt", ".safetensors", ".model"};
@@ -253,7 +253,7 @@ static rubato_status link_blob(puller *pull, const char *file, const char *etag)
     return RUBATO_OK;
 }
 
-/* A URL's path part: everything but letters, digits and a few marks as %XX. */
+/* Adds the path of a URL: all characters except letters, digits and a few marks become %XX. */
 static void add_escaped(text_buffer *url, const char *text) {
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
@@ -275,7 +275,7 @@ static rubato_status receive(puller *pull, const char *url, const char *file, co
     if (!head->has_size || had < 0 || (unsigned long long)had != head->size) {
         answer a = {.file = stream, .size = head->size, .shown = file, .had = had > 0 ? (unsigned long long)had : 0};
         set_up(pull, url, &a);
-        a.has_size = true; /* the size is known; the headers of this answer are not looked at */
+        a.has_size = true; /* the size is known, so the headers of this answer are not read */
         a.first_done = true;
         curl_easy_setopt(pull->curl, CURLOPT_FOLLOWLOCATION, 1L);
         char range[64];
@@ -283,7 +283,7 @@ static rubato_status receive(puller *pull, const char *url, const char *file, co
         if (a.had) curl_easy_setopt(pull->curl, CURLOPT_RANGE, range);
         long code;
         status = perform(pull, file, &a, &code);
-        if (status == RUBATO_OK && code == 416) { /* what is here is longer than the file: begin again next time */
+        if (status == RUBATO_OK && code == 416) { /* the local part is longer than the file: start over */
             if (ftruncate(fileno(stream), 0) != 0)
                 status = fail(pull->error, RUBATO_IO, "%s: cannot write", incomplete);
             else

@@ -1,4 +1,4 @@
-/* Where a model's name leads on this machine. */
+/* Names and folders of the Hugging Face cache. */
 #include "store/hub_cache.h"
 
 #include <ctype.h>
@@ -75,7 +75,7 @@ bool hub_snapshot(char *out, size_t bytes, const char *repository, const char *r
             found = (size_t)snprintf(out, bytes, "%s/snapshots/%s", repository, commit) < bytes && folder_exists(out);
     }
     free(commit);
-    if (!found && good_part(revision, strlen(revision))) /* a commit itself */
+    if (!found && good_part(revision, strlen(revision))) /* the revision is a commit itself */
         found = (size_t)snprintf(out, bytes, "%s/snapshots/%s", repository, revision) < bytes && folder_exists(out);
     return found;
 }
@@ -95,7 +95,7 @@ void hub_token(char *out, size_t bytes) {
         token = content;
     }
     size_t length = strcspn(token, "\r\n \t");
-    /* a token goes into a header line: nothing but printable characters */
+    /* the token becomes a part of a header line, so only printable characters are allowed */
     for (size_t i = 0; i < length; i++)
         if (token[i] <= ' ' || token[i] > '~') length = 0;
     if (length < bytes) snprintf(out, bytes, "%.*s", (int)length, token);

@@ -24,7 +24,7 @@ static bool whole_number(const json_t *value, size_t *out) {
     return true;
 }
 
-/* One header entry. The place of the bytes is left as offsets in data and bytes, to be checked together. */
+/* One entry of the header. The position of its bytes is returned as offsets, and all offsets are checked together. */
 static rubato_status parse_entry(stored_tensor *tensor, size_t *begin, size_t *end, const char *key,
                                  const json_t *value, const char *file, rubato_error *error) {
     const json_t *shape = json_object_get(value, "shape"), *offsets = json_object_get(value, "data_offsets");
@@ -129,7 +129,7 @@ rubato_status safetensors_parse(safetensors *file, const unsigned char *data, si
         place *here = &places[file->count];
         here->tensor = file->count;
         status = parse_entry(&file->tensors[file->count], &here->begin, &here->end, key, value, name, error);
-        file->count++; /* so that a half-made one is released */
+        file->count++; /* counted before it is whole, so that a failure releases it */
         if (status != RUBATO_OK) goto done;
     }
     TRY_DONE(check_places(file, places, data + 8 + header_bytes, size - 8 - (size_t)header_bytes, name, error));

@@ -1,7 +1,6 @@
-/* Reading safetensors files: a JSON header of names, types, shapes and places, then the bytes.
- * Everything in the header is checked as the reference does: offsets without hole, overlap or tail, sizes that follow
- * from shape and type without overflow. The bytes stay in the memory-mapped file.
- * Format: github.com/huggingface/safetensors. */
+/* Reading safetensors files: a JSON header of names, types, shapes and positions, then the bytes. Everything in the
+ * header is checked as in the reference: offsets have no hole, overlap or rest, and sizes follow from shape and type
+ * without overflow. The bytes stay in the memory-mapped file. Format: github.com/huggingface/safetensors. */
 #ifndef RUBATO_STORE_SAFETENSORS_H
 #define RUBATO_STORE_SAFETENSORS_H
 
@@ -33,7 +32,7 @@ typedef struct safetensors {
 rubato_status safetensors_open(safetensors *file, const char *path, rubato_error *error);
 void safetensors_close(safetensors *file);
 
-/* The same over bytes in memory, which must outlive the result; `name` stands in messages. For tests. */
+/* The same for bytes in memory, which must outlive the result; `name` is used in messages. For tests. */
 rubato_status safetensors_parse(safetensors *file, const unsigned char *data, size_t size, const char *name,
                                 rubato_error *error);
 

@@ -23,7 +23,7 @@ static uint16_t to_f16(float x) {
     uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
     uint32_t size = bits & 0x7fffffff;
     if (size >= 0x47800000) return (uint16_t)(sign | 0x7c00); /* 65536 and more: infinity */
-    if (size < 0x33000000) return sign;                       /* below half of the least denormal */
+    if (size < 0x33000000) return sign;                       /* below half of the smallest denormal */
     if (size < 0x38800000) {                                  /* denormal */
         uint32_t mantissa = (size & 0x7fffff) | 0x800000, shift = 126 - (size >> 23);
         uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1), middle = 1u << (shift - 1);

@@ -1,5 +1,5 @@
-/* Byte-pair encoding: of all neighbouring pairs the one that was learnt first is merged, the leftmost of equals, until
- * none is left. Sennrich et al. 2016. Short words scan for the best pair; long ones keep a heap. */
+/* Byte-pair encoding: of all neighbouring pairs the pair that was learnt first is merged, of equal ones the leftmost,
+ * until no pair is left. Sennrich et al. 2016. For short words a scan finds the best pair; long words keep a heap. */
 #include <string.h>
 
 #include "text/token_model.h"
@@ -10,7 +10,7 @@ typedef struct symbol {
     int32_t id;
     uint32_t begin, end;
     uint32_t previous, next; /* indices; NONE at the ends */
-    uint32_t rank;           /* of the pair with next; NONE when it does not merge */
+    uint32_t rank;           /* of the pair with the next symbol; NONE when it does not merge */
     int32_t merged;
 } symbol;
 
@@ -41,7 +41,7 @@ static void merge_pair(const token_model *model, symbol *symbols, uint32_t index
     left->end = right->end;
     left->next = right->next;
     right->rank = NONE;
-    right->id = -2; /* gone */
+    right->id = -2; /* merged away */
     if (left->next != NONE) symbols[left->next].previous = index;
     rank_pair(model, symbols, index);
     if (left->previous != NONE) rank_pair(model, symbols, left->previous);
@@ -60,7 +60,7 @@ static void merge_by_scan(const token_model *model, symbol *symbols) {
     }
 }
 
-/* A binary heap of rank << 32 | index. Entries whose symbol has since another rank are stale and skipped. */
+/* A binary heap of rank << 32 | index. An entry whose symbol has got another rank since is stale, and is skipped. */
 static void heap_push(uint64_t *heap, size_t *count, uint64_t entry) {
     size_t at = (*count)++;
     while (at > 0 && heap[(at - 1) / 2] > entry) {

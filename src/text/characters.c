@@ -1,4 +1,4 @@
-/* A text being tokenised. */
+/* The code points of a text during tokenisation. */
 #include "text/characters.h"
 
 #include <stdlib.h>

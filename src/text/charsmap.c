@@ -81,7 +81,7 @@ const char *charsmap_find(const charsmap *map, const char *bytes, size_t size) {
         if (unit >> 8 & 1) {
             if (node >= map->unit_count) return NULL;
             size_t at = map->units[node] & 0x7fffffffu;
-            /* a place inside a character would not decode */
+            /* text at a position inside a character could not be decoded */
             if (at > map->text_bytes || ((unsigned char)map->texts[at] & 0xc0) == 0x80) return NULL;
             return map->texts + at;
         }

@@ -1,5 +1,5 @@
-/* SentencePiece's precompiled character map: a double-array trie (Darts-clone units) over UTF-8 bytes that leads to
- * NUL-ended replacements. */
+/* SentencePiece's precompiled character map: a double-array trie (Darts-clone units) over UTF-8 bytes. Its values are
+ * positions of NUL-ended replacements. */
 #ifndef RUBATO_TEXT_CHARSMAP_H
 #define RUBATO_TEXT_CHARSMAP_H
 
@@ -19,8 +19,8 @@ typedef struct charsmap {
 rubato_status charsmap_load(charsmap *map, const char *base64, size_t length, rubato_error *error);
 void charsmap_free(charsmap *map);
 
-/* The replacement for the shortest prefix of bytes that the map holds, or NULL. That the whole of bytes is then
- * replaced, however long, is what the reference does. */
+/* The replacement for the shortest prefix of bytes that the map holds, or NULL. As in the reference, the replacement is
+ * then for all of bytes, however long. */
 const char *charsmap_find(const charsmap *map, const char *bytes, size_t size);
 
 #endif

@@ -4,7 +4,7 @@
 #include "base/utf8.h"
 #include "text/tokenizer.h"
 
-/* Byte of a character of the byte-level alphabet, -1 for others. */
+/* The byte that a character of the byte-level alphabet stands for, -1 for other characters. */
 static int byte_of(uint32_t code) {
     for (int b = 0; b < 256; b++)
         if (byte_level_code((unsigned char)b) == code) return b;
@@ -32,7 +32,7 @@ void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out) {
     }
 }
 
-/* No space of the original stands before what begins so. */
+/* Whether the original text has no space before a token that begins in this way. */
 static bool joins_left(const char *name) {
     static const char *const all[] = {".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -46,7 +46,7 @@ static bool is_special(const tokenizer *self, int32_t id) {
     return false;
 }
 
-/* Bytes that are no UTF-8 become U+FFFD. */
+/* Replaces bytes that are not valid UTF-8 by U+FFFD. */
 static void make_valid(text_buffer *text) {
     text_buffer out = {0};
     for (size_t at = 0; at < text->length;) {

@@ -10,7 +10,7 @@
 
 enum { MAX_TEXT_BYTES = 1 << 30 };
 
-/* Ranges of one sequence's tokens, the first of which is the answer and the rest its overflow. */
+/* Ranges of one sequence's tokens. The first range is the encoding, and the others are its overflow. */
 typedef struct parts {
     size_t (*ranges)[2];
     size_t count;
@@ -20,7 +20,7 @@ size_t tokenizer_specials(const tokenizer *self, bool pair) {
     return pair ? self->pair.specials : self->single.specials;
 }
 
-/* How many tokens of each sequence stay; see rubato_truncation. */
+/* The number of tokens of each sequence that stay; see rubato_truncation. */
 static rubato_status lengths_within(const size_t have[2], bool pair, size_t room, rubato_truncation how, size_t keep[2],
                                     rubato_error *error) {
     keep[0] = have[0];
@@ -59,7 +59,8 @@ static rubato_status lengths_within(const size_t have[2], bool pair, size_t room
     return RUBATO_OK;
 }
 
-/* The windows of one sequence: `keep` tokens each, `stride` of them shared, from the left or the right end. */
+/* The windows of one sequence, counted from the left or the right end: `keep` tokens each, of which two neighbours
+ * share `stride`. */
 static rubato_status make_parts(parts *out, size_t have, size_t keep, const rubato_text_options *options,
                                 rubato_error *error) {
     bool cut = keep < have;
@@ -107,7 +108,7 @@ static rubato_status make_parts(parts *out, size_t have, size_t keep, const ruba
     }
 }
 
-/* Byte-level tokens that begin or end with white space do not count it in their offsets. */
+/* Removes white space at both ends of a byte-level token from its offsets. */
 static void trim(const tokenizer *self, const char *text, size_t bytes, bool first, uint32_t offsets[2]) {
     uint32_t leading = 0, trailing = 0, run = 0;
     bool begun = false;
@@ -224,7 +225,7 @@ static size_t range_size(const size_t range[2]) {
     return range[1] - range[0];
 }
 
-/* Tokens outside of every window. */
+/* The number of tokens outside of every window. */
 static size_t tokens_cut(const parts *sequence, size_t have) {
     size_t first = SIZE_MAX, last = 0;
     for (size_t i = 0; i < sequence->count; i++) {
@@ -250,12 +251,12 @@ static rubato_status assemble(const tokenizer *self, tokenizer_scratch *scratch,
         }
     block *made = block_create(windows, tokens, scratch->surface_count > 0);
     if (!made) return fail_memory(error);
-    /* The strings move from the scratch to the encoding. */
+    /* the strings now belong to the encoding */
     made->owned = scratch->surfaces;
     made->owned_count = scratch->surface_count;
     scratch->surfaces = NULL;
     scratch->surface_count = scratch->surface_capacity = 0;
-    /* In the reference's order: the answer; each further part of the first text with all of the second; the rest. */
+    /* the reference's order: the encoding; each further part of the first text with all of the second; the rest */
     size_t at = 0, window = 0;
     size_t counts[2] = {sequences[0].count, pair ? sequences[1].count : 1};
     size_t none[1][2] = {{0, 0}};

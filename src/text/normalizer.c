@@ -1,4 +1,4 @@
-/* Normalisers. Each step writes a list of changes and has it applied. */
+/* Normalisers. Each step writes a list of changes, which is then applied. */
 #include "text/normalizer.h"
 
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static bool finish(characters *text, size_t begin, normalizer_scratch *scratch) 
     return characters_apply(text, begin, &scratch->list, &scratch->spare, origin);
 }
 
-/* Keeps what `keep` says; offsets of what stays are untouched, so this needs no list. */
+/* Keeps the code points for which `keep` is true. Their offsets do not change, so this needs no list of changes. */
 typedef bool keep_function(uint32_t code);
 
 static void filter(characters *text, size_t begin, keep_function *keep) {
@@ -52,7 +52,7 @@ static bool not_mark(uint32_t code) {
     return code < 0x300 || !(character_flags(code) & CHARACTER_MARK);
 }
 
-/* Canonical order: runs of marks sorted by class, equal ones as they were. */
+/* Canonical order: runs of marks are sorted by class; the sort is stable. */
 static void order_marks(change *items, size_t count) {
     for (size_t i = 1; i < count; i++) {
         unsigned class = character_combining_class(items[i].code);
@@ -67,8 +67,8 @@ static void order_marks(change *items, size_t count) {
     }
 }
 
-/* Composition after decomposition. A composite stands for both its parts: its shift is theirs together, less one for
- * the part that is gone. */
+/* Composition after decomposition. A composite replaces two parts: its shift is the sum of theirs, less one for the
+ * part that was removed. */
 static void compose(changes *list) {
     size_t out = 0, starter = SIZE_MAX;
     unsigned last_class = 0;
@@ -109,7 +109,7 @@ static bool lowercase(characters *text, size_t begin, normalizer_scratch *scratc
     bool longer = false;
     for (size_t i = begin; i < text->count && !longer; i++) longer = text->items[i].code == 0x130;
     uint32_t lower[3];
-    if (!longer) { /* one for one: in place */
+    if (!longer) { /* one code point for one: in place */
         for (size_t i = begin; i < text->count; i++) {
             character_lower(text->items[i].code, lower);
             text->items[i].code = lower[0];
@@ -124,7 +124,8 @@ static bool lowercase(characters *text, size_t begin, normalizer_scratch *scratc
     return finish(text, begin, scratch);
 }
 
-/* BERT's cleaning, spaces around ideographs, accents and case. ASCII, the common case, is done in one pass. */
+/* BERT's cleaning, spaces around ideographs, removal of accents, and lower case. ASCII, the common case, takes one
+ * pass. */
 static bool bert(const normalizer_step *step, characters *text, size_t begin, normalizer_scratch *scratch) {
     bool ascii = true, ideographs = false;
     size_t out = begin;
@@ -197,7 +198,7 @@ static size_t match_length(const normalizer_step *step, const character *at, siz
     return step->pattern_count;
 }
 
-/* What is put in takes the place of the last character of what it replaces. */
+/* The inserted text gets the original position of the last character that it replaces. */
 static bool replace(const normalizer_step *step, characters *text, size_t begin, normalizer_scratch *scratch) {
     characters *spare = &scratch->spare;
     spare->count = 0;
@@ -268,7 +269,8 @@ bool byte_level_apply(characters *text, size_t begin, normalizer_scratch *scratc
     return true;
 }
 
-/* Replaces `old_count` code points by a text: further ones are new, missing ones are taken from the last there is. */
+/* Replaces `old_count` code points by a text. Code points beyond old_count are inserted. When there are fewer, the last
+ * one also removes the remaining old ones. */
 static bool put_replacement(changes *list, size_t old_count, const char *text) {
     size_t size = strlen(text), count = utf8_count(text, size);
     if (!changes_reserve(list, count)) return false;

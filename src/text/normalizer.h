@@ -38,7 +38,7 @@ typedef struct normalizer {
 
 void normalizer_free(normalizer *self);
 
-/* Buffers that a normaliser needs; one a thread. */
+/* The buffers of a normaliser, for one thread. */
 typedef struct normalizer_scratch {
     changes list;
     characters spare;
@@ -49,11 +49,11 @@ void normalizer_scratch_free(normalizer_scratch *scratch);
 /* Normalises text[begin..end of text]. False when memory is short. */
 bool normalizer_run(const normalizer *self, characters *text, size_t begin, normalizer_scratch *scratch);
 
-/* Replaces every code point by the printable stand-ins of its UTF-8 bytes (GPT-2's bytes_to_unicode). */
+/* Replaces every code point by the printable characters that stand for its UTF-8 bytes (GPT-2's bytes_to_unicode). */
 bool byte_level_apply(characters *text, size_t begin, normalizer_scratch *scratch);
 uint32_t byte_level_code(unsigned char byte);
 
-/* Inserts codes before text[begin], taking the first character's place in the original. */
+/* Inserts codes before text[begin]. They get the original position of the first character. */
 bool prepend_apply(characters *text, size_t begin, const uint32_t *codes, size_t count);
 
 #endif

@@ -1,4 +1,4 @@
-/* A text cut up. */
+/* The pieces into which a text is cut. */
 #include "text/pieces.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* A text cut up: spans of a character pool, each still text or already one added token. */
+/* The pieces into which a text is cut: spans of a pool of characters. Each piece is still text, or it is one added
+ * token. */
 #ifndef RUBATO_TEXT_PIECES_H
 #define RUBATO_TEXT_PIECES_H
 
@@ -16,7 +17,7 @@ typedef struct pieces {
     size_t count, capacity;
 } pieces;
 
-/* Adds a piece; empty ones are left out. */
+/* Adds a piece, unless it is empty. */
 bool pieces_add(pieces *list, size_t begin, size_t end, int32_t id);
 void pieces_free(pieces *list);
 

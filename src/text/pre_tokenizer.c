@@ -1,4 +1,4 @@
-/* Pre-tokenisers. A step either only cuts pieces, or copies them to a new pool, changes them there and cuts. */
+/* Pre-tokenisers. A step cuts pieces; some steps first copy them to a new pool and change them there. */
 #include "text/pre_tokenizer.h"
 
 #include <string.h>
@@ -13,7 +13,8 @@ void pre_tokenizer_scratch_free(pre_tokenizer_scratch *scratch) {
 
 typedef enum { CLASS_SPACE, CLASS_SINGLE, CLASS_RUN, CLASS_OTHER_RUN } split_class;
 
-/* What one character is to a cutting step: white space is removed, singles stand alone, runs of a class together. */
+/* The class of a character for a cutting step: white space is removed, single characters stand alone, runs of a class
+ * stay together. */
 static split_class classify(const pre_tokenizer_step *step, uint32_t code) {
     unsigned flags = character_flags(code);
     switch (step->kind) {
@@ -66,8 +67,8 @@ static size_t gpt2_match(const character *text, size_t count) {
     return end < count && end > 1 ? end - 1 : end;
 }
 
-/* The plain characters, with the space before them, stand at the end of the old pool while they are cut; each cut is
- * then written as bytes to the new one. */
+/* The plain characters, with the prefix space, are put at the end of the old pool while they are cut. Each piece is
+ * then written to the new pool as bytes. */
 static bool byte_level(const pre_tokenizer_step *step, characters *pool, piece whole, characters *out_pool, pieces *out,
                        normalizer_scratch *scratch) {
     size_t begin = whole.begin, end = whole.end;

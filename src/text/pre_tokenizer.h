@@ -6,10 +6,10 @@
 #include "text/pieces.h"
 
 typedef enum pre_tokenizer_kind {
-    SPLIT_BERT,        /* white space away, punctuation single */
+    SPLIT_BERT,        /* removes white space, isolates punctuation */
     SPLIT_WHITESPACE,  /* \w+|[^\w\s]+ */
     SPLIT_SPACES,      /* WhitespaceSplit */
-    SPLIT_PUNCTUATION, /* each one isolated */
+    SPLIT_PUNCTUATION, /* isolates each character of punctuation */
     SPLIT_DIGITS,
     SPLIT_METASPACE,
     SPLIT_BYTE_LEVEL
@@ -31,7 +31,7 @@ typedef struct pre_tokenizer {
     size_t count;
 } pre_tokenizer;
 
-/* Buffers of one thread. */
+/* The buffers of one thread. */
 typedef struct pre_tokenizer_scratch {
     characters pool;
     pieces list;
@@ -40,7 +40,7 @@ typedef struct pre_tokenizer_scratch {
 
 void pre_tokenizer_scratch_free(pre_tokenizer_scratch *scratch);
 
-/* Cuts every text piece of the list further; pool and list are rewritten. False when memory is short. */
+/* Cuts every text piece of the list further, and rewrites pool and list. False when memory is short. */
 bool pre_tokenizer_run(const pre_tokenizer *self, characters *pool, pieces *list, pre_tokenizer_scratch *scratch);
 
 #endif

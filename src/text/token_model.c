@@ -1,4 +1,4 @@
-/* What the models share. */
+/* The functions that all models share. */
 #include "text/token_model.h"
 
 #include <stdlib.h>

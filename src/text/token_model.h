@@ -1,4 +1,5 @@
-/* The model stage: one piece of text to tokens. One file a kind; tokenizer.c calls through the table of its kind. */
+/* The model stage: turns one piece of text into tokens. There is one file for each kind of model; tokenizer.c calls
+ * through the kind's table. */
 #ifndef RUBATO_TEXT_TOKEN_MODEL_H
 #define RUBATO_TEXT_TOKEN_MODEL_H
 
@@ -9,7 +10,7 @@
 typedef struct token_span {
     int32_t id;
     uint32_t begin, end; /* in the pool */
-    bool surface;        /* shown as the text it stands for, not as the vocabulary has it */
+    bool surface;        /* shown as the text that it covers, not as the vocabulary has it */
 } token_span;
 
 typedef struct token_spans {
@@ -19,7 +20,7 @@ typedef struct token_spans {
 
 bool token_spans_add(token_spans *list, int32_t id, size_t begin, size_t end, bool surface);
 
-/* Working memory of the models; one a thread. */
+/* The working memory of the models, for one thread. */
 typedef struct model_scratch {
     void *bytes;
     size_t size;
@@ -30,16 +31,16 @@ void *model_scratch_take(model_scratch *scratch, size_t bytes);
 typedef enum token_model_kind { MODEL_WORDPIECE, MODEL_BPE, MODEL_UNIGRAM, MODEL_WORD_LEVEL } token_model_kind;
 
 typedef struct merge {
-    uint64_t pair; /* left << 32 | right; UINT64_MAX where free */
+    uint64_t pair; /* left << 32 | right; UINT64_MAX in a free slot */
     uint32_t rank;
     int32_t id;
 } merge;
 
 typedef struct token_model {
     token_model_kind kind;
-    trie vocabulary;       /* root 0: whole tokens; root 1: word piece continuations, without their prefix */
+    trie vocabulary;       /* root 0: whole tokens; root 1: continuations of word pieces, without their prefix */
     int32_t unknown;       /* -1: none */
-    size_t max_characters; /* word piece: longer words are unknown */
+    size_t max_characters; /* word piece: longer words are the unknown token */
     merge *merges;         /* bpe: hash table */
     size_t merge_mask;
     bool ignore_merges, fuse_unknown;

@@ -1,4 +1,4 @@
-/* The tokenizer's way from a text to tokens. */
+/* The stages of a tokenizer from a text to tokens. */
 #include "text/tokenizer.h"
 
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static bool is_space(const character *c) {
     return character_flags(c->code) & CHARACTER_SPACE;
 }
 
-/* The added token that begins at `at`, the longest of several, or NULL. */
+/* The added token that begins at `at`, the longest when there are several, or NULL. */
 static const added_token *match_added(const tokenizer *self, uint32_t root, const character *text, size_t at,
                                       size_t count, size_t *length) {
     uint32_t node = root;
@@ -75,7 +75,7 @@ static const added_token *match_added(const tokenizer *self, uint32_t root, cons
     return best < 0 ? NULL : &self->added[best];
 }
 
-/* Cuts text = base[begin, end) at added tokens and gives every part to `add` (id -1 for what is between). */
+/* Cuts text = base[begin, end) at added tokens and passes every part to `add`, with id -1 for the text between them. */
 typedef bool add_part(void *user, size_t begin, size_t end, int32_t id);
 
 static bool cut_added(const tokenizer *self, uint32_t root, const character *base, size_t begin, size_t end,
@@ -120,7 +120,7 @@ static bool add_piece(void *user, size_t begin, size_t end, int32_t id) {
     return pieces_add(&work->scratch->list, begin, end, id);
 }
 
-/* A part of the raw text goes to the pool; text is normalised there and cut once more. */
+/* Copies a part of the raw text to the pool, normalises it there, and cuts it once more. */
 static bool add_raw_part(void *user, size_t begin, size_t end, int32_t id) {
     cutting *work = user;
     characters *pool = &work->scratch->pool;
@@ -175,7 +175,8 @@ static tokenize_function *const models[] = {
     [MODEL_WORD_LEVEL] = word_level_tokenize,
 };
 
-/* Whether an added token's text, with the white space it swallowed, is other than its content. */
+/* Whether the text of an added token, with the white space around it that the token includes, differs from the token's
+ * content. */
 static bool differs(const tokenizer *self, const token_span *span, const character *pool) {
     const char *content = self->tokens[span->id];
     size_t at = 0, size = self->token_bytes[span->id];

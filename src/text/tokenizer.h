@@ -1,4 +1,4 @@
-/* A tokenizer: what tokenizer.json (or vocab.txt) describes, in one object that many threads may read.
+/* A tokenizer: the contents of tokenizer.json (or vocab.txt) in one object that many threads may read.
  *
  *   text -> added tokens cut out -> normaliser -> added tokens that are normalised -> pre-tokeniser -> model
  *        -> truncation, leaving room for special tokens -> template -> windows */
@@ -17,7 +17,7 @@ typedef struct added_token {
     char *content;
 } added_token;
 
-/* One place of the template: a special token, or a sequence. */
+/* One item of the template: a special token, or a sequence. */
 typedef struct template_item {
     int sequence; /* 0: first text, 1: second; -1: special token */
     int32_t id, type;
@@ -38,11 +38,12 @@ typedef struct tokenizer {
     added_token *added;
     size_t added_count;
     trie added_trie;           /* root 0: on the raw text, root 1: on the normalised text; values index added */
-    bool added_starts[2][128]; /* ASCII code points that begin one, to pass over text quickly */
-    bool added_starts_wide[2]; /* one begins with something else */
+    bool added_starts[2][128]; /* ASCII code points with which an added token begins, so that other text is skipped
+                                  quickly */
+    bool added_starts_wide[2]; /* an added token begins with another code point */
     template single, pair;
     bool trim_offsets, trim_prefix_space; /* ByteLevel and RoBERTa post-processing */
-    char **tokens;                        /* [vocabulary], NULL for ids that no token has */
+    char **tokens;                        /* [vocabulary], NULL for unused ids */
     uint32_t *token_bytes;
     size_t vocabulary;
     size_t max_length; /* model_max_length of tokenizer_config.json; SIZE_MAX: none */
@@ -54,10 +55,10 @@ typedef struct tokenizer {
 rubato_status tokenizer_load(tokenizer **self, const char *folder, rubato_error *error);
 void tokenizer_destroy(tokenizer *self);
 
-/* The parts of loading, for tests and fuzzing. `name` stands in messages. */
+/* The parts of loading, for tests and fuzzing. `name` is used in messages. */
 rubato_status tokenizer_parse(tokenizer **self, const char *json, size_t size, const char *name, rubato_error *error);
 
-/* Id of a token by its exact text, -1 when there is none. */
+/* The id of a token by its exact text, -1 when there is none. */
 int32_t tokenizer_id(const tokenizer *self, const char *token);
 
 /* A token of a sequence before truncation. */
@@ -65,7 +66,7 @@ typedef struct token {
     int32_t id;
     uint32_t first, last; /* code points of the text */
     uint32_t word;
-    uint32_t surface; /* 0: as the vocabulary has it; else 1 + index into the scratch's surfaces */
+    uint32_t surface; /* 0: as in the vocabulary; else 1 + index into the scratch's surfaces */
 } token;
 
 typedef struct token_list {
@@ -73,7 +74,7 @@ typedef struct token_list {
     size_t count, capacity;
 } token_list;
 
-/* Everything one thread needs to tokenise, reused from text to text. Zero bytes are a valid empty one. */
+/* The memory that one thread needs to tokenise, reused from text to text. A struct of zero bytes is valid and empty. */
 typedef struct tokenizer_scratch {
     characters raw, pool;
     pieces list;
@@ -91,18 +92,18 @@ void tokenizer_scratch_free(tokenizer_scratch *scratch);
 bool tokenizer_run(const tokenizer *self, const char *text, size_t bytes, bool special_as_text, size_t which,
                    tokenizer_scratch *scratch);
 
-/* The whole way to an encoding; see rubato_encode. */
+/* All stages up to an encoding; see rubato_encode. */
 rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input, const rubato_text_options *options,
                                tokenizer_scratch *scratch, rubato_encoding **encoding, rubato_error *error);
 
-/* A token as it reads in running text, a word piece with its mark. The id is in the vocabulary. */
+/* Adds a token as it reads in running text; a continuation of a word has its mark. The id must be in the vocabulary. */
 void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out);
 
 /* The text that the ids stand for. Fails: BAD_ARGUMENT for an id that is not in the vocabulary, OUT_OF_MEMORY. */
 rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t count, bool skip_special,
                                text_buffer *out, rubato_error *error);
 
-/* Special tokens that the template adds. */
+/* The number of special tokens that the template adds. */
 size_t tokenizer_specials(const tokenizer *self, bool pair);
 
 #endif

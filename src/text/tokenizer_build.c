@@ -1,4 +1,4 @@
-/* Putting a tokenizer together. */
+/* Building a tokenizer. */
 #include "text/tokenizer_build.h"
 
 #include <stdio.h>
@@ -52,7 +52,7 @@ static rubato_status name_token(tokenizer *self, const char *text, size_t bytes,
 
 rubato_status tokenizer_add_token(tokenizer *self, const char *text, size_t bytes, long long id, rubato_error *error) {
     TRY(name_token(self, text, bytes, id, false, error));
-    /* An empty token would end at the root and match everywhere. */
+    /* an empty token would end at the root and match everywhere */
     if (bytes == 0) return RUBATO_OK;
     return trie_add_text(&self->model.vocabulary, 0, text, bytes, (int32_t)id) ? RUBATO_OK : fail_memory(error);
 }
@@ -149,7 +149,7 @@ rubato_status tokenizer_finish(tokenizer *self, rubato_error *error) {
     return status;
 }
 
-/* vocab.txt: one token a line, its number the id; settings as BertTokenizer has them. */
+/* vocab.txt: one token in each line, whose number is the id. The settings are those of BertTokenizer. */
 static rubato_status load_vocabulary_file(tokenizer **out, const char *path, const json_t *config,
                                           rubato_error *error) {
     char *data = NULL;

@@ -19,7 +19,7 @@ static bool flag(const json_t *object, const char *key, bool otherwise) {
     return json_is_boolean(value) ? json_is_true(value) : otherwise;
 }
 
-/* UTF-8 to code points; *codes is the caller's. Jansson gives valid UTF-8 only. */
+/* UTF-8 to code points; *codes belongs to the caller. Jansson gives valid UTF-8 only. */
 static bool to_codes(const json_t *string, uint32_t **codes, size_t *count) {
     const char *text = json_string_value(string);
     size_t size = json_string_length(string);
@@ -294,9 +294,9 @@ static rubato_status parse_bpe(tokenizer *self, const json_t *model, rubato_erro
     return status;
 }
 
-/* The reference reads a score as all its digits divided by a power of ten, which can be one bit off the nearest
- * double; where two segmentations tie, that bit decides. So scores are read from the text once more, which jansson has
- * already found to be valid. */
+/* The reference reads a score as all its digits divided by a power of ten. This can differ from the nearest double by
+ * one bit, and where two segmentations tie, that bit decides. So scores are read from the text once more; jansson has
+ * already found the text to be valid. */
 typedef struct cursor {
     const char *at, *end;
 } cursor;
@@ -328,7 +328,7 @@ static void skip_value(cursor *c) {
     } while (depth > 0);
 }
 
-/* Moves from an object to the value of its member; false when there is none. */
+/* Moves from an object to the value of one of its members. False when there is none. */
 static bool enter_member(cursor *c, const char *key) {
     size_t length = strlen(key);
     skip_space(c);
@@ -432,7 +432,7 @@ static rubato_status parse_unigram(tokenizer *self, const json_t *model, const c
 static rubato_status parse_model(tokenizer *self, const json_t *model, const char *json, size_t size,
                                  rubato_error *error) {
     const char *type = type_of(model);
-    /* Old files leave the type out. */
+    /* old files have no type */
     if (!*type)
         type = json_object_get(model, "merges")                 ? "BPE"
                : json_is_array(json_object_get(model, "vocab")) ? "Unigram"
@@ -490,7 +490,7 @@ static rubato_status put_item(template *shape, int sequence, json_int_t id, json
     return RUBATO_OK;
 }
 
-/* Each text stands in its template once: `texts` is 1 for a single text, 2 for a pair. */
+/* Each text must occur once in its template: `texts` is 1 for a single text, 2 for a pair. */
 static rubato_status parse_template(tokenizer *self, template *shape, size_t texts, const json_t *list,
                                     const json_t *specials, rubato_error *error) {
     *shape = (template){0};

@@ -1,5 +1,5 @@
-/* A trie over code points in one hash table: an edge is (node, code point) -> node. Nodes carry a value.
- * Serves vocabularies (longest match, all prefixes) and added tokens. */
+/* A trie over code points in one hash table: an edge is (node, code point) -> node, and a node has a value. It serves
+ * vocabularies (longest match, all prefixes) and added tokens. */
 #ifndef RUBATO_TEXT_TRIE_H
 #define RUBATO_TEXT_TRIE_H
 
@@ -8,22 +8,22 @@
 #include <stdint.h>
 
 typedef struct trie {
-    uint64_t *keys;     /* node << 21 | code; TRIE_EMPTY where free */
-    uint32_t *children; /* beside keys */
+    uint64_t *keys;     /* node << 21 | code; TRIE_EMPTY in a free slot */
+    uint32_t *children; /* of the same slots as keys */
     size_t mask;        /* slots - 1 */
     size_t edges;
-    int32_t *values; /* [nodes], -1 where nothing ends */
+    int32_t *values; /* [nodes], -1 where no key ends */
     size_t nodes, node_capacity;
 } trie;
 
 #define TRIE_EMPTY UINT64_MAX
 enum { TRIE_NONE = 0 }; /* no node: the root is never a child */
 
-/* Root number `roots` - 1 and below exist at once: several tries may share one table. */
+/* Creates the roots 0 to `roots` - 1, so that several tries can share one table. */
 bool trie_create(trie *self, size_t roots, size_t expected_edges);
 void trie_free(trie *self);
 
-/* Adds a key given as code points below `root`; an existing value is kept. */
+/* Adds a key of code points below `root`. An existing value stays. */
 bool trie_add(trie *self, uint32_t root, const uint32_t *codes, size_t count, int32_t value);
 
 /* The same for UTF-8. */

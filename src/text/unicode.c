@@ -3,7 +3,7 @@
 
 #include <utf8proc.h>
 
-/* Index of the range that holds the code, or count. All three tables begin with {first, last}. */
+/* The index of the range that contains the code, or count. All three tables begin with {first, last}. */
 static size_t find_range(const void *table, size_t count, size_t stride, uint32_t code) {
     size_t low = 0, high = count;
     while (low < high) {
@@ -34,7 +34,7 @@ static bool is_space(uint32_t c) {
 
 unsigned character_flags(uint32_t code) {
     if (code < 0x80) return ascii_flags(code);
-    /* The exceptions begin at U+0344; Hangul syllables and the CJK ideographs lie between two of them. */
+    /* The exceptions begin at U+0344. No exception is a Hangul syllable or a CJK ideograph. */
     if (code >= 0x344 && !(code >= 0x3400 && code < 0xa000) && !(code >= 0xac00 && code < 0xd7a4)) {
         size_t index =
             find_range(character_exceptions, character_exception_count, sizeof character_exceptions[0], code);
@@ -70,7 +70,7 @@ unsigned character_flags(uint32_t code) {
 }
 
 bool character_is_cjk(uint32_t c) {
-    /* 2B920 is what the reference has where the block begins at 2B820. */
+    /* the reference has 2B920 where the block begins at 2B820 */
     return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
            (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
            (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
@@ -81,7 +81,7 @@ size_t character_lower(uint32_t code, uint32_t out[3]) {
         out[0] = code >= 'A' && code <= 'Z' ? code + 32 : code;
         return 1;
     }
-    if (code == 0x130) { /* the one full mapping that is longer */
+    if (code == 0x130) { /* the only full mapping that is longer than its source */
         out[0] = 'i';
         out[1] = 0x307;
         return 2;
@@ -109,7 +109,7 @@ size_t character_decompose(uint32_t code, bool compatibility, uint32_t out[MAX_D
 unsigned character_combining_class(uint32_t code) {
     if (code < 0x300) return 0;
     unsigned class = (unsigned)utf8proc_get_property((utf8proc_int32_t)code)->combining_class;
-    /* a mark that is too new for the reference has no class there */
+    /* a mark that is newer than the reference has no class there */
     return class && (character_flags(code) & CHARACTER_MARK) ? class : 0;
 }
 

@@ -1,5 +1,5 @@
-/* Properties of code points as Hugging Face's tokenizers sees them: utf8proc's tables, and the exceptions where the
- * two stand on different versions of Unicode. */
+/* Properties of code points as Hugging Face's tokenizers library sees them: utf8proc's tables, and the exceptions where
+ * the two use different versions of Unicode. */
 #ifndef RUBATO_TEXT_UNICODE_H
 #define RUBATO_TEXT_UNICODE_H
 
@@ -9,10 +9,10 @@
 
 enum {
     CHARACTER_SPACE = 1,        /* White_Space */
-    CHARACTER_DROP = 2,         /* what BERT's cleaning removes: control, format, private use, U+0000, U+FFFD */
+    CHARACTER_DROP = 2,         /* removed by BERT's cleaning: control, format, private use, U+0000, U+FFFD */
     CHARACTER_NONSPACING = 4,   /* Mn */
     CHARACTER_MARK = 8,         /* M */
-    CHARACTER_PUNCTUATION = 16, /* P, and the ASCII symbols that BERT counts in */
+    CHARACTER_PUNCTUATION = 16, /* P, and the ASCII symbols that BERT treats as punctuation */
     CHARACTER_LETTER = 32,      /* L */
     CHARACTER_NUMBER = 64,      /* N */
     CHARACTER_WORD = 128        /* \w of regular expressions: letters, marks, digits, letter numbers, connectors */
@@ -20,13 +20,13 @@ enum {
 
 unsigned character_flags(uint32_t code);
 
-/* The CJK blocks that BERT puts spaces around. */
+/* Whether the code is in one of the CJK blocks around whose characters BERT puts spaces. */
 bool character_is_cjk(uint32_t code);
 
-/* Lower case by full mapping: up to 3 code points; returns how many. */
+/* Lower case by full mapping, up to 3 code points; returns their number. */
 size_t character_lower(uint32_t code, uint32_t out[3]);
 
-/* Full canonical or compatibility decomposition of one code point: up to 18; returns how many. */
+/* Full canonical or compatibility decomposition of one code point, up to 18; returns their number. */
 enum { MAX_DECOMPOSITION = 18 };
 size_t character_decompose(uint32_t code, bool compatibility, uint32_t out[MAX_DECOMPOSITION]);
 

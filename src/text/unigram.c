@@ -1,19 +1,20 @@
-/* Unigram language model: the segmentation of highest total log probability (Viterbi), Kudo 2018.
- * A character that no piece covers alone is unknown at the cost of the worst piece less 10; neighbouring unknowns are
- * one token. Scores are added in double, left to right, and the first of equals stays, as in the reference. */
+/* Unigram language model: the segmentation of highest total log probability (Viterbi), Kudo 2018. A character that no
+ * piece covers alone is unknown, at the score of the worst piece less 10, and neighbouring unknown characters are one
+ * token. As in the reference, scores are added in double from left to right, and of equal segmentations the first
+ * stays. */
 #include "base/utf8.h"
 #include "text/token_model.h"
 
 typedef struct path {
     double score;
     int32_t id;      /* of the piece that ends here */
-    uint32_t length; /* its characters; 0: nothing ends here yet */
+    uint32_t length; /* its characters; 0: no piece ends here yet */
 } path;
 
 static bool add_bytes(const token_model *model, const characters *pool, size_t begin, size_t end, token_spans *out,
                       bool *done) {
     *done = false;
-    for (int pass = 0; pass < 2; pass++) /* first: are all there */
+    for (int pass = 0; pass < 2; pass++) /* the first pass checks that all are there */
         for (size_t i = begin; i < end; i++) {
             char bytes[4];
             size_t size = utf8_put(bytes, pool->items[i].code);
@@ -60,10 +61,10 @@ bool unigram_tokenize(const token_model *model, const characters *pool, size_t b
             if (target->length == 0 || score > target->score) *target = (path){score, model->unknown, 1};
         }
     }
-    /* Walk back, turning lengths into links forward. */
+    /* From the end back to the beginning: turns lengths into links to the next piece. */
     for (size_t at = count, next = 0; at > 0;) {
         size_t from = at - best[at].length;
-        best[at].length = (uint32_t)next; /* where the following piece ends; 0 after the last */
+        best[at].length = (uint32_t)next; /* the end of the next piece; 0 after the last */
         next = at;
         at = from;
         if (at == 0) best[0].length = (uint32_t)next;

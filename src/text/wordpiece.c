@@ -1,5 +1,5 @@
-/* WordPiece: the longest piece from the left, again and again; a word with a gap is unknown as a whole.
- * Schuster and Nakajima 2012; greedy matching as in BERT. */
+/* WordPiece: takes the longest piece from the left, repeatedly. A word that the pieces do not cover is unknown as a
+ * whole. Schuster and Nakajima 2012; greedy matching as in BERT. */
 #include "text/token_model.h"
 
 bool wordpiece_tokenize(const token_model *model, const characters *pool, size_t begin, size_t end, token_spans *out,
