@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "elastic/frontier.h"
+#include "../tests/shape.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char *const budgets[] = {"full", "0.4x", "0.9x", "@0.50x", "@", "3ms", "drop:1"};
@@ -11,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     frontier points = {0};
     if (size == 0) return 0;
     size_t layers = 1 + data[0] % 8;
-    const layer_shape shape = {.hidden = 8, .inner = 16, .heads = 2, .layers = layers};
+    layer_sizes sizes[8];
+    const encoder_shape shape = shape_of(sizes, 8, 16, 2, layers);
     if (json_read_bytes(&object, (const char *)data + 1, size - 1, "fuzz", &error) != RUBATO_OK) return 0;
     if (frontier_read(&points, object, layers, &error) == RUBATO_OK)
         for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {

@@ -3,12 +3,12 @@
 
 enum { LEAST_INT16 = 64 }; /* for shorter sequences they cost more to make than they save */
 
-operand_form operand_form_of(const kernel_table *kernels, bool narrow, size_t length) {
-    if (narrow && kernels->isa == ISA_BF16) return OPERAND_BF16;
-    return narrow && kernels->low.int16 && length >= LEAST_INT16 ? OPERAND_INT16 : OPERAND_F32;
+operand_form operand_form_of(const kernel_table *kernels, bool low, size_t length) {
+    if (low && kernels->isa == ISA_BF16) return OPERAND_BF16;
+    return low && kernels->low.int16 && length >= LEAST_INT16 ? OPERAND_INT16 : OPERAND_F32;
 }
 
-static void narrow_bf16(const low_kernels *kernels, operand *self) {
+static void lower_bf16(const low_kernels *kernels, operand *self) {
     size_t words = words_bf16(self->depth);
     for (size_t i = 0; self->scale != 1 && i < packed_size(self->columns, self->depth); i++)
         self->wide[i] *= self->scale;
@@ -17,7 +17,7 @@ static void narrow_bf16(const low_kernels *kernels, operand *self) {
                                    self->depth);
 }
 
-static void narrow_int16(const int16_kernels *kernels, operand *self) {
+static void lower_int16(const int16_kernels *kernels, operand *self) {
     size_t words = words_bf16(self->depth);
     for (size_t first = 0; first < self->columns; first += PANEL) {
         float *scale = self->column_scale + first;
@@ -26,9 +26,9 @@ static void narrow_int16(const int16_kernels *kernels, operand *self) {
     }
 }
 
-void operand_narrow(const kernel_table *kernels, operand *self) {
-    if (self->form == OPERAND_BF16) narrow_bf16(&kernels->low, self);
-    if (self->form == OPERAND_INT16) narrow_int16(kernels->low.int16, self);
+void operand_lower(const kernel_table *kernels, operand *self) {
+    if (self->form == OPERAND_BF16) lower_bf16(&kernels->low, self);
+    if (self->form == OPERAND_INT16) lower_int16(kernels->low.int16, self);
 }
 
 void operand_multiply(const kernel_table *kernels, float *c, size_t c_stride, const float *x, size_t x_stride,

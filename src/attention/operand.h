@@ -7,8 +7,8 @@
 
 typedef enum operand_form { OPERAND_F32, OPERAND_BF16, OPERAND_INT16 } operand_form;
 
-/* What keys and values of a sequence become; narrow: in the lower form, if one is faster. */
-operand_form operand_form_of(const kernel_table *kernels, bool narrow, size_t length);
+/* The form of a sequence's keys and values; low: a lower one, if it is faster. */
+operand_form operand_form_of(const kernel_table *kernels, bool low, size_t length);
 
 typedef struct operand {
     operand_form form;
@@ -21,7 +21,7 @@ typedef struct operand {
 } operand;
 
 /* Makes the lower form of what was packed, with `scale` and `unit` in it. */
-void operand_narrow(const kernel_table *kernels, operand *self);
+void operand_lower(const kernel_table *kernels, operand *self);
 
 /* c [rows, columns] = scale x by; `room` is for the rows in the lower form, words_bf16(depth) each. */
 void operand_multiply(const kernel_table *kernels, float *c, size_t c_stride, const float *x, size_t x_stride,

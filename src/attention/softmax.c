@@ -1,14 +1,49 @@
 /* Softmax attention over packed sequences. A unit of work is one head of one sequence: its keys are packed as the
- * second operand of the score product, its values of the other, and blocks of queries run through both. */
+ * second operand of the score product, its values of the other, and blocks of queries run through both.
+ *
+ * Backward computes the probabilities again from queries and keys, so that a recorded pass holds no [n, n] matrix. With
+ * P the probabilities, D their dropout mask, O' the gradient of the output:
+ *   V' += (P D)^T O'      P' = (O' V^T) D      S' = P (P' - sum P P') scale      Q' += S' K      K' += S'^T Q */
+#include "attention/softmax.h"
+
 #include <math.h>
 #include <string.h>
 
+#include "attention/block.h"
 #include "attention/operand.h"
-#include "attention/softmax.h"
 #include "base/checked.h"
+#include "tensor/watch.h"
 
 /* A block has at most sqrt(SCORE_BYTES / 4) queries: as many as its sequence is long, or whose scores fit. */
 enum { SCORE_BYTES = 128 * 1024, LEAST_QUERIES = 14, MOST_QUERIES = 182 };
+
+/* ---- Terms ---- */
+
+/* Terms as one pass prepared them. */
+typedef struct ready_terms {
+    size_t count;
+    void *prepared[MOST_TERMS];
+    size_t room; /* floats of scratch, of the term that needs most */
+} ready_terms;
+
+static ready_terms terms_ready(const run *on, const attention *in, size_t queries, bool backward) {
+    ready_terms ready = {0};
+    for (; ready.count < MOST_TERMS && in->terms[ready.count].kind; ready.count++) {
+        const score_term *term = &in->terms[ready.count];
+        if (term->kind->prepare) ready.prepared[ready.count] = term->kind->prepare(term->values, on, in);
+        if (term->kind->room)
+            ready.room = size_max(ready.room, round_up(term->kind->room(term->values, in, queries, backward), 16));
+    }
+    return ready;
+}
+
+static void terms_add(const ready_terms *ready, const kernel_table *kernels, const attention *in, const score_block *to,
+                      float *room) {
+    for (size_t i = 0; i < ready->count; i++)
+        in->terms[i].kind->add(in->terms[i].values, ready->prepared[i], kernels, in, to, room);
+}
+
+/* ---- Forward ---- */
 
 typedef struct work {
     const run *run;
@@ -17,26 +52,15 @@ typedef struct work {
     tensor out;
     float *scratch; /* of each member, one after the other */
     size_t scratch_size;
-    size_t key_size, value_size, score_size, room_size, relative_size; /* parts of it; the last is at its end */
-    float *received;                                                   /* [heads][rows]: significance by head */
-    uint64_t mask;                                                     /* dropout's key; 0: none */
+    size_t key_size, value_size, score_size, low_size; /* parts of it; the terms' is at its end */
+    ready_terms terms;
+    float *received; /* [heads][rows]: significance by head */
+    uint64_t mask;   /* dropout's key; 0: none */
     size_t longest;
-    float *far; /* [heads]: relative terms by distance, packed */
-    size_t far_size;
 } work;
 
 static size_t query_block(size_t length) {
     return size_min(length, size_max(SCORE_BYTES / sizeof(float) / length, LEAST_QUERIES));
-}
-
-void attention_add_bias(const attention *in, size_t head, float *scores, size_t stride, size_t start, size_t query,
-                        size_t rows, size_t length) {
-    const float *bias = in->bias + head * in->bias_stride + in->bias_reach;
-    const size_t *origin = in->origin ? in->origin + start : NULL;
-    for (size_t i = 0; i < rows; i++) {
-        const float *row = bias - attention_place_of(in, start, query + i);
-        for (size_t k = 0; k < length; k++) scores[i * stride + k] += row[origin ? origin[k] - origin[0] : k];
-    }
 }
 
 /* A row whose scores are not all finite has NaN for a result; 16-bit integers cannot say so. */
@@ -50,8 +74,8 @@ static void spoil_rows(float *out, size_t stride, size_t columns, const float *s
 /* One head of one sequence. */
 typedef struct head_work {
     size_t column;        /* of its first feature */
-    size_t start, length; /* rows that are asked */
-    size_t query, asking; /* and that ask */
+    size_t start, length; /* rows of its keys */
+    size_t query, asking; /* the first row of its queries, and how many there are */
     operand keys, values;
     float *scores;
     uint32_t *room; /* for rows of a block in the lower form */
@@ -60,7 +84,7 @@ typedef struct head_work {
 static void prepare(const work *w, float *scratch, head_work *u) {
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
-    const operand_form form = operand_form_of(kernels, in->narrow, u->length);
+    const operand_form form = operand_form_of(kernels, in->low, u->length);
     const size_t size = in->head_size;
     const float *queries = tensor_row(in->query, u->query) + u->column;
     u->keys = (operand){.form = form, .wide = scratch, .depth = size, .columns = u->length, .scale = in->scale};
@@ -73,12 +97,25 @@ static void prepare(const work *w, float *scratch, head_work *u) {
     u->keys.low = (uint32_t *)(void *)(u->scores + w->score_size);
     u->values.low = u->keys.low + w->key_size;
     u->room = u->values.low + w->value_size;
-    u->keys.column_scale = (float *)(void *)(u->room + w->room_size);
+    u->keys.column_scale = (float *)(void *)(u->room + w->low_size);
     u->values.column_scale = u->keys.column_scale + round_up(u->length, PANEL);
     if (form == OPERAND_INT16) u->keys.unit = kernels->low.int16->unit(queries, in->query.stride, u->asking, size);
     u->values.unit = 1.0f / INT16_MOST; /* of probabilities */
-    operand_narrow(kernels, &u->keys);
-    operand_narrow(kernels, &u->values);
+    operand_lower(kernels, &u->keys);
+    operand_lower(kernels, &u->values);
+}
+
+static void show_scores(const work *w, const score_block *block, size_t sequence) {
+    tensor rows = {block->scores, block->rows, block->length, block->stride, NULL};
+    run_show(w->run, &(sight){.what = WATCH_SCORES,
+                              .layer = w->in->layer,
+                              .rows = rows,
+                              .packed = w->sequences,
+                              .alive = w->in->origin,
+                              .heads = w->in->heads,
+                              .sequence = sequence,
+                              .head = block->head,
+                              .first = block->query - w->queries->start[sequence]});
 }
 
 static void run_head(const work *w, size_t sequence, size_t head, float *scratch) {
@@ -94,16 +131,16 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     const size_t length = u.length, block = query_block(length), stride = round_up(length, PANEL) + 16;
     float *received = w->received ? w->received + head * w->sequences->rows + u.start : NULL;
     if (received) memset(received, 0, length * sizeof *received);
-    const bool whole = u.values.form == OPERAND_INT16; /* probabilities become integers, at once if nobody else asks */
+    /* probabilities become integers, at once unless something else reads them */
+    const bool whole = u.values.form == OPERAND_INT16;
     for (size_t first = 0; first < u.asking; first += block) {
         size_t rows = size_min(block, u.asking - first), query = u.query + first;
         float *scores = u.scores, *out = tensor_row(w->out, query) + u.column;
+        score_block all = {head, scores, stride, u.start, length, query, rows};
         operand_multiply(kernels, scores, stride, tensor_row(in->query, query) + u.column, in->query.stride, rows,
                          &u.keys, u.room);
-        if (in->bias) attention_add_bias(in, head, scores, stride, u.start, query, rows, length);
-        if (in->relative)
-            attention_add_relative(kernels, in, head, scores, stride, u.start, query, rows, length,
-                                   w->far + head * w->far_size, scratch + w->scratch_size - w->relative_size);
+        terms_add(&w->terms, kernels, in, &all, scratch + w->scratch_size - w->terms.room);
+        if (run_watches(w->run, WATCH_SCORES)) show_scores(w, &all, sequence);
         for (size_t i = 0; i < rows; i++)
             if (whole && !received)
                 kernels->low.int16->softmax(u.room + i * words_bf16(length), scores + i * stride, length);
@@ -114,8 +151,8 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
             if (in->others_only) received[first + i] -= scores[i * stride + first + i];
         }
         if (w->mask)
-            attention_dropout(w->run, w->mask, scores, stride, rows, length,
-                              attention_place(head, query, w->queries->rows, w->longest), w->longest);
+            block_dropout(w->run, w->mask, scores, stride, rows, length,
+                          block_place(head, query, w->queries->rows, w->longest), w->longest);
         if (whole && !received)
             operand_multiply_low(kernels, out, w->out.stride, u.room, rows, &u.values);
         else
@@ -137,52 +174,128 @@ static void sum_heads(const work *w) {
         w->run->kernels->gradient->add(w->in->significance, w->received + head * rows, rows);
 }
 
-float *attention_pack_far(const run *on, const attention *in) {
-    tensor far = in->relative->far;
-    size_t each = packed_size(far.rows, in->head_size);
-    float *packed = arena_take_array(on->memory, in->heads * each, sizeof *packed);
-    for (size_t head = 0; packed && head < in->heads; head++)
-        on->kernels->pack_transposed_f32(packed + head * each, far.data + head * in->head_size, far.stride, far.rows,
-                                         in->head_size);
-    return packed;
+/* ---- The derivative ---- */
+
+typedef struct saved_attention {
+    tensor out;
+    attention in;
+    batch sequences, queries;
+    size_t longest;
+    uint64_t mask;
+} saved_attention;
+
+typedef struct slopes {
+    const run *on;
+    const saved_attention *saved;
+    float *scratch;
+    size_t scratch_size, square; /* floats of a member; of one [n, n] matrix */
+    ready_terms terms;           /* their room is at the end of a member's scratch */
+} slopes;
+
+static void head_backward(const slopes *t, size_t sequence, size_t head, float *scratch) {
+    const saved_attention *s = t->saved;
+    const run *on = t->on;
+    const attention *in = &s->in;
+    const gradient_kernels *g = on->kernels->gradient;
+    size_t start = s->sequences.start[sequence], n = batch_length(&s->sequences, sequence), size = in->head_size;
+    size_t first = s->queries.start[sequence], m = batch_length(&s->queries, sequence);
+    if (n == 0 || m == 0) return;
+    size_t stride = round_up(n, PANEL) + 16, column = head * size;
+    float *p = scratch, *d = p + t->square, *turned = d + t->square, *packed = turned + t->square;
+    float *room = scratch + t->scratch_size - t->terms.room;
+    const float *query = in->query.data + first * in->query.stride + column;
+    const float *key = in->key.data + start * in->key.stride + column;
+    const float *value = in->value.data + start * in->value.stride + column;
+    const float *out = s->out.grad + first * s->out.stride + column;
+    score_block scores = {head, p, stride, start, n, first, m}, grads = {head, d, stride, start, n, first, m};
+    block_outer(on, p, stride, query, in->query.stride, m, key, in->key.stride, n, size, in->scale, packed);
+    terms_add(&t->terms, on->kernels, in, &scores, room);
+    for (size_t i = 0; i < m; i++) on->kernels->softmax_f32(p + i * stride, n);
+    block_outer(on, d, stride, out, s->out.stride, m, value, in->value.stride, n, size, 0, packed);
+    const float *dropped = p;
+    if (s->mask) {
+        uint32_t place = block_place(head, first, s->queries.rows, s->longest);
+        block_dropout(on, s->mask, d, stride, m, n, place, s->longest);
+        for (size_t i = 0; i < m; i++) memcpy(packed + i * stride, p + i * stride, n * sizeof *p);
+        block_dropout(on, s->mask, packed, stride, m, n, place, s->longest);
+        dropped = packed;
+    }
+    g->transpose(turned, stride, dropped, stride, m, n);
+    block_accumulate(on, in->value.grad + start * in->value.stride + column, in->value.stride, turned, stride, out,
+                     s->out.stride, n, size, m, packed);
+    for (size_t i = 0; i < m; i++) g->softmax_backward(d + i * stride, p + i * stride, in->scale, n);
+    for (size_t i = 0; i < t->terms.count; i++)
+        if (in->terms[i].kind->backward) in->terms[i].kind->backward(in->terms[i].values, on, in, &grads, room);
+    block_accumulate(on, in->query.grad + first * in->query.stride + column, in->query.stride, d, stride, key,
+                     in->key.stride, m, size, n, packed);
+    g->transpose(turned, stride, d, stride, m, n);
+    block_accumulate(on, in->key.grad + start * in->key.stride + column, in->key.stride, turned, stride, query,
+                     in->query.stride, n, size, m, packed);
 }
 
-bool attention_softmax(const run *self, tensor out, const attention *inputs, const batch *sequences) {
+static void some_backward(void *argument, size_t member, size_t first, size_t last) {
+    const slopes *t = argument;
+    size_t heads = t->saved->in.heads;
+    for (size_t unit = first; unit < last; unit++)
+        head_backward(t, unit / heads, unit % heads, t->scratch + member * t->scratch_size);
+}
+
+/* All sequences of some heads: what they share of a head has one owner, and its sums one order. */
+static void whole_backward(void *argument, size_t member, size_t first, size_t last) {
+    const slopes *t = argument;
+    for (size_t head = first; head < last; head++)
+        for (size_t i = 0; i < t->saved->sequences.sequences; i++)
+            head_backward(t, i, head, t->scratch + member * t->scratch_size);
+}
+
+static void attention_backward(const run *on, void *saved) {
+    const saved_attention *s = saved;
+    size_t n = s->longest, size = s->in.head_size;
+    slopes t = {.on = on, .saved = s, .square = n * (round_up(n, PANEL) + 16)};
+    size_t packed = size_max(size_max(packed_size(n, size), packed_size(size, n)), t.square);
+    t.terms = terms_ready(on, &s->in, n, true);
+    t.scratch_size = round_up(3 * t.square + packed, 16) + t.terms.room;
+    t.scratch = run_take(on, team_size(on->crew) * t.scratch_size, sizeof(float));
+    if (run_failed(on)) return;
+    if (t.terms.count)
+        run_parallel(on, s->in.heads, 1, whole_backward, &t);
+    else
+        run_parallel(on, s->sequences.sequences * s->in.heads, 1, some_backward, &t);
+}
+
+/* ---- Both ---- */
+
+void attention_softmax(const run *self, tensor out, const attention *inputs, const batch *sequences) {
     size_t longest = batch_longest(sequences);
-    if (longest == 0) return true;
+    if (longest == 0 || run_failed(self)) return;
     work w = {.run = self,
               .in = inputs,
               .sequences = sequences,
               .queries = inputs->queries ? inputs->queries : sequences,
-              .out = out};
+              .out = out,
+              .longest = longest};
     w.key_size = packed_size(longest, inputs->head_size);
     w.value_size = packed_size(inputs->head_size, longest);
     /* blocks of short sequences stay below twice the budget, rounding included */
     w.score_size = size_max(SCORE_BYTES / sizeof(float) * 2, LEAST_QUERIES * (round_up(longest, PANEL) + 16));
     w.scratch_size = round_up(w.key_size + w.value_size + w.score_size, 16);
-    if (inputs->narrow) {
+    if (inputs->low) {
         /* words for keys and values, and for the rows of a block, either queries or probabilities; scales of columns */
-        w.room_size = size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size));
+        w.low_size = size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size));
         size_t scales = round_up(longest, PANEL) + round_up(inputs->head_size, PANEL);
-        w.scratch_size += round_up(w.key_size + w.value_size + w.room_size + scales, 16);
-    }
-    if (inputs->relative) {
-        size_t original = inputs->relative->reach + 1; /* rows of the longest sequence, before any merged */
-        w.relative_size = round_up(attention_relative_room(inputs, MOST_QUERIES, original), 16);
-        w.scratch_size += w.relative_size;
-        w.far_size = packed_size(inputs->relative->far.rows, inputs->head_size);
+        w.scratch_size += round_up(w.key_size + w.value_size + w.low_size + scales, 16);
     }
     arena_mark mark = arena_save(self->memory);
-    w.scratch = arena_take_array(self->memory, w.scratch_size * team_size(self->crew), sizeof(float));
-    if (inputs->significance)
-        w.received = arena_take_array(self->memory, inputs->heads * sequences->rows, sizeof(float));
-    if (!w.scratch || (inputs->significance && !w.received)) return false;
-    if (inputs->relative && !(w.far = attention_pack_far(self, inputs))) return false;
-    w.longest = longest;
+    w.terms = terms_ready(self, inputs, MOST_QUERIES, false);
+    w.scratch_size += w.terms.room;
+    w.scratch = run_take(self, w.scratch_size * team_size(self->crew), sizeof(float));
+    if (inputs->significance) w.received = run_take(self, inputs->heads * sequences->rows, sizeof(float));
+    if (run_failed(self)) return;
     if (self->tape && self->tape->attention_rate > 0) w.mask = tape_mask(self->tape);
     run_parallel(self, sequences->sequences * inputs->heads, 1, some_heads, &w);
     if (w.received) sum_heads(&w);
     arena_rewind(self->memory, mark);
-    if (self->tape) attention_softmax_record(self, out, inputs, sequences, w.queries, longest, w.mask);
-    return true;
+    if (!self->tape) return;
+    saved_attention *saved = tape_push(self, attention_backward, sizeof *saved);
+    if (saved) *saved = (saved_attention){out, *inputs, *sequences, *w.queries, longest, w.mask};
 }

@@ -2,6 +2,7 @@
 #include "elastic/cost_model.h"
 
 #include "base/checked.h"
+#include "elastic/walk.h"
 
 double cost_curve_at(const cost_curve *self, double x) {
     if (self->count == 0 || x <= 0) return 0;
@@ -13,31 +14,27 @@ double cost_curve_at(const cost_curve *self, double x) {
     return ms > 0 ? ms : 0;
 }
 
-static double batch_ms(const cost_parts *parts, const point *at, const layer_shape *shape, size_t length,
+static double batch_ms(const cost_parts *parts, const point *at, const encoder_shape *shape, size_t length,
                        size_t count) {
-    size_t rows = length;
     double ms = cost_curve_at(&parts->outside, (double)(count * length));
-    for (size_t i = 0; i < shape->layers; i++) {
-        layer_rows now = point_rows(at, shape, i, length, rows);
-        rows = now.leaving;
-        if (at && at->skip[i]) continue;
-        double alive = at ? (double)at->alive[i] : 1, heads = at ? (double)at->heads[i] : 1;
-        double present = at && at->exit.by_token ? (double)at->present[i] : alive;
-        double asked = (double)now.asking / (double)now.entering;
-        ms += (alive * asked + present) / 2 * heads * cost_curve_at(&parts->attention, (double)(count * now.entering));
-        ms += alive * asked * heads * cost_curve_at(&parts->heads, (double)now.entering) * (double)count;
-        ms += alive * (at ? (double)at->neurons[i] : 1) * cost_curve_at(&parts->forward, (double)(count * now.leaving));
+    for (layer_walk now = walk_layers(at, shape, length); walk_next(&now);) {
+        double heads = at ? (double)at->heads[now.layer] : 1, neurons = at ? (double)at->neurons[now.layer] : 1;
+        double asking = now.alive * ((double)now.rows.asking / (double)now.rows.entering);
+        ms +=
+            (asking + now.present) / 2 * heads * cost_curve_at(&parts->attention, (double)(count * now.rows.entering));
+        ms += asking * heads * cost_curve_at(&parts->heads, (double)now.rows.entering) * (double)count;
+        ms += now.alive * neurons * cost_curve_at(&parts->forward, (double)(count * now.rows.leaving));
     }
     return ms;
 }
 
 /* The batches are those of the engine: all threads together run few rows, and many rows are cut into batches of nearly
  * equal rows, whose number is a multiple of the number of threads. */
-double cost_model_ms(const cost_model *self, const point *at, const layer_shape *shape, size_t length, size_t count) {
+double cost_model_ms(const cost_model *self, const point *at, const encoder_shape *shape, size_t length, size_t count) {
     size_t rows = length * count;
-    bool narrow = self->has_narrow && at && at->narrow;
-    const cost_parts *alone = narrow ? &self->narrow_alone : &self->alone;
-    const cost_parts *together = narrow ? &self->narrow_together : &self->together;
+    bool low = self->has_low && at && at->low;
+    const cost_parts *alone = low ? &self->low_alone : &self->alone;
+    const cost_parts *together = low ? &self->low_together : &self->together;
     if (rows == 0) return 0;
     if (self->threads == 1 || count < self->threads || rows < self->least_rows * self->threads) {
         size_t batches = divide_up(rows, self->batch_rows), each = divide_up(count, batches);

@@ -28,11 +28,11 @@ typedef struct cost_parts {
 typedef struct cost_model {
     size_t threads, batch_rows, least_rows; /* how the engine cuts batches */
     cost_parts alone, together;
-    bool has_narrow; /* the model has two precisions; the parts below are for the low one */
-    cost_parts narrow_alone, narrow_together;
+    bool has_low; /* the model has two precisions; the parts below are for the low one */
+    cost_parts low_alone, low_together;
 } cost_model;
 
 /* Milliseconds for `count` sequences of `length` tokens at a point (NULL: full). */
-double cost_model_ms(const cost_model *self, const point *at, const layer_shape *shape, size_t length, size_t count);
+double cost_model_ms(const cost_model *self, const point *at, const encoder_shape *shape, size_t length, size_t count);
 
 #endif

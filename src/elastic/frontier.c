@@ -108,7 +108,7 @@ rubato_status point_read(point *out, const json_t *object, size_t layers, rubato
     TRY(json_get_text(&name, object, "name", "", error));
     snprintf(out->name, sizeof out->name, "%s", name);
     TRY(json_get_text(&how, object, "precision", NULL, error));
-    out->narrow = how != NULL;
+    out->low = how != NULL;
     if (how && strcmp(how, "int8") != 0 && strcmp(how, "bf16") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "rubato.json: point \"%s\" in precision \"%.40s\"", out->name, how);
     TRY(json_get_real(&out->quality, object, "quality", NAN, error));
@@ -152,15 +152,15 @@ static int by_ms(const void *a, const void *b) {
 
 /* Rising cost: operations, or time where points differ in precision. */
 static void sort(frontier *self) {
-    bool narrow = false, timed = true;
+    bool low = false, timed = true;
     for (size_t i = 0; i < self->count; i++) {
-        narrow = narrow || self->points[i].narrow;
+        low = low || self->points[i].low;
         timed = timed && !isnan(self->points[i].ms);
     }
-    qsort(self->points, self->count, sizeof *self->points, narrow && timed ? by_ms : by_flops);
+    qsort(self->points, self->count, sizeof *self->points, low && timed ? by_ms : by_flops);
 }
 
-const char *frontier_narrow(const json_t *object) {
+const char *frontier_low(const json_t *object) {
     const json_t *list = json_object_get(object, "points");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *how = json_string_value(json_object_get(json_array_get(list, i), "precision"));
@@ -172,7 +172,7 @@ const char *frontier_narrow(const json_t *object) {
 void frontier_widen(frontier *self) {
     size_t kept = 0;
     for (size_t i = 0; i < self->count; i++)
-        if (!self->points[i].narrow) self->points[kept++] = self->points[i];
+        if (!self->points[i].low) self->points[kept++] = self->points[i];
     self->count = kept;
 }
 
@@ -202,8 +202,8 @@ rubato_status frontier_read(frontier *self, const json_t *object, size_t layers,
         }
     }
     self->count = count;
-    const char *how = frontier_narrow(object);
-    if (how) snprintf(self->narrow, sizeof self->narrow, "%s", how);
+    const char *how = frontier_low(object);
+    if (how) snprintf(self->low, sizeof self->low, "%s", how);
     sort(self);
     return RUBATO_OK;
 }
@@ -218,7 +218,7 @@ static json_t *parts(const float *values, size_t count) {
     return list;
 }
 
-json_t *point_object(const point *from, const char *narrow) {
+json_t *point_object(const point *from, const char *low) {
     json_t *keep = json_array(), *object = json_object();
     for (size_t i = 0; i < from->layers; i++)
         json_array_append_new(keep, from->skip[i] ? json_null() : json_real(round((double)from->keep[i] * 1e6) / 1e6));
@@ -232,7 +232,7 @@ json_t *point_object(const point *from, const char *narrow) {
         if (from->merge[i] && !from->skip[i]) json_array_append_new(merges, json_integer((json_int_t)i + 1));
     if (json_array_size(merges)) json_object_set(object, "merge", merges);
     json_decref(merges);
-    if (from->narrow) json_object_set_new(object, "precision", json_string(narrow));
+    if (from->low) json_object_set_new(object, "precision", json_string(low));
     if (point_is_slim(from)) {
         json_object_set_new(object, "heads", parts(from->heads, from->layers));
         json_object_set_new(object, "neurons", parts(from->neurons, from->layers));
@@ -249,7 +249,7 @@ rubato_status frontier_write(const frontier *self, json_t *object, rubato_error 
     json_t *list = json_array();
     bool ok = list != NULL;
     for (size_t i = 0; i < self->count; i++)
-        ok = json_array_append_new(list, point_object(&self->points[i], self->narrow)) == 0 && ok;
+        ok = json_array_append_new(list, point_object(&self->points[i], self->low)) == 0 && ok;
     ok = json_object_set_new(object, "significance", json_string(significance_names[self->by])) == 0 && ok;
     ok = json_object_set_new(object, "metric", json_string(self->metric)) == 0 && ok;
     ok = json_object_set_new(object, "full_quality", real(self->full)) == 0 && ok;
@@ -323,7 +323,7 @@ rubato_status budget_parse(budget *out, const char *text, const frontier *points
 }
 
 const point *budget_choose(const budget *self, const frontier *points, const cost_model *times,
-                           const layer_shape *shape, size_t length) {
+                           const encoder_shape *shape, size_t length) {
     if (self->kind == BUDGET_FULL) return NULL;
     if (self->kind == BUDGET_NAME) return self->named;
     const point *best = NULL, *cheapest = NULL;

@@ -13,7 +13,7 @@ typedef struct frontier {
     significance by;
     double full, full_ms; /* quality and time of the full model, as search measured them; NaN: unknown */
     char metric[32];      /* the name of the quality: "accuracy", ... */
-    char narrow[8];       /* the precision of low-precision points: "int8", "bf16" */
+    char low[8];          /* the precision of low-precision points: "int8", "bf16" */
 } frontier;
 
 /* "received", "others", "random", "first"; false for another name. */
@@ -22,7 +22,7 @@ bool significance_find(significance *out, const char *name);
 void frontier_free(frontier *self);
 
 /* The precision of the low-precision points in a rubato.json's object; NULL: it has none. */
-const char *frontier_narrow(const json_t *object);
+const char *frontier_low(const json_t *object);
 
 /* Removes low-precision points, for a model that is loaded in one precision. */
 void frontier_widen(frontier *self);
@@ -32,9 +32,9 @@ void frontier_widen(frontier *self);
 rubato_status frontier_read(frontier *self, const json_t *object, size_t layers, rubato_error *error);
 rubato_status frontier_write(const frontier *self, json_t *object, rubato_error *error);
 
-/* One point in the form of rubato.json; `narrow` names the precision of low-precision points. */
+/* One point in the form of rubato.json; `low` names the precision of low-precision points. */
 rubato_status point_read(point *out, const json_t *object, size_t layers, rubato_error *error);
-json_t *point_object(const point *from, const char *narrow);
+json_t *point_object(const point *from, const char *low);
 
 /* An exit setting in the form of rubato.json, within points and as the model's default. Fails: UNSUPPORTED for an
  * unknown rule, BAD_MODEL. */
@@ -59,6 +59,6 @@ rubato_status budget_parse(budget *out, const char *text, const frontier *points
  * cheapest point may exceed the budget; then the cheapest is returned. A pure function: the same text gets the same
  * point in any batch. */
 const point *budget_choose(const budget *self, const frontier *points, const cost_model *times,
-                           const layer_shape *shape, size_t length);
+                           const encoder_shape *shape, size_t length);
 
 #endif

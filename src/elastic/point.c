@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "elastic/walk.h"
+
 point point_full(size_t layers) {
     point full = {.layers = layers, .quality = NAN, .flops_ratio = 1, .ms = NAN};
     snprintf(full.name, sizeof full.name, "full");
@@ -24,7 +26,7 @@ size_t point_depth(const point *self) {
     return depth;
 }
 
-bool point_merges(const point *self, const layer_shape *shape, size_t layer) {
+bool point_merges(const point *self, const encoder_shape *shape, size_t layer) {
     return (layer < 64 && shape->merges >> layer & 1) || (self && self->merge[layer]);
 }
 
@@ -32,7 +34,7 @@ void point_merge_evenly(point *self, size_t count) {
     for (size_t i = 1; i <= count; i++) self->merge[self->layers * i / (count + 1)] = true;
 }
 
-layer_rows point_rows(const point *self, const layer_shape *shape, size_t layer, size_t length, size_t rows) {
+layer_rows point_rows(const point *self, const encoder_shape *shape, size_t layer, size_t length, size_t rows) {
     if (shape->decoder && layer == shape->decoder) rows = length;
     layer_rows all = {rows, rows, rows};
     if (self && self->skip[layer]) return all;
@@ -68,23 +70,11 @@ size_t point_neurons(const point *self, size_t layer, size_t inner) {
     return part_of(self->neurons[layer], inner, NEURON_STEP);
 }
 
-double point_flops(const point *self, const layer_shape *shape, size_t length, double *norms) {
-    double d = (double)shape->hidden, flops = 0, elements = 0;
-    double far = shape->relative ? (double)length : 0;
-    size_t rows = length;
-    for (size_t i = 0; i < shape->layers; i++) {
-        layer_rows now = point_rows(self, shape, i, length, rows);
-        rows = now.leaving;
-        if (self && self->skip[i]) continue;
-        double a = (double)now.entering, q = (double)now.asking, b = (double)now.leaving, h = d, alive = 1, present = 1;
-        double f = (double)(self ? point_neurons(self, i, shape->inner) : shape->inner);
-        if (self) {
-            h = d * (double)point_heads(self, i, shape->heads) / (double)shape->heads;
-            alive = (double)self->alive[i];
-            present = self->exit.by_token ? (double)self->present[i] : alive;
-        }
-        flops += present * 4 * a * d * h + alive * (4 * q * d * h + 4 * (a + far) * q * h + 4 * b * d * f);
-        elements += (q + b) * d;
+double point_flops(const point *self, const encoder_shape *shape, size_t length, double *norms) {
+    double flops = 0, elements = 0;
+    for (layer_walk at = walk_layers(self, shape, length); walk_next(&at);) {
+        flops += walk_operations(&at);
+        elements += (double)(at.rows.asking + at.rows.leaving) * (double)shape->hidden;
     }
     if (norms) *norms = elements;
     return flops;

@@ -7,7 +7,7 @@
 #define RUBATO_ELASTIC_POINT_H
 
 #include "elastic/exit.h"
-#include "elastic/merge.h"
+#include "elastic/shape.h"
 
 enum { POINT_LAYERS = 64, POINT_NAME = 32, NEURON_STEP = 32 };
 
@@ -23,7 +23,7 @@ typedef struct point {
     exit_setting exit;
     float alive[POINT_LAYERS];   /* with exits: the part of texts or tokens that still run in layer i */
     float present[POINT_LAYERS]; /* where tokens leave: the part that are still keys and values in layer i */
-    bool narrow;                 /* products in the low precision of a model with two */
+    bool low;                    /* products in the low precision of a model with two */
     double quality;              /* measured by search; NaN while unknown */
     double flops_ratio;          /* operations, as a part of the full model's, over the data of the search */
     double ms;                   /* measured, for one text at a time; NaN while unknown */
@@ -47,23 +47,8 @@ size_t point_neurons(const point *self, size_t layer, size_t inner);
 /* Whether a layer that runs has fewer heads or neurons than the model's. */
 bool point_is_slim(const point *self);
 
-/* The sizes of an encoder's layers, for counting. */
-typedef struct layer_shape {
-    size_t hidden, inner, heads, layers;
-    merging how;     /* how rows merge, in layers where they do */
-    uint64_t merges; /* bit i: layer i merges rows at every point; models with more layers than bits have none */
-    bool relative;   /* queries are multiplied by every distance as well */
-    size_t decoder;  /* the layer before which all rows come back (Funnel-Transformer); 0: there is none */
-} layer_shape;
-
-/* The rows of a sequence in a layer: `entering` rows are keys and values, `asking` rows are queries, and `leaving` rows
- * go on to the feed-forward part. */
-typedef struct layer_rows {
-    size_t entering, asking, leaving;
-} layer_rows;
-
 /* Whether a layer's rows merge, by the model's shape or by the point (NULL: full). */
-bool point_merges(const point *self, const layer_shape *shape, size_t layer);
+bool point_merges(const point *self, const encoder_shape *shape, size_t layer);
 
 /* Lets rows merge in `count` layers, evenly spread, as in a Funnel-Transformer of equal blocks; count < layers. */
 void point_merge_evenly(point *self, size_t count);
@@ -71,16 +56,13 @@ void point_merge_evenly(point *self, size_t count);
 /* The rows in a layer, for a sequence of `length` rows of which the previous layers left `rows`. keep * length
  * rounded up leave, at least one and at most as many as enter. A layer that does not run passes all rows on. point
  * NULL: full. */
-layer_rows point_rows(const point *self, const layer_shape *shape, size_t layer, size_t length, size_t rows);
+layer_rows point_rows(const point *self, const encoder_shape *shape, size_t layer, size_t length, size_t rows);
 
-/* The floating-point operations (a multiply and an add are two) of the products of all layers for one sequence. With
- * a rows entering a layer, q queries and b rows leaving its attention, with h of its d columns in the heads that
- * run, and with f neurons, a layer has 2 (a + q) 2 d h + 2 2 a q h + 2 b 2 d f, and 2 q 2 length h more where scores
- * depend on distances. With exits the result is the expected value, by the part of texts that is alive in each
- * layer. Where tokens leave, keys and values count for the tokens that are present, and the rest for those that are
- * alive. norms, when not NULL, receives the number of elements in layer normalisation: (q + b) d for each layer.
- * Half of the operations plus those is the number of multiply-accumulates as the Length-Adaptive Transformer's
- * authors count them. */
-double point_flops(const point *self, const layer_shape *shape, size_t length, double *norms);
+/* Floating-point operations (a multiply and an add are two) of all layers for one sequence, as the layers' parts count
+ * them; with exits what is expected, by the part of texts that is alive in each layer, and where tokens leave: keys and
+ * values of those present, the rest of those alive. norms, when not NULL, receives the elements that layer
+ * normalisation passes over: (rows that ask + rows that leave) * hidden a layer; half of the operations plus those is
+ * what the Length-Adaptive Transformer's authors count as multiply-accumulates. */
+double point_flops(const point *self, const encoder_shape *shape, size_t length, double *norms);
 
 #endif

@@ -2,177 +2,77 @@
 #ifndef RUBATO_MODEL_ENCODER_H
 #define RUBATO_MODEL_ENCODER_H
 
-#include "elastic/batch.h"
-#include "elastic/point.h"
-#include "elastic/retire.h"
-#include "model/family.h"
-#include "model/relative.h"
-#include "store/checkpoint.h"
-#include "tensor/run.h"
-
-typedef struct layer {
-    linear qkv; /* query, key and value, stacked */
-    linear attention_out;
-    norm attention_norm;
-    linear up, down;
-    norm output_norm;
-    layer_terms *terms; /* of relative attention; NULL: none */
-} layer;
+#include "model/embeddings.h"
+#include "model/layer.h"
+#include "model/thinning.h"
+#include "tensor/watch.h"
 
 typedef struct encoder {
     encoder_config config;
-    table word, position, type;
-    norm embedding_norm;
-    linear projection;
+    embeddings tables;
     layer *layers; /* [unique] */
     size_t unique;
-    size_t depth;     /* layers run: config.layers, times the inner ones with ALBERT */
-    uint16_t *order;  /* [depth] -> unique */
-    table relative;   /* [buckets, heads]: MPNet's relative attention bias as stored */
-    float *bias;      /* the same by distance: [heads][2 reach + 1] */
-    float *bias_grad; /* the same shape; NULL in models that are only run */
-    size_t bias_reach;
-    size_t parameters; /* weights, each once */
-    layer_shape shape; /* what the layers are made of */
+    size_t depth;       /* layers run: config.layers, times the inner ones with ALBERT */
+    uint16_t *order;    /* [depth] -> unique */
+    void *shared;       /* by the attention of all layers */
+    size_t parameters;  /* weights, each once */
+    layer_sizes *sizes; /* [depth] */
+    encoder_shape shape;
 } encoder;
 
-/* Which parameter a stored tensor became: how training finds all parameters, and writing a checkpoint its names. */
-typedef enum binding_kind { BOUND_WEIGHT, BOUND_BIAS, BOUND_GAMMA, BOUND_BETA, BOUND_TABLE } binding_kind;
-
-/* Where a parameter is stored. */
-typedef enum binding_place { IN_HEAD, IN_BODY, IN_EXITS } binding_place;
-
-typedef struct binding {
-    char *name; /* as stored, without the encoder's prefix IN_BODY */
-    binding_place place;
-    binding_kind kind;
-    union {
-        linear *linear;
-        norm *norm;
-        table *table;
-    };
-    size_t first, rows, columns; /* rows [first, first + rows) of a stacked layer; a vector has rows 0 */
-    bool turned;                 /* a weight stored as [inputs, outputs] */
-    size_t parts;                /* columns, or a vector, are stored as [parts, columns / parts]; 0: as they are */
-} binding;
-
-typedef struct bindings {
-    binding *items;
-    size_t count, capacity;
-} bindings;
-
-void bindings_free(bindings *self);
-
-/* What the inputs of a layer's products are multiplied by before they are rounded to int8; each [its inputs]. */
-typedef struct layer_smoothing {
-    const float *qkv, *attention_out, *up, *down;
-} layer_smoothing;
-
-/* Loading: finds tensors under the right prefix and notes which were used. */
-typedef struct loader {
-    checkpoint *weights;
+/* What loading an encoder needs besides the checkpoint. */
+typedef struct encoder_plan {
     const family *kind;
-    const char *prefix;
-    packer with;
-    rubato_error *error;
-    size_t parameters;
-    precision how;                 /* of the encoder's layers */
-    const layer_smoothing *smooth; /* of each of them; NULL: 1 */
-    const precision *each;         /* of each of them, [config.layers]; NULL: how */
-    bool both;                     /* and in f32 besides */
-    bool decoder;                  /* with the layers after the last block, where there are some */
-    /* For training; NULL and 0 for running. */
-    bindings *bound;      /* receives every parameter */
-    uint64_t *fresh;      /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
-    const size_t *layers; /* the stored layers to take, [config.layers]; NULL: all in order. Not where layers share */
-    binding_place place;  /* of what is loaded now; IN_BODY names have the encoder's prefix */
-} loader;
+    const encoder_config *config;
+    precision precision;        /* of the layers */
+    const enum precision *each; /* of each, [config.layers]; NULL: the same */
+    bool both;                  /* the layers are in f32 as well */
+    const float *const *smooth; /* factors of the inputs of every linear layer of every layer, in the order of
+                                   visiting; NULL: 1 */
+    const size_t *layers;       /* the stored layers to take, [config.layers]; NULL: all in order */
+    bool decoder;               /* with the layers after the last block, where there are some */
+} encoder_plan;
 
-/* A weight "name.weight" (or any full name) as a source; missing ones are an error that names them when `needed`,
- * else source.data is NULL. rows or columns 0: whatever is there. */
-rubato_status loader_find(loader *load, source *out, const char *name, size_t rows, size_t columns, bool needed);
+/* Loads embeddings and layers. Fails as the loader; UNSUPPORTED for shapes that cannot be run. */
+rubato_status encoder_load(encoder *self, loader *load, const encoder_plan *plan);
+void encoder_free(encoder *self);
 
-/* The layers of one stacked product, by their names. With `fresh`, missing ones of known rows and columns are made. */
-rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
-                            size_t columns);
-rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon);
-
-/* Notes that a parameter is stored under that name. */
-rubato_status loader_bind(loader *load, binding what, const char *name);
-
-/* Puts prefix and name together; %zu of the name are filled with the numbers. */
-void loader_name(char *out, size_t bytes, const char *prefix, const char *name, size_t a, size_t b);
-
-/* Notes where a masked-LM decoder is stored; a tied weight is stored as the word embeddings. */
-rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, const char *bias, bool tied);
-
-/* The relative bias by distance, made from its table; and its gradient, given back to the table's. */
-void encoder_spread_bias(encoder *self);
-void encoder_collect_bias(encoder *self);
-
-rubato_status encoder_load(encoder *self, loader *load, const encoder_config *config);
-
-/* What the layers' products are in: "f32", "bf16", "int8", "f32+int8", "f32+bf16", or "mixed". */
+/* The precision of the layers' products: "f32", "bf16", "int8", "f32+int8", "f32+bf16", or "mixed". */
 const char *encoder_precision(const encoder *self);
 
 /* Whether the layers can be multiplied in f32 and in a lower precision. */
 bool encoder_has_both(const encoder *self);
 
-/* Whether a layer's attention multiplies in a lower form (attention/operand.h) in that run. */
-bool layer_attends_narrow(const layer *self, const run *on);
-
-void encoder_free(encoder *self);
-
 /* Longest sequence that the position table holds. */
 size_t encoder_max_length(const encoder_config *config);
 
-/* Soft extraction, the search phase of PoWER-BERT: rows are not dropped but scaled by learned factors of their rank. */
-typedef struct soft_extraction {
-    const float *factors; /* [depth][bins]: bin 0 is for the most significant rows */
-    float *gradient;      /* the same shape, += when recording */
-    size_t bins;
-} soft_extraction;
+/* Calls `visit` for every linear layer that rows pass through, layer by layer (shared layers once). */
+void encoder_visit(const encoder *self, linear_visitor *visit, void *user);
 
-/* Asked after each layer that ran, `layer` counted from 0, `last`: no other follows. `alive` are the original rows,
- * NULL for all. Marks the sequences that leave (leaves [sequences], all false before), or the rows (leaves [rows])
- * where thinning has depart_rows; those of no rows have left already. False when memory is short. */
-typedef bool departure_function(void *user, const run *on, size_t layer, bool last, tensor rows, const batch *packed,
-                                const size_t *alive, bool *leaves);
+/* What layers derived from parameters: its gradients go back to them; it is derived again after they changed. */
+void encoder_collect(encoder *self);
+void encoder_refresh(encoder *self);
 
-/* How a batch is thinned out on its way. All zero: not at all. */
-typedef struct thinning {
-    const point *point; /* NULL: full */
-    significance by;
-    bool protect_first; /* a sequence's first row never retires: heads read it */
-    bool restore;       /* every row has a result: a retired one its last state (Drop-and-Restore) */
-    uint64_t seed;      /* of SIGNIFICANCE_RANDOM */
-    const soft_extraction *soft;
-    departure_function *depart; /* NULL: nothing leaves early; sequences not when recording */
-    void *depart_user;
-    /* Rows leave one by one: they stay as they are, as keys and values for the others (halt-and-copy, Li et al. 2021),
-     * and go when none of their sequence is left. Not together with a point that shortens lengths. */
-    bool depart_rows;
-} thinning;
+/* Fails: UNSUPPORTED, naming the mechanism, when a layer cannot do what a point needs: tell the attention that rows
+ * received, have fewer queries than keys, run some of its heads. point NULL: full. */
+rubato_status encoder_check_point(const encoder *self, const point *at, significance by, rubato_error *error);
 
-/* What comes out: rows, and where each sequence's begin among them. */
+/* The output: rows, and where each sequence's begin among them. */
 typedef struct encoded {
-    tensor rows; /* data is NULL when memory was short */
+    tensor rows; /* data is NULL on a failed run */
     batch packed;
 } encoded;
-
-/* Called with the embedding output (layer 0) and every layer's output (1 ...), which rows are whose, and the original
- * rows that are alive in it, NULL for all; NULL for none. */
-typedef void layer_output(void *user, size_t layer, tensor rows, const batch *packed, const size_t *alive);
 
 /* Runs a batch through embeddings and all layers. Ids and types are in range and no sequence is longer than the
  * position table: the caller has seen to it.
  *   how  NULL: every layer and every row
  *   out  in the run's arena. Where rows retired and were not restored, packed.start tells where a sequence's rows are
  *        and packed.ids is NULL; else packed is the input.
+ * The run's watcher sees the embeddings' output, and what it asked for of every layer. Returns the run's status.
  * Retirement: after the attention of layer i and its normalisation, a sequence of n tokens keeps point_rows() rows,
  * by significance and in their order; the feed-forward part sees only those (Kim and Cho 2021, section 3). */
-void encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *how, encoded *out,
-                     layer_output *each, void *user);
+rubato_status encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *how,
+                              encoded *out);
 
 /* Readies the encoder for points with fewer heads and neurons, which are the first ones of each layer. Fails:
  * UNSUPPORTED for sizes that do not divide. */

@@ -6,12 +6,12 @@
 #include "model/exits.h"
 
 static void *zeros(const run *on, size_t count, size_t each) {
-    void *made = arena_take_array(on->memory, count, each);
+    void *made = run_take(on, count, each);
     if (made) memset(made, 0, count * each);
     return made;
 }
 
-bool exit_session_begin(exit_session *self, const exits *from, const head *final, const exit_setting *rule,
+void exit_session_begin(exit_session *self, const exits *from, const head *final, const exit_setting *rule,
                         const run *on, const batch *input) {
     size_t subjects = from->by_row ? input->rows : input->sequences;
     *self = (exit_session){.exits = from, .final = final, .rule = *rule, .input = input, .subjects = subjects};
@@ -22,22 +22,19 @@ bool exit_session_begin(exit_session *self, const exits *from, const head *final
     self->asked = zeros(on, subjects, sizeof *self->asked);
     self->answered = zeros(on, subjects, sizeof *self->answered);
     if (rule->by_token) self->ran = zeros(on, from->depth * input->sequences, sizeof *self->ran);
-    if (rule->by_token && !self->ran) return false;
-    return self->left_after && self->logits && self->before && self->memories && self->asked && self->answered;
 }
 
-bool exit_session_record(exit_session *self, const run *on) {
+void exit_session_record(exit_session *self, const run *on) {
     self->seen = zeros(on, self->exits->depth * self->subjects * self->exits->classes, sizeof *self->seen);
-    return self->seen != NULL;
 }
 
 /* Fills in who is asked now. */
-static bool gather_asked(const exit_session *self, const run *on, const batch *packed, const size_t *alive,
+static void gather_asked(const exit_session *self, const run *on, const batch *packed, const size_t *alive,
                          exit_asked *out) {
     size_t most = self->exits->by_row ? packed->rows : packed->sequences;
-    size_t *rows = arena_take_array(on->memory, most, sizeof *rows);
-    size_t *which = arena_take_array(on->memory, most, sizeof *which);
-    if (!rows || !which) return false;
+    size_t *rows = run_take(on, most, sizeof *rows);
+    size_t *which = run_take(on, most, sizeof *which);
+    if (run_failed(on)) return;
     out->rows = rows;
     out->which = which;
     for (size_t i = 0; i < packed->sequences; i++)
@@ -48,32 +45,30 @@ static bool gather_asked(const exit_session *self, const run *on, const batch *p
             which[out->count++] = subject;
             if (!self->exits->by_row) break;
         }
-    return true;
 }
 
 /* States of those that are asked, put among all subjects. */
-static bool remember(exit_session *self, const run *on, size_t number, const exit_asked *who) {
+static void remember(exit_session *self, const run *on, size_t number, const exit_asked *who) {
     size_t before = self->memory.count;
-    if (!exits_remember(self->exits, self->final, on, number, who, &self->memory)) return false;
-    if (self->memory.count == before) return true;
+    exits_remember(self->exits, self->final, on, number, who, &self->memory);
+    if (self->memory.count == before) return;
     tensor *parts[2] = {&self->memory.states[before], &self->memory.signals[before]};
     for (size_t i = 0; i < 2; i++) {
         if (!parts[i]->data) continue;
         tensor whole = run_tensor(on, self->subjects, parts[i]->columns);
-        if (!whole.data) return false;
+        if (run_failed(on)) return;
         for (size_t j = 0; j < who->count; j++)
             memcpy(tensor_row(whole, who->which[j]), tensor_row(*parts[i], j), whole.columns * sizeof(float));
         *parts[i] = whole;
     }
-    return true;
 }
 
 /* The exit's logits become those of the subjects, theirs those before. */
-static bool answer(exit_session *self, const run *on, size_t number, const exit_asked *who) {
+static void answer(exit_session *self, const run *on, size_t number, const exit_asked *who) {
     size_t classes = self->exits->classes;
     arena_mark mark = arena_save(on->memory);
     tensor made = exits_forward(self->exits, self->final, on, number, who, &self->memory);
-    if (!made.data) return false;
+    if (run_failed(on)) return;
     float inverse = 1 / self->exits->heads[number].temperature;
     for (size_t j = 0; j < who->count; j++) {
         float *now = self->logits + who->which[j] * classes;
@@ -81,7 +76,6 @@ static bool answer(exit_session *self, const run *on, size_t number, const exit_
         for (size_t k = 0; k < classes; k++) now[k] = tensor_row(made, j)[k] * inverse;
     }
     arena_rewind(on->memory, mark);
-    return true;
 }
 
 static bool wants_to_leave(exit_session *self, size_t subject) {
@@ -128,7 +122,7 @@ static void ask_tokens(exit_session *self, size_t number, const batch *packed, c
     }
 }
 
-bool exit_session_ask(void *user, const run *on, size_t number, bool last, tensor rows, const batch *packed,
+void exit_session_ask(void *user, const run *on, size_t number, bool last, tensor rows, const batch *packed,
                       const size_t *alive, bool *leaves) {
     exit_session *self = user;
     const exits *from = self->exits;
@@ -138,20 +132,21 @@ bool exit_session_ask(void *user, const run *on, size_t number, bool last, tenso
         for (size_t i = 0; i < packed->sequences; i++)
             for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++)
                 self->ran[number * packed->sequences + i] += !self->answered[alive ? alive[row] : row];
-    if (!gather_asked(self, on, packed, alive, &who) || !remember(self, on, number, &who)) return false;
-    if (!from->heads[number].present || (last && !halts)) return true;
-    if (!halts && number + 1 < self->rule.first) return true;
-    if (!halts && !answer(self, on, number, &who)) return false;
+    gather_asked(self, on, packed, alive, &who);
+    remember(self, on, number, &who);
+    if (!from->heads[number].present || (last && !halts)) return;
+    if (!halts && number + 1 < self->rule.first) return;
+    if (!halts) answer(self, on, number, &who);
+    if (run_failed(on)) return;
     if (self->seen) {
         size_t each = self->subjects * from->classes;
         memcpy(self->seen + number * each, self->logits, each * sizeof *self->seen);
-        return true;
+        return;
     }
     if (self->rule.by_token) {
-        bool *ready = arena_take_array(on->memory, packed->rows, sizeof *ready);
-        if (!ready) return false;
-        ask_tokens(self, number, packed, alive, ready, leaves);
-        return true;
+        bool *ready = run_take(on, packed->rows, sizeof *ready);
+        if (ready) ask_tokens(self, number, packed, alive, ready, leaves);
+        return;
     }
     /* a sequence leaves when everything in it wants to; the first and the last row of one with an answer a row are
      * special tokens, which nobody reads */
@@ -167,19 +162,17 @@ bool exit_session_ask(void *user, const run *on, size_t number, bool last, tenso
         if (leaves[i]) self->left_after[i] = number + 1;
         at += count;
     }
-    return true;
 }
 
-bool exit_session_results(const exit_session *self, const run *on, const encoded *out, float *result) {
+void exit_session_results(const exit_session *self, const run *on, const encoded *out, float *result) {
     size_t classes = self->exits->classes;
-    size_t *rows = arena_take_array(on->memory, self->subjects, sizeof *rows);
-    size_t *which = arena_take_array(on->memory, self->subjects, sizeof *which), count = 0;
+    size_t *rows = run_take(on, self->subjects, sizeof *rows);
+    size_t *which = run_take(on, self->subjects, sizeof *which), count = 0;
     tensor x = out->rows;
-    if (!rows || !which) return false;
     bool halts = self->exits->kind == EXIT_HALTING;
     double ponder;
     if (halts) x = halting_mean(on, &self->memory, self->rule.threshold, 0, 0, &ponder);
-    if (!x.data) return false;
+    if (run_failed(on)) return;
     for (size_t i = 0; i < self->subjects; i++) {
         if (self->answered[i] && !halts) {
             memcpy(result + i * classes, self->logits + i * classes, classes * sizeof *result);
@@ -188,10 +181,8 @@ bool exit_session_results(const exit_session *self, const run *on, const encoded
         rows[count] = halts || self->exits->by_row ? i : out->packed.start[i];
         which[count++] = i;
     }
-    if (count == 0) return true;
+    if (count == 0) return;
     tensor made = head_forward(self->final, on, x, rows, count);
-    if (!made.data) return false;
-    for (size_t j = 0; j < count; j++)
+    for (size_t j = 0; j < count && made.data; j++)
         memcpy(result + which[j] * classes, tensor_row(made, j), classes * sizeof *result);
-    return true;
 }

@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "attention/attention.h"
+#include "attention/softmax.h"
+#include "attention/softmax_attention.h"
 #include "base/checked.h"
 #include "model/pooling.h"
+#include "tensor/operations.h"
+#include "tensor/tape.h"
 
 static const char *const kinds[] = {"none", "linear", "pooler", "shared", "weighted", "student", "halting"};
 enum { KIND_COUNT = sizeof kinds / sizeof kinds[0], NAME_BYTES = 64 };
@@ -97,15 +100,16 @@ static double product_flops(const linear *by, size_t rows) {
 
 double exits_flops(const exits *self, const head *final, size_t number, size_t rows) {
     const exit_head *at = &self->heads[number];
-    double shared = product_flops(&final->dense, 1), n = (double)rows;
+    double shared = product_flops(&final->dense, 1);
     /* the shared pooler runs after every layer, for exits further up */
     if (!at->present) return self->kind == EXIT_WEIGHTED ? shared : 0;
     double flops = product_flops(&at->out, self->by_row ? rows : 1);
     if (self->kind == EXIT_SHARED || self->kind == EXIT_WEIGHTED) flops += shared;
     if (self->kind == EXIT_POOLER) flops += product_flops(&at->dense, 1);
     if (self->kind == EXIT_STUDENT)
-        flops += product_flops(&at->dense, rows) + product_flops(&at->qkv, rows) + 4 * n * n * STUDENT_WIDTH +
-                 product_flops(&at->attention_out, rows) + product_flops(&at->last, 1);
+        flops += product_flops(&at->dense, rows) + product_flops(&at->qkv, rows) +
+                 softmax_products((double)rows, (double)rows, STUDENT_WIDTH) + product_flops(&at->attention_out, rows) +
+                 product_flops(&at->last, 1);
     return flops;
 }
 
@@ -113,14 +117,14 @@ double exits_flops(const exits *self, const head *final, size_t number, size_t r
 
 static tensor apply(const run *on, tensor x, const linear *by, activation act) {
     tensor out = run_tensor(on, x.rows, by->out);
-    if (out.data) run_linear(on, out, x, by, act, NULL);
+    run_linear(on, out, x, by, act, NULL);
     return out;
 }
 
 exit_asked exits_ask_all(const exits *self, const run *on, tensor x, const batch *packed) {
     exit_asked out = {.x = x, .packed = packed, .rows = packed->start, .count = packed->sequences};
     if (!self->by_row) return out;
-    size_t *rows = arena_take_array(on->memory, packed->rows, sizeof *rows);
+    size_t *rows = run_take(on, packed->rows, sizeof *rows);
     for (size_t i = 0; rows && i < packed->rows; i++) rows[i] = i;
     out.rows = rows;
     out.count = packed->rows;
@@ -131,25 +135,23 @@ exit_asked exits_ask_all(const exits *self, const run *on, tensor x, const batch
 static tensor states(const exits *self, const run *on, const exit_asked *who) {
     if (!self->reads_mean) return run_gather(on, who->x, who->rows, who->count);
     tensor mean = pooling_forward(&(pooling){.modes = POOL_MEAN}, on, who->x, who->packed, NULL);
-    return mean.data && who->which ? run_gather(on, mean, who->which, who->count) : mean;
+    return who->which ? run_gather(on, mean, who->which, who->count) : mean;
 }
 
 /* The model's own pooler over it. */
 static tensor pool(const exits *self, const head *final, const run *on, const exit_asked *who) {
     tensor seen = states(self, on, who);
-    return seen.data && final->dense.out ? apply(on, seen, &final->dense, final->act) : seen;
+    return final->dense.out ? apply(on, seen, &final->dense, final->act) : seen;
 }
 
-bool exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
+void exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
                     exit_memory *memory) {
-    if (self->kind != EXIT_WEIGHTED && self->kind != EXIT_HALTING) return true;
+    if (self->kind != EXIT_WEIGHTED && self->kind != EXIT_HALTING) return;
     size_t at = memory->count++;
     memory->layer[at] = number;
     memory->states[at] = self->kind == EXIT_WEIGHTED ? pool(self, final, on, who) : states(self, on, who);
-    if (!memory->states[at].data) return false;
-    if (self->kind == EXIT_WEIGHTED) return true;
-    memory->signals[at] = apply(on, memory->states[at], &self->heads[number].out, ACTIVATION_NONE);
-    return memory->signals[at].data != NULL;
+    if (self->kind == EXIT_HALTING)
+        memory->signals[at] = apply(on, memory->states[at], &self->heads[number].out, ACTIVATION_NONE);
 }
 
 typedef struct saved_weighing {
@@ -194,8 +196,8 @@ static void weighing_backward(const run *on, void *saved) {
 
 static tensor weigh(const run *on, const exit_memory *memory, const norm *weights, const size_t *which, size_t count) {
     float w[POINT_LAYERS];
-    tensor none = {0}, out = run_tensor(on, count, memory->states[0].columns);
-    if (!out.data) return none;
+    tensor out = run_tensor(on, count, memory->states[0].columns);
+    if (run_failed(on)) return out;
     unit_weights(weights, memory, w);
     for (size_t row = 0; row < count; row++) {
         size_t from = which ? which[row] : row;
@@ -207,8 +209,8 @@ static tensor weigh(const run *on, const exit_memory *memory, const norm *weight
     if (!on->tape) return out;
     saved_weighing *saved = tape_push(on, weighing_backward, sizeof *saved);
     /* the memory grows on: what this exit saw of it is copied */
-    exit_memory *seen = arena_take(on->memory, sizeof *seen);
-    if (!saved || !seen) return none;
+    exit_memory *seen = run_take(on, 1, sizeof *seen);
+    if (run_failed(on)) return out;
     *seen = *memory;
     *saved = (saved_weighing){out, seen, which, weights};
     return out;
@@ -216,10 +218,8 @@ static tensor weigh(const run *on, const exit_memory *memory, const norm *weight
 
 /* A student: dense, attention over all rows, the first row, dense. */
 static tensor study(const exit_head *at, const run *on, const exit_asked *who) {
-    tensor none = {0}, narrow = apply(on, who->x, &at->dense, ACTIVATION_TANH);
-    if (!narrow.data) return none;
-    tensor qkv = apply(on, narrow, &at->qkv, ACTIVATION_NONE), mixed = run_tensor(on, narrow.rows, STUDENT_WIDTH);
-    if (!qkv.data || !mixed.data) return none;
+    tensor seen = apply(on, who->x, &at->dense, ACTIVATION_TANH);
+    tensor qkv = apply(on, seen, &at->qkv, ACTIVATION_NONE), mixed = run_tensor(on, seen.rows, STUDENT_WIDTH);
     size_t head_size = STUDENT_WIDTH / STUDENT_HEADS;
     attention in = {.query = tensor_columns(qkv, 0, STUDENT_WIDTH),
                     .key = tensor_columns(qkv, STUDENT_WIDTH, STUDENT_WIDTH),
@@ -227,29 +227,24 @@ static tensor study(const exit_head *at, const run *on, const exit_asked *who) {
                     .heads = STUDENT_HEADS,
                     .head_size = head_size,
                     .scale = 1.0f / sqrtf((float)head_size)};
-    if (!attention_softmax(on, mixed, &in, who->packed)) return none;
+    attention_softmax(on, mixed, &in, who->packed);
     tensor first = run_gather(on, mixed, who->rows, who->count);
-    tensor out = first.data ? apply(on, first, &at->attention_out, ACTIVATION_NONE) : none;
-    return out.data ? apply(on, out, &at->last, ACTIVATION_TANH) : none;
+    return apply(on, apply(on, first, &at->attention_out, ACTIVATION_NONE), &at->last, ACTIVATION_TANH);
 }
 
 tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
                      const exit_memory *memory) {
     const exit_head *at = &self->heads[number];
-    tensor none = {0}, read = none;
+    tensor read = {0};
     switch (self->kind) {
     case EXIT_LINEAR: read = states(self, on, who); break;
-    case EXIT_POOLER:
-        read = states(self, on, who);
-        if (read.data) read = apply(on, read, &at->dense, ACTIVATION_TANH);
-        break;
+    case EXIT_POOLER: read = apply(on, states(self, on, who), &at->dense, ACTIVATION_TANH); break;
     case EXIT_SHARED: read = pool(self, final, on, who); break;
     case EXIT_WEIGHTED: read = weigh(on, memory, &at->weights, who->which, who->count); break;
     case EXIT_STUDENT: read = study(at, on, who); break;
     case EXIT_NONE:
-    case EXIT_HALTING: return none;
+    case EXIT_HALTING: return read;
     }
-    if (!read.data) return none;
     if (on->tape) run_dropout(on, read, on->tape->hidden_rate);
     return apply(on, read, &at->out, ACTIVATION_NONE);
 }

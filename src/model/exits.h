@@ -67,14 +67,14 @@ typedef struct exit_asked {
     size_t count;
 } exit_asked;
 
-/* All that answer: sequences, by their first rows, or rows. `rows` is NULL when memory is short. */
+/* All that answer: sequences, by their first rows, or rows. */
 exit_asked exits_ask_all(const exits *self, const run *on, tensor x, const batch *packed);
 
-/* Notes the layer's output in the memory, which only some kinds need. False when memory is short. */
-bool exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
+/* Notes the layer's output in the memory, which only some kinds need. */
+void exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
                     exit_memory *memory);
 
-/* Logits [count, classes] of the exit after a layer; data is NULL when memory is short. Not for EXIT_HALTING. */
+/* Logits [count, classes] of the exit after a layer. Not for EXIT_HALTING. */
 tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
                      const exit_memory *memory);
 
@@ -82,7 +82,7 @@ tensor exits_forward(const exits *self, const head *final, const run *on, size_t
 
 /* out [subjects, width] = sum over the memory's layers of w_i state_i, w_i the probabilities to halt up to the layer
  * where they add up to 1 - epsilon, w of that layer what is missing from 1 (Graves 2016). *ponder receives the sum of
- * N + R over subjects; when recording, tau * scale times it joins the loss. data is NULL when memory is short. */
+ * N + R over subjects; when recording, tau * scale times it joins the loss. */
 tensor halting_mean(const run *on, const exit_memory *memory, float epsilon, float tau, double scale, double *ponder);
 
 /* ---- Who leaves ---- */
@@ -105,19 +105,18 @@ typedef struct exit_session {
     exit_memory memory;
 } exit_session;
 
-/* Memory from the run's arena; false when it is short. */
-bool exit_session_begin(exit_session *self, const exits *from, const head *final, const exit_setting *rule,
+/* Memory from the run's arena. Failures are the run's, here and below. */
+void exit_session_begin(exit_session *self, const exits *from, const head *final, const exit_setting *rule,
                         const run *on, const batch *input);
 
-/* From now on nobody leaves and every exit's answers are kept. Sequences, not tokens; not EXIT_HALTING. False when
- * memory is short. */
-bool exit_session_record(exit_session *self, const run *on);
+/* From now on nobody leaves and every exit's answers are kept. Sequences, not tokens; not EXIT_HALTING. */
+void exit_session_record(exit_session *self, const run *on);
 
-/* As a departure_function (model/encoder.h). */
+/* As a departure_function (model/thinning.h). */
 departure_function exit_session_ask;
 
 /* The answers of all subjects [subjects, classes], in the order of the input: of what left its exit's, of the rest what
- * the final head says of `out`. False when memory is short. */
-bool exit_session_results(const exit_session *self, const run *on, const encoded *out, float *result);
+ * the final head says of `out`. */
+void exit_session_results(const exit_session *self, const run *on, const encoded *out, float *result);
 
 #endif

@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attention/attending.h"
 #include "base/checked.h"
+#include "feeding/feeding.h"
 #include "model/family.h"
 
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
@@ -14,6 +16,7 @@ static const family *const families[] = {&family_bert,   &family_distilbert, &fa
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
 const family *family_find(const char *model_type) {
+    if (strncmp(model_type, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0) model_type += strlen(FOREIGN_PREFIX);
     for (size_t i = 0; i < FAMILY_COUNT; i++)
         for (size_t j = 0; j < 4 && families[i]->model_types[j]; j++)
             if (strcmp(families[i]->model_types[j], model_type) == 0) return families[i];
@@ -95,6 +98,8 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     if (strcmp(positions, "absolute") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "position_embedding_type \"%.40s\"", positions);
     if (kind->configure) TRY(kind->configure(config, json, error));
+    TRY(part_configure(&config->attention, &attending_table, json, error));
+    TRY(part_configure(&config->feeding, &feeding_table, json, error));
     if (!config->hidden || !config->heads || !config->inner || !config->vocabulary || !config->embedding ||
         config->positions <= config->first_position)
         return fail(error, RUBATO_BAD_MODEL, "a size in config.json is zero");

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "elastic/merge.h"
 #include "kernels/activation.h"
+#include "store/part.h"
 
 enum { MOST_BLOCKS = 16 };
 
@@ -19,12 +20,12 @@ typedef struct encoder_config {
     float epsilon;
     activation act;
     size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
-    size_t buckets;              /* MPNet: relative attention bias; 0: none */
     /* Funnel-Transformer: layers stand in blocks, between which rows merge; 0 blocks: they do not. */
     size_t blocks, block_size[MOST_BLOCKS], block_repeats[MOST_BLOCKS]; /* layers of each, and runs of each layer */
     size_t decoder_layers;                   /* that see all rows again, after the last block */
     float hidden_dropout, attention_dropout; /* in training */
     merging merging;                         /* how rows merge, where they do */
+    part_choice attention, feeding;          /* the mechanisms of all layers and their settings */
 } encoder_config;
 
 /* Keys of config.json, NULL where the family has none. */
@@ -32,15 +33,6 @@ typedef struct config_keys {
     const char *layers, *hidden, *heads, *inner, *positions, *types, *embedding, *epsilon, *act;
     const char *hidden_dropout, *attention_dropout; /* NULL: hidden_dropout_prob, attention_probs_dropout_prob */
 } config_keys;
-
-/* Names of tensors without ".weight" and ".bias". %zu is the layer, or group and inner layer with ALBERT.
- * NULL where the family has no such thing. */
-typedef struct tensor_names {
-    const char *word, *position, *type, *embedding_norm, *projection;
-    const char *query, *key, *value, *attention_out, *attention_norm, *up, *down, *output_norm;
-    const char *relative_bias;
-    const char *relative_terms; /* what Funnel-Transformer's terms of attention begin with */
-} tensor_names;
 
 typedef enum head_kind { HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QA, HEAD_MLM, HEAD_NSP, HEAD_COUNT } head_kind;
 
@@ -93,6 +85,9 @@ typedef struct family {
         .kind = HEAD_MLM, .dense = "lm_head.dense", .act = ACTIVATION_GELU, .norm = "lm_head.layer_norm",              \
         .out = "lm_head.decoder", .out_bias = "lm_head.bias"                                                           \
     }
+
+/* Before the model_type of a model with a part that `transformers` does not have, so that it is refused there. */
+#define FOREIGN_PREFIX "rubato-"
 
 /* The family of a model_type, or NULL. */
 const family *family_find(const char *model_type);

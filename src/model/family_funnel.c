@@ -2,6 +2,7 @@
  * positions, no absolute ones; a decoder of full length for heads that answer for every token. */
 #include <string.h>
 
+#include "attention/softmax_attention.h"
 #include "model/family.h"
 
 static rubato_status read_blocks(encoder_config *config, const json_t *json, rubato_error *error) {
@@ -46,6 +47,7 @@ static rubato_status configure(encoder_config *config, const json_t *json, rubat
         return fail(error, RUBATO_UNSUPPORTED, "pooling_type \"%.40s\"", how);
     /* attention_type does not matter: both forms give the same scores */
     config->merging = (merging){!separate, truncate, strcmp(how, "max") == 0};
+    softmax_choose(&config->attention, (softmax_setting){.relative = true, .with_first = !separate});
     config->positions = 512; /* what the published models were trained with; nothing in them knows a length */
     return RUBATO_OK;
 }

@@ -1,12 +1,15 @@
 /* MPNet (Song et al. 2020): one table of relative attention biases for all layers, no token types. */
+#include "attention/softmax_attention.h"
 #include "model/family.h"
 
 static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {
     config->first_position = (size_t)config->pad + 1;
     config->count_pads = true;
-    TRY(json_get_size(&config->buckets, json, "relative_attention_num_buckets", 32, error));
-    if (config->buckets < 4 || config->buckets > 4096 || config->buckets % 4 != 0)
-        return fail(error, RUBATO_UNSUPPORTED, "relative_attention_num_buckets %zu", config->buckets);
+    size_t buckets;
+    TRY(json_get_size(&buckets, json, "relative_attention_num_buckets", 32, error));
+    if (buckets < 4 || buckets > 4096 || buckets % 4 != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "relative_attention_num_buckets %zu", buckets);
+    softmax_choose(&config->attention, (softmax_setting){.buckets = buckets});
     return RUBATO_OK;
 }
 

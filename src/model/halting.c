@@ -52,10 +52,10 @@ static void halting_backward(const run *on, void *saved) {
 
 tensor halting_mean(const run *on, const exit_memory *memory, float epsilon, float tau, double scale, double *ponder) {
     size_t subjects = memory->count ? memory->states[0].rows : 0;
-    tensor none = {0}, out = run_tensor(on, subjects, memory->count ? memory->states[0].columns : 0);
-    if (!out.data || memory->count == 0) return none;
-    float w[POINT_LAYERS];
+    tensor out = run_tensor(on, subjects, memory->count ? memory->states[0].columns : 0);
     *ponder = 0;
+    if (run_failed(on) || memory->count == 0) return out;
+    float w[POINT_LAYERS];
     for (size_t row = 0; row < subjects; row++) {
         float *y = tensor_row(out, row);
         size_t n = weights_of(memory, row, epsilon, w);
@@ -66,7 +66,6 @@ tensor halting_mean(const run *on, const exit_memory *memory, float epsilon, flo
     }
     if (!on->tape) return out;
     saved_halting *saved = tape_push(on, halting_backward, sizeof *saved);
-    if (!saved) return none;
-    *saved = (saved_halting){out, *memory, epsilon, tau * (float)scale};
+    if (saved) *saved = (saved_halting){out, *memory, epsilon, tau * (float)scale};
     return out;
 }

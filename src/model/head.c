@@ -1,6 +1,7 @@
 /* Heads. */
 #include "model/head.h"
 
+#include "tensor/operations.h"
 #include "tensor/tape.h"
 
 #include <stdio.h>
@@ -17,13 +18,13 @@ static const head_form *find_form(const family *kind, head_kind wanted) {
 /* Masked-LM decoders are usually tied to the word embeddings and then not in the file; the bias has its own name. */
 static rubato_status load_decoder(head *self, loader *load, const encoder *body, const head_form *form) {
     char full[NAME_BYTES];
+    const table *words = &body->tables.word;
     source weight, bias = {0};
     snprintf(full, sizeof full, "%s.weight", form->out);
     TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, false));
     self->tied = !weight.data;
     if (self->tied)
-        weight = (source){"word embeddings", body->word.type,  body->word.data,
-                          body->word.rows,   body->word.width, body->word.scale};
+        weight = (source){"word embeddings", words->type, words->data, words->rows, words->width, words->scale};
     snprintf(full, sizeof full, "%s.bias", form->out);
     TRY(loader_find(load, &bias, full, 1, weight.rows, false));
     if (form->out_bias) {
@@ -35,10 +36,11 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
     return loader_bind_decoder(load, &self->out, form->out, form->out_bias, self->tied);
 }
 
-rubato_status head_load(head *self, loader *load, const encoder *body, head_kind kind, size_t labels) {
+rubato_status head_load(head *self, loader *load, const family *of, const encoder *body, head_kind kind,
+                        size_t labels) {
     *self = (head){.kind = kind};
-    const head_form *form = find_form(load->kind, kind);
-    if (!form) return fail(load->error, RUBATO_UNSUPPORTED, "family \"%s\" has no such head", load->kind->name);
+    const head_form *form = find_form(of, kind);
+    if (!form) return fail(load->error, RUBATO_UNSUPPORTED, "family \"%s\" has no such head", of->name);
     size_t width = body->config.hidden;
     char full[NAME_BYTES];
     const char *one[1] = {full};
@@ -70,24 +72,20 @@ rubato_status head_load(head *self, loader *load, const encoder *body, head_kind
 }
 
 tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count) {
-    tensor none = {0};
     if (rows) x = run_gather(on, x, rows, count);
-    if (!x.data) return none;
     if (self->dense.out) {
         tensor y = run_tensor(on, x.rows, self->dense.out);
-        if (!y.data) return none;
         run_linear(on, y, x, &self->dense, self->act, NULL);
         x = y;
     }
     if (self->norm.gamma) {
         tensor normal = run_over(on, x, x.rows);
-        if (!normal.data) return none;
         run_layer_norm(on, normal, x, &self->norm);
         x = normal;
     }
     if (on->tape && self->kind != HEAD_MLM) run_dropout(on, x, on->tape->hidden_rate);
     tensor out = run_tensor(on, x.rows, self->out.out);
-    if (out.data) run_linear(on, out, x, &self->out, ACTIVATION_NONE, NULL);
+    run_linear(on, out, x, &self->out, ACTIVATION_NONE, NULL);
     return out;
 }
 

@@ -16,10 +16,9 @@ typedef struct head {
 
 /* Loads the head of that kind. `labels` is the number of columns that config.json makes it have, 0: whatever is there.
  * Fails as the loader; UNSUPPORTED when the family has no such head. */
-rubato_status head_load(head *self, loader *load, const encoder *body, head_kind kind, size_t labels);
+rubato_status head_load(head *self, loader *load, const family *of, const encoder *body, head_kind kind, size_t labels);
 
-/* out [rows, columns] in the arena for the given rows of x; data is NULL when memory is short.
- * rows NULL: all of x. */
+/* [count, columns] for the given rows of x; rows NULL: all of x. */
 tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count);
 
 double head_flops(const head *self, size_t rows);

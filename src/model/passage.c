@@ -4,16 +4,16 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "tensor/operations.h"
 #include "tensor/tape.h"
 
 /* ---- Before a layer ---- */
 
-bool passage_begin(passage *self) {
+void passage_begin(passage *self) {
     size_t count = self->input->rows;
     self->restored = run_tensor(self->on, count, self->self->config.hidden);
-    self->holder = arena_take_array(self->on->memory, count, sizeof *self->holder);
+    self->holder = run_take(self->on, count, sizeof *self->holder);
     for (size_t i = 0; self->holder && i < count; i++) self->holder[i] = i;
-    return self->restored.data && self->holder;
 }
 
 static layer_rows rows_of(const passage *self, size_t sequence) {
@@ -35,7 +35,7 @@ static void plan_merging(passage *self) {
     }
 }
 
-bool passage_plan(passage *self) {
+void passage_plan(passage *self) {
     size_t sequences = self->input->sequences, rows = 0;
     self->next = self->now;
     self->merges = false;
@@ -44,19 +44,18 @@ bool passage_plan(passage *self) {
         rows += all.leaving;
         self->merges = self->merges || all.asking < all.entering;
     }
-    if (rows == self->now.packed.rows) return true;
-    size_t *start = arena_take_array(self->on->memory, sequences + 1, sizeof *start);
-    self->next.origin = arena_take_array(self->on->memory, rows, sizeof *self->next.origin);
-    if (!start || !self->next.origin) return false;
+    if (rows == self->now.packed.rows) return;
+    size_t *start = run_take(self->on, sequences + 1, sizeof *start);
+    self->next.origin = run_take(self->on, rows, sizeof *self->next.origin);
+    if (run_failed(self->on)) return;
     start[0] = 0;
     for (size_t i = 0; i < sequences; i++) start[i + 1] = start[i] + rows_of(self, i).leaving;
     self->next.packed = (batch){.sequences = sequences, .rows = rows, .start = start};
     if (self->merges) plan_merging(self);
-    if (!self->merges || !self->holder || self->detail.data) return true;
+    if (!self->merges || !self->holder || self->detail.data) return;
     self->detail = run_tensor(self->on, self->input->rows, self->self->config.hidden);
     for (size_t row = 0; self->detail.data && row < self->detail.rows; row++)
         memset(tensor_row(self->detail, row), 0, self->detail.columns * sizeof(float));
-    return self->detail.data != NULL;
 }
 
 /* ---- Merging ---- */
@@ -108,12 +107,12 @@ static void detail_backward(const run *on, void *saved) {
     }
 }
 
-static bool keep_details(passage *self, tensor x, tensor y, const size_t *before) {
+static void keep_details(passage *self, tensor x, tensor y, const size_t *before) {
     const run *on = self->on;
     size_t count = self->input->rows;
     tensor out = on->tape ? run_tensor(on, count, x.columns) : self->detail;
-    size_t *after = arena_take_array(on->memory, count, sizeof *after);
-    if (!out.data || !after) return false;
+    size_t *after = run_take(on, count, sizeof *after);
+    if (run_failed(on)) return;
     memcpy(after, self->holder, count * sizeof *after);
     for (size_t row = 0; row < count; row++) {
         float *to = tensor_row(out, row);
@@ -124,22 +123,20 @@ static bool keep_details(passage *self, tensor x, tensor y, const size_t *before
     }
     if (on->tape) {
         saved_detail *saved = tape_push(on, detail_backward, sizeof *saved);
-        if (!saved) return false;
-        *saved = (saved_detail){out, x, y, self->detail, before, after};
+        if (saved) *saved = (saved_detail){out, x, y, self->detail, before, after};
     }
     self->detail = out;
-    return true;
 }
 
 static tensor merge(passage *self, tensor x) {
     const run *on = self->on;
     const batch *now = &self->now.packed, *next = &self->next.packed;
     const merging *how = &self->self->shape.how;
-    tensor none = {0}, out = run_tensor(on, next->rows, x.columns);
-    size_t *from = arena_take_array(on->memory, next->rows, sizeof *from);
-    uint8_t *count = arena_take_array(on->memory, next->rows, sizeof *count);
-    size_t *becomes = arena_take_array(on->memory, now->rows, sizeof *becomes);
-    if (!out.data || !from || !count || !becomes) return none;
+    tensor out = run_tensor(on, next->rows, x.columns);
+    size_t *from = run_take(on, next->rows, sizeof *from);
+    uint8_t *count = run_take(on, next->rows, sizeof *count);
+    size_t *becomes = run_take(on, now->rows, sizeof *becomes);
+    if (run_failed(on)) return out;
     for (size_t row = 0; row < now->rows; row++) becomes[row] = NOBODY;
     for (size_t i = 0; i < now->sequences; i++) {
         size_t length = batch_length(now, i), made = batch_length(next, i);
@@ -158,18 +155,18 @@ static tensor merge(passage *self, tensor x) {
     size_t *before = NULL;
     if (self->holder) {
         size_t rows = self->input->rows;
-        before = arena_take_array(on->memory, rows, sizeof *before);
-        if (!before) return none;
+        before = run_take(on, rows, sizeof *before);
+        if (run_failed(on)) return out;
         memcpy(before, self->holder, rows * sizeof *before);
         for (size_t i = 0; i < rows; i++)
             if (before[i] != NOBODY) self->holder[i] = becomes[before[i]];
     }
     if (on->tape) {
         saved_merge *saved = tape_push(on, merge_backward, sizeof *saved);
-        if (!saved) return none;
-        *saved = (saved_merge){out, x, from, count, how->largest};
+        if (saved) *saved = (saved_merge){out, x, from, count, how->largest};
     }
-    return before && !keep_details(self, x, out, before) ? none : out;
+    if (before) keep_details(self, x, out, before);
+    return out;
 }
 
 tensor passage_asking(passage *self, tensor x) {
@@ -192,12 +189,12 @@ void passage_score_places(const passage *p, float *scores) {
 
 /* Restores what the rows hold that become nobody, from x, and notes which rows hold the others then. becomes NULL: all
  * go. */
-static bool restore_gone(passage *self, tensor x, const size_t *becomes) {
+static void restore_gone(passage *self, tensor x, const size_t *becomes) {
     size_t count = self->input->rows, gone = 0;
-    if (!self->holder) return true;
-    size_t *from = arena_take_array(self->on->memory, count, sizeof *from);
-    size_t *to = arena_take_array(self->on->memory, count, sizeof *to);
-    if (!from || !to) return false;
+    if (!self->holder || run_failed(self->on)) return;
+    size_t *from = run_take(self->on, count, sizeof *from);
+    size_t *to = run_take(self->on, count, sizeof *to);
+    if (run_failed(self->on)) return;
     for (size_t i = 0; i < count; i++) {
         if (self->holder[i] == NOBODY) continue;
         size_t row = self->holder[i];
@@ -207,26 +204,23 @@ static bool restore_gone(passage *self, tensor x, const size_t *becomes) {
         to[gone++] = i;
     }
     if (self->detail.data && gone > 0) { /* as they would be if they had not merged */
-        size_t *all = arena_take_array(self->on->memory, gone, sizeof *all);
+        size_t *all = run_take(self->on, gone, sizeof *all);
         x = run_gather(self->on, x, from, gone);
         tensor details = run_gather(self->on, self->detail, to, gone);
-        if (!all || !x.data || !details.data) return false;
+        if (run_failed(self->on)) return;
         run_add(self->on, x, details);
         for (size_t i = 0; i < gone; i++) all[i] = i;
         from = all;
     }
     run_scatter(self->on, self->restored, to, x, from, gone);
-    return true;
 }
 
 tensor passage_retire(passage *p, tensor x, tensor y, const float *scores) {
     const batch *now = &p->now.packed, *next = &p->next.packed;
-    tensor none = {0};
-    arena *memory = p->on->memory;
-    size_t *kept = arena_take_array(memory, next->rows, sizeof *kept);
-    size_t *becomes = arena_take_array(memory, now->rows, sizeof *becomes);
-    uint64_t *scratch = arena_take_array(memory, now->rows, sizeof *scratch);
-    if (!kept || !becomes || !scratch) return none;
+    size_t *kept = run_take(p->on, next->rows, sizeof *kept);
+    size_t *becomes = run_take(p->on, now->rows, sizeof *becomes);
+    uint64_t *scratch = run_take(p->on, now->rows, sizeof *scratch);
+    if (run_failed(p->on)) return y;
     for (size_t row = 0; row < now->rows; row++) becomes[row] = NOBODY;
     for (size_t i = 0; i < now->sequences; i++) {
         size_t first = now->start[i], keep = batch_length(next, i);
@@ -238,7 +232,7 @@ tensor passage_retire(passage *p, tensor x, tensor y, const float *scores) {
             p->next.origin[next->start[i] + k] = p->now.origin ? p->now.origin[mine[k]] : mine[k];
         }
     }
-    if (!restore_gone(p, x, becomes)) return none;
+    restore_gone(p, x, becomes);
     return run_gather(p->on, y, kept, next->rows);
 }
 
@@ -246,10 +240,10 @@ tensor passage_retire(passage *p, tensor x, tensor y, const float *scores) {
 
 tensor passage_put_back(const passage *p, tensor x, tensor asked) {
     const run *on = p->on;
-    tensor none = {0}, whole = on->tape ? run_tensor(on, x.rows, x.columns) : x;
-    size_t *from = arena_take_array(on->memory, asked.rows, sizeof *from), count = 0;
-    size_t *still = arena_take_array(on->memory, x.rows, sizeof *still);
-    if (!whole.data || !from || !still) return none;
+    tensor whole = on->tape ? run_tensor(on, x.rows, x.columns) : x;
+    size_t *from = run_take(on, asked.rows, sizeof *from), count = 0;
+    size_t *still = run_take(on, x.rows, sizeof *still);
+    if (run_failed(on)) return whole;
     for (size_t i = 0; i < asked.rows; i++) from[i] = i;
     for (size_t row = 0; row < x.rows; row++)
         if (p->halted[row]) still[count++] = row;
@@ -259,15 +253,16 @@ tensor passage_put_back(const passage *p, tensor x, tensor asked) {
 }
 
 /* Sequences that leave take all their rows with them; in place. */
-static bool remove_sequences(passage *p, const bool *leaves, tensor *x) {
+static void remove_sequences(passage *p, const bool *leaves, tensor *x) {
     const batch *now = &p->now.packed;
-    size_t *start = arena_take_array(p->on->memory, now->sequences + 1, sizeof *start);
-    size_t *origin = arena_take_array(p->on->memory, now->rows, sizeof *origin), at = 0;
-    size_t *becomes = arena_take_array(p->on->memory, now->rows, sizeof *becomes);
-    if (!start || !origin || !becomes) return false;
+    size_t *start = run_take(p->on, now->sequences + 1, sizeof *start);
+    size_t *origin = run_take(p->on, now->rows, sizeof *origin), at = 0;
+    size_t *becomes = run_take(p->on, now->rows, sizeof *becomes);
+    if (run_failed(p->on)) return;
     for (size_t i = 0; i < now->sequences; i++)
         for (size_t row = now->start[i]; row < now->start[i + 1]; row++) becomes[row] = leaves[i] ? NOBODY : at++;
-    if (!restore_gone(p, *x, becomes)) return false;
+    restore_gone(p, *x, becomes);
+    if (run_failed(p->on)) return;
     for (size_t i = 0; i < now->sequences; i++) start[i + 1] = leaves[i] ? 0 : batch_length(now, i);
     start[0] = 0;
     for (size_t i = 0; i < now->sequences; i++) start[i + 1] += start[i];
@@ -278,26 +273,25 @@ static bool remove_sequences(passage *p, const bool *leaves, tensor *x) {
     }
     x->rows = at;
     p->now = (alive){.packed = {.sequences = now->sequences, .rows = at, .start = start}, .origin = origin};
-    return true;
 }
 
 /* Rows that leave one by one. */
-static bool halt(passage *p, bool last, tensor *x) {
+static void halt(passage *p, bool last, tensor *x) {
     const batch *now = &p->now.packed;
-    arena *memory = p->on->memory;
-    bool *leaves = arena_take_array(memory, now->rows, sizeof *leaves);
-    if (!leaves) return false;
+    bool *leaves = run_take(p->on, now->rows, sizeof *leaves);
+    if (!leaves) return;
     memset(leaves, 0, now->rows * sizeof *leaves);
-    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
+    p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves);
+    if (run_failed(p->on)) return;
     bool any = p->halted != NULL;
     for (size_t row = 0; row < now->rows; row++) {
         leaves[row] = leaves[row] || (p->halted && p->halted[row]);
         any = any || leaves[row];
     }
-    if (!any || last) return true;
+    if (!any || last) return;
     /* sequences of which nothing is left go */
-    bool *empty = arena_take_array(memory, now->sequences, sizeof *empty), some = false;
-    if (!empty) return false;
+    bool *empty = run_take(p->on, now->sequences, sizeof *empty), some = false;
+    if (!empty) return;
     for (size_t i = 0; i < now->sequences; i++) {
         empty[i] = !p->on->tape && batch_length(now, i) > 0;
         for (size_t row = now->start[i]; row < now->start[i + 1]; row++) empty[i] = empty[i] && leaves[row];
@@ -308,12 +302,12 @@ static bool halt(passage *p, bool last, tensor *x) {
         for (size_t i = 0; i < now->sequences; i++)
             for (size_t row = now->start[i]; row < now->start[i + 1]; row++)
                 if (!empty[i]) leaves[at++] = leaves[row];
-        if (!remove_sequences(p, empty, x)) return false;
+        remove_sequences(p, empty, x);
     }
-    size_t *start = arena_take_array(memory, now->sequences + 1, sizeof *start);
-    p->active = arena_take_array(memory, now->rows, sizeof *p->active);
-    p->asked_from = arena_take_array(memory, now->rows, sizeof *p->asked_from);
-    if (!start || !p->active || !p->asked_from) return false;
+    size_t *start = run_take(p->on, now->sequences + 1, sizeof *start);
+    p->active = run_take(p->on, now->rows, sizeof *p->active);
+    p->asked_from = run_take(p->on, now->rows, sizeof *p->asked_from);
+    if (run_failed(p->on)) return;
     size_t count = 0;
     for (size_t i = 0; i < now->sequences; i++) {
         start[i] = count;
@@ -326,18 +320,21 @@ static bool halt(passage *p, bool last, tensor *x) {
     start[now->sequences] = count;
     p->queries = (batch){.sequences = now->sequences, .rows = count, .start = start};
     p->halted = leaves;
-    return true;
 }
 
-bool passage_depart(passage *p, bool last, tensor *x) {
+void passage_depart(passage *p, bool last, tensor *x) {
     const batch *now = &p->now.packed;
-    if (p->how->depart_rows) return halt(p, last, x);
-    bool *leaves = arena_take_array(p->on->memory, now->sequences, sizeof *leaves), any = false;
-    if (!leaves) return false;
+    if (run_failed(p->on)) return;
+    if (p->how->depart_rows) {
+        halt(p, last, x);
+        return;
+    }
+    bool *leaves = run_take(p->on, now->sequences, sizeof *leaves), any = false;
+    if (!leaves) return;
     memset(leaves, 0, now->sequences * sizeof *leaves);
-    if (!p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves)) return false;
+    p->how->depart(p->how->depart_user, p->on, p->layer, last, *x, now, p->now.origin, leaves);
     for (size_t i = 0; i < now->sequences; i++) any = any || leaves[i];
-    return !any || remove_sequences(p, leaves, x);
+    if (any && !run_failed(p->on)) remove_sequences(p, leaves, x);
 }
 
 /* ---- The end ---- */
@@ -361,9 +358,9 @@ tensor passage_spread(passage *self, tensor x, tensor early, size_t merged) {
     const run *on = self->on;
     const batch *now = &self->now.packed, *input = self->input;
     size_t first = !self->self->shape.how.with_first;
-    tensor none = {0}, out = run_tensor(on, input->rows, x.columns);
-    size_t *from = arena_take_array(on->memory, input->rows, sizeof *from);
-    if (!out.data || !from) return none;
+    tensor out = run_tensor(on, input->rows, x.columns);
+    size_t *from = run_take(on, input->rows, sizeof *from);
+    if (run_failed(on)) return out;
     for (size_t i = 0; i < input->sequences; i++)
         for (size_t j = 0; j < batch_length(input, i); j++) {
             size_t row = input->start[i] + j, place = j < first ? j : first + (j - first) / merged;
@@ -374,13 +371,12 @@ tensor passage_spread(passage *self, tensor x, tensor early, size_t merged) {
         }
     if (on->tape) {
         saved_spread *saved = tape_push(on, spread_backward, sizeof *saved);
-        if (!saved) return none;
-        *saved = (saved_spread){out, x, early, from};
+        if (saved) *saved = (saved_spread){out, x, early, from};
     }
     self->now = (alive){.packed = *input};
     return out;
 }
 
-bool passage_restore(passage *self, tensor x) {
-    return !self->now.origin || restore_gone(self, x, NULL);
+void passage_restore(passage *self, tensor x) {
+    if (self->now.origin) restore_gone(self, x, NULL);
 }

@@ -1,4 +1,5 @@
-/* One forward pass on its way: which rows are alive, how they retire, merge, leave, and come back. */
+/* One forward pass on its way: which rows are alive, how they retire, merge, leave, and come back. Failures are the
+ * run's; on a failed run the functions do nothing. */
 #ifndef RUBATO_MODEL_PASSAGE_H
 #define RUBATO_MODEL_PASSAGE_H
 
@@ -31,19 +32,18 @@ typedef struct passage {
 #define NOBODY SIZE_MAX
 
 /* Rows that retire or leave will have to come back: each as the last state of the row that it is in, and of a merged
- * row with what set it apart from the other when they merged, as Haar's wavelets keep means and differences. False when
- * memory is short. */
-bool passage_begin(passage *self);
+ * row with what set it apart from the other when they merged, as Haar's wavelets keep means and differences. */
+void passage_begin(passage *self);
 
-/* How many rows each sequence will have after this layer. False when memory is short. */
-bool passage_plan(passage *self);
+/* Plans how many rows each sequence will have after this layer. */
+void passage_plan(passage *self);
 
 /* Whether the layer's rows ask for themselves. */
 static inline bool passage_asks_itself(const passage *self) {
     return !self->merges && !self->halted;
 }
 
-/* The rows that ask, of x: itself, those that have not left, or merged ones. data is NULL when memory is short. */
+/* The rows that ask, of x: itself, those that have not left, or merged ones. */
 tensor passage_asking(passage *self, tensor x);
 
 /* The rows of y, which entered the layer as x, that stay, by scores; the others are restored. */
@@ -55,8 +55,8 @@ void passage_score_places(const passage *self, float *scores);
 /* The rows that asked among those that have left, which are as they were; in place when nothing is recorded. */
 tensor passage_put_back(const passage *self, tensor x, tensor asked);
 
-/* Asks what leaves after a layer, and takes it out of x, in place. False when memory is short. */
-bool passage_depart(passage *self, bool last, tensor *x);
+/* Asks what leaves after a layer, and takes it out of x, in place. */
+void passage_depart(passage *self, bool last, tensor *x);
 
 /* The up-sampling of a Funnel-Transformer's decoder: every original row's state in `early`, when all were alive, and
  * that of the row which it has become after blocks that merged `merged` rows into one; of those that were left out
@@ -64,6 +64,6 @@ bool passage_depart(passage *self, bool last, tensor *x);
 tensor passage_spread(passage *self, tensor x, tensor early, size_t merged);
 
 /* Puts the rows that lived to the end where they came from. */
-bool passage_restore(passage *self, tensor x);
+void passage_restore(passage *self, tensor x);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "tensor/operations.h"
 #include "tensor/tape.h"
 
 static const struct {
@@ -118,7 +119,7 @@ static void normalize_backward(const run *on, void *saved) {
 
 tensor pooling_normalize(const run *on, tensor rows) {
     tensor out = run_tensor(on, rows.rows, rows.columns);
-    if (!out.data) return out;
+    if (run_failed(on)) return out;
     for (size_t s = 0; s < rows.rows; s++) {
         const float *row = tensor_row(rows, s);
         float inverse = 1.0f / fmaxf(sqrtf(on->kernels->dot_f32(row, row, rows.columns)), 1e-12f);
@@ -132,7 +133,6 @@ tensor pooling_normalize(const run *on, tensor rows) {
 static tensor run_stage(const pooling_stage *stage, const run *on, tensor rows) {
     if (stage->kind == STAGE_NORMALIZE) return pooling_normalize(on, rows);
     tensor next = run_tensor(on, rows.rows, stage->kind == STAGE_DENSE ? stage->dense.out : rows.columns);
-    if (!next.data) return next;
     if (stage->kind == STAGE_DENSE)
         run_linear(on, next, rows, &stage->dense, stage->act, NULL);
     else
@@ -144,9 +144,9 @@ tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch
     size_t count = 0;
     for (size_t i = 0; i < MODE_COUNT; i++) count += (self->modes & modes[i].mode) != 0;
     tensor rows = run_tensor(on, input->sequences, count * x.columns);
-    size_t *skips = arena_take_array(on->memory, input->sequences, sizeof *skips);
-    if (!skips) rows.data = NULL;
-    for (size_t s = 0; rows.data && s < input->sequences; s++) {
+    size_t *skips = run_take(on, input->sequences, sizeof *skips);
+    if (run_failed(on)) return rows;
+    for (size_t s = 0; s < input->sequences; s++) {
         float *at = tensor_row(rows, s);
         size_t first = input->start[s], last = input->start[s + 1];
         skips[s] = self->skip_prompt && prompt_rows ? size_min(prompt_rows[s], last - first) : 0;
@@ -157,10 +157,10 @@ tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch
             at += x.columns;
         }
     }
-    if (rows.data && on->tape) {
+    if (on->tape) {
         saved_pooling *saved = tape_push(on, pooling_backward, sizeof *saved);
         if (saved) *saved = (saved_pooling){self->modes, rows, x, input->start, skips};
     }
-    for (size_t i = 0; rows.data && i < self->stage_count; i++) rows = run_stage(&self->stages[i], on, rows);
+    for (size_t i = 0; i < self->stage_count; i++) rows = run_stage(&self->stages[i], on, rows);
     return rows;
 }

@@ -98,7 +98,7 @@ static point mutate(const point *from, const gene_space *space, uint64_t *state)
         size_t at = random_below(state, made.layers);
         if (made.skip[at] || point_depth(&made) > 1) made.skip[at] = !made.skip[at];
     }
-    if (space->precision && random_real(state) < 0.2) made.narrow = !made.narrow;
+    if (space->precision && random_real(state) < 0.2) made.low = !made.low;
     return made;
 }
 
@@ -124,7 +124,7 @@ point gene_cross(const point *a, const point *b, uint64_t *state) {
         made.heads[i] = parent->heads[i];
         made.neurons[i] = parent->neurons[i];
     }
-    if (a->narrow != b->narrow) made.narrow = random_real(state) < 0.5;
+    if (a->low != b->low) made.low = random_real(state) < 0.5;
     if (point_depth(&made) == 0)
         for (size_t i = 0; i < made.layers; i++) made.skip[i] = a->skip[i];
     gene_tidy(&made);
@@ -148,7 +148,7 @@ static bool near(float a, float b) {
 }
 
 bool gene_same_body(const point *a, const point *b) {
-    if (a->narrow != b->narrow) return false;
+    if (a->low != b->low) return false;
     for (size_t i = 0; i < a->layers; i++) {
         if (a->skip[i] != b->skip[i]) return false;
         if (a->skip[i]) continue;

@@ -93,7 +93,7 @@ double judging_cost(const judging *self, const point *at) {
 
 static void log_candidate(const judging *self, const candidate *c) {
     if (!self->log) return;
-    json_t *row = point_object(&c->gene, self->narrow);
+    json_t *row = point_object(&c->gene, self->low);
     json_object_set_new(row, "glimpse", json_real(c->glimpse));
     json_object_set_new(row, "quality", isnan(c->quality) ? json_null() : json_real(c->quality));
     json_dumpf(row, self->log, JSON_COMPACT);

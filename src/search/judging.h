@@ -14,9 +14,9 @@ typedef struct judging {
     rubato_context *context;
     const char *task, *path; /* of the data */
     size_t max_length;
-    bool by_ms;     /* cost is time by the machine's cost model, else operations */
-    double lowest;  /* what costs less is of no interest */
-    char narrow[8]; /* name of the lower of two precisions */
+    bool by_ms;    /* cost is time by the machine's cost model, else operations */
+    double lowest; /* what costs less is of no interest */
+    char low[8];   /* name of the lower of two precisions */
     /* The data, a sample that is looked at first, and the others; part and rest borrow from it. */
     dataset data, part, rest;
     size_t *lengths, length_count; /* of some of the windows */

@@ -82,8 +82,8 @@ static rubato_status lower_precision(searching *s, rubato_error *error) {
     size_t known = s->space.precision ? s->judge.count : 0;
     for (size_t i = 0; i < known && !s->stopped; i++) {
         point at = s->judge.all[i].gene;
-        if (at.narrow || (s->judge.setting_count && at.exit.rule)) continue;
-        at.narrow = true;
+        if (at.low || (s->judge.setting_count && at.exit.rule)) continue;
+        at.low = true;
         if (!judging_find(&s->judge, &at)) TRY(evaluate(s, &at, "search", false, error));
         report(s, 0, s->options->iterations);
     }
@@ -267,8 +267,7 @@ static rubato_status measure_full(searching *s, double *ms, size_t *texts, rubat
 static void name_points(frontier *all) {
     for (size_t i = 0; i < all->count; i++) {
         point *p = &all->points[i];
-        snprintf(p->name, sizeof p->name, "%.2fx%s%s", p->flops_ratio, p->narrow ? "-" : "",
-                 p->narrow ? all->narrow : "");
+        snprintf(p->name, sizeof p->name, "%.2fx%s%s", p->flops_ratio, p->low ? "-" : "", p->low ? all->low : "");
         size_t same = 0;
         for (size_t j = 0; j < i; j++) same += strncmp(all->points[j].name, p->name, strlen(p->name)) == 0;
         size_t end = strlen(p->name);
@@ -297,13 +296,13 @@ static rubato_status write_results(searching *s, const char *out, const json_t *
     made.points = calloc(s->judge.frontier_count + 1, sizeof *made.points);
     if (!made.points) return fail_memory(error);
     snprintf(made.metric, sizeof made.metric, "%s", s->judge.metric);
-    snprintf(made.narrow, sizeof made.narrow, "%s", s->judge.narrow);
+    snprintf(made.low, sizeof made.low, "%s", s->judge.low);
     size_t texts;
     rubato_status status = measure_full(s, &made.full_ms, &texts, error);
     for (size_t i = 0; i < s->judge.frontier_count && status == RUBATO_OK; i++) {
         point *p = &made.points[made.count];
         *p = s->judge.frontier[i].gene;
-        if (point_is_full(p) && !p->narrow) continue;
+        if (point_is_full(p) && !p->low) continue;
         p->quality = s->judge.frontier[i].quality;
         p->flops_ratio = flops_of(s, p);
         status = measure_latency(s, p, texts, &p->ms, error);
@@ -346,8 +345,8 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     s->space.lengths = asked(options, "lengths");
     s->space.precision = s->judge.by_ms && encoder_has_both(&s->judge.model->body) && asked(options, "precision");
     if (encoder_has_both(&s->judge.model->body))
-        snprintf(s->judge.narrow, sizeof s->judge.narrow, "%s",
-                 precision_name(s->judge.model->body.layers[0].up.precision));
+        snprintf(s->judge.low, sizeof s->judge.low, "%s",
+                 precision_name(layer_precision(&s->judge.model->body.layers[0], NULL)));
     s->space.exits = s->exits;
     if (s->judge.model->exits.kind != EXIT_NONE && asked(options, "exits"))
         s->space.exit_count = exit_grid(&s->judge.model->exits, s->exits);

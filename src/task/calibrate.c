@@ -1,11 +1,11 @@
 /* rubato_calibrate: how long a layer's parts take on this machine, for budgets in milliseconds. Kept in the user's
  * cache, one file for each processor, instruction set, number of threads and model shape. */
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "attention/attention.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/order.h"
@@ -24,13 +24,27 @@ enum {
 
 /* ---- Where it is kept ---- */
 
+static uint64_t hash_text(uint64_t hash, const char *text) {
+    for (; *text; text++) hash = random_hash(hash ^ (unsigned char)*text);
+    return hash;
+}
+
+/* Layers of another mechanism, or of another setting, take other times. The default one is not named. */
+static uint64_t hash_part(uint64_t hash, const part_choice *part, const part_table *all) {
+    char text[256];
+    part_describe(part, text, sizeof text);
+    return strcmp(text, all->kinds[0]->name) == 0 ? hash : hash_text(hash, text);
+}
+
 static rubato_status cache_path(const rubato_context *context, char *out, size_t bytes, rubato_error *error) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     const encoder_config *config = &context->model->body.config;
     char processor[96];
     machine_processor(processor, sizeof processor);
     uint64_t hash = 0;
-    for (const char *at = processor; *at; at++) hash = random_hash(hash ^ (unsigned char)*at);
+    hash = hash_text(hash, processor);
+    hash = hash_part(hash, &config->attention, &attending_table);
+    hash = hash_part(hash, &config->feeding, &feeding_table);
     int written = snprintf(out, bytes, "%s%s/rubato/cost-%s-%s-%zut-%zux%zux%zux%zu-%zur-%08x.json",
                            cache && *cache ? cache
                            : home          ? home
@@ -101,12 +115,11 @@ rubato_status rubato_calibration_load(rubato_context *context, rubato_error *err
         status = read_parts(&made->alone, json_object_get(object, "alone"), error);
     }
     if (status == RUBATO_OK) status = read_parts(&made->together, json_object_get(object, "together"), error);
-    const json_t *narrow = json_object_get(object, "narrow");
-    if (status == RUBATO_OK && narrow) {
-        made->has_narrow = true;
-        status = read_parts(&made->narrow_alone, json_object_get(narrow, "alone"), error);
-        if (status == RUBATO_OK)
-            status = read_parts(&made->narrow_together, json_object_get(narrow, "together"), error);
+    const json_t *low = json_object_get(object, "narrow");
+    if (status == RUBATO_OK && low) {
+        made->has_low = true;
+        status = read_parts(&made->low_alone, json_object_get(low, "alone"), error);
+        if (status == RUBATO_OK) status = read_parts(&made->low_together, json_object_get(low, "together"), error);
     }
     json_decref(object);
     if (status != RUBATO_OK) {
@@ -124,71 +137,79 @@ typedef struct measuring {
     size_t rows; /* or the length of a sequence */
     bool low;    /* in the lower of two precisions */
     double first[ROUNDS], second[ROUNDS];
-    bool failed;
+    rubato_status status;
 } measuring;
 
-/* All layers in turn, so that weights come from where they come from in a forward pass; the two parts are timed apart.
- */
+/* Rows of made-up states, as sequences of at most the model's length. */
+typedef struct made_up {
+    tensor x;
+    batch packed;
+} made_up;
+
+static made_up make_up(const encoder *body, const run *on, size_t rows) {
+    size_t sequences = divide_up(rows, encoder_max_length(&body->config));
+    size_t *start = run_take(on, sequences + 1, sizeof *start);
+    int32_t *types = run_take(on, rows, sizeof *types);
+    made_up out = {.x = run_tensor(on, rows, body->config.hidden)};
+    if (run_failed(on)) return out;
+    for (size_t i = 0; i <= sequences; i++) start[i] = rows * i / sequences;
+    memset(types, 0, rows * sizeof *types);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < out.x.columns; j++)
+            tensor_row(out.x, i)[j] = (float)((i * 31 + j * 17) % 13) / 13 - 0.5f;
+    out.packed = (batch){.sequences = sequences, .rows = rows, .start = start, .types = types};
+    return out;
+}
+
+/* All layers in turn, so that weights come from where they come from in a forward pass. Three times of a layer in the
+ * mean: attention without its heads, its heads, the feed-forward part. */
+static void run_layers(const encoder *body, const run *whole, const made_up *what, double out[3]) {
+    profile spent = {0};
+    run on = *whole;
+    on.profile = &spent;
+    double attending_ms = 0, feeding_ms = 0;
+    tensor x = what->x;
+    for (size_t i = 0; i < body->depth; i++) {
+        const layer *one = &body->layers[body->order[i]];
+        arena_mark mark = arena_save(on.memory);
+        attending_input in = {
+            .layer = i, .heads = one->heads, .x = x, .asking = x, .sequences = &what->packed, .input = &what->packed};
+        double begin = clock_ms();
+        tensor y = layer_attend(one, &on, &in);
+        double middle = clock_ms();
+        x = layer_feed(one, &on, y, one->inner, x);
+        attending_ms += middle - begin;
+        feeding_ms += clock_ms() - middle;
+        arena_rewind(on.memory, mark);
+    }
+    out[0] = (attending_ms - spent.ms[PART_HEADS]) / (double)body->depth;
+    out[1] = spent.ms[PART_HEADS] / (double)body->depth;
+    out[2] = feeding_ms / (double)body->depth;
+}
+
 static void time_layers(measuring *m, const run *on, bool keep) {
     const encoder *body = &m->context->model->body;
-    size_t hidden = body->config.hidden;
     arena_mark mark = arena_save(on->memory);
-    tensor x = run_tensor(on, m->rows, hidden), qkv = run_tensor(on, m->rows, 3 * hidden);
-    tensor y = run_tensor(on, m->rows, hidden), inner = run_tensor(on, m->rows, body->config.inner);
-    if (!x.data || !qkv.data || !y.data || !inner.data) {
-        m->failed = true;
-        return;
-    }
-    for (size_t i = 0; i < x.rows; i++)
-        for (size_t j = 0; j < hidden; j++) tensor_row(x, i)[j] = (float)((i * 31 + j * 17) % 13) / 13 - 0.5f;
+    made_up what = make_up(body, on, m->rows);
     size_t rounds = m->rows <= 64 ? 4 * ROUNDS : ROUNDS;
-    for (size_t round = 0; round < rounds; round++) {
-        double first = 0, second = 0;
-        for (size_t i = 0; i < body->depth; i++) {
-            const layer *weights = &body->layers[body->order[i]];
-            double begin = clock_ms();
-            run_linear(on, qkv, x, &weights->qkv, ACTIVATION_NONE, NULL);
-            run_linear(on, y, tensor_columns(qkv, 0, hidden), &weights->attention_out, ACTIVATION_NONE, &x);
-            run_layer_norm(on, y, y, &weights->attention_norm);
-            double middle = clock_ms();
-            run_linear(on, inner, y, &weights->up, body->config.act, NULL);
-            run_linear(on, x, inner, &weights->down, ACTIVATION_NONE, &y);
-            run_layer_norm(on, x, x, &weights->output_norm);
-            first += middle - begin;
-            second += clock_ms() - middle;
-        }
-        if (keep) {
-            m->first[round % ROUNDS] = first / (double)body->depth;
-            m->second[round % ROUNDS] = second / (double)body->depth;
-        }
+    for (size_t round = 0; round < rounds && !run_failed(on); round++) {
+        double ms[3];
+        run_layers(body, on, &what, ms);
+        if (!keep) continue;
+        m->first[round % ROUNDS] = ms[0];
+        m->second[round % ROUNDS] = ms[2];
     }
     arena_rewind(on->memory, mark);
 }
 
 static void time_heads(measuring *m, const run *on, bool keep) {
     const encoder *body = &m->context->model->body;
-    size_t hidden = body->config.hidden, start[2] = {0, m->rows};
     arena_mark mark = arena_save(on->memory);
-    tensor qkv = run_tensor(on, m->rows, 3 * hidden), out = run_tensor(on, m->rows, hidden);
-    batch one = {.sequences = 1, .rows = m->rows, .start = start};
-    attention in = {.query = tensor_columns(qkv, 0, hidden),
-                    .key = tensor_columns(qkv, hidden, hidden),
-                    .value = tensor_columns(qkv, 2 * hidden, hidden),
-                    .heads = body->config.heads,
-                    .head_size = hidden / body->config.heads,
-                    .scale = 0.1f,
-                    .narrow = layer_attends_narrow(&body->layers[0], on)};
-    if (!qkv.data || !out.data) {
-        m->failed = true;
-        return;
-    }
-    for (size_t i = 0; i < qkv.rows; i++)
-        for (size_t j = 0; j < qkv.columns; j++) tensor_row(qkv, i)[j] = (float)((i * 7 + j * 5) % 11) / 11 - 0.5f;
-    enum { TIMES = 8 };
-    for (size_t round = 0; round < ROUNDS; round++) {
-        double begin = clock_ms();
-        for (size_t i = 0; i < TIMES; i++) m->failed = !attention_softmax(on, out, &in, &one) || m->failed;
-        if (keep) m->first[round] = (clock_ms() - begin) / TIMES;
+    made_up what = make_up(body, on, m->rows);
+    for (size_t round = 0; round < ROUNDS && !run_failed(on); round++) {
+        double ms[3];
+        run_layers(body, on, &what, ms);
+        if (keep) m->first[round] = ms[1];
     }
     arena_rewind(on->memory, mark);
 }
@@ -201,13 +222,10 @@ static void time_outside(measuring *m, const run *on, bool keep) {
     for (size_t i = 0; i < nothing.layers; i++) nothing.skip[i] = true;
     thinning how = {.point = &nothing};
     arena_mark mark = arena_save(on->memory);
-    size_t *start = arena_take_array(on->memory, sequences + 1, sizeof *start);
-    int32_t *ids = arena_take_array(on->memory, m->rows, sizeof *ids);
-    int32_t *types = arena_take_array(on->memory, m->rows, sizeof *types);
-    if (!start || !ids || !types) {
-        m->failed = true;
-        return;
-    }
+    size_t *start = run_take(on, sequences + 1, sizeof *start);
+    int32_t *ids = run_take(on, m->rows, sizeof *ids);
+    int32_t *types = run_take(on, m->rows, sizeof *types);
+    if (run_failed(on)) return;
     for (size_t i = 0; i <= sequences; i++) start[i] = m->rows * i / sequences;
     for (size_t i = 0; i < m->rows; i++) ids[i] = (int32_t)(i * 7919 % body->config.vocabulary);
     memset(types, 0, m->rows * sizeof *types);
@@ -216,10 +234,9 @@ static void time_outside(measuring *m, const run *on, bool keep) {
         encoded out;
         double begin = clock_ms();
         arena_mark inner = arena_save(on->memory);
-        encoder_forward(body, on, &packed, &how, &out, NULL, NULL);
+        encoder_forward(body, on, &packed, &how, &out);
         arena_rewind(on->memory, inner);
         if (keep) m->first[round] = clock_ms() - begin;
-        m->failed = m->failed || !out.rows.data;
     }
     arena_rewind(on->memory, mark);
 }
@@ -229,16 +246,23 @@ typedef void time_function(measuring *m, const run *on, bool keep);
 typedef struct alone_work {
     measuring start, *result;
     time_function *time;
+    atomic_bool *failed; /* on another thread than the first */
 } alone_work;
 
 /* Every thread runs the same at once, as it does when each has batches of its own; the first one's times count. */
 static void time_alone(void *argument, size_t member, size_t members) {
     const alone_work *work = argument;
     measuring own = work->start;
-    run on = {.kernels = own.context->kernels, .memory = &own.context->workers[member].memory, .low = own.low};
+    run on = {.kernels = own.context->kernels,
+              .memory = &own.context->workers[member].memory,
+              .status = &own.status,
+              .low = own.low};
     (void)members;
     work->time(&own, &on, true);
-    if (member == 0) *work->result = own;
+    if (member == 0)
+        *work->result = own;
+    else if (own.status != RUBATO_OK)
+        atomic_store(work->failed, true);
 }
 
 static void add_sample(cost_curve *curve, double x, double *times) {
@@ -255,14 +279,19 @@ static rubato_status measure_one(const rubato_context *context, manner how, time
                                  cost_curve *first, cost_curve *second, rubato_error *error) {
     measuring m = {.context = context, .rows = rows, .low = how.low};
     if (how.together) {
-        run on = {
-            .kernels = context->kernels, .crew = context->crew, .memory = &context->workers[0].memory, .low = how.low};
+        run on = {.kernels = context->kernels,
+                  .crew = context->crew,
+                  .memory = &context->workers[0].memory,
+                  .status = &m.status,
+                  .low = how.low};
         time(&m, &on, true);
     } else {
-        alone_work work = {m, &m, time};
+        atomic_bool failed = false;
+        alone_work work = {m, &m, time, &failed};
         team_run(context->crew, time_alone, &work);
+        if (atomic_load(&failed)) return fail_memory(error);
     }
-    if (m.failed) return fail_memory(error);
+    if (m.status == RUBATO_OUT_OF_MEMORY) return fail_memory(error);
     add_sample(first, (double)rows, m.first);
     if (second) add_sample(second, (double)rows, m.second);
     return RUBATO_OK;
@@ -297,8 +326,8 @@ rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_o
     *made = (cost_model){.threads = team_size(context->crew),
                          .batch_rows = context->batch_tokens,
                          .least_rows = ENGINE_LEAST_ROWS,
-                         .has_narrow = both};
-    cost_parts *const parts[] = {&made->alone, &made->together, &made->narrow_alone, &made->narrow_together};
+                         .has_low = both};
+    cost_parts *const parts[] = {&made->alone, &made->together, &made->low_alone, &made->low_together};
     rubato_status status = cache_path(context, path, sizeof path, error);
     for (size_t i = 0; i < (both ? 4 : 2) && status == RUBATO_OK; i++)
         status =
@@ -309,8 +338,8 @@ rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_o
             json_pack("{s:o, s:o}", "alone", write_parts(&made->alone), "together", write_parts(&made->together));
         if (object && both)
             json_object_set_new(object, "narrow",
-                                json_pack("{s:o, s:o}", "alone", write_parts(&made->narrow_alone), "together",
-                                          write_parts(&made->narrow_together)));
+                                json_pack("{s:o, s:o}", "alone", write_parts(&made->low_alone), "together",
+                                          write_parts(&made->low_together)));
         char folder[4200];
         new_file file;
         snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);

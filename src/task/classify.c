@@ -15,7 +15,7 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
     const score_job *mine = user;
     size_t columns = mine->head->out.out;
     const float *logits = engine_results(mine->head, on, out, left);
-    if (!logits) return fail_memory(error);
+    TRY(run_result(on, error));
     for (size_t i = 0; i < out->packed.sequences; i++)
         memcpy(mine->out + units[i].input * columns, logits + i * columns, columns * sizeof *logits);
     return RUBATO_OK;

@@ -20,11 +20,10 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
     (void)left;
     const pooling *pool = &mine->model->pool;
     arena_mark mark = arena_save(on->memory);
-    size_t *skip = arena_take_array(on->memory, packed->sequences, sizeof *skip);
-    if (!skip) return fail_memory(error);
-    for (size_t i = 0; i < packed->sequences; i++) skip[i] = mine->prompt_tokens;
+    size_t *skip = run_take(on, packed->sequences, sizeof *skip);
+    for (size_t i = 0; skip && i < packed->sequences; i++) skip[i] = mine->prompt_tokens;
     tensor vectors = pooling_forward(pool, on, out->rows, packed, skip);
-    if (!vectors.data) return fail_memory(error);
+    TRY(run_result(on, error));
     for (size_t i = 0; i < packed->sequences; i++)
         memcpy(mine->out + units[i].input * pool->width, tensor_row(vectors, i), pool->width * sizeof(float));
     arena_rewind(on->memory, mark);

@@ -148,12 +148,12 @@ typedef struct states {
     size_t length, hidden;
 } states;
 
-static void copy_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
+static void copy_layer(void *user, const run *on, const sight *what) {
     states *mine = user;
-    (void)packed;
-    for (size_t i = 0; i < rows.rows; i++)
-        memcpy(mine->out + (number * mine->length + (alive ? alive[i] : i)) * mine->hidden, tensor_row(rows, i),
-               mine->hidden * sizeof(float));
+    (void)on;
+    for (size_t i = 0; i < what->rows.rows; i++)
+        memcpy(mine->out + (what->layer * mine->length + (what->alive ? what->alive[i] : i)) * mine->hidden,
+               tensor_row(what->rows, i), mine->hidden * sizeof(float));
 }
 
 rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t *length, const rubato_input *input,
@@ -170,7 +170,13 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
     states mine = {.length = window->length, .hidden = body->config.hidden};
     size_t start[2] = {0, window->length};
     batch packed = {1, window->length, start, window->ids, window->types};
-    run on = {.kernels = context->kernels, .crew = context->crew, .memory = &context->workers[0].memory};
+    rubato_status passed = RUBATO_OK;
+    const watcher watch = {WATCH_STATE, copy_layer, &mine};
+    const run on = {.kernels = context->kernels,
+                    .crew = context->crew,
+                    .memory = &context->workers[0].memory,
+                    .status = &passed,
+                    .watch = &watch};
     encoded result;
     TRY_DONE(engine_check_window(context->model, window, error));
     mine.out = calloc((body->depth + 1) * (window->length + 1) * mine.hidden, sizeof(float));
@@ -178,8 +184,8 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
         status = fail_memory(error);
         goto done;
     }
-    encoder_forward(body, &on, &packed, NULL, &result, copy_layer, &mine);
-    status = result.rows.data ? RUBATO_OK : fail_memory(error);
+    encoder_forward(body, &on, &packed, NULL, &result);
+    status = run_result(&on, error);
     arena_reset(on.memory);
     if (status == RUBATO_OK) {
         *out = mine.out;

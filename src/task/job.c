@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "elastic/walk.h"
 #include "task/exit_trail.h"
 
 /* ---- Tokenising ---- */
@@ -101,11 +102,14 @@ thinning engine_thinning(const rubato_model *model, head_kind kind, const point 
 const float *engine_results(const head *from, const run *on, const encoded *out, const exit_session *left) {
     bool first = one_row(from->kind);
     size_t count = first ? out->packed.sequences : out->packed.rows, columns = from->out.out;
-    float *made = arena_take_array(on->memory, count * columns, sizeof *made);
+    float *made = run_take(on, count * columns, sizeof *made);
     if (!made) return NULL;
-    if (left) return exit_session_results(left, on, out, made) ? made : NULL;
+    if (left) {
+        exit_session_results(left, on, out, made);
+        return run_failed(on) ? NULL : made;
+    }
     tensor logits = head_forward(from, on, out->rows, first ? out->packed.start : NULL, count);
-    if (!logits.data) return NULL;
+    if (run_failed(on)) return NULL;
     for (size_t i = 0; i < count; i++) memcpy(made + i * columns, tensor_row(logits, i), columns * sizeof *made);
     return made;
 }
@@ -129,47 +133,54 @@ static point until(const point *at, const exit_session *left, size_t number, siz
     return mine;
 }
 
-bool engine_exits(const rubato_model *model, head_kind kind, const point *at, const run *on, const batch *packed,
+void engine_exits(const rubato_model *model, head_kind kind, const point *at, const run *on, const batch *packed,
                   exit_session *session, exit_session **left, thinning *how) {
     *left = NULL;
-    if (!at || !at->exit.rule || kind == HEAD_COUNT || kind != engine_main_head(model)) return true;
+    if (!at || !at->exit.rule || kind == HEAD_COUNT || kind != engine_main_head(model)) return;
     *left = session;
     how->depart = exit_session_ask;
     how->depart_user = session;
     how->depart_rows = at->exit.by_token;
-    return exit_session_begin(session, &model->exits, &model->heads[kind], &at->exit, on, packed);
+    exit_session_begin(session, &model->exits, &model->heads[kind], &at->exit, on, packed);
 }
 
-static void add_cost(running *all, const unit *u, const exit_session *left, size_t number, double ms) {
-    rubato_cost *costs = all->work->costs;
+enum { MOST_COST_ROWS = sizeof((rubato_cost *)0)->rows / sizeof(size_t) };
+
+/* What one window cost. */
+typedef struct window_cost {
+    double flops, full_flops, ms;
+    size_t layers, rows[MOST_COST_ROWS];
+} window_cost;
+
+static window_cost cost_of(const running *all, const unit *u, const exit_session *left, size_t number) {
     const rubato_model *model = all->context->model;
-    size_t length = u->window->length;
-    double after = 0, full = encoder_flops(&model->body, NULL, length), flops = full;
-    if (all->work->head != HEAD_COUNT)
-        after = head_flops(&model->heads[all->work->head], one_row(all->work->head) ? 1 : length);
-    rubato_cost *cost = &costs[u->input];
+    head_kind kind = all->work->head;
+    size_t length = u->window->length, entry = 0;
+    double after = kind == HEAD_COUNT ? 0 : head_flops(&model->heads[kind], one_row(kind) ? 1 : length);
     point mine;
     const point *ran = NULL;
     if (u->at) {
         mine = until(u->at, left, number, length);
         ran = &mine;
-        flops = engine_flops(model, ran, length);
-        snprintf(cost->point, sizeof cost->point, "%s", u->at->name);
     }
-    cost->flops += flops + after;
-    cost->layers = size_max(cost->layers, ran ? point_depth(ran) : model->body.depth); /* of several windows the most */
-    /* of what was spent so far on all windows */
-    cost->full_flops += full + after;
-    cost->flops_ratio = cost->flops / cost->full_flops;
-    cost->tokens += length;
-    size_t rows = length;
-    for (size_t i = 0, at = 0; i < model->body.depth && at < sizeof cost->rows / sizeof *cost->rows; i++) {
-        layer_rows now = point_rows(ran, &model->body.shape, i, length, rows);
-        rows = now.leaving;
-        if (ran && ran->skip[i]) continue;
-        cost->rows[at++] += left && left->ran ? left->ran[i * left->input->sequences + number] : now.asking;
-    }
-    cost->ms += ms;
+    window_cost cost = {.full_flops = encoder_flops(&model->body, NULL, length) + after,
+                        .layers = ran ? point_depth(ran) : model->body.depth};
+    cost.flops = ran ? engine_flops(model, ran, length) + after : cost.full_flops;
+    for (layer_walk at = walk_layers(ran, &model->body.shape, length); walk_next(&at) && entry < MOST_COST_ROWS;)
+        cost.rows[entry++] = left && left->ran ? left->ran[at.layer * left->input->sequences + number] : at.rows.asking;
+    return cost;
+}
+
+/* Adds it to the input's, which has several windows perhaps. */
+static void add_cost(rubato_cost *to, const unit *u, const window_cost *of) {
+    if (u->at) snprintf(to->point, sizeof to->point, "%s", u->at->name);
+    to->flops += of->flops;
+    to->full_flops += of->full_flops;
+    to->flops_ratio = to->flops / to->full_flops;
+    to->layers = size_max(to->layers, of->layers);
+    to->tokens += u->window->length;
+    for (size_t i = 0; i < MOST_COST_ROWS; i++) to->rows[i] += of->rows[i];
+    to->ms += of->ms;
 }
 
 static rubato_status run_batch(running *all, size_t number, const run *on, rubato_error *error) {
@@ -177,10 +188,9 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     size_t count = all->cuts[number + 1] - all->cuts[number], rows = 0;
     double begin = clock_ms();
     for (size_t i = 0; i < count; i++) rows += units[i].window->length;
-    size_t *start = arena_take_array(on->memory, count + 1, sizeof *start);
-    int32_t *ids = arena_take_array(on->memory, rows, sizeof *ids);
-    int32_t *types = arena_take_array(on->memory, rows, sizeof *types);
-    if (!start || !ids || !types) return fail_memory(error);
+    size_t *start = run_take(on, count + 1, sizeof *start);
+    int32_t *ids = run_take(on, rows, sizeof *ids), *types = run_take(on, rows, sizeof *types);
+    TRY(run_result(on, error));
     start[0] = 0;
     for (size_t i = 0; i < count; i++) {
         const rubato_window *window = units[i].window;
@@ -196,18 +206,23 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     const point *at = units[0].at;
     thinning how = engine_thinning(model, all->work->head, at);
     exit_session session, *left;
-    if (!engine_exits(model, all->work->head, at, on, &packed, &session, &left, &how)) return fail_memory(error);
+    engine_exits(model, all->work->head, at, on, &packed, &session, &left, &how);
     exit_trail *trail = left ? all->context->trail : NULL;
-    if (trail && !exit_session_record(left, on)) return fail_memory(error);
-    encoder_forward(&model->body, on, &packed, &how, &out, NULL, NULL);
-    if (!out.rows.data) return fail_memory(error);
+    if (trail) exit_session_record(left, on);
+    encoder_forward(&model->body, on, &packed, &how, &out);
+    TRY(run_result(on, error));
     if (trail) exit_trail_take(trail, left, units, count);
     if (all->work->take) TRY(all->work->take(all->work->user, on, &out, left, units, error));
     double ms = clock_ms() - begin;
     if (!all->work->costs) return RUBATO_OK;
+    window_cost *costs = run_take(on, count, sizeof *costs);
+    if (!costs) return fail_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        costs[i] = cost_of(all, &units[i], left, i);
+        costs[i].ms = rows ? ms * (double)units[i].window->length / (double)rows : 0;
+    }
     pthread_mutex_lock(&all->first->lock); /* windows of one input may run on several threads */
-    for (size_t i = 0; i < count; i++)
-        add_cost(all, &units[i], left, i, rows ? ms * (double)units[i].window->length / (double)rows : 0);
+    for (size_t i = 0; i < count; i++) add_cost(&all->work->costs[units[i].input], &units[i], &costs[i]);
     pthread_mutex_unlock(&all->first->lock);
     return RUBATO_OK;
 }
@@ -215,11 +230,16 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
 static void run_batches(running *all, size_t member, team *crew) {
     const rubato_options *options = all->work->options;
     arena *memory = &all->context->workers[member].memory;
-    run on = {.kernels = all->context->kernels, .crew = crew, .memory = memory, .observer = all->context->observer};
     for (;;) {
         size_t number = atomic_fetch_add(&all->next, 1);
         if (number >= all->batches || atomic_load(&all->first->any)) return;
         rubato_error error = {0};
+        rubato_status passed = RUBATO_OK;
+        const run on = {.kernels = all->context->kernels,
+                        .crew = crew,
+                        .memory = memory,
+                        .status = &passed,
+                        .observer = all->context->observer};
         rubato_status status = run_batch(all, number, &on, &error);
         arena_reset(memory);
         size_t done = all->cuts[number + 1] - all->cuts[number];

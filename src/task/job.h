@@ -48,9 +48,9 @@ rubato_status engine_run_units(rubato_context *context, job *work, unit *units, 
 /* How a point thins out a batch for the head of that kind: which rows may go, and whether they come back. */
 thinning engine_thinning(const rubato_model *model, head_kind kind, const point *at);
 
-/* Readies a batch's exits where the point has some and the job's head is theirs: *left is &session then and *how knows
- * it, else NULL. False when memory is short. */
-bool engine_exits(const rubato_model *model, head_kind kind, const point *at, const run *on, const batch *packed,
+/* Readies a batch's exits where the point has some and the job's head is theirs: *left is `session` then and *how knows
+ * it, else NULL. */
+void engine_exits(const rubato_model *model, head_kind kind, const point *at, const run *on, const batch *packed,
                   exit_session *session, exit_session **left, thinning *how);
 
 /* What a head says of a batch, contiguous in the run's arena: a row a sequence, or for heads of tokens a row a row.

@@ -115,9 +115,9 @@ static rubato_status load_learning_head(rubato_model *self, loader *load, const 
         TRY(set_labels(self, learn->labels, learn->label_count, error));
     else if (kind == HEAD_SEQUENCE || kind == HEAD_TOKEN)
         TRY(load_labels(self, config, error));
-    TRY(head_load(&self->heads[kind], load, &self->body, kind, info->label_count));
+    TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, info->label_count));
     if (kind == HEAD_MLM && checkpoint_find(&self->weights, "cls.seq_relationship.weight"))
-        TRY(head_load(&self->heads[HEAD_NSP], load, &self->body, HEAD_NSP, 2));
+        TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
     return RUBATO_OK;
 }
 
@@ -143,7 +143,7 @@ static rubato_status load_heads(rubato_model *self, loader *load, const json_t *
     info->task = RUBATO_TASK_EMBEDDING;
     if (kind == HEAD_COUNT) return RUBATO_OK;
     if (kind == HEAD_SEQUENCE || kind == HEAD_TOKEN) TRY(load_labels(self, config, error));
-    TRY(head_load(&self->heads[kind], load, &self->body, kind, info->label_count));
+    TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, info->label_count));
     switch (kind) {
     case HEAD_SEQUENCE: {
         bool regression = problem ? strcmp(problem, "regression") == 0 : info->label_count == 1;
@@ -157,7 +157,7 @@ static rubato_status load_heads(rubato_model *self, loader *load, const json_t *
     default: info->task = RUBATO_TASK_MLM;
     }
     if (architecture_is(architecture, "BertForPreTraining"))
-        TRY(head_load(&self->heads[HEAD_NSP], load, &self->body, HEAD_NSP, 2));
+        TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
     return RUBATO_OK;
 }
 
@@ -193,14 +193,14 @@ static void fill_info(rubato_model *self) {
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
 }
 
-static bool fits_blocks(const point *at, const layer_shape *shape) {
+static bool fits_blocks(const point *at, const encoder_shape *shape) {
     for (size_t i = 0; i < at->layers; i++)
         if (at->keep[i] < 1 || at->merge[i] || (at->skip[i] && point_merges(NULL, shape, i))) return false;
     return !at->exit.rule;
 }
 
-/* rubato.json: operating points; narrow ones only where there are two precisions, leaving ones where there are exits.
- */
+/* Operating points of rubato.json: those in a lower precision only for a model in two, those that leave early only for
+ * a model with exits. */
 static rubato_status load_points(rubato_model *self, const json_t *object, rubato_error *error) {
     TRY(frontier_read(&self->points, object, self->body.depth, error));
     for (size_t i = 0; i < self->points.count; i++)
@@ -211,6 +211,8 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
                 "be left out, no more",
                 self->points.points[i].name);
     if (!encoder_has_both(&self->body)) frontier_widen(&self->points);
+    for (size_t i = 0; i < self->points.count; i++)
+        TRY(encoder_check_point(&self->body, &self->points.points[i], self->points.by, error));
     bool slim = false;
     for (size_t i = 0; i < self->points.count; i++) slim = slim || point_is_slim(&self->points.points[i]);
     if (slim) TRY(encoder_allow_slim(&self->body, &self->packed, error));
@@ -228,14 +230,14 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
 
 /* A Funnel-Transformer's heads for every token, and its embeddings where it has a decoder, see all rows again; the
  * others those left at its end. */
-static bool needs_decoder(const loader *load, const json_t *config, const learning *learn) {
+static bool needs_decoder(const loader *load, const family *kind, const json_t *config, const learning *learn) {
     const char *architecture = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
     char first[PATH_BYTES], name[PATH_BYTES + 16];
     bool sequence = learn ? learn->task == RUBATO_TASK_CLASSIFICATION || learn->task == RUBATO_TASK_REGRESSION
                           : architecture_is(architecture, "ForSequenceClassification");
     bool whole = learn ? learn->task != RUBATO_TASK_EMBEDDING : architecture && strstr(architecture, "For") != NULL;
     if (sequence || whole) return !sequence;
-    loader_name(first, sizeof first, load->prefix, load->kind->decoder->query, 0, 0);
+    loader_name(first, sizeof first, load->prefix, kind->decoder->query, 0, 0);
     snprintf(name, sizeof name, "%s.weight", first);
     return checkpoint_find(load->weights, name) != NULL;
 }
@@ -259,9 +261,9 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
     rubato_status status;
     TRY_DONE(model_read_optional(&notes, self->path, "rubato.json", error));
     /* points in a second precision ask for it, where nobody asks for anything else */
-    const char *narrow = frontier_narrow(notes);
-    if (how.how == PRECISION_STORED && narrow && !learn) {
-        TRY_DONE(precision_find(&how.how, narrow, error));
+    const char *low = frontier_low(notes);
+    if (how.how == PRECISION_STORED && low && !learn) {
+        TRY_DONE(precision_find(&how.how, low, error));
         how.both = true;
     }
     TRY_DONE(model_read_optional(&modules, self->path, "modules.json", error));
@@ -284,25 +286,26 @@ static rubato_status load_folder(rubato_model *self, const model_precision *want
     TRY_DONE(tokenizer_load(&self->text, folder, error));
     TRY_DONE(checkpoint_open(&self->weights, folder, error));
     loader load = {.weights = &self->weights,
-                   .kind = kind,
                    .prefix = find_prefix(kind, &self->weights),
                    .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_best()},
                    .error = error,
-                   .how = how.how,
-                   .each = how.each,
-                   .both = how.both,
-                   .smooth = how.smooth,
                    .bound = learn ? &self->bound : NULL,
-                   .fresh = learn ? &seed : NULL,
-                   .layers = learn ? learn->layers : NULL};
+                   .fresh = learn ? &seed : NULL};
+    encoder_plan plan = {.kind = kind,
+                         .config = &settings,
+                         .precision = how.how,
+                         .each = how.each,
+                         .both = how.both,
+                         .smooth = how.smooth,
+                         .layers = learn ? learn->layers : NULL};
     self->kind = kind;
     self->prefix = load.prefix;
     if (!(self->folder = copy_string(folder))) {
         status = fail_memory(error);
         goto done;
     }
-    load.decoder = settings.blocks && needs_decoder(&load, config, learn);
-    TRY_DONE(encoder_load(&self->body, &load, &settings));
+    plan.decoder = settings.blocks && needs_decoder(&load, kind, config, learn);
+    TRY_DONE(encoder_load(&self->body, &load, &plan));
     self->info.max_length = size_min(encoder_max_length(&settings), self->text->max_length);
     self->pool.modes = POOL_MEAN;
     self->pool.width = settings.hidden;

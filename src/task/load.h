@@ -16,10 +16,11 @@ typedef struct learning {
 
 /* What the encoder's products are to be in. */
 typedef struct model_precision {
-    precision how;                 /* of all layers */
-    const precision *each;         /* of each, [layers]; NULL: how */
-    bool both;                     /* and in f32, for operating points that differ in it */
-    const layer_smoothing *smooth; /* [layers] factors of int8 layers' inputs; NULL: 1 */
+    precision how;              /* of all layers */
+    const precision *each;      /* of each, [layers]; NULL: how */
+    bool both;                  /* and in f32, for operating points that differ in it */
+    const float *const *smooth; /* factors of the inputs of every linear layer of the encoder, in the order of
+                                   visiting (encoder_visit), where it becomes int8; NULL: 1 */
 } model_precision;
 
 /* As rubato_model_load_with; `wanted` NULL: f32; `learn` NULL: to be run only. A model loaded for learning is the

@@ -30,7 +30,6 @@ static rubato_status main_head(const rubato_model *model, const head **out, ruba
 static loader exits_loader(rubato_model *model, checkpoint *weights, bindings *bound, uint64_t *fresh,
                            rubato_error *error) {
     return (loader){.weights = weights,
-                    .kind = model->kind,
                     .prefix = "",
                     .with = {.memory = &model->packed, .kernels = kernel_table_best(), .precision = PRECISION_F32},
                     .error = error,

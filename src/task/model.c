@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "elastic/walk.h"
+
 #include "base/checked.h"
 #include "base/text_buffer.h"
 
@@ -44,15 +46,11 @@ rubato_status engine_head(const rubato_model *model, head_kind kind, const head 
 
 double engine_flops(const rubato_model *model, const point *at, size_t length) {
     double flops = encoder_flops(&model->body, at, length);
-    size_t rows = length;
     head_kind kind = engine_main_head(model);
     if (!at || !at->exit.rule || kind == HEAD_COUNT) return flops;
-    for (size_t i = 0; i < at->layers; i++) {
-        rows = point_rows(at, &model->body.shape, i, length, rows).leaving;
-        if (at->skip[i]) continue;
-        if (i + 1 >= at->exit.first)
-            flops += (double)at->alive[i] * exits_flops(&model->exits, &model->heads[kind], i, rows);
-    }
+    for (layer_walk now = walk_layers(at, &model->body.shape, length); walk_next(&now);)
+        if (now.layer + 1 >= at->exit.first)
+            flops += now.alive * exits_flops(&model->exits, &model->heads[kind], now.layer, now.rows.leaving);
     return flops;
 }
 
@@ -76,7 +74,7 @@ rubato_status engine_check_window(const rubato_model *model, const rubato_window
         return fail(error, RUBATO_BAD_ARGUMENT, "%zu tokens; this model takes %zu", window->length, most);
     for (size_t i = 0; i < window->length; i++)
         if ((size_t)window->ids[i] >= model->body.config.vocabulary ||
-            (model->body.type.data && (size_t)window->types[i] >= model->body.config.types))
+            (model->body.tables.type.data && (size_t)window->types[i] >= model->body.config.types))
             return fail(error, RUBATO_BAD_MODEL, "token id %d or type %d of the tokenizer is beyond the model's tables",
                         window->ids[i], window->types[i]);
     return RUBATO_OK;

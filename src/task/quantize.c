@@ -23,7 +23,7 @@ typedef struct quantizing {
     size_t layers;
     dataset data;
     bool judged;
-    smoothing smooth; /* factors.layers NULL: none */
+    smoothing smooth; /* smooth.factors NULL: none */
     size_t done, all; /* for progress */
 } quantizing;
 
@@ -49,7 +49,7 @@ static rubato_status judge(quantizing *q, rubato_context *context, const point *
 /* The quality of a model with layers in those precisions; NULL: as stored. */
 static rubato_status judge_model(quantizing *q, const char *name, const precision *each, double *value,
                                  rubato_error *error) {
-    model_precision wanted = {.how = PRECISION_STORED, .each = each, .smooth = each ? q->smooth.layers : NULL};
+    model_precision wanted = {.how = PRECISION_STORED, .each = each, .smooth = each ? q->smooth.factors : NULL};
     rubato_context_options options = {.threads = q->options->threads, .isa = q->options->isa};
     rubato_model *model;
     rubato_context *context = NULL;
@@ -129,14 +129,14 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
                                                                   "row as they come, embeddings by row"
                                                                 : "rounded to nearest even")) == 0 &&
         json_object_set_new(scheme, "panel", json_integer(PANEL)) == 0;
-    if (ok && q->smooth.layers) ok = json_object_set_new(scheme, "smooth", json_real(q->options->smooth)) == 0;
+    if (ok && q->smooth.factors) ok = json_object_set_new(scheme, "smooth", json_real(q->options->smooth)) == 0;
     return ok ? RUBATO_OK : fail_memory(error);
 }
 
 static rubato_status write(const quantizing *q, const rubato_model *about, rubato_error *error) {
     storage how = {DTYPE_F32, q->to == PRECISION_INT8 ? DTYPE_I8 : q->to == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32};
     learning learn = {.task = about->info.task};
-    model_precision wanted = {.how = q->to, .each = q->each, .smooth = q->smooth.layers};
+    model_precision wanted = {.how = q->to, .each = q->each, .smooth = q->smooth.factors};
     json_t *notes;
     rubato_model *model;
     TRY(model_load(&model, q->options->model, &wanted, &learn, error));

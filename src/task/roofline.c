@@ -1,8 +1,8 @@
 /* rubato_roofline: where a forward pass spends its time, and what the machine allows. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "attention/operand.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/order.h"
@@ -27,44 +27,47 @@ static double peak_of(const rubato_machine *machine, precision how) {
     return wanted > 0 ? wanted : machine->peak_gflops;
 }
 
+typedef struct demanding {
+    const rubato_machine *machine;
+    demand *out; /* [PART_COUNT] */
+    double rows;
+} demanding;
+
 /* A product's activations are read and written once; the residual is read besides. */
-static demand product(const char *name, const linear *weights, const rubato_machine *machine, double layers,
-                      double rows, bool residual) {
-    double in = (double)weights->in, out = (double)weights->out, each = 4 * rows * (in + out * (residual ? 2 : 1));
-    return (demand){.name = name,
-                    .flops = layers * 2 * rows * in * out,
-                    .weight_bytes = layers * in * out * weight_size(weights->precision),
-                    .activation_bytes = layers * each,
-                    .each_bytes = each,
-                    .peak = peak_of(machine, weights->precision)};
+static void add_product(void *user, linear *of, const linear_role *role) {
+    const demanding *all = user;
+    demand *to = &all->out[role->part];
+    double in = (double)of->in, out = (double)of->out, each = 4 * all->rows * (in + out * (role->residual ? 2 : 1));
+    to->name = role->name;
+    to->flops += 2 * all->rows * in * out;
+    to->weight_bytes += in * out * weight_size(of->precision);
+    to->activation_bytes += each;
+    to->each_bytes = fmax(to->each_bytes, each);
+    to->peak = peak_of(all->machine, of->precision);
 }
 
-/* What attention's own products run at. */
-static double attention_peak(const rubato_machine *machine, const layer *one, const kernel_table *kernels,
-                             size_t length) {
-    switch (operand_form_of(kernels, one->qkv.precision != PRECISION_F32, length)) {
-    case OPERAND_BF16: return peak_of(machine, PRECISION_BF16);
-    case OPERAND_INT16: return peak_of(machine, PRECISION_INT8) / 2;
-    case OPERAND_F32: break;
-    }
-    return machine->peak_gflops;
+static void add_heads(const layer *from, const kernel_table *kernels, const rubato_machine *machine, size_t sequences,
+                      size_t length, demand *to) {
+    attending_demand mine = from->attending->demand(from->attention, kernels, sequences, length);
+    to->flops += mine.flops;
+    to->activation_bytes += mine.activation_bytes;
+    to->each_bytes = fmax(to->each_bytes, mine.activation_bytes);
+    to->peak = mine.rate * peak_of(machine, mine.products);
 }
 
 static void fill_demands(const encoder *body, const kernel_table *kernels, const rubato_machine *machine,
                          size_t sequences, size_t length, demand out[PART_COUNT]) {
-    const layer *one = &body->layers[0];
     double layers = (double)body->depth, d = (double)body->config.hidden, rows = (double)(sequences * length);
+    demanding all = {machine, out, rows};
+    memset(out, 0, PART_COUNT * sizeof *out);
+    out[PART_HEADS].name = "attention heads";
+    for (size_t i = 0; i < body->depth; i++) {
+        const layer *one = &body->layers[body->order[i]];
+        layer_visit(one, add_product, &all);
+        add_heads(one, kernels, machine, sequences, length, &out[PART_HEADS]);
+    }
     out[PART_EMBEDDINGS] =
         (demand){.name = "embeddings", .activation_bytes = 4 * rows * 4 * d, .each_bytes = 16 * rows * d};
-    out[PART_QKV] = product("query, key, value", &one->qkv, machine, layers, rows, false);
-    out[PART_HEADS] = (demand){.name = "attention heads",
-                               .flops = layers * 4 * rows * (double)length * d,
-                               .activation_bytes = layers * 4 * rows * 4 * d,
-                               .each_bytes = 16 * rows * d,
-                               .peak = attention_peak(machine, one, kernels, length)};
-    out[PART_ATTENTION_OUT] = product("attention output", &one->attention_out, machine, layers, rows, true);
-    out[PART_UP] = product("up, activation", &one->up, machine, layers, rows, false);
-    out[PART_DOWN] = product("down", &one->down, machine, layers, rows, true);
     out[PART_NORMS] = (demand){
         .name = "normalisation", .activation_bytes = (2 * layers + 1) * 2 * rows * 4 * d, .each_bytes = 8 * rows * d};
     out[PART_RETIREMENT] = (demand){.name = "retirement"};
@@ -104,12 +107,14 @@ static rubato_status measure(rubato_context *context, const batch *packed, doubl
     arena *memory = &context->workers[0].memory;
     for (size_t round = 0; round < ROUNDS + 1; round++) {
         profile spent = {0};
-        run on = {.kernels = context->kernels, .crew = context->crew, .memory = memory, .profile = &spent};
+        rubato_status status = RUBATO_OK;
+        run on = {
+            .kernels = context->kernels, .crew = context->crew, .memory = memory, .status = &status, .profile = &spent};
         encoded made;
         arena_mark mark = arena_save(memory);
-        encoder_forward(&context->model->body, &on, packed, NULL, &made, NULL, NULL);
+        encoder_forward(&context->model->body, &on, packed, NULL, &made);
         arena_rewind(memory, mark);
-        if (!made.rows.data) return fail_memory(error);
+        TRY(run_result(&on, error));
         for (size_t i = 0; i < PART_COUNT && round > 0; i++) times[i][round - 1] = spent.ms[i];
     }
     for (size_t i = 0; i < PART_COUNT; i++) {

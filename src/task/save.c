@@ -106,6 +106,8 @@ static const char *head_name(rubato_task task) {
 
 static const char *class_name(const rubato_model *self, const char *model_type) {
     const family *kind = self->kind;
+    if (model_type && strncmp(model_type, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0)
+        model_type += strlen(FOREIGN_PREFIX);
     for (size_t i = 0; i < 4 && kind->model_types[i]; i++)
         if (model_type && strcmp(kind->model_types[i], model_type) == 0) return kind->class_names[i];
     return kind->class_names[0];
@@ -132,6 +134,19 @@ static bool any_packed(const bindings *all) {
     for (size_t i = 0; i < all->count; i++)
         if (is_packed(&all->items[i])) return true;
     return false;
+}
+
+/* A model with a part that transformers does not have: the part's setting, and a model_type that is refused there. */
+static rubato_status note_parts(const rubato_model *self, json_t *config, rubato_error *error) {
+    const encoder_config *from = &self->body.config;
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    TRY(part_note(&from->attention, &attending_table, config, error));
+    TRY(part_note(&from->feeding, &feeding_table, config, error));
+    if ((!from->attention.kind->foreign && !from->feeding.kind->foreign) || !type ||
+        strncmp(type, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0)
+        return RUBATO_OK;
+    json_t *own = json_sprintf(FOREIGN_PREFIX "%s", type);
+    return own && json_object_set_new(config, "model_type", own) == 0 ? RUBATO_OK : fail_memory(error);
 }
 
 static rubato_status write_config(const rubato_model *self, const char *folder, storage how, rubato_error *error) {
@@ -164,7 +179,8 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
             json_object_set_new(config, "problem_type",
                                 json_string(regression ? "regression" : "single_label_classification"));
     }
-    rubato_status status = model_write_json(config, folder, "config.json", error);
+    rubato_status status = note_parts(self, config, error);
+    if (status == RUBATO_OK) status = model_write_json(config, folder, "config.json", error);
     json_decref(config);
     return status;
 }
@@ -188,7 +204,8 @@ static void read_bound(const void *user, size_t first, size_t count, float *out)
         }
         linear_unpack(from->linear, from->first + first, count, out);
         return;
-    case BOUND_TABLE: table_read(from->table, first, count, out); return;
+    case BOUND_TABLE:
+    case BOUND_BUFFER: table_read(from->table, first, count, out); return;
     case BOUND_BIAS: vector = from->linear->bias + from->first; break;
     case BOUND_GAMMA: vector = from->norm->gamma; break;
     case BOUND_BETA: vector = from->norm->beta; break;
@@ -283,8 +300,8 @@ static rubato_status add_bytes(outgoing *all, const char *prefix, const binding 
 
 static rubato_status add_bound(outgoing *all, const rubato_model *self, const char *prefix, const binding *from,
                                storage how, rubato_error *error) {
-    bool embedding =
-        from->kind == BOUND_TABLE && (from->table == &self->body.word || from->table == &self->body.position);
+    bool embedding = from->kind == BOUND_TABLE &&
+                     (from->table == &self->body.tables.word || from->table == &self->body.tables.position);
     if (is_packed(from)) return add_packed(all, prefix, from, error);
     if (embedding && how.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
     return add_tensor(all, prefix, from->name,

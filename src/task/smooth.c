@@ -9,29 +9,37 @@
 #include "base/text_buffer.h"
 #include "task/job.h"
 
-enum { SMOOTH_TEXTS = 128, PARTS = 4 };
+enum { SMOOTH_TEXTS = 128 };
 
+/* The largest sizes of the inputs of every linear layer that rows pass through. */
 typedef struct watching {
-    const encoder *body;
-    float *largest; /* [unique][hidden, hidden, hidden, inner] */
-    size_t each;
+    size_t count, widths; /* linear layers; inputs of all of them */
+    linear **layers;      /* [count] in the order of visiting */
+    float **largest;      /* [count][inputs] */
 } watching;
 
-static const linear *part_of(const layer *at, size_t part) {
-    const linear *parts[PARTS] = {&at->qkv, &at->attention_out, &at->up, &at->down};
-    return parts[part];
+static void count_inputs(void *user, linear *of, const linear_role *role) {
+    watching *w = user;
+    (void)role;
+    w->count++;
+    w->widths += of->in;
+}
+
+static void note_layer(void *user, linear *of, const linear_role *role) {
+    watching *w = user;
+    (void)role;
+    if (w->count > 0) w->largest[w->count] = w->largest[w->count - 1] + w->layers[w->count - 1]->in;
+    w->layers[w->count++] = of;
 }
 
 static void see(void *user, const linear *from, const float *x, size_t stride, size_t rows) {
     const watching *w = user;
-    for (size_t i = 0; i < w->body->unique; i++)
-        for (size_t part = 0; part < PARTS; part++) {
-            if (part_of(&w->body->layers[i], part) != from) continue;
-            float *largest = w->largest + i * w->each + part * w->body->config.hidden;
-            for (size_t row = 0; row < rows; row++)
-                for (size_t k = 0; k < from->in; k++) largest[k] = fmaxf(largest[k], fabsf(x[row * stride + k]));
-            return;
-        }
+    size_t i = 0;
+    while (i < w->count && w->layers[i] != from) i++;
+    if (i == w->count) return;
+    float *largest = w->largest[i];
+    for (size_t row = 0; row < rows; row++)
+        for (size_t k = 0; k < from->in; k++) largest[k] = fmaxf(largest[k], fabsf(x[row * stride + k]));
 }
 
 /* In place of the channel's largest size its factor. */
@@ -79,25 +87,31 @@ rubato_status smoothing_measure(smoothing *self, const char *model, const datase
     rubato_context *context = NULL;
     *self = (smoothing){0};
     TRY(rubato_model_load_with(&of, model, &wide, error));
-    const encoder *body = &of->body;
-    watching seen = {.body = body, .each = 3 * body->config.hidden + body->config.inner};
+    watching seen = {0};
+    encoder_visit(&of->body, count_inputs, &seen);
     linear_observer observer = {see, &seen};
-    self->factors = calloc(size_max(body->unique * seen.each, 1), sizeof *self->factors);
-    self->layers = calloc(size_max(body->unique, 1), sizeof *self->layers);
-    seen.largest = self->factors;
-    rubato_status status = self->factors && self->layers ? RUBATO_OK : fail_memory(error);
-    if (status == RUBATO_OK) status = rubato_context_create(&context, of, &one, error);
+    self->values = calloc(size_max(seen.widths, 1), sizeof *self->values);
+    self->factors = calloc(size_max(seen.count, 1), sizeof *self->factors);
+    seen.layers = calloc(size_max(seen.count, 1), sizeof *seen.layers);
+    seen.largest = calloc(size_max(seen.count, 1), sizeof *seen.largest);
+    bool fits = self->values && self->factors && seen.layers && seen.largest;
+    rubato_status status = fits ? RUBATO_OK : fail_memory(error);
+    if (status == RUBATO_OK) {
+        seen.largest[0] = self->values;
+        seen.count = 0;
+        encoder_visit(&of->body, note_layer, &seen);
+        status = rubato_context_create(&context, of, &one, error);
+    }
     if (status == RUBATO_OK) {
         context->observer = &observer;
         status = run_texts(context, data, max_length, error);
     }
-    for (size_t i = 0; i < body->unique && status == RUBATO_OK; i++) {
-        float *at = self->factors + i * seen.each;
-        self->layers[i] =
-            (layer_smoothing){at, at + body->config.hidden, at + 2 * body->config.hidden, at + 3 * body->config.hidden};
-        for (size_t part = 0; part < PARTS && status == RUBATO_OK; part++)
-            status = make_factors(part_of(&body->layers[i], part), at + part * body->config.hidden, strength, error);
+    for (size_t i = 0; i < seen.count && status == RUBATO_OK; i++) {
+        self->factors[i] = seen.largest[i];
+        status = make_factors(seen.layers[i], seen.largest[i], strength, error);
     }
+    free(seen.layers);
+    free(seen.largest);
     rubato_context_destroy(context);
     rubato_model_destroy(of);
     if (status != RUBATO_OK) smoothing_free(self);
@@ -105,7 +119,7 @@ rubato_status smoothing_measure(smoothing *self, const char *model, const datase
 }
 
 void smoothing_free(smoothing *self) {
-    free(self->layers);
+    free(self->values);
     free(self->factors);
     *self = (smoothing){0};
 }

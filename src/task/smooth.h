@@ -7,8 +7,8 @@
 #include "store/dataset.h"
 
 typedef struct smoothing {
-    layer_smoothing *layers; /* [unique]; what a model_precision takes */
-    float *factors;
+    const float **factors; /* [linear layers]; what a model_precision takes */
+    float *values;         /* of all of them */
 } smoothing;
 
 /* Runs the first texts of the data through the model in f32, takes the largest size of each input channel of each of

@@ -25,7 +25,7 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
     token_scores *self = user;
     const batch *packed = &out->packed;
     const float *scores = engine_results(self->head, on, out, left);
-    if (!scores) return fail_memory(error);
+    TRY(run_result(on, error));
     for (size_t i = 0; i < packed->sequences; i++)
         for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++)
             memcpy(self->windows[units[i].input][units[i].number] + (row - packed->start[i]) * self->columns,

@@ -9,7 +9,7 @@ typedef struct trace_block {
     rubato_trace trace;
     rubato_encoding *encoding;
     uint8_t *alive, *ran;
-    const layer_shape *shape;
+    const encoder_shape *shape;
     const point *at;
     size_t *within, *now, count; /* [length] the token that each has been merged with; those that are rows now */
     exit_session session, *left;
@@ -26,9 +26,12 @@ static void merge_tokens(trace_block *block, size_t made) {
     }
 }
 
-static void note_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
+static void note_layer(void *user, const run *on, const sight *what) {
     trace_block *block = user;
-    (void)packed;
+    size_t number = what->layer;
+    const size_t *alive = what->alive;
+    tensor rows = what->rows;
+    (void)on;
     if (number == 0) return;
     size_t length = block->trace.window->length;
     uint8_t *lives = block->alive + (number - 1) * length;
@@ -58,7 +61,13 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     const rubato_window *window = block->trace.window;
     size_t start[2] = {0, window->length};
     batch packed = {1, window->length, start, window->ids, window->types};
-    run on = {.kernels = context->kernels, .crew = context->crew, .memory = &context->workers[0].memory};
+    rubato_status status = RUBATO_OK;
+    const watcher watch = {WATCH_STATE, note_layer, block};
+    run on = {.kernels = context->kernels,
+              .crew = context->crew,
+              .memory = &context->workers[0].memory,
+              .status = &status,
+              .watch = &watch};
     budget wanted;
     encoded out;
     TRY(engine_check_window(model, window, error));
@@ -69,13 +78,12 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     block->at = at;
     block->count = window->length;
     for (size_t i = 0; i < window->length; i++) block->within[i] = block->now[i] = i;
-    if (!engine_exits(model, engine_main_head(model), at, &on, &packed, &block->session, &block->left, &how))
-        return fail_memory(error);
-    encoder_forward(body, &on, &packed, &how, &out, note_layer, block);
-    if (block->left) block->trace.left_after = block->left->left_after[0];
+    engine_exits(model, engine_main_head(model), at, &on, &packed, &block->session, &block->left, &how);
+    encoder_forward(body, &on, &packed, &how, &out);
+    if (block->left && !run_failed(&on)) block->trace.left_after = block->left->left_after[0];
     arena_reset(on.memory);
     snprintf(block->trace.point, sizeof block->trace.point, "%s", at ? at->name : "full");
-    return out.rows.data ? RUBATO_OK : fail_memory(error);
+    return run_result(&on, error);
 }
 
 rubato_status rubato_trace_text(rubato_context *context, const rubato_input *input, const rubato_options *options,

@@ -139,11 +139,11 @@ static rubato_status cut_tables(trimming *t, rubato_error *error) {
     if (t->new_ids) {
         if (t->model->heads[HEAD_MLM].present)
             return fail(error, RUBATO_UNSUPPORTED, "the vocabulary of a masked language model is its head too");
-        TRY(cut_table(t, &body->word, t->new_ids, t->new_vocabulary, &t->words, error));
+        TRY(cut_table(t, &body->tables.word, t->new_ids, t->new_vocabulary, &t->words, error));
         body->config.vocabulary = t->new_vocabulary;
     }
-    if (t->options->positions && positions < body->config.positions && body->position.data) {
-        TRY(cut_table(t, &body->position, NULL, positions, &t->positions, error));
+    if (t->options->positions && positions < body->config.positions && body->tables.position.data) {
+        TRY(cut_table(t, &body->tables.position, NULL, positions, &t->positions, error));
         body->config.positions = positions;
     }
     return RUBATO_OK;

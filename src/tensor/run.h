@@ -1,18 +1,25 @@
-/* One forward pass and its operations.
+/* One forward pass.
  *
- * A run holds what the operations need: kernels, a team of threads, an arena for activations. The model's code is
- * written once against these operations. In inference they are fused and keep nothing; with a tape (tensor/tape.h) they
- * apply dropout and record themselves, and every tensor has a gradient beside it.
+ * A run holds what the operations of a pass need: kernels, a team of threads, an arena for activations. A model's code
+ * is written once against the operations (tensor/operations.h). In inference they are fused and keep nothing; with a
+ * tape (tensor/tape.h) they apply dropout and record themselves, and every tensor has a gradient beside it.
  *
  * Shapes are [rows, columns]; rows are the tokens of all sequences, packed without padding. No operation lets a row's
- * result depend on how many rows stand beside it or on the number of threads. */
+ * result depend on how many rows stand beside it or on the number of threads.
+ *
+ * Failure. A run has one status. The first operation that fails sets it (run_fail); operations on a failed run do
+ * nothing, and the tensors that they give have no data. A caller therefore looks at the status once, at the end of a
+ * pass, and before it reads a tensor's data itself. */
 #ifndef RUBATO_TENSOR_RUN_H
 #define RUBATO_TENSOR_RUN_H
 
 #include "base/arena.h"
+#include "base/error.h"
 #include "tensor/parameter.h"
 
 typedef struct tape tape;
+typedef struct run_state run_state; /* tensor/state.h */
+typedef struct watcher watcher;     /* tensor/watch.h */
 
 /* What a forward pass consists of, and the milliseconds that each took. */
 typedef enum run_part {
@@ -41,11 +48,28 @@ typedef struct run {
     const kernel_table *kernels;
     team *crew; /* NULL: this thread alone */
     arena *memory;
+    rubato_status *status;           /* of the pass: shared by the copies of a run; never NULL */
     tape *tape;                      /* NULL in inference */
     profile *profile;                /* NULL: times are not taken */
     const linear_observer *observer; /* NULL: none */
-    bool low;                        /* of layers in two precisions the lower one */
+    const watcher *watch;            /* sees the named tensors of a pass; NULL: nothing does */
+    run_state *state;                /* what layers keep from one segment of a text to the next; NULL: nothing */
+    bool low;                        /* layers in two precisions run in the lower one */
 } run;
+
+/* The pass has failed. The first failure counts. Called by the run's own thread, not within run_parallel. */
+void run_fail(const run *self, rubato_status status);
+
+static inline bool run_failed(const run *self) {
+    return *self->status != RUBATO_OK;
+}
+
+/* The status with its message, for the function that began the pass. */
+rubato_status run_result(const run *self, rubato_error *error);
+
+/* count * size bytes of the run's arena, uninitialised. NULL on a failed run, and when memory is short: the run has
+ * failed then. */
+void *run_take(const run *self, size_t count, size_t size);
 
 /* Around an operation: what begin returns goes to end. */
 double run_begin(const run *self);
@@ -58,9 +82,9 @@ typedef struct tensor {
     float *grad; /* the same shape; NULL in inference */
 } tensor;
 
-/* Uninitialised activations from the run's arena, with a gradient of zeros when recording; data is NULL when memory is
- * short. The stride is kept off multiples
- * of 4096 bytes, where all rows of a product's tile would fall into the same few cache lines. */
+/* Uninitialised activations from the run's arena, with a gradient of zeros when recording; data is NULL on a failed
+ * run. The stride is kept off multiples of 4096 bytes, where all rows of a product's tile would fall into the same few
+ * cache lines. */
 tensor run_tensor(const run *self, size_t rows, size_t columns);
 
 /* A tensor of the given rows for what follows x: x's own memory in inference, where x is not needed any more; fresh
@@ -74,27 +98,9 @@ static inline float *tensor_row(tensor x, size_t row) {
     return x.data + row * x.stride;
 }
 
-/* x as it is now, for later; not recorded. */
-tensor run_copy(const run *self, tensor x);
-
-/* x += y. */
-void run_add(const run *self, tensor x, tensor y);
-
-/* out = act(x W^T + b) + residual. residual may be NULL, and must not be out. When recording, what is added to a
- * residual is dropped out first, at the tape's rate for hidden states, as BERT has it. */
-void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual);
-
-/* out = layer_norm(x); out may be x in inference. */
-void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer);
-
-/* Drops elements of x out, in place; nothing in inference. */
-void run_dropout(const run *self, tensor x, float rate);
-
-/* The given rows of x as a new tensor; data is NULL when memory is short. rows [count] lives as long as the tape. */
-tensor run_gather(const run *self, tensor x, const size_t *rows, size_t count);
-
-/* Rows of x to rows of out: out[to[i]] = x[from[i]]. from and to [count] live as long as the tape. */
-void run_scatter(const run *self, tensor out, const size_t *to, tensor x, const size_t *from, size_t count);
+static inline float *tensor_grad(tensor x, size_t row) {
+    return x.grad + row * x.stride;
+}
 
 /* Calls work(argument, first, last) for shares of `count` units on the run's threads. */
 typedef void run_share(void *argument, size_t member, size_t first, size_t last);

@@ -4,31 +4,26 @@
 #include "base/checked.h"
 #include "train/trainer.h"
 
-void pass_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
+void pass_layer(void *user, const run *on, const sight *what) {
     passed_layers *self = user;
+    tensor rows = what->rows;
+    (void)on;
     if (self->count > POINT_LAYERS) return;
-    if (self->on) { /* the next layer is computed over this one's memory */
-        rows = run_copy(self->on, rows);
-        if (!rows.data) {
-            self->failed = true;
-            return;
-        }
-    }
-    self->number[self->count] = number;
-    self->packed[self->count] = *packed;
-    self->alive[self->count] = alive;
+    if (self->on) rows = run_copy(self->on, rows); /* the next layer is computed over this one's memory */
+    self->number[self->count] = what->layer;
+    self->packed[self->count] = *what->packed;
+    self->alive[self->count] = what->alive;
     self->rows[self->count++] = rows;
 }
 
 /* Labels of the rows that a layer computed; *labels as it is where none has left. */
-static bool take_labels(const run *on, const passed_layers *layers, const portion *self, size_t number,
+static void take_labels(const run *on, const passed_layers *layers, const portion *self, size_t number,
                         int32_t **labels) {
-    if (!layers->left_after) return true;
-    int32_t *mine = arena_take_array(on->memory, self->packed.rows, sizeof *mine);
+    if (!layers->left_after) return;
+    int32_t *mine = run_take(on, self->packed.rows, sizeof *mine);
     for (size_t row = 0; mine && row < self->packed.rows; row++)
         mine[row] = layers->left_after[row] > number ? self->labels[row] : -1;
     *labels = mine;
-    return mine != NULL;
 }
 
 double exits_loss(const trainer *by, const run *on, passed_layers *layers, const portion *self, const reference *follow,
@@ -37,30 +32,27 @@ double exits_loss(const trainer *by, const run *on, passed_layers *layers, const
     const head *final = &by->model->heads[engine_main_head(by->model)];
     exit_memory memory = {0};
     double loss = 0, ponder = 0;
-    bool failed = layers->failed;
-    for (size_t i = 0; i < layers->count && !failed; i++) {
+    for (size_t i = 0; i < layers->count && !run_failed(on); i++) {
         if (layers->number[i] == 0) continue;
         size_t number = layers->number[i] - 1;
         exit_asked seen = exits_ask_all(from, on, layers->rows[i], &layers->packed[i]);
-        failed = !seen.rows || !exits_remember(from, final, on, number, &seen, &memory);
-        if (failed || !from->heads[number].present || from->kind == EXIT_HALTING) continue;
+        exits_remember(from, final, on, number, &seen, &memory);
+        if (!from->heads[number].present || from->kind == EXIT_HALTING) continue;
         tensor values = exits_forward(from, final, on, number, &seen, &memory);
         int32_t *labels = self->labels;
-        failed = !values.data || !take_labels(on, layers, self, number, &labels);
+        take_labels(on, layers, self, number, &labels);
         double weight = lesson->weights[number];
-        if (!failed && weight > 0)
+        if (!run_failed(on) && weight > 0)
             loss += weight * values_loss(by, on, values, self, labels, follow, DIVERGENCE_FROM_FULL, scale * weight);
     }
-    if (!failed && from->kind == EXIT_HALTING) {
+    if (!run_failed(on) && from->kind == EXIT_HALTING) {
         tensor mean = halting_mean(on, &memory, from->rule.threshold, (float)lesson->ponder, scale, &ponder);
-        tensor values = mean.data ? head_forward(final, on, mean, NULL, 0) : mean;
-        failed = !values.data;
-        if (!failed) {
+        tensor values = head_forward(final, on, mean, NULL, 0);
+        if (!run_failed(on)) {
             loss += values_loss(by, on, values, self, self->labels, follow, DIVERGENCE_FROM_FULL, scale);
             loss += lesson->ponder * ponder;
         }
     }
-    if (failed) on->tape->failed = true;
     return loss;
 }
 

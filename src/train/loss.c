@@ -52,11 +52,9 @@ static strand column_of(tensor logits, const batch *packed, size_t sequence, siz
     return (strand){logits.data + at, logits.grad + at, batch_length(packed, sequence), logits.stride};
 }
 
-/* Room for `distributions` of the given size from the run's arena; NULL fails the tape. */
+/* Room for `distributions` of the given size from the run's arena; NULL on a failed run. */
 static float *room(const run *on, size_t distributions, size_t count) {
-    float *made = arena_take_array(on->memory, distributions * count + 1, sizeof *made);
-    if (!made) on->tape->failed = true;
-    return made;
+    return run_take(on, distributions * count + 1, sizeof(float));
 }
 
 double loss_cross_entropy(const run *on, tensor logits, const int32_t *labels, double scale) {

@@ -95,27 +95,24 @@ void keep_values(reference *keep, tensor values, bool *failed) {
 
 /* The rows that the masked-LM head is asked about: the decoder is as wide as the vocabulary. */
 static size_t *asked_rows(const run *on, const portion *self, int32_t **labels, size_t *count) {
-    size_t *rows = arena_take_array(on->memory, self->packed.rows, sizeof *rows);
-    *labels = arena_take_array(on->memory, self->packed.rows, sizeof **labels);
+    size_t *rows = run_take(on, self->packed.rows, sizeof *rows);
+    *labels = run_take(on, self->packed.rows, sizeof **labels);
     *count = 0;
     for (size_t i = 0; rows && *labels && i < self->packed.rows; i++)
         if (self->labels[i] >= 0) {
             (*labels)[*count] = self->labels[i];
             rows[(*count)++] = i;
         }
-    return *labels ? rows : NULL;
+    return rows;
 }
 
 static double next_sentence_loss(const trainer *by, const run *on, const encoded *out, const portion *self,
                                  double scale) {
     const head *nsp = &by->model->heads[HEAD_NSP];
     if (!nsp->present) return 0;
-    int32_t *labels = arena_take_array(on->memory, self->packed.sequences, sizeof *labels);
+    int32_t *labels = run_take(on, self->packed.sequences, sizeof *labels);
     tensor logits = head_forward(nsp, on, out->rows, out->packed.start, self->packed.sequences);
-    if (!labels || !logits.data) {
-        on->tape->failed = true;
-        return 0;
-    }
+    if (run_failed(on)) return 0;
     for (size_t i = 0; i < self->packed.sequences; i++) labels[i] = self->samples[i]->label;
     return loss_cross_entropy(on, logits, labels, scale);
 }
@@ -123,20 +120,18 @@ static double next_sentence_loss(const trainer *by, const run *on, const encoded
 /* What a model gives for a portion: a row a sequence, a token or an asked token. *labels receives those of the rows. */
 static tensor portion_results(const trainer *by, const rubato_model *model, const run *on, const encoded *out,
                               const portion *self, int32_t **labels) {
-    tensor none = {0};
     const size_t *rows = NULL;
     size_t count = 0;
     *labels = self->labels;
     if (takes_pairs(by->kind)) {
         tensor vectors = pooling_forward(&model->pool, on, out->rows, &out->packed, NULL);
-        return vectors.data && !model->info.normalized ? pooling_normalize(on, vectors) : vectors;
+        return !model->info.normalized ? pooling_normalize(on, vectors) : vectors;
     }
     if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_VALUE) {
         rows = out->packed.start;
         count = self->packed.sequences;
     } else if (by->kind == SAMPLE_MASKED) {
         rows = asked_rows(on, self, labels, &count);
-        if (!rows) return none;
     }
     return head_forward(&model->heads[engine_main_head(model)], on, out->rows, rows, count);
 }
@@ -146,10 +141,11 @@ typedef struct keeping {
     size_t elements;
 } keeping;
 
-static void keep_layer(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
+static void keep_layer(void *user, const run *on, const sight *what) {
     const keeping *mine = user;
-    (void)packed;
-    (void)alive;
+    tensor rows = what->rows;
+    size_t number = what->layer;
+    (void)on;
     for (size_t i = 0; i < rows.rows; i++)
         memcpy(mine->keep->states + number * mine->elements + i * rows.columns, tensor_row(rows, i),
                rows.columns * sizeof(float));
@@ -172,11 +168,13 @@ bool portion_teach(const trainer *by, const run *on, const portion *self, refere
     bool matches = by->now->match_states > 0;
     keeping states = {keep, self->packed.rows * body->config.hidden};
     if (matches && !make_room_for_states(keep, (body->depth + 1) * states.elements)) return false;
-    encoder_forward(body, on, &self->packed, NULL, &out, matches ? keep_layer : NULL, &states);
-    if (!out.rows.data) return false;
+    const watcher watch = {WATCH_STATE, keep_layer, &states};
+    run watched = *on;
+    if (matches) watched.watch = &watch;
+    encoder_forward(body, &watched, &self->packed, NULL, &out);
     tensor values = portion_results(by, by->teacher, on, &out, self, &labels);
-    if (values.data) keep_values(keep, values, &failed);
-    return values.data && !failed;
+    if (!run_failed(on)) keep_values(keep, values, &failed);
+    return !run_failed(on) && !failed;
 }
 
 rubato_status portion_answers(const trainer *by, const run *on, const encoded *out, const portion *self,
@@ -186,8 +184,9 @@ rubato_status portion_answers(const trainer *by, const run *on, const encoded *o
     run plain = *on;
     plain.tape = NULL; /* nothing flows back through what is said */
     tensor values = portion_results(by, by->model, &plain, out, self, &labels);
-    if (values.data) keep_values(keep, values, &failed);
-    return values.data && !failed ? RUBATO_OK : fail_memory(error);
+    TRY(run_result(on, error));
+    keep_values(keep, values, &failed);
+    return failed ? fail_memory(error) : RUBATO_OK;
 }
 
 double values_loss(const trainer *by, const run *on, tensor values, const portion *self, int32_t *labels,
@@ -216,11 +215,10 @@ double portion_loss(const trainer *by, const run *on, const encoded *out, const 
                     divergence how, reference *keep, double scale) {
     int32_t *labels;
     tensor values = portion_results(by, by->model, on, out, self, &labels);
-    if (!values.data) {
-        on->tape->failed = true;
-        return 0;
-    }
-    if (keep) keep_values(keep, values, &on->tape->failed);
+    bool failed = false;
+    if (run_failed(on)) return 0;
+    if (keep) keep_values(keep, values, &failed);
+    if (failed) run_fail(on, RUBATO_OUT_OF_MEMORY);
     double loss = values_loss(by, on, values, self, labels, follow, how, scale);
     if (by->kind == SAMPLE_MASKED && !follow) loss += next_sentence_loss(by, on, out, self, scale);
     return loss;

@@ -39,11 +39,22 @@ static rubato_status add(parameters *self, float *value, float **gradient, size_
     return RUBATO_OK;
 }
 
+typedef struct finding {
+    const linear *wanted;
+    bool found;
+} finding;
+
+static void compare_linear(void *user, linear *of, const linear_role *role) {
+    finding *mine = user;
+    (void)role;
+    mine->found = mine->found || of == mine->wanted;
+}
+
 /* int8 is for what is in int8 in the end: the encoder's layers. */
 static precision precision_of(const parameters *self, const linear *layer_of) {
-    const layer *first = self->body->layers, *end = first + self->body->unique;
-    bool inside = (uintptr_t)layer_of >= (uintptr_t)first && (uintptr_t)layer_of < (uintptr_t)end;
-    return self->how == PRECISION_INT8 && !inside ? PRECISION_BF16 : self->how;
+    finding inside = {layer_of, false};
+    encoder_visit(self->body, compare_linear, &inside);
+    return self->how == PRECISION_INT8 && !inside.found ? PRECISION_BF16 : self->how;
 }
 
 static rubato_status add_linear(parameters *self, linear *layer_of, bool learns, rubato_error *error) {
@@ -113,7 +124,7 @@ static rubato_status add_table(parameters *self, table *rows, rubato_error *erro
 static rubato_status tie(parameters *self, rubato_model *model, rubato_error *error) {
     head *mlm = &model->heads[HEAD_MLM];
     if (!mlm->present || !mlm->tied) return RUBATO_OK;
-    self->tied = &model->body.word;
+    self->tied = &model->body.tables.word;
     self->decoder = &mlm->out;
     TRY(add_linear(self, &mlm->out, false, error));
     mlm->out.learn->weight = zeros(self, packed_size(mlm->out.out, mlm->out.in));
@@ -188,7 +199,7 @@ static void sum_some(void *argument, size_t member, size_t members) {
 
 /* Gradients of derived forms go to what they are made from: a tied decoder's and the relative bias's to tables. */
 static void untie(parameters *self) {
-    encoder_collect_bias(self->body);
+    encoder_collect(self->body);
     if (!self->tied) return;
     linear *decoder = self->decoder;
     size_t in = decoder->in;
@@ -272,7 +283,7 @@ static void refresh_some(void *argument, size_t member, size_t members) {
 
 void parameters_refresh(parameters *self, team *crew, const kernel_table *kernels) {
     task work = {.self = self, .kernels = kernels};
-    encoder_spread_bias(self->body);
+    encoder_refresh(self->body);
     team_run(crew, refresh_some, &work);
 }
 

@@ -11,8 +11,10 @@
 
 enum { MOST_SAMPLES = 2048, MOST_TOKENS = 1 << 17 };
 
+/* Importance of one layer's heads and neurons. */
 typedef struct importance {
-    double *heads, *neurons; /* [unique layers][heads], [..][inner] */
+    const layer *of;
+    double *heads, *neurons; /* [of->heads], [of->inner] */
 } importance;
 
 /* Sum of W dW over the inputs [first, first + count) of a layer, or with `of_output` over one output and its bias. */
@@ -34,30 +36,46 @@ static double product_with_gradient(const linear *layer_of, size_t first, size_t
     return sum;
 }
 
-static void add_batch(const encoder *body, importance *sums) {
-    size_t heads = body->config.heads, size = body->config.hidden / heads, inner = body->config.inner;
-    for (size_t i = 0; i < body->unique; i++) {
-        const layer *at = &body->layers[i];
-        for (size_t a = 0; a < heads; a++)
-            sums->heads[i * heads + a] += fabs(product_with_gradient(&at->attention_out, a * size, size, false));
+/* A head counts by the inputs that come from it; a neuron by its own outputs and by the inputs that come from it. */
+static void add_linear(void *user, linear *from, const linear_role *role) {
+    importance *mine = user;
+    size_t heads = mine->of->heads, size = mine->of->head_size, inner = mine->of->inner;
+    for (size_t a = 0; role->inputs == AXIS_HEADS && a < heads; a++)
+        mine->heads[a] += fabs(product_with_gradient(from, a * size, size, false));
+    for (size_t part = 0; role->outputs == AXIS_NEURONS && part < role->stacked; part++)
         for (size_t j = 0; j < inner; j++)
-            sums->neurons[i * inner + j] +=
-                fabs(product_with_gradient(&at->up, j, 1, true)) + fabs(product_with_gradient(&at->down, j, 1, false));
+            mine->neurons[j] += fabs(product_with_gradient(from, part * inner + j, 1, true));
+    for (size_t j = 0; role->inputs == AXIS_NEURONS && j < inner; j++)
+        mine->neurons[j] += fabs(product_with_gradient(from, j, 1, false));
+}
+
+/* Adds one batch's importance; room [heads + inner] of the largest layer. */
+static void add_batch(const encoder *body, importance *sums, double *room) {
+    for (size_t i = 0; i < body->unique; i++) {
+        size_t heads = sums[i].of->heads, inner = sums[i].of->inner;
+        importance mine = {sums[i].of, room, room + heads};
+        memset(room, 0, (heads + inner) * sizeof *room);
+        layer_visit(sums[i].of, add_linear, &mine);
+        for (size_t a = 0; a < heads; a++) sums[i].heads[a] += mine.heads[a];
+        for (size_t j = 0; j < inner; j++) sums[i].neurons[j] += mine.neurons[j];
     }
 }
 
 static rubato_status one_batch(trainer *self, const sample *const *some, size_t count, rubato_error *error) {
     tape recording = {0};
-    run on = {
-        .kernels = self->context->kernels, .crew = self->context->crew, .memory = &self->memory, .tape = &recording};
+    rubato_status done = RUBATO_OK;
+    run on = {.kernels = self->context->kernels,
+              .crew = self->context->crew,
+              .memory = &self->memory,
+              .status = &done,
+              .tape = &recording};
     portion part;
     encoded out;
     if (!portion_create(&part, self, some, count, 0, &self->memory)) return fail_memory(error);
-    encoder_forward(&self->model->body, &on, &part.packed, NULL, &out, NULL, NULL);
-    if (!out.rows.data) return fail_memory(error);
+    encoder_forward(&self->model->body, &on, &part.packed, NULL, &out);
     portion_loss(self, &on, &out, &part, NULL, DIVERGENCE_FROM_FULL, NULL, 1.0 / (double)size_max(part.items, 1));
-    if (!recording.failed) tape_backward(&on);
-    return recording.failed ? fail_memory(error) : RUBATO_OK;
+    tape_backward(&on);
+    return run_result(&on, error);
 }
 
 /* ---- Sorting ---- */
@@ -102,29 +120,62 @@ static rubato_status reorder(linear *layer_of, const size_t *rows, const size_t 
     return status;
 }
 
-static rubato_status reorder_layer(const trainer *self, layer *at, const double *heads, const double *neurons,
-                                   rubato_error *error) {
-    const encoder_config *config = &self->model->body.config;
-    size_t size = config->hidden / config->heads, most = size_max(config->inner, config->hidden);
-    ranked *room = malloc(most * sizeof *room);
-    size_t *order = malloc(most * sizeof *order), *whole = malloc(3 * config->hidden * sizeof *whole);
-    rubato_status status = room && order && whole ? RUBATO_OK : fail_memory(error);
-    const kernel_table *kernels = self->context->kernels;
+/* A layer's linear layers on their way into a new order. */
+typedef struct reordering {
+    const layer *of;
+    const kernel_table *kernels;
+    const size_t *heads, *neurons; /* which one comes at each place */
+    size_t *rows, *columns;        /* room for the order of features */
+    rubato_status status;
+    rubato_error *error;
+} reordering;
+
+/* The order of the features of `stacked` times all units; NULL where they stay as they are. */
+static const size_t *feature_order(const reordering *r, linear_axis kind, size_t stacked, size_t *out) {
+    if (kind == AXIS_HIDDEN) return NULL;
+    const size_t *order = kind == AXIS_HEADS ? r->heads : r->neurons;
+    size_t units = kind == AXIS_HEADS ? r->of->heads : r->of->inner, size = kind == AXIS_HEADS ? r->of->head_size : 1;
+    for (size_t part = 0; part < stacked; part++)
+        for (size_t unit = 0; unit < units; unit++)
+            for (size_t j = 0; j < size; j++)
+                out[(part * units + unit) * size + j] = (part * units + order[unit]) * size + j;
+    return out;
+}
+
+static void reorder_linear(void *user, linear *of, const linear_role *role) {
+    reordering *r = user;
+    const size_t *rows = feature_order(r, role->outputs, role->stacked, r->rows);
+    const size_t *columns = feature_order(r, role->inputs, 1, r->columns);
+    if (r->status == RUBATO_OK && (rows || columns)) r->status = reorder(of, rows, columns, r->kernels, r->error);
+}
+
+static void count_features(void *user, linear *of, const linear_role *role) {
+    size_t *most = user;
+    (void)role;
+    *most = size_max(*most, size_max(of->in, of->out));
+}
+
+static rubato_status reorder_layer(const trainer *self, const importance *by, rubato_error *error) {
+    size_t most = 0, heads = by->of->heads, inner = by->of->inner;
+    layer_visit(by->of, count_features, &most);
+    ranked *room = malloc(size_max(heads, inner) * sizeof *room);
+    size_t *orders = malloc((heads + inner + 2 * most) * sizeof *orders);
+    rubato_status status = room && orders ? RUBATO_OK : fail_memory(error);
     if (status == RUBATO_OK) {
-        sort(heads, config->heads, room, order);
-        for (size_t part = 0; part < 3; part++)
-            for (size_t a = 0; a < config->heads; a++)
-                for (size_t j = 0; j < size; j++)
-                    whole[part * config->hidden + a * size + j] = part * config->hidden + order[a] * size + j;
-        status = reorder(&at->qkv, whole, NULL, kernels, error);
-        if (status == RUBATO_OK) status = reorder(&at->attention_out, NULL, whole, kernels, error);
-        sort(neurons, config->inner, room, order);
-        if (status == RUBATO_OK) status = reorder(&at->up, order, NULL, kernels, error);
-        if (status == RUBATO_OK) status = reorder(&at->down, NULL, order, kernels, error);
+        reordering all = {.of = by->of,
+                          .kernels = self->context->kernels,
+                          .heads = orders,
+                          .neurons = orders + heads,
+                          .rows = orders + heads + inner,
+                          .columns = orders + heads + inner + most,
+                          .error = error};
+        sort(by->heads, heads, room, orders);
+        sort(by->neurons, inner, room, orders + heads);
+        layer_visit(by->of, reorder_linear, &all);
+        status = all.status;
     }
     free(room);
-    free(order);
-    free(whole);
+    free(orders);
     return status;
 }
 
@@ -142,32 +193,59 @@ static rubato_status tell(const trainer *self, size_t done, size_t count, rubato
     return RUBATO_OK;
 }
 
+/* Room for the importance of every layer: all of it begins at (*sums)[0].heads, and *room is for one batch. */
+static rubato_status importance_create(const encoder *body, importance **sums, double **room, rubato_error *error) {
+    size_t all = 0, most = 0;
+    for (size_t i = 0; i < body->unique; i++) {
+        size_t each = body->layers[i].heads + body->layers[i].inner;
+        all += each;
+        most = size_max(most, each);
+    }
+    *sums = calloc(size_max(body->unique, 1), sizeof **sums);
+    *room = calloc(size_max(most, 1), sizeof **room);
+    double *at = calloc(size_max(all, 1), sizeof *at);
+    if (*sums) (*sums)[0].heads = at;
+    if (!*sums || !*room || !at) {
+        if (!*sums) free(at);
+        return fail_memory(error);
+    }
+    for (size_t i = 0; i < body->unique; i++) {
+        const layer *of = &body->layers[i];
+        (*sums)[i] = (importance){of, at, at + of->heads};
+        at += of->heads + of->inner;
+    }
+    return RUBATO_OK;
+}
+
 rubato_status rewire(trainer *self, rubato_error *error) {
     const encoder *body = &self->model->body;
-    size_t heads = body->config.heads, inner = body->config.inner, count = size_min(self->data.count, MOST_SAMPLES);
+    size_t count = size_min(self->data.count, MOST_SAMPLES);
     size_t mean = size_max(self->data.tokens / size_max(self->data.count, 1), 1);
     count = size_max(size_min(count, MOST_TOKENS / mean), 1);
-    if (body->bias) /* its relative bias has heads of its own */
+    const part_choice *attention = &body->config.attention;
+    if (attending_of(attention)->sortable && !attending_of(attention)->sortable(attention->setting))
         return fail(error, RUBATO_UNSUPPORTED, "heads with a relative bias cannot be sorted");
-    importance sums = {calloc(body->unique * heads, sizeof(double)), calloc(body->unique * inner, sizeof(double))};
+    importance *sums = NULL;
+    double *room = NULL;
     const sample **chosen = malloc(self->batch * sizeof *chosen);
-    rubato_status status = sums.heads && sums.neurons && chosen ? RUBATO_OK : fail_memory(error);
+    rubato_status status = importance_create(body, &sums, &room, error);
+    if (status == RUBATO_OK && !chosen) status = fail_memory(error);
     /* spread over the data, which may be sorted */
     for (size_t first = 0; first < count && status == RUBATO_OK; first += self->batch) {
         size_t some = size_min(self->batch, count - first);
         for (size_t i = 0; i < some; i++) chosen[i] = &self->data.items[(first + i) * self->data.count / count];
         status = one_batch(self, chosen, some, error);
         arena_reset(&self->memory);
-        if (status == RUBATO_OK) add_batch(body, &sums);
+        if (status == RUBATO_OK) add_batch(body, sums, room);
         for (size_t i = 0; i < self->params.count; i++)
             memset(self->params.items[i].gradient, 0, self->params.items[i].count * sizeof(float));
         if (status == RUBATO_OK) status = tell(self, first + some, count, error);
     }
-    for (size_t i = 0; i < body->unique && status == RUBATO_OK; i++)
-        status = reorder_layer(self, &body->layers[i], sums.heads + i * heads, sums.neurons + i * inner, error);
+    for (size_t i = 0; i < body->unique && status == RUBATO_OK; i++) status = reorder_layer(self, &sums[i], error);
     parameters_refresh(&self->params, self->context->crew, self->context->kernels);
-    free(sums.heads);
-    free(sums.neurons);
+    if (sums) free(sums[0].heads);
+    free(sums);
+    free(room);
     free(chosen);
     return status;
 }

@@ -20,24 +20,20 @@ typedef struct looking {
     const run *on;
     float *uncertain; /* [depth][rows]; 2 where there is no exit */
     size_t rows;
-    bool failed;
 } looking;
 
-static void look(void *user, size_t number, tensor rows, const batch *packed, const size_t *alive) {
+static void look(void *user, const run *on, const sight *what) {
     looking *self = user;
+    size_t number = what->layer;
+    tensor rows = what->rows;
     const exits *from = &self->by->exits;
-    (void)alive;
+    (void)on;
     if (number == 0 || !from->heads[number - 1].present) return;
     arena_mark mark = arena_save(self->on->memory);
-    exit_asked all = exits_ask_all(from, self->on, rows, packed);
+    exit_asked all = exits_ask_all(from, self->on, rows, what->packed);
     exit_memory none = {0};
-    if (!all.rows) {
-        self->failed = true;
-        return;
-    }
     tensor logits =
         exits_forward(from, &self->by->heads[engine_main_head(self->by)], self->on, number - 1, &all, &none);
-    self->failed = self->failed || !logits.data;
     for (size_t i = 0; logits.data && i < rows.rows; i++)
         self->uncertain[(number - 1) * self->rows + i] = exit_uncertainty(tensor_row(logits, i), from->classes);
     arena_rewind(self->on->memory, mark);
@@ -62,14 +58,16 @@ static void simulate(const looking *seen, const batch *packed, size_t sequence, 
 bool halts_sample(sampled_halts *self, const rubato_model *by, const run *on, const batch *packed, uint64_t key) {
     looking seen = {.by = by, .on = on, .rows = packed->rows};
     size_t cells = by->body.depth * packed->rows;
-    uint8_t *left_after = arena_take(on->memory, size_max(packed->rows, 1));
-    seen.uncertain = arena_take_array(on->memory, size_max(cells, 1), sizeof *seen.uncertain);
+    uint8_t *left_after = run_take(on, size_max(packed->rows, 1), 1);
+    seen.uncertain = run_take(on, size_max(cells, 1), sizeof *seen.uncertain);
     if (!left_after || !seen.uncertain) return false;
     for (size_t i = 0; i < cells; i++) seen.uncertain[i] = 2;
     memset(left_after, NEVER, packed->rows);
     encoded out;
-    encoder_forward(&by->body, on, packed, NULL, &out, look, &seen);
-    if (!out.rows.data || seen.failed) return false;
+    const watcher watch = {WATCH_STATE, look, &seen};
+    run watched = *on;
+    watched.watch = &watch;
+    if (encoder_forward(&by->body, &watched, packed, NULL, &out) != RUBATO_OK) return false;
     for (size_t i = 0; i < packed->sequences; i++) {
         uint64_t state = random_hash(key + random_hash(i));
         double kind = random_real(&state);
@@ -83,12 +81,11 @@ bool halts_sample(sampled_halts *self, const rubato_model *by, const run *on, co
     return true;
 }
 
-bool halts_apply(void *user, const run *on, size_t number, bool last, tensor rows, const batch *packed,
+void halts_apply(void *user, const run *on, size_t number, bool last, tensor rows, const batch *packed,
                  const size_t *alive, bool *leaves) {
     const sampled_halts *self = user;
     (void)on;
     (void)rows;
     for (size_t row = 0; row < packed->rows && !last; row++)
         leaves[row] = self->left_after[alive ? alive[row] : row] == number + 1;
-    return true;
 }

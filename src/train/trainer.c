@@ -71,7 +71,7 @@ static const parameter *soft_factors(const trainer *self) {
 
 /* Labels of the rows that ran to the end; NULL when memory is short. */
 static int32_t *halted_labels(const run *on, const portion *part, const sampled_halts *halts, size_t depth) {
-    int32_t *labels = arena_take_array(on->memory, size_max(part->packed.rows, 1), sizeof *labels);
+    int32_t *labels = run_take(on, size_max(part->packed.rows, 1), sizeof *labels);
     for (size_t row = 0; labels && row < part->packed.rows; row++)
         labels[row] = halts->left_after[row] >= depth ? part->labels[row] : -1;
     return labels;
@@ -83,8 +83,12 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
     tape recording = {.key = random_hash(s->dropout_key + random_hash(number * 1000003 + offset)),
                       .hidden_rate = self->model->body.config.hidden_dropout,
                       .attention_rate = self->model->body.config.attention_dropout};
-    run on = {
-        .kernels = self->context->kernels, .crew = self->context->crew, .memory = &self->memory, .tape = &recording};
+    rubato_status done = RUBATO_OK;
+    run on = {.kernels = self->context->kernels,
+              .crew = self->context->crew,
+              .memory = &self->memory,
+              .status = &done,
+              .tape = &recording};
     const pass *what = &s->passes[number];
     thinning how =
         engine_thinning(self->model, engine_main_head(self->model), point_is_full(&what->at) ? NULL : &what->at);
@@ -113,8 +117,11 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
         layers.left_after = halts.left_after;
     }
     bool looks = lesson || self->now->match_states > 0;
-    encoder_forward(&self->model->body, body, &part->packed, &how, &out, looks ? pass_layer : NULL, &layers);
-    if (!out.rows.data || recording.failed) return fail_memory(error);
+    const watcher watch = {WATCH_STATE, pass_layer, &layers};
+    run watched = *body;
+    if (looks) watched.watch = &watch;
+    encoder_forward(&self->model->body, &watched, &part->packed, &how, &out);
+    TRY(run_result(&on, error));
     double scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count);
     bool first = number == 0, taught = self->teacher != NULL;
     /* a pupil's first pass learns soft labels (Hinton et al. 2015); what follows it as the options say */
@@ -137,8 +144,8 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
         loss += states_loss(self, &on, &layers, &what->at, part->packed.rows, kept,
                             self->now->match_states * scale * (double)part->items) /
                 fmax(scale, 1e-30);
-    if (!recording.failed) tape_backward(&on);
-    if (recording.failed) return fail_memory(error);
+    tape_backward(&on);
+    TRY(run_result(&on, error));
     *(first ? &s->loss : &s->follow_loss) += loss / (double)size_max(s->items, 1);
     return RUBATO_OK;
 }
@@ -146,7 +153,8 @@ static rubato_status run_pass(stepping *s, const portion *part, size_t number, r
 /* The teacher and all passes over some of the samples, laid out once. */
 static rubato_status run_passes(stepping *s, size_t first, size_t count, reference *kept, rubato_error *error) {
     trainer *self = s->self;
-    run on = {.kernels = self->context->kernels, .crew = self->context->crew, .memory = &self->memory};
+    rubato_status done = RUBATO_OK;
+    run on = {.kernels = self->context->kernels, .crew = self->context->crew, .memory = &self->memory, .status = &done};
     portion part;
     if (!portion_create(&part, self, s->samples + first, count, s->mask_key, &self->memory)) return fail_memory(error);
     arena_mark mark = arena_save(&self->memory);

@@ -162,10 +162,10 @@ typedef struct passed_layers {
     const size_t *alive[POINT_LAYERS + 1]; /* the original rows of these; NULL: all */
     const uint8_t
         *left_after; /* [rows] the layer, from 1, after which a row left, whose lesson it is; NULL: none did */
-    bool failed;
 } passed_layers;
 
-layer_output pass_layer;
+/* For a watcher of states; user is passed_layers. */
+void pass_layer(void *user, const run *on, const sight *what);
 
 /* Losses of all exits over the layers passed, weighted as the lesson says, and gradients; `follow` [items, classes]:
  * what they learn from instead of the labels, or NULL. With EXIT_HALTING the loss of the model's head as well. */

@@ -9,6 +9,7 @@
 #include "elastic/frontier.h"
 #include "search/genes.h"
 #include "search/pareto.h"
+#include "shape.h"
 
 static uint64_t state = 3;
 
@@ -49,7 +50,7 @@ static void test_choosing(void **unused) {
 
 static void test_rows(void **unused) {
     (void)unused;
-    const layer_shape shape = {.layers = 3};
+    const encoder_shape shape = {.layers = 3};
     point at = point_full(3);
     assert_true(point_is_full(&at));
     assert_int_equal(point_rows(&at, &shape, 0, 10, 10).leaving, 10);
@@ -91,7 +92,8 @@ static void test_merged_rows(void **unused) {
             assert_true(made == n || next == n || (k == 0 && next == n - 1));
         }
     }
-    layer_shape shape = {.hidden = 10, .inner = 40, .heads = 1, .layers = 3};
+    layer_sizes sizes[100];
+    encoder_shape shape = shape_of(sizes, 10, 40, 1, 3);
     point at = point_full(3);
     at.merge[1] = true;
     assert_false(point_is_full(&at));
@@ -106,7 +108,7 @@ static void test_merged_rows(void **unused) {
     assert_true(fabs(point_flops(&at, &shape, 9, NULL) - first - second - third) < 1e-6);
     shape.merges = 2;
     assert_true(fabs(point_flops(NULL, &shape, 9, NULL) - first - second - third) < 1e-6);
-    const layer_shape deep = {.hidden = 10, .inner = 40, .heads = 1, .layers = 100};
+    const encoder_shape deep = shape_of(sizes, 10, 40, 1, 100);
     assert_true(fabs(point_flops(NULL, &deep, 9, NULL) - 100 * first) < 1e-6); /* more layers than a point has */
     shape.decoder = 2;                                                         /* the third sees all again */
     assert_true(fabs(point_flops(NULL, &shape, 9, NULL) - 2 * first - second) < 1e-6);
@@ -118,7 +120,8 @@ static double published(size_t layers, size_t hidden, size_t inner, size_t lengt
     point at = point_full(layers);
     double norms;
     for (size_t i = 0; lengths && i < layers; i++) at.keep[i] = (float)((double)lengths[i] / (double)length);
-    layer_shape shape = {.hidden = hidden, .inner = inner, .heads = 1, .layers = layers};
+    layer_sizes sizes[POINT_LAYERS];
+    encoder_shape shape = shape_of(sizes, hidden, inner, 1, layers);
     double flops = point_flops(&at, &shape, length, &norms);
     return flops / 2 + norms + (double)(length * hidden + length) + head;
 }
@@ -200,7 +203,8 @@ static frontier three_points(void) {
 static void test_budgets(void **unused) {
     (void)unused;
     frontier all = three_points(), none = {0};
-    const layer_shape shape = {.hidden = 64, .inner = 256, .heads = 4, .layers = 4};
+    layer_sizes sizes[4];
+    const encoder_shape shape = shape_of(sizes, 64, 256, 4, 4);
     budget b;
     rubato_error error;
     static const char *const bad[] = {"", "x", "0.4", "-1x", "0x", "nanx", "infms", "0.4y", "@", "@p9", "0.1x", "5ms"};

@@ -42,7 +42,7 @@ static rubato_status make_point(trainer *self, const float *factors, rubato_erro
     snprintf(kept->name, sizeof kept->name, "power");
     derive(factors, kept);
     point full = point_full(kept->layers);
-    const layer_shape *shape = &self->model->body.shape;
+    const encoder_shape *shape = &self->model->body.shape;
     size_t length = self->data.tokens / self->data.count;
     kept->flops_ratio = point_flops(kept, shape, length, NULL) / point_flops(&full, shape, length, NULL);
     frontier_free(all);

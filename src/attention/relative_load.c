@@ -1,5 +1,5 @@
 /* Relative attention's parameters. */
-#include "model/relative.h"
+#include "attention/relative.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "base/text_buffer.h"
-#include "model/encoder.h"
+#include "tensor/operations.h"
 
-enum { NAME_BYTES = 512, EVERY_SEGMENT = 2 }; /* the type of a sequence's first token */
+enum { EVERY_SEGMENT = 2 }; /* the type of a sequence's first token */
 
-void relative_sinusoids(tensor out, size_t reach) {
+/* A row a distance from -reach (key before query is positive) to reach, sines and cosines at falling frequencies. */
+static void fill_sinusoids(tensor out, size_t reach) {
     size_t half = out.columns / 2;
     for (size_t c = 0; c < half; c++) {
         double frequency = pow(10000, -(double)c / (double)half);
@@ -38,7 +39,7 @@ static rubato_status find(loader *load, source *out, const char *name, size_t ro
 
 static rubato_status load_values(loader *load, table *out, const char *lead, const char *name, size_t rows,
                                  size_t columns, size_t parts) {
-    char full[NAME_BYTES];
+    char full[LOADER_NAME];
     source from;
     snprintf(full, sizeof full, "%s.%s", lead, name);
     TRY(find(load, &from, full, rows, columns));
@@ -48,17 +49,17 @@ static rubato_status load_values(loader *load, table *out, const char *lead, con
 }
 
 /* u is stored by itself, and the queries have no bias of their own. */
-static rubato_status load_content(loader *load, layer *out, const char *lead, size_t heads, size_t hidden) {
-    char full[NAME_BYTES];
+static rubato_status load_content(loader *load, linear *qkv, const char *lead, size_t heads, size_t hidden) {
+    char full[LOADER_NAME];
     source from;
     table values;
     snprintf(full, sizeof full, "%s.r_w_bias", lead);
     TRY(find(load, &from, full, heads, hidden / heads));
     table_load(&values, &from);
-    table_read(&values, 0, heads, out->qkv.bias);
+    table_read(&values, 0, heads, qkv->bias);
     for (size_t i = 0; load->bound && i < load->bound->count; i++) {
         binding *b = &load->bound->items[i];
-        if (b->kind != BOUND_BIAS || b->linear != &out->qkv || b->first != 0) continue;
+        if (b->kind != BOUND_BIAS || b->linear != qkv || b->first != 0) continue;
         const char *stored = full + strlen(load->prefix);
         char *name = text_copy(stored, strlen(stored));
         if (!name) return fail_memory(load->error);
@@ -70,7 +71,7 @@ static rubato_status load_content(loader *load, layer *out, const char *lead, si
 }
 
 static rubato_status load_kernel(loader *load, linear *out, const char *lead, size_t heads, size_t d) {
-    char full[NAME_BYTES];
+    char full[LOADER_NAME];
     source from;
     snprintf(full, sizeof full, "%s.r_kernel", lead);
     TRY(find(load, &from, full, d, d));
@@ -91,22 +92,33 @@ static rubato_status load_kernel(loader *load, linear *out, const char *lead, si
         full);
 }
 
-rubato_status relative_load(loader *load, layer *out, size_t heads, const char *lead, tensor sinusoids) {
-    size_t d = out->qkv.in, head_size = d / heads;
-    layer_terms *terms = out->terms = arena_take(load->with.memory, sizeof *terms);
-    if (!terms) return fail_memory(load->error);
-    *terms = (layer_terms){0};
-    TRY(load_content(load, out, lead, heads, d));
-    TRY(load_kernel(load, &terms->kernel, lead, heads, d));
-    TRY(load_values(load, &terms->v, lead, "r_r_bias", heads, head_size, 0));
-    TRY(load_values(load, &terms->w, lead, "r_s_bias", heads, head_size, 0));
-    TRY(load_values(load, &terms->segments, lead, "seg_embed", 2, d, heads));
+/* An operation at loading time, whose result stays in `memory`. */
+static run loading_run(const loader *load, rubato_status *status) {
+    return (run){.kernels = load->with.kernels, .crew = load->with.crew, .memory = load->with.memory, .status = status};
+}
+
+rubato_status relative_sinusoids(loader *load, tensor *out, size_t longest, size_t width) {
+    rubato_status status = RUBATO_OK;
+    const run on = loading_run(load, &status);
+    *out = run_tensor(&on, 2 * longest - 1, width);
+    if (out->data) fill_sinusoids(*out, longest - 1);
+    return run_result(&on, load->error);
+}
+
+rubato_status relative_load(loader *load, relative_weights *out, linear *qkv, size_t heads, const char *lead,
+                            tensor sinusoids) {
+    size_t d = qkv->in, head_size = d / heads;
+    TRY(load_content(load, qkv, lead, heads, d));
+    TRY(load_kernel(load, &out->kernel, lead, heads, d));
+    TRY(load_values(load, &out->v, lead, "r_r_bias", heads, head_size, 0));
+    TRY(load_values(load, &out->w, lead, "r_s_bias", heads, head_size, 0));
+    TRY(load_values(load, &out->segments, lead, "seg_embed", 2, d, heads));
     if (load->bound) return RUBATO_OK;
-    const run on = {.kernels = load->with.kernels, .crew = load->with.crew, .memory = load->with.memory};
-    terms->far = run_tensor(&on, sinusoids.rows, d);
-    if (!terms->far.data) return fail_memory(load->error);
-    run_linear(&on, terms->far, sinusoids, &terms->kernel, ACTIVATION_NONE, NULL);
-    return RUBATO_OK;
+    rubato_status status = RUBATO_OK;
+    const run on = loading_run(load, &status);
+    out->far = run_tensor(&on, sinusoids.rows, d);
+    run_linear(&on, out->far, sinusoids, &out->kernel, ACTIVATION_NONE, NULL);
+    return run_result(&on, load->error);
 }
 
 /* The rows of `all` for distances up to reach. */
@@ -116,37 +128,34 @@ static tensor nearest(tensor all, size_t reach) {
     return all;
 }
 
-static bool read_term(const run *on, term *out, const table *from) {
-    float *values = arena_take_array(on->memory, from->rows * from->width, sizeof *values);
-    if (!values) return false;
+static void read_vector(const run *on, relative_vector *out, const table *from) {
+    float *values = run_take(on, from->rows * from->width, sizeof *values);
+    if (!values) return;
     table_read(from, 0, from->rows, values);
     out->values = values;
     if (on->tape && from->learn) {
         memset(from->learn->touched, 1, from->rows);
         out->grad = from->learn->rows;
     }
-    return true;
 }
 
-relative_terms *relative_ready(const run *on, const layer *weights, size_t longest, const int32_t *types,
-                               bool first_apart) {
-    const layer_terms *from = weights->terms;
-    relative_terms *made = arena_take(on->memory, sizeof *made);
+relative_terms *relative_ready(const run *on, const relative_weights *from, const linear *qkv, tensor sinusoids,
+                               size_t longest, const int32_t *types, bool first_apart) {
+    relative_terms *made = run_take(on, 1, sizeof *made);
     if (!made) return NULL;
     *made = (relative_terms){.reach = longest - 1, .types = types, .all = EVERY_SEGMENT, .first_apart = first_apart};
-    made->u.values = weights->qkv.bias;
-    if (on->tape && weights->qkv.learn) made->u.grad = weights->qkv.learn->bias;
-    if (!read_term(on, &made->v, &from->v) || !read_term(on, &made->w, &from->w) ||
-        !read_term(on, &made->segments, &from->segments))
-        return NULL;
+    made->u.values = qkv->bias;
+    if (on->tape && qkv->learn) made->u.grad = qkv->learn->bias;
+    read_vector(on, &made->v, &from->v);
+    read_vector(on, &made->w, &from->w);
+    read_vector(on, &made->segments, &from->segments);
     if (from->far.data) {
         made->far = nearest(from->far, made->reach);
         return made;
     }
-    tensor sinusoids = run_tensor(on, 2 * made->reach + 1, from->kernel.in);
-    made->far = run_tensor(on, sinusoids.rows, from->kernel.out);
-    if (!sinusoids.data || !made->far.data) return NULL;
-    relative_sinusoids(sinusoids, made->reach);
-    run_linear(on, made->far, sinusoids, &from->kernel, ACTIVATION_NONE, NULL);
-    return made;
+    /* a copy, since the derivative writes a gradient of them, which nothing reads */
+    tensor near = run_copy(on, nearest(sinusoids, made->reach));
+    made->far = run_tensor(on, near.rows, from->kernel.out);
+    run_linear(on, made->far, near, &from->kernel, ACTIVATION_NONE, NULL);
+    return run_failed(on) ? NULL : made;
 }

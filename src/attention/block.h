@@ -1,0 +1,25 @@
+/* Products of blocks of rows, and dropout of probabilities: what mechanisms and their derivatives are built from. */
+#ifndef RUBATO_ATTENTION_BLOCK_H
+#define RUBATO_ATTENTION_BLOCK_H
+
+#include "tensor/tape.h"
+
+/* c [rows, columns] += a b, b taken from `from` [depth, columns]; packed [packed_size(columns, depth)]. */
+void block_accumulate(const run *on, float *c, size_t c_stride, const float *a, size_t a_stride, const float *from,
+                      size_t from_stride, size_t rows, size_t columns, size_t depth, float *packed);
+
+/* out [rows, length] = scale * a b^T, a [rows, size], b [length, size]; scale 0: 1. packed [packed_size(length, size)].
+ */
+void block_outer(const run *on, float *out, size_t stride, const float *a, size_t a_stride, size_t rows, const float *b,
+                 size_t b_stride, size_t length, size_t size, float scale, float *packed);
+
+/* Place of a query's first probability among all of the pass, for dropout's hash. */
+static inline uint32_t block_place(size_t head, size_t row, size_t rows, size_t longest) {
+    return (uint32_t)((head * rows + row) * longest);
+}
+
+/* Drops out probabilities of `rows` queries, whose places are `longest` apart, at the tape's rate for attention. */
+void block_dropout(const run *on, uint64_t key, float *x, size_t stride, size_t rows, size_t length, uint32_t place,
+                   size_t longest);
+
+#endif

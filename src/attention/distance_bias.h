@@ -1,0 +1,26 @@
+/* A bias by distance that all layers share (MPNet, Song et al. 2020; buckets of Raffel et al. 2019): head h adds
+ * bias[h][key - query] to its scores. */
+#ifndef RUBATO_ATTENTION_DISTANCE_BIAS_H
+#define RUBATO_ATTENTION_DISTANCE_BIAS_H
+
+#include "attention/softmax.h"
+#include "store/loader.h"
+
+typedef struct distance_bias {
+    table buckets; /* [buckets, heads] as stored */
+    size_t heads, reach;
+    float *values; /* the same by distance: [heads][2 reach + 1] */
+    float *grad;   /* the same shape; NULL in models that are only run */
+} distance_bias;
+
+/* Loads the table of that name. longest: rows of the longest sequence. In the loader's memory. */
+rubato_status distance_bias_load(loader *load, distance_bias *out, const char *name, size_t buckets, size_t heads,
+                                 size_t longest);
+
+/* Brings values up to the table; and gives the gradient by distance to the table's. */
+void distance_bias_spread(distance_bias *self);
+void distance_bias_collect(distance_bias *self);
+
+extern const score_term_kind score_term_distance; /* its values are a distance_bias */
+
+#endif

@@ -1,0 +1,65 @@
+/* One layer. */
+#include "model/layer.h"
+
+rubato_status layer_load(layer *self, const part_choice *attention, const part_choice *feed_forward, float epsilon,
+                         const part_source *from) {
+    char name[LOADER_NAME];
+    part_source part = *from;
+    *self = (layer){.attending = attending_of(attention),
+                    .feeding = feeding_of(feed_forward),
+                    .heads = from->heads,
+                    .head_size = from->head_size,
+                    .inner = from->inner};
+    part.setting = attention->setting;
+    TRY(self->attending->load(&self->attention, &part));
+    part_name(name, from, from->names->attention_norm);
+    TRY(loader_norm(from->load, &self->attention_norm, name, from->hidden, epsilon));
+    part.setting = feed_forward->setting;
+    part.shared = NULL;
+    TRY(self->feeding->load(&self->feed_forward, &part));
+    part_name(name, from, from->names->output_norm);
+    return loader_norm(from->load, &self->output_norm, name, from->hidden, epsilon);
+}
+
+tensor layer_attend(const layer *self, const run *on, const attending_input *in) {
+    tensor sum = run_tensor(on, in->asking.rows, in->asking.columns);
+    self->attending->forward(self->attention, on, in, sum);
+    tensor y = run_over(on, sum, sum.rows);
+    double begin = run_begin(on);
+    run_layer_norm(on, y, sum, &self->attention_norm);
+    run_end(on, PART_NORMS, begin);
+    return y;
+}
+
+tensor layer_feed(const layer *self, const run *on, tensor y, size_t neurons, tensor room) {
+    tensor out = room.data ? run_over(on, room, y.rows) : run_tensor(on, y.rows, y.columns);
+    tensor normal = run_over(on, out, out.rows);
+    self->feeding->forward(self->feed_forward, on, y, neurons, out);
+    double begin = run_begin(on);
+    run_layer_norm(on, normal, out, &self->output_norm);
+    run_end(on, PART_NORMS, begin);
+    return normal;
+}
+
+void layer_visit(const layer *self, linear_visitor *visit, void *user) {
+    self->attending->visit(self->attention, visit, user);
+    self->feeding->visit(self->feed_forward, visit, user);
+}
+
+typedef struct seen_precision {
+    precision precision;
+    bool both, any;
+} seen_precision;
+
+/* The last one counts: the feed-forward part is the same in every kind of layer. */
+static void see_precision(void *user, linear *of, const linear_role *role) {
+    (void)role;
+    *(seen_precision *)user = (seen_precision){of->precision, of->low && of->packed && !of->learn, true};
+}
+
+precision layer_precision(const layer *self, bool *both) {
+    seen_precision seen = {.precision = PRECISION_F32};
+    layer_visit(self, see_precision, &seen);
+    if (both) *both = seen.both;
+    return seen.precision;
+}

@@ -1,0 +1,19 @@
+/* Soft extraction, the search phase of PoWER-BERT (Goyal et al. 2020): rows are not dropped but scaled by learned
+ * factors of their rank. */
+#ifndef RUBATO_MODEL_SOFT_EXTRACTION_H
+#define RUBATO_MODEL_SOFT_EXTRACTION_H
+
+#include "elastic/batch.h"
+#include "tensor/run.h"
+
+typedef struct soft_extraction {
+    const float *factors; /* [depth][bins]: bin 0 is for the most significant rows */
+    float *gradient;      /* the same shape, += when recording */
+    size_t bins;
+} soft_extraction;
+
+/* Every row of x times the factor of its rank by `scores` [rows] in its sequence, in layer `number`. */
+tensor soften(const run *on, tensor x, const float *scores, const batch *packed, const soft_extraction *by,
+              size_t number);
+
+#endif

@@ -1,0 +1,224 @@
+/* Loading parameters. */
+#include "store/loader.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/text_buffer.h"
+
+void loader_name(char *out, size_t bytes, const char *prefix, const char *name, size_t a, size_t b) {
+    char tail[LOADER_NAME];
+    snprintf(tail, sizeof tail, name, a, b);
+    snprintf(out, bytes, "%s%s", prefix, tail);
+}
+
+rubato_status loader_find(loader *load, source *out, const char *name, size_t rows, size_t columns, bool needed) {
+    *out = (source){0};
+    const stored_tensor *stored = checkpoint_find(load->weights, name);
+    if (!stored) {
+        if (!needed) return RUBATO_OK;
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", name);
+    }
+    if (!dtype_is_real(stored->type))
+        return fail(load->error, RUBATO_UNSUPPORTED, "tensor \"%s\" is of type %s; F32, F16, BF16 and F64 are read",
+                    name, dtype_name(stored->type));
+    size_t have_rows = stored->rank == 2 ? stored->shape[0] : 1;
+    size_t have_columns = stored->rank == 2 ? stored->shape[1] : stored->rank == 1 ? stored->shape[0] : 0;
+    if (stored->rank < 1 || stored->rank > 2 || (rows && have_rows != rows) || (columns && have_columns != columns) ||
+        !have_rows || !have_columns)
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is [%zu, %zu], config.json makes it [%zu, %zu]", name,
+                    have_rows, have_columns, rows, columns);
+    *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns, NULL};
+    load->parameters += stored->elements;
+    return checkpoint_mark(load->weights, stored, load->error);
+}
+
+void bindings_free(bindings *self) {
+    for (size_t i = 0; i < self->count; i++) free(self->items[i].name);
+    free(self->items);
+    *self = (bindings){0};
+}
+
+rubato_status loader_bind(loader *load, binding what, const char *name) {
+    bindings *all = load->bound;
+    if (!all) return RUBATO_OK;
+    if (all->count == all->capacity) {
+        size_t capacity = all->capacity * 2 + 64;
+        binding *grown = realloc(all->items, capacity * sizeof *grown);
+        if (!grown) return fail_memory(load->error);
+        all->items = grown;
+        all->capacity = capacity;
+    }
+    what.place = load->place;
+    what.name = text_copy(name, strlen(name));
+    if (what.place == IN_BODY && strncmp(name, load->prefix, strlen(load->prefix)) == 0) {
+        free(what.name);
+        what.name = text_copy(name + strlen(load->prefix), strlen(name) - strlen(load->prefix));
+    }
+    if (!what.name) return fail_memory(load->error);
+    all->items[all->count++] = what;
+    return RUBATO_OK;
+}
+
+static rubato_status bind_linear(loader *load, linear *owner, const char *name, size_t first, size_t rows) {
+    char full[LOADER_NAME + 16];
+    snprintf(full, sizeof full, "%s.weight", name);
+    TRY(loader_bind(
+        load, (binding){.kind = BOUND_WEIGHT, .linear = owner, .first = first, .rows = rows, .columns = owner->in},
+        full));
+    snprintf(full, sizeof full, "%s.bias", name);
+    if (!owner->bias) return RUBATO_OK;
+    return loader_bind(load, (binding){.kind = BOUND_BIAS, .linear = owner, .first = first, .columns = rows}, full);
+}
+
+/* A stored layer of other rows than wanted is another task's. */
+static bool must_be_made(const loader *load, const char *weight, size_t rows, size_t columns) {
+    if (!load->fresh || !rows || !columns) return false;
+    const stored_tensor *stored = checkpoint_find(load->weights, weight);
+    return !stored || stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns;
+}
+
+/* A tensor that goes with a quantised one: "NAME.PART" of that type with `count` elements. */
+static rubato_status find_part(loader *load, const char *name, const char *part, dtype type, size_t count,
+                               const unsigned char **data) {
+    char full[LOADER_NAME + 16];
+    snprintf(full, sizeof full, "%s.%s", name, part);
+    const stored_tensor *stored = checkpoint_find(load->weights, full);
+    if (!stored) return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", full);
+    if (stored->type != type || stored->elements != count)
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" has %zu elements of type %s, not %zu of type %s",
+                    full, stored->elements, dtype_name(stored->type), count, dtype_name(type));
+    *data = stored->data;
+    return checkpoint_mark(load->weights, stored, load->error);
+}
+
+/* Stacked weights that `quantize` wrote: "NAME.packed" after the first of them. */
+static rubato_status load_packed(loader *load, linear *out, const stored_tensor *packed, const char *const *names,
+                                 size_t count, size_t rows, size_t columns) {
+    bool bytes = packed->type == DTYPE_I8;
+    char smooth[LOADER_NAME + 16];
+    packed_source from = {
+        .name = packed->name, .type = packed->type, .words = packed->data, .out = count * rows, .in = columns};
+    size_t elements = 0, words = precision_words(bytes ? PRECISION_INT8 : PRECISION_BF16, columns);
+    bool fits = rows && columns && (bytes || packed->type == DTYPE_BF16) &&
+                checked_multiply(round_up(from.out, PANEL), words * (bytes ? 4 : 2), &elements);
+    if (!fits || packed->elements != elements)
+        return fail(load->error, RUBATO_BAD_MODEL,
+                    "tensor \"%s\" of type %s has %zu elements, [%zu, %zu] packed in panels of %d has %zu",
+                    packed->name, dtype_name(packed->type), packed->elements, from.out, columns, PANEL, elements);
+    TRY(checkpoint_mark(load->weights, packed, load->error));
+    if (bytes) TRY(find_part(load, names[0], "scale", DTYPE_F32, from.out, &from.scale));
+    if (bytes) TRY(find_part(load, names[0], "offset", DTYPE_I32, from.out, &from.offset));
+    snprintf(smooth, sizeof smooth, "%s.smooth", names[0]);
+    if (bytes && checkpoint_find(load->weights, smooth))
+        TRY(find_part(load, names[0], "smooth", DTYPE_F32, columns, &from.smooth));
+    source biases[3];
+    char full[LOADER_NAME + 16];
+    for (size_t i = 0; i < count; i++) {
+        snprintf(full, sizeof full, "%s.bias", names[i]);
+        TRY(loader_find(load, &biases[i], full, 1, rows, false));
+    }
+    load->parameters += from.out * columns;
+    TRY(linear_load_packed(out, &from, biases, count, &load->with, load->error));
+    for (size_t i = 0; i < count; i++) TRY(bind_linear(load, out, names[i], i * rows, rows));
+    return RUBATO_OK;
+}
+
+rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
+                            size_t columns) {
+    source weights[3], biases[3];
+    char full[LOADER_NAME + 16];
+    load->with.smooth = load->smooth ? *load->smooth++ : NULL;
+    snprintf(full, sizeof full, "%s.packed", names[0]);
+    const stored_tensor *packed = checkpoint_find(load->weights, full);
+    if (packed) return load_packed(load, out, packed, names, count, rows, columns);
+    snprintf(full, sizeof full, "%s.weight", names[0]);
+    if (must_be_made(load, full, rows, columns)) {
+        TRY(linear_create(out, rows, columns, load->fresh, &load->with, load->error));
+        return bind_linear(load, out, names[0], 0, rows);
+    }
+    for (size_t i = 0; i < count; i++) {
+        snprintf(full, sizeof full, "%s.weight", names[i]);
+        TRY(loader_find(load, &weights[i], full, rows, columns, true));
+        snprintf(full, sizeof full, "%s.bias", names[i]);
+        TRY(loader_find(load, &biases[i], full, 1, weights[i].rows, false));
+    }
+    TRY(linear_load(out, weights, biases, count, &load->with, load->error));
+    for (size_t i = 0, first = 0; i < count; first += weights[i++].rows)
+        TRY(bind_linear(load, out, names[i], first, weights[i].rows));
+    return RUBATO_OK;
+}
+
+rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, const char *bias, bool tied) {
+    char full[LOADER_NAME + 16];
+    snprintf(full, sizeof full, "%s.weight", name);
+    if (!tied)
+        TRY(loader_bind(load, (binding){.kind = BOUND_WEIGHT, .linear = out, .rows = out->out, .columns = out->in},
+                        full));
+    snprintf(full, sizeof full, "%s.bias", name);
+    if (!out->bias) return RUBATO_OK;
+    return loader_bind(load, (binding){.kind = BOUND_BIAS, .linear = out, .columns = out->out}, bias ? bias : full);
+}
+
+rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon) {
+    source gamma, beta;
+    char full[LOADER_NAME + 16];
+    char second[LOADER_NAME + 16];
+    snprintf(full, sizeof full, "%s.weight", name);
+    snprintf(second, sizeof second, "%s.bias", name);
+    if (load->fresh && !checkpoint_find(load->weights, full)) {
+        TRY(norm_create(out, width, epsilon, &load->with, load->error));
+    } else {
+        TRY(loader_find(load, &gamma, full, 1, width, true));
+        TRY(loader_find(load, &beta, second, 1, width, false));
+        TRY(norm_load(out, &gamma, &beta, epsilon, &load->with, load->error));
+    }
+    TRY(loader_bind(load, (binding){.kind = BOUND_GAMMA, .norm = out, .columns = width}, full));
+    return out->beta ? loader_bind(load, (binding){.kind = BOUND_BETA, .norm = out, .columns = width}, second)
+                     : RUBATO_OK;
+}
+
+/* A table of bytes and the scales of its rows, "NAME.scale". */
+static rubato_status find_bytes(loader *load, source *out, const stored_tensor *stored, size_t rows, size_t columns) {
+    char name[LOADER_NAME];
+    const unsigned char *data;
+    float *scale = arena_take_array(load->with.memory, rows, sizeof *scale);
+    if (!scale) return fail_memory(load->error);
+    if (stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns)
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is not [%zu, %zu], as config.json makes it",
+                    stored->name, rows, columns);
+    TRY(checkpoint_mark(load->weights, stored, load->error));
+    snprintf(name, sizeof name, "%.*s", (int)(strlen(stored->name) - strlen(".weight")), stored->name);
+    TRY(find_part(load, name, "scale", DTYPE_F32, rows, &data));
+    memcpy(scale, data, rows * sizeof *scale);
+    if (!all_finite(scale, rows))
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s.scale\" holds NaN or infinity", name);
+    *out = (source){stored->name, stored->type, stored->data, rows, columns, scale};
+    load->parameters += stored->elements;
+    return RUBATO_OK;
+}
+
+rubato_status loader_table(loader *load, table *out, const char *name, size_t rows, size_t columns) {
+    if (!name) return RUBATO_OK;
+    char full[LOADER_NAME];
+    source from;
+    snprintf(full, sizeof full, "%s%s.weight", load->prefix, name);
+    const stored_tensor *stored = checkpoint_find(load->weights, full);
+    if (stored && stored->type == DTYPE_I8)
+        TRY(find_bytes(load, &from, stored, rows, columns));
+    else
+        TRY(loader_find(load, &from, full, rows, columns, true));
+    table_load(out, &from);
+    return loader_bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = from.rows, .columns = from.columns},
+                       full);
+}
+
+rubato_status loader_buffer(loader *load, table *out, const char *name, size_t rows, size_t columns) {
+    source from;
+    TRY(loader_find(load, &from, name, rows, columns, true));
+    table_load(out, &from);
+    return loader_bind(load, (binding){.kind = BOUND_BUFFER, .table = out, .rows = from.rows, .columns = from.columns},
+                       name);
+}

@@ -1,0 +1,84 @@
+/* Loading a model's parameters from a checkpoint: finds tensors under the right names, checks their shapes, packs them,
+ * and notes which parameter each became. */
+#ifndef RUBATO_STORE_LOADER_H
+#define RUBATO_STORE_LOADER_H
+
+#include "store/checkpoint.h"
+#include "tensor/parameter.h"
+
+enum { LOADER_NAME = 512 }; /* bytes of a tensor's name */
+
+/* Which parameter a stored tensor became: how training finds all parameters, and writing a checkpoint its names. */
+typedef enum binding_kind {
+    BOUND_WEIGHT,
+    BOUND_BIAS,
+    BOUND_GAMMA,
+    BOUND_BETA,
+    BOUND_TABLE,
+    BOUND_BUFFER /* a table that is stored and does not learn */
+} binding_kind;
+
+/* Where a parameter is stored. */
+typedef enum binding_place { IN_HEAD, IN_BODY, IN_EXITS } binding_place;
+
+typedef struct binding {
+    char *name; /* as stored, without the encoder's prefix IN_BODY */
+    binding_place place;
+    binding_kind kind;
+    union {
+        linear *linear;
+        norm *norm;
+        table *table;
+    };
+    size_t first, rows, columns; /* rows [first, first + rows) of a stacked layer; a vector has rows 0 */
+    bool turned;                 /* a weight stored as [inputs, outputs] */
+    size_t parts;                /* columns, or a vector, are stored as [parts, columns / parts]; 0: as they are */
+} binding;
+
+typedef struct bindings {
+    binding *items;
+    size_t count, capacity;
+} bindings;
+
+void bindings_free(bindings *self);
+
+typedef struct loader {
+    checkpoint *weights;
+    const char *prefix; /* of the encoder's tensors */
+    packer with;
+    rubato_error *error;
+    size_t parameters; /* elements read so far */
+    /* Factors by which the inputs of the next linear layers are multiplied before they are rounded to int8, one vector
+     * a layer in the order of loading, which is the order of visiting (tensor/visit.h); moves on. NULL: 1. */
+    const float *const *smooth;
+    binding_place place; /* of what is loaded now; IN_BODY names have the encoder's prefix */
+    /* For training; NULL for running. */
+    bindings *bound; /* receives every parameter */
+    uint64_t *fresh; /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
+} loader;
+
+/* Puts prefix and name together; %zu of the name are filled with the numbers. out [bytes]. */
+void loader_name(char *out, size_t bytes, const char *prefix, const char *name, size_t a, size_t b);
+
+/* A weight "name.weight" (or any full name) as a source; missing ones are an error that names them when `needed`,
+ * else source.data is NULL. rows or columns 0: whatever is there. */
+rubato_status loader_find(loader *load, source *out, const char *name, size_t rows, size_t columns, bool needed);
+
+/* The layers of one stacked product, by their names. With `fresh`, missing ones of known rows and columns are made. */
+rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
+                            size_t columns);
+rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon);
+
+/* A table "PREFIX NAME.weight", in whatever type it is stored; nothing for a NULL name. */
+rubato_status loader_table(loader *load, table *out, const char *name, size_t rows, size_t columns);
+
+/* A buffer: a table under its full name that is saved with the model and does not learn. */
+rubato_status loader_buffer(loader *load, table *out, const char *name, size_t rows, size_t columns);
+
+/* Notes that a parameter is stored under that name. */
+rubato_status loader_bind(loader *load, binding what, const char *name);
+
+/* Notes where a masked-LM decoder is stored; a tied weight is stored as the word embeddings. */
+rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, const char *bias, bool tied);
+
+#endif

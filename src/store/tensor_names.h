@@ -1,0 +1,13 @@
+/* Names of an encoder's tensors in a checkpoint, without ".weight" and ".bias". %zu is the layer; group and inner layer
+ * with ALBERT; block and layer of it with the Funnel-Transformer. NULL where a family has no such tensor. */
+#ifndef RUBATO_STORE_TENSOR_NAMES_H
+#define RUBATO_STORE_TENSOR_NAMES_H
+
+typedef struct tensor_names {
+    const char *word, *position, *type, *embedding_norm, *projection;
+    const char *query, *key, *value, *attention_out, *attention_norm, *up, *down, *output_norm;
+    const char *relative_bias;  /* one for all layers: MPNet */
+    const char *relative_terms; /* the beginning of the names of a layer's terms: Funnel-Transformer */
+} tensor_names;
+
+#endif

@@ -1,0 +1,69 @@
+/* Layer normalisation (Ba et al. 2016), and its derivative. */
+#include "tensor/operations.h"
+#include "tensor/tape.h"
+
+typedef struct norm_work {
+    const kernel_table *kernels;
+    tensor out, x;
+    const norm *layer;
+} norm_work;
+
+static void norm_rows(void *argument, size_t member, size_t first, size_t last) {
+    const norm_work *work = argument;
+    (void)member;
+    for (size_t row = first; row < last; row++)
+        work->kernels->layer_norm_f32(work->out.data + row * work->out.stride, work->x.data + row * work->x.stride,
+                                      work->layer->gamma, work->layer->beta, work->layer->epsilon, work->x.columns);
+}
+
+typedef struct saved_norm {
+    tensor out, x;
+    const norm *layer;
+} saved_norm;
+
+typedef struct norm_task {
+    const run *on;
+    const saved_norm *saved;
+    float (*statistics)[2];
+} norm_task;
+
+static void norm_input_rows(void *argument, size_t member, size_t first, size_t last) {
+    const norm_task *task = argument;
+    const saved_norm *s = task->saved;
+    (void)member;
+    for (size_t row = first; row < last; row++)
+        task->on->kernels->gradient->layer_norm_backward(tensor_grad(s->x, row), tensor_grad(s->out, row),
+                                                         tensor_row(s->x, row), s->layer->gamma, s->layer->epsilon,
+                                                         s->x.columns, task->statistics[row]);
+}
+
+static void norm_parameter_columns(void *argument, size_t member, size_t first, size_t last) {
+    const norm_task *task = argument;
+    const saved_norm *s = task->saved;
+    (void)member;
+    float *beta = s->layer->beta ? s->layer->learn->beta + first : NULL;
+    for (size_t row = 0; row < s->x.rows; row++)
+        task->on->kernels->gradient->norm_parameters_backward(
+            s->layer->learn->gamma + first, beta, tensor_grad(s->out, row) + first, tensor_row(s->x, row) + first,
+            task->statistics[row], last - first);
+}
+
+static void norm_backward(const run *on, void *saved) {
+    const saved_norm *s = saved;
+    norm_task task = {on, s, run_take(on, s->x.rows, sizeof *task.statistics)};
+    if (!task.statistics) return;
+    run_parallel(on, s->x.rows, 16, norm_input_rows, &task);
+    if (s->layer->learn->gamma) run_parallel(on, s->x.columns, 16, norm_parameter_columns, &task);
+}
+
+void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer) {
+    if (run_failed(self)) return;
+    norm_work work = {self->kernels, out, x, layer};
+    if (x.rows < 64) /* quicker than waking anybody */
+        norm_rows(&work, 0, 0, x.rows);
+    else
+        run_parallel(self, x.rows, 1, norm_rows, &work);
+    if (!self->tape) return;
+    saved_norm *saved = tape_push(self, norm_backward, sizeof *saved);
+    if (saved) *saved = (saved_norm){out, x, layer};
+}

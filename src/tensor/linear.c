@@ -1,0 +1,295 @@
+/* Linear layers in any precision, and their derivative. */
+#include <string.h>
+
+#include "base/checked.h"
+#include "tensor/operations.h"
+#include "tensor/tape.h"
+
+/* ---- Forward ---- */
+
+typedef struct linear_work {
+    const kernel_table *kernels;
+    product_f32 whole;
+} linear_work;
+
+static void linear_rows(void *argument, size_t member, size_t first, size_t last) {
+    const linear_work *work = argument;
+    (void)member;
+    product_f32 part = work->whole;
+    part.a += first * part.a_stride;
+    part.c += first * part.c_stride;
+    if (part.residual) part.residual += first * part.residual_stride;
+    part.rows = last - first;
+    work->kernels->product_f32(&part);
+}
+
+static void linear_columns(void *argument, size_t member, size_t first, size_t last) {
+    const linear_work *work = argument;
+    (void)member;
+    product_f32 part = work->whole;
+    part.b += first * product_f32_pitch(&part); /* whole panels */
+    part.c += first;
+    if (part.bias) part.bias += first;
+    if (part.residual) part.residual += first;
+    part.columns = last - first;
+    work->kernels->product_f32(&part);
+}
+
+/* ---- In low precision ---- */
+
+typedef struct low_work {
+    const kernel_table *kernels;
+    const linear *layer;
+    tensor x;
+    uint32_t *words;
+    float *scales;
+    product_low whole;
+    product_low_function *product;
+} low_work;
+
+/* Rows of x in the layer's precision. */
+static void low_ready(void *argument, size_t member, size_t first, size_t last) {
+    const low_work *work = argument;
+    (void)member;
+    for (size_t row = first; row < last; row++) {
+        uint32_t *out = work->words + row * work->whole.words;
+        if (work->layer->precision == PRECISION_BF16)
+            work->kernels->low.narrow_bf16(out, tensor_row(work->x, row), work->layer->in);
+        else
+            work->scales[row] =
+                work->kernels->low.quantize_int8(out, tensor_row(work->x, row), work->layer->smooth, work->layer->in);
+    }
+}
+
+static void low_rows(void *argument, size_t member, size_t first, size_t last) {
+    const low_work *work = argument;
+    low_ready(argument, member, first, last);
+    product_low part = work->whole;
+    part.a += first * part.a_stride;
+    if (part.row_scale) part.row_scale += first;
+    part.c += first * part.c_stride;
+    if (part.residual) part.residual += first * part.residual_stride;
+    part.rows = last - first;
+    work->product(&part);
+}
+
+static void low_columns(void *argument, size_t member, size_t first, size_t last) {
+    const low_work *work = argument;
+    (void)member;
+    product_low part = work->whole;
+    part.b += first * product_low_pitch(&part); /* whole panels */
+    part.c += first;
+    if (part.column_scale) {
+        part.column_scale += first;
+        part.column_offset += first;
+    }
+    if (part.bias) part.bias += first;
+    if (part.residual) part.residual += first;
+    part.columns = last - first;
+    work->product(&part);
+}
+
+static void multiply_low(const run *self, tensor out, tensor x, const linear *layer, activation act,
+                         const tensor *residual) {
+    bool bytes = layer->precision == PRECISION_INT8;
+    size_t words = bytes ? words_int8(layer->in) : words_bf16(layer->in);
+    arena_mark mark = arena_save(self->memory);
+    low_work work = {.kernels = self->kernels, .layer = layer, .x = x};
+    work.words = run_take(self, x.rows, words * sizeof *work.words);
+    work.scales = run_take(self, x.rows, sizeof *work.scales);
+    if (run_failed(self)) return;
+    work.whole = (product_low){.a = work.words,
+                               .b = layer->low,
+                               .row_scale = bytes ? work.scales : NULL,
+                               .column_scale = layer->scale,
+                               .column_offset = layer->offset,
+                               .bias = layer->bias,
+                               .residual = residual ? residual->data : NULL,
+                               .c = out.data,
+                               .a_stride = words,
+                               .c_stride = out.stride,
+                               .residual_stride = residual ? residual->stride : 0,
+                               .rows = x.rows,
+                               .columns = layer->out,
+                               .words = words,
+                               .b_words = precision_words(layer->precision, linear_depth(layer)),
+                               .act = act};
+    work.product = bytes ? self->kernels->low.product_int8 : self->kernels->low.product_bf16;
+    if (x.rows >= 32 * team_size(self->crew)) {
+        run_parallel(self, x.rows, 1, low_rows, &work);
+    } else {
+        low_ready(&work, 0, 0, x.rows);
+        run_parallel(self, layer->out, PANEL, low_columns, &work);
+    }
+    arena_rewind(self->memory, mark);
+}
+
+static void multiply(const run *self, tensor out, tensor x, const linear *layer, activation act,
+                     const tensor *residual) {
+    if (self->observer) self->observer->see(self->observer->user, layer, x.data, x.stride, x.rows);
+    if (linear_is_low(layer, self->low)) {
+        multiply_low(self, out, x, layer, act, residual);
+        return;
+    }
+    linear_work work = {self->kernels,
+                        {.a = x.data,
+                         .b = layer->packed,
+                         .bias = layer->bias,
+                         .residual = residual ? residual->data : NULL,
+                         .c = out.data,
+                         .a_stride = x.stride,
+                         .c_stride = out.stride,
+                         .residual_stride = residual ? residual->stride : 0,
+                         .rows = x.rows,
+                         .columns = layer->out,
+                         .depth = layer->in,
+                         .b_depth = linear_depth(layer),
+                         .act = act}};
+    /* Few rows: each thread reads only its part of the weights. Many: each works on its own rows. */
+    if (x.rows >= 32 * team_size(self->crew))
+        run_parallel(self, x.rows, 1, linear_rows, &work);
+    else
+        run_parallel(self, layer->out, PANEL, linear_columns, &work);
+}
+
+/* ---- The derivative ---- */
+
+typedef struct saved_linear {
+    tensor out, x;
+    const linear *layer;
+} saved_linear;
+
+typedef struct linear_task {
+    const run *on;
+    const saved_linear *saved;
+    float *transposed; /* x^T [in, stride] */
+    size_t stride;
+    float *panels;        /* of each member: its panel of the output's gradient */
+    uint32_t *low;        /* bf16: first the output's gradient by rows, then the input's columns */
+    uint32_t *low_panels; /* bf16: of each member */
+} linear_task;
+
+/* dx += dy W */
+static void input_rows(void *argument, size_t member, size_t first, size_t last) {
+    const linear_task *task = argument;
+    const saved_linear *s = task->saved;
+    (void)member;
+    if (s->layer->learn->low_transposed) {
+        size_t words = words_bf16(s->layer->out);
+        for (size_t row = first; row < last; row++)
+            task->on->kernels->low.narrow_bf16(task->low + row * words, tensor_grad(s->out, row), s->layer->out);
+        product_low narrow = {.a = task->low + first * words,
+                              .a_stride = words,
+                              .b = s->layer->learn->low_transposed,
+                              .c = tensor_grad(s->x, first),
+                              .c_stride = s->x.stride,
+                              .rows = last - first,
+                              .columns = s->layer->in,
+                              .words = words,
+                              .b_words = words_bf16(linear_width(s->layer)),
+                              .add = true};
+        task->on->kernels->low.product_bf16(&narrow);
+        return;
+    }
+    product_f32 product = {.a = tensor_grad(s->out, first),
+                           .a_stride = s->out.stride,
+                           .b = s->layer->learn->transposed,
+                           .c = tensor_grad(s->x, first),
+                           .c_stride = s->x.stride,
+                           .rows = last - first,
+                           .columns = s->layer->in,
+                           .depth = s->layer->out,
+                           .b_depth = linear_width(s->layer),
+                           .add = true};
+    task->on->kernels->product_f32(&product);
+}
+
+static void transpose_columns(void *argument, size_t member, size_t first, size_t last) {
+    const linear_task *task = argument;
+    tensor x = task->saved->x;
+    (void)member;
+    task->on->kernels->gradient->transpose(task->transposed + first * task->stride, task->stride, x.data + first,
+                                           x.stride, x.rows, last - first);
+    if (!task->saved->layer->learn->low_transposed) return;
+    size_t words = words_bf16(x.rows);
+    for (size_t i = first; i < last; i++)
+        task->on->kernels->low.narrow_bf16(task->low + i * words, task->transposed + i * task->stride, x.rows);
+}
+
+/* The weight's gradient has the weight's packed form, so a panel of it is one product: dW^T += x^T dy. */
+static void weight_columns(void *argument, size_t member, size_t first, size_t last) {
+    const linear_task *task = argument;
+    const saved_linear *s = task->saved;
+    float *panel = task->panels + member * s->out.rows * PANEL;
+    for (size_t at = first; at < last; at += PANEL) {
+        size_t width = size_min(PANEL, last - at);
+        pack_straight_f32(panel, s->out.grad + at, s->out.stride, width, s->out.rows);
+        if (s->layer->learn->low_transposed) {
+            uint32_t *pairs = task->low_panels + member * words_bf16(s->out.rows) * PANEL;
+            task->on->kernels->low.narrow_panel_bf16(pairs, panel, s->out.rows);
+            product_low narrow = {.a = task->low,
+                                  .a_stride = words_bf16(s->out.rows),
+                                  .b = pairs,
+                                  .c = s->layer->learn->weight + at * linear_depth(s->layer),
+                                  .c_stride = PANEL,
+                                  .rows = s->layer->in,
+                                  .columns = PANEL,
+                                  .words = words_bf16(s->out.rows),
+                                  .add = true};
+            task->on->kernels->low.product_bf16(&narrow);
+            continue;
+        }
+        product_f32 product = {.a = task->transposed,
+                               .a_stride = task->stride,
+                               .b = panel,
+                               .c = s->layer->learn->weight + at * linear_depth(s->layer),
+                               .c_stride = PANEL,
+                               .rows = s->layer->in,
+                               .columns = PANEL,
+                               .depth = s->out.rows,
+                               .add = true};
+        task->on->kernels->product_f32(&product);
+    }
+    if (!s->layer->bias) return;
+    for (size_t row = 0; row < s->out.rows; row++)
+        task->on->kernels->gradient->add(s->layer->learn->bias + first, tensor_grad(s->out, row) + first, last - first);
+}
+
+static void linear_backward(const run *on, void *saved) {
+    const saved_linear *s = saved;
+    size_t rows = s->out.rows;
+    if (rows == 0) return;
+    linear_task task = {.on = on, .saved = s, .stride = round_up(rows, 16) + 16};
+    if (s->layer->learn->low_transposed) {
+        size_t first = rows * words_bf16(s->layer->out), second = s->layer->in * words_bf16(rows);
+        task.low = run_take(on, size_max(first, second), sizeof *task.low);
+        task.low_panels = run_take(on, team_size(on->crew) * words_bf16(rows) * PANEL, sizeof *task.low_panels);
+        if (run_failed(on)) return;
+    }
+    run_parallel(on, rows, 1, input_rows, &task);
+    if (!s->layer->learn->weight) return;
+    task.transposed = run_take(on, s->layer->in * task.stride, sizeof(float));
+    task.panels = run_take(on, team_size(on->crew) * rows * PANEL, sizeof(float));
+    if (run_failed(on)) return;
+    run_parallel(on, s->layer->in, 16, transpose_columns, &task);
+    run_parallel(on, s->layer->out, PANEL, weight_columns, &task);
+}
+
+void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual) {
+    if (run_failed(self)) return;
+    if (!self->tape) {
+        multiply(self, out, x, layer, act, residual);
+        return;
+    }
+    bool active = act != ACTIVATION_NONE;
+    tensor sum = active ? run_tensor(self, out.rows, out.columns) : out;
+    if (run_failed(self)) return;
+    multiply(self, sum, x, layer, ACTIVATION_NONE, NULL);
+    saved_linear *saved = tape_push(self, linear_backward, sizeof *saved);
+    if (saved) *saved = (saved_linear){sum, x, layer};
+    if (active) run_activation(self, out, sum, act);
+    if (residual) {
+        run_dropout(self, out, self->tape->hidden_rate);
+        run_add(self, out, *residual);
+    }
+}

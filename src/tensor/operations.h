@@ -1,0 +1,33 @@
+/* The operations of a forward pass. Each has its forward and its derivative side by side in one file: linear.c,
+ * layer_norm.c, elementwise.c, move.c. They do nothing on a failed run. */
+#ifndef RUBATO_TENSOR_OPERATIONS_H
+#define RUBATO_TENSOR_OPERATIONS_H
+
+#include "tensor/run.h"
+
+/* x as it is now, for later; not recorded. */
+tensor run_copy(const run *self, tensor x);
+
+/* out = act(x), of the same shape; out is not x when recording. */
+void run_activation(const run *self, tensor out, tensor x, activation act);
+
+/* x += y. */
+void run_add(const run *self, tensor x, tensor y);
+
+/* out = act(x W^T + b) + residual. residual may be NULL, and must not be out. When recording, what is added to a
+ * residual is dropped out first, at the tape's rate for hidden states, as BERT has it. */
+void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual);
+
+/* out = layer_norm(x); out may be x in inference. */
+void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer);
+
+/* Drops elements of x out, in place; nothing in inference. */
+void run_dropout(const run *self, tensor x, float rate);
+
+/* The given rows of x as a new tensor. rows [count] lives as long as the tape. */
+tensor run_gather(const run *self, tensor x, const size_t *rows, size_t count);
+
+/* Rows of x to rows of out: out[to[i]] = x[from[i]]. from and to [count] live as long as the tape. */
+void run_scatter(const run *self, tensor out, const size_t *to, tensor x, const size_t *from, size_t count);
+
+#endif
