@@ -28,6 +28,7 @@ static int run(const arguments *given) {
             return report_usage("--smooth %s: a strength between 0 and 1", given->smooth);
     }
     progress bar;
+    const char *isa = given->isa ? given->isa : getenv("RUBATO_ISA");
     rubato_quantize_options options = {.model = given->model,
                                        .to = given->to,
                                        .out = given->out,
@@ -38,7 +39,7 @@ static int run(const arguments *given) {
                                        .smooth = smooth,
                                        .max_length = given->max_length,
                                        .threads = given->threads,
-                                       .isa = given->isa,
+                                       .isa = isa && *isa ? isa : NULL,
                                        .progress = show,
                                        .progress_user = &bar};
     rubato_quantize_result result;

@@ -1,6 +1,7 @@
 """What the tests of the program share: running it, and counting what holds."""
-import json, math, os, random, shutil, subprocess, sys, tempfile
+import json, math, os, random, shutil, subprocess, sys, tempfile, time
 
+PATIENCE = 120  # seconds for what takes far less on an idle machine: on a busy one nothing may fail for being late
 rubato, golden = map(os.path.abspath, sys.argv[1:3])
 work = tempfile.mkdtemp(prefix="rubato-cli-")
 passed = failed = 0
@@ -14,6 +15,13 @@ def check(what, condition, *context):
         print(f"FAILED {what}", *(str(c)[:600] for c in context), sep="\n    ")
 
 
+def until(condition):
+    """Waits until the condition holds, at most PATIENCE; returns what it gave at last."""
+    end = time.monotonic() + PATIENCE
+    while not (value := condition()) and time.monotonic() < end: time.sleep(0.01)
+    return value
+
+
 class Result:
     def __init__(self, p): self.status, self.out, self.err = p.returncode, p.stdout, p.stderr
     def json(self): return [json.loads(line) for line in self.out.splitlines()]
@@ -22,7 +30,7 @@ class Result:
 
 def run(*arguments, stdin="", env=None, cwd=None):
     data = stdin if isinstance(stdin, bytes) else stdin.encode()
-    p = subprocess.run([rubato, *map(str, arguments)], input=data, capture_output=True, env={**os.environ, **(env or {})}, cwd=cwd, timeout=300)
+    p = subprocess.run([rubato, *map(str, arguments)], input=data, capture_output=True, env={**os.environ, **(env or {})}, cwd=cwd, timeout=5 * PATIENCE)
     p.stdout, p.stderr = p.stdout.decode("utf-8", "replace"), p.stderr.decode("utf-8", "replace")
     # the small models hold every head, of which each run uses one
     p.stderr = "".join(l for l in p.stderr.splitlines(True) if " are not used" not in l)

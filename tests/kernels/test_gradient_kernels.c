@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "kernels/table.h"
+#include "isas.h"
 
 enum { MOST = 131, GUARD = 16 };
 
@@ -43,11 +43,9 @@ static void same(const char *kernel, const char *isa, const guarded *got, const 
 
 /* Runs `one` for each variant with the same inputs, at every count. */
 static void for_variants(void (*one)(const gradient_kernels *g, const char *isa, size_t count)) {
-    static const char *const isas[] = {"scalar", "neon", "avx2", "avx512"};
-    enum { VARIANTS = sizeof isas / sizeof *isas };
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const kernel_table *table = kernel_table_named(isas[i]);
-        for (size_t count = 0; table && count < MOST; count += 1 + count / 30) one(table->gradient, isas[i], count);
+    for (size_t isa = 0; isa < ISA_COUNT; isa++) {
+        const kernel_table *table = isa_kernels(isa);
+        for (size_t count = 0; table && count < MOST; count += 1 + count / 30) one(table->gradient, table->name, count);
     }
 }
 

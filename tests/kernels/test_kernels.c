@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "kernels/table.h"
+#include "isas.h"
 
 static unsigned long long seed = 1;
 
@@ -33,14 +33,6 @@ static float random_float(void) {
 static const float specials[] = {0.0f,    -0.0f,    1e-42f,    -1e-42f, 1e-30f,  88.0f,    -88.0f, 104.0f,
                                  -104.0f, INFINITY, -INFINITY, NAN,     3.4e38f, -3.4e38f, 12.0f,  -12.0f};
 enum { SPECIAL_COUNT = sizeof specials / sizeof specials[0] };
-
-static const char *const isas[] = {"scalar", "neon", "avx2", "avx512", "vnni", "bf16"};
-enum { VARIANTS = sizeof isas / sizeof *isas };
-
-/* The variant of that name, or NULL when this machine cannot run it. */
-static const kernel_table *variant(size_t i) {
-    return kernel_table_named(isas[i]);
-}
 
 /* ---- Guarded buffers: the last element is the last byte before the guard ---- */
 
@@ -99,8 +91,8 @@ static double activation_double(double x, activation act) {
 
 static void test_activations(void **state) {
     (void)state;
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const kernel_table *table = variant(i);
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
         for (int act = 0; table && act < ACTIVATION_COUNT; act++)
             for (size_t size = 0; size < 70; size++) {
                 guarded x = guarded_create(size);
@@ -125,8 +117,8 @@ static void test_activations(void **state) {
 
 static void test_softmax(void **state) {
     (void)state;
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const kernel_table *table = variant(i);
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
         for (size_t size = 0; table && size < 140; size++)
             for (int kind = 0; kind < 5; kind++) {
                 guarded x = guarded_create(size);
@@ -159,8 +151,8 @@ static void test_softmax(void **state) {
 
 static void test_layer_norm(void **state) {
     (void)state;
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const kernel_table *table = variant(i);
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
         for (size_t size = 0; table && size < 150; size += 1 + size / 40)
             for (int kind = 0; kind < 3; kind++) {
                 guarded x = guarded_create(size), gamma = guarded_create(size), beta = guarded_create(size);
@@ -191,8 +183,8 @@ static void test_layer_norm(void **state) {
 
 static void test_dot(void **state) {
     (void)state;
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const kernel_table *table = variant(i);
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
         for (size_t size = 0; table && size < 100; size++) {
             guarded a = guarded_create(size), b = guarded_create(size);
             double want = 0, scale = 0;
@@ -212,8 +204,8 @@ static void test_dot(void **state) {
 
 static void test_packing(void **state) {
     (void)state;
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const kernel_table *table = variant(i);
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
         for (int round = 0; table && round < 60; round++) {
             size_t columns = 1 + random_below(70), depth = 1 + random_below(40), stride = depth + random_below(9);
             guarded in = guarded_create((columns - 1) * stride + depth),
@@ -288,8 +280,8 @@ static void one_product(const kernel_table *table, size_t rows, size_t columns, 
 
 static void test_product(void **state) {
     (void)state;
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const kernel_table *table = variant(i);
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
         if (!table) continue;
         for (size_t rows = 0; rows < 45; rows++)
             one_product(table, rows, 1 + random_below(80), 1 + random_below(50), true);
@@ -303,8 +295,8 @@ static void test_product(void **state) {
 /* A row's result is the same to the bit in any company. */
 static void test_rows_are_independent(void **state) {
     (void)state;
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const kernel_table *table = variant(i);
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
         if (!table) continue;
         enum { ROWS = 61, COLUMNS = 75, DEPTH = 1300 };
         guarded a = guarded_create(ROWS * DEPTH), b = guarded_create(packed_size(COLUMNS, DEPTH));
@@ -339,8 +331,8 @@ static void test_rows_are_independent(void **state) {
 static void test_rows_made_ready(void **state) {
     (void)state;
     const low_kernels *want = &kernel_table_named("scalar")->low;
-    for (size_t i = 1; i < VARIANTS; i++) {
-        const kernel_table *table = variant(i);
+    for (size_t i = 1; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
         for (size_t round = 0; table && round < 600; round++) {
             size_t depth = 1 + random_below(round % 3 ? 70 : 700), words = words_bf16(depth);
             guarded x = guarded_create(depth), a = guarded_create(words), b = guarded_create(words);
@@ -412,8 +404,8 @@ static void test_quantize_panel(void **state) {
 static void test_low_products(void **state) {
     (void)state;
     const low_kernels *want = &kernel_table_named("scalar")->low;
-    for (size_t i = 1; i < VARIANTS; i++) {
-        const kernel_table *table = variant(i);
+    for (size_t i = 1; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
         for (size_t round = 0; table && round < 150; round++) {
             bool bytes = round % 2;
             size_t rows = 1 + random_below(round % 5 ? 20 : 200), columns = 1 + random_below(100);
@@ -464,7 +456,7 @@ static void test_low_products(void **state) {
             product(&p);
             double tolerance = (bytes ? 2e-6 : 2e-6 + 3e-7 * (double)depth);
             for (size_t k = 0; k < rows * columns; k++)
-                expect(bytes ? "product_int8" : "product_bf16", isas[i], depth, k, (double)c.data[k],
+                expect(bytes ? "product_int8" : "product_bf16", isa_name(i), depth, k, (double)c.data[k],
                        (double)reference.data[k], tolerance * (3 + fabs((double)reference.data[k])));
             size_t row = random_below(rows);
             memcpy(reference.data, c.data + row * columns, columns * sizeof(float));
@@ -561,8 +553,8 @@ static int bench(void) {
     for (size_t i = 0; i < 384 * 1536; i++) weights[i] = random_float();
     for (size_t i = 0; i < 128 * 1536; i++) activations[i] = random_float();
     printf("%-8s %18s %18s %18s %18s\n", "", "product, Gflop/s", "softmax, Gel/s", "layer norm, Gel/s", "gelu, Gel/s");
-    for (size_t i = 0; i < VARIANTS; i++) {
-        const kernel_table *t = variant(i);
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const kernel_table *t = isa_kernels(i);
         if (!t) continue;
         printf("%-8s %18.1f %18.2f %18.2f %18.2f\n", t->name,
                rate_of(2.0 * 128 * 384 * 1536, bench_product, t, activations),

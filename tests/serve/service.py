@@ -1,8 +1,8 @@
 """What the server's tests share: models to serve, a running server, requests."""
-import atexit, contextlib, http.client, json, math, os, random, signal, socket, subprocess, sys, threading, time
+import atexit, http.client, json, math, os, random, signal, socket, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
-from program import check, finish, golden, large, model, rubato, run, work
+from program import PATIENCE, check, finish, golden, large, model, rubato, run, until, work
 
 JSON = {"Content-Type": "application/json"}
 
@@ -17,19 +17,23 @@ class Service:
     """A running server; its log is read by a thread, so that the pipe never fills."""
 
     def __init__(self, *arguments, env=None):
-        self.port, self.log, self.tls = free_port(), [], "--tls-cert" in arguments
-        begin = time.monotonic()
+        self.log = []
+        while not self.start(arguments, env) and any("cannot listen" in line for line in self.log): self.log.clear()
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+
+    def start(self, arguments, env):
+        """Whether it serves: another program may have taken the port since it was free."""
+        self.port = free_port()
         self.process = subprocess.Popen([rubato, "serve", *map(str, arguments), "--host", "127.0.0.1", "--port", str(self.port)],
                                         stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
         atexit.register(self.process.kill)
         for line in self.process.stderr:
             self.log.append(line)
-            if " serving " in line: break
-        self.start_seconds = time.monotonic() - begin
-        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
-        self.reader.start()
+            if " serving " in line: return True
+        return False
 
-    def connect(self, timeout=60): return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+    def connect(self, timeout=PATIENCE): return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
     def ask(self, method, path, body=None, headers=None, connection=None):
         """Status, headers (lower case) and the body: parsed where it is JSON."""
@@ -45,18 +49,15 @@ class Service:
     def post(self, path, body, **headers): return self.ask("POST", path, body, {k.replace("_", "-"): v for k, v in headers.items()})
     def get(self, path, **headers): return self.ask("GET", path, None, {k.replace("_", "-"): v for k, v in headers.items()})
 
-    def raw(self, data, wait=5, half_close=False):
-        """Sends bytes and returns everything that comes back until the server closes, or time is over."""
-        s = socket.create_connection(("127.0.0.1", self.port), timeout=wait)
+    def raw(self, data, wait=PATIENCE):
+        """Sends bytes and returns everything that comes back until the server closes; None when it does not."""
         out = b""
-        with contextlib.suppress(OSError):
-            s.sendall(data)
-            if half_close: s.shutdown(socket.SHUT_WR)
-            while True:
-                got = s.recv(65536)
-                if not got: break
-                out += got
-        s.close()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as s:
+            try:
+                s.sendall(data)
+                while got := s.recv(65536): out += got
+            except TimeoutError: return None
+            except OSError: pass  # closed before it had read everything
         return out
 
     def metric(self, name):
@@ -65,8 +66,8 @@ class Service:
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
-        status = self.process.wait(60)
-        self.reader.join(5)
+        status = self.process.wait(PATIENCE)
+        self.reader.join(PATIENCE)
         return status
 
 

@@ -7,7 +7,7 @@ Needs playwright and Debian's chromium; says so and passes where they are not in
 """
 import os, shutil, sys
 
-from service import Service, check, finish, model, points
+from service import PATIENCE, Service, check, finish, model, points, until
 
 try: from playwright.sync_api import sync_playwright
 except ImportError: sync_playwright = None
@@ -28,6 +28,7 @@ with sync_playwright() as p:
 
     def open_page(url=url, **more):
         page = browser.new_page(**more)
+        page.set_default_timeout(1000 * PATIENCE)
         page.problems = []
         page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: page.problems.append(str(e)))
@@ -35,18 +36,21 @@ with sync_playwright() as p:
         page.goto(url)
         return page
 
-    def settle(page):
-        page.wait_for_timeout(100)
-        page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(100)
+    def shown(page, selector="#point"): return page.locator(selector).first.inner_text()
+
+    def soon(what, page, condition):
+        """The page answers a moment after it is touched: waits until it says so."""
+        def look():
+            page.wait_for_timeout(20)  # lets its events through
+            return condition()
+        check(what, until(look), shown(page), shown(page, "#budget-now"), shown(page, "#answer"))
 
     page = open_page(viewport={"width": 1200, "height": 1000})
     page.wait_for_selector("#rows td.on")
-    settle(page)
-    check("the server is described", "5000 ms" in page.inner_text("#server"), page.inner_text("#server"))
-    check("five models", page.locator("#model option").count() == 5)
-    check("full at first", page.inner_text("#point") == "full" and page.inner_text("#budget-now").startswith("full"), page.inner_text("#point"))
-    check("three labels", page.locator("#answer .bar").count() == 3)
+    soon("the server is described", page, lambda: "5000 ms" in shown(page, "#server"))
+    soon("five models", page, lambda: page.locator("#model option").count() == 5)
+    soon("full at first", page, lambda: shown(page) == "full" and shown(page, "#budget-now").startswith("full"))
+    soon("three labels", page, lambda: page.locator("#answer .bar").count() == 3)
     lit = page.locator("#rows td.on").count()
     check("every cell is lit at full cost", lit == page.locator("#rows td").count() and lit > 10, lit)
 
@@ -54,39 +58,40 @@ with sync_playwright() as p:
     box = page.locator("#budget").bounding_box()
     page.mouse.move(box["x"] + box["width"] - 8, box["y"] + box["height"] / 2)
     page.mouse.down(); page.mouse.move(box["x"] + 4, box["y"] + box["height"] / 2, steps=8); page.mouse.up()
-    settle(page)
-    fewer = page.locator("#rows td.on").count()
-    check("dragged to the cheapest", page.inner_text("#point") == "third" and 0 < fewer < lit, page.inner_text("#point"), fewer, lit)
-    check("its cost", 0.2 < float(page.inner_text("#ratio")[:-1]) < 1, page.inner_text("#ratio"))
-    check("the full answer is marked beside it", page.locator("#answer .track b").count() == 3)
-    page.focus("#budget"); page.keyboard.press("ArrowRight"); settle(page)
-    check("keyboard: one up", page.inner_text("#point") == "half", page.inner_text("#point"))
-    check("read aloud", page.get_attribute("#budget", "aria-valuetext") == "0.60x", page.get_attribute("#budget", "aria-valuetext"))
-    check("the frontier shows it", page.locator("#frontier circle.current").count() == 1 and page.locator("#frontier circle.point").count() == 2)
-    page.click("#frontier circle.hit[data-point=third]"); settle(page)
-    check("a click on the frontier", page.inner_text("#point") == "third", page.inner_text("#point"))
-    page.fill("#text", "hello world"); settle(page); page.wait_for_timeout(400); settle(page)
-    check("typing", [t.lower() for t in page.locator("#rows thead span").all_inner_texts()][:2] == ["[cls]", "hello"] or len(page.locator("#rows thead span").all_inner_texts()) > 3, page.locator("#rows thead span").all_inner_texts())
-    page.fill("#text", ""); page.wait_for_timeout(500)
-    check("nothing typed", "Type something" in page.inner_text("#answer"))
+    soon("dragged to the cheapest", page, lambda: shown(page) == "third" and 0 < page.locator("#rows td.on").count() < lit)
+    soon("its cost", page, lambda: 0.2 < float(shown(page, "#ratio")[:-1]) < 1)
+    soon("the full answer is marked beside it", page, lambda: page.locator("#answer .track b").count() == 3)
+    page.focus("#budget"); page.keyboard.press("ArrowRight")
+    soon("keyboard: one up", page, lambda: shown(page) == "half")
+    soon("read aloud", page, lambda: page.get_attribute("#budget", "aria-valuetext") == "0.60x")
+    soon("the frontier shows it", page, lambda: page.locator("#frontier circle.current").count() == 1 and page.locator("#frontier circle.point").count() == 2)
+    page.click("#frontier circle.hit[data-point=third]")
+    soon("a click on the frontier", page, lambda: shown(page) == "third")
+    tokens = lambda: page.locator("#rows thead span").all_inner_texts()
+    before = tokens()
+    page.fill("#text", "hello world")
+    soon("typing", page, lambda: tokens() != before and ([t.lower() for t in tokens()][:2] == ["[cls]", "hello"] or len(tokens()) > 3))
+    page.fill("#text", "")
+    soon("nothing typed", page, lambda: "Type something" in shown(page, "#answer"))
 
     # the other tasks
     for index, selector, text, second in ((1, "#answer .bar", "hello", "world\nfoo"), (2, "#answer p", "a world", None), (3, "#answer .bar", "a", "b c"), (4, "#answer .bar", "a [MASK]", None)):
+        page.fill("#text", "")  # so that no answer of the model before is left
+        until(lambda: page.wait_for_timeout(20) or "Type something" in shown(page, "#answer"))
         page.select_option("#model", index=index)
-        settle(page)
         if second: page.fill("#second", second)
         page.fill("#text", text)
-        page.wait_for_timeout(400)
-        page.wait_for_selector(selector); settle(page)
-        check(f"model {index} answers", page.locator("#answer .error").count() == 0, page.inner_text("#answer"))
-        check(f"model {index} has no cheaper points", page.is_disabled("#budget"))
+        page.wait_for_selector(selector)
+        soon(f"model {index} answers", page, lambda: page.locator(selector).count() > 0 and page.locator("#answer .error").count() == 0)
+        soon(f"model {index} has no cheaper points", page, lambda: page.is_disabled("#budget"))
+    page.wait_for_load_state("networkidle")
     page.problems = [x for x in page.problems if "422" not in x]  # the example is longer than this small model reads
     check("no errors, nothing fetched from elsewhere", not page.problems, page.problems)
 
     for name, more in (("light", {"viewport": {"width": 1200, "height": 900}}), ("dark", {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"}),
                        ("narrow", {"viewport": {"width": 360, "height": 800}, "has_touch": True})):
         page = open_page(**more)
-        page.wait_for_selector("#rows td.on"); settle(page)
+        page.wait_for_selector("#rows td.on")
         wide = page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         check(f"{name}: no sideways scrolling", wide)
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -97,7 +102,7 @@ with sync_playwright() as p:
     page.wait_for_selector("#key", state="visible")
     page.fill("#token", "secret"); page.keyboard.press("Tab")
     page.wait_for_selector("#rows td.on")
-    check("an API key", page.locator("#answer .bar").count() == 3)
+    soon("an API key", page, lambda: page.locator("#answer .bar").count() == 3)
 
     page = open_page(url + "docs")
     page.wait_for_selector("details")

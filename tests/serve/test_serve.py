@@ -8,9 +8,8 @@ Prints 'N passed, N failed'.
 """
 import base64, json, math, os, signal, ssl, struct, subprocess, sys, threading, time
 
-from service import Service, check, finish, golden, large, model, one_label, points, run, work
+from service import PATIENCE, Service, check, finish, golden, large, model, one_label, points, run, until, work
 
-slow = "tsan" in sys.argv[1] or "asan" in sys.argv[1]  # times are not what they were
 near = lambda a, b, off=1e-5: len(a) == len(b) and all(abs(x - y) <= off for x, y in zip(a, b))
 
 embed = model("bert", "BertModel")
@@ -134,7 +133,7 @@ for t in threads: t.start()
 for t in threads: t.join()
 alone = [s.post("/embed", {"inputs": f"text number {i}"})[2][0] for i in range(40)]
 check("many at once: each its own answer, to the bit", all(r[0] == 200 and all(v == a for v in r[2]) for r, a in zip(results, alone)))
-check("metrics count", s.metric("te_request_success") == before + 80 and s.metric("te_queue_size") == 0, s.metric("te_request_success"), before)
+check("metrics count", until(lambda: s.metric("te_request_success") == before + 80 and s.metric("te_queue_size") == 0), s.metric("te_request_success"), before)
 text = s.get("/metrics")[2]
 check("metrics are Prometheus's", all(line.startswith("#") or len(line.rsplit(" ", 1)) == 2 and float(line.rsplit(" ", 1)[1]) >= 0 for line in text.splitlines()) and 'rubato_point_texts{model="classify",point="third"}' in text, text[:500])
 for path, kind in (("/", "text/html"), ("/docs", "text/html"), ("/openapi.json", "application/json")):
@@ -146,8 +145,8 @@ for path, verbs in document["paths"].items():
         if verb == "post": status, _, out = s.post(path, what["requestBody"]["content"]["application/json"]["example"])
         else: status, _, out = s.get(path)
         check(f"the documented example of {path}", status == 200, status, out)
-check("clean log: no text of users", not any("hello" in line for line in s.log) and sum(" POST /embed " in line for line in s.log) > 50, s.log[:3])
 check("stops", s.stop() == 0, s.process.returncode, s.log[-3:])
+check("clean log: no text of users", not any("hello" in line for line in s.log) and sum(" POST /embed " in line for line in s.log) > 50, s.log[:3])
 
 # ---- A reranker alone; keys; JSON logs; limits ----
 s = Service(rank, "--api-key", "secret", "--log", "json", "--log-texts", "--max-client-batch-size", 4, "--max-body", 1000, "--client-timeout", 1, "--auto-truncate", "false")
@@ -166,14 +165,13 @@ check("--max-client-batch-size", s.post("/rerank", {"query": "a", "texts": ["b"]
 check("--auto-truncate false", s.post("/rerank", {"query": "a", "texts": ["b " * 400]}, **KEY)[0] == 422)
 check("--max-body", s.post("/rerank", {"query": "a" * 2000, "texts": ["b"]}, **KEY)[0] == 413)
 chunked = b"POST /rerank HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer secret\r\nTransfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b"x" * 1024 + b"\r\n400\r\n" + b"x" * 1024 + b"\r\n0\r\n\r\n"
-check("--max-body, chunked", b" 413 " in s.raw(chunked, 3), s.raw(chunked, 3)[:200])
-out = s.raw(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-A: " + b"a" * 100000 + b"\r\n\r\n", 3)
-check("a header bomb", b" 431 " in out or out == b"", out[:100])
+out = s.raw(chunked); check("--max-body, chunked", out and b" 413 " in out, out)
+out = s.raw(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-A: " + b"a" * 100000 + b"\r\n\r\n")
+check("a header bomb", out == b"" or out and b" 431 " in out, out)
 check("and the server is well", s.get("/health")[0] == 200)
-begin = time.monotonic(); s.raw(b"POST /rerank HTTP/1.1\r\nHost: a\r\n", 20); took = time.monotonic() - begin
-check("a slow head is cut off", took < 5, took)
-begin = time.monotonic(); s.raw(b"POST /rerank HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", 20); took = time.monotonic() - begin
-check("a slow body too", took < 5, took)
+# within half the time that a server gives them which was told no other
+check("a slow head is cut off", s.raw(b"POST /rerank HTTP/1.1\r\nHost: a\r\n", 30) is not None)
+check("a slow body too", s.raw(b"POST /rerank HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", 30) is not None)
 s.stop()
 rows = [json.loads(line) for line in s.log if line.startswith("{")]
 good = [r for r in rows if r["status"] == 200 and r["path"] == "/rerank"]
@@ -187,63 +185,86 @@ status, headers, _ = s.post("/predict", {"inputs": "hello"}); check("in time: fu
 status, headers, out = s.post("/predict", {"inputs": "hello"}, X_Deadline_Ms="0"); check("no time at all: 429", status == 429 and int(headers["retry-after"]) >= 1 and out["error_type"] == "Overloaded", status, out)
 long = "a world of words " * 12
 status, headers, _ = s.post("/predict", {"inputs": [[long]] * 32, "budget": "full"}, X_Deadline_Ms="600000"); check("full is full", headers["x-rubato-point"] == "full", headers)
-took, seen = float(headers["x-rubato-compute-ms"]) * 32, {}
-for part in (0.05, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 4):
-    status, headers, _ = s.post("/predict", {"inputs": [[long]] * 32}, X_Deadline_Ms=f"{took * part + 3:.1f}")
-    seen[part] = headers["x-rubato-point"] if status == 200 else status
-check("less time, a cheaper point; too little, 429", slow or any(p in ("third", "half", "mixed") for p in seen.values()) and seen[0.05] == 429 and seen[4] == "full", seen, took)
+
+
+def point_within(ms):
+    status, headers, _ = s.post("/predict", {"inputs": [[long]] * 32}, X_Deadline_Ms=f"{ms:.2f}")
+    return headers["x-rubato-point"] if status == 200 else status
+
+
+check("far too little time: 429; enough: full", point_within(0.1) == 429 and point_within(600000) == "full")
+# between what is too little and what is enough; as the machine may become slower or faster meanwhile, both may move
+little, enough, seen = 0.1, 600000.0, {}
+while len(seen) < 100 and not any(p in ("third", "half", "mixed") for p in seen.values()):
+    if enough < 1.01 * little: little, enough = little / 4, 4 * enough
+    between = math.sqrt(little * enough)
+    seen[between] = point_within(between)
+    if seen[between] == "full": enough = between
+    else: little = between
+check("less time, a cheaper point", any(p in ("third", "half", "mixed") for p in seen.values()), seen)
 check("stops", s.stop() == 0)
 
 s = Service(f"m={big}", "--max-queue", 8, "--threads", 1, "--quiet")
 outcomes = []
 def flood(): outcomes.append(s.post("/predict", {"inputs": [[long]] * 4})[0])
-threads = [threading.Thread(target=flood) for _ in range(60)]
-for t in threads: t.start()
-for t in threads: t.join()
+while len(outcomes) < 1000 and 429 not in outcomes:
+    threads = [threading.Thread(target=flood) for _ in range(60)]
+    for t in threads: t.start()
+    for t in threads: t.join()
 check("--max-queue: 429 for some, 200 for the rest", set(outcomes) == {200, 429}, outcomes)
 check("nothing left behind", s.metric("te_queue_size") == 0 and s.post("/predict", {"inputs": [["a"]] * 8})[0] == 200)
 
-# One long request and then short ones: they pass what is left of it.
+s.stop()
+
+# ---- A queue of long requests; clients that go; reload; stop ----
+s = Service(f"m={big}", "--threads", 1, "--max-batch-tokens", 64, "--quiet")
+def waiting(): return s.metric("te_queue_size") > 0
+# short ones pass what is left of a long one; if they were late, once more
 finished = {}
 def timed(name, body):
     status, _, _ = s.post("/predict", body)
     finished[name] = time.monotonic() if status == 200 else status
-s.stop()
-s = Service(f"m={big}", "--threads", 1, "--quiet")
-threads = [threading.Thread(target=timed, args=("long", {"inputs": [[long]] * 32}))] + [threading.Thread(target=timed, args=(i, {"inputs": "hello"})) for i in range(4)]
-for t in threads: t.start(); time.sleep(0.02)
-for t in threads: t.join()
-check("short ones pass a long one", all(finished[i] < finished["long"] for i in range(4)), finished)
-
-# ---- Clients that go; reload; stop ----
-going = []
-for _ in range(40):
-    c = s.connect(); c.request("POST", "/predict", body=json.dumps({"inputs": [[long]] * 8}), headers={"Content-Type": "application/json"}); going.append(c)
-while s.metric("te_queue_size") == 0: time.sleep(0.001)  # the server has read some of them
-for c in going: c.sock.close()
-for _ in range(300):
-    if s.metric("te_queue_size") == 0 and s.metric('te_request_failure{err="dropped"}') > 0: break
-    time.sleep(0.1)
-check("clients that went are dropped", s.metric("te_queue_size") == 0 and s.metric('te_request_failure{err="dropped"}') > 0 and s.post("/predict", {"inputs": "a"})[0] == 200, s.get("/metrics")[2][:900])
+def passed(): return all(isinstance(t, float) for t in finished.values()) and max(finished[i] for i in range(4)) < finished["long"]
+for _ in range(20):
+    threads = [threading.Thread(target=timed, args=("long", {"inputs": [[long]] * 32}))] + [threading.Thread(target=timed, args=(i, {"inputs": "hello"})) for i in range(4)]
+    threads[0].start()
+    while threads[0].is_alive() and not waiting(): pass
+    for t in threads[1:]: t.start()
+    for t in threads: t.join()
+    if passed(): break
+check("short ones pass a long one", passed(), finished)
+# clients go while the server works for some of them; if it had answered all, once more
+def dropped(): return s.metric('te_request_failure{err="dropped"}') > 0
+def done(): return s.metric("te_request_success") + s.metric("te_request_failure")
+for _ in range(20):
+    going, before = [], done()
+    for _ in range(40):
+        c = s.connect(); c.request("POST", "/predict", body=json.dumps({"inputs": [[long]] * 8}), headers={"Content-Type": "application/json"}); going.append(c)
+    until(lambda: waiting() or done() >= before + 40)
+    for c in going: c.sock.close()
+    until(lambda: dropped() or done() >= before + 40)
+    if dropped(): break
+check("clients that went are dropped", dropped() and until(lambda: not waiting()) and s.post("/predict", {"inputs": "a"})[0] == 200, s.get("/metrics")[2][:900])
 stopping, outcomes = threading.Event(), []
 def steady():
     c = s.connect()
     while not stopping.is_set(): outcomes.append(s.ask("POST", "/predict", {"inputs": "hello world"}, connection=c)[0])
 threads = [threading.Thread(target=steady) for _ in range(4)]
 for t in threads: t.start()
-for _ in range(5):
-    time.sleep(0.2)
+def reloads(): return sum("reloaded" in line for line in s.log)
+for i in range(3):
     s.process.send_signal(signal.SIGHUP)
-time.sleep(0.3)
+    answered = len(outcomes)
+    until(lambda: reloads() > i and len(outcomes) > answered + 4)
 stopping.set()
 for t in threads: t.join()
-check("reload without a lost request", len(outcomes) > 4 and set(outcomes) == {200} and sum("reloaded" in line for line in s.log) >= (0 if slow else 3), len(outcomes), set(outcomes), s.log[-3:])
+check("reload without a lost request", set(outcomes) == {200} and reloads() == 3, len(outcomes), set(outcomes), s.log[-3:])
 kept = s.connect(); s.ask("GET", "/health", connection=kept)
 late = []
-t = threading.Thread(target=lambda: late.append(s.post("/predict", {"inputs": [[long]] * 8})[0])); t.start()
-time.sleep(0.02)
+t = threading.Thread(target=lambda: late.append(s.post("/predict", {"inputs": [[long]] * 32})[0])); t.start()
+while t.is_alive() and not waiting(): pass
 s.process.send_signal(signal.SIGTERM)
-status = s.process.wait(30); t.join()
+status = s.process.wait(PATIENCE); t.join()
 check("stops gracefully", status == 0 and late and late[0] in (200, 503), status, late)
 
 # ---- TLS ----
@@ -253,7 +274,7 @@ if made.returncode == 0:
     import http.client
     s = Service(embed, "--tls-cert", cert, "--tls-key", key)
     context = ssl.create_default_context(cafile=cert); context.check_hostname = False
-    c = http.client.HTTPSConnection("127.0.0.1", s.port, context=context, timeout=20)
+    c = http.client.HTTPSConnection("127.0.0.1", s.port, context=context, timeout=PATIENCE)
     status, _, out = s.ask("POST", "/embed", {"inputs": "a"}, connection=c); check("TLS", status == 200 and len(out) == 1, status)
     c.close(); s.stop()
 r = run("serve", embed, "--tls-cert", cert); check("TLS needs both files", r.status == 2 and "--tls-key" in r.err, r)

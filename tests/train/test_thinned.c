@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "task/job.h"
 #include "task/load.h"
+#include "isas.h"
 #include "train/loss.h"
 #include "train/parameters.h"
 
@@ -182,22 +183,20 @@ static void run_case(const json_t *one, const char *isa, size_t threads) {
 }
 
 static void test_against_reference(void **state) {
-    static const char *const isas[] = {"scalar", "neon", "avx2", "avx512"};
     const json_t *cases = json_object_get(golden, "cases");
     (void)state;
     for (size_t i = 0; i < json_array_size(cases); i++)
-        for (size_t j = 0; j < 3; j++)
+        for (size_t isa = 0; isa < ISA_COUNT; isa++)
             for (size_t threads = 1; threads < 3; threads++)
-                if (kernel_table_named(isas[j])) run_case(json_array_get(cases, i), isas[j], threads);
+                if (isa_kernels(isa)) run_case(json_array_get(cases, i), isa_name(isa), threads);
 }
 
 /* A sequence alone gives what it gives in the batch, to the bit; keeping all gives the plain model, to the bit. */
-static void test_company_and_identity(void **state) {
+static void company_and_identity(const char *isa) {
     const json_t *cases = json_object_get(golden, "cases");
-    (void)state;
     for (size_t c = 0; c < json_array_size(cases); c++) {
         const json_t *one = json_array_get(cases, c);
-        fixture f = open_case(one, NULL, 2);
+        fixture f = open_case(one, isa, 2);
         bool tags = f.model->heads[HEAD_TOKEN].present;
         batch packed = {f.count, f.start[f.count], f.start, f.ids, f.types};
         point at = point_of(one), all = point_full(at.layers);
@@ -217,6 +216,12 @@ static void test_company_and_identity(void **state) {
             assert_memory_equal(tensor_row(plain, row), tensor_row(kept, row), 12);
         close_case(&f);
     }
+}
+
+static void test_company_and_identity(void **state) {
+    (void)state;
+    for (size_t isa = 0; isa < ISA_COUNT; isa++)
+        if (isa_kernels(isa)) company_and_identity(isa_name(isa));
 }
 
 int main(void) {
