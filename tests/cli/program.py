@@ -1,5 +1,5 @@
 """What the tests of the program share: running it, and counting what holds."""
-import json, math, os, random, shutil, subprocess, sys, tempfile, time
+import json, math, os, random, shutil, signal, subprocess, sys, tempfile, time
 
 PATIENCE = 120  # seconds for what takes far less on an idle machine: on a busy one nothing may fail for being late
 rubato, golden = map(os.path.abspath, sys.argv[1:3])
@@ -37,6 +37,25 @@ def run(*arguments, stdin="", env=None, cwd=None):
     return Result(p)
 
 
+def isas():
+    """The instruction sets that this machine has."""
+    return [isa for isa in ("scalar", "neon", "avx2", "avx512", "vnni", "bf16") if run("info", os.path.join(golden, "bert"), "--isa", isa).status == 0]
+
+
+def interrupt(process, ready):
+    """Sends Ctrl-C as soon as `ready` holds; what it printed."""
+    while process.poll() is None and not ready(): time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    return process.communicate()
+
+
+def kill(process, ready):
+    """Ends the process at once as soon as `ready` holds."""
+    while process.poll() is None and not ready(): time.sleep(0.001)
+    process.kill()
+    process.wait()
+
+
 # ---- Files, and made-up texts: whether there are more a than b ----
 
 letters = list("abcdefghij")
@@ -46,6 +65,9 @@ def path(name): return os.path.join(work, name)
 
 
 def read(name): return open(path(name), "rb").read()
+
+
+def lines_of(name): return read(name).count(b"\n") if os.path.exists(path(name)) else 0
 
 
 def write(name, text):

@@ -3,9 +3,9 @@
 
     test_exits.py RUBATO GOLDEN_FOLDER
 """
-import json, os, random, shutil, subprocess, time
+import json, os, random, shutil, subprocess
 
-from program import check, finish, golden, label, large, letters, one_line, path, read, rubato, run, texts, work, write, write_labelled
+from program import check, finish, golden, kill, label, large, letters, one_line, path, read, rubato, run, texts, work, write, write_labelled
 
 bert = os.path.join(golden, "bert")
 random.seed(2)
@@ -78,8 +78,7 @@ check("students learn from the model, not from labels", got["metrics"]["accuracy
 more = ["--recipe", "deebert", "--epochs", 2, "--checkpoint-steps", 7, "--eval-steps", 5]
 train("whole", *more, start=bert)
 p = subprocess.Popen([rubato, "train", bert, *common, "--out", path("parts"), *map(str, more)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-while p.poll() is None and '"deebert"' not in (open(path("parts/metrics.jsonl")).read() if os.path.exists(path("parts/metrics.jsonl")) else ""): time.sleep(0.002)
-p.kill(); p.wait()
+kill(p, lambda: os.path.exists(path("parts/metrics.jsonl")) and b'"deebert"' in read("parts/metrics.jsonl"))
 r = train("parts", *more, "--resume", start=bert)
 check("a killed run goes on to the same bits, both stages", r.status == 0 and read("parts/model.safetensors") == read("whole/model.safetensors") and read("parts/exits/model.safetensors") == read("whole/exits/model.safetensors"), r)
 

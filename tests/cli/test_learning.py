@@ -3,9 +3,9 @@
 
     test_learning.py RUBATO GOLDEN_FOLDER
 """
-import json, os, random, shutil, signal, subprocess, time
+import json, os, random, shutil, subprocess
 
-from program import check, finish, golden, letters, one_line, path, read, rubato, run, texts, work, write, write_labelled
+from program import check, finish, golden, interrupt, kill, letters, lines_of, one_line, path, read, rubato, run, texts, work, write, write_labelled
 
 bert = os.path.join(golden, "bert")
 random.seed(1)
@@ -35,17 +35,14 @@ check("another seed is another run", read("one/model.safetensors") != read("thre
 
 # ---- Stopping and going on ----
 p = subprocess.Popen([rubato, "train", bert, *common[:-1], "--epochs", "400", "--out", path("stopped")], stderr=subprocess.PIPE, text=True)
-while not os.path.exists(path("stopped/metrics.jsonl")) or os.path.getsize(path("stopped/metrics.jsonl")) < 20000: time.sleep(0.02)
-p.send_signal(signal.SIGINT)
-err = p.communicate(timeout=60)[1]
+err = interrupt(p, lambda: lines_of("stopped/metrics.jsonl") > 200)[1]
 check("Ctrl-C saves", p.returncode == 1 and "--resume goes on" in err and os.path.exists(path("stopped/training.safetensors")), err)
 for recipe in ("finetune", "length-adaptive", "power-bert"):
     whole, parts = "whole-" + recipe, "parts-" + recipe
     more = ["--recipe", recipe, "--epochs", 2, "--checkpoint-steps", 7, "--eval-steps", 5, "--dev", dev]
     train(whole, *more)
     p = subprocess.Popen([rubato, "train", bert, *common, "--out", path(parts), *map(str, more)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while not os.path.exists(path(parts + "/training.safetensors")) and p.poll() is None: time.sleep(0.001)
-    p.kill(); p.wait()
+    kill(p, lambda: os.path.exists(path(parts + "/training.safetensors")))
     r = run("train", bert, *common, "--out", path(parts), *more, "--resume")
     check(f"a killed {recipe} goes on to the same bits", r.status == 0 and read(parts + "/model.safetensors") == read(whole + "/model.safetensors"), r)
 
@@ -138,8 +135,7 @@ open(path("la2/search.jsonl"), "w").write("\n".join(lines[: len(lines) // 2]) + 
 again = run("search", path("la2"), *search, "--resume").json()[0]
 shutil.copytree(path("la"), path("la3")); os.remove(path("la3/search.jsonl"))
 p = subprocess.Popen([rubato, "search", path("la3"), *search[:4], "--iterations", "4000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-while not os.path.exists(path("la3/search.jsonl")) or open(path("la3/search.jsonl")).read().count("\n") < 12: time.sleep(0.02)
-p.send_signal(signal.SIGINT); out, err = p.communicate(timeout=60)
+out, err = interrupt(p, lambda: lines_of("la3/search.jsonl") >= 12)
 check("Ctrl-C ends a search with what it found", p.returncode == 1 and "--resume goes on" in err and "written" in out and json.load(open(path("la3/rubato.json")))["points"], out, err)
 strip = lambda f: [(p["name"], p["quality"], p["flops_ratio"]) for p in f["points"]]
 check("a resumed search ends the same", strip(again) == strip(found) and again["evaluations"] < found["evaluations"], again, found)
@@ -156,8 +152,12 @@ cache = {"XDG_CACHE_HOME": path("cache")}
 r = run("classify", path("la"), "--budget", "5ms", stdin="a\n", env=cache); check("milliseconds need calibrate", r.status == 1 and one_line(r) and "calibrate" in r.err, r)
 r = run("calibrate", path("la"), env=cache); check("calibrate", r.status == 0 and len(os.listdir(path("cache/rubato"))) == 1, r)
 r = run("classify", path("la"), "--budget", "5ms", "--json", stdin="a\n", env=cache); check("then they are met", r.status == 0, r)
+file = path("cache/rubato/" + os.listdir(path("cache/rubato"))[0]); times = json.load(open(file))
+for parts in (times["alone"], times["together"]):
+    for part in parts: parts[part] = [[x, x / 1000] for x, _ in parts[part]]  # a machine on which fewer rows are less time
+json.dump(times, open(file, "w"))
 r = run("classify", path("la"), "--budget", "0.0001ms", "--cost", "--json", stdin="a b c d e f g h\n", env=cache); check("as near as can be", r.status == 0 and r.json()[0]["cost"]["point"] == name, r)
-file = path("cache/rubato/" + os.listdir(path("cache/rubato"))[0]); open(file, "w").write('{"alone": {"attention": [[1, "x"]]}}')
+open(file, "w").write('{"alone": {"attention": [[1, "x"]]}}')
 r = run("classify", path("la"), "--budget", "5ms", stdin="a\n", env=cache); check("a damaged cost model", r.status == 1 and one_line(r), r)
 r = run("info", path("la"), "--json"); check("info lists the points", r.status == 0 and [p["name"] for p in r.json()[0]["points"]] == [p["name"] for p in found["points"]] + ["full"], r)
 refine = ["--dev", dev, "--recipe", "length-adaptive", "--refine", "--epochs", 2, "--json"]

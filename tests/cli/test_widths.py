@@ -5,7 +5,7 @@
 """
 import json, os, random, shutil, struct
 
-from program import check, finish, golden, large, one_line, path, points, read, run, texts, work, write_labelled
+from program import check, finish, golden, isas, large, one_line, path, points, read, run, texts, work, write_labelled
 
 random.seed(3)
 LAYERS, HIDDEN, HEADS, INNER = 3, 128, 4, 512
@@ -59,9 +59,7 @@ for how in ("bf16", "int8"):
     off = max(abs(a[k] - b[k]) for (a, _), (b, _) in zip(got, want) for k in a) / max(abs(v) for s, _ in want for v in s.values())
     check(f"{how} is near it", off < 0.05, off)
     check(f"{how}: on one thread as on all", got == [(s, dict(c, ms=d["ms"])) for (s, c), (_, d) in zip(one, got)])
-for isa in ("scalar", "avx2", "avx512"):
-    r = scores(model, "@slim", "--isa", isa)
-    if isinstance(r, list): check(f"{isa}: the zeroed model to the bit", [s for s, _ in r] == [s for s, _ in scores(cut, "full", "--isa", isa)])
+for isa in isas(): check(f"{isa}: the zeroed model to the bit", [s for s, _ in scores(model, "@slim", "--isa", isa)] == [s for s, _ in scores(cut, "full", "--isa", isa)])
 alone = [run("classify", model, "--raw", "--json", "--budget", "@slim", stdin=line + "\n").json()[0]["scores"] for line in lines.splitlines()[:10]]
 check("alone as in a batch", alone == [s for s, _ in scores(model, "@slim")][:10])
 r = run("bench", model, "--budget", "@quarter", "--length", "32", "--batch", "4", "--json"); check("bench", r.status == 0, r)
