@@ -1,11 +1,11 @@
-/* The exit settings that search tries. */
+/* The exit settings that the search tries. */
 #include "search/exit_grid.h"
 
-/* Normalised entropies; one minus them serves as confidences. */
+/* Normalised entropies. Confidences are made of one minus a level. */
 static const float levels[] = {0.002f, 0.005f, 0.01f, 0.02f, 0.04f, 0.07f, 0.1f, 0.15f, 0.2f,
                                0.25f,  0.3f,   0.4f,  0.5f,  0.6f,  0.7f,  0.8f, 0.9f,  0.97f};
-static const float distances[] = {0.02f, 0.05f, 0.1f, 0.2f, 0.4f};  /* of values, for regression */
-static const float gaps[] = {0.01f, 0.05f, 0.1f, 0.3f, 0.5f, 0.7f}; /* what halting may miss from 1 */
+static const float distances[] = {0.02f, 0.05f, 0.1f, 0.2f, 0.4f};  /* distances of values, for regression */
+static const float gaps[] = {0.01f, 0.05f, 0.1f, 0.3f, 0.5f, 0.7f}; /* the probability that halting may lack to 1 */
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 
@@ -28,7 +28,7 @@ static size_t settings(const exits *from, exit_setting *out) {
     for (size_t p = patience; p > 0; p--)
         for (size_t i = 0; i < steps && count < MOST_EXIT_SETTINGS; i++) {
             bool exact = !rule->counts || rule == &exit_patience;
-            if (!exact && i % 3) continue; /* with a patience besides, fewer thresholds */
+            if (!exact && i % 3) continue; /* for rules that have a patience as well, fewer thresholds */
             base.threshold = rule == &exit_confidence ? 1 - levels[i] / 2 : thresholds[i];
             if (rule->counts) base.patience = (uint32_t)p;
             out[count++] = base;
@@ -36,7 +36,7 @@ static size_t settings(const exits *from, exit_setting *out) {
     return count;
 }
 
-/* Windows, for tokens: as they were trained, none, and wide. */
+/* For tokens, also the windows: the trained one, none, and a wide one. */
 size_t exit_grid(const exits *from, exit_setting *out) {
     static const uint32_t windows[] = {0, 2, 7};
     exit_setting base[MOST_EXIT_SETTINGS];

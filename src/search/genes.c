@@ -19,7 +19,7 @@ point gene_shallow(size_t layers, size_t depth) {
     point made = point_full(layers);
     for (size_t i = 0; i < layers; i++) made.skip[i] = true;
     for (size_t i = 0; i < depth; i++) {
-        /* the first and the last stay, the others in between */
+        /* the first and the last layer stay, and the others are spread evenly between them */
         size_t at = depth == 1 ? layers - 1 : (i * (layers - 1) + (depth - 1) / 2) / (depth - 1);
         made.skip[at] = false;
     }
@@ -40,7 +40,7 @@ static double draw(double low, double high, uint64_t *state) {
     return (a + (double)random_below(state, (size_t)(b - a) + 1)) / GENE_STEPS;
 }
 
-/* Another setting, a near one in the list as often as any other; or none. */
+/* Changes the exit setting: to a near one of the list or, as often, to any of them or none. */
 static void change_exit(point *at, const gene_space *space, uint64_t *state) {
     size_t now = space->exit_count;
     for (size_t i = 0; i < space->exit_count; i++)
@@ -54,7 +54,7 @@ static void change_exit(point *at, const gene_space *space, uint64_t *state) {
     for (size_t i = 0; i < at->layers; i++) at->alive[i] = 1;
 }
 
-/* All layers at one width, or one layer's heads or neurons at another. */
+/* Sets all layers to one width, or the heads or neurons of one layer to another. */
 static void change_width(point *at, const gene_space *space, uint64_t *state) {
     float part = space->widths[random_below(state, space->width_count)];
     double how = random_real(state);
@@ -76,7 +76,7 @@ static point mutate(const point *from, const gene_space *space, uint64_t *state)
         change_exit(&made, space, state);
         if (random_real(state) < 0.5 && !made.exit.by_token) return made;
     }
-    bool lengths = space->lengths && !made.exit.by_token; /* which do not mix with them */
+    bool lengths = space->lengths && !made.exit.by_token; /* exits of single tokens do not combine with lengths */
     for (size_t i = 0; i < made.layers && made.exit.by_token; i++) {
         made.keep[i] = 1;
         made.merge[i] = false;
@@ -142,7 +142,7 @@ bool gene_equal(const point *a, const point *b) {
     return exit_equal(&a->exit, &b->exit) && gene_same_body(a, b);
 }
 
-/* Widths are written with six digits. */
+/* Widths are stored with six digits. */
 static bool near(float a, float b) {
     return fabsf(a - b) < 1e-5f;
 }

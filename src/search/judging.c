@@ -17,7 +17,7 @@ enum { GLIMPSE = 3, MOST_LENGTHS = 400 };
 
 /* ---- Data ---- */
 
-/* Every third example comes first: the part that is looked at first. */
+/* Every third example comes first. This part is judged first. */
 static rubato_status divide(judging *self, rubato_error *error) {
     size_t count = self->data.count, at = 0;
     example *sorted = malloc(size_max(count, 1) * sizeof *sorted);
@@ -34,7 +34,7 @@ static rubato_status divide(judging *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* Lengths of an even sample of the data's windows. */
+/* The lengths of an even sample of the data's windows. */
 static rubato_status measure_lengths(judging *self, rubato_error *error) {
     size_t step = divide_up(self->data.count, MOST_LENGTHS);
     rubato_text_options text;
@@ -120,7 +120,7 @@ static rubato_status read_log(judging *self, const char *path, rubato_error *err
     if (!file_exists(path)) return RUBATO_OK;
     TRY(file_read(&text, &size, path, (size_t)1 << 30, error));
     rubato_status status = RUBATO_OK;
-    size_t whole = 0; /* bytes of whole lines: a stop may have cut the last one short */
+    size_t whole = 0; /* bytes of whole lines: an interruption may have cut the last line */
     for (char *line = text, *next; *line && status == RUBATO_OK; line = next) {
         size_t length = strcspn(line, "\n");
         next = line + length + (line[length] != 0);
@@ -174,7 +174,7 @@ static bool is_hopeful(const judging *self, const candidate *made) {
 
 /* ---- One candidate a pass ---- */
 
-/* Quality at a point; of one with exits, what part of the texts runs in each layer is set besides. */
+/* The quality at a point. For a point with exits it also sets the part of the texts that run in each layer. */
 static rubato_status judge(judging *self, point *at, const dataset *data, double *quality, rubato_error *error) {
     rubato_eval_options options = {
         .task = self->task, .data = self->path, .run = {.text = {.max_length = self->max_length}}};
@@ -208,7 +208,7 @@ static rubato_status evaluate_one(judging *self, const point *gene, const char *
         if (!isnan(made.quality) || !whole) return RUBATO_OK;
     }
     if (isnan(made.glimpse)) TRY(judge(self, &made.gene, &self->part, &made.glimpse, error));
-    made.cost = judging_cost(self, &made.gene); /* with exits known only now */
+    made.cost = judging_cost(self, &made.gene); /* the cost with exits is known only now */
     self->evaluations++;
     if (whole || is_hopeful(self, &made))
         TRY(judge(self, &made.gene, &self->data, &made.quality, error));
@@ -225,13 +225,14 @@ static rubato_status evaluate_one(judging *self, const point *gene, const char *
 
 /* ---- One body with all exit settings a pass ---- */
 
-/* What the exits of a body said. */
+/* The outputs of a body's exits. */
 typedef struct sweep {
     exit_trail part, rest;
     float *logits; /* [data.count][classes] */
 } sweep;
 
-/* Quality of a setting on the sample (`all`: on the whole data), and who runs in which layer. */
+/* The quality of a setting on the sample (`all`: on the whole data), and the part of the texts that run in each
+ * layer. */
 static rubato_status replay(judging *self, sweep *from, point *at, bool all, double *quality, rubato_error *error) {
     rubato_eval_options options = {.task = self->task, .data = self->path};
     rubato_evaluation result;
@@ -249,7 +250,7 @@ static rubato_status replay(judging *self, sweep *from, point *at, bool all, dou
     return RUBATO_OK;
 }
 
-/* The family of a body's setting: on the full model they are baselines. */
+/* The family of a candidate with a body and a setting. Settings on the full model are baselines. */
 static const char *family_of(const point *at, const char *body) {
     if (!at->exit.rule) return body;
     return strcmp(body, "full") != 0 ? "search" : at->exit.rule == &exit_fixed ? "fixed" : "exits";
@@ -278,7 +279,7 @@ static rubato_status run_sweep(judging *self, sweep *from, candidate *made, size
     return RUBATO_OK;
 }
 
-/* What an earlier run knew of a body, with whatever exit; NULL: of any. */
+/* Takes over the results of an earlier run for a body, with any exit setting. body NULL: for every body. */
 static void adopt(judging *self, const point *body, const char *group) {
     for (size_t i = 0; i < self->count; i++) {
         candidate *c = &self->all[i];
@@ -293,7 +294,7 @@ rubato_status judging_take_rest(judging *self, rubato_error *error) {
     return refresh_frontier(self, error);
 }
 
-/* Of the settings those are kept that no other one with the same body dominates; of the full model all. */
+/* Keeps the settings that no other setting of the same body dominates; of the full model it keeps all. */
 static rubato_status evaluate_all(judging *self, const point *gene, const char *group, bool whole,
                                   rubato_error *error) {
     point body = gene_without_exit(gene);

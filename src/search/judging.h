@@ -1,5 +1,5 @@
-/* Candidates at work: what they cost, how good they are on a data set, and what is known of them so far, on disk too.
- */
+/* Judging candidates: their cost, their quality on a data set, and the results so far, which are also stored on
+ * disk. */
 #ifndef RUBATO_SEARCH_JUDGING_H
 #define RUBATO_SEARCH_JUDGING_H
 
@@ -14,18 +14,18 @@ typedef struct judging {
     rubato_context *context;
     const char *task, *path; /* of the data */
     size_t max_length;
-    bool by_ms;    /* cost is time by the machine's cost model, else operations */
-    double lowest; /* what costs less is of no interest */
-    char low[8];   /* name of the lower of two precisions */
-    /* The data, a sample that is looked at first, and the others; part and rest borrow from it. */
+    bool by_ms;     /* cost is time by the machine's cost model, else operations */
+    double lowest;  /* candidates that cost less are of no interest */
+    char low[8];    /* the name of the low precision, for a model with two */
+    /* The data, the sample that is judged first, and the other examples; part and rest borrow from data. */
     dataset data, part, rest;
-    size_t *lengths, length_count; /* of some of the windows */
-    rubato_encoding **encodings;   /* [length_count] they themselves */
-    /* Exit settings that every candidate is judged with, by one pass for all of them: candidates are bodies without an
-     * exit then. 0: candidates have exits of their own. */
+    size_t *lengths, length_count; /* lengths of a sample of the windows */
+    rubato_encoding **encodings;   /* [length_count] these windows */
+    /* The exit settings with which every candidate is judged in one pass; candidates are then bodies without an exit.
+     * Count 0: candidates have exit settings of their own. */
     const exit_setting *settings;
     size_t setting_count;
-    candidate *all; /* everything evaluated */
+    candidate *all; /* all evaluated candidates */
     size_t count, capacity;
     candidate *frontier;
     size_t frontier_count;
@@ -34,27 +34,27 @@ typedef struct judging {
     char metric[32];
 } judging;
 
-/* Reads the data and prepares; the model, context and what is borrowed are set. */
+/* Reads and divides the data. The caller has set the model, the context and the borrowed members. */
 rubato_status judging_begin(judging *self, dataset_kind kind, const char *columns, size_t limit, rubato_error *error);
 void judging_free(judging *self);
 
-/* Of the full model, over a sample of the data's lengths; with exits by the point's `alive`. */
+/* The cost as a part of the full model's, over a sample of the data's lengths; with exits by the point's `alive`. */
 double judging_cost(const judging *self, const point *at);
 
-/* Opens search.jsonl, with `resume` after reading what it holds: at the end of `all`, with a NULL family until they are
- * asked for. */
+/* Opens search.jsonl. With `resume` its candidates are read first and put at the end of `all`, with a NULL family until
+ * the search asks for them. */
 rubato_status judging_open_log(judging *self, const char *path, bool resume, rubato_error *error);
 
-/* What the log held and nobody asked for joins the frontier: a resumed search that is stopped early, or draws
- * otherwise, loses nothing that was found. */
+/* Adds the candidates of the log that the search did not ask for to the frontier. A resumed search that is stopped
+ * early, or draws other candidates, then loses no result. */
 rubato_status judging_take_rest(judging *self, rubato_error *error);
 
-/* NULL where nothing of the kind is known. */
+/* The result for an equal point, or NULL. */
 candidate *judging_find(judging *self, const point *gene);
 
-/* Evaluates a candidate of a family and renews the frontier. A glimpse at a third of the data drops what is clearly
- * below something as cheap, by more than the glimpse's standard error, where both saw the same examples. `whole`: no
- * dropping. */
+/* Evaluates a candidate of a family and updates the frontier. It is judged on a third of the data first, and dropped
+ * when it is clearly below a candidate that is as cheap: by more than the standard error on that third, where both were
+ * judged on the same examples. `whole`: never dropped. */
 rubato_status judging_evaluate(judging *self, const point *gene, const char *group, bool whole, rubato_error *error);
 
 #endif

@@ -21,7 +21,7 @@ size_t pareto_reduce(candidate *all, size_t count) {
 }
 
 size_t pareto_thin(candidate *all, size_t count, double step) {
-    size_t first = count; /* those that stay gather at the end, the dearest first */
+    size_t first = count; /* the points that stay are gathered at the end, the dearest first */
     for (size_t i = count; i-- > 0;)
         if (first == count || all[i].cost <= (1 - step) * all[first].cost) all[--first] = all[i];
     memmove(all, all + first, (count - first) * sizeof *all);

@@ -1,4 +1,4 @@
-/* frontier.svg. Colours follow the viewer's light or dark scheme. */
+/* Writing frontier.svg. Its colours follow the viewer's light or dark scheme. */
 #include "search/plot.h"
 
 #include <math.h>
@@ -27,7 +27,7 @@ static int by_cost(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* A distance between grid lines that gives four to nine of them: 1, 2 or 5 times a power of ten. */
+/* A distance between grid lines that gives four to nine lines: 1, 2 or 5 times a power of ten. */
 static double grid_step(double span) {
     double power = pow(10, floor(log10(span / 4))), share = span / 4 / power;
     return power * (share >= 5 ? 5 : share >= 2 ? 2 : 1);
@@ -107,7 +107,7 @@ static size_t pick(const candidate *all, size_t count, const char *family, candi
     return picked;
 }
 
-/* What search tries beside its own candidates. */
+/* The baselines that the search tries beside its own candidates. */
 static const struct {
     const char *family, *legend;
 } baselines[] = {{"shallow", "fewer layers, all words"}, {"uniform", "words dropped evenly"},
@@ -134,10 +134,10 @@ rubato_status plot_write(const char *folder, const candidate *all, size_t count,
         high = fmax(high, best[i].quality);
         cheapest = fmin(cheapest, best[i].cost);
     }
-    /* room for the baselines, but not for where they fall to the floor */
+    /* leaves room for the baselines, but not for their lowest points */
     double span = fmax(high - low, 0.01);
     frame f = {.out = file.stream, .low_x = floor(cheapest * 10) / 10};
-    f.low_y = fmax(fmax(low - 0.8 * span, high - 0.2), 0); /* what lies deeper serves nobody */
+    f.low_y = fmax(fmax(low - 0.8 * span, high - 0.2), 0); /* lower points are of no use */
     f.high_y = fmin(high + 0.15 * (high - f.low_y), 1);
     fprintf(
         f.out,

@@ -17,11 +17,11 @@
 #include "task/job.h"
 #include "task/save.h"
 
-/* Texts that a point is timed with: fewer where they take long, so that the full model has about so many milliseconds.
- */
+/* Points are timed on LEAST_TIMED to MOST_TIMED texts, so that the full model takes about TIMING_MS; slow models use
+ * fewer texts. */
 enum { BASELINES = 12, MOST_TIMED = 60, LEAST_TIMED = 16, TIMING_MS = 3000, PATIENCE = 200 };
 
-/* Points of a frontier differ by this part of their cost. */
+/* Neighbouring points of a frontier differ by at least this part of their cost. */
 static const double LEAST_STEP = 0.02;
 
 typedef struct searching {
@@ -30,9 +30,9 @@ typedef struct searching {
     gene_space space;
     exit_setting exits[2 * MOST_EXIT_SETTINGS];
     float widths[64];
-    size_t merges; /* in how many layers rows merged in training */
+    size_t merges; /* the number of layers in which rows merged in training */
     double begun_ms;
-    size_t timed; /* points, in the end */
+    size_t timed; /* points that were timed at the end */
     bool stopped;
 } searching;
 
@@ -53,7 +53,7 @@ static bool report(searching *s, size_t iteration, size_t iterations) {
     return !s->stopped;
 }
 
-/* The constant drop whose cost is the wanted one, by bisection. */
+/* The constant drop with the wanted cost, found by bisection. */
 static point constant_of_cost(const searching *s, double wanted) {
     double low = 0, high = 0.95;
     for (int i = 0; i < 40; i++) {
@@ -67,7 +67,7 @@ static point constant_of_cost(const searching *s, double wanted) {
     return gene_constant(s->judge.model->body.depth, high);
 }
 
-/* The points that the model has already: an earlier search's. */
+/* The points that the model has from an earlier search. */
 static rubato_status earlier_points(searching *s, rubato_error *error) {
     const frontier *points = &s->judge.model->points;
     for (size_t i = 0; i < points->count && !s->stopped; i++) {
@@ -77,7 +77,7 @@ static rubato_status earlier_points(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* All that is known so far, in the lower of two precisions. */
+/* All candidates so far, in the low precision of a model with two. */
 static rubato_status lower_precision(searching *s, rubato_error *error) {
     size_t known = s->space.precision ? s->judge.count : 0;
     for (size_t i = 0; i < known && !s->stopped; i++) {
@@ -90,7 +90,7 @@ static rubato_status lower_precision(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* Layers all as narrow as each other. */
+/* All layers at the same reduced width. */
 static rubato_status narrow_down(searching *s, rubato_error *error) {
     point at = point_full(s->judge.model->body.depth);
     for (size_t i = 0; i < s->space.width_count && !s->stopped; i++) {
@@ -114,7 +114,7 @@ static rubato_status merge_blocks(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* Whether an axis is among those asked for; without such a wish all are. */
+/* Whether an axis is among those of the options; without an option all axes are. */
 static bool asked(const rubato_search_options *options, const char *axis) {
     size_t length = strlen(axis);
     for (const char *at = options->axes; at && (at = strstr(at, axis)); at += length)
@@ -136,7 +136,7 @@ static rubato_status check_axes(const rubato_search_options *options, rubato_err
     return RUBATO_OK;
 }
 
-/* The widths from the least that was trained on, a head at a time. */
+/* The widths from the smallest trained one, in steps of one head. */
 static rubato_status read_widths(searching *s, const json_t *notes, rubato_error *error) {
     const json_t *list = json_object_get(json_object_get(notes, "training"), "widths");
     double least = json_number_value(json_array_get(list, json_array_size(list) - 1));
@@ -149,7 +149,7 @@ static rubato_status read_widths(searching *s, const json_t *notes, rubato_error
     return RUBATO_OK;
 }
 
-/* One pass tells what every setting does: candidates go without any, and are judged with all. */
+/* One pass gives the results of every setting: candidates have none, and each is judged with all. */
 static void judge_all_exits(searching *s) {
     const exits *from = &s->judge.model->exits;
     s->judge.settings = s->exits;
@@ -158,7 +158,7 @@ static void judge_all_exits(searching *s) {
     s->space.exit_count = 0;
 }
 
-/* Settings of the exits, on the full model, where they are not judged with it anyway. */
+/* Tries the exit settings on the full model, where candidates are not judged with all of them anyway. */
 static rubato_status leave_early(searching *s, rubato_error *error) {
     exit_setting fixed[MOST_EXIT_SETTINGS];
     point at = point_full(s->judge.model->body.depth);
@@ -195,7 +195,8 @@ static rubato_status baselines(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* One of the frontier, everything from the cheapest to the full cost, by its logarithm, being equally wanted. */
+/* Chooses a parent: draws a cost between the cheapest and the full, evenly on a logarithmic scale, and takes the
+ * nearest point of the frontier. */
 static const candidate *parent(const searching *s, uint64_t *state) {
     const candidate *from = s->judge.frontier;
     size_t count = s->judge.frontier_count, at = 0;
@@ -204,7 +205,7 @@ static const candidate *parent(const searching *s, uint64_t *state) {
     return &from[at];
 }
 
-/* A new candidate within the bounds that was not seen in this run, or false after many tries. */
+/* A new candidate within the bounds that this run has not seen, or false after many tries. */
 static bool breed(searching *s, bool cross, uint64_t *state, point *out) {
     for (int tries = 0; tries < PATIENCE; tries++) {
         const candidate *a = parent(s, state), *b = parent(s, state);
@@ -213,7 +214,7 @@ static bool breed(searching *s, bool cross, uint64_t *state, point *out) {
         if (s->judge.setting_count) *out = gene_without_exit(out);
         const candidate *known = judging_find(&s->judge, out);
         if (gene_equal(out, &a->gene) || (known && known->family)) continue;
-        double cost = judging_cost(&s->judge, out); /* with exits at most */
+        double cost = judging_cost(&s->judge, out); /* an upper bound for a candidate with exits */
         if (cost >= s->judge.lowest && cost < 1) return true;
     }
     return false;
@@ -237,7 +238,7 @@ static rubato_status evolve(searching *s, rubato_error *error) {
 
 /* ---- Results ---- */
 
-/* Milliseconds of one text at a time, the mean over `texts` of the data, each the median of three. */
+/* The milliseconds of one text at a time: the mean over `texts` texts of the data, each the median of three runs. */
 static rubato_status measure_latency(searching *s, const point *at, size_t texts, double *ms, rubato_error *error) {
     rubato_status status = RUBATO_OK;
     *ms = 0;
@@ -250,12 +251,12 @@ static rubato_status measure_latency(searching *s, const point *at, size_t texts
             status = engine_run_units(s->judge.context, &work, &one, 1, error);
             times[j] = clock_ms() - begin;
         }
-        *ms += median(times + 1, 3) / (double)texts; /* the first one warms up */
+        *ms += median(times + 1, 3) / (double)texts; /* the first run warms up */
     }
     return status;
 }
 
-/* The full model's milliseconds, and how many texts to time points with. */
+/* The full model's milliseconds, and the number of texts with which points are timed. */
 static rubato_status measure_full(searching *s, double *ms, size_t *texts, rubato_error *error) {
     point full = point_full(s->judge.model->body.depth);
     size_t all = s->judge.length_count;
