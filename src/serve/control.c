@@ -6,21 +6,21 @@
 #include "base/checked.h"
 #include "serve/exchange.h"
 
-static const double WINDOW_MS = 700;     /* over which arriving work is averaged, at least */
-static const double WINDOW_SLOS = 3;     /* and in promised times */
-static const double FULL_LOAD = 0.9;     /* of the machine, that a level may take */
-static const double LOAD_TO_RISE = 0.75; /* at the next level, before going up to it */
-static const double RISE_MS = 200;       /* between two steps up */
-static const double RUN_MS = 40;         /* of a run, where nothing is promised */
-static const double SLO_RUN = 0.25;      /* of a run, in promised times */
-static const double MOST_SLO_RUN = 0.4;  /* where starts are dear */
-static const double STARTS = 3;          /* that a run should be worth */
-static const double RUN_LEARNING = 0.05; /* of an arrival, in the length of runs */
-static const double LEAST_MARGIN_MS = 3; /* kept for everything outside of the model, at least */
+static const double WINDOW_MS = 700;     /* the shortest time over which arriving work is averaged */
+static const double WINDOW_SLOS = 3;     /* the same in promised times */
+static const double FULL_LOAD = 0.9;     /* the share of the machine that a level may take */
+static const double LOAD_TO_RISE = 0.75; /* the load at the next level below which the level rises */
+static const double RISE_MS = 200;       /* between two rises */
+static const double RUN_MS = 40;         /* length of a run without a promise */
+static const double SLO_RUN = 0.25;      /* length of a run, in promised times */
+static const double MOST_SLO_RUN = 0.4;  /* the longest run, where starts are long */
+static const double STARTS = 3;          /* the number of starts that a run should last */
+static const double RUN_LEARNING = 0.05; /* weight of one arrival in the length of runs */
+static const double LEAST_MARGIN_MS = 3; /* the least margin for everything outside of the model */
 static const double SLO_MARGIN = 0.15;
 static const double MOST_MARGIN = 0.5;
-static const double LATE_STEP = 0.02;   /* of the promised time, that a late answer adds to the margin */
-static const double LATE_SHARE = 0.008; /* of the answers, that may be late */
+static const double LATE_STEP = 0.02;   /* the part of the promised time by which a late answer widens the margin */
+static const double LATE_SHARE = 0.008; /* the share of answers that may be late */
 
 size_t control_item_level(const hosted *model, const item *one, size_t affordable) {
     if (one->pinned || one->cap <= affordable) return one->cap;
@@ -33,7 +33,7 @@ double control_margin_ms(const control *self, double slo_ms) {
 
 void control_answer(control *self, double deadline_ms, double slo_ms, double now_ms) {
     if (!(slo_ms > 0) || !isfinite(deadline_ms)) return;
-    /* between here and the client there is a way still */
+    /* the answer still has to travel to the client */
     bool late = now_ms + LEAST_MARGIN_MS > deadline_ms;
     double moved = self->learned_ms + LATE_STEP * slo_ms * (late ? 1 : -LATE_SHARE);
     self->learned_ms = fmin(fmax(moved, 0), (MOST_MARGIN - SLO_MARGIN) * slo_ms);
@@ -73,7 +73,7 @@ static size_t sustained_level(control *self, double now_ms) {
     decay(self, now_ms);
     while (self->sustained > 0 && self->load[self->sustained] > FULL_LOAD) {
         self->sustained--;
-        self->raised_ms = now_ms; /* and stay there for a while */
+        self->raised_ms = now_ms; /* so that the level stays for a while */
     }
     if (self->sustained + 1 < self->levels && now_ms - self->raised_ms > RISE_MS &&
         self->load[self->sustained + 1] < LOAD_TO_RISE) {
@@ -83,7 +83,7 @@ static size_t sustained_level(control *self, double now_ms) {
     return self->sustained;
 }
 
-/* Whether everything that waits meets its deadline at that level. An item is answered when the run that it is part of
+/* Whether every item in the queue meets its deadline at that level. An item is answered when the run that contains it
  * ends. */
 static bool in_time(const hosted *model, const item *first, size_t affordable, double now_ms, double run_ms) {
     double done = now_ms, earliest = INFINITY;
@@ -104,7 +104,8 @@ static bool in_time(const hosted *model, const item *first, size_t affordable, d
 size_t control_level(control *self, const hosted *model, const item *first, double slo_ms, double now_ms) {
     double margin = control_margin_ms(self, slo_ms);
     if (!self->levels) control_create(self, model, slo_ms);
-    /* after a reload what waits may be of a model of fewer levels than the one that the load is known for */
+    /* after a reload, items in the queue may belong to a model of fewer levels than the model whose load was
+     * measured */
     size_t at = size_min(sustained_level(self, now_ms), model->level_count - 1);
     while (at > 0 && !in_time(model, first, at, now_ms + margin, self->run_ms)) at--;
     return self->chosen = at;

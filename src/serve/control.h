@@ -1,14 +1,14 @@
-/* Deadline control: how dear the next answers may be, and how long a run.
+/* Deadline control: chooses the operating point (the level) of the next answers, and the length of a run.
  *
- * Two rules, and the cheaper one decides. (1) What waits: the dearest level at which every item in the queue, run in
- * order, meets its deadline. (2) What keeps coming: the dearest level at which the work that arrives, as measured over
- * the last second or so (longer, where more time is promised), does not exceed what the machine does. The first reacts
- * to a burst within a batch; the second keeps a queue from building up at all under steady load, and rises slowly so
- * that the level does not swing.
+ * Two rules give a level each, and the cheaper level is used. (1) The queue: the dearest level at which every item in
+ * the queue, run in order, meets its deadline. (2) The load: the dearest level at which the work that arrives does not
+ * exceed the speed of the machine. The load is measured over the last second or so, and longer where more time is
+ * promised. The first rule reacts to a burst within a batch. The second keeps a queue from building up under steady
+ * load; it rises slowly, so that the level does not swing.
  *
- * What no model of costs foresees (another process, a slow network thread) is covered by a margin that follows the
- * answers themselves: each late one widens it, each timely one narrows it a little, so that it settles where one in
- * some hundred is late. */
+ * No cost model can predict another process or a slow network thread. A margin covers these, and it follows the
+ * answers: each late answer widens it, and each timely one narrows it a little, so that it settles where some one
+ * answer in a hundred is late. */
 #ifndef RUBATO_SERVE_CONTROL_H
 #define RUBATO_SERVE_CONTROL_H
 
@@ -18,30 +18,30 @@ enum { CONTROL_LEVELS = 256 };
 
 typedef struct control {
     double window_ms;            /* over which the load is averaged */
-    double last_ms;              /* when it was brought up to date */
-    double load[CONTROL_LEVELS]; /* ms of work that arrive a ms, were all of it done at that level */
-    size_t sustained;            /* by rule 2 */
-    double raised_ms;            /* when that last rose */
-    size_t chosen;               /* by both */
-    size_t levels;               /* 0: nothing seen yet */
-    double run_ms;               /* how long a run should be: long enough to be efficient, no longer */
-    double learned_ms;           /* of the margin */
+    double last_ms;              /* when the load was updated */
+    double load[CONTROL_LEVELS]; /* ms of work that arrive in one ms, if all of it is done at that level */
+    size_t sustained;            /* the level of rule 2 */
+    double raised_ms;            /* when `sustained` last changed */
+    size_t chosen;               /* the level of both rules */
+    size_t levels;               /* 0: no item has arrived yet */
+    double run_ms;               /* the length of a run: long enough to be efficient, no longer */
+    double learned_ms;           /* the learned part of the margin */
 } control;
 
-/* With nothing seen yet. `slo_ms` here and below: what is promised; 0 for nothing. */
+/* The state before the first item. `slo_ms`, here and below, is the promised time; 0: no promise. */
 void control_create(control *self, const hosted *model, double slo_ms);
 
-/* What is kept for everything outside of the model. */
+/* The time that is reserved for everything outside of the model. */
 double control_margin_ms(const control *self, double slo_ms);
 
 /* Accounts for an arriving item, and for one that was answered. */
 void control_arrive(control *self, const hosted *model, const item *one, double slo_ms, double now_ms);
 void control_answer(control *self, double deadline_ms, double slo_ms, double now_ms);
 
-/* The level for what waits, from `first` on in order. */
+/* The level for the items in the queue, from `first` on in order. */
 size_t control_level(control *self, const hosted *model, const item *first, double slo_ms, double now_ms);
 
-/* Level of an item when the machine can afford `affordable`. */
+/* The level of an item when `affordable` is the dearest level that the machine can afford. */
 size_t control_item_level(const hosted *model, const item *one, size_t affordable);
 
 #endif

@@ -1,4 +1,4 @@
-/* Reranking as Cohere's and Jina's clients ask for it; the answer holds both their fields. */
+/* Reranking for the clients of Cohere and Jina; the answer holds the fields of both. */
 #include <stdlib.h>
 #include <string.h>
 

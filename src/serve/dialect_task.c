@@ -1,4 +1,4 @@
-/* Tagging, answering, filling masks, and the picture of what a budget keeps. */
+/* Tagging, answering questions, filling masks, and the trace of the tokens that a budget keeps. */
 #include <string.h>
 
 #include "serve/dialects.h"

@@ -1,4 +1,4 @@
-/* The dialect of text-embeddings-inference: requests and answers field by field, its messages and status codes. */
+/* The dialect of text-embeddings-inference: the fields of requests and answers, its messages and its status codes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,7 +156,7 @@ static bool read_predict(exchange *e) {
         !field_bool(e, e->request, "raw_scores", false, &e->wish.raw))
         return false;
     if (!check_batch(e, count, "inputs") || !exchange_make_items(e, count, score_width(e->model))) return false;
-    /* Hugging Face's InferenceClient sends "parameters" and wants a list of lists */
+    /* Hugging Face's InferenceClient sends "parameters" and expects a list of lists */
     const json_t *parameters = json_object_get(e->request, "parameters");
     const char *function;
     e->wish.single = !batch && !parameters;
@@ -205,7 +205,7 @@ static bool read_rerank(exchange *e) {
 
 void tei_rerank(exchange *e) {
     if (json_object_get(e->request, "documents")) {
-        rank_rerank(e); /* the same path in Jina's dialect */
+        rank_rerank(e); /* Jina's dialect uses the same path */
         return;
     }
     e->finish = finish_rerank;
@@ -214,7 +214,7 @@ void tei_rerank(exchange *e) {
 
 /* ---- What needs no model run ---- */
 
-/* Byte of every code point, and the end. */
+/* The byte at which each code point begins, and the end. */
 static size_t *byte_map(const char *text, size_t bytes, size_t *points) {
     size_t *map = malloc((bytes + 1) * sizeof *map);
     *points = 0;

@@ -1,4 +1,5 @@
-/* The dialects' functions: each reads a request into items and submits them, or answers at once. Routes name them. */
+/* The functions of the dialects. Each reads a request into items and submits them, or answers at once. The routes name
+ * them. */
 #ifndef RUBATO_SERVE_DIALECTS_H
 #define RUBATO_SERVE_DIALECTS_H
 
@@ -14,7 +15,7 @@ void tei_rerank(exchange *e);
 void tei_tokenize(exchange *e);
 void tei_decode(exchange *e);
 
-/* By what the first model is: what POST / and /invocations mean. */
+/* POST / and /invocations: the task of the first model */
 void tei_any(exchange *e);
 
 /* OpenAI */
@@ -24,13 +25,13 @@ void openai_models(exchange *e);
 /* Cohere and Jina */
 void rank_rerank(exchange *e);
 
-/* Tasks that no other server has, in the shapes of the Hugging Face inference API */
+/* Tasks that other servers do not have, in the shapes of the Hugging Face inference API */
 void task_tag(exchange *e);
 void task_answer(exchange *e);
 void task_fill(exchange *e);
 void task_trace(exchange *e);
 
-/* What tells about the server */
+/* Information about the server */
 void status_info(exchange *e);
 void status_health(exchange *e);
 void status_live(exchange *e);

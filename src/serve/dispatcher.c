@@ -1,4 +1,4 @@
-/* The dispatcher: takes from the queue what runs together, decides at which point, runs it. */
+/* The dispatcher: takes items that can run together from the queue, chooses their operating points, and runs them. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ enum { MOST_ITEMS = 1024 };
 typedef struct selection {
     item *items[MOST_ITEMS];
     size_t levels[MOST_ITEMS];
-    double deadlines[MOST_ITEMS]; /* the items may be gone when the run has ended */
+    double deadlines[MOST_ITEMS]; /* a copy: the items may be gone when the run has ended */
     size_t count, tokens;
     hosted *model;
     run_time predicted;
@@ -27,7 +27,7 @@ static bool alike(const exchange *a, const exchange *b) {
                       x->text.stride == y->text.stride && x->text.truncation == y->text.truncation);
 }
 
-/* Gives an item up without running it. */
+/* Answers an item with an error instead of running it. */
 static void drop(server *self, item *one, int status, const char *type, const char *message) {
     exchange *owner = one->owner;
     queue_remove(&self->queue, one);
@@ -37,7 +37,7 @@ static void drop(server *self, item *one, int status, const char *type, const ch
     exchange_item_done(owner);
 }
 
-/* Removes what nobody waits for any more from the head of the queue; NULL when nothing is left. */
+/* The first item of the queue whose client still waits; earlier items are dropped. NULL when none is left. */
 static item *first_alive(server *self, double now) {
     item *one;
     while ((one = self->queue.first)) {
@@ -53,7 +53,7 @@ static item *first_alive(server *self, double now) {
     return NULL;
 }
 
-/* What runs next; with the queue's lock held. */
+/* Selects the items of the next run; with the queue's lock held. */
 static void select_items(server *self, selection *out) {
     double now = clock_ms(), slo = self->options.slo_ms;
     out->count = out->tokens = 0;
@@ -90,7 +90,8 @@ static void select_items(server *self, selection *out) {
     self->busy_until_ms = now + hosted_run_ms(model, out->predicted);
 }
 
-/* Runs items at one level; where a call of several fails, each by itself, so that one bad text harms no other. */
+/* Runs items at one level. Where a call with several items fails, each is run by itself, so that one bad text harms no
+ * other. */
 static void run_call(server *self, hosted *model, item **items, size_t count, size_t at) {
     rubato_error error = {0};
     rubato_status status = results_run(model, items, count, model->levels[at].budget, &error);
@@ -107,7 +108,7 @@ static void run_call(server *self, hosted *model, item **items, size_t count, si
 }
 
 static void run_selection(server *self, selection *chosen) {
-    hosted *model = hosted_use(chosen->model); /* the exchanges' uses end with their last item */
+    hosted *model = hosted_use(chosen->model); /* the exchanges' own uses end with their last items */
     double begin = clock_ms();
     item *group[MOST_ITEMS];
     for (size_t at = 0; at < model->level_count; at++) {

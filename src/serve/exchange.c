@@ -71,7 +71,7 @@ void exchange_fail(exchange *self, int status, const char *type, const char *for
         text_add_string(out, self->dialect == DIALECT_OPENAI ? "{\"message\":" : "{\"error\":");
         text_add_json(out, message, strlen(message));
         if (self->dialect == DIALECT_OPENAI) {
-            /* flat as text-embeddings-inference has it, and nested as OpenAI has it */
+            /* flat as in text-embeddings-inference, and nested as in OpenAI's API */
             text_add_format(out, ",\"code\":%d,\"type\":\"%s\",\"error\":{\"message\":", status, type);
             text_add_json(out, message, strlen(message));
             text_add_format(out, ",\"type\":\"%s\",\"param\":null,\"code\":null}}",
@@ -113,7 +113,7 @@ void exchange_read(exchange *self) {
 }
 
 bool exchange_failed(const exchange *self) {
-    exchange *mine = (exchange *)(uintptr_t)self; /* the lock alone changes */
+    exchange *mine = (exchange *)(uintptr_t)self; /* const does not apply to the lock */
     pthread_mutex_lock(&mine->lock);
     bool failed = self->status >= 400;
     pthread_mutex_unlock(&mine->lock);
@@ -151,7 +151,7 @@ bool exchange_make_items(exchange *self, size_t count, size_t width) {
     return true;
 }
 
-/* The level that the budget allows, for a text of that length. */
+/* Finds the dearest level within the budget, for a text of this length. */
 static bool find_cap(exchange *self, item *one) {
     const hosted *model = self->model;
     const char *text = self->budget;
@@ -159,7 +159,8 @@ static bool find_cap(exchange *self, item *one) {
     one->cap = model->level_count - 1;
     if (!text) return true;
     one->pinned = text[0] == '@' || strcmp(text, "full") == 0;
-    /* reads the context, which the dispatcher uses at the same time, and writes to it only to load a calibration */
+    /* this reads the context while the dispatcher may use it; the context would be written only to load a
+     * calibration */
     rubato_status status =
         !model->timed && text_ends_with(text, "ms")
             ? fail(&error, RUBATO_BAD_ARGUMENT,
@@ -195,7 +196,7 @@ static bool read_item(exchange *self, item *one) {
     return true;
 }
 
-/* Lets the items in, all or none; with the queue's lock held. */
+/* Admits all items or none; with the queue's lock held. */
 static bool admit(exchange *self, double now) {
     server *owner = self->server;
     queue *waiting = &owner->queue;

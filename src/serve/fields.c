@@ -63,7 +63,7 @@ static bool take_prompt(exchange *e, const json_t *object) {
     const char *name;
     if (!field_text(e, object, "prompt_name", &name)) return false;
     if (!name && !field_text(e, object, "input_type", &name)) return false;
-    bool by_type = name && !present(object, "prompt_name"); /* a wish that a model without prompts need not know */
+    bool by_type = name && !present(object, "prompt_name"); /* input_type is no error for a model without prompts */
     for (size_t i = 0; name && i < info->prompt_count; i++)
         if (strcmp(info->prompt_names[i], name) == 0) {
             e->options.prompt = info->prompts[i];
@@ -108,7 +108,8 @@ bool check_batch(exchange *e, size_t count, const char *key) {
     return false;
 }
 
-/* A text that is longer than any of its tokens could be read is cut before it is tokenised. */
+/* The bytes of a text that can matter: a text that is far longer than the model's tokens can cover is cut before it is
+ * tokenised. */
 static size_t useful_bytes(const exchange *e, const char *text, size_t bytes) {
     size_t most = 250 * e->model->info->max_length;
     if (bytes <= most || e->options.text.whole || e->options.text.cut_left || e->kind == WORK_TAG ||
@@ -154,7 +155,7 @@ bool decode_ids(exchange *e, const json_t *list, bool skip_special, char **text)
     return status == RUBATO_OK;
 }
 
-/* Ids are decoded and encoded again, as text-embeddings-inference does it: special tokens are among them already. */
+/* Ids are decoded and encoded again, as in text-embeddings-inference; they contain the special tokens already. */
 static bool take_ids(exchange *e, item *one, const json_t *list) {
     bool prompt = e->options.prompt != NULL;
     if (!decode_ids(e, list, prompt, &one->own_text)) return false;

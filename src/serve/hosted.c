@@ -1,4 +1,4 @@
-/* Loading a model to serve, and the table of what its points take. */
+/* Loading a model to serve, and the table of its points' times. */
 #include "serve/hosted.h"
 
 #include <math.h>
@@ -10,10 +10,10 @@
 #include "base/error.h"
 #include "base/text_buffer.h"
 
-/* Before anything was measured: what this code reaches on a core of some years ago. */
+/* The guess before anything was measured: the speed of this code on one core of an older machine. */
 static const double GUESSED_FLOPS_A_MS = 4e7;
 
-static const double LEARNING = 0.1; /* share of a run's error that goes into the corrections */
+static const double LEARNING = 0.1; /* the share of a run's error that enters the corrections */
 static const double LEAST_CORRECTION = 0.2, MOST_CORRECTION = 5;
 
 static void free_hosted(hosted *self) {
@@ -51,7 +51,7 @@ static double predicted(const hosted *self, const level *at, size_t length, size
     return flops * at->flops_ratio / GUESSED_FLOPS_A_MS / (double)rubato_context_threads(self->context);
 }
 
-/* Times at some lengths, and straight lines between them. */
+/* Computes times at some lengths, and interpolates linearly between them. */
 static void fill_times(const hosted *self, const level *at, size_t count, double *out) {
     size_t most = self->info->max_length, left = 0;
     double left_ms = 0;
@@ -147,7 +147,7 @@ double hosted_share_ms(const hosted *self, size_t at, size_t tokens, double run_
     return run_ms > start ? fmin(start + text, text * run_ms / (run_ms - start)) : start + text;
 }
 
-/* Normalised least mean squares (Widrow and Hoff 1960), so that a part is blamed by its share. */
+/* Normalised least mean squares (Widrow and Hoff 1960): each part is corrected in proportion to its share. */
 void hosted_learn(hosted *self, run_time what, double measured_ms) {
     double predicted = what.start + what.texts, power = what.start * what.start + what.texts * what.texts;
     if (!(power > 0)) return;

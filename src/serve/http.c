@@ -19,18 +19,18 @@
 #include "base/random.h"
 
 enum {
-    HEADER_BYTES = 32 << 10, /* of one request's head, and of the connection's buffer */
-    INLINE_BODY = 64 << 10,  /* bigger bodies are read by threads of their own, so that a connection's thread, which
-                                serves many connections, is never long with one */
+    HEADER_BYTES = 32 << 10, /* the largest head of a request, and the connection's buffer */
+    INLINE_BODY = 64 << 10,  /* larger bodies are read by separate threads, because a connection's thread serves many
+                                connections and must not spend long on one */
     READERS = 2,
-    LINGER_MS = 1000, /* when stopping, an open connection may bring one more request so long, whose answer closes it */
-    BODY_BYTES_A_MS = 16 /* what a body must come at, beside the client's time */
+    LINGER_MS = 1000,    /* when stopping: the time for one more request of an open connection, which closes it */
+    BODY_BYTES_A_MS = 16 /* the least speed of a body, in addition to the client's time */
 };
 
-/* A connection, for the watch over slow ones. */
+/* A connection, for the thread that watches for slow clients. */
 typedef struct visitor {
     int socket;
-    double until_ms; /* what it does must be done by then; INFINITY: nothing is expected of it */
+    double until_ms; /* the current activity must end by then; INFINITY: no limit */
     struct visitor *next, *previous;
 } visitor;
 
@@ -48,7 +48,7 @@ struct http {
 
     pthread_mutex_t bodies_lock;
     pthread_cond_t bodies_more;
-    exchange *bodies[1024]; /* waiting for a reader: a ring */
+    exchange *bodies[1024]; /* exchanges that wait for a reader: a ring */
     size_t bodies_first, bodies_count;
     bool closed;
     pthread_t readers[READERS];
@@ -152,7 +152,7 @@ static void read_deadline(exchange *e) {
         e->deadline_ms = e->arrived_ms + value;
 }
 
-/* A whole request is here: gives it to its dialect, which completes it now or later. */
+/* A whole request has arrived: passes it to its dialect, which completes it now or later. */
 static void read_request(exchange *e) {
     read_deadline(e);
     const char *budget = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "X-Rubato-Budget");
@@ -198,7 +198,7 @@ static void add_number(struct MHD_Response *response, const char *name, double v
     MHD_add_response_header(response, name, text);
 }
 
-/* What was spent; in text-embeddings-inference's headers and in our own. */
+/* Adds the costs, in text-embeddings-inference's headers and in Rubato's own. */
 static void add_costs(const exchange *e, struct MHD_Response *response) {
     double flops = 0, full = 0, tokens = 0, characters = 0, cut = 0;
     bool one_point = true;
@@ -268,7 +268,7 @@ static enum MHD_Result send_answer(exchange *e) {
     struct MHD_Response *response = MHD_create_response_from_buffer(
         e->answer.length, e->answer.data, e->answer.data ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!response) return MHD_NO;
-    e->answer = (text_buffer){0}; /* the response owns it */
+    e->answer = (text_buffer){0}; /* the response owns the bytes */
     if (e->status != 204) MHD_add_response_header(response, "Content-Type", e->type);
     MHD_add_response_header(response, "X-Request-Id", e->id);
     add_cors(e, response);
@@ -300,7 +300,7 @@ static void name_exchange(http *self, exchange *e) {
         snprintf(e->id, sizeof e->id, "%016llx", (unsigned long long)random_hash(self->salt ^ random_hash(number)));
 }
 
-/* The head is here: what can be refused now is. */
+/* The head of a request has arrived: refuses at once what can be refused. */
 static void begin_exchange(http *self, exchange *e) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(e->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info) e->socket = info->connect_fd;
@@ -337,7 +337,7 @@ static enum MHD_Result take_body(exchange *e, const char *data, size_t *size) {
     if (e->body.length + *size <= most) {
         text_add(&e->body, data, *size);
     } else {
-        /* the rest is read and forgotten, so that the client comes to read the answer; within reason */
+        /* the rest is read and ignored, up to a limit, so that the client comes to read the answer */
         if (e->status == 0) exchange_fail_plainly(e, 413, "length limit exceeded");
 
         e->excess += *size;
@@ -359,7 +359,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         *context = e;
         e->connection = connection;
         begin_exchange(self, e);
-        /* an answer before the body closes the connection, which is right for what is too large and nothing else */
+        /* an answer before the body closes the connection; that is right only for a body that is too large */
         return e->status == 413 ? send_answer(e) : MHD_YES;
     }
     if (*size) return take_body(e, data, size);
@@ -395,7 +395,7 @@ static void ignore_log(void *user, const char *format, va_list arguments) {
     (void)arguments;
 }
 
-/* Paths are compared as they came: none of ours needs an escape, and %00 would end a string early. */
+/* Paths are compared without decoding: no route needs an escape, and %00 would end a string early. */
 static size_t keep_escapes(void *user, struct MHD_Connection *connection, char *text) {
     (void)user;
     (void)connection;
@@ -472,7 +472,7 @@ rubato_status http_start(http **out, server *owner, unsigned *port, rubato_error
     pthread_cond_init(&self->bodies_more, NULL);
     rubato_status status = read_tls(self, error);
     if (status == RUBATO_OK) {
-        self->watching = true; /* the watch ends when it is false */
+        self->watching = true; /* the watching thread ends when this is false */
         if (pthread_create(&self->watch, NULL, watch_visitors, self)) {
             self->watching = false;
             status = fail(error, RUBATO_OUT_OF_MEMORY, "cannot start a thread");

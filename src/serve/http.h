@@ -1,4 +1,4 @@
-/* The HTTP side: connections become exchanges and exchanges responses. Over libmicrohttpd. */
+/* The HTTP side, over libmicrohttpd: connections become exchanges, and exchanges become responses. */
 #ifndef RUBATO_SERVE_HTTP_H
 #define RUBATO_SERVE_HTTP_H
 
@@ -6,13 +6,13 @@
 
 typedef struct http http;
 
-/* Listens. *port receives the port, which options->port 0 leaves to the system. */
+/* Starts to listen. *port receives the port; with options->port 0 the system chooses it. */
 rubato_status http_start(http **out, server *owner, unsigned *port, rubato_error *error);
 
-/* No new connections; those that are open may finish. */
+/* Refuses new connections; open ones may finish. */
 void http_refuse(http *self);
 
-/* Waits until every exchange was answered and sent, at most so long, then closes everything. */
+/* Waits until every exchange is answered and sent, at most `most_ms`, then closes everything. */
 void http_stop(http *self, double most_ms);
 
 #endif

@@ -1,4 +1,5 @@
-/* The log: one line a request, for people or as JSON. What users wrote is in it only where that was asked for. */
+/* The log: one line for each request, as text or as JSON. It holds the users' texts only where an option asks for
+ * them. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>

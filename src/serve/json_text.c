@@ -25,15 +25,15 @@ void text_add_json(text_buffer *out, const char *bytes, size_t length) {
     text_add(out, "\"", 1);
 }
 
-/* printf is ten times slower, which counts beside a model that takes a millisecond a text. Between 1e-5 and 1e9 a
- * scaled value's nine digits are an exact integer in double, off by far less than the distance between floats. */
+/* printf is ten times slower, which matters for a model that takes a millisecond for a text. Between 1e-5 and 1e9 the
+ * nine digits of a scaled value are an exact integer in double, with an error far below the distance between floats. */
 static size_t write_float(char *out, float value) {
     static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14};
     double size = fabs((double)value);
     if (size == 0) return (size_t)snprintf(out, 32, signbit(value) ? "-0.0" : "0.0");
     if (!(size >= 1e-5 && size < 1e8))
         return (size_t)snprintf(out, 32, isfinite(value) ? "%.9g" : "null", (double)value);
-    int decimals = 8; /* of a number from 1 to 10 */
+    int decimals = 8; /* for a number from 1 to 10 */
     for (double x = size; x >= 10; x /= 10) decimals--;
     for (double x = size; x < 1; x *= 10) decimals++;
     uint64_t digits = (uint64_t)(size * powers[decimals] + 0.5);

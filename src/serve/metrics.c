@@ -1,4 +1,4 @@
-/* Counters, histograms and how Prometheus reads them. */
+/* Counters, histograms, and the text that Prometheus reads. */
 #include "serve/metrics.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Counters and histograms for Prometheus, under text-embeddings-inference's names where it has them. */
+/* Counters and histograms for Prometheus. They have text-embeddings-inference's names where it has the same metrics. */
 #ifndef RUBATO_SERVE_METRICS_H
 #define RUBATO_SERVE_METRICS_H
 
@@ -45,11 +45,11 @@ typedef struct metrics {
 void metrics_create(metrics *self);
 void metrics_destroy(metrics *self);
 
-/* A run of the model. */
+/* Counts a run of the model. */
 void metrics_run(metrics *self, size_t texts, size_t tokens, double predicted_ms, double measured_ms);
 
 typedef struct metrics_request {
-    metric_family family; /* FAMILY_REQUEST: counted under no other */
+    metric_family family; /* FAMILY_REQUEST: no other family counts it */
     bool batch, success;
     const char *failure; /* NULL: none */
     double duration_ms, tokenization_ms, queue_ms, inference_ms;
@@ -57,10 +57,10 @@ typedef struct metrics_request {
 
 void metrics_add(metrics *self, const metrics_request *request);
 
-/* A text of that many tokens was answered. */
+/* Counts an answered text of that many tokens. */
 void metrics_input(metrics *self, size_t tokens);
 
-/* What Prometheus reads, except for gauges. */
+/* Writes the text that Prometheus reads, without the gauges. */
 void metrics_write(metrics *self, text_buffer *out);
 
 #endif

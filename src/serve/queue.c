@@ -12,7 +12,7 @@ void queue_destroy(queue *self) {
     pthread_mutex_destroy(&self->lock);
 }
 
-/* What comes mostly belongs near the end. */
+/* Searches from the end, because most new items belong near it. */
 void queue_insert(queue *self, item *one) {
     item *before = self->last;
     while (before && before->place > one->place) before = before->previous;

@@ -1,8 +1,8 @@
-/* What waits to be run: texts ("items") in the order of fair shares.
+/* The queue: texts ("items") that wait for a run, in the order of fair shares.
  *
- * An item's place is the virtual time at its arrival plus the tokens of its own request up to and including it, and
- * virtual time is the place of what was taken last: self-clocked fair queueing (Golestani 1994). A short request passes
- * the rest of a long one, and nothing waits for ever. */
+ * The place of an item is the virtual time at its arrival plus the tokens of its own request up to and including it.
+ * Virtual time is the place of the item that was taken last (self-clocked fair queueing, Golestani 1994). So a short
+ * request passes the rest of a long one, and no item waits for ever. */
 #ifndef RUBATO_SERVE_QUEUE_H
 #define RUBATO_SERVE_QUEUE_H
 
@@ -13,19 +13,19 @@
 
 typedef struct exchange exchange;
 
-/* One text or pair on its way. Belongs to its exchange. */
+/* One text or pair that waits or runs. It belongs to its exchange. */
 typedef struct item {
     exchange *owner;
     rubato_input input;
-    char *own_text;                           /* where the text is not part of the request */
-    size_t tokens, cut;                       /* after truncation; truncated away */
+    char *own_text;                           /* set where the text is not a part of the request */
+    size_t tokens, cut;                       /* tokens after truncation; tokens truncated away */
     size_t cap;                               /* the dearest level that the request allows */
-    bool pinned;                              /* at exactly that level */
+    bool pinned;                              /* runs at exactly that level */
     double place;                             /* in virtual time */
-    double least_ms;                          /* at the cheapest level that the request allows */
+    double least_ms;                          /* the time at the cheapest level that the request allows */
     double arrived_ms, begun_ms, deadline_ms; /* on clock_ms's clock; INFINITY without a deadline */
-    float *values;                            /* what comes out where that is numbers: embeddings, scores */
-    text_buffer result;                       /* and where it is more: JSON */
+    float *values;                            /* the result where it is numbers: embeddings, scores */
+    text_buffer result;                       /* the result where it is JSON */
     rubato_cost cost;
     struct item *next, *previous;
 } item;
@@ -37,13 +37,13 @@ typedef struct queue {
     size_t count, tokens;
     double least_ms; /* sum of the items' */
     double virtual_time;
-    bool closed; /* nothing more comes: the dispatcher ends when it is empty */
+    bool closed; /* no more items come: the dispatcher ends when the queue is empty */
 } queue;
 
 void queue_create(queue *self);
 void queue_destroy(queue *self);
 
-/* With the lock held. */
+/* The caller holds the lock. */
 void queue_insert(queue *self, item *one);
 void queue_remove(queue *self, item *one);
 

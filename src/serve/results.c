@@ -1,4 +1,4 @@
-/* One function a kind of work: from texts to numbers or JSON. */
+/* One function for each kind of work: from texts to numbers or JSON. */
 #define _GNU_SOURCE
 #include "serve/results.h"
 
@@ -67,7 +67,7 @@ static rubato_status run_token_vectors(call *c, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* As the pipelines of `transformers` name things: groups, or with "none" every token that is not O. */
+/* Names as in the pipelines of `transformers`: groups, or with "none" every token that is not O. */
 static void write_tags(const call *c, size_t i, const rubato_tags *tags) {
     text_buffer *out = &c->items[i]->result;
     const rubato_input *input = &c->inputs[i];
@@ -129,7 +129,7 @@ static rubato_status run_answers(call *c, rubato_error *error) {
     return status;
 }
 
-/* A list a mask; one mask alone is not wrapped, as in `transformers`. */
+/* One list for each mask; a single mask is not wrapped in a list, as in `transformers`. */
 static rubato_status fill_one(call *c, size_t i, rubato_error *error) {
     size_t top = c->items[i]->owner->wish.top, masks;
     const rubato_model *model = c->model->model;
@@ -172,7 +172,7 @@ static rubato_status run_fills(call *c, rubato_error *error) {
     return status;
 }
 
-/* Which tokens were alive after which layer: a string of 0 and 1 a layer. */
+/* The tokens that were alive after each layer: a string of 0 and 1 for each layer. */
 static void write_trace(const call *c, size_t i, const rubato_trace *trace) {
     text_buffer *out = &c->items[i]->result;
     const rubato_window *window = trace->window;

@@ -1,4 +1,4 @@
-/* Which path is what. */
+/* The table of routes: paths and their functions. */
 #include <string.h>
 
 #include "serve/dialects.h"

@@ -98,7 +98,7 @@ void sort_by_value(const float *values, size_t count, size_t *order) {
 
 /* ---- Ranking ---- */
 
-/* Whether a model scores pairs: one label; two where the request names the model. */
+/* Whether a model scores pairs: it has one label, or two where the request names the model. */
 static bool is_reranker(const hosted *model, bool named) {
     return hosted_does(model, WORK_SCORES) && score_width(model) <= (named ? 2 : 1);
 }
@@ -125,7 +125,8 @@ bool take_reranker(exchange *e, const char *what) {
 
 bool take_documents(exchange *e, json_t *documents, const char *key) {
     const json_t *query = json_object_get(e->request, "query");
-    size_t count = json_array_size(documents), extra = e->kind == WORK_EMBED; /* the query is an item of its own */
+    size_t count = json_array_size(documents),
+           extra = e->kind == WORK_EMBED; /* for embeddings the query is an item of its own */
     if (!json_is_string(query) || !json_is_array(documents)) {
         exchange_fail(e, 422, "Validation",
                       "Failed to deserialize the JSON body into the target type: `query` should be a string and `%s` "
@@ -150,7 +151,7 @@ size_t *rank_documents(exchange *e, size_t *count) {
     size_t *order = malloc((all + 1) * sizeof *order);
     if (!order) return NULL;
     for (size_t i = 0; i < all; i++) {
-        const float *values = e->items[i].values; /* from i * width on: never before i */
+        const float *values = e->items[i].values; /* from i * width on: never before values[i] */
         float score = e->kind == WORK_EMBED ? cosine(e->items[all].values, values, e->width)
                       : e->width == 2       ? values[1] - values[0]
                                             : values[0];

@@ -15,7 +15,7 @@
 #include "base/threads.h"
 #include "serve/http.h"
 
-enum { FINISH_MS = 30000 }; /* what was accepted is answered within this, or given up */
+enum { FINISH_MS = 30000 }; /* accepted requests are answered within this time, or given up */
 
 /* ---- Models ---- */
 
@@ -73,7 +73,8 @@ static rubato_status load_models(server *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* Requests that are under way keep the model that they began with. One that cannot be loaded stays as it is. */
+/* Loads the models again. Requests in progress keep the model with which they began. Where a model cannot be loaded,
+ * the old one stays. */
 static void reload_models(server *self) {
     for (size_t i = 0; i < self->model_count; i++) {
         hosted *fresh, *old;
@@ -110,7 +111,7 @@ static void fill_defaults(serve_options *options) {
     if (!options->threads) options->threads = threads_available();
 }
 
-/* Connections are descriptors. */
+/* Raises the limit of open descriptors, because each connection is one. */
 static void raise_descriptors(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -126,7 +127,7 @@ static void say_ready(const server *self, unsigned port, double begin_ms) {
             self->options.threads, self->options.threads == 1 ? "" : "s");
 }
 
-/* Waits for a signal that ends the server; reloads on others. */
+/* Waits for a signal that ends the server; reloads the models at SIGHUP. */
 static void wait_for_end(server *self, const sigset_t *signals) {
     for (;;) {
         int which;
@@ -157,7 +158,7 @@ rubato_status serve_run(const serve_options *options, rubato_error *error) {
     metrics_create(&self->metrics);
     raise_descriptors();
     signal(SIGPIPE, SIG_IGN);
-    /* blocked before any thread starts, so that only sigwait takes them */
+    /* blocked before any thread starts, so that only sigwait receives them */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);

@@ -1,4 +1,4 @@
-/* What the server says about itself, and its pages. */
+/* Information about the server, and its pages. */
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@ static void add_text(text_buffer *out, const char *text) {
     text_add_json(out, text, strlen(text));
 }
 
-/* A number that may be unknown. */
+/* Adds a number that may be unknown. */
 static void add_real(text_buffer *out, double value) {
     text_add_float(out, (float)value);
 }
@@ -107,13 +107,14 @@ static void add_model(text_buffer *out, const server *self, const hosted *model)
     text_add(out, "}", 1);
 }
 
-/* The first model's description, as text-embeddings-inference gives it, with every model's below "models". */
+/* The first model's description in text-embeddings-inference's form, with the descriptions of all models in
+ * "models". */
 void status_info(exchange *e) {
     text_buffer *out = &e->answer;
     server *self = e->server;
     pthread_mutex_lock(&self->models_lock);
     add_model(out, self, self->models[0]);
-    out->length--; /* the closing brace */
+    out->length--; /* removes the closing brace */
     text_add_string(out, ",\"models\":[");
     for (size_t i = 0; i < self->model_count; i++) {
         if (i) text_add(out, ",", 1);
