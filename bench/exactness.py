@@ -1,4 +1,4 @@
-"""Embeddings of all-MiniLM-L6-v2 by Rubato and by transformers: largest difference, least cosine."""
+"""Compares embeddings of all-MiniLM-L6-v2 by Rubato and by transformers: the largest difference, the smallest cosine."""
 import json, os, subprocess, sys
 import numpy as np, torch
 from tokenizers import Tokenizer

@@ -1,11 +1,12 @@
-/* A load generator for HTTP on one thread: open loop (requests arrive at random times, whether or not earlier ones were
- * answered, and latency counts from the time a request was due) or closed loop (so many at a time).
+/* A load generator for HTTP on one thread. In the open loop requests arrive at random times, whether or not earlier ones
+ * were answered, and latency counts from the time at which a request was due. In the closed loop a fixed number of
+ * requests is open at a time.
  *
  *   load PORT PATH BODIES --rate N | --concurrency N [--seconds S] [--header "Name: value"] [--seed N] [--from N]
  *
- * BODIES holds one request body a line, taken in turn. A line a request on standard output:
- *   index of the body, status (0: connection lost, -1: not answered in the end), due second, milliseconds,
- * x-rubato-point, x-rubato-flops-ratio, body of the answer */
+ * BODIES holds one request body in each line; they are sent in turn. Each request has a line on standard output:
+ *   index of the body, status (0: connection lost, -1: not answered before the end), due second, milliseconds,
+ *   x-rubato-point, x-rubato-flops-ratio, body of the answer */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -79,7 +80,7 @@ static void watch(load *self, connection *c, bool fresh, uint32_t what) {
     epoll_ctl(self->poll, fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, c->socket, &event);
 }
 
-/* A connection that is idle is among the idle already. */
+/* Closes a connection. An idle one is in the list of idle connections already. */
 static void drop(load *self, connection *c) {
     close(c->socket);
     c->socket = -1;
@@ -106,7 +107,7 @@ static void push(load *self, connection *c) {
     watch(self, c, false, EPOLLIN);
 }
 
-/* A request that is due at that time, over a connection that is free or new. */
+/* Sends the request that is due at that time, over a free connection or a new one. */
 static void begin_request(load *self, double due) {
     connection *c;
     if (self->idle_count)
@@ -151,7 +152,7 @@ static void header_value(const char *head, const char *name, char *out, size_t s
     snprintf(out, size, "%.*s", (int)length, at);
 }
 
-/* What came in; true when the answer is whole. */
+/* Reads the received bytes; true when the answer is whole. */
 static bool pull(load *self, connection *c) {
     for (;;) {
         c->in = room(c->in, &c->in_room, c->in_bytes + 65536);
@@ -262,7 +263,7 @@ int main(int argc, char **argv) {
         handle(&self, wait > 0 ? wait : 0);
     }
     double over = now_s();
-    while (now_s() < over + 10) { /* what is still on its way */
+    while (now_s() < over + 10) { /* waits for open requests */
         size_t busy = 0;
         for (size_t i = 0; i < self.open; i++) busy += self.all[i].busy;
         if (!busy) break;

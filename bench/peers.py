@@ -1,8 +1,8 @@
 """Rubato against other runtimes: all-MiniLM-L6-v2 in f32, bf16 or int8, texts to embeddings, tokenising included.
 
-Every runtime gets its texts sorted by length and its best batch size of several; Rubato gets them as they are. Rounds
-go through the runtimes in turn, so that the machine's moods hit all alike; medians are reported. Before timing, every
-runtime's vectors are compared with Rubato's in f32. In a lower precision every runtime uses what it has for that: ONNX
+Every runtime gets its texts sorted by length and the best of several batch sizes; Rubato gets them unsorted. Each round
+runs every runtime in turn, so that changes of the machine's speed affect all alike; medians are reported. Before timing,
+every runtime's vectors are compared with Rubato's in f32. In a lower precision every runtime uses its own form: ONNX
 Runtime's dynamic int8, OpenVINO's bf16 hint and nncf's calibrated int8, CTranslate2's int8 types, llama.cpp's Q8_0,
 PyTorch's bfloat16 weights and dynamic int8.
 """
@@ -27,7 +27,7 @@ def texts_of(kind, data):
     return mixed
 
 
-# ---- Runtimes: each gives a function from texts to a [n, 384] array ----
+# ---- Runtimes: each returns functions from texts to an [n, 384] array, by the name of the setting ----
 
 class Input(ctypes.Structure):
     _fields_ = [("text", ctypes.c_char_p), ("text_bytes", ctypes.c_size_t), ("pair", ctypes.c_char_p), ("pair_bytes", ctypes.c_size_t)]
@@ -242,9 +242,9 @@ def llamacpp(threads, precision):
     t = hf_tokenizer()
 
     def run(texts, size):
-        # its own tokenizer does not truncate: texts are cut at the place where the 256th token ends
+        # llama.cpp's tokenizer does not truncate, so texts are cut at the end of the 256th token
         cut = [x[:e.offsets[-2][1]] if len(e.ids) == MAX_LENGTH else x for x, e in zip(texts, t.encode_batch(texts))]
-        # texts of one call share one attention mask, whose cost grows with the square of their tokens: small calls
+        # texts of one call share one attention mask, whose cost grows with the square of their tokens, so calls are small
         return np.concatenate([np.array(m.embed(cut[i:i + size], normalize=True), np.float32) for i in range(0, len(cut), size)])
     return {f"batch {size}": (lambda texts, size=size: run(texts, size)) for size in (1, 8)}
 
@@ -296,7 +296,7 @@ RUNTIMES = {"rubato": (rubato, None), "onnxruntime": (onnxruntime, "onnxruntime"
 
 
 def worker(name, threads, data, precision):
-    """Serves measurements on standard input: {"kind", "setting", "check"} a line."""
+    """Answers requests for measurements on standard input, {"kind", "setting", "check"} in each line."""
     import numpy as np
     runs = RUNTIMES[name][0](threads, precision)
     print(json.dumps({"settings": list(runs)}), flush=True)

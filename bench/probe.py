@@ -1,5 +1,5 @@
-"""What single rows of a fine-tuned model know after each layer: logistic regression on the first row's states and on the
-mean of all rows', each standardised, and how much the first row differs from text to text at all.
+"""The information in the rows of a fine-tuned model after each layer: the accuracy of logistic regression on the first row's
+state and on the mean of all rows' states, each standardised, and the spread of the first row from text to text.
 
     bench/probe MODEL [--data ../shared/data/sst2] [--limit 3000]
 """
@@ -16,7 +16,7 @@ model, tokenizer = AutoModel.from_pretrained(a.model).eval(), AutoTokenizer.from
 
 
 def states(name, limit):
-    """Of each layer [texts, width]: of the first row, and the mean of all; labels."""
+    """For each layer [texts, width]: the first row's state, and the mean of all; and the labels."""
     rows = list(csv.DictReader(open(f"{a.data}/{name}.tsv", encoding="utf-8"), delimiter="\t", quoting=csv.QUOTE_NONE))[:limit]
     parts = []
     for i in range(0, len(rows), 64):

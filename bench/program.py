@@ -1,4 +1,4 @@
-"""What the benchmarks that train have in common: running Rubato, and doing again nothing that is done."""
+"""Shared by the benchmarks that train: runs Rubato, and does not repeat finished parts."""
 import json, os, subprocess, sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -21,12 +21,12 @@ class Program:
         return [json.loads(row) for row in p.stdout.splitlines()]
 
     def once(self, mark, *arguments):
-        """The same, unless the file `mark` says that it was done."""
+        """The same, unless the file `mark` shows that it was done."""
         if os.path.exists(mark): return
         self.call(*arguments)
         open(mark, "w").close()
 
     def precision(self, model):
-        """What this processor trains in fastest: bf16 where it has instructions for that."""
+        """The fastest precision for training on this processor: bf16 where it has the instructions."""
         if not self.fast: self.fast = "bf16" if self.call("info", model)[0]["isa"] == "bf16" else "f32"
         return ["--precision", self.fast]

@@ -4,11 +4,11 @@
     bench/serve deadline    random arrivals at 0.5 to 3 times the full model's capacity, with deadline control and without:
                             latency, refusals, accuracy on SST-2's dev set; writes docs/deadline-MODEL.svg
     bench/serve peers       the same texts to the OpenAI route of infinity-emb and llama.cpp's server (as far as they are
-                            installed in --peers, a virtual environment; installed there where it is missing)
+                            installed in the virtual environment --peers, which is made where it is missing)
     options: --model NAME=FOLDER (deadline; may be repeated; default models/sentiment and a BERT-base-sized one of random
              weights), --slo 50, --seconds 20, --data ../shared/data, --rounds 3
 
-Python's standard library is enough; peers bring their own.
+The program needs only Python's standard library; the peers have their own dependencies.
 """
 import argparse, csv, json, math, os, random, shutil, signal, socket, statistics, subprocess, sys, time, urllib.request
 
@@ -76,7 +76,7 @@ def overhead(a):
     rows = []
     for _ in range(a.rounds):
         p = subprocess.run([RUBATO, "embed", REAL, path, "--cost", "--json"], capture_output=True, text=True, check=True)
-        # a text's cost is its share of the compute time; all threads work, so the sum over threads is what one core took
+        # a text's cost is its share of the compute time; all threads work, so the sum over threads is the time of one core
         alone = time.perf_counter()
         subprocess.run([RUBATO, "embed", REAL, path, "--output", os.path.join(WORK, "out.npy"), "--quiet"], check=True)
         alone = len(texts) * 3 / (time.perf_counter() - alone)
@@ -96,7 +96,7 @@ def overhead(a):
 # ---- Deadlines ----
 
 def base_sized():
-    """A classifier of BERT-base's shape: random weights, points whose lengths shrink evenly. Only its speed means something."""
+    """A classifier of BERT-base's shape: random weights, points whose lengths shrink evenly. Only its speed has a meaning."""
     folder = os.path.join(WORK, "base-sized")
     if os.path.exists(os.path.join(folder, "rubato.json")): return folder
     os.makedirs(folder, exist_ok=True)
@@ -160,7 +160,7 @@ def deadline_one(a, name, folder, judged):
     results = []
     for control in (True, False):
         for times in a.loads:
-            # without control the queue of a run at 3 times the capacity never ends: less of it shows as much
+            # without control the queue at 3 times the capacity never ends, and a shorter run shows as much
             with rubato(folder, *precision, *(["--slo", f"{a.slo}ms"] if control else ["--max-queue", "100000"])) as s:
                 load(s.port, "/predict", bodies, "--concurrency", 2, "--seconds", 0.3)
                 row = summary(load(s.port, "/predict", bodies, "--rate", f"{times * capacity:.2f}", "--seconds", a.seconds if control else min(a.seconds, 8), "--from", 7, "--seed", int(10 * times)), labels)
@@ -175,7 +175,7 @@ def deadline_one(a, name, folder, judged):
 
 
 def plot(path, name, results, slo, exact):
-    """Latency against load, logarithmic, with and without control; below it what was paid: accuracy."""
+    """Draws latency against load, logarithmic, with and without control; below it the accuracy."""
     width, left, right, top = 720, 64, 150, 44
     heights = [230, 150] if exact else [230]
     loads = sorted({r["times"] for r in results})
@@ -249,7 +249,7 @@ def peers(a):
                       env={**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"})
 
     def with_onnx():
-        """The model's folder with the ONNX file that bench/peers made of it, where infinity looks for one."""
+        """The model's folder with the ONNX file that bench/peers made of it, at the path that infinity expects."""
         folder = os.path.join(WORK, "with-onnx")
         if not os.path.exists(folder):
             shutil.copytree(REAL, folder)

@@ -1,5 +1,5 @@
-"""Rubato's training against PyTorch's: the same model, order of samples, batches and threads, no dropout; every step's
-loss is compared, then tokens per second. PyTorch gets padded batches, as transformers' own fine-tuning makes them.
+"""Compares Rubato's training with PyTorch's: the same model, order of samples, batches and threads, without dropout. Compares
+every step's loss, then tokens per second. PyTorch gets padded batches, as in transformers' own fine-tuning.
 
     bench/training [--data FOLDER] [--steps 300] [--threads 2] [--model FOLDER]
 """
@@ -23,7 +23,7 @@ def main():
     rubato = os.path.join(ROOT, "build/rubato")
     common = [rubato, "train", args.model, "--task", "classification", "--data", train, "--quiet", "--json", "--dropout", "0", "--keep-order",
               "--batch-size", str(args.batch), "--threads", str(args.threads)]
-    # a rate of zero only makes the head: both start from the same weights
+    # training at a rate of zero only makes the head, so that both start from the same weights
     subprocess.run(common + ["--limit", str(args.batch), "--epochs", "1", "--rate", "0", "--decay", "0", "--out", work + "/start"], check=True,
                    stdout=subprocess.DEVNULL)
     limit = args.steps * args.batch
@@ -58,7 +58,7 @@ def main():
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         if i == 0: schedule_start = optimizer.param_groups[0]["lr"]
-        for group in optimizer.param_groups:  # the first step's rate is not zero here
+        for group in optimizer.param_groups:  # the rate of the first step is not zero
             warm = args.steps / 10
             group["lr"] = args.rate * ((i + 1) / warm if i < warm else (args.steps - i) / (args.steps - warm))
         optimizer.step()

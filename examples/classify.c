@@ -1,4 +1,4 @@
-/* Classifies each argument and says what it cost.
+/* Classifies each argument and prints the operations of each answer.
  *     example_classify MODEL TEXT... */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Embeds two texts and prints how near they are.
+/* Embeds two texts and prints their cosine.
  *     example_embed MODEL */
 #include <math.h>
 #include <stdio.h>

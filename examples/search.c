@@ -1,4 +1,5 @@
-/* One model, several threads: each thread embeds lines of its own with its own context, then all are searched.
+/* One model, several threads: each thread embeds its part of the lines with its own context; then the query is searched
+ * in all of them.
  *     example_search MODEL QUERY LINE... */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Any bytes as config.json, for each family. */
+/* Input: any bytes as config.json, for each family. */
 #include "model/encoder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

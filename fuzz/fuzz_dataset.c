@@ -1,4 +1,4 @@
-/* Any bytes as a data set, the first byte choosing the format. */
+/* Input: any bytes as a data set. The first byte selects the format. */
 #include "store/dataset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

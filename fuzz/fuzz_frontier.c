@@ -1,4 +1,5 @@
-/* Any bytes as rubato.json: refused, or points that stand budgets and counting. The first byte chooses the layers. */
+/* Input: any bytes as rubato.json. They are refused, or give points for which budgets and counting work. The first byte
+ * selects the number of layers. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* Any bytes as the config.json or rubato.json of a whole model, which then answers at its points. The first byte says
- * which file of which model: a BERT with exits (its weights beside this file, made by `rubato train --recipe deebert
- * --frozen`), or a Funnel-Transformer. */
+/* Input: any bytes as the config.json or rubato.json of a whole model, which then answers at its points. The first byte
+ * selects the file and the model: a BERT with exits (their weights are in exits/, made by `rubato train --recipe
+ * deebert --frozen`), or a Funnel-Transformer. */
 #define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,7 +63,7 @@ static void prepare(void) {
     atexit(tidy);
 }
 
-/* A config.json that fits, for when the other file is fuzzed. */
+/* A config.json that fits the model, for inputs that are the other file. */
 static const char *const configs[2] = {
     "{\"model_type\": \"bert\", \"architectures\": [\"BertForSequenceClassification\"], \"hidden_size\": 24, "
     "\"num_hidden_layers\": 3, \"num_attention_heads\": 3, \"intermediate_size\": 40, \"max_position_embeddings\": 19, "

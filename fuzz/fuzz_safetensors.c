@@ -1,4 +1,4 @@
-/* Any bytes as a safetensors file: refused or read, every tensor's bytes within the file. */
+/* Input: any bytes as a safetensors file. It is refused, or every tensor's bytes are within the file. */
 #include <stdlib.h>
 
 #include "store/safetensors.h"

@@ -1,5 +1,5 @@
-/* Any bytes as the body of any request: an answer with a status and JSON or text, never a crash; what was let in is
- * run. The first byte chooses the route, the second a budget from the header. */
+/* Input: any bytes as the body of any request. The answer has a status and JSON or text, and nothing crashes; admitted
+ * items are run. The first byte selects the route, the second a budget from the header. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "serve/server.h"
 
-/* The golden model with another head, in a folder of its own. */
+/* Makes a folder with the golden model and another head. */
 static void make_folder(const char *folder, const char *architecture) {
     static const char *const files[] = {"model.safetensors", "tokenizer.json"};
     char path[600], source[600];
@@ -58,7 +58,7 @@ static server *make_server(void) {
     pthread_mutex_init(&self.models_lock, NULL);
     queue_create(&self.queue);
     metrics_create(&self.metrics);
-    self.queue.closed = true; /* the dispatcher ends when nothing is left */
+    self.queue.closed = true; /* the dispatcher ends when the queue is empty */
     for (size_t i = 0; i < COUNT; i++) {
         char folder[600];
         snprintf(folder, sizeof folder, "%s/%zu", root, i);
@@ -72,7 +72,7 @@ static server *make_server(void) {
         self.model_count++;
     }
     snprintf(command, sizeof command, "rm -r %s", root);
-    if (system(command) != 0) abort(); /* the models are mapped */
+    if (system(command) != 0) abort(); /* the models are mapped, so the folder may go */
     return &self;
 }
 
@@ -97,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     exchange_write(e);
     if (!e->ready || e->status < 200 || e->status > 504) abort();
     if (owner->queue.count || atomic_load(&owner->accepted)) abort();
-    /* what claims to be JSON is */
+    /* an answer of type JSON must be JSON */
     if (strcmp(e->type, "application/json") == 0 && e->answer.length) {
         json_t *value;
         if (json_read_bytes(&value, e->answer.data, e->answer.length, "answer", NULL) != RUBATO_OK) abort();

@@ -1,5 +1,5 @@
-/* Any bytes as a text: refused as bad UTF-8, or tokens whose offsets lie within it and never run backwards past their
- * own start. */
+/* Input: any bytes as a text. It is refused as invalid UTF-8, or the offsets of its tokens are within the text and each
+ * token ends at or after its start. */
 #include <stdlib.h>
 #include <string.h>
 

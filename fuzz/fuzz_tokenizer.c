@@ -1,4 +1,4 @@
-/* Any bytes as tokenizer.json: refused, or a tokenizer that stands a few texts. */
+/* Input: any bytes as tokenizer.json. It is refused, or gives a tokenizer that works on a few texts. */
 #include <string.h>
 
 #include "text/tokenizer.h"

@@ -1,5 +1,5 @@
-# For cmake --toolchain: Debian's cross compiler for 64-bit Arm; its libraries are Debian's of that architecture, and the
-# tests run under qemu.
+# For cmake --toolchain: Debian's cross compiler for 64-bit Arm, with Debian's libraries of that architecture. The tests
+# run under qemu.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
