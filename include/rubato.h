@@ -682,6 +682,59 @@ typedef struct rubato_pull_options {
 RUBATO_API rubato_status rubato_pull(const char *name, const rubato_pull_options *options, char *path,
                                      size_t path_bytes, rubato_error *error);
 
+/* ---- Options as a table ----
+ *
+ * The fields of the options structs above with names, ranges, defaults and help, for whatever reads options from a
+ * command line, from JSON or in another language. The program is made from it. */
+
+typedef enum rubato_option_type {
+    RUBATO_OPTION_FLAG,    /* int: 1 when it is on */
+    RUBATO_OPTION_SWITCH,  /* int: 1 on, -1 off, 0 as Rubato sees fit */
+    RUBATO_OPTION_SIZE,    /* size_t: a whole number; 0 is the default */
+    RUBATO_OPTION_SEED,    /* uint64_t: a whole number */
+    RUBATO_OPTION_INTEGER, /* int: a whole number; -1 stands for a 0 that was given, 0 for the default */
+    RUBATO_OPTION_REAL,    /* double: in the same way */
+    RUBATO_OPTION_CHOICE,  /* an enum or int: the place of a word among the option's choices */
+    RUBATO_OPTION_TEXT     /* const char * */
+} rubato_option_type;
+
+typedef struct rubato_option {
+    const char *name; /* "warm_up"; the program writes it --warm-up */
+    rubato_option_type type;
+    size_t offset;      /* of the field in its options struct */
+    double least, most; /* of a number, both ends allowed unless `open` */
+    int open;           /* the ends themselves are not allowed */
+    const char *value;  /* a word for the value in a help text: "N", "FILE"; NULL for flags and switches */
+    const char *(*choice)(size_t index); /* the words that the value may be, NULL past the last one; NULL: any value.
+                                            A text may be more than that, "f32+int8" for example */
+    const char *standard;                /* what holds when it is not given, in words; NULL: nothing */
+    const char *help;                    /* one line, without full stop */
+    const char *section;                 /* a heading that it stands under */
+} rubato_option;
+
+typedef enum rubato_option_group {
+    RUBATO_OPTIONS_LOAD,     /* rubato_load_options */
+    RUBATO_OPTIONS_CONTEXT,  /* rubato_context_options */
+    RUBATO_OPTIONS_TEXT,     /* rubato_text_options */
+    RUBATO_OPTIONS_RUN,      /* rubato_options, without its text options */
+    RUBATO_OPTIONS_EVAL,     /* rubato_eval_options, without its run options */
+    RUBATO_OPTIONS_TRAIN,    /* rubato_train_options, without the model; so the following */
+    RUBATO_OPTIONS_TRIM,     /* rubato_trim_options */
+    RUBATO_OPTIONS_QUANTIZE, /* rubato_quantize_options */
+    RUBATO_OPTIONS_SEARCH,   /* rubato_search_options */
+    RUBATO_OPTIONS_PULL,     /* rubato_pull_options */
+    RUBATO_OPTION_GROUPS     /* how many groups there are */
+} rubato_option_group;
+
+/* The options of a group; *count receives how many. */
+RUBATO_API const rubato_option *rubato_option_table(rubato_option_group group, size_t *count);
+
+/* Reads a value and stores it in an options struct of the option's group. A flag or switch is "true" or "false". Of a
+ * text the pointer is stored: the caller keeps it alive.
+ * Fails: BAD_ARGUMENT, with a message that has the value but not the option's name. The struct is then as before. */
+RUBATO_API rubato_status rubato_option_set(const rubato_option *option, void *options, const char *value,
+                                           rubato_error *error);
+
 #ifdef __cplusplus
 }
 #endif

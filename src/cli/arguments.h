@@ -7,7 +7,8 @@
 /* Fills *given for the command; EXIT_OK, or reports and returns EXIT_USAGE. */
 int arguments_parse(arguments *given, const command *which, int argc, char **argv);
 
-/* Prints the command's help. */
-void arguments_help(const command *which);
+/* The program's help, and a command's. */
+void print_help(FILE *out);
+void print_command_help(const command *which);
 
 #endif

@@ -10,42 +10,59 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-/* Every option that some command takes; zero where it was not given. */
+/* What the command line said; zero where it said nothing. */
 typedef struct arguments {
     const char *model, *file;
     const char *models[64]; /* of a command that takes several */
     size_t model_count;
-    const char *host, *api_key, *slo, *auto_truncate, *tls_cert, *tls_key, *cors, *log;
-    uint64_t port, max_batch_tokens, max_queue, max_client_batch, max_body, client_timeout;
-    bool log_texts;
-    const char *budget, *precision, *isa;
-    const char *query, *corpus, *output, *prompt, *truncation, *task, *data, *columns, *revision, *batches, *lengths;
-    const char *dev, *out, *recipe, *labels, *epochs, *rate, *warm_up, *decay, *clip, *dropout, *length_drop, *merges,
-        *layer_drop;
-    const char *significance, *divergence, *soft_rate, *soft_penalty, *store;
-    uint64_t batch_size, micro_tokens, sandwiches, eval_steps, checkpoint_steps;
-    const char *to, *max_drop, *cost_kind, *teacher, *lowest, *layers, *exit_layers, *ponder, *refine_from, *refine_to,
-        *widths, *drop, *target_drop, *axes, *smooth, *match_states;
-    uint64_t vocabulary, positions;
-    uint64_t iterations, mutations, crossovers;
-    bool no_distillation, refine, frozen, exit_mean, keep_order, resume, depth, no_depth, check, words, roofline;
-    uint64_t threads, batch_tokens, max_length, stride, top, seed, limit;
-    bool json, jsonl, cost, quiet, help, tokens, no_special, special_as_text, left, allow_empty, raw;
+    /* the library's options, each group as its table in rubato.h has it */
+    rubato_load_options load;
+    rubato_context_options context;
+    rubato_options run;
+    rubato_eval_options eval;
+    rubato_train_options train;
+    rubato_trim_options trim;
+    rubato_quantize_options quantize;
+    rubato_search_options search;
+    rubato_pull_options pull;
+    /* the program's own: options.c */
+    const char *query, *corpus, *output, *target_drop, *batches, *lengths;
+    size_t top;
+    uint64_t seed;
+    int json, jsonl, cost, quiet, help, tokens, words, raw, allow_empty, check, roofline;
+    struct {
+        const char *host, *slo, *api_key, *auto_truncate, *tls_cert, *tls_key, *cors_allow_origin;
+        size_t port, max_batch_tokens, max_queue, max_client_batch_size, max_body, client_timeout;
+        int json_log, log_texts;
+    } serve;
 } arguments;
 
 typedef struct command {
     const char *name, *operands, *summary;
-    const char *options;  /* names of the options it takes, each with a space before and after */
+    /* What it takes, by group and name: "run.budget json train.*"; those without a group are the program's. In the
+     * order in which its help shows them. */
+    const char *options;
     const char *examples; /* lines for --help */
     int (*run)(const arguments *given);
 } command;
 
-extern const command command_info, command_tokenize, command_embed, command_classify, command_tag, command_answer,
-    command_rerank, command_fill, command_search_text, command_eval, command_bench, command_pull, command_train,
-    command_search, command_calibrate, command_trim, command_quantize, command_serve;
+/* Every command, in the order of the help: command_NAME is defined in command_NAME.c. */
+#define COMMANDS(X)                                                                                                    \
+    X(embed)                                                                                                           \
+    X(classify)                                                                                                        \
+    X(tag)                                                                                                             \
+    X(answer)                                                                                                          \
+    X(rerank) X(fill) X(search_text) X(tokenize) X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize)   \
+        X(serve) X(bench) X(pull) X(completion) X(manual)
+
+#define DECLARE_COMMAND(name) extern const command command_##name;
+COMMANDS(DECLARE_COMMAND)
+#undef DECLARE_COMMAND
+
+extern const command *const commands[]; /* NULL ends it */
 
 /* The options that every command which runs a model takes. */
-#define RUN_OPTIONS " budget target-drop precision threads batch-tokens max-length cost seed quiet help json isa "
+#define RUN_OPTIONS " text.max_length run.budget target_drop cost load.* context.* json seed quiet help"
 
 /* ---- What commands share ---- */
 

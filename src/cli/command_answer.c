@@ -46,7 +46,7 @@ const command command_answer = {
     "answer",
     "MODEL [FILE]",
     "Answers questions from their contexts; lines are {\"question\", \"context\"} objects.",
-    RUN_OPTIONS " jsonl stride allow-empty special-as-text ",
+    "jsonl text.stride text.special_as_text allow_empty" RUN_OPTIONS,
     "  echo '{\"question\": \"Where?\", \"context\": \"She lived in Paris.\"}' | rubato answer MODEL --json\n"
     "  rubato answer MODEL questions.jsonl --stride 64 --json --cost\n",
     run};

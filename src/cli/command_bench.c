@@ -97,7 +97,7 @@ static int run(const arguments *given) {
         printf(", \"rows\": [");
     else if (!given->roofline)
         printf("%9s %6s %7s %10s %12s %9s %8s%s\n", "precision", "batch", "length", "ms", "tokens/s", "Gflop/s",
-               "of peak", given->budget ? "  point        against full" : "");
+               "of peak", given->run.budget ? "  point        against full" : "");
     bool first = true;
     for (size_t i = 0; i < batch_count && status == EXIT_OK; i++)
         for (size_t j = 0; j < length_count && status == EXIT_OK; j++) {
@@ -109,8 +109,8 @@ static int run(const arguments *given) {
                 first = false;
                 continue;
             }
-            if (rubato_bench_at(s.context, given->budget, batches[i], lengths[j], &row, &error) != RUBATO_OK ||
-                (given->budget && rubato_bench(s.context, batches[i], lengths[j], &full, &error) != RUBATO_OK)) {
+            if (rubato_bench_at(s.context, given->run.budget, batches[i], lengths[j], &row, &error) != RUBATO_OK ||
+                (given->run.budget && rubato_bench(s.context, batches[i], lengths[j], &full, &error) != RUBATO_OK)) {
                 status = report(&error);
                 break;
             }
@@ -123,9 +123,9 @@ static int run(const arguments *given) {
             else
                 printf("%9s %6zu %7zu %10.3f %12.0f %9.1f %7.1f%%", s.info->precision, row.batch, row.length, row.ms,
                        row.tokens_per_second, row.gflops, 100 * share);
-            if (given->budget && given->json)
+            if (given->run.budget && given->json)
                 printf(", \"against_full\": %.3f", full.ms / row.ms);
-            else if (given->budget)
+            else if (given->run.budget)
                 printf("  %-12s %.2fx as fast", row.point, full.ms / row.ms);
             fputs(given->json ? "}" : "\n", stdout);
             fflush(stdout);
@@ -139,7 +139,7 @@ static int run(const arguments *given) {
 const command command_bench = {"bench",
                                "MODEL",
                                "Measures the machine's peak and the model's speed over batch sizes and lengths.",
-                               " json batch length budget roofline precision threads batch-tokens isa quiet help ",
+                               "batch length roofline run.budget load.* context.* json quiet help",
                                "  rubato bench build/models/all-MiniLM-L6-v2\n"
                                "  rubato bench MODEL --batch 1,32 --length 16,128 --threads 1 --json\n"
                                "  rubato bench ELASTIC --budget 0.4x\n"

@@ -84,7 +84,7 @@ const command command_calibrate = {
     "calibrate",
     "MODEL",
     "Measures this machine's cost model for budgets in milliseconds; kept in the user's cache.",
-    " threads batch-tokens isa precision check json quiet help ",
+    "check load.* context.* json quiet help",
     "  rubato calibrate sst2-la\n"
     "  rubato classify sst2-la --budget 2ms reviews.txt\n"
     "  rubato calibrate sst2-la --check\n",

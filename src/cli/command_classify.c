@@ -72,7 +72,7 @@ const command command_classify = {
     "classify",
     "MODEL [FILE]",
     "Gives each line (or pair, with --jsonl) its label; a regression model its value.",
-    RUN_OPTIONS " jsonl raw words truncation left special-as-text ",
+    "jsonl text.truncation text.left text.special_as_text raw words" RUN_OPTIONS,
     "  echo 'A fine film.' | rubato classify MODEL --json\n"
     "  echo '{\"text\": \"A man sleeps.\", \"pair\": \"Nobody is awake.\"}' | rubato classify MODEL --jsonl --json\n"
     "  echo 'A fine film.' | rubato classify MODEL --budget 0.4x --words --cost\n",

@@ -23,7 +23,7 @@ static bool leaving(const rubato_evaluation *e) {
 }
 
 static void print_json(const arguments *given, const rubato_evaluation *e) {
-    printf("{\"task\": \"%s\", \"examples\": %zu, \"metrics\": {", given->task, e->examples);
+    printf("{\"task\": \"%s\", \"examples\": %zu, \"metrics\": {", given->eval.task, e->examples);
     for (size_t i = 0; i < e->metric_count; i++) {
         printf("%s\"%s\": ", i ? ", " : "", e->metrics[i].name);
         print_float(e->metrics[i].value);
@@ -43,17 +43,18 @@ static void print_json(const arguments *given, const rubato_evaluation *e) {
 }
 
 static int run(const arguments *given) {
-    if (!given->task || !given->data) return report_usage("%s", "eval needs --task and --data; see --help");
+    if (!given->eval.task || !given->eval.data) return report_usage("%s", "eval needs --task and --data; see --help");
     session s;
     rubato_error error = {0};
     rubato_evaluation e;
     int status = session_open(&s, given);
     if (status != EXIT_OK) return status;
     progress bar;
-    progress_begin(&bar, given->task, "", given->quiet);
+    progress_begin(&bar, given->eval.task, "", given->quiet);
     s.options.progress = show;
     s.options.progress_user = &bar;
-    rubato_eval_options options = {given->task, given->data, given->columns, given->limit, given->seed, s.options};
+    rubato_eval_options options = given->eval;
+    options.run = s.options;
     rubato_status done = rubato_evaluate(s.context, &options, &e, &error);
     progress_end(&bar);
     if (done != RUBATO_OK) {
@@ -61,7 +62,7 @@ static int run(const arguments *given) {
     } else if (given->json) {
         print_json(given, &e);
     } else {
-        printf("%s on %s: %zu examples\n", given->task, given->data, e.examples);
+        printf("%s on %s: %zu examples\n", given->eval.task, given->eval.data, e.examples);
         for (size_t i = 0; i < e.metric_count; i++) printf("  %-12s %.4f\n", e.metrics[i].name, e.metrics[i].value);
         if (leaving(&e)) {
             printf("  %.2fx of the operations (95 in 100: at most %.2fx); left after layer", e.flops_ratio,
@@ -82,7 +83,8 @@ const command command_eval = {
     "eval",
     "MODEL --task TASK --data FILE",
     "Runs a labelled data set and reports metrics, cost and speed.",
-    RUN_OPTIONS " task data columns limit stride truncation prompt ",
+    "eval.* text.max_length text.stride text.truncation run.prompt run.budget target_drop load.* context.* "
+    "json quiet help",
     "  rubato eval MODEL --task classification --data dev.tsv --columns text=sentence,label=label\n"
     "  rubato eval MODEL --task sts --data sts-dev.csv --columns text=6,pair=7,label=5 --json\n"
     "  rubato eval MODEL --task retrieval --data cranfield/\n",

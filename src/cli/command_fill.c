@@ -62,7 +62,7 @@ static int run(const arguments *given) {
 const command command_fill = {"fill",
                               "MODEL [FILE]",
                               "Gives the best tokens for each mask in each line.",
-                              RUN_OPTIONS " jsonl top ",
+                              "jsonl top" RUN_OPTIONS,
                               "  echo 'Paris is the [MASK] of France.' | rubato fill MODEL --top 3\n"
                               "  rubato fill MODEL masked.txt --json\n",
                               run};

@@ -89,6 +89,6 @@ static int run(const arguments *given) {
 const command command_info = {"info",
                               "MODEL",
                               "Says what a model is: family, task, sizes, labels, operating points.",
-                              " json precision threads isa quiet help ",
+                              "load.* context.threads context.isa json quiet help",
                               "  rubato info build/models/all-MiniLM-L6-v2\n  rubato info org/name --json\n",
                               run};

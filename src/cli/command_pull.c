@@ -24,7 +24,9 @@ static int show(void *user, const char *file, uint64_t done, uint64_t total) {
 
 static int run(const arguments *given) {
     shown s = {.quiet = given->quiet};
-    rubato_pull_options options = {given->revision, 0, show, &s};
+    rubato_pull_options options = given->pull;
+    options.progress = show;
+    options.progress_user = &s;
     char path[4096];
     rubato_error error = {0};
     rubato_status status = rubato_pull(given->model, &options, path, sizeof path, &error);
@@ -43,7 +45,7 @@ static int run(const arguments *given) {
 const command command_pull = {"pull",
                               "ORG/NAME",
                               "Downloads a model into the Hugging Face cache and prints its folder.",
-                              " revision quiet json help ",
+                              "pull.* json quiet help",
                               "  rubato pull sentence-transformers/all-MiniLM-L6-v2\n"
                               "  HF_ENDPOINT=http://127.0.0.1:8000 HF_TOKEN=... rubato pull org/name --revision v1\n",
                               run};

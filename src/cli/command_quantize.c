@@ -1,5 +1,4 @@
 /* rubato quantize: a model in fewer bits, or back in f32. */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,46 +11,22 @@ static void show(void *user, size_t done, size_t all) {
 }
 
 static int run(const arguments *given) {
-    double drop = 0;
-    if (!given->out || !given->to) return report_usage("%s", "quantize needs --to and --out; see --help");
-    if (given->max_drop) {
-        char *end;
-        drop = strtod(given->max_drop, &end);
-        if (*end || end == given->max_drop || !(drop > 0) || drop > 100)
-            return report_usage("--max-drop %s: a number of points above 0", given->max_drop);
-    }
-    double smooth = 0;
-    if (given->smooth) {
-        char *end;
-        smooth = strtod(given->smooth, &end);
-        if (*end || end == given->smooth || !(smooth > 0 && smooth < 1))
-            return report_usage("--smooth %s: a strength between 0 and 1", given->smooth);
-    }
     progress bar;
-    const char *isa = given->isa ? given->isa : getenv("RUBATO_ISA");
-    rubato_quantize_options options = {.model = given->model,
-                                       .to = given->to,
-                                       .out = given->out,
-                                       .task = given->task,
-                                       .data = given->data,
-                                       .columns = given->columns,
-                                       .max_drop = drop,
-                                       .smooth = smooth,
-                                       .max_length = given->max_length,
-                                       .threads = given->threads,
-                                       .isa = isa && *isa ? isa : NULL,
-                                       .progress = show,
-                                       .progress_user = &bar};
+    rubato_quantize_options options = given->quantize;
+    if (!options.out || !options.to) return report_usage("%s", "quantize needs --to and --out; see --help");
+    options.model = given->model;
+    options.progress = show;
+    options.progress_user = &bar;
     rubato_quantize_result result;
     rubato_error error;
-    progress_begin(&bar, "judging", "", given->quiet || !given->data);
+    progress_begin(&bar, "judging", "", given->quiet || !options.data);
     rubato_status status = rubato_quantize(&options, &result, &error);
     progress_end(&bar);
     if (status != RUBATO_OK) return report(&error);
-    bool missed = drop > 0 && 100 * (result.before - result.after) > drop;
+    bool missed = options.max_drop > 0 && 100 * (result.before - result.after) > options.max_drop;
     if (given->json) {
         printf("{\"out\": ");
-        print_json_string(given->out, strlen(given->out));
+        print_json_string(options.out, strlen(options.out));
         printf(", \"bytes_before\": %zu, \"bytes\": %zu, \"layers\": %zu, \"lifted\": %zu", result.bytes_before,
                result.bytes_after, result.layers, result.lifted);
         if (!isnan(result.before))
@@ -59,14 +34,14 @@ static int run(const arguments *given) {
                    result.after);
         printf("}\n");
     } else {
-        printf("%s: %.1f MB of weights, %.1f before", given->out, (double)result.bytes_after / 1e6,
+        printf("%s: %.1f MB of weights, %.1f before", options.out, (double)result.bytes_after / 1e6,
                (double)result.bytes_before / 1e6);
         if (result.lifted) printf("; %zu of %zu layers in bf16", result.lifted, result.layers);
         if (!isnan(result.before))
             printf("; %s %.2f, %.2f before", result.metric, 100 * result.after, 100 * result.before);
         printf("\n");
     }
-    if (missed) fprintf(stderr, "rubato: warning: that is more than --max-drop %s\n", given->max_drop);
+    if (missed) fprintf(stderr, "rubato: warning: that is more than --max-drop %g\n", options.max_drop);
     return finish_output(EXIT_OK);
 }
 
@@ -74,7 +49,7 @@ const command command_quantize = {
     "quantize",
     "MODEL --to int8|bf16|f32 --out DIR",
     "Writes a model in fewer bits: a file of a quarter or half, mapped and multiplied as it lies. f32 leads back.",
-    " to out task data columns max-drop smooth max-length threads isa json quiet help ",
+    "quantize.* json quiet help",
     "  rubato quantize sst2 --to int8 --out sst2-int8\n"
     "  rubato quantize sst2 --to int8 --task classification --data dev.tsv --max-drop 0.3 --out sst2-int8\n"
     "  rubato quantize sst2 --to int8 --task classification --data dev.tsv --smooth 0.5 --out sst2-int8\n"

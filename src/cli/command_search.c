@@ -1,6 +1,5 @@
 /* rubato search: the frontier of quality against cost. */
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,36 +49,12 @@ static void print_points(const arguments *given, const rubato_model *model, cons
 }
 
 static int run(const arguments *given) {
-    if (!given->task || !given->data) return report_usage("%s", "search needs --task and --data; see --help");
-    char *end = NULL;
-    double lowest = given->lowest ? strtod(given->lowest, &end) : 0;
-    if (end && (*end || !(lowest > 0 && lowest < 1)))
-        return report_usage("--lowest %s: use a number between 0 and 1", given->lowest);
+    rubato_search_options options = given->search;
+    if (!options.task || !options.data) return report_usage("%s", "search needs --task and --data; see --help");
     watching seen = {.terminal = isatty(STDERR_FILENO), .quiet = given->quiet};
-    const char *isa = given->isa ? given->isa : getenv("RUBATO_ISA");
-    rubato_search_options options = {.model = given->model,
-                                     .task = given->task,
-                                     .data = given->data,
-                                     .columns = given->columns,
-                                     .out = given->out,
-                                     .cost = given->cost_kind,
-                                     .precision = given->precision,
-                                     .axes = given->axes,
-                                     .iterations = given->iterations,
-                                     .mutations = given->mutations,
-                                     .crossovers = given->crossovers,
-                                     .lowest = lowest,
-                                     .depth = given->depth      ? 1
-                                              : given->no_depth ? -1
-                                                                : 0,
-                                     .limit = given->limit,
-                                     .max_length = given->max_length,
-                                     .threads = given->threads,
-                                     .isa = isa && *isa ? isa : NULL,
-                                     .seed = given->seed,
-                                     .resume = given->resume,
-                                     .progress = watch,
-                                     .progress_user = &seen};
+    options.model = given->model;
+    options.progress = watch;
+    options.progress_user = &seen;
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
     rubato_search_result result;
@@ -87,7 +62,7 @@ static int run(const arguments *given) {
     rubato_status status = rubato_search(&options, &result, &error);
     if (seen.terminal && !seen.quiet) fputs("\r\033[K", stderr);
     if (status != RUBATO_OK) return report(&error);
-    const char *out = given->out ? given->out : given->model;
+    const char *out = options.out ? options.out : given->model;
     rubato_model *model = NULL;
     rubato_model_load(&model, out, NULL); /* a folder of its own may hold the frontier alone: then there is no list */
     if (given->json) {
@@ -116,10 +91,7 @@ const command command_search = {
     "search",
     "MODEL --task TASK --data FILE",
     "Searches a length-adaptive model's frontier; writes it into rubato.json, with a plot.",
-    " task data columns out cost= axes precision iterations mutations crossovers lowest depth no-depth limit "
-    "max-length "
-    "threads isa "
-    "seed resume json quiet help ",
+    "search.* json quiet help",
     "  rubato search sst2-la --task classification --data dev.tsv\n"
     "  rubato search sst2-la --task classification --data dev.tsv --cost ms --iterations 30\n"
     "  rubato search sst2-la --task classification --data dev.tsv --cost ms --precision f32+int8\n"

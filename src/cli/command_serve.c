@@ -13,17 +13,6 @@ static const char *or_environment(const char *given, const char *name) {
     return given ? given : value && *value ? value : NULL;
 }
 
-static int size_option(size_t *out, uint64_t given, const char *name) {
-    const char *text = given ? NULL : or_environment(NULL, name);
-    *out = (size_t)given;
-    if (!text) return EXIT_OK;
-    char *end;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (*end || text[0] == '-') return report_usage("the environment's number \"%s\" is none", text);
-    *out = (size_t)value;
-    return EXIT_OK;
-}
-
 /* "20ms", "0.05s" or a number of milliseconds. */
 static int slo_option(double *out, const char *text) {
     char *end;
@@ -62,38 +51,32 @@ static bool truth(const char *text) {
 }
 
 static int run(const arguments *given) {
-    const char *isa = or_environment(given->isa, "RUBATO_ISA"), *log = or_environment(given->log, "LOG_FORMAT");
-    const char *truncates = or_environment(given->auto_truncate, "AUTO_TRUNCATE");
+    const char *truncates = given->serve.auto_truncate;
     serve_options options = {.models = given->models,
                              .model_count = given->model_count,
-                             .host = host_option(given->host),
-                             .threads = given->threads,
-                             .context_tokens = given->batch_tokens,
-                             .isa = isa,
-                             .precision = precision_option(given->precision),
-                             .client_ms = 1e3 * (double)given->client_timeout,
-                             .api_key = or_environment(given->api_key, "API_KEY"),
-                             .budget = given->budget,
-                             .tls_cert = given->tls_cert,
-                             .tls_key = given->tls_key,
-                             .cors = or_environment(given->cors, "CORS_ALLOW_ORIGIN"),
+                             .host = host_option(given->serve.host),
+                             .port = given->serve.port ? (unsigned)given->serve.port : 3000,
+                             .threads = given->context.threads,
+                             .context_tokens = given->context.batch_tokens,
+                             .isa = given->context.isa,
+                             .precision = precision_option(given->load.precision),
+                             .max_batch_tokens = given->serve.max_batch_tokens,
+                             .max_queue = given->serve.max_queue,
+                             .max_client_batch = given->serve.max_client_batch_size,
+                             .max_body = given->serve.max_body,
+                             .client_ms = 1e3 * (double)given->serve.client_timeout,
+                             .api_key = given->serve.api_key,
+                             .budget = given->run.budget,
+                             .tls_cert = given->serve.tls_cert,
+                             .tls_key = given->serve.tls_key,
+                             .cors = given->serve.cors_allow_origin,
                              .refuse_long = truncates && !truth(truncates),
-                             .json_logs = (log && strcmp(log, "json") == 0) || truth(getenv("JSON_OUTPUT")),
-                             .log_texts = given->log_texts,
+                             .json_logs = given->serve.json_log || truth(getenv("JSON_OUTPUT")),
+                             .log_texts = given->serve.log_texts,
                              .silent = given->quiet};
-    if (log && strcmp(log, "json") != 0 && strcmp(log, "text") != 0)
-        return report_usage("--log %s: use text or json", log);
-    size_t port;
-    int status = slo_option(&options.slo_ms, or_environment(given->slo, "SLO"));
-    if (status == EXIT_OK) status = size_option(&port, given->port, "PORT");
-    if (status == EXIT_OK) status = size_option(&options.max_batch_tokens, given->max_batch_tokens, "MAX_BATCH_TOKENS");
-    if (status == EXIT_OK) status = size_option(&options.max_queue, given->max_queue, "MAX_CONCURRENT_REQUESTS");
-    if (status == EXIT_OK)
-        status = size_option(&options.max_client_batch, given->max_client_batch, "MAX_CLIENT_BATCH_SIZE");
-    if (status == EXIT_OK) status = size_option(&options.max_body, given->max_body, "PAYLOAD_LIMIT");
+    if (given->serve.port > 65535) return report_usage("--port: %s", "use 1 to 65535");
+    int status = slo_option(&options.slo_ms, given->serve.slo);
     if (status != EXIT_OK) return status;
-    if (port > 65535) return report_usage("--port: %s", "use 1 to 65535");
-    options.port = port ? (unsigned)port : 3000;
     rubato_error error;
     return serve_run(&options, &error) == RUBATO_OK ? EXIT_OK : report(&error);
 }
@@ -101,11 +84,9 @@ static int run(const arguments *given) {
 const command command_serve = {
     .name = "serve",
     .operands = "MODEL [MODEL...]",
-    .summary = "Serves models over HTTP, to clients of text-embeddings-inference, OpenAI, Cohere and Jina; with --slo\n"
+    .summary = "Serves models over HTTP, to clients of text-embeddings-inference, OpenAI, Cohere and Jina; with --slo "
                "it keeps its deadline under load by choosing what an answer costs.",
-    .options =
-        " host port threads precision max-batch-tokens max-queue max-client-batch-size max-body api-key slo budget "
-        "auto-truncate client-timeout tls-cert tls-key cors-allow-origin log log-texts batch-tokens isa quiet help ",
+    .options = "serve.* run.budget load.* context.* quiet help",
     .examples = "  rubato serve all-MiniLM-L6-v2\n"
                 "  rubato serve sentiment --slo 50ms --port 8080\n"
                 "  rubato serve embed=all-MiniLM-L6-v2 mood=models/sentiment --api-key $KEY\n"

@@ -73,11 +73,10 @@ static int run(const arguments *given) {
     return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
 }
 
-const command command_tokenize = {
-    "tokenize",
-    "MODEL [FILE]",
-    "Cuts each line into the model's tokens, with their places in code points.",
-    " json jsonl max-length stride truncation left no-special special-as-text quiet threads isa help ",
-    "  echo 'Hello, world!' | rubato tokenize build/models/all-MiniLM-L6-v2 --json\n"
-    "  rubato tokenize MODEL long.txt --max-length 128 --stride 32 --json\n",
-    run};
+const command command_tokenize = {"tokenize",
+                                  "MODEL [FILE]",
+                                  "Cuts each line into the model's tokens, with their places in code points.",
+                                  "jsonl text.* context.threads context.isa json quiet help",
+                                  "  echo 'Hello, world!' | rubato tokenize build/models/all-MiniLM-L6-v2 --json\n"
+                                  "  rubato tokenize MODEL long.txt --max-length 128 --stride 32 --json\n",
+                                  run};

@@ -1,8 +1,6 @@
 /* rubato train: fine-tuning and the recipes that make a model elastic. */
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -56,87 +54,14 @@ static int watch(void *user, const rubato_train_progress *p) {
     return interrupted;
 }
 
-/* Optional numbers: 0 where nothing was given, negative for a given zero, as rubato_train_options has it. */
-static int parse_real(const char *name, const char *text, double *out) {
-    char *end;
-    *out = 0;
-    if (!text) return EXIT_OK;
-    errno = 0;
-    *out = strtod(text, &end);
-    if (*end || end == text || errno || !(*out >= 0) || *out > 1e9) {
-        fprintf(stderr, "rubato: --%s: \"%s\" is not a number from 0 on\n", name, text);
-        return EXIT_USAGE;
-    }
-    if (*out == 0) *out = -1;
-    return EXIT_OK;
-}
-
 static int run(const arguments *given) {
-    if (!given->task || !given->data || !given->out)
+    rubato_train_options options = given->train;
+    if (!options.task || !options.data || !options.out)
         return report_usage("%s", "train needs --task, --data and --out; see --help");
-    if (given->divergence && strcmp(given->divergence, "sub") != 0 && strcmp(given->divergence, "full") != 0)
-        return report_usage("--divergence %s: use sub or full", given->divergence);
     watching seen = {.terminal = isatty(STDERR_FILENO), .quiet = given->quiet, .metric_seen = -1e300};
-    const char *isa = given->isa ? given->isa : getenv("RUBATO_ISA");
-    rubato_train_options options = {.model = given->model,
-                                    .task = given->task,
-                                    .recipe = given->recipe,
-                                    .data = given->data,
-                                    .dev = given->dev,
-                                    .columns = given->columns,
-                                    .out = given->out,
-                                    .labels = given->labels,
-                                    .batch = given->batch_size,
-                                    .max_length = given->max_length,
-                                    .micro_tokens = given->micro_tokens,
-                                    .sandwiches = given->sandwiches,
-                                    .refine = given->refine,
-                                    .teacher = given->teacher,
-                                    .widths = given->widths,
-                                    .frozen = given->frozen,
-                                    .exit_mean = given->exit_mean,
-                                    .exit_layers = given->exit_layers,
-                                    .no_distillation = given->no_distillation,
-                                    .divergence_from_full = given->divergence && strcmp(given->divergence, "full") == 0,
-                                    .significance = given->significance,
-                                    .limit = given->limit,
-                                    .threads = given->threads,
-                                    .precision = given->precision,
-                                    .isa = isa && *isa ? isa : NULL,
-                                    .seed = given->seed,
-                                    .eval_steps = given->eval_steps,
-                                    .checkpoint_steps = given->checkpoint_steps,
-                                    .keep_order = given->keep_order,
-                                    .resume = given->resume,
-                                    .store = given->store,
-                                    .progress = watch,
-                                    .progress_user = &seen};
-    double merges = 0;
-    const struct {
-        const char *name, *text;
-        double *out;
-    } reals[] = {{"epochs", given->epochs, &options.epochs},
-                 {"rate", given->rate, &options.rate},
-                 {"warm-up", given->warm_up, &options.warm_up},
-                 {"decay", given->decay, &options.decay},
-                 {"clip", given->clip, &options.clip},
-                 {"dropout", given->dropout, &options.dropout},
-                 {"length-drop", given->length_drop, &options.length_drop},
-                 {"layer-drop", given->layer_drop, &options.layer_drop},
-                 {"merges", given->merges, &merges},
-                 {"match-states", given->match_states, &options.match_states},
-                 {"refine-from", given->refine_from, &options.refine_from},
-                 {"refine-to", given->refine_to, &options.refine_to},
-                 {"ponder", given->ponder, &options.ponder},
-                 {"soft-rate", given->soft_rate, &options.soft_rate},
-                 {"soft-penalty", given->soft_penalty, &options.soft_penalty}};
-    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
-        int status = parse_real(reals[i].name, reals[i].text, reals[i].out);
-        if (status != EXIT_OK) return status;
-    }
-    if (merges > 1000 || merges != (int)merges)
-        return report_usage("--merges %s: give a whole number of layers", given->merges);
-    options.merges = (int)merges;
+    options.model = given->model;
+    options.progress = watch;
+    options.progress_user = &seen;
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
     rubato_error error = {0};
@@ -150,13 +75,13 @@ static int run(const arguments *given) {
     format_time(time, sizeof time, result.seconds);
     if (given->json) {
         printf("{\"out\": ");
-        print_json_string(given->out, strlen(given->out));
+        print_json_string(options.out, strlen(options.out));
         printf(", \"steps\": %zu, \"best_step\": %zu, \"seconds\": %.1f, \"tokens_per_second\": %.1f", result.steps,
                result.best_step, result.seconds, result.tokens_per_second);
         if (result.metric[0]) printf(", \"metric\": \"%s\", \"best\": %.6f", result.metric, result.best);
         printf("}\n");
     } else {
-        printf("%s: %zu steps in %s, %.0f tokens/s", given->out, result.steps, time, result.tokens_per_second);
+        printf("%s: %zu steps in %s, %.0f tokens/s", options.out, result.steps, time, result.tokens_per_second);
         if (result.metric[0]) printf(", dev %s %.4f at step %zu", result.metric, result.best, result.best_step);
         printf("\n");
     }
@@ -168,17 +93,7 @@ const command command_train = {
     "MODEL --task TASK --data FILE [--dev FILE] --out DIR",
     "Fine-tunes a model, makes it length-adaptive or gives it early exits; writes a folder that transformers loads "
     "too.",
-    " task data dev columns out recipe labels epochs rate batch-size max-length warm-up decay clip dropout length-drop "
-    "layer-drop merges match-states sandwiches refine refine-from refine-to teacher no-distillation divergence "
-    "significance widths frozen "
-    "exit-mean exit-layers "
-    "ponder "
-    "soft-rate "
-    "soft-penalty micro-tokens "
-    "limit "
-    "threads "
-    "isa precision "
-    "seed eval-steps checkpoint-steps keep-order resume store json quiet help ",
+    "train.* json quiet help",
     "  rubato train all-MiniLM-L6-v2 --task classification --data train.tsv --dev dev.tsv --out sst2\n"
     "  rubato train sst2 --task classification --data train.tsv --dev dev.tsv --recipe length-adaptive --out sst2-la\n"
     "  rubato train MODEL --task tagging --data train.conll --dev dev.conll --epochs 5 --rate 5e-5 --out ner\n"

@@ -2,16 +2,9 @@
 #include "cli/command.h"
 
 static int run(const arguments *given) {
-    if (!given->out) return report_usage("%s", "trim needs --out; see --help");
-    rubato_trim_options options = {.model = given->model,
-                                   .out = given->out,
-                                   .layers = given->layers,
-                                   .drop = given->drop,
-                                   .data = given->data,
-                                   .columns = given->columns,
-                                   .vocabulary = given->vocabulary,
-                                   .positions = given->positions,
-                                   .store = given->store};
+    rubato_trim_options options = given->trim;
+    if (!options.out) return report_usage("%s", "trim needs --out; see --help");
+    options.model = given->model;
     rubato_trim_result result;
     rubato_error error;
     if (rubato_trim(&options, &result, &error) != RUBATO_OK) return report(&error);
@@ -20,7 +13,7 @@ static int run(const arguments *given) {
                result.vocabulary, result.parameters, result.covered);
     else
         printf("%s: %zu layers, %zu word pieces (%.1f %% of the data's tokens as before), %.1f M parameters\n",
-               given->out, result.layers, result.vocabulary, 100 * result.covered, (double)result.parameters / 1e6);
+               options.out, result.layers, result.vocabulary, 100 * result.covered, (double)result.parameters / 1e6);
     return finish_output(EXIT_OK);
 }
 
@@ -28,7 +21,7 @@ const command command_trim = {
     "trim",
     "MODEL --out DIR [--layers LIST | --drop HOW] [--vocabulary N --data FILE]",
     "Makes a smaller checkpoint: fewer layers, word pieces, positions. A start for training.",
-    " layers drop vocabulary data columns positions out store json quiet help ",
+    "trim.* json quiet help",
     "  rubato trim all-MiniLM-L6-v2 --layers 0,2,5 --out small\n"
     "  rubato trim all-MiniLM-L6-v2 --layers 0,0,1,1,2,2,3,3,4,4,5,5 --out deep     # stacked: twice as deep\n"
     "  rubato trim all-MiniLM-L6-v2 --drop top:2 --out shallow\n"

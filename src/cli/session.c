@@ -23,16 +23,6 @@ int report_usage(const char *format, const char *what) {
     return EXIT_USAGE;
 }
 
-static int parse_truncation(rubato_truncation *out, const char *name) {
-    *out = RUBATO_LONGEST_FIRST;
-    if (!name || strcmp(name, "longest_first") == 0) return EXIT_OK;
-    *out = RUBATO_ONLY_FIRST;
-    if (strcmp(name, "only_first") == 0) return EXIT_OK;
-    *out = RUBATO_ONLY_SECOND;
-    if (strcmp(name, "only_second") == 0) return EXIT_OK;
-    return report_usage("--truncation %s: use longest_first, only_first or only_second", name);
-}
-
 static const char *find_prompt(const rubato_info *info, const char *prompt) {
     for (size_t i = 0; prompt && i < info->prompt_count; i++)
         if (strcmp(info->prompt_names[i], prompt) == 0) return info->prompts[i];
@@ -42,33 +32,23 @@ static const char *find_prompt(const rubato_info *info, const char *prompt) {
 int session_open(session *s, const arguments *given) {
     rubato_error error;
     *s = (session){0};
-    int status = parse_truncation(&s->options.text.truncation, given->truncation);
-    if (status != EXIT_OK) return status;
-    rubato_load_options load = {.precision = given->precision};
-    if (rubato_model_load_with(&s->model, given->model, &load, &error) != RUBATO_OK) {
+    if (rubato_model_load_with(&s->model, given->model, &given->load, &error) != RUBATO_OK) {
         report(&error);
         return error.code == RUBATO_BAD_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
     }
     s->info = rubato_model_info(s->model);
     for (size_t i = 0; i < s->info->warning_count && !given->quiet; i++)
         fprintf(stderr, "rubato: warning: %s: %s\n", given->model, s->info->warnings[i]);
-    const char *isa = given->isa ? given->isa : getenv("RUBATO_ISA");
-    rubato_context_options options = {given->threads, given->batch_tokens, isa && *isa ? isa : NULL};
-    if (rubato_context_create(&s->context, s->model, &options, &error) != RUBATO_OK) {
+    if (rubato_context_create(&s->context, s->model, &given->context, &error) != RUBATO_OK) {
         session_close(s);
         return report(&error);
     }
-    s->options.budget = given->budget;
+    s->options = given->run;
     if (given->target_drop) {
         snprintf(s->budget, sizeof s->budget, "drop:%s", given->target_drop);
         s->options.budget = s->budget;
     }
-    s->options.prompt = find_prompt(s->info, given->prompt);
-    s->options.text.max_length = given->max_length;
-    s->options.text.stride = given->stride;
-    s->options.text.cut_left = given->left;
-    s->options.text.no_special = given->no_special;
-    s->options.text.special_as_text = given->special_as_text;
+    s->options.prompt = find_prompt(s->info, given->run.prompt);
     return EXIT_OK;
 }
 

@@ -28,6 +28,10 @@ const recipe *recipe_find(const char *name) {
     return NULL;
 }
 
+const char *recipe_name(size_t index) {
+    return index < RECIPE_COUNT ? recipes[index]->name : NULL;
+}
+
 void recipe_list(char *out, size_t bytes) {
     size_t at = 0;
     for (size_t i = 0; i < RECIPE_COUNT && at < bytes; i++)

@@ -66,6 +66,9 @@ extern const recipe recipe_finetune, recipe_length_adaptive, recipe_power_bert, 
 const recipe *recipe_find(const char *name);
 void recipe_list(char *out, size_t bytes);
 
+/* The index-th recipe's name, NULL past the last one. */
+const char *recipe_name(size_t index);
+
 struct trainer {
     const rubato_train_options *options;
     const recipe *method;

@@ -24,11 +24,45 @@ header = open(os.path.join(os.path.dirname(__file__), "../../include/rubato.h"))
 check("--version: the header's", facts["version"] == ".".join(re.search(rf"#define RUBATO_VERSION_{p} (\d+)", header)[1] for p in ("MAJOR", "MINOR", "PATCH")), r2)
 for c in "info tokenize embed classify tag answer rerank fill search-text eval train search calibrate serve bench pull".split():
     r = run(c, "--help"); check(f"{c} --help has examples", r.status == 0 and "Examples:" in r.out and r.out.count("rubato " + c) >= 2, r)
+
+# ---- Help, completion and manual page are made of one table ----
+COMMANDS = re.findall(r"^  ([a-z-]+) ", run("--help").out, re.M)
+takes = {c: re.findall(r"^  (--[a-z-]+)(?:, (--no-[a-z-]+))?", run(c, "--help").out, re.M) for c in COMMANDS}
+takes = {c: {n for pair in names for n in pair if n} for c, names in takes.items()}
+check("commands and their options", len(COMMANDS) >= 20 and all("--help" in names for names in takes.values()) and {"--depth", "--no-depth", "--cost"} <= takes["search"] and len(takes["train"]) > 40, takes)
+out = run("train", "--help").out; flat = " ".join(out.split())
+check("defaults and choices stand in the help", "examples in a step (default: 32)" in flat and "dynabert, anytime, tokee; default: finetune)" in flat and "environment: RUBATO_ISA)" in flat, out)
+check("the help fits into 100 columns", all(len(line) <= 100 for c in COMMANDS for line in run(c, "--help").out.split("\nExamples:")[0].split("\n")[1:]))
+r = run("manual"); page = open(os.path.join(os.path.dirname(__file__), "../../docs/rubato.1"), encoding="utf-8").read()
+check("docs/rubato.1 is what `rubato manual` prints (rubato manual > docs/rubato.1)", r.status == 0 and r.out == page)
+check("the manual page has every option", all(n.replace("-", "\\-") in page for names in takes.values() for n in names if not n.startswith("--no-d")))
+scripts = {shell: run("completion", shell) for shell in ("bash", "zsh", "fish")}
+for shell, r in scripts.items():
+    check(f"completion {shell}", r.status == 0 and all(n[2:] in r.out for names in takes.values() for n in names) and all(c in r.out for c in COMMANDS), r)
+    if shutil.which(shell):
+        p = subprocess.run([shell, "-n"], input=r.out, capture_output=True, text=True)
+        check(f"completion {shell}: the shell reads it", p.returncode == 0 and not p.stderr, p.stderr)
+r = run("completion", "tcsh"); check("completion of another shell", r.status == 2 and one_line(r), r)
+
+
+def complete(*words):
+    code = scripts["bash"].out + "COMP_WORDS=(%s); COMP_CWORD=%d; _rubato; printf '%%s\\n' \"${COMPREPLY[@]}\"" % (" ".join(f"'{w}'" for w in words), len(words) - 1)
+    return subprocess.run(["bash", "-c", code], capture_output=True, text=True).stdout.split()
+
+
+check("bash: a command", complete("rubato", "cl") == ["classify"], complete("rubato", "cl"))
+check("bash: options", complete("rubato", "train", "m", "--exit-") == ["--exit-layers", "--exit-mean"] and set(complete("rubato", "embed", "--")) == takes["embed"], complete("rubato", "train", "m", "--exit-"))
+check("bash: values", complete("rubato", "train", "m", "--recipe", "f") == ["finetune", "fastbert"] and complete("rubato", "search", "--cost", "") == ["flops", "ms"])
+check("bash: files are left to the shell", complete("rubato", "embed", "m", "x") == [])
+
 r = run("frobnicate"); check("unknown command", r.status == 2 and one_line(r), r)
 r = run("embed"); check("no model", r.status == 2 and one_line(r), r)
 r = run("embed", "m", "--frob"); check("unknown option", r.status == 2 and one_line(r), r)
 r = run("embed", "m", "--query", "x"); check("option of another command", r.status == 2 and one_line(r), r)
 r = run("embed", "m", "--threads", "many"); check("not a number", r.status == 2 and one_line(r), r)
+for a in (("search", "m", "--lowest", "1"), ("search", "m", "--depth=1"), ("train", "m", "--divergence", "both"), ("train", "m", "--clip", "-1"), ("embed", "m", "--left=true"), ("classify", "m", "--truncation", "short")):
+    r = run(*a); check(f"bad value: {' '.join(a)}", r.status == 2 and one_line(r) and a[2].split("=")[0] in r.err, r)
+r = run("serve", "m", env={"PORT": "many"}); check("a number of the environment", r.status == 2 and one_line(r) and "PORT" in r.err, r)
 r = run("embed", "m", "--threads"); check("no value", r.status == 2 and one_line(r), r)
 r = run("embed", "m", "f", "g"); check("operand too many", r.status == 2 and one_line(r), r)
 r = run("embed", "/no/such/folder"); check("no such model", r.status == 1 and one_line(r) and "/no/such/folder" in r.err, r)

@@ -1,0 +1,218 @@
+/* The program's own options, one line each, and which options a command takes. */
+#include "cli/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "options/table.h"
+
+OPTION_CHOICES(truths, "true", "false")
+OPTION_CHOICES(logs, "text", "json")
+
+#define OPTION_OWNER arguments
+#define OPTION_SECTION "Texts"
+static const rubato_option program_table[] = {
+    FLAG_OPTION(jsonl, jsonl, "read each input line as a JSON object"),
+    TEXT_OPTION(query, query, "TEXT", NULL, NULL, "the query"),
+    TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus, one text a line; the operand FILE is the same"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Answers"
+    SIZE_OPTION(top, top, "5; rerank: all", "how many results"),
+    FLAG_OPTION(tokens, tokens, "one label a token instead of entities"),
+    FLAG_OPTION(words, words, "show which words were kept at which layer"),
+    FLAG_OPTION(raw, raw, "logits instead of probabilities"),
+    FLAG_OPTION(allow_empty, allow_empty, "give no answer where \"no answer\" is likelier"),
+    TEXT_OPTION(output, output, "FILE", NULL, NULL, "write the vectors, float32 [lines, width], to a .npy file"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Cost and speed"
+    TEXT_OPTION(target_drop, target_drop, "X", NULL, NULL,
+                "run the cheapest point that loses at most X points of quality; the same as --budget drop:X"),
+    FLAG_OPTION(cost, cost, "say what each answer cost and how many tokens were cut"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Measurement"
+    TEXT_OPTION(batch, batches, "LIST", NULL, "1,32", "numbers of sequences, as 1,32"),
+    TEXT_OPTION(length, lengths, "LIST", NULL, "8,32,128,512", "lengths in tokens, as 16,128"),
+    FLAG_OPTION(roofline, roofline, "show where the time goes, part by part, and what the machine allows"),
+    FLAG_OPTION(check, check, "compare predictions with measured times"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "General"
+    FLAG_OPTION(json, json, "print JSON, one object a line"),
+    SEED_OPTION(seed, seed, "seed of anything random"),
+    FLAG_OPTION(quiet, quiet, "no progress, no warnings"),
+    FLAG_OPTION(help, help, "print this text; also -h"),
+};
+
+#undef OPTION_SECTION
+#define OPTION_SECTION "Server"
+static const rubato_option serve_table[] = {
+    TEXT_OPTION(host, serve.host, "ADDRESS", NULL, "0.0.0.0", "address to listen on"),
+    SIZE_OPTION(port, serve.port, "3000", "port to listen on"),
+    TEXT_OPTION(slo, serve.slo, "TIME", NULL, "no promise",
+                "time within which to answer, as 50ms; under load cheaper points keep it"),
+    TEXT_OPTION(api_key, serve.api_key, "KEY", NULL, "open to all",
+                "key that clients send as Authorization: Bearer KEY"),
+    TEXT_OPTION(cors_allow_origin, serve.cors_allow_origin, "ORIGIN", NULL, "any", "origin whose pages may call"),
+    TEXT_OPTION(tls_cert, serve.tls_cert, "FILE", NULL, NULL, "serve HTTPS with this certificate chain (PEM)"),
+    TEXT_OPTION(tls_key, serve.tls_key, "FILE", NULL, NULL, "private key of the certificate (PEM)"),
+    TEXT_OPTION(auto_truncate, serve.auto_truncate, "BOOL", truths, "true",
+                "cut texts that are too long; false: they are errors"),
+    CHOICE_OPTION(log, int, serve.json_log, "HOW", logs, "text", "form of the log, one line a request"),
+    FLAG_OPTION(log_texts, serve.log_texts, "log the texts of users too"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Limits"
+    SIZE_OPTION(max_batch_tokens, serve.max_batch_tokens, "16384", "tokens that run together"),
+    SIZE_OPTION(max_queue, serve.max_queue, "512", "texts accepted and not answered yet; more are refused"),
+    SIZE_OPTION(max_client_batch_size, serve.max_client_batch_size, "32", "texts of one request"),
+    SIZE_OPTION(max_body, serve.max_body, "2000000", "bytes of one request"),
+    SIZE_OPTION(client_timeout, serve.client_timeout, "60", "seconds that a client may take to send a request"),
+};
+
+/* Serve's are text-embeddings-inference's names; command_serve.c reads those that mean more than one option's value. */
+static const struct {
+    const char *option, *variable;
+} variables[] = {{"isa", "RUBATO_ISA"},
+                 {"port", "PORT"},
+                 {"slo", "SLO"},
+                 {"api_key", "API_KEY"},
+                 {"cors_allow_origin", "CORS_ALLOW_ORIGIN"},
+                 {"auto_truncate", "AUTO_TRUNCATE"},
+                 {"log", "LOG_FORMAT"},
+                 {"max_batch_tokens", "MAX_BATCH_TOKENS"},
+                 {"max_queue", "MAX_CONCURRENT_REQUESTS"},
+                 {"max_client_batch_size", "MAX_CLIENT_BATCH_SIZE"},
+                 {"max_body", "PAYLOAD_LIMIT"}};
+
+const char *option_variable(const rubato_option *option) {
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+        if (strcmp(variables[i].option, option->name) == 0) return variables[i].variable;
+    return NULL;
+}
+
+/* ---- Groups ---- */
+
+typedef struct group {
+    const char *name;
+    size_t offset;
+    const rubato_option *options;
+    size_t count;
+} group;
+
+/* Of the library's tables and the program's; false past the last. */
+static bool find_group(size_t index, group *out) {
+    static const struct {
+        const char *name;
+        size_t offset;
+    } places[RUBATO_OPTION_GROUPS] = {[RUBATO_OPTIONS_LOAD] = {"load", offsetof(arguments, load)},
+                                      [RUBATO_OPTIONS_CONTEXT] = {"context", offsetof(arguments, context)},
+                                      [RUBATO_OPTIONS_TEXT] = {"text", offsetof(arguments, run.text)},
+                                      [RUBATO_OPTIONS_RUN] = {"run", offsetof(arguments, run)},
+                                      [RUBATO_OPTIONS_EVAL] = {"eval", offsetof(arguments, eval)},
+                                      [RUBATO_OPTIONS_TRAIN] = {"train", offsetof(arguments, train)},
+                                      [RUBATO_OPTIONS_TRIM] = {"trim", offsetof(arguments, trim)},
+                                      [RUBATO_OPTIONS_QUANTIZE] = {"quantize", offsetof(arguments, quantize)},
+                                      [RUBATO_OPTIONS_SEARCH] = {"search", offsetof(arguments, search)},
+                                      [RUBATO_OPTIONS_PULL] = {"pull", offsetof(arguments, pull)}};
+    const group own[] = {{"serve", 0, serve_table, sizeof serve_table / sizeof serve_table[0]},
+                         {"", 0, program_table, sizeof program_table / sizeof program_table[0]}};
+    if (index >= RUBATO_OPTION_GROUPS + sizeof own / sizeof own[0]) return false;
+    if (index >= RUBATO_OPTION_GROUPS) {
+        *out = own[index - RUBATO_OPTION_GROUPS];
+    } else {
+        *out = (group){.name = places[index].name, .offset = places[index].offset};
+        out->options = rubato_option_table((rubato_option_group)index, &out->count);
+    }
+    return true;
+}
+
+static bool same_word(const char *name, const char *word, size_t bytes) {
+    return strlen(name) == bytes && memcmp(name, word, bytes) == 0;
+}
+
+/* "group.name", "group.*" or "name". A word that means nothing is a mistake in a command's table. */
+static size_t add_options(const char *word, size_t bytes, placed_option *out, size_t count) {
+    const char *dot = memchr(word, '.', bytes);
+    const char *name = dot ? dot + 1 : word;
+    size_t name_bytes = bytes - (size_t)(name - word), before = count;
+    bool all = same_word("*", name, name_bytes);
+    group g;
+    for (size_t i = 0; find_group(i, &g); i++) {
+        if (!same_word(g.name, word, dot ? (size_t)(dot - word) : 0)) continue;
+        for (size_t j = 0; j < g.count && count < MOST_OPTIONS; j++)
+            if (all || same_word(g.options[j].name, name, name_bytes))
+                out[count++] = (placed_option){&g.options[j], g.offset};
+    }
+    if (count == before) {
+        fprintf(stderr, "rubato: there is no option %.*s\n", (int)bytes, word);
+        abort();
+    }
+    return count;
+}
+
+size_t options_of(const command *which, placed_option out[static MOST_OPTIONS]) {
+    size_t count = 0;
+    for (const char *word = which->options; *word;) {
+        size_t bytes = strcspn(word, " ");
+        count = add_options(word, bytes, out, count);
+        word += bytes + strspn(word + bytes, " ");
+    }
+    return count;
+}
+
+bool options_know(const char *name, size_t bytes) {
+    group g;
+    bool off;
+    for (size_t i = 0; find_group(i, &g); i++)
+        for (size_t j = 0; j < g.count; j++)
+            if (option_is(&g.options[j], name, bytes, &off)) return true;
+    return false;
+}
+
+/* ---- Names ---- */
+
+static bool spelled_alike(const char *name, const char *word, size_t bytes) {
+    if (strlen(name) != bytes) return false;
+    for (size_t i = 0; i < bytes; i++)
+        if (name[i] != word[i] && !(name[i] == '_' && word[i] == '-')) return false;
+    return true;
+}
+
+bool option_is(const rubato_option *option, const char *name, size_t bytes, bool *off) {
+    *off = option->type == RUBATO_OPTION_SWITCH && bytes > 3 && memcmp(name, "no-", 3) == 0 &&
+           spelled_alike(option->name, name + 3, bytes - 3);
+    return *off || spelled_alike(option->name, name, bytes);
+}
+
+void option_spell(const rubato_option *option, char *out, size_t bytes) {
+    snprintf(out, bytes, "--%s", option->name);
+    for (; *out; out++)
+        if (*out == '_') *out = '-';
+}
+
+void option_usage(const rubato_option *option, char *out, size_t bytes) {
+    char name[64];
+    option_spell(option, name, sizeof name);
+    if (option->type == RUBATO_OPTION_SWITCH)
+        snprintf(out, bytes, "%s, --no-%s", name, name + 2);
+    else
+        snprintf(out, bytes, "%s%s%s", name, option->value ? " " : "", option->value ? option->value : "");
+}
+
+/* Adds a remark to those in brackets. */
+static void add_remark(char *out, size_t bytes, bool *any, const char *before, const char *what) {
+    size_t at = strlen(out);
+    snprintf(out + at, bytes - at, "%s%s%s", *any ? "; " : " (", before, what);
+    *any = true;
+}
+
+void option_describe(const rubato_option *option, char *out, size_t bytes) {
+    char choices[320] = "";
+    const char *variable = option_variable(option);
+    bool any = false;
+    for (size_t i = 0, at = 0; option->choice && option->choice(i) && at < sizeof choices; i++)
+        at += (size_t)snprintf(choices + at, sizeof choices - at, "%s%s", i ? ", " : "", option->choice(i));
+    snprintf(out, bytes, "%s", option->help);
+    if (*choices) add_remark(out, bytes, &any, "", choices);
+    if (option->standard) add_remark(out, bytes, &any, "default: ", option->standard);
+    if (variable) add_remark(out, bytes, &any, "environment: ", variable);
+    if (any) strncat(out, ")", bytes - strlen(out) - 1);
+}

@@ -1,0 +1,239 @@
+/* The library's options, one line each: the program's arguments, its help, manual page and completion, and options in
+ * other languages are made from these lines. An option is a field of its struct in rubato.h and a line here. */
+#include "options/table.h"
+
+#include "train/trainer.h"
+
+OPTION_CHOICES(eval_tasks, "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm")
+OPTION_CHOICES(search_tasks, "classification", "regression", "tagging", "qa", "sts")
+OPTION_CHOICES(precisions, "f32", "bf16", "int8", "f32+int8", "f32+bf16")
+OPTION_CHOICES(one_precision, "f32", "bf16", "int8")
+OPTION_CHOICES(instruction_sets, "scalar", "neon", "avx2", "avx512", "vnni", "bf16")
+OPTION_CHOICES(truncations, "longest_first", "only_first", "only_second")
+OPTION_CHOICES(stored_types, "f32", "f16", "bf16")
+OPTION_CHOICES(divergences, "sub", "full")
+OPTION_CHOICES(significances, "received", "others", "random", "first")
+OPTION_CHOICES(search_costs, "flops", "ms")
+
+#define DATA_HELP ": .tsv, .csv, .jsonl, SQuAD .json or CoNLL"
+#define COLUMNS_HELP "names of the data's columns, as text=NAME,pair=NAME,label=NAME"
+#define COLUMNS_STANDARD "by their common names"
+#define LIMIT_HELP "use the first N examples only"
+#define THREADS_STANDARD "all that affinity and the container allow"
+#define ISA_HELP "instruction set of the kernels"
+#define ISA_STANDARD "the best of this machine"
+#define MAX_LENGTH_HELP "longest sequence in tokens, [CLS] and the like included"
+
+#define OPTION_SECTION "Cost and speed"
+#define OPTION_OWNER rubato_load_options
+static const rubato_option load_table[] = {
+    TEXT_OPTION(precision, precision, "P", precisions, "as the model is stored",
+                "number format of the matrix products; f32+int8: both, where operating points choose"),
+};
+
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_context_options
+static const rubato_option context_table[] = {
+    SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
+    SIZE_OPTION(batch_tokens, batch_tokens, "192 or 512, by the model's size",
+                "tokens that one thread packs into a batch; bounds the memory"),
+    TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),
+};
+
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_options
+static const rubato_option run_table[] = {
+    TEXT_OPTION(budget, budget, "B", NULL, "full",
+                "what an answer may cost: full, 0.4x, 8ms, drop:0.5 or @NAME; see BUDGETS in the manual"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Texts"
+    TEXT_OPTION(prompt, prompt, "NAME|TEXT", NULL, NULL,
+                "text to put before every text, or the name of one of the model's prompts"),
+};
+
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_text_options
+static const rubato_option text_table[] = {
+    SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
+    CHOICE_OPTION(truncation, rubato_truncation, truncation, "HOW", truncations, "longest_first",
+                  "which text of a pair is cut when both are too long"),
+    FLAG_OPTION(left, cut_left, "cut the beginning of a text that is too long, not its end"),
+    SIZE_OPTION(stride, stride, NULL, "tokens that neighbouring windows of a long text share"),
+    FLAG_OPTION(no_special, no_special, "leave out [CLS], [SEP] and the like"),
+    FLAG_OPTION(special_as_text, special_as_text, "read special tokens in a text, such as [SEP], as plain characters"),
+};
+
+#undef OPTION_SECTION
+#define OPTION_SECTION "Data"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_eval_options
+static const rubato_option eval_table[] = {
+    TEXT_OPTION(task, task, "TASK", eval_tasks, NULL, "task of the data"),
+    TEXT_OPTION(data, data, "FILE", NULL, NULL, "labelled data" DATA_HELP "; a folder in BEIR layout for retrieval"),
+    TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
+    SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
+    SEED_OPTION(seed, seed, "seed of the tokens that mlm masks"),
+};
+
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_train_options
+static const rubato_option train_table[] = {
+    TEXT_OPTION(task, task, "TASK", eval_tasks, NULL, "task to learn"),
+    TEXT_OPTION(data, data, "FILE", NULL, NULL, "training data" DATA_HELP),
+    TEXT_OPTION(dev, dev, "FILE", NULL, NULL,
+                "data to judge by: the weights that do best on it are kept, else the last"),
+    TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
+    TEXT_OPTION(labels, labels, "LIST", NULL, "the data's", "names of the labels in order, as negative,positive"),
+    SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
+    FLAG_OPTION(keep_order, keep_order, "take the examples in the file's order, without shuffling"),
+    SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Result"
+    TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the trained model and of checkpoints"),
+    TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
+    SIZE_OPTION(eval_steps, eval_steps, "four evaluations an epoch", "steps between evaluations"),
+    SIZE_OPTION(checkpoint_steps, checkpoint_steps, "at every evaluation", "steps between checkpoints"),
+    FLAG_OPTION(resume, resume, "go on from the last checkpoint in --out, bit for bit"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Training"
+    TEXT_OPTION(recipe, recipe, "NAME", recipe_name, "finetune", "training method; docs/anytime.md describes each"),
+    REAL_OPTION(epochs, epochs, "by the recipe", "passes over the data"),
+    REAL_OPTION(rate, rate, "by the recipe", "learning rate"),
+    SIZE_OPTION(batch_size, batch, "32", "examples in a step"),
+    SIZE_OPTION(micro_tokens, micro_tokens, "8192", "tokens in one pass; a longer step is run in parts"),
+    REAL_OPTION(warm_up, warm_up, "by the recipe", "share of the steps in which the learning rate rises"),
+    REAL_OPTION(decay, decay, "by the recipe", "weight decay"),
+    REAL_OPTION(clip, clip, "1", "largest norm of the gradient; 0: no limit"),
+    REAL_OPTION(dropout, dropout, "config.json's, else 0.1", "dropout rate"),
+    TEXT_OPTION(teacher, teacher, "MODEL", NULL, NULL,
+                "model whose answers are learned instead of the labels, which may then be missing"),
+    REAL_OPTION(match_states, match_states, "0; dynabert, anytime: 1",
+                "weight of the distance from the teacher's hidden states"),
+    TEXT_OPTION(precision, precision, "P", one_precision, "f32",
+                "number format of the matrix products; int8: as quantize will have it"),
+    SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
+    TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),
+    SEED_OPTION(seed, seed, "seed of shuffling, dropout and new weights"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Smaller models within the model (length-adaptive, power-bert, slimmable, dynabert, anytime)"
+    REAL_OPTION(length_drop, length_drop, "0.2; anytime: 0.3", "largest share of rows that a layer drops"),
+    REAL_OPTION(layer_drop, layer_drop, "0.2; anytime: 0.1", "probability that a layer is left out"),
+    INTEGER_OPTION(merges, merges, 1000, "0; anytime: half of the layers",
+                   "largest number of layers in which neighbouring rows merge"),
+    TEXT_OPTION(widths, widths, "LIST", NULL, "1,0.75,0.5,0.25", "parts of heads and neurons, falling from 1"),
+    SIZE_OPTION(sandwiches, sandwiches, "2", "random smaller models in a step"),
+    FLAG_OPTION(no_distillation, no_distillation, "smaller models learn from the labels, not from the full model"),
+    CHOICE_OPTION(divergence, int, divergence_from_full, "HOW", divergences, "sub",
+                  "sub: KL(sub || full), full: KL(full || sub)"),
+    TEXT_OPTION(significance, significance, "HOW", significances, "received", "measure by which rows stay"),
+    FLAG_OPTION(refine, refine, "smaller models are the points that search found: more training for these alone"),
+    REAL_OPTION(refine_from, refine_from, NULL, "refine only points from this part of the full model's operations on"),
+    REAL_OPTION(refine_to, refine_to, NULL, "refine only points up to this part of the full model's operations"),
+    REAL_OPTION(soft_rate, soft_rate, "1e-3", "power-bert: learning rate of the factors of rows"),
+    REAL_OPTION(soft_penalty, soft_penalty, "1e-3", "power-bert: penalty for rows that stay"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Early exits (branchynet, deebert, right-tool, fastbert, pabee, act, tokee, anytime)"
+    FLAG_OPTION(frozen, frozen, "train the exits alone; the model stays as it is"),
+    TEXT_OPTION(exit_layers, exit_layers, "LIST", NULL, "by the recipe", "layers with an exit, from 0 on, as 1,3"),
+    FLAG_OPTION(exit_mean, exit_mean, "exits read the mean of all rows, not the first row (no students, no taggers)"),
+    REAL_OPTION(ponder, ponder, "0.01", "act: price of a layer"),
+};
+
+#undef OPTION_SECTION
+#define OPTION_SECTION "Result"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_trim_options
+static const rubato_option trim_table[] = {
+    TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the smaller model"),
+    TEXT_OPTION(layers, layers, "LIST", NULL, "all", "layers that stay, from 0 on, as 0,2,5; a layer may stand twice"),
+    TEXT_OPTION(drop, drop, "HOW", NULL, NULL,
+                "layers that go: top:K, bottom:K, odd:K, even:K, symmetric:K or, with --data, contribution:COSINE"),
+    SIZE_OPTION(vocabulary, vocabulary, "all", "word pieces that stay, the most frequent ones of --data"),
+    SIZE_OPTION(positions, positions, "the model's", "longest sequence in tokens"),
+    TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Data"
+    TEXT_OPTION(data, data, "FILE", NULL, NULL, "texts whose words are counted" DATA_HELP),
+    TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
+};
+
+#undef OPTION_SECTION
+#define OPTION_SECTION "Result"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_quantize_options
+static const rubato_option quantize_table[] = {
+    TEXT_OPTION(to, to, "P", one_precision, NULL, "number format of the result; f32 leads back"),
+    TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the result"),
+    BETWEEN_OPTION(smooth, smooth, 0, 1, "no smoothing",
+                   "int8, with --data: strength with which weights take over outliers of the inputs, as 0.5"),
+    BETWEEN_OPTION(max_drop, max_drop, 0, 100, "whatever it costs",
+                   "int8, with --data: points of quality that may be lost; layers stay in bf16 as needed"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Data"
+    TEXT_OPTION(task, task, "TASK", eval_tasks, NULL, "task of the data"),
+    TEXT_OPTION(data, data, "FILE", NULL, NULL, "labelled data to judge by" DATA_HELP),
+    TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
+    SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Cost and speed"
+    SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
+    TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),
+};
+
+#undef OPTION_SECTION
+#define OPTION_SECTION "Data"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_search_options
+static const rubato_option search_table[] = {
+    TEXT_OPTION(task, task, "TASK", search_tasks, NULL, "task of the data"),
+    TEXT_OPTION(data, data, "FILE", NULL, NULL, "labelled data to judge by" DATA_HELP),
+    TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
+    SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
+    SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Result"
+    TEXT_OPTION(out, out, "DIR", NULL, "the model's", "folder for rubato.json and frontier.svg"),
+    FLAG_OPTION(resume, resume, "do not repeat evaluations that search.jsonl in that folder has"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Search"
+    TEXT_OPTION(cost, cost, "C", search_costs, "flops",
+                "cost to search by: operations, or milliseconds by this machine's cost model"),
+    TEXT_OPTION(axes, axes, "LIST", NULL, "all that the model was trained for, and lengths",
+                "axes along which points differ, of lengths,merges,depth,widths,exits,precision"),
+    BETWEEN_OPTION(lowest, lowest, 0, 1, "0.15", "cheapest cost of interest, as a part of the full model's"),
+    SIZE_OPTION(iterations, iterations, "15", "rounds"),
+    SIZE_OPTION(mutations, mutations, "20", "new candidates a round by mutation"),
+    SIZE_OPTION(crossovers, crossovers, "20", "new candidates a round by crossing two"),
+    SWITCH_OPTION(depth, depth, "where LayerDrop was trained", "whether points may leave layers out"),
+    SEED_OPTION(seed, seed, "seed of the candidates"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Cost and speed"
+    TEXT_OPTION(precision, precision, "P", precisions, "as the model is stored",
+                "number format of the matrix products; f32+int8 with --cost ms: points in either"),
+    SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
+    TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),
+};
+
+#undef OPTION_SECTION
+#define OPTION_SECTION "Download"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_pull_options
+static const rubato_option pull_table[] = {
+    TEXT_OPTION(revision, revision, "NAME", NULL, "main", "branch, tag or commit"),
+    FLAG_OPTION(offline, offline, "use the cache alone; also HF_HUB_OFFLINE=1"),
+};
+
+const rubato_option *rubato_option_table(rubato_option_group group, size_t *count) {
+#define GROUP(name, table) [RUBATO_OPTIONS_##name] = { table, sizeof table / sizeof table[0] }
+    static const struct {
+        const rubato_option *options;
+        size_t count;
+    } groups[RUBATO_OPTION_GROUPS] = {
+        GROUP(LOAD, load_table), GROUP(CONTEXT, context_table),   GROUP(TEXT, text_table),
+        GROUP(RUN, run_table),   GROUP(EVAL, eval_table),         GROUP(TRAIN, train_table),
+        GROUP(TRIM, trim_table), GROUP(QUANTIZE, quantize_table), GROUP(SEARCH, search_table),
+        GROUP(PULL, pull_table),
+    };
+    *count = groups[group].count;
+    return groups[group].options;
+}

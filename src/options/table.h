@@ -1,0 +1,42 @@
+/* How a table of options is written: one line an option, checked against the field that it fills. */
+#ifndef RUBATO_OPTIONS_TABLE_H
+#define RUBATO_OPTIONS_TABLE_H
+
+#include <stddef.h>
+
+#include "rubato.h"
+
+/* A field's offset in its struct; does not compile where the field is of another type. */
+#define OPTION_FIELD(type, owner, field) (_Generic(((owner *)0)->field, type : 1) * offsetof(owner, field))
+
+/* The table's file defines OPTION_OWNER, the struct, and OPTION_SECTION, the heading, before the lines that they are
+ * for. `standard` is NULL where nothing holds by default. */
+#define OPTION(name, kind, type, field, least, most, open, value, choice, standard, help)                              \
+    {                                                                                                                  \
+#name, RUBATO_OPTION_##kind, OPTION_FIELD(type, OPTION_OWNER, field), least, most, open, value, choice,        \
+            standard, help, OPTION_SECTION                                                                             \
+    }
+#define FLAG_OPTION(name, field, help) OPTION(name, FLAG, int, field, 0, 1, 0, NULL, NULL, NULL, help)
+#define SWITCH_OPTION(name, field, standard, help) OPTION(name, SWITCH, int, field, 0, 1, 0, NULL, NULL, standard, help)
+#define SIZE_OPTION(name, field, standard, help)                                                                       \
+    OPTION(name, SIZE, size_t, field, 0, 1e18, 0, "N", NULL, standard, help)
+#define SEED_OPTION(name, field, help) OPTION(name, SEED, uint64_t, field, 0, 1.9e19, 0, "N", NULL, "0", help)
+#define INTEGER_OPTION(name, field, most, standard, help)                                                              \
+    OPTION(name, INTEGER, int, field, 0, most, 0, "N", NULL, standard, help)
+#define REAL_OPTION(name, field, standard, help) OPTION(name, REAL, double, field, 0, 1e9, 0, "X", NULL, standard, help)
+/* Between two numbers that are not allowed themselves. */
+#define BETWEEN_OPTION(name, field, least, most, standard, help)                                                       \
+    OPTION(name, REAL, double, field, least, most, 1, "X", NULL, standard, help)
+#define CHOICE_OPTION(name, type, field, value, choice, standard, help)                                                \
+    OPTION(name, CHOICE, type, field, 0, 0, 0, value, choice, standard, help)
+#define TEXT_OPTION(name, field, value, choice, standard, help)                                                        \
+    OPTION(name, TEXT, const char *, field, 0, 0, 0, value, choice, standard, help)
+
+/* A function of the words that an option's value may be. */
+#define OPTION_CHOICES(function, ...)                                                                                  \
+    static const char *function(size_t index) {                                                                        \
+        static const char *const words[] = {__VA_ARGS__};                                                              \
+        return index < sizeof words / sizeof words[0] ? words[index] : NULL;                                           \
+    }
+
+#endif
