@@ -100,7 +100,8 @@ static void zsh_command(const command *which, const placed_option *options, size
 }
 
 static void zsh_end(void) {
-    printf("    esac\n}\ncompdef _rubato rubato\n");
+    printf("    esac\n}\n"
+           "if [ \"$funcstack[1]\" = _rubato ]; then\n    _rubato \"$@\"\nelse\n    compdef _rubato rubato\nfi\n");
 }
 
 /* ---- fish ---- */
