@@ -116,9 +116,9 @@ typedef struct rubato_info {
     const char *path;      /* the folder that was loaded */
     const char *family;    /* "bert", "distilbert", ... */
     rubato_task task;      /* what its head does */
-    const char *precision; /* of the products: "f32", "bf16", "int8", "f32+int8", "mixed" */
+    const char *precision; /* of the products: "f32", "bf16", "int8", "f32+int8", "mixed"; NULL in a description */
     size_t layers, hidden, heads, inner, vocabulary;
-    size_t parameters;   /* weights in the files that the model uses; tied ones once */
+    size_t parameters;   /* weights in the files that the model uses; tied ones once; 0 in a description */
     size_t max_length;   /* tokens of one sequence, special ones included */
     size_t width;        /* of an embedding */
     const char *pooling; /* "mean", "cls", ...; "cls+mean" when several are concatenated */
@@ -149,6 +149,11 @@ typedef struct rubato_load_options {
 /* The same with options. Fails besides: BAD_ARGUMENT. */
 RUBATO_API rubato_status rubato_model_load_with(rubato_model **model, const char *name,
                                                 const rubato_load_options *options, rubato_error *error);
+
+/* Reads a model's configuration, tokenizer, labels and prompts without its weights, which need not be there: a matter
+ * of milliseconds. Such a model tells its rubato_info (without parameters and precision) and tokenises; it has no
+ * operating points, and rubato_context_create refuses it. */
+RUBATO_API rubato_status rubato_model_describe(rubato_model **model, const char *name, rubato_error *error);
 RUBATO_API void rubato_model_destroy(rubato_model *model);
 
 /* What the model is; lives as long as the model. */

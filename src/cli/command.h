@@ -82,6 +82,9 @@ typedef struct session {
 
 /* Loads; returns EXIT_OK, or reports and returns the exit status. Warnings of the model go to standard error. */
 int session_open(session *s, const arguments *given);
+
+/* The same without weights and context, for a command that runs nothing. */
+int session_describe(session *s, const arguments *given);
 void session_close(session *s);
 
 /* ---- Input ---- */
@@ -131,6 +134,10 @@ typedef int each_chunk(void *user, session *s, const arguments *given, const rec
                        const rubato_input *inputs, rubato_cost *costs);
 typedef int finish_input(void *user, session *s, const arguments *given);
 int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, finish_input *finish, void *user);
+
+/* The same with a session that is open; closes it. */
+int session_each_chunk(session *s, const arguments *given, record_kind kind, each_chunk *each, finish_input *finish,
+                       void *user);
 
 /* Reports a running function's error with the line of the input it is about. */
 int report_record(const rubato_error *error, const record *records, size_t count);

@@ -70,7 +70,9 @@ static int each(void *user, session *s, const arguments *given, const record *re
 }
 
 static int run(const arguments *given) {
-    return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
+    session s;
+    int status = session_describe(&s, given);
+    return status == EXIT_OK ? session_each_chunk(&s, given, RECORD_TEXT, each, NULL, NULL) : status;
 }
 
 const command command_tokenize = {"tokenize",

@@ -29,26 +29,36 @@ static const char *find_prompt(const rubato_info *info, const char *prompt) {
     return prompt;
 }
 
-int session_open(session *s, const arguments *given) {
-    rubato_error error;
-    *s = (session){0};
-    if (rubato_model_load_with(&s->model, given->model, &given->load, &error) != RUBATO_OK) {
-        report(&error);
-        return error.code == RUBATO_BAD_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
-    }
+/* The model's warnings, and the options of texts and runs. */
+static void take_options(session *s, const arguments *given) {
     s->info = rubato_model_info(s->model);
     for (size_t i = 0; i < s->info->warning_count && !given->quiet; i++)
         fprintf(stderr, "rubato: warning: %s: %s\n", given->model, s->info->warnings[i]);
-    if (rubato_context_create(&s->context, s->model, &given->context, &error) != RUBATO_OK) {
-        session_close(s);
-        return report(&error);
-    }
     s->options = given->run;
     if (given->target_drop) {
         snprintf(s->budget, sizeof s->budget, "drop:%s", given->target_drop);
         s->options.budget = s->budget;
     }
     s->options.prompt = find_prompt(s->info, given->run.prompt);
+}
+
+int session_describe(session *s, const arguments *given) {
+    rubato_error error;
+    *s = (session){0};
+    if (rubato_model_describe(&s->model, given->model, &error) != RUBATO_OK) return report(&error);
+    take_options(s, given);
+    return EXIT_OK;
+}
+
+int session_open(session *s, const arguments *given) {
+    rubato_error error;
+    *s = (session){0};
+    if (rubato_model_load_with(&s->model, given->model, &given->load, &error) != RUBATO_OK) return report(&error);
+    take_options(s, given);
+    if (rubato_context_create(&s->context, s->model, &given->context, &error) != RUBATO_OK) {
+        session_close(s);
+        return report(&error);
+    }
     return EXIT_OK;
 }
 
@@ -75,12 +85,16 @@ int finish_output(int status) {
 
 int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, finish_input *finish, void *user) {
     session s;
+    int status = session_open(&s, given);
+    return status == EXIT_OK ? session_each_chunk(&s, given, kind, each, finish, user) : status;
+}
+
+int session_each_chunk(session *s, const arguments *given, record_kind kind, each_chunk *each, finish_input *finish,
+                       void *user) {
     reader *input = NULL;
     rubato_input *inputs = NULL;
     rubato_cost *costs = NULL;
-    int status = session_open(&s, given);
-    if (status != EXIT_OK) return status;
-    status = reader_open(&input, given->file, given->jsonl, kind);
+    int status = reader_open(&input, given->file, given->jsonl, kind);
     progress bar;
     progress_begin(&bar, "lines", "", given->quiet);
     record *records;
@@ -97,16 +111,16 @@ int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, f
         }
         for (size_t i = 0; i < count; i++)
             inputs[i] = (rubato_input){records[i].text, records[i].text_bytes, records[i].pair, records[i].pair_bytes};
-        status = each(user, &s, given, records, count, inputs, costs);
+        status = each(user, s, given, records, count, inputs, costs);
         done += count;
         progress_show(&bar, (double)done, 0);
     }
     progress_end(&bar);
-    if (status == EXIT_OK && finish) status = finish(user, &s, given);
+    if (status == EXIT_OK && finish) status = finish(user, s, given);
     if (status == EXIT_OK && reader_failed(input)) status = EXIT_FAILED;
     reader_close(input);
     free(inputs);
     free(costs);
-    session_close(&s);
+    session_close(s);
     return finish_output(status);
 }

@@ -18,6 +18,8 @@ rubato_status rubato_context_create(rubato_context **out, const rubato_model *mo
     static const rubato_context_options defaults;
     *out = NULL;
     if (!options) options = &defaults;
+    if (!model->weights.shard_count)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s: only described, without weights; load it to run it", model->path);
     const kernel_table *kernels = options->isa ? kernel_table_named(options->isa) : kernel_table_best();
     if (!kernels)
         return fail(error, RUBATO_BAD_ARGUMENT,

@@ -87,6 +87,10 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
     return RUBATO_OK;
 }
 
+static const char *first_architecture(const json_t *config) {
+    return json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+}
+
 static bool architecture_is(const char *architecture, const char *suffix) {
     return architecture && text_ends_with(architecture, suffix);
 }
@@ -121,30 +125,27 @@ static rubato_status load_learning_head(rubato_model *self, loader *load, const 
     return RUBATO_OK;
 }
 
-static rubato_status load_heads(rubato_model *self, loader *load, const json_t *config, rubato_error *error) {
-    const char *architecture = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
-    const char *problem;
+/* What config.json says the model does: its task and labels; *kind: its head, HEAD_COUNT for none. */
+static rubato_status read_task(rubato_model *self, const json_t *config, head_kind *kind, rubato_error *error) {
+    const char *architecture = first_architecture(config), *problem;
     TRY(json_get_text(&problem, config, "problem_type", NULL, error));
     rubato_info *info = &self->info;
-    head_kind kind = HEAD_COUNT;
+    *kind = HEAD_COUNT;
     if (architecture_is(architecture, "ForSequenceClassification"))
-        kind = HEAD_SEQUENCE;
+        *kind = HEAD_SEQUENCE;
     else if (architecture_is(architecture, "ForTokenClassification"))
-        kind = HEAD_TOKEN;
+        *kind = HEAD_TOKEN;
     else if (architecture_is(architecture, "ForQuestionAnswering"))
-        kind = HEAD_QA;
+        *kind = HEAD_QA;
     else if (architecture_is(architecture, "ForMaskedLM") || architecture_is(architecture, "BertForPreTraining") ||
              architecture_is(architecture, "AlbertForPreTraining"))
-        kind = HEAD_MLM;
+        *kind = HEAD_MLM;
     else if (architecture_is(architecture, "ForNextSentencePrediction"))
-        kind = HEAD_NSP;
+        *kind = HEAD_NSP;
     else if (architecture && !text_ends_with(architecture, "Model") && !architecture_is(architecture, "ForPreTraining"))
         warn(self, "architecture \"%s\" has no head here; embeddings only", architecture);
-    info->task = RUBATO_TASK_EMBEDDING;
-    if (kind == HEAD_COUNT) return RUBATO_OK;
-    if (kind == HEAD_SEQUENCE || kind == HEAD_TOKEN) TRY(load_labels(self, config, error));
-    TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, info->label_count));
-    switch (kind) {
+    if (*kind == HEAD_SEQUENCE || *kind == HEAD_TOKEN) TRY(load_labels(self, config, error));
+    switch (*kind) {
     case HEAD_SEQUENCE: {
         bool regression = problem ? strcmp(problem, "regression") == 0 : info->label_count == 1;
         info->task = regression ? RUBATO_TASK_REGRESSION : RUBATO_TASK_CLASSIFICATION;
@@ -154,9 +155,18 @@ static rubato_status load_heads(rubato_model *self, loader *load, const json_t *
     case HEAD_TOKEN: info->task = RUBATO_TASK_TAGGING; break;
     case HEAD_QA: info->task = RUBATO_TASK_QA; break;
     case HEAD_NSP: info->task = RUBATO_TASK_NSP; break;
-    default: info->task = RUBATO_TASK_MLM;
+    case HEAD_MLM: info->task = RUBATO_TASK_MLM; break;
+    default: info->task = RUBATO_TASK_EMBEDDING;
     }
-    if (architecture_is(architecture, "BertForPreTraining"))
+    return RUBATO_OK;
+}
+
+static rubato_status load_heads(rubato_model *self, loader *load, const json_t *config, rubato_error *error) {
+    head_kind kind;
+    TRY(read_task(self, config, &kind, error));
+    if (kind == HEAD_COUNT) return RUBATO_OK;
+    TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, self->info.label_count));
+    if (architecture_is(first_architecture(config), "BertForPreTraining"))
         TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
     return RUBATO_OK;
 }
@@ -173,7 +183,6 @@ static const char *find_prefix(const family *kind, const checkpoint *weights) {
 }
 
 static void fill_info(rubato_model *self) {
-    self->info.precision = encoder_precision(&self->body);
     rubato_info *info = &self->info;
     const encoder_config *config = &self->body.config;
     info->path = self->path;
@@ -231,7 +240,7 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
 /* A Funnel-Transformer's heads for every token, and its embeddings where it has a decoder, see all rows again; the
  * others those left at its end. */
 static bool needs_decoder(const loader *load, const family *kind, const json_t *config, const learning *learn) {
-    const char *architecture = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    const char *architecture = first_architecture(config);
     char first[PATH_BYTES], name[PATH_BYTES + 16];
     bool sequence = learn ? learn->task == RUBATO_TASK_CLASSIFICATION || learn->task == RUBATO_TASK_REGRESSION
                           : architecture_is(architecture, "ForSequenceClassification");
@@ -253,80 +262,116 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
     return RUBATO_OK;
 }
 
-static rubato_status load_folder(rubato_model *self, const model_precision *wanted, const learning *learn, team *crew,
-                                 rubato_error *error) {
-    json_t *modules = NULL, *config = NULL, *notes = NULL;
+/* What a folder's files say before any weight is read. */
+typedef struct description {
+    json_t *notes, *modules, *config; /* rubato.json, modules.json; NULL: there is none */
+    const family *kind;
+    encoder_config settings;
+} description;
+
+/* Reads the configuration and the tokenizer. */
+static rubato_status read_folder(rubato_model *self, description *of, rubato_error *error) {
     char folder[PATH_BYTES], path[PATH_BYTES + 32];
-    model_precision how = *wanted;
-    rubato_status status;
-    TRY_DONE(model_read_optional(&notes, self->path, "rubato.json", error));
-    /* points in a second precision ask for it, where nobody asks for anything else */
-    const char *low = frontier_low(notes);
-    if (how.how == PRECISION_STORED && low && !learn) {
-        TRY_DONE(precision_find(&how.how, low, error));
-        how.both = true;
-    }
-    TRY_DONE(model_read_optional(&modules, self->path, "modules.json", error));
-    model_encoder_folder(folder, sizeof folder, self->path, modules);
+    TRY(model_read_optional(&of->notes, self->path, "rubato.json", error));
+    TRY(model_read_optional(&of->modules, self->path, "modules.json", error));
+    model_encoder_folder(folder, sizeof folder, self->path, of->modules);
+    if (!(self->folder = copy_string(folder))) return fail_memory(error);
     snprintf(path, sizeof path, "%s/config.json", folder);
-    TRY_DONE(json_read_file(&config, path, MAX_CONFIG_BYTES, error));
-    const char *model_type = json_string_value(json_object_get(config, "model_type"));
-    const family *kind = model_type ? family_find(model_type) : NULL;
-    if (!kind) {
+    TRY(json_read_file(&of->config, path, MAX_CONFIG_BYTES, error));
+    const char *model_type = json_string_value(json_object_get(of->config, "model_type"));
+    of->kind = self->kind = model_type ? family_find(model_type) : NULL;
+    if (!of->kind) {
         char known[256];
         family_list(known, sizeof known);
-        status = fail(error, RUBATO_UNSUPPORTED, "model_type \"%.60s\" is not known; known are %s",
-                      model_type ? model_type : "", known);
-        goto done;
+        return fail(error, RUBATO_UNSUPPORTED, "model_type \"%.60s\" is not known; known are %s",
+                    model_type ? model_type : "", known);
     }
-    encoder_config settings;
+    TRY(config_parse(&of->settings, of->kind, of->config, error));
+    TRY(tokenizer_load(&self->text, folder, error));
+    self->info.max_length = size_min(encoder_max_length(&of->settings), self->text->max_length);
+    self->pool.modes = POOL_MEAN;
+    self->pool.width = of->settings.hidden;
+    return RUBATO_OK;
+}
+
+static void warn_vocabulary(rubato_model *self) {
+    if (self->text->vocabulary > self->body.config.vocabulary)
+        warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary");
+}
+
+/* How a model is to be loaded. */
+typedef struct loading {
+    model_precision how;
+    const learning *learn;
+    bool describe; /* without its weights */
+} loading;
+
+static rubato_status load_weights(rubato_model *self, description *of, const loading *wanted, team *crew,
+                                  rubato_error *error) {
+    const learning *learn = wanted->learn;
+    model_precision how = wanted->how;
+    /* points in a second precision ask for it, where nobody asks for anything else */
+    const char *low = frontier_low(of->notes);
+    if (how.how == PRECISION_STORED && low && !learn) {
+        TRY(precision_find(&how.how, low, error));
+        how.both = true;
+    }
     uint64_t seed = learn ? learn->seed : 0;
-    TRY_DONE(config_parse(&settings, kind, config, error));
-    if (learn && learn->layers) TRY_DONE(take_layers(&settings, learn, error));
-    TRY_DONE(tokenizer_load(&self->text, folder, error));
-    TRY_DONE(checkpoint_open(&self->weights, folder, error));
+    if (learn && learn->layers) TRY(take_layers(&of->settings, learn, error));
+    TRY(checkpoint_open(&self->weights, self->folder, error));
     loader load = {.weights = &self->weights,
-                   .prefix = find_prefix(kind, &self->weights),
+                   .prefix = find_prefix(of->kind, &self->weights),
                    .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_best()},
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
                    .fresh = learn ? &seed : NULL};
-    encoder_plan plan = {.kind = kind,
-                         .config = &settings,
+    encoder_plan plan = {.kind = of->kind,
+                         .config = &of->settings,
                          .precision = how.how,
                          .each = how.each,
                          .both = how.both,
                          .smooth = how.smooth,
                          .layers = learn ? learn->layers : NULL};
-    self->kind = kind;
     self->prefix = load.prefix;
-    if (!(self->folder = copy_string(folder))) {
-        status = fail_memory(error);
-        goto done;
-    }
-    plan.decoder = settings.blocks && needs_decoder(&load, kind, config, learn);
-    TRY_DONE(encoder_load(&self->body, &load, &plan));
-    self->info.max_length = size_min(encoder_max_length(&settings), self->text->max_length);
-    self->pool.modes = POOL_MEAN;
-    self->pool.width = settings.hidden;
+    plan.decoder = of->settings.blocks && needs_decoder(&load, of->kind, of->config, learn);
+    TRY(encoder_load(&self->body, &load, &plan));
     if (learn)
-        TRY_DONE(load_learning_head(self, &load, learn, config, error));
+        TRY(load_learning_head(self, &load, learn, of->config, error));
     else
-        TRY_DONE(load_heads(self, &load, config, error));
+        TRY(load_heads(self, &load, of->config, error));
     /* what binds to layers by their numbers */
     bool whole = !learn || !learn->layers;
-    if (whole) TRY_DONE(model_load_exits(self, notes, learn ? &self->bound : NULL, error));
-    if (whole) TRY_DONE(load_points(self, notes, error));
+    if (whole) TRY(model_load_exits(self, of->notes, learn ? &self->bound : NULL, error));
+    if (whole) TRY(load_points(self, of->notes, error));
     self->info.parameters = load.parameters;
-    TRY_DONE(model_load_sentence(self, &load, modules, folder, config, error));
+    self->info.precision = encoder_precision(&self->body);
+    TRY(model_load_sentence(self, &load, of->modules, self->folder, of->config, error));
     if (!learn) warn_unused(self);
-    if (self->text->vocabulary > settings.vocabulary)
-        warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary");
+    return RUBATO_OK;
+}
+
+static rubato_status describe(rubato_model *self, const description *of, rubato_error *error) {
+    head_kind kind;
+    self->body.config = of->settings;
+    self->body.depth = of->settings.layers * (of->settings.groups ? of->settings.inner_layers : 1);
+    TRY(read_task(self, of->config, &kind, error));
+    return model_load_sentence(self, NULL, of->modules, self->folder, of->config, error);
+}
+
+static rubato_status load_folder(rubato_model *self, const loading *wanted, team *crew, rubato_error *error) {
+    description of = {0};
+    rubato_status status;
+    TRY_DONE(read_folder(self, &of, error));
+    if (wanted->describe)
+        TRY_DONE(describe(self, &of, error));
+    else
+        TRY_DONE(load_weights(self, &of, wanted, crew, error));
+    warn_vocabulary(self);
     fill_info(self);
 done:
-    json_decref(modules);
-    json_decref(config);
-    json_decref(notes);
+    json_decref(of.modules);
+    json_decref(of.config);
+    json_decref(of.notes);
     if (status == RUBATO_BAD_DATA) status = RUBATO_BAD_MODEL;
     if (status != RUBATO_OK && error && status != RUBATO_OUT_OF_MEMORY &&
         strncmp(error->message, self->path, strlen(self->path)) != 0)
@@ -356,9 +401,7 @@ rubato_status rubato_model_load_with(rubato_model **out, const char *name, const
     return model_load(out, name, &wanted, NULL, error);
 }
 
-rubato_status model_load(rubato_model **out, const char *name, const model_precision *wanted, const learning *learn,
-                         rubato_error *error) {
-    static const model_precision f32 = {.how = PRECISION_F32};
+static rubato_status load_named(rubato_model **out, const char *name, const loading *wanted, rubato_error *error) {
     *out = NULL;
     char folder[PATH_BYTES];
     TRY(hub_resolve(folder, sizeof folder, name, error));
@@ -366,9 +409,9 @@ rubato_status model_load(rubato_model **out, const char *name, const model_preci
     if (!self) return fail_memory(error);
     arena_create(&self->packed, 0, PACKED_BLOCK);
     team *crew = NULL;
-    rubato_status status = team_create(&crew, threads_available(), error);
+    rubato_status status = wanted->describe ? RUBATO_OK : team_create(&crew, threads_available(), error);
     if (status == RUBATO_OK && !(self->path = copy_string(folder))) status = fail_memory(error);
-    if (status == RUBATO_OK) status = load_folder(self, wanted ? wanted : &f32, learn, crew, error);
+    if (status == RUBATO_OK) status = load_folder(self, wanted, crew, error);
     team_destroy(crew);
     if (status != RUBATO_OK) {
         rubato_model_destroy(self);
@@ -376,6 +419,17 @@ rubato_status model_load(rubato_model **out, const char *name, const model_preci
     }
     *out = self;
     return RUBATO_OK;
+}
+
+rubato_status model_load(rubato_model **out, const char *name, const model_precision *wanted, const learning *learn,
+                         rubato_error *error) {
+    loading how = {.how = {.how = PRECISION_F32}, .learn = learn};
+    if (wanted) how.how = *wanted;
+    return load_named(out, name, &how, error);
+}
+
+rubato_status rubato_model_describe(rubato_model **out, const char *name, rubato_error *error) {
+    return load_named(out, name, &(loading){.describe = true}, error);
 }
 
 static void free_strings(char **strings, size_t count) {

@@ -93,8 +93,13 @@ static rubato_status load_module(rubato_model *self, loader *load, const char *t
         stage->kind = STAGE_NORMALIZE;
     } else if (text_ends_with(type, ".Dense") || text_ends_with(type, ".LayerNorm")) {
         stage->kind = text_ends_with(type, ".Dense") ? STAGE_DENSE : STAGE_LAYER_NORM;
-        status = load_stage_weights(self, load, folder, config, stage, pool->width, error);
-        if (status == RUBATO_OK && stage->kind == STAGE_DENSE) pool->width = stage->dense.out;
+        if (load) status = load_stage_weights(self, load, folder, config, stage, pool->width, error);
+        if (status == RUBATO_OK && stage->kind == STAGE_DENSE) {
+            if (load)
+                pool->width = stage->dense.out;
+            else
+                status = json_get_size(&pool->width, config, "out_features", pool->width, error);
+        }
     } else {
         status = fail(error, RUBATO_UNSUPPORTED, "modules.json: module type \"%.80s\"", type);
     }

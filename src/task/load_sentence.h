@@ -4,7 +4,7 @@
 
 #include "task/model.h"
 
-/* Loads it for the encoder in `folder`. */
+/* Loads it for the encoder in `folder`; load NULL: without weights, as much as the configuration says. */
 rubato_status model_load_sentence(rubato_model *model, loader *load, const json_t *modules, const char *folder,
                                   const json_t *config, rubato_error *error);
 

@@ -282,7 +282,8 @@ static rubato_status trim(trimming *t, rubato_error *error) {
     TRY(layers_parse(t->options->layers, layers, &count, error));
     if (t->options->layers && t->options->drop)
         return fail(error, RUBATO_BAD_ARGUMENT, "give the layers that stay, or how to drop some, not both");
-    TRY(rubato_model_load(&as_it_is, t->options->model, error));
+    TRY(t->options->drop ? rubato_model_load(&as_it_is, t->options->model, error)
+                         : rubato_model_describe(&as_it_is, t->options->model, error));
     rubato_status chosen = RUBATO_OK;
     if (t->options->drop)
         chosen = depth_choose(as_it_is, t->options->drop, t->options->data, t->options->columns, layers, &count, error);

@@ -90,7 +90,7 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
     } else if (labelled) {
         status = samples_labels(&self->data, self->kind, &labels, &learn.label_count, error);
         rubato_model *as_it_is;
-        if (status == RUBATO_OK && rubato_model_load(&as_it_is, options->model, NULL) == RUBATO_OK) {
+        if (status == RUBATO_OK && rubato_model_describe(&as_it_is, options->model, NULL) == RUBATO_OK) {
             const rubato_info *info = rubato_model_info(as_it_is);
             bool numbers = learn.label_count == info->label_count;
             for (size_t i = 0; i < learn.label_count; i++)
