@@ -179,11 +179,16 @@ RUBATO_API size_t rubato_context_threads(const rubato_context *context);
 
 /* ---- Texts ---- */
 
+typedef struct rubato_encoding rubato_encoding;
+
 typedef struct rubato_input {
     const char *text;
     size_t text_bytes; /* 0: up to the first NUL */
     const char *pair;  /* the second text of a pair; NULL for none */
     size_t pair_bytes;
+    /* The text's tokens, from rubato_encode_for with the same rubato_model, so that a text is tokenised once by callers
+     * that look at its tokens first; NULL: the running function makes them. It may be used by several calls at once. */
+    const rubato_encoding *encoding;
 } rubato_input;
 
 typedef enum rubato_truncation {
@@ -214,11 +219,12 @@ typedef struct rubato_window {
                                      pieces of Unigram models, added tokens that swallowed white space */
 } rubato_window;
 
-typedef struct rubato_encoding {
+struct rubato_encoding {
     size_t count; /* windows; 1 unless `windows` was asked for */
     const rubato_window *windows;
-    size_t cut; /* tokens that no window holds */
-} rubato_encoding;
+    size_t cut;    /* tokens that no window holds */
+    size_t tokens; /* of the whole text or pair, special ones included, had nothing been cut */
+};
 
 /* Turns a text or pair into tokens, as the model's tokenizer files say.
  * Fails: BAD_TEXT, BAD_ARGUMENT (the other text alone leaves no room), OUT_OF_MEMORY. */
@@ -260,6 +266,24 @@ typedef struct rubato_options {
     void *progress_user;
 } rubato_options;
 
+/* The running functions, by the tokens that they make of a text. */
+typedef enum rubato_purpose {
+    RUBATO_FOR_SCORES,     /* one window: rubato_classify, rubato_logits, rubato_fill, rubato_hidden_states,
+                              rubato_token_logits, rubato_trace_text */
+    RUBATO_FOR_EMBEDDINGS, /* one window, after the prompt, prepared as the model's folder says: rubato_embed */
+    RUBATO_FOR_TAGS,       /* windows: rubato_tag */
+    RUBATO_FOR_ANSWERS     /* windows over the second text: rubato_answer */
+} rubato_purpose;
+
+/* Makes of a text or pair the tokens that a running function makes of it with these options, for
+ * rubato_input.encoding. The input's text must stay with its encoding: some functions read it too. Given an encoding,
+ * a running function takes its windows as they are; of the options' text part nothing counts then.
+ * Fails: as rubato_encode; a running function BAD_ARGUMENT for an encoding of another model or with several windows
+ * where it takes one. */
+RUBATO_API rubato_status rubato_encode_for(const rubato_model *model, rubato_purpose purpose, const rubato_input *input,
+                                           const rubato_options *options, rubato_encoding **encoding,
+                                           rubato_error *error);
+
 /* Embeds texts, one vector a text, pooled as the model's folder says.
  *   out    [count, info->width], input order; the caller's
  *   costs  [count] or NULL
@@ -279,7 +303,8 @@ RUBATO_API rubato_status rubato_logits(rubato_context *context, float *out, cons
                                        const rubato_options *options, rubato_cost *costs, rubato_error *error);
 
 /* How well each document answers the query, by a cross-encoder (activation as its folder says, sigmoid by default)
- * or, for an embedding model, by cosine.   out [count] */
+ * or, for an embedding model, by cosine.   out [count]
+ * A cross-encoder takes no encodings of documents: it makes pairs of its own; rubato_logits takes a pair's. */
 RUBATO_API rubato_status rubato_rerank(rubato_context *context, float *out, const char *query,
                                        const rubato_input *documents, size_t count, const rubato_options *options,
                                        rubato_cost *costs, rubato_error *error);
@@ -350,7 +375,7 @@ RUBATO_API rubato_status rubato_hidden_states(rubato_context *context, float **o
 /* Which tokens of a text live how long at the budget's operating point: what Rubato does, made visible. */
 typedef struct rubato_trace {
     char point[32];
-    const rubato_window *window; /* the tokens */
+    const rubato_window *window; /* the tokens; the input's encoding's, where it had one */
     size_t layers;               /* of the model */
     const uint8_t *ran;          /* [layers] 1 where a layer ran */
     const uint8_t *alive;        /* [layers][window->length] 1 where a token left the layer alive */

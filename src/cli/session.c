@@ -110,7 +110,10 @@ int session_each_chunk(session *s, const arguments *given, record_kind kind, eac
             break;
         }
         for (size_t i = 0; i < count; i++)
-            inputs[i] = (rubato_input){records[i].text, records[i].text_bytes, records[i].pair, records[i].pair_bytes};
+            inputs[i] = (rubato_input){.text = records[i].text,
+                                       .text_bytes = records[i].text_bytes,
+                                       .pair = records[i].pair,
+                                       .pair_bytes = records[i].pair_bytes};
         status = each(user, s, given, records, count, inputs, costs);
         done += count;
         progress_show(&bar, (double)done, 0);

@@ -11,6 +11,7 @@
 #include "base/text_buffer.h"
 #include "search/genes.h"
 #include "task/context.h"
+#include "task/encode.h"
 #include "task/exit_trail.h"
 
 enum { GLIMPSE = 3, MOST_LENGTHS = 400 };
@@ -39,7 +40,7 @@ static rubato_status measure_lengths(judging *self, rubato_error *error) {
     size_t step = divide_up(self->data.count, MOST_LENGTHS);
     rubato_text_options text;
     rubato_options run_options = {.text = {.max_length = self->max_length}};
-    TRY(engine_text_options(self->model, &run_options, &text, error));
+    TRY(engine_text_options(self->model, RUBATO_FOR_SCORES, &run_options, &text, error));
     self->lengths = malloc((self->data.count / step + 1) * sizeof *self->lengths);
     self->encodings = calloc(self->data.count / step + 1, sizeof *self->encodings);
     if (!self->lengths || !self->encodings) return fail_memory(error);

@@ -19,12 +19,9 @@ typedef struct selection {
     run_time predicted;
 } selection;
 
-/* Whether two items can be parts of one call. */
+/* Whether two items can be parts of one call. What else their options say is in their encodings. */
 static bool alike(const exchange *a, const exchange *b) {
-    const rubato_options *x = &a->options, *y = &b->options;
-    return a == b || (a->model == b->model && a->kind == b->kind && x->prompt == y->prompt &&
-                      x->text.max_length == y->text.max_length && x->text.cut_left == y->text.cut_left &&
-                      x->text.stride == y->text.stride && x->text.truncation == y->text.truncation);
+    return a == b || (a->model == b->model && a->kind == b->kind && a->options.prompt == b->options.prompt);
 }
 
 /* Answers an item with an error instead of running it. */

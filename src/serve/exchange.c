@@ -34,6 +34,7 @@ exchange *exchange_create(server *owner, const char *method, const char *path) {
 void exchange_destroy(exchange *self) {
     for (size_t i = 0; i < self->count; i++) {
         free(self->items[i].own_text);
+        rubato_encoding_destroy(self->items[i].encoding);
         text_free(&self->items[i].result);
     }
     free(self->items);
@@ -170,30 +171,36 @@ static bool find_cap(exchange *self, item *one) {
     return status == RUBATO_OK;
 }
 
+static rubato_purpose purpose_of(work_kind kind) {
+    switch (kind) {
+    case WORK_EMBED: return RUBATO_FOR_EMBEDDINGS;
+    case WORK_TAG: return RUBATO_FOR_TAGS;
+    case WORK_ANSWER: return RUBATO_FOR_ANSWERS;
+    default: return RUBATO_FOR_SCORES;
+    }
+}
+
+/* Tokenises a text, for the checks here and for the run later. */
 static bool read_item(exchange *self, item *one) {
-    rubato_encoding *encoding;
     rubato_error error = {0};
-    rubato_text_options text = self->options.text;
     bool windows = self->kind == WORK_TAG || self->kind == WORK_ANSWER;
-    if (windows) text.whole = 1;
-    if (text.max_length == 0) text.max_length = self->model->info->max_length;
-    rubato_status status = rubato_encode(self->model->model, &one->input, &text, &encoding, &error);
+    size_t most = self->options.text.max_length ? self->options.text.max_length : self->model->info->max_length;
+    rubato_status status = rubato_encode_for(self->model->model, purpose_of(self->kind), &one->input, &self->options,
+                                             &one->encoding, &error);
     if (status != RUBATO_OK) {
         exchange_fail_with(self, status, &error);
         return false;
     }
-    one->tokens = encoding->windows[0].length;
-    one->cut = encoding->cut;
-    rubato_encoding_destroy(encoding);
-    if (self->options.text.whole && !windows && one->tokens > text.max_length) {
+    one->input.encoding = one->encoding;
+    one->tokens = windows ? one->encoding->tokens : one->encoding->windows[0].length;
+    one->cut = one->encoding->cut;
+    if (self->options.text.whole && !windows && one->tokens > most) {
         exchange_fail(self, 422, "Validation",
-                      "Input validation error: `inputs` must have less than %zu tokens. Given: %zu", text.max_length,
-                      one->tokens);
+                      "Input validation error: `inputs` must have less than %zu tokens. Given: %zu", most, one->tokens);
         return false;
     }
     one->deadline_ms = self->deadline_ms;
-    if (!find_cap(self, one)) return false;
-    return true;
+    return find_cap(self, one);
 }
 
 /* Admits all items or none; with the queue's lock held. */

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "task/encode.h"
 #include "task/job.h"
 #include "task/token_scores.h"
 
-enum { LONGEST_ANSWER = 30, DEFAULT_STRIDE = 128 };
+enum { LONGEST_ANSWER = 30 };
 
 typedef struct span {
     size_t first, last;
@@ -60,12 +61,9 @@ static rubato_answer_span answer_one(const rubato_encoding *encoding, float *con
 rubato_status rubato_answer(rubato_context *context, rubato_answer_span *out, const rubato_input *inputs, size_t count,
                             const rubato_options *options, rubato_cost *costs, rubato_error *error) {
     rubato_text_options text;
-    TRY(engine_text_options(context->model, options, &text, error));
+    TRY(engine_text_options(context->model, RUBATO_FOR_ANSWERS, options, &text, error));
     for (size_t i = 0; i < count; i++)
         if (!inputs[i].pair) return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1, "a question needs a context");
-    text.windows = 1;
-    text.truncation = RUBATO_ONLY_SECOND;
-    if (text.stride == 0) text.stride = size_min(DEFAULT_STRIDE, text.max_length / 3);
     token_scores scores;
     rubato_status status = token_scores_run(&scores, context, HEAD_QA, inputs, count, options, &text, costs, error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "task/encode.h"
 #include "task/job.h"
 
 typedef struct score_job {
@@ -22,7 +23,7 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
 }
 
 /* A text of no tokens at all has no first row. */
-static rubato_status need_a_row(void *user, size_t input, rubato_encoding *encoding, rubato_error *error) {
+static rubato_status need_a_row(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
     (void)user;
     (void)input;
     for (size_t i = 0; i < encoding->count; i++)
@@ -45,8 +46,7 @@ rubato_status rubato_logits(rubato_context *context, float *out, const rubato_in
                 .user = &mine,
                 .costs = costs,
                 .prepare = need_a_row};
-    TRY(engine_text_options(model, options, &work.text, error));
-    work.text.windows = 0;
+    TRY(engine_text_options(model, RUBATO_FOR_SCORES, options, &work.text, error));
     TRY(engine_run(context, &work, error));
     return engine_check(out, count * mine.head->out.out, error);
 }
@@ -103,12 +103,17 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
     if (columns > 2)
         return fail(error, RUBATO_WRONG_TASK, "%s: a classifier of %zu labels; a reranker has one", model->path,
                     columns);
+    for (size_t i = 0; i < count; i++)
+        if (documents[i].encoding)
+            return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1, "a document's encoding cannot become one of a pair");
     rubato_input *pairs = calloc(count ? count : 1, sizeof *pairs);
     float *scores = malloc((count ? count : 1) * columns * sizeof *scores);
     rubato_status status = pairs && scores ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
-        pairs[i] = (rubato_input){query, 0, documents[i].text,
-                                  documents[i].text_bytes ? documents[i].text_bytes : strlen(documents[i].text)};
+        pairs[i] =
+            (rubato_input){.text = query,
+                           .pair = documents[i].text,
+                           .pair_bytes = documents[i].text_bytes ? documents[i].text_bytes : strlen(documents[i].text)};
     if (status == RUBATO_OK) status = rubato_logits(context, scores, pairs, count, options, costs, error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
         out[i] = columns == 2 ? scores[2 * i + 1] - scores[2 * i] : scores[i];

@@ -3,9 +3,8 @@
 #include <string.h>
 
 #include "base/text_buffer.h"
-#include "base/utf8.h"
+#include "task/encode.h"
 #include "task/job.h"
-#include "text/unicode.h"
 
 typedef struct embedding_job {
     const rubato_model *model;
@@ -30,41 +29,6 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
     return RUBATO_OK;
 }
 
-/* As sentence-transformers prepares a text: prompt before it, white space off both ends, lower case where asked. */
-static bool prepare_text(const rubato_model *model, const char *prompt, const rubato_input *from, text_buffer *out) {
-    size_t size = from->text_bytes ? from->text_bytes : strlen(from->text);
-    text_clear(out);
-    if (prompt) text_add_string(out, prompt);
-    text_add(out, from->text, size);
-    if (out->failed || utf8_check(out->data, out->length) != out->length) return !out->failed; /* told later */
-    size_t first = 0, last = 0;
-    text_buffer lower = {0};
-    for (size_t i = 0; i < out->length;) {
-        uint32_t code, parts[3];
-        char bytes[4];
-        size_t length = utf8_next((const unsigned char *)out->data + i, &code);
-        bool space = character_flags(code) & CHARACTER_SPACE || (code >= 0x1c && code <= 0x1f);
-        i += length;
-        size_t at = model->lowercase ? lower.length : i - length;
-        if (model->lowercase) {
-            size_t count = character_lower(code, parts);
-            for (size_t j = 0; j < count; j++) text_add(&lower, bytes, utf8_put(bytes, parts[j]));
-        }
-        if (space && last == 0) first = model->lowercase ? lower.length : i;
-        if (!space) last = model->lowercase ? lower.length : at + length;
-    }
-    if (last == 0) first = 0;
-    if (model->lowercase) {
-        text_free(out);
-        *out = lower;
-    }
-    if (!out->data) return !out->failed;
-    memmove(out->data, out->data + first, last - first);
-    out->length = last - first;
-    out->data[out->length] = 0;
-    return !out->failed;
-}
-
 /* Tokens of the prompt with the special token before it: sentence-transformers counts the prompt's own encoding less
  * its last token. */
 static rubato_status count_prompt(const rubato_model *model, const char *prompt, size_t *tokens, rubato_error *error) {
@@ -82,22 +46,24 @@ static rubato_status count_prompt(const rubato_model *model, const char *prompt,
 rubato_status rubato_embed(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                            const rubato_options *options, rubato_cost *costs, rubato_error *error) {
     const rubato_model *model = context->model;
-    const char *prompt = options && options->prompt ? options->prompt : model->default_prompt;
+    const char *prompt = engine_prompt(model, options);
     embedding_job mine = {model, out, 0};
     job work = {.count = count, .options = options, .head = HEAD_COUNT, .take = take, .user = &mine, .costs = costs};
-    TRY(engine_text_options(model, options, &work.text, error));
+    TRY(engine_text_options(model, RUBATO_FOR_EMBEDDINGS, options, &work.text, error));
     TRY(count_prompt(model, prompt, &mine.prompt_tokens, error));
-    work.text.windows = 0;
     rubato_status status = RUBATO_OK;
     rubato_input *prepared = NULL;
     text_buffer *texts = NULL;
-    if (prompt || model->sentence) {
+    if (engine_prepares(model, prompt)) {
         prepared = calloc(count ? count : 1, sizeof *prepared);
         texts = calloc(count ? count : 1, sizeof *texts);
         if (!prepared || !texts) status = fail_memory(error);
         for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-            if (!prepare_text(model, prompt, &inputs[i], &texts[i])) status = fail_memory(error);
-            prepared[i] = (rubato_input){.text = texts[i].data ? texts[i].data : "", .text_bytes = texts[i].length};
+            prepared[i].encoding = inputs[i].encoding;
+            if (inputs[i].encoding) continue;
+            if (!engine_prepare_text(model, prompt, &inputs[i], &texts[i])) status = fail_memory(error);
+            prepared[i].text = texts[i].data ? texts[i].data : "";
+            prepared[i].text_bytes = texts[i].length;
         }
     }
     work.inputs = prepared ? prepared : inputs;

@@ -12,6 +12,7 @@
 #include "store/dataset.h"
 #include "task/metrics.h"
 #include "task/evaluate.h"
+#include "task/encode.h"
 #include "task/job.h"
 #include "task/token_scores.h"
 #include "task/words.h"
@@ -296,7 +297,7 @@ typedef struct masking {
 } masking;
 
 /* Puts the mask in place of 15 % of the tokens, by a hash of seed and place, so that every run asks the same. */
-static rubato_status mask_some(void *user, size_t input, rubato_encoding *encoding, rubato_error *error) {
+static rubato_status mask_some(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
     masking *m = user;
     size_t rows = 0;
     for (size_t w = 0; w < encoding->count; w++) rows += encoding->windows[w].length;
@@ -361,8 +362,8 @@ static rubato_status evaluate_masks(evaluating *e) {
                 .user = &m,
                 .costs = e->costs,
                 .prepare = mask_some};
-    if (status == RUBATO_OK) status = engine_text_options(model, &e->options->run, &work.text, e->error);
-    work.text.windows = 0;
+    if (status == RUBATO_OK)
+        status = engine_text_options(model, RUBATO_FOR_SCORES, &e->options->run, &work.text, e->error);
     if (status == RUBATO_OK) status = place_error(e, engine_run(e->context, &work, e->error));
     double loss = 0;
     size_t asked = 0;

@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
+#include "task/encode.h"
 #include "task/job.h"
 #include "task/token_scores.h"
 
@@ -44,23 +45,22 @@ rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_
                           size_t top, const rubato_options *options, rubato_cost *cost, rubato_error *error) {
     const rubato_model *model = context->model;
     fill_job mine = {.model = model};
+    rubato_input known = *input; /* with its encoding */
     *out = NULL;
     *masks = 0;
     TRY(engine_head(model, HEAD_MLM, &mine.head, error));
-    job work = {.inputs = input,
+    job work = {.inputs = &known,
                 .count = 1,
                 .options = options,
                 .head = HEAD_MLM,
                 .take = take_masks,
                 .user = &mine,
                 .costs = cost};
-    TRY(engine_text_options(model, options, &work.text, error));
-    work.text.windows = 0;
-    rubato_encoding *encoding = NULL;
+    TRY(engine_text_options(model, RUBATO_FOR_SCORES, options, &work.text, error));
     size_t *rows = NULL, vocabulary = mine.head->out.out;
     rubato_status status;
-    TRY_DONE(rubato_encode(model, input, &work.text, &encoding, error));
-    const rubato_window *window = &encoding->windows[0];
+    TRY_DONE(engine_encode(model, input, &work.text, &context->workers[0].text, &known.encoding, error));
+    const rubato_window *window = &known.encoding->windows[0];
     rows = calloc(window->length + 1, sizeof *rows);
     if (!rows) {
         status = fail_memory(error);
@@ -89,7 +89,7 @@ rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_
     }
     *masks = mine.count;
 done:
-    rubato_encoding_destroy(encoding);
+    engine_encoding_free(input, known.encoding);
     free(rows);
     free(mine.scores);
     if (status != RUBATO_OK) {
@@ -160,12 +160,11 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
                                    const rubato_options *options, rubato_error *error) {
     const encoder *body = &context->model->body;
     rubato_text_options text;
-    rubato_encoding *encoding = NULL;
+    const rubato_encoding *encoding;
     *out = NULL;
     rubato_status status;
-    TRY(engine_text_options(context->model, options, &text, error));
-    text.windows = 0;
-    TRY(rubato_encode(context->model, input, &text, &encoding, error));
+    TRY(engine_text_options(context->model, RUBATO_FOR_SCORES, options, &text, error));
+    TRY(engine_encode(context->model, input, &text, &context->workers[0].text, &encoding, error));
     const rubato_window *window = &encoding->windows[0];
     states mine = {.length = window->length, .hidden = body->config.hidden};
     size_t start[2] = {0, window->length};
@@ -178,7 +177,6 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
                     .status = &passed,
                     .watch = &watch};
     encoded result;
-    TRY_DONE(engine_check_window(context->model, window, error));
     mine.out = calloc((body->depth + 1) * (window->length + 1) * mine.hidden, sizeof(float));
     if (!mine.out) {
         status = fail_memory(error);
@@ -194,7 +192,7 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
     }
 done:
     free(mine.out);
-    rubato_encoding_destroy(encoding);
+    engine_encoding_free(input, encoding);
     return status;
 }
 
@@ -202,8 +200,7 @@ rubato_status rubato_token_logits(rubato_context *context, float **out, size_t *
                                   const rubato_input *input, const rubato_options *options, rubato_error *error) {
     *out = NULL;
     rubato_text_options text;
-    TRY(engine_text_options(context->model, options, &text, error));
-    text.windows = 0;
+    TRY(engine_text_options(context->model, RUBATO_FOR_SCORES, options, &text, error));
     head_kind kind = HEAD_TOKEN;
     if (context->model->info.task == RUBATO_TASK_QA) kind = HEAD_QA;
     if (context->model->info.task == RUBATO_TASK_MLM) kind = HEAD_MLM;

@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "elastic/walk.h"
+#include "task/encode.h"
 #include "task/exit_trail.h"
 
 /* ---- Tokenising ---- */
@@ -44,9 +45,7 @@ typedef struct tokenizing {
 static rubato_status encode_one(tokenizing *all, worker *mine, size_t index, rubato_error *error) {
     const rubato_model *model = all->context->model;
     job *work = all->work;
-    TRY(tokenizer_encode(model->text, &work->inputs[index], &work->text, &mine->text, &work->encodings[index], error));
-    for (size_t i = 0; i < work->encodings[index]->count; i++)
-        TRY(engine_check_window(model, &work->encodings[index]->windows[i], error));
+    TRY(engine_encode(model, &work->inputs[index], &work->text, &mine->text, &work->encodings[index], error));
     if (work->prepare) TRY(work->prepare(work->user, index, work->encodings[index], error));
     return RUBATO_OK;
 }
@@ -302,8 +301,9 @@ static void begin_costs(const job *work) {
 }
 
 void engine_release(job *work) {
-    for (size_t i = 0; work->encodings && i < work->count; i++) rubato_encoding_destroy(work->encodings[i]);
-    free(work->encodings);
+    for (size_t i = 0; work->encodings && i < work->count; i++)
+        engine_encoding_free(&work->inputs[i], work->encodings[i]);
+    free((void *)work->encodings);
     work->encodings = NULL;
 }
 

@@ -30,12 +30,12 @@ typedef struct job {
     take_batch *take;              /* NULL: only the time counts */
     void *user;
     rubato_cost *costs; /* [count] or NULL */
-    /* Encodings of all inputs, made by the engine. When `keep` they outlive the run and are the caller's to release
-     * with engine_release. */
+    /* Encodings of all inputs, theirs or made by the engine. When `keep` they outlive the run, the inputs outlive them,
+     * and they are the caller's to release with engine_release. */
     bool keep;
-    rubato_encoding **encodings;
+    const rubato_encoding **encodings;
     /* Called with every input's encoding before anything runs, on several threads; NULL for none. */
-    rubato_status (*prepare)(void *user, size_t input, rubato_encoding *encoding, rubato_error *error);
+    rubato_status (*prepare)(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error);
 } job;
 
 /* Runs a job. Fails: BAD_TEXT and others with error->line the input's index + 1, CANCELLED, OUT_OF_MEMORY. */

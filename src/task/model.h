@@ -42,13 +42,6 @@ rubato_status engine_head(const rubato_model *model, head_kind kind, const head 
 /* Whether it answers for sequences or for tokens, which may leave early. */
 bool model_may_exit(const rubato_model *model);
 
-/* The options' text part with the model's maximum length filled in and checked; budget and prompt checked. */
-rubato_status engine_text_options(const rubato_model *model, const rubato_options *options, rubato_text_options *out,
-                                  rubato_error *error);
-
-/* Whether a window's ids, types and length are within the model's tables. */
-rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error);
-
 /* Operations of one sequence's way through the layers at a point (NULL: full), exits included: what is expected where
  * some leave early. */
 double engine_flops(const rubato_model *model, const point *at, size_t length);

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/text_buffer.h"
+#include "task/encode.h"
 #include "task/job.h"
 
 enum { SMOOTH_TEXTS = 128 };
@@ -70,8 +71,7 @@ static rubato_status run_texts(rubato_context *context, const dataset *data, siz
         rubato_input input = {.text = item->word_count ? joined.data : item->text, .pair = item->pair};
         rubato_options options = {.text = {.max_length = max_length}};
         job work = {.inputs = &input, .count = 1, .options = &options, .head = HEAD_COUNT};
-        rubato_status status = engine_text_options(context->model, &options, &work.text, error);
-        work.text.windows = 0;
+        rubato_status status = engine_text_options(context->model, RUBATO_FOR_SCORES, &options, &work.text, error);
         if (status == RUBATO_OK) status = engine_run(context, &work, error);
         text_free(&joined);
         TRY(status);

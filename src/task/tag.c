@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/utf8.h"
 #include "task/context.h"
+#include "task/encode.h"
 #include "task/token_scores.h"
 #include "text/unicode.h"
 
@@ -157,9 +158,7 @@ rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const ruba
                          const rubato_options *options, rubato_cost *costs, rubato_error *error) {
     *tags = NULL;
     rubato_text_options text;
-    TRY(engine_text_options(context->model, options, &text, error));
-    text.windows = 1;
-    if (text.stride == 0) text.stride = text.max_length / 4;
+    TRY(engine_text_options(context->model, RUBATO_FOR_TAGS, options, &text, error));
     token_scores scores;
     tag_block *block = NULL;
     rubato_status status;

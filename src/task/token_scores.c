@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* One block an input: pointers to its windows, then their scores. */
-static rubato_status prepare(void *user, size_t input, rubato_encoding *encoding, rubato_error *error) {
+static rubato_status prepare(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
     token_scores *self = user;
     size_t rows = 0;
     for (size_t i = 0; i < encoding->count; i++) rows += encoding->windows[i].length;

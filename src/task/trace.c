@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "task/encode.h"
 #include "task/job.h"
 
 typedef struct trace_block {
     rubato_trace trace;
-    rubato_encoding *encoding;
+    rubato_input input;
+    const rubato_encoding *encoding; /* the input's or its own */
     uint8_t *alive, *ran;
     const encoder_shape *shape;
     const point *at;
@@ -50,7 +52,7 @@ static void note_layer(void *user, const run *on, const sight *what) {
 void rubato_trace_destroy(rubato_trace *trace) {
     if (!trace) return;
     trace_block *block = (trace_block *)(void *)trace;
-    rubato_encoding_destroy(block->encoding);
+    engine_encoding_free(&block->input, block->encoding);
     free(block);
 }
 
@@ -70,7 +72,6 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
               .watch = &watch};
     budget wanted;
     encoded out;
-    TRY(engine_check_window(model, window, error));
     TRY(engine_budget(context, options, &wanted, error));
     const point *at = engine_point(context, &wanted, window->length);
     thinning how = engine_thinning(model, engine_main_head(model), at);
@@ -89,19 +90,19 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
 rubato_status rubato_trace_text(rubato_context *context, const rubato_input *input, const rubato_options *options,
                                 rubato_trace **trace, rubato_error *error) {
     rubato_text_options text;
-    rubato_encoding *encoding;
+    const rubato_encoding *encoding;
     *trace = NULL;
-    TRY(engine_text_options(context->model, options, &text, error));
-    text.windows = 0;
-    TRY(rubato_encode(context->model, input, &text, &encoding, error));
+    TRY(engine_text_options(context->model, RUBATO_FOR_SCORES, options, &text, error));
+    TRY(engine_encode(context->model, input, &text, &context->workers[0].text, &encoding, error));
     const rubato_window *window = &encoding->windows[0];
     size_t layers = context->model->body.depth;
     size_t places = sizeof(size_t) * window->length;
     trace_block *block = calloc(1, sizeof *block + 2 * places + layers * (window->length + 1));
     if (!block) {
-        rubato_encoding_destroy(encoding);
+        engine_encoding_free(input, encoding);
         return fail_memory(error);
     }
+    block->input = *input;
     block->encoding = encoding;
     block->within = (size_t *)(block + 1);
     block->now = block->within + window->length;

@@ -132,6 +132,7 @@ static void trim(const tokenizer *self, const char *text, size_t bytes, bool fir
 /* One block of memory: the encoding, its windows, then the arrays of all tokens. */
 typedef struct block {
     rubato_encoding encoding;
+    const tokenizer *by;
     rubato_window *windows;
     int32_t *ids, *types;
     uint32_t (*offsets)[2];
@@ -174,6 +175,10 @@ void rubato_encoding_destroy(rubato_encoding *encoding) {
     for (size_t i = 0; i < made->owned_count; i++) free(made->owned[i]);
     free(made->owned);
     free(made);
+}
+
+const tokenizer *encoding_tokenizer(const rubato_encoding *encoding) {
+    return ((const block *)(const void *)encoding)->by;
 }
 
 /* Writes one window at token number `at`; returns where the next begins. */
@@ -269,7 +274,9 @@ static rubato_status assemble(const tokenizer *self, tokenizer_scratch *scratch,
                 at = write_window(self, scratch, shape, specials, ranges, made, window++, at);
             }
     }
+    made->by = self;
     made->encoding.count = windows;
+    made->encoding.tokens = scratch->tokens[0].count + (pair ? scratch->tokens[1].count : 0) + extra;
     made->encoding.cut = tokens_cut(&sequences[0], scratch->tokens[0].count) +
                          (pair ? tokens_cut(&sequences[1], scratch->tokens[1].count) : 0);
     *out = made;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/text_buffer.h"
 #include "task/context.h"
+#include "task/encode.h"
 #include "task/folder.h"
 #include "task/load.h"
 #include "task/load_exits.h"
@@ -303,7 +304,7 @@ static rubato_status train(trainer *self, rubato_error *error) {
     TRY(rubato_context_create(&self->context, self->model, &context, error));
     rubato_options running = {.text = {.max_length = options->max_length}};
     rubato_text_options text;
-    TRY(engine_text_options(self->model, &running, &text, error));
+    TRY(engine_text_options(self->model, RUBATO_FOR_SCORES, &running, &text, error));
     TRY(samples_prepare(&self->data, self->model, self->kind, self->teacher != NULL, &text, options->data, error));
     if (self->data.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no tokens to learn from", options->data);
     TRY(make_exits(self, error));

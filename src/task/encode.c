@@ -1,0 +1,157 @@
+/* From texts to tokens. */
+#include "task/encode.h"
+
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/utf8.h"
+#include "text/unicode.h"
+
+enum { ANSWER_STRIDE = 128 };
+
+rubato_status engine_text_options(const rubato_model *model, rubato_purpose purpose, const rubato_options *options,
+                                  rubato_text_options *out, rubato_error *error) {
+    *out = options ? options->text : (rubato_text_options){0};
+    size_t most = encoder_max_length(&model->body.config);
+    if (!out->whole && out->max_length == 0) out->max_length = model->info.max_length;
+    if (!out->whole && out->max_length > most)
+        return fail(error, RUBATO_BAD_ARGUMENT, "a maximum length of %zu tokens; this model takes %zu", out->max_length,
+                    most);
+    out->windows = purpose == RUBATO_FOR_TAGS || purpose == RUBATO_FOR_ANSWERS;
+    if (purpose == RUBATO_FOR_ANSWERS) out->truncation = RUBATO_ONLY_SECOND;
+    if (out->windows && out->stride == 0)
+        out->stride = purpose == RUBATO_FOR_TAGS ? out->max_length / 4 : size_min(ANSWER_STRIDE, out->max_length / 3);
+    return RUBATO_OK;
+}
+
+const char *engine_prompt(const rubato_model *model, const rubato_options *options) {
+    return options && options->prompt ? options->prompt : model->default_prompt;
+}
+
+bool engine_prepares(const rubato_model *model, const char *prompt) {
+    return prompt || model->sentence;
+}
+
+bool engine_prepare_text(const rubato_model *model, const char *prompt, const rubato_input *from, text_buffer *out) {
+    size_t size = from->text_bytes ? from->text_bytes : strlen(from->text);
+    text_clear(out);
+    if (prompt) text_add_string(out, prompt);
+    text_add(out, from->text, size);
+    if (out->failed || utf8_check(out->data, out->length) != out->length) return !out->failed; /* told later */
+    size_t first = 0, last = 0;
+    text_buffer lower = {0};
+    for (size_t i = 0; i < out->length;) {
+        uint32_t code, parts[3];
+        char bytes[4];
+        size_t length = utf8_next((const unsigned char *)out->data + i, &code);
+        bool space = character_flags(code) & CHARACTER_SPACE || (code >= 0x1c && code <= 0x1f);
+        i += length;
+        size_t at = model->lowercase ? lower.length : i - length;
+        if (model->lowercase) {
+            size_t count = character_lower(code, parts);
+            for (size_t j = 0; j < count; j++) text_add(&lower, bytes, utf8_put(bytes, parts[j]));
+        }
+        if (space && last == 0) first = model->lowercase ? lower.length : i;
+        if (!space) last = model->lowercase ? lower.length : at + length;
+    }
+    if (last == 0) first = 0;
+    if (model->lowercase) {
+        text_free(out);
+        *out = lower;
+    }
+    if (!out->data) return !out->failed;
+    memmove(out->data, out->data + first, last - first);
+    out->length = last - first;
+    out->data[out->length] = 0;
+    return !out->failed;
+}
+
+rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error) {
+    size_t most = encoder_max_length(&model->body.config);
+    if (window->length > most)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%zu tokens; this model takes %zu", window->length, most);
+    for (size_t i = 0; i < window->length; i++)
+        if ((size_t)window->ids[i] >= model->body.config.vocabulary ||
+            (model->body.tables.type.data && (size_t)window->types[i] >= model->body.config.types))
+            return fail(error, RUBATO_BAD_MODEL, "token id %d or type %d of the tokenizer is beyond the model's tables",
+                        window->ids[i], window->types[i]);
+    return RUBATO_OK;
+}
+
+/* Whether a caller's encoding can stand in for the text. */
+static rubato_status check_encoding(const rubato_model *model, const rubato_encoding *encoding,
+                                    const rubato_text_options *text, rubato_error *error) {
+    if (encoding_tokenizer(encoding) != model->text)
+        return fail(error, RUBATO_BAD_ARGUMENT, "the encoding was made with another model than %s", model->path);
+    if (!text->windows && encoding->count != 1)
+        return fail(error, RUBATO_BAD_ARGUMENT, "an encoding of %zu windows where one is taken", encoding->count);
+    return RUBATO_OK;
+}
+
+rubato_status engine_encode(const rubato_model *model, const rubato_input *input, const rubato_text_options *text,
+                            tokenizer_scratch *scratch, const rubato_encoding **out, rubato_error *error) {
+    rubato_encoding *made = NULL;
+    rubato_status status = input->encoding ? check_encoding(model, input->encoding, text, error)
+                                           : tokenizer_encode(model->text, input, text, scratch, &made, error);
+    *out = input->encoding ? input->encoding : made;
+    for (size_t i = 0; status == RUBATO_OK && i < (*out)->count; i++)
+        status = engine_check_window(model, &(*out)->windows[i], error);
+    if (status == RUBATO_OK) return RUBATO_OK;
+    rubato_encoding_destroy(made);
+    *out = NULL;
+    return status;
+}
+
+void engine_encoding_free(const rubato_input *input, const rubato_encoding *encoding) {
+    if (encoding != input->encoding) rubato_encoding_destroy((rubato_encoding *)(uintptr_t)encoding);
+}
+
+rubato_status rubato_encode(const rubato_model *model, const rubato_input *input, const rubato_text_options *options,
+                            rubato_encoding **encoding, rubato_error *error) {
+    tokenizer_scratch scratch = {0};
+    rubato_text_options own = options ? *options : (rubato_text_options){0};
+    if (!own.whole && own.max_length == 0) own.max_length = model->info.max_length;
+    rubato_status status = tokenizer_encode(model->text, input, &own, &scratch, encoding, error);
+    tokenizer_scratch_free(&scratch);
+    return status;
+}
+
+rubato_status rubato_encode_for(const rubato_model *model, rubato_purpose purpose, const rubato_input *input,
+                                const rubato_options *options, rubato_encoding **encoding, rubato_error *error) {
+    rubato_text_options text;
+    text_buffer prepared = {0};
+    rubato_input of = *input;
+    *encoding = NULL;
+    TRY(engine_text_options(model, purpose, options, &text, error));
+    const char *prompt = engine_prompt(model, options);
+    rubato_status status = RUBATO_OK;
+    if (purpose == RUBATO_FOR_EMBEDDINGS) {
+        of.pair = NULL;
+        if (engine_prepares(model, prompt)) {
+            if (!engine_prepare_text(model, prompt, input, &prepared)) status = fail_memory(error);
+            of.text = prepared.data ? prepared.data : "";
+            of.text_bytes = prepared.length;
+        }
+    }
+    if (status == RUBATO_OK) status = rubato_encode(model, &of, &text, encoding, error);
+    text_free(&prepared);
+    return status;
+}
+
+rubato_status rubato_decode(const rubato_model *model, const int32_t *ids, size_t count, int skip_special, char **text,
+                            rubato_error *error) {
+    text_buffer out = {0};
+    *text = NULL;
+    rubato_status status = tokenizer_decode(model->text, ids, count, skip_special, &out, error);
+    if (status == RUBATO_OK)
+        *text = out.data;
+    else
+        text_free(&out);
+    return status;
+}
+
+const char *rubato_token(const rubato_model *model, int32_t id, size_t *bytes) {
+    bool known = id >= 0 && (size_t)id < model->text->vocabulary && model->text->tokens[id];
+    if (bytes) *bytes = known ? model->text->token_bytes[id] : 0;
+    return known ? model->text->tokens[id] : NULL;
+}

@@ -1,0 +1,31 @@
+/* What the running functions make of texts before they run. */
+#ifndef RUBATO_TASK_ENCODE_H
+#define RUBATO_TASK_ENCODE_H
+
+#include "base/text_buffer.h"
+#include "task/model.h"
+
+/* The options' text part as the running functions of that purpose have it: the model's maximum length filled in and
+ * checked, windows and their stride. */
+rubato_status engine_text_options(const rubato_model *model, rubato_purpose purpose, const rubato_options *options,
+                                  rubato_text_options *out, rubato_error *error);
+
+/* The prompt that embeddings get; NULL for none. */
+const char *engine_prompt(const rubato_model *model, const rubato_options *options);
+
+/* Whether embeddings are made of other texts than the caller's: of prepared ones. */
+bool engine_prepares(const rubato_model *model, const char *prompt);
+
+/* As sentence-transformers prepares a text: prompt before it, white space off both ends, lower case where asked. False
+ * when memory is short. */
+bool engine_prepare_text(const rubato_model *model, const char *prompt, const rubato_input *from, text_buffer *out);
+
+/* Whether a window's ids, types and length are within the model's tables. */
+rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error);
+
+/* An input's tokens: its own encoding, which is checked, or a new one. *out is given back with engine_encoding_free. */
+rubato_status engine_encode(const rubato_model *model, const rubato_input *input, const rubato_text_options *text,
+                            tokenizer_scratch *scratch, const rubato_encoding **out, rubato_error *error);
+void engine_encoding_free(const rubato_input *input, const rubato_encoding *encoding);
+
+#endif
