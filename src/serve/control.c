@@ -54,22 +54,45 @@ void control_create(control *self, const hosted *model, double slo_ms) {
                       .run_ms = slo_ms > 0 ? fmin(RUN_MS, SLO_RUN * slo_ms) : RUN_MS};
 }
 
-void control_arrive(control *self, const hosted *model, const item *one, double slo_ms, double now_ms) {
-    if (self->levels != size_min(model->level_count, CONTROL_LEVELS)) control_create(self, model, slo_ms);
-    decay(self, now_ms);
-    for (size_t i = 0; i < self->levels; i++) {
-        size_t at = control_item_level(model, one, i);
-        self->load[i] += hosted_share_ms(model, at, one->tokens, self->run_ms) / self->window_ms;
-    }
-    if (!(slo_ms > 0)) return;
-    run_time alone = {0};
-    hosted_add(model, &alone, self->sustained, one->tokens);
-    double worth = STARTS * model->correction.start * alone.start;
-    double wanted = fmin(fmax(fmin(RUN_MS, SLO_RUN * slo_ms), worth), MOST_SLO_RUN * slo_ms);
-    self->run_ms += RUN_LEARNING * (wanted - self->run_ms);
+outlook control_look(control *self, const hosted *model, double slo_ms) {
+    if (!self->levels) control_create(self, model, slo_ms);
+    /* after a reload what waits may be of a model of fewer levels than the one that the load is known for */
+    return (outlook){.correction = model->correction,
+                     .run_ms = self->run_ms,
+                     .margin_ms = control_margin_ms(self, slo_ms),
+                     .sustained = size_min(self->sustained, model->level_count - 1)};
 }
 
-static size_t sustained_level(control *self, double now_ms) {
+void control_weigh(arrival *out, const outlook *at, const hosted *model, item *items, size_t count, double slo_ms) {
+    size_t levels = size_min(model->level_count, CONTROL_LEVELS);
+    *out = (arrival){.run_kept = 1};
+    for (size_t i = 0; i < count; i++) {
+        item *one = &items[i];
+        double run_ms = out->run_kept * at->run_ms + out->run_added;
+        one->least_ms = hosted_share_ms(model, at->correction, one->pinned ? one->cap : 0, one->tokens, run_ms);
+        out->least_ms += one->least_ms;
+        for (size_t j = 0; j < levels; j++)
+            out->load[j] +=
+                hosted_share_ms(model, at->correction, control_item_level(model, one, j), one->tokens, run_ms);
+        if (!(slo_ms > 0)) continue;
+        run_time alone = {0};
+        hosted_add(model, &alone, at->sustained, one->tokens);
+        double worth = STARTS * at->correction.start * alone.start;
+        double wanted = fmin(fmax(fmin(RUN_MS, SLO_RUN * slo_ms), worth), MOST_SLO_RUN * slo_ms);
+        out->run_kept *= 1 - RUN_LEARNING;
+        out->run_added += RUN_LEARNING * (wanted - out->run_added);
+    }
+}
+
+void control_arrive(control *self, const hosted *model, const arrival *work, double slo_ms, double now_ms) {
+    if (self->levels != size_min(model->level_count, CONTROL_LEVELS)) control_create(self, model, slo_ms);
+    decay(self, now_ms);
+    for (size_t i = 0; i < self->levels; i++) self->load[i] += work->load[i] / self->window_ms;
+    self->run_ms = work->run_kept * self->run_ms + work->run_added;
+}
+
+void control_sustain(control *self, const hosted *model, double slo_ms, double now_ms) {
+    if (!self->levels) control_create(self, model, slo_ms);
     decay(self, now_ms);
     while (self->sustained > 0 && self->load[self->sustained] > FULL_LOAD) {
         self->sustained--;
@@ -80,33 +103,31 @@ static size_t sustained_level(control *self, double now_ms) {
         self->sustained++;
         self->raised_ms = now_ms;
     }
-    return self->sustained;
 }
 
 /* Whether every item in the queue meets its deadline at that level. An item is answered when the run that contains it
  * ends. */
-static bool in_time(const hosted *model, const item *first, size_t affordable, double now_ms, double run_ms) {
+static bool in_time(const outlook *at, const hosted *model, item *const *waiting, size_t count, size_t affordable,
+                    double now_ms) {
     double done = now_ms, earliest = INFINITY;
     run_time run = {0};
-    for (const item *one = first; one; one = one->next) {
+    for (size_t i = 0; i < count; i++) {
+        const item *one = waiting[i];
         if (one->owner->model != model) continue;
         hosted_add(model, &run, control_item_level(model, one, affordable), one->tokens);
         earliest = fmin(earliest, one->deadline_ms);
-        if (hosted_run_ms(model, run) < run_ms && one->next) continue;
-        done += hosted_run_ms(model, run);
+        double run_ms = hosted_run_ms(at->correction, run);
+        if (run_ms < at->run_ms && i + 1 < count) continue;
+        done += run_ms;
         if (done > earliest) return false;
         run = (run_time){0};
         earliest = INFINITY;
     }
-    return done + hosted_run_ms(model, run) <= earliest;
+    return done + hosted_run_ms(at->correction, run) <= earliest;
 }
 
-size_t control_level(control *self, const hosted *model, const item *first, double slo_ms, double now_ms) {
-    double margin = control_margin_ms(self, slo_ms);
-    if (!self->levels) control_create(self, model, slo_ms);
-    /* after a reload, items in the queue may belong to a model of fewer levels than the model whose load was
-     * measured */
-    size_t at = size_min(sustained_level(self, now_ms), model->level_count - 1);
-    while (at > 0 && !in_time(model, first, at, now_ms + margin, self->run_ms)) at--;
-    return self->chosen = at;
+size_t control_level(const outlook *at, const hosted *model, item *const *waiting, size_t count, double now_ms) {
+    size_t affordable = at->sustained;
+    while (affordable > 0 && !in_time(at, model, waiting, count, affordable, now_ms + at->margin_ms)) affordable--;
+    return affordable;
 }

@@ -10,13 +10,32 @@
 
 enum { MOST_ITEMS = 1024 };
 
+/* Why an item is given up without being run. */
+typedef struct reason {
+    int status;
+    const char *type, *message;
+} reason;
+
+static const reason FAILED = {424, "Backend", "another text of the request failed"},
+                    GONE = {499, "Overloaded", "the client has gone"},
+                    LATE = {504, "Overloaded", "the deadline passed while the request was queued"};
+
+/* What runs next, chosen from a copy of the queue: items leave it by the dispatcher alone, and what is read of them
+ * and their exchanges does not change while they wait, so that only the copying and the leaving need the lock. */
 typedef struct selection {
+    item **waiting; /* [options.max_queue] the queue in order */
+    size_t waiting_count;
+    item **dropped; /* [options.max_queue] */
+    const reason **reasons;
+    size_t dropped_count;
     item *items[MOST_ITEMS];
     size_t levels[MOST_ITEMS];
     double deadlines[MOST_ITEMS]; /* a copy: the items may be gone when the run has ended */
     size_t count, tokens;
     hosted *model;
+    size_t affordable; /* level, where time is promised; SIZE_MAX: nothing is */
     run_time predicted;
+    double predicted_ms;
 } selection;
 
 /* Whether two items can be parts of one call. What else their options say is in their encodings. */
@@ -24,67 +43,89 @@ static bool alike(const exchange *a, const exchange *b) {
     return a == b || (a->model == b->model && a->kind == b->kind && a->options.prompt == b->options.prompt);
 }
 
-/* Answers an item with an error instead of running it. */
-static void drop(server *self, item *one, int status, const char *type, const char *message) {
-    exchange *owner = one->owner;
-    queue_remove(&self->queue, one);
-    one->begun_ms = clock_ms();
-    if (status == 499) owner->failure = "dropped";
-    exchange_fail(owner, status, type, "%s", message);
-    exchange_item_done(owner);
+static void drop(selection *out, item *one, const reason *why) {
+    out->dropped[out->dropped_count] = one;
+    out->reasons[out->dropped_count++] = why;
 }
 
-/* The first item of the queue whose client still waits; earlier items are dropped. NULL when none is left. */
-static item *first_alive(server *self, double now) {
-    item *one;
-    while ((one = self->queue.first)) {
+/* The place of the first item that somebody still waits for; drops those before it. */
+static size_t first_alive(selection *out, double now) {
+    for (size_t i = 0; i < out->waiting_count; i++) {
+        item *one = out->waiting[i];
         if (exchange_failed(one->owner))
-            drop(self, one, 424, "Backend", "another text of the request failed");
+            drop(out, one, &FAILED);
         else if (exchange_is_gone(one->owner))
-            drop(self, one, 499, "Overloaded", "the client has gone");
+            drop(out, one, &GONE);
         else if (now > one->deadline_ms)
-            drop(self, one, 504, "Overloaded", "the deadline passed while the request was queued");
+            drop(out, one, &LATE);
         else
-            return one;
+            return i;
     }
-    return NULL;
+    return out->waiting_count;
 }
 
-/* Selects the items of the next run; with the queue's lock held. */
-static void select_items(server *self, selection *out) {
-    double now = clock_ms(), slo = self->options.slo_ms;
-    out->count = out->tokens = 0;
-    out->predicted = (run_time){0};
-    item *first = first_alive(self, now);
-    if (!first) return;
-    hosted *model = out->model = first->owner->model;
-    size_t affordable = model->level_count - 1;
+/* What of the copied queue runs next, and at which levels. */
+static void choose(server *self, selection *out, double now) {
+    size_t first = first_alive(out, now);
+    if (first == out->waiting_count) return;
+    item *const *waiting = out->waiting + first;
+    size_t count = out->waiting_count - first;
+    hosted *model = out->model = waiting[0]->owner->model;
+    double slo = self->options.slo_ms;
     control *rule = &self->controls[model->slot];
-    if (slo > 0 || isfinite(first->deadline_ms)) affordable = control_level(rule, model, first, slo, now);
-    item *next;
-    for (item *one = first; one && out->count < MOST_ITEMS; one = next) {
-        next = one->next;
-        if (one != first && (!alike(first->owner, one->owner) || exchange_failed(one->owner))) continue;
-        if (one != first && exchange_is_gone(one->owner)) {
-            drop(self, one, 499, "Overloaded", "the client has gone");
+    bool limited = slo > 0 || isfinite(waiting[0]->deadline_ms);
+    pthread_mutex_lock(&self->queue.lock);
+    if (limited) control_sustain(rule, model, slo, now);
+    const outlook at = control_look(rule, model, slo);
+    pthread_mutex_unlock(&self->queue.lock);
+    size_t affordable = limited ? control_level(&at, model, waiting, count, now) : model->level_count - 1;
+    for (size_t i = 0; i < count && out->count < MOST_ITEMS; i++) {
+        item *one = waiting[i];
+        if (i && (!alike(waiting[0]->owner, one->owner) || exchange_failed(one->owner))) continue;
+        if (i && exchange_is_gone(one->owner)) {
+            drop(out, one, &GONE);
             continue;
         }
-        size_t at = control_item_level(model, one, affordable);
+        size_t reached = control_item_level(model, one, affordable);
         run_time with = out->predicted;
-        hosted_add(model, &with, at, one->tokens);
-        if (out->count &&
-            (out->tokens + one->tokens > self->options.max_batch_tokens || hosted_run_ms(model, with) > rule->run_ms))
+        hosted_add(model, &with, reached, one->tokens);
+        if (out->count && (out->tokens + one->tokens > self->options.max_batch_tokens ||
+                           hosted_run_ms(at.correction, with) > at.run_ms))
             break;
-        queue_remove(&self->queue, one);
-        self->queue.virtual_time = fmax(self->queue.virtual_time, one->place);
-        one->begun_ms = now;
-        out->levels[out->count] = at;
+        out->levels[out->count] = reached;
         out->deadlines[out->count] = one->deadline_ms;
         out->items[out->count++] = one;
         out->tokens += one->tokens;
         out->predicted = with;
     }
-    self->busy_until_ms = now + hosted_run_ms(model, out->predicted);
+    out->affordable = limited ? affordable : SIZE_MAX;
+    out->predicted_ms = hosted_run_ms(at.correction, out->predicted);
+}
+
+/* Takes the chosen and the dropped items out of the queue; with its lock held. */
+static void leave(server *self, const selection *chosen, double now) {
+    queue *from = &self->queue;
+    for (size_t i = 0; i < chosen->dropped_count; i++) queue_remove(from, chosen->dropped[i]);
+    for (size_t i = 0; i < chosen->count; i++) {
+        queue_remove(from, chosen->items[i]);
+        from->virtual_time = fmax(from->virtual_time, chosen->items[i]->place);
+        chosen->items[i]->begun_ms = now;
+    }
+    if (!chosen->count) return;
+    self->busy_until_ms = now + chosen->predicted_ms;
+    if (chosen->affordable != SIZE_MAX) self->controls[chosen->model->slot].chosen = chosen->affordable;
+}
+
+/* Answers the dropped items. */
+static void give_up(const selection *chosen) {
+    for (size_t i = 0; i < chosen->dropped_count; i++) {
+        exchange *owner = chosen->dropped[i]->owner;
+        const reason *why = chosen->reasons[i];
+        chosen->dropped[i]->begun_ms = clock_ms();
+        if (why == &GONE) owner->failure = "dropped";
+        exchange_fail(owner, why->status, why->type, "%s", why->message);
+        exchange_item_done(owner);
+    }
 }
 
 /* Runs items at one level. Where a call with several items fails, each is run by itself, so that one bad text harms no
@@ -116,7 +157,7 @@ static void run_selection(server *self, selection *chosen) {
     }
     double end = clock_ms(), measured = end - begin;
     pthread_mutex_lock(&self->queue.lock);
-    double predicted = hosted_run_ms(model, chosen->predicted);
+    double predicted = hosted_run_ms(model->correction, chosen->predicted);
     hosted_learn(model, chosen->predicted, measured);
     self->busy_until_ms = 0;
     for (size_t i = 0; i < chosen->count; i++)
@@ -126,19 +167,45 @@ static void run_selection(server *self, selection *chosen) {
     hosted_release(model);
 }
 
+static bool selection_create(selection *self, size_t most) {
+    self->waiting = calloc(most, sizeof *self->waiting);
+    self->dropped = calloc(most, sizeof *self->dropped);
+    self->reasons = calloc(most, sizeof *self->reasons);
+    return self->waiting && self->dropped && self->reasons;
+}
+
+static void selection_free(selection *self) {
+    free(self->waiting);
+    free(self->dropped);
+    free(self->reasons);
+    free(self);
+}
+
+/* Copies the queue once something is in it; false when nothing comes any more. */
+static bool await(queue *from, selection *out) {
+    out->waiting_count = out->dropped_count = out->count = out->tokens = 0;
+    out->predicted = (run_time){0};
+    pthread_mutex_lock(&from->lock);
+    while (!from->first && !from->closed) pthread_cond_wait(&from->more, &from->lock);
+    for (item *one = from->first; one; one = one->next) out->waiting[out->waiting_count++] = one;
+    pthread_mutex_unlock(&from->lock);
+    return out->waiting_count > 0;
+}
+
 void *dispatcher_run(void *user) {
     server *self = user;
     selection *chosen = calloc(1, sizeof *chosen);
-    pthread_mutex_lock(&self->queue.lock);
-    while (chosen) {
-        while (!self->queue.first && !self->queue.closed) pthread_cond_wait(&self->queue.more, &self->queue.lock);
-        if (!self->queue.first) break;
-        select_items(self, chosen);
-        pthread_mutex_unlock(&self->queue.lock);
-        if (chosen->count) run_selection(self, chosen);
+    if (!chosen) return NULL;
+    bool running = selection_create(chosen, self->options.max_queue);
+    while (running && await(&self->queue, chosen)) {
+        double now = clock_ms();
+        choose(self, chosen, now);
         pthread_mutex_lock(&self->queue.lock);
+        leave(self, chosen, now);
+        pthread_mutex_unlock(&self->queue.lock);
+        give_up(chosen);
+        if (chosen->count) run_selection(self, chosen);
     }
-    pthread_mutex_unlock(&self->queue.lock);
-    free(chosen);
+    selection_free(chosen);
     return NULL;
 }

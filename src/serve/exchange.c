@@ -203,8 +203,18 @@ static bool read_item(exchange *self, item *one) {
     return find_cap(self, one);
 }
 
-/* Admits all items or none; with the queue's lock held. */
-static bool admit(exchange *self, double now) {
+/* What the control of the exchange's model foresees. */
+static outlook look(exchange *self) {
+    server *owner = self->server;
+    control *rule = &owner->controls[self->model->slot];
+    pthread_mutex_lock(&owner->queue.lock);
+    outlook at = control_look(rule, self->model, owner->options.slo_ms);
+    pthread_mutex_unlock(&owner->queue.lock);
+    return at;
+}
+
+/* Lets the items in, all or none; with the queue's lock held. */
+static bool admit(exchange *self, const arrival *work, double now) {
     server *owner = self->server;
     queue *waiting = &owner->queue;
     size_t others = atomic_load(&owner->accepted);
@@ -214,25 +224,19 @@ static bool admit(exchange *self, double now) {
         return false;
     }
     control *rule = &owner->controls[self->model->slot];
-    if (!rule->levels) control_create(rule, self->model, owner->options.slo_ms);
-    double done = fmax(owner->busy_until_ms, now) + rule->learned_ms + waiting->least_ms;
-    for (size_t i = 0; i < self->count; i++) {
-        item *one = &self->items[i];
-        one->least_ms = hosted_share_ms(self->model, one->pinned ? one->cap : 0, one->tokens, rule->run_ms);
-        done += one->least_ms;
-    }
+    double done = fmax(owner->busy_until_ms, now) + rule->learned_ms + waiting->least_ms + work->least_ms;
     if (isfinite(self->deadline_ms) && done > self->deadline_ms) {
         self->retry_after_s = (unsigned)fmin(60, ceil(fmax(done - self->deadline_ms, 1) / 1e3));
         exchange_fail(self, 429, "Overloaded",
                       "Model is overloaded: even its cheapest operating point would miss the deadline");
         return false;
     }
+    control_arrive(rule, self->model, work, owner->options.slo_ms, now);
     double place = waiting->virtual_time;
     for (size_t i = 0; i < self->count; i++) {
         item *one = &self->items[i];
         one->arrived_ms = now;
         one->place = place += (double)one->tokens;
-        control_arrive(rule, self->model, one, owner->options.slo_ms, now);
         queue_insert(waiting, one);
     }
     atomic_fetch_add(&owner->accepted, self->count);
@@ -253,9 +257,12 @@ void exchange_submit(exchange *self) {
         return;
     }
     atomic_store(&self->pending, self->count);
+    arrival work;
+    const outlook at = look(self);
+    control_weigh(&work, &at, self->model, self->items, self->count, self->server->options.slo_ms);
     queue *waiting = &self->server->queue;
     pthread_mutex_lock(&waiting->lock);
-    bool in = admit(self, self->queued_ms);
+    bool in = admit(self, &work, self->queued_ms);
     if (in) pthread_cond_signal(&waiting->more);
     pthread_mutex_unlock(&waiting->lock);
     if (!in) exchange_complete(self);

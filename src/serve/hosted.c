@@ -136,14 +136,14 @@ void hosted_add(const hosted *self, run_time *to, size_t at, size_t tokens) {
     to->texts += tokens <= most ? l->each[tokens] : l->each[most] * (double)tokens / (double)most;
 }
 
-double hosted_run_ms(const hosted *self, run_time what) {
-    return self->correction.start * what.start + self->correction.texts * what.texts;
+double hosted_run_ms(run_time correction, run_time what) {
+    return correction.start * what.start + correction.texts * what.texts;
 }
 
-double hosted_share_ms(const hosted *self, size_t at, size_t tokens, double run_ms) {
+double hosted_share_ms(const hosted *self, run_time correction, size_t at, size_t tokens, double run_ms) {
     run_time one = {0};
     hosted_add(self, &one, at, tokens);
-    double start = self->correction.start * one.start, text = self->correction.texts * one.texts;
+    double start = correction.start * one.start, text = correction.texts * one.texts;
     return run_ms > start ? fmin(start + text, text * run_ms / (run_ms - start)) : start + text;
 }
 
@@ -152,7 +152,7 @@ void hosted_learn(hosted *self, run_time what, double measured_ms) {
     double predicted = what.start + what.texts, power = what.start * what.start + what.texts * what.texts;
     if (!(power > 0)) return;
     measured_ms = fmin(fmax(measured_ms, LEAST_CORRECTION * predicted), MOST_CORRECTION * predicted);
-    double step = LEARNING * (measured_ms - hosted_run_ms(self, what)) / power;
+    double step = LEARNING * (measured_ms - hosted_run_ms(self->correction, what)) / power;
     run_time *c = &self->correction;
     c->start = fmin(fmax(c->start + step * what.start, LEAST_CORRECTION), MOST_CORRECTION);
     c->texts = fmin(fmax(c->texts + step * what.texts, LEAST_CORRECTION), MOST_CORRECTION);
