@@ -756,7 +756,7 @@ typedef enum rubato_option_group {
     RUBATO_OPTION_GROUPS     /* how many groups there are */
 } rubato_option_group;
 
-/* The options of a group; *count receives how many. */
+/* The options of a group; *count receives how many. NULL and 0 for a group that there is not. */
 RUBATO_API const rubato_option *rubato_option_table(rubato_option_group group, size_t *count);
 
 /* Reads a value and stores it in an options struct of the option's group. A flag or switch is "true" or "false". Of a

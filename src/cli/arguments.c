@@ -96,7 +96,10 @@ int arguments_parse(arguments *given, const command *which, int argc, char **arg
         i += used;
     }
     if (given->help) return EXIT_OK;
-    if (!given->model && *which->operands)
-        return report_usage("which model? Usage: rubato %s; see --help", which->operands);
+    if (!given->model && *which->operands) {
+        fprintf(stderr, "rubato: %s needs %.*s; see rubato %s --help\n", which->name,
+                (int)strcspn(which->operands, " "), which->operands, which->name);
+        return EXIT_USAGE;
+    }
     return read_environment(&self);
 }

@@ -234,6 +234,8 @@ const rubato_option *rubato_option_table(rubato_option_group group, size_t *coun
         GROUP(TRIM, trim_table), GROUP(QUANTIZE, quantize_table), GROUP(SEARCH, search_table),
         GROUP(PULL, pull_table),
     };
+    *count = 0;
+    if ((unsigned)group >= RUBATO_OPTION_GROUPS) return NULL;
     *count = groups[group].count;
     return groups[group].options;
 }

@@ -11,11 +11,11 @@
 
 /* The table's file defines OPTION_OWNER, the struct, and OPTION_SECTION, the heading, before the lines that they are
  * for. `standard` is NULL where nothing holds by default. */
+/* clang-format off */
 #define OPTION(name, kind, type, field, least, most, open, value, choice, standard, help)                              \
-    {                                                                                                                  \
-#name, RUBATO_OPTION_##kind, OPTION_FIELD(type, OPTION_OWNER, field), least, most, open, value, choice,        \
-            standard, help, OPTION_SECTION                                                                             \
-    }
+    {#name, RUBATO_OPTION_##kind, OPTION_FIELD(type, OPTION_OWNER, field), least, most, open, value, choice, standard, \
+     help, OPTION_SECTION}
+/* clang-format on */
 #define FLAG_OPTION(name, field, help) OPTION(name, FLAG, int, field, 0, 1, 0, NULL, NULL, NULL, help)
 #define SWITCH_OPTION(name, field, standard, help) OPTION(name, SWITCH, int, field, 0, 1, 0, NULL, NULL, standard, help)
 #define SIZE_OPTION(name, field, standard, help)                                                                       \

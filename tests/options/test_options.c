@@ -133,6 +133,9 @@ static void test_other_groups(void **state) {
 
 static void test_lines_are_complete(void **state) {
     (void)state;
+    size_t none = 1;
+    assert_null(rubato_option_table(RUBATO_OPTION_GROUPS, &none));
+    assert_int_equal(none, 0);
     for (int group = 0; group < RUBATO_OPTION_GROUPS; group++) {
         size_t count;
         const rubato_option *table = rubato_option_table((rubato_option_group)group, &count);
