@@ -57,14 +57,14 @@ void distance_bias_spread(distance_bias *self) {
 
 void distance_bias_collect(distance_bias *self) {
     size_t width = 2 * self->reach + 1;
-    const table_learning *learn = self->buckets.learn;
+    table_learning *learn = self->buckets.learn;
     for (size_t i = 0; self->grad && learn && i < width; i++) {
         size_t bucket = distance_bucket((long)i - (long)self->reach, self->buckets.rows);
         for (size_t head = 0; head < self->heads; head++) {
             learn->rows[bucket * self->heads + head] += self->grad[head * width + i];
             self->grad[head * width + i] = 0;
         }
-        learn->touched[bucket] = 1;
+        table_touch(learn, bucket);
     }
 }
 

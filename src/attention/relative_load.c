@@ -134,7 +134,7 @@ static void read_vector(const run *on, relative_vector *out, const table *from) 
     table_read(from, 0, from->rows, values);
     out->values = values;
     if (on->tape && from->learn) {
-        memset(from->learn->touched, 1, from->rows);
+        for (size_t row = 0; row < from->rows; row++) table_touch(from->learn, row);
         out->grad = from->learn->rows;
     }
 }

@@ -66,11 +66,11 @@ static void embedding_columns(void *argument, size_t member, size_t first, size_
         size_t at[3] = {(size_t)work->input->ids[row], (size_t)work->input->types[row], work->positions[row]};
         const float *grad = tensor_grad(work->out, row);
         for (size_t i = 0; i < 3; i++) {
-            const table_learning *learn = tables[i]->learn;
+            table_learning *learn = tables[i]->learn;
             if (!tables[i]->data || !learn || !learn->rows) continue;
             task->on->kernels->gradient->add(learn->rows + at[i] * tables[i]->width + first, grad + first,
                                              last - first);
-            if (first == 0) learn->touched[at[i]] = 1;
+            if (first == 0) table_touch(learn, at[i]);
         }
     }
 }

@@ -2,7 +2,7 @@
  * other languages are made from these lines. An option is a field of its struct in rubato.h and a line here. */
 #include "options/table.h"
 
-#include "train/trainer.h"
+#include "train/recipe.h"
 
 OPTION_CHOICES(eval_tasks, "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm")
 OPTION_CHOICES(search_tasks, "classification", "regression", "tagging", "qa", "sts")

@@ -360,6 +360,14 @@ rubato_status linear_make_prefixes(linear *self, arena *memory, rubato_error *er
     return RUBATO_OK;
 }
 
+void table_clear(table_learning *self, size_t width) {
+    for (size_t i = 0; i < self->touched_count; i++) {
+        memset(self->rows + self->touched[i] * width, 0, width * sizeof *self->rows);
+        self->marks[self->touched[i]] = 0;
+    }
+    self->touched_count = 0;
+}
+
 void table_load(table *self, const source *from) {
     *self = (table){
         .type = from->type, .data = from->data, .scale = from->scale, .rows = from->rows, .width = from->columns};

@@ -46,10 +46,24 @@ typedef struct norm_learning {
     float *gamma, *beta;
 } norm_learning;
 
+/* A table's gradient is sparse: only rows that were touched since the last step can be other than zero, so a step looks
+ * at these alone. */
 typedef struct table_learning {
-    float *rows;      /* [rows, width] */
-    uint8_t *touched; /* [rows]: has ever had a gradient */
+    float *rows;       /* [rows, width] */
+    uint32_t *touched; /* [touched_count] the touched rows, each once; room for all rows */
+    size_t touched_count;
+    uint8_t *marks; /* [rows]: whether the row is among them */
 } table_learning;
+
+/* Notes that a row's gradient is added to. One thread at a time. */
+static inline void table_touch(table_learning *self, size_t row) {
+    if (self->marks[row]) return;
+    self->marks[row] = 1;
+    self->touched[self->touched_count++] = (uint32_t)row;
+}
+
+/* Touched rows become zero, and none is touched any more. */
+void table_clear(table_learning *self, size_t width);
 
 /* What a weight is kept and multiplied in; sums, biases and everything between products are f32. */
 typedef enum precision {

@@ -107,13 +107,9 @@ rubato_status trainer_resume(trainer *self, rubato_error *error) {
         else
             dtype_read(all[i].data, stored->type, stored->data, 0, wanted);
     }
-    for (size_t i = 0; i < self->params.count && status == RUBATO_OK; i++) {
-        const parameter *p = &self->params.items[i];
-        for (size_t at = 0; p->rows && at < p->count; at++)
-            if (p->m[at] != 0 || p->v[at] != 0) p->rows->learn->touched[at / p->rows->width] = 1;
-    }
     free(all);
     safetensors_close(&file);
+    parameters_find_moving(&self->params);
     parameters_refresh(&self->params, self->context->crew, self->context->kernels);
     return status;
 }

@@ -52,7 +52,7 @@ static strand column_of(tensor logits, const batch *packed, size_t sequence, siz
     return (strand){logits.data + at, logits.grad + at, batch_length(packed, sequence), logits.stride};
 }
 
-/* Room for `distributions` of the given size from the run's arena; NULL on a failed run. */
+/* Room for `distributions` of the given size from the run's arena; NULL fails the run. */
 static float *room(const run *on, size_t distributions, size_t count) {
     return run_take(on, distributions * count + 1, sizeof(float));
 }
@@ -110,13 +110,13 @@ double loss_spans_divergence(const run *on, tensor logits, const batch *packed, 
     return sum;
 }
 
-double loss_match(const run *on, tensor values, const float *full, const size_t *rows, double scale) {
+double loss_match(const run *on, tensor values, const float *full, size_t stride, const size_t *rows, double scale) {
     double sum = 0;
     (void)on;
     for (size_t row = 0; row < values.rows; row++)
         for (size_t j = 0; j < values.columns; j++) {
             size_t to = rows ? rows[row] : row;
-            double off = (double)tensor_row(values, row)[j] - (double)full[to * values.columns + j];
+            double off = (double)tensor_row(values, row)[j] - (double)full[to * stride + j];
             values.grad[row * values.stride + j] += (float)(2 * off * scale);
             sum += off * off;
         }

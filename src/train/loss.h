@@ -33,8 +33,9 @@ double loss_divergence(const run *on, tensor logits, const float *full, const in
 double loss_spans_divergence(const run *on, tensor logits, const batch *packed, const float *full, divergence how,
                              double scale);
 
-/* Squared error of all columns against rows `rows` of `full`, NULL: all in order: regression, embeddings, states. */
-double loss_match(const run *on, tensor values, const float *full, const size_t *rows, double scale);
+/* Squared error of all columns against rows `rows` of `full`, `stride` floats apart; rows NULL: all in order. For
+ * regression, embeddings, states. */
+double loss_match(const run *on, tensor values, const float *full, size_t stride, const size_t *rows, double scale);
 
 /* Contrastive loss over pairs of vectors, rows 2i and 2i + 1, of length 1: cross-entropy of each first one's cosine
  * with all second ones, times `sharpness` (multiple negatives ranking, Henderson et al. 2017). */

@@ -1,4 +1,4 @@
-/* Parameters and AdamW. */
+/* The parameters of a model that learns. */
 #include "train/parameters.h"
 
 #include <math.h>
@@ -7,7 +7,13 @@
 
 #include "base/checked.h"
 
-enum { CHUNK = 1 << 15, BLOCK = 32 << 20 };
+enum { BLOCK = 32 << 20 };
+
+double rate_linear(size_t step, size_t steps, double warm_up) {
+    double warm = warm_up * (double)steps, at = (double)step;
+    double share = at < warm ? (at + 1) / fmax(warm, 1) : ((double)steps - at) / fmax((double)steps - warm, 1);
+    return fmin(share, 1);
+}
 
 static float *zeros(parameters *self, size_t count) {
     float *made = arena_take_array(&self->memory, count, sizeof *made);
@@ -16,7 +22,7 @@ static float *zeros(parameters *self, size_t count) {
 }
 
 /* Takes over `value`; the gradient is what backward adds to. */
-static rubato_status add(parameters *self, float *value, float **gradient, size_t count, bool decays, const table *rows,
+static rubato_status add(parameters *self, size_t group, float *value, float **gradient, size_t count, bool decays,
                          rubato_error *error) {
     if (self->count == self->capacity) {
         size_t capacity = self->capacity * 2 + 64;
@@ -30,9 +36,8 @@ static rubato_status add(parameters *self, float *value, float **gradient, size_
                       .m = zeros(self, count),
                       .v = zeros(self, count),
                       .count = count,
-                      .decays = decays,
-                      .exit = self->exits,
-                      .rows = rows};
+                      .group = group,
+                      .decays = decays};
     if (!made.gradient || !made.m || !made.v) return fail_memory(error);
     *gradient = made.gradient;
     self->items[self->count++] = made;
@@ -57,8 +62,8 @@ static precision precision_of(const parameters *self, const linear *layer_of) {
     return self->how == PRECISION_INT8 && !inside.found ? PRECISION_BF16 : self->how;
 }
 
-static rubato_status add_linear(parameters *self, linear *layer_of, bool learns, rubato_error *error) {
-    if (!layer_of->packed || layer_of->learn) return RUBATO_OK;
+/* Readies a layer for backward; its own values stay as they are. */
+static rubato_status prepare_linear(parameters *self, linear *layer_of, rubato_error *error) {
     if (self->linear_count == self->linear_capacity) {
         size_t capacity = self->linear_capacity * 2 + 64;
         linear **grown = realloc(self->linears, capacity * sizeof *grown);
@@ -84,40 +89,59 @@ static rubato_status add_linear(parameters *self, linear *layer_of, bool learns,
     }
     layer_of->learn = learn;
     self->linears[self->linear_count++] = layer_of;
-    if (!learns) return RUBATO_OK;
-    TRY(add(self, layer_of->packed, &learn->weight, packed_size(layer_of->out, layer_of->in), true, NULL, error));
-    if (!layer_of->bias) return RUBATO_OK;
-    return add(self, layer_of->bias, &learn->bias, layer_of->out, false, NULL, error);
+    return RUBATO_OK;
 }
 
-static rubato_status add_norm(parameters *self, norm *layer_of, bool learns, rubato_error *error) {
-    if (!layer_of->gamma || layer_of->learn) return RUBATO_OK;
+static rubato_status add_bias(parameters *self, linear *layer_of, size_t group, rubato_error *error) {
+    if (!layer_of->bias) return RUBATO_OK;
+    return add(self, group, layer_of->bias, &layer_of->learn->bias, layer_of->out, false, error);
+}
+
+rubato_status parameters_add_linear(parameters *self, linear *layer_of, size_t group, rubato_error *error) {
+    if (!layer_of->packed || layer_of->learn) return RUBATO_OK;
+    TRY(prepare_linear(self, layer_of, error));
+    TRY(add(self, group, layer_of->packed, &layer_of->learn->weight, packed_size(layer_of->out, layer_of->in), true,
+            error));
+    return add_bias(self, layer_of, group, error);
+}
+
+static rubato_status prepare_norm(parameters *self, norm *layer_of, rubato_error *error) {
     layer_of->learn = arena_take(&self->memory, sizeof *layer_of->learn);
     if (!layer_of->learn) return fail_memory(error);
     *layer_of->learn = (norm_learning){0};
-    if (!learns) return RUBATO_OK;
-    TRY(add(self, layer_of->gamma, &layer_of->learn->gamma, layer_of->width, false, NULL, error));
+    return RUBATO_OK;
+}
+
+static rubato_status add_norm(parameters *self, norm *layer_of, size_t group, rubato_error *error) {
+    if (!layer_of->gamma || layer_of->learn) return RUBATO_OK;
+    TRY(prepare_norm(self, layer_of, error));
+    TRY(add(self, group, layer_of->gamma, &layer_of->learn->gamma, layer_of->width, false, error));
     if (!layer_of->beta) return RUBATO_OK;
-    return add(self, layer_of->beta, &layer_of->learn->beta, layer_of->width, false, NULL, error);
+    return add(self, group, layer_of->beta, &layer_of->learn->beta, layer_of->width, false, error);
 }
 
 /* A table leaves its file for memory of its own. */
-static rubato_status add_table(parameters *self, table *rows, rubato_error *error) {
+static rubato_status add_table(parameters *self, table *rows, size_t group, rubato_error *error) {
     if (rows->learn) return RUBATO_OK;
     size_t count = rows->rows * rows->width;
     float *values = arena_take_array(&self->memory, count, sizeof *values);
     table_learning *learn = arena_take(&self->memory, sizeof *learn);
-    if (!values || !learn) return fail_memory(error);
+    uint32_t *moving = arena_take_array(&self->memory, rows->rows, sizeof *moving);
+    if (!values || !learn || !moving) return fail_memory(error);
     table_read(rows, 0, rows->rows, values);
     if (!all_finite(values, count)) return fail(error, RUBATO_BAD_MODEL, "an embedding table holds NaN or infinity");
-    *learn = (table_learning){.touched = arena_take(&self->memory, rows->rows)};
-    if (!learn->touched) return fail_memory(error);
-    memset(learn->touched, 0, rows->rows);
+    *learn = (table_learning){.touched = arena_take_array(&self->memory, rows->rows, sizeof *learn->touched),
+                              .marks = arena_take(&self->memory, rows->rows)};
+    if (!learn->touched || !learn->marks) return fail_memory(error);
+    memset(learn->marks, 0, rows->rows);
     rows->type = DTYPE_F32;
     rows->data = (const unsigned char *)values;
     rows->scale = NULL;
     rows->learn = learn;
-    return add(self, values, &learn->rows, count, true, rows, error);
+    TRY(add(self, group, values, &learn->rows, count, true, error));
+    self->items[self->count - 1].rows = rows;
+    self->items[self->count - 1].moving = moving;
+    return RUBATO_OK;
 }
 
 /* The decoder that is the word embeddings: its gradient goes over to theirs, its values come from theirs. */
@@ -126,30 +150,31 @@ static rubato_status tie(parameters *self, rubato_model *model, rubato_error *er
     if (!mlm->present || !mlm->tied) return RUBATO_OK;
     self->tied = &model->body.tables.word;
     self->decoder = &mlm->out;
-    TRY(add_linear(self, &mlm->out, false, error));
+    TRY(prepare_linear(self, &mlm->out, error));
     mlm->out.learn->weight = zeros(self, packed_size(mlm->out.out, mlm->out.in));
     if (!mlm->out.learn->weight) return fail_memory(error);
-    if (!mlm->out.bias) return RUBATO_OK;
-    return add(self, mlm->out.bias, &mlm->out.learn->bias, mlm->out.out, false, NULL, error);
+    return add_bias(self, &mlm->out, GROUP_HEAD, error);
 }
 
 rubato_status parameters_create(parameters *self, rubato_model *model, precision how, team *crew,
                                 const kernel_table *kernels, rubato_error *error) {
-    *self = (parameters){.how = how};
+    static const size_t group_of[] = {[IN_BODY] = GROUP_BODY, [IN_HEAD] = GROUP_HEAD, [IN_EXITS] = GROUP_EXITS};
+    *self = (parameters){.how = how, .groups = {{"body"}, {"head"}, {"exits"}}, .group_count = GROUP_EXITS + 1};
     arena_create(&self->memory, 0, BLOCK);
     self->body = &model->body;
     TRY(tie(self, model, error));
     for (size_t i = 0; i < model->bound.count; i++) {
         binding *b = &model->bound.items[i];
-        self->exits = b->place == IN_EXITS;
-        if (b->kind == BOUND_WEIGHT) TRY(add_linear(self, b->linear, true, error));
-        if (b->kind == BOUND_GAMMA) TRY(add_norm(self, b->norm, true, error));
-        if (b->kind == BOUND_TABLE) TRY(add_table(self, b->table, error));
+        size_t group = group_of[b->place];
+        if (b->kind == BOUND_WEIGHT) TRY(parameters_add_linear(self, b->linear, group, error));
+        if (b->kind == BOUND_GAMMA) TRY(add_norm(self, b->norm, group, error));
+        if (b->kind == BOUND_TABLE) TRY(add_table(self, b->table, group, error));
     }
-    self->exits = false;
-    for (size_t i = 0; i < model->pool.stage_count; i++) {
-        TRY(add_linear(self, &model->pool.stages[i].dense, false, error));
-        TRY(add_norm(self, &model->pool.stages[i].norm, false, error));
+    for (size_t i = 0; i < model->pool.stage_count; i++) { /* gradients pass through them; they stay as they are */
+        linear *dense = &model->pool.stages[i].dense;
+        norm *scaled = &model->pool.stages[i].norm;
+        if (dense->packed && !dense->learn) TRY(prepare_linear(self, dense, error));
+        if (scaled->gamma && !scaled->learn) TRY(prepare_norm(self, scaled, error));
     }
     parameters_refresh(self, crew, kernels);
     return RUBATO_OK;
@@ -162,43 +187,25 @@ void parameters_destroy(parameters *self) {
     *self = (parameters){0};
 }
 
-size_t parameters_add(parameters *self, size_t count) {
+rubato_status parameters_add_group(parameters *self, const parameter_group *group, size_t *index, rubato_error *error) {
+    if (self->group_count == MOST_GROUPS)
+        return fail(error, RUBATO_UNSUPPORTED, "more than %d groups of parameters", MOST_GROUPS);
+    *index = self->group_count;
+    self->groups[self->group_count++] = *group;
+    return RUBATO_OK;
+}
+
+rubato_status parameters_add(parameters *self, size_t count, size_t group, size_t *index, rubato_error *error) {
     float *value = zeros(self, count), *gradient;
-    if (!value || add(self, value, &gradient, count, false, NULL, NULL) != RUBATO_OK) return SIZE_MAX;
-    self->chunks = 0;
-    return self->count - 1;
+    if (!value) return fail_memory(error);
+    *index = self->count;
+    return add(self, group, value, &gradient, count, false, error);
 }
 
-/* ---- Work in chunks, dealt out to threads ---- */
-
-typedef struct task {
-    parameters *self;
-    const kernel_table *kernels;
-    adam_step step;
-} task;
-
-static void for_chunks(const parameters *self, size_t member, size_t members, const task *work,
-                       void (*each)(const task *work, const parameter *p, size_t first, size_t count, size_t number)) {
-    size_t number = 0;
-    for (size_t i = 0; i < self->count; i++)
-        for (size_t first = 0; first < self->items[i].count; first += CHUNK, number++)
-            if (number % members == member)
-                each(work, &self->items[i], first, size_min(CHUNK, self->items[i].count - first), number);
-}
-
-static void sum_chunk(const task *work, const parameter *p, size_t first, size_t count, size_t number) {
-    work->self->sums[number] = 0;
-    if (work->self->frozen && !p->exit) return;
-    work->self->sums[number] = work->kernels->gradient->squares(p->gradient + first, count);
-}
-
-static void sum_some(void *argument, size_t member, size_t members) {
-    const task *work = argument;
-    for_chunks(work->self, member, members, work, sum_chunk);
-}
+/* ---- Gradients ---- */
 
 /* Gradients of derived forms go to what they are made from: a tied decoder's and the relative bias's to tables. */
-static void untie(parameters *self) {
+static void derive_gradients(parameters *self) {
     encoder_collect(self->body);
     if (!self->tied) return;
     linear *decoder = self->decoder;
@@ -211,57 +218,80 @@ static void untie(parameters *self) {
             any += fabsf(from[k * PANEL]);
             from[k * PANEL] = 0;
         }
-        if (any > 0) self->tied->learn->touched[row] = 1;
+        if (any > 0) table_touch(self->tied->learn, row);
     }
 }
 
-double parameters_gradient_norm(parameters *self, team *crew, const kernel_table *kernels) {
-    untie(self);
-    if (self->chunks == 0) {
-        for (size_t i = 0; i < self->count; i++) self->chunks += divide_up(self->items[i].count, CHUNK);
-        self->sums = arena_take_array(&self->memory, self->chunks, sizeof *self->sums);
-        if (!self->sums) return NAN;
-    }
-    task work = {.self = self, .kernels = kernels};
-    team_run(crew, sum_some, &work);
-    double sum = 0;
-    for (size_t i = 0; i < self->chunks; i++) sum += self->sums[i];
-    return sqrt(sum);
+static int by_number(const void *a, const void *b) {
+    const uint32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
 }
 
-/* Rows of a table that never had a gradient have zero moments: only decay moves them. */
-static void step_table(const task *work, const parameter *p, size_t first, size_t count) {
-    size_t width = p->rows->width;
-    float keep = 1.0f - work->step.rate * work->step.decay;
-    for (size_t at = first; at < first + count;) {
-        size_t row = at / width, end = size_min((row + 1) * width, first + count);
-        if (p->rows->learn->touched[row])
-            work->kernels->gradient->adam(p->value + at, p->gradient + at, p->m + at, p->v + at, end - at, &work->step);
-        else if (work->step.decay > 0)
-            for (size_t i = at; i < end; i++) p->value[i] *= keep;
-        at = end;
-    }
-}
-
-static void step_chunk(const task *work, const parameter *p, size_t first, size_t count, size_t number) {
-    (void)number;
-    task own = *work;
-    if (work->self->frozen && !p->exit) {
-        memset(p->gradient + first, 0, count * sizeof *p->gradient);
+/* In rising order: where many rows are touched, by going through the marks. */
+static void sort_touched(table_learning *learn, size_t rows) {
+    if (learn->touched_count < rows / 16) {
+        qsort(learn->touched, learn->touched_count, sizeof *learn->touched, by_number);
         return;
     }
-    if (!p->decays) own.step.decay = 0;
-    if (p->rows)
-        step_table(&own, p, first, count);
-    else
-        work->kernels->gradient->adam(p->value + first, p->gradient + first, p->m + first, p->v + first, count,
-                                      &own.step);
+    learn->touched_count = 0;
+    for (size_t row = 0; row < rows; row++)
+        if (learn->marks[row]) learn->touched[learn->touched_count++] = (uint32_t)row;
 }
 
-static void step_some(void *argument, size_t member, size_t members) {
-    const task *work = argument;
-    for_chunks(work->self, member, members, work, step_chunk);
+/* The touched rows of all workers. */
+static rubato_status join_rows(const table *rows, const gradient_exchange *with, rubato_error *error) {
+    table_learning *learn = rows->learn;
+    sort_touched(learn, rows->rows);
+    if (!with) return RUBATO_OK;
+    TRY(with->join(with->user, learn->touched, &learn->touched_count, rows->rows, error));
+    for (size_t i = 0; i < learn->touched_count; i++) learn->marks[learn->touched[i]] = 1;
+    return RUBATO_OK;
 }
+
+static bool learns(const parameters *self, const parameter *p) {
+    return !self->groups[p->group].frozen;
+}
+
+static rubato_status sum_over_workers(const parameters *self, const gradient_exchange *with, rubato_error *error) {
+    size_t count = 0;
+    for (size_t i = 0; i < self->count; i++)
+        count += self->items[i].rows ? self->items[i].rows->learn->touched_count : 1;
+    gradient_span *all = malloc(size_max(count, 1) * sizeof *all);
+    if (!all) return fail_memory(error);
+    count = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        const parameter *p = &self->items[i];
+        if (!learns(self, p)) continue;
+        if (!p->rows) all[count++] = (gradient_span){p->gradient, p->count};
+        for (size_t j = 0; p->rows && j < p->rows->learn->touched_count; j++)
+            all[count++] = (gradient_span){p->gradient + p->rows->learn->touched[j] * p->rows->width, p->rows->width};
+    }
+    rubato_status status = with->sum(with->user, all, count, error);
+    free(all);
+    return status;
+}
+
+rubato_status parameters_gather(parameters *self, const gradient_exchange *with, rubato_error *error) {
+    derive_gradients(self);
+    for (size_t i = 0; i < self->count; i++)
+        if (self->items[i].rows) TRY(join_rows(self->items[i].rows, with, error));
+    return with ? sum_over_workers(self, with, error) : RUBATO_OK;
+}
+
+void parameters_clear(parameters *self) {
+    for (size_t i = 0; i < self->count; i++) {
+        const parameter *p = &self->items[i];
+        if (!p->rows) memset(p->gradient, 0, p->count * sizeof *p->gradient);
+        if (p->rows) table_clear(p->rows->learn, p->rows->width);
+    }
+}
+
+/* ---- What is derived from values ---- */
+
+typedef struct task {
+    const parameters *self;
+    const kernel_table *kernels;
+} task;
 
 static void refresh_some(void *argument, size_t member, size_t members) {
     const task *work = argument;
@@ -282,7 +312,7 @@ static void refresh_some(void *argument, size_t member, size_t members) {
 }
 
 void parameters_refresh(parameters *self, team *crew, const kernel_table *kernels) {
-    task work = {.self = self, .kernels = kernels};
+    task work = {self, kernels};
     encoder_refresh(self->body);
     team_run(crew, refresh_some, &work);
 }
@@ -291,20 +321,19 @@ void parameters_forget(parameters *self) {
     for (size_t i = 0; i < self->count; i++) {
         memset(self->items[i].m, 0, self->items[i].count * sizeof(float));
         memset(self->items[i].v, 0, self->items[i].count * sizeof(float));
+        self->items[i].moving_count = 0;
     }
 }
 
-void parameters_step(parameters *self, const step_rule *rule, team *crew, const kernel_table *kernels) {
-    double number = (double)rule->number;
-    task work = {.self = self, .kernels = kernels};
-    work.step = (adam_step){.rate = (float)rule->rate,
-                            .decay = (float)rule->decay,
-                            .beta1 = (float)rule->beta1,
-                            .beta2 = (float)rule->beta2,
-                            .epsilon = (float)rule->epsilon,
-                            .correction1 = (float)(1 - pow(rule->beta1, number)),
-                            .correction2 = (float)sqrt(1 - pow(rule->beta2, number)),
-                            .gradient_scale = (float)rule->gradient_scale};
-    team_run(crew, step_some, &work);
-    parameters_refresh(self, crew, kernels);
+void parameters_find_moving(parameters *self) {
+    for (size_t i = 0; i < self->count; i++) {
+        parameter *p = &self->items[i];
+        p->moving_count = 0;
+        for (size_t row = 0; p->rows && row < p->rows->rows; row++) {
+            bool moves = false;
+            for (size_t at = row * p->rows->width; at < (row + 1) * p->rows->width && !moves; at++)
+                moves = p->m[at] != 0 || p->v[at] != 0;
+            if (moves) p->moving[p->moving_count++] = (uint32_t)row;
+        }
+    }
 }

@@ -237,8 +237,7 @@ rubato_status rewire(trainer *self, rubato_error *error) {
         status = one_batch(self, chosen, some, error);
         arena_reset(&self->memory);
         if (status == RUBATO_OK) add_batch(body, sums, room);
-        for (size_t i = 0; i < self->params.count; i++)
-            memset(self->params.items[i].gradient, 0, self->params.items[i].count * sizeof(float));
+        parameters_clear(&self->params);
         if (status == RUBATO_OK) status = tell(self, first + some, count, error);
     }
     for (size_t i = 0; i < body->unique && status == RUBATO_OK; i++) status = reorder_layer(self, &sums[i], error);

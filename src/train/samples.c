@@ -246,7 +246,7 @@ rubato_status samples_prepare(samples *self, const rubato_model *model, sample_k
                               const rubato_text_options *text, const char *path, rubato_error *error) {
     preparing p = {
         .self = self, .model = model, .path = path, .kind = kind, .taught = taught, .text = *text, .error = error};
-    bool two = kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;
+    bool two = sample_takes_pairs(kind);
     p.text.windows = kind == SAMPLE_SPAN || kind == SAMPLE_TAGS || kind == SAMPLE_MASKED;
     if (kind == SAMPLE_SPAN) {
         p.text.truncation = RUBATO_ONLY_SECOND;

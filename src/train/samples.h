@@ -35,6 +35,11 @@ typedef enum sample_kind {
     SAMPLE_CONTRAST /* pairs that belong together */
 } sample_kind;
 
+/* Whether a sample is two texts that are embedded apart. */
+static inline bool sample_takes_pairs(sample_kind kind) {
+    return kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;
+}
+
 /* Reads the file. Fails: as dataset_read. */
 rubato_status samples_read(samples *self, const char *path, sample_kind kind, const char *columns, size_t limit,
                            rubato_error *error);

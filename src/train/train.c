@@ -12,32 +12,10 @@
 #include "task/load.h"
 #include "task/load_exits.h"
 #include "task/save.h"
-#include "train/trainer.h"
+#include "train/judge.h"
 
 enum { ARENA_BLOCK = 64 << 20 };
 static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step's memory serves the next */
-
-static const recipe *const recipes[] = {
-    &recipe_finetune,   &recipe_length_adaptive, &recipe_power_bert, &recipe_branchynet, &recipe_deebert,
-    &recipe_right_tool, &recipe_fastbert,        &recipe_pabee,      &recipe_act,        &recipe_slimmable,
-    &recipe_dynabert,   &recipe_anytime,         &recipe_tokee};
-enum { RECIPE_COUNT = sizeof recipes / sizeof recipes[0] };
-
-const recipe *recipe_find(const char *name) {
-    for (size_t i = 0; i < RECIPE_COUNT; i++)
-        if (strcmp(recipes[i]->name, name) == 0) return recipes[i];
-    return NULL;
-}
-
-const char *recipe_name(size_t index) {
-    return index < RECIPE_COUNT ? recipes[index]->name : NULL;
-}
-
-void recipe_list(char *out, size_t bytes) {
-    size_t at = 0;
-    for (size_t i = 0; i < RECIPE_COUNT && at < bytes; i++)
-        at += (size_t)snprintf(out + at, bytes - at, "%s%s", i ? ", " : "", recipes[i]->name);
-}
 
 static const struct {
     const char *name;
@@ -119,7 +97,7 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
 
 /* A model that should teach itself, since no other is named, learns from labels where it cannot. */
 static rubato_status refuse_teacher(trainer *self, rubato_status status, const char *why, rubato_error *error) {
-    if (self->options->teacher || self->method == &recipe_dynabert)
+    if (self->options->teacher || self->method->needs_teacher)
         return fail(error, status, "teacher %s: %s",
                     self->options->teacher ? self->options->teacher : self->options->model, why);
     rubato_model_destroy(self->teacher);
@@ -192,14 +170,15 @@ static void keep_points(trainer *self) {
 static rubato_status make_exits(trainer *self, rubato_error *error) {
     size_t layers[POINT_LAYERS], count = 0, depth = self->model->body.depth;
     const char *asked = self->options->exit_layers;
-    exit_kind kind = self->method->exits;
+    const recipe_exits *how = &self->method->exits;
+    exit_kind kind = how->kind;
     bool sequences = engine_main_head(self->model) == HEAD_SEQUENCE;
-    if (self->method->exits_optional && !asked && (depth == 1 || !sequences)) kind = EXIT_NONE;
+    if (how->optional && !asked && (depth == 1 || !sequences)) kind = EXIT_NONE;
     if ((asked || self->options->exit_mean) && kind == EXIT_NONE)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits", self->method->name);
     if (asked) {
         TRY(layers_parse(asked, layers, &count, error));
-    } else if (self->method == &recipe_right_tool) {
+    } else if (how->few) {
         size_t few[] = {0, depth / 4, depth / 2 - (depth > 1)};
         for (size_t i = 0; i < 3; i++)
             if (few[i] + 1 < depth && (i == 0 || few[i] > few[i - 1])) layers[count++] = few[i];
@@ -208,8 +187,8 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
     }
     if (kind != EXIT_NONE && count == 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "a model of %zu layers has no room for exits", depth);
-    return model_make_exits(self->model, kind, self->options->exit_mean, &self->method->rule, layers, count,
-                            self->options->seed, error);
+    return model_make_exits(self->model, kind, self->options->exit_mean, &how->rule, layers, count, self->options->seed,
+                            error);
 }
 
 /* ---- All together ---- */
@@ -239,10 +218,14 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "length drop, layer drop and dropout are below 1");
     self->kind = tasks[*task].kind;
-    self->rate = option_or(options->rate, self->method->rate);
-    self->warm_up = option_or(options->warm_up, self->method->warm_up);
-    self->decay = option_or(options->decay, self->method->decay);
-    self->clip = option_or(options->clip, 1);
+    self->rule = (step_rule){.rate = option_or(options->rate, self->method->rate),
+                             .warm_up = option_or(options->warm_up, self->method->warm_up),
+                             .decay = option_or(options->decay, self->method->decay),
+                             .clip = option_or(options->clip, 1),
+                             .beta1 = 0.9,
+                             .beta2 = 0.999,
+                             .epsilon = 1e-8,
+                             .schedule = rate_linear};
     self->batch = options->batch ? options->batch : 32;
     self->best = NAN;
     self->begun_ms = clock_ms();
@@ -280,22 +263,23 @@ static rubato_status note_provenance(trainer *self, rubato_error *error) {
     return self->options->frozen ? keep_axes(self, made, error) : RUBATO_OK;
 }
 
-static rubato_status train(trainer *self, rubato_error *error) {
-    const rubato_train_options *options = self->options;
+rubato_status trainer_open(trainer *self, const rubato_train_options *options, rubato_error *error) {
+    *self = (trainer){.options = options};
+    arena_create(&self->memory, ARENA_KEEP, ARENA_BLOCK);
     size_t task = 0;
     TRY(check_options(self, &task, error));
     TRY(samples_read(&self->data, options->data, self->kind, options->columns, options->limit, error));
     TRY(load_teacher(self, tasks[task].task, error));
     TRY(load_model(self, tasks[task].task, error));
     TRY(compare_teacher(self, error));
-    if (self->model->body.shape.merges && self->method != &recipe_finetune)
+    if (self->model->body.shape.merges && !self->method->any_shape)
         return fail(error, RUBATO_UNSUPPORTED, "rows of this model merge by themselves: it is fine-tuned, and no more");
     TRY(set_significance(self->model, options->significance, error));
     keep_points(self);
     if (options->dropout != 0)
         self->model->body.config.hidden_dropout = self->model->body.config.attention_dropout =
             (float)option_or(options->dropout, 0);
-    if (options->frozen && self->method->exits == EXIT_NONE)
+    if (options->frozen && self->method->exits.kind == EXIT_NONE)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits to train alone", self->method->name);
     if (self->model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d can be trained", self->model->body.depth,
@@ -312,15 +296,25 @@ static rubato_status train(trainer *self, rubato_error *error) {
     TRY(note_provenance(self, error));
     precision how;
     TRY(precision_find(&how, options->precision ? options->precision : "f32", error));
-    TRY(parameters_create(&self->params, self->model, how, self->context->crew, self->context->kernels, error));
-    return self->method->run(self, error);
+    return parameters_create(&self->params, self->model, how, self->context->crew, self->context->kernels, error);
+}
+
+void trainer_close(trainer *self) {
+    if (self->metrics) fclose(self->metrics);
+    json_decref(self->notes);
+    parameters_destroy(&self->params);
+    arena_destroy(&self->memory);
+    rubato_context_destroy(self->context);
+    samples_free(&self->data);
+    rubato_model_destroy(self->model);
+    rubato_model_destroy(self->teacher);
 }
 
 rubato_status rubato_train(const rubato_train_options *options, rubato_train_result *result, rubato_error *error) {
-    trainer self = {.options = options};
+    trainer self;
     *result = (rubato_train_result){0};
-    arena_create(&self.memory, ARENA_KEEP, ARENA_BLOCK);
-    rubato_status status = train(&self, error);
+    rubato_status status = trainer_open(&self, options, error);
+    if (status == RUBATO_OK) status = self.method->run(&self, error);
     if (status == RUBATO_OK) {
         result->steps = self.step;
         result->best_step = self.best_step;
@@ -329,13 +323,6 @@ rubato_status rubato_train(const rubato_train_options *options, rubato_train_res
         result->seconds = (clock_ms() - self.begun_ms) / 1e3;
         result->tokens_per_second = self.tokens_done / result->seconds;
     }
-    if (self.metrics) fclose(self.metrics);
-    json_decref(self.notes);
-    parameters_destroy(&self.params);
-    arena_destroy(&self.memory);
-    rubato_context_destroy(self.context);
-    samples_free(&self.data);
-    rubato_model_destroy(self.model);
-    rubato_model_destroy(self.teacher);
+    trainer_close(&self);
     return status;
 }

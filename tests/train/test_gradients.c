@@ -341,7 +341,7 @@ static tensor build_loss(bed *b, const run *on) {
     case 3: b->loss = loss_divergence(on, in, reference_values, labels, DIVERGENCE_FROM_SUB, s); break;
     case 4: b->loss = loss_divergence(on, in, reference_values, NULL, DIVERGENCE_FROM_FULL, s); break;
     case 5: b->loss = loss_spans_divergence(on, in, &three, reference_values, DIVERGENCE_FROM_SUB, s); break;
-    case 6: b->loss = loss_match(on, in, reference_values, some_rows, s); break;
+    case 6: b->loss = loss_match(on, in, reference_values, in.columns, some_rows, s); break;
     case 7: b->loss = loss_contrast(on, in, 2, s); break;
     default: b->loss = loss_cosine(on, in, reference_values, s); break;
     }

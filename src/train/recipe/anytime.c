@@ -44,8 +44,8 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
         if (!options->refine) TRY(rewire(self, error)); /* points are of the order that there is */
         TRY(note_widths(self, &widths, error));
     }
-    exit_lesson lesson = {.final = 1, .from_final = true};
-    for (size_t i = 0; i < self->model->body.depth; i++) lesson.weights[i] = 0.5;
+    exits_setting each = {.from_model = true};
+    for (size_t i = 0; i < self->model->body.depth; i++) each.weights[i] = 0.5;
     point also[JUDGED_POINTS];
     size_t depth = self->model->body.depth, count = 0;
     const bool leaves = self->model->exits.kind != EXIT_NONE;
@@ -63,13 +63,14 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
         also[count] = point_full(depth);
         also[count++].exit = (exit_setting){.rule = &exit_fixed, .first = (uint32_t)depth / 2};
     }
+    const lesson lessons[] = {{&lesson_answers, 1, &(answers_setting){.from_full = true}},
+                              {&lesson_exits, leaves ? 1 : 0, &each},
+                              {&lesson_states, match_states(self), NULL}};
     phase all = {.name = self->method->name,
-                 .epochs = options->epochs > 0 ? options->epochs : self->method->epochs,
+                 .epochs = trainer_epochs(self),
                  .passes = sandwich,
-                 .from_full = true,
-                 .match_states = match_states(self),
-                 .soft = SIZE_MAX,
-                 .exits = leaves ? &lesson : NULL,
+                 .lessons = lessons,
+                 .lesson_count = 3,
                  .also = also,
                  .also_count = count};
     if (options->refine) TRY(refine_points(self, &all, also, error));
@@ -78,16 +79,15 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
     return trainer_run(self, &all, error);
 }
 
-const recipe recipe_anytime = {.name = "anytime",
-                               .run = anytime,
-                               .epochs = 3,
-                               .rate = 4e-5,
-                               .length_drop = 0.3,
-                               .layer_drop = 0.1,
-                               .merges = 0.5,
-                               .matches = true,
-                               .match_states = 1,
-                               .exits = EXIT_STUDENT,
-                               .exits_optional = true,
-                               .refines = true,
-                               .rule = {.rule = &exit_entropy, .threshold = 0.3f}};
+const recipe recipe_anytime = {
+    .name = "anytime",
+    .run = anytime,
+    .epochs = 3,
+    .rate = 4e-5,
+    .length_drop = 0.3,
+    .layer_drop = 0.1,
+    .merges = 0.5,
+    .matches = true,
+    .match_states = 1,
+    .refines = true,
+    .exits = {.kind = EXIT_STUDENT, .optional = true, .rule = {.rule = &exit_entropy, .threshold = 0.3f}}};

@@ -7,6 +7,12 @@
 
 #include "base/random.h"
 
+size_t draw_full(const trainer *self, uint64_t *state, pass *out) {
+    (void)state;
+    out[0] = (pass){.at = point_full(self->model->body.depth)};
+    return 1;
+}
+
 size_t draw_pass_count(const rubato_train_options *options) {
     size_t count = (options->sandwiches ? options->sandwiches : 2) + 2;
     return count < MOST_PASSES ? count : MOST_PASSES;

@@ -4,6 +4,9 @@
 
 #include "train/trainer.h"
 
+/* A step of one pass, of the whole model. */
+size_t draw_full(const trainer *self, uint64_t *state, pass *out);
+
 /* Passes of a step: as many random ones as asked for (default 2), the full and the smallest one. */
 size_t draw_pass_count(const rubato_train_options *options);
 

@@ -22,11 +22,12 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
 static rubato_status length_adaptive(trainer *self, rubato_error *error) {
     const rubato_train_options *options = self->options;
     point also[JUDGED_POINTS];
+    const lesson lessons[] = {{&lesson_answers, .weight = 1}, {&lesson_states, .weight = match_states(self)}};
     phase adapt = {.name = self->method->name,
-                   .epochs = options->epochs > 0 ? options->epochs : self->method->epochs,
+                   .epochs = trainer_epochs(self),
                    .passes = sandwich,
-                   .match_states = match_states(self),
-                   .soft = SIZE_MAX,
+                   .lessons = lessons,
+                   .lesson_count = 2,
                    .also = also,
                    .also_count = 1};
     drops most = drops_of(self);
@@ -41,8 +42,6 @@ static rubato_status length_adaptive(trainer *self, rubato_error *error) {
 
 const recipe recipe_length_adaptive = {.name = "length-adaptive",
                                        .run = length_adaptive,
-                                       .warm_up = 0,
-                                       .decay = 0,
                                        .epochs = 5,
                                        .rate = 2e-5,
                                        .length_drop = 0.2,

@@ -3,22 +3,82 @@
  *
  * The paper has a factor for every rank of a padded batch. Here ranks are parts of a sequence's own length, in BINS
  * steps, so that one factor serves sequences of every length. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "task/save.h"
-#include "train/trainer.h"
+#include "train/judge.h"
+#include "train/recipe/draw.h"
 
 enum { BINS = 64 };
-
-static size_t full_pass(const trainer *self, uint64_t *state, pass *out) {
-    (void)state;
-    out[0] = (pass){.at = point_full(self->model->body.depth)};
-    return 1;
-}
 
 static size_t kept_pass(const trainer *self, uint64_t *state, pass *out) {
     (void)state;
     out[0] = (pass){.at = self->model->points.points[0]};
     return 1;
 }
+
+/* ---- Soft extraction ---- */
+
+typedef struct softening {
+    soft_extraction soft;
+    size_t count;          /* of factors */
+    float *value;          /* [count], in [0, 1] */
+    float *before;         /* [count] the values before a step */
+    double penalty, ratio; /* ratio: of the factors' rate to the run's */
+} softening;
+
+static rubato_status scale_rows(void *user, passing *now, rubato_error *error) {
+    const softening *self = user;
+    (void)error;
+    now->how.soft = &self->soft;
+    return RUBATO_OK;
+}
+
+/* The regulariser: lambda * sum over layers j (from 1) of j * sum |r_j|. */
+static rubato_status penalize(void *user, trainer *by, rubato_error *error) {
+    softening *self = user;
+    (void)by;
+    (void)error;
+    for (size_t i = 0; i < self->count; i++)
+        if (self->value[i] > 0) self->soft.gradient[i] += (float)(self->penalty * (double)(i / BINS + 1));
+    memcpy(self->before, self->value, self->count * sizeof *self->before);
+    return RUBATO_OK;
+}
+
+/* The factors have a rate of their own, and stay in [0, 1]. Their move at the run's rate is what is scaled, not their
+ * group's rate: results of earlier runs are these, to the bit. */
+static rubato_status move_factors(void *user, trainer *by, rubato_error *error) {
+    softening *self = user;
+    (void)by;
+    (void)error;
+    for (size_t i = 0; i < self->count; i++) {
+        float moved = self->before[i] + (float)self->ratio * (self->value[i] - self->before[i]);
+        self->value[i] = fminf(fmaxf(moved, 0), 1);
+    }
+    return RUBATO_OK;
+}
+
+/* Factors of one, as parameters. */
+static rubato_status add_factors(softening *self, trainer *by, rubato_error *error) {
+    const rubato_train_options *options = by->options;
+    size_t group, index;
+    *self = (softening){.count = by->model->body.depth * BINS,
+                        .penalty = options->soft_penalty > 0 ? options->soft_penalty : 1e-3,
+                        .ratio = (options->soft_rate > 0 ? options->soft_rate : 1e-3) / by->rule.rate};
+    TRY(parameters_add_group(&by->params, &(parameter_group){.name = "soft factors"}, &group, error));
+    TRY(parameters_add(&by->params, self->count, group, &index, error));
+    const parameter *factors = &by->params.items[index];
+    self->before = arena_take_array(&by->params.memory, self->count, sizeof *self->before);
+    if (!self->before) return fail_memory(error);
+    for (size_t i = 0; i < self->count; i++) factors->value[i] = 1;
+    self->value = factors->value;
+    self->soft = (soft_extraction){.factors = factors->value, .gradient = factors->gradient, .bins = BINS};
+    return RUBATO_OK;
+}
+
+/* ---- The lengths that are kept ---- */
 
 /* l_j = min(l_{j-1}, sum of the factors), here as a part. */
 static void derive(const float *factors, point *out) {
@@ -51,34 +111,26 @@ static rubato_status make_point(trainer *self, const float *factors, rubato_erro
 }
 
 static rubato_status power_bert(trainer *self, rubato_error *error) {
-    const rubato_train_options *options = self->options;
-    double epochs = options->epochs > 0 ? options->epochs : self->method->epochs;
-    size_t depth = self->model->body.depth, factors = parameters_add(&self->params, depth * BINS);
-    if (factors == SIZE_MAX) return fail_memory(error);
-    float *values = self->params.items[factors].value;
-    for (size_t i = 0; i < depth * BINS; i++) values[i] = 1;
+    softening factors;
+    TRY(add_factors(&factors, self, error));
     self->model->points.by = SIGNIFICANCE_OTHERS;
-    if (options->resume) TRY(trainer_resume(self, error));
+    if (self->options->resume) TRY(trainer_resume(self, error));
     phase soften = {.name = "soft extraction",
-                    .epochs = epochs,
-                    .passes = full_pass,
-                    .soft = factors,
-                    .soft_rate = options->soft_rate > 0 ? options->soft_rate : 1e-3,
-                    .soft_penalty = options->soft_penalty > 0 ? options->soft_penalty : 1e-3};
-    if (self->first_phase == 0) {
-        TRY(trainer_run(self, &soften, error));
-        parameters_forget(&self->params);
-    }
-    TRY(make_point(self, values, error));
+                    .epochs = trainer_epochs(self),
+                    .passes = draw_full,
+                    .before_pass = scale_rows,
+                    .after_gradients = penalize,
+                    .after_step = move_factors,
+                    .user = &factors};
+    TRY(trainer_run_first(self, &soften, error));
+    TRY(make_point(self, factors.value, error));
     point kept = self->model->points.points[0];
-    phase retrain = {.name = "re-training", .epochs = epochs, .passes = kept_pass, .soft = SIZE_MAX, .judge = &kept};
-    self->phase_number = 1;
+    phase retrain = {.name = "re-training", .epochs = trainer_epochs(self), .passes = kept_pass, .judge = &kept};
     self->best = NAN;
     TRY(trainer_run(self, &retrain, error));
     self->model->points.points[0].quality = self->best;
     snprintf(self->model->points.metric, sizeof self->model->points.metric, "%s", trainer_metric(self));
-    return model_save_points(&self->model->points, self->notes, options->out, error);
+    return model_save_points(&self->model->points, self->notes, self->options->out, error);
 }
 
-const recipe recipe_power_bert = {
-    .name = "power-bert", .run = power_bert, .warm_up = 0.1, .decay = 0, .epochs = 3, .rate = 3e-5};
+const recipe recipe_power_bert = {.name = "power-bert", .run = power_bert, .warm_up = 0.1, .epochs = 3, .rate = 3e-5};

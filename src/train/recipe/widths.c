@@ -67,19 +67,18 @@ static size_t judged_widths(const trainer *self, const width_list *widths, point
     return widths->count - 1;
 }
 
-static double epochs_of(const trainer *self) {
-    return self->options->epochs > 0 ? self->options->epochs : self->method->epochs;
-}
+static const answers_setting as_it_is = {.from_full = true};
+static const lesson follow = {&lesson_answers, 1, &as_it_is};
 
 static rubato_status slimmable(trainer *self, rubato_error *error) {
     width_list widths;
     point also[MOST_WIDTHS];
     TRY(begin(self, &widths, error));
     phase slim = {.name = self->method->name,
-                  .epochs = epochs_of(self),
+                  .epochs = trainer_epochs(self),
                   .passes = sandwich,
-                  .from_full = true,
-                  .soft = SIZE_MAX,
+                  .lessons = &follow,
+                  .lesson_count = 1,
                   .also = also,
                   .also_count = judged_widths(self, &widths, also)};
     if (self->options->resume) TRY(trainer_resume(self, error));
@@ -90,20 +89,23 @@ static rubato_status dynabert(trainer *self, rubato_error *error) {
     width_list widths;
     point also[MOST_WIDTHS], depths[3];
     TRY(begin(self, &widths, error));
+    const double match = match_states(self);
+    const lesson some[] = {follow, {&lesson_states, .weight = 0.1 * match}};
+    const lesson all[] = {follow, {&lesson_states, .weight = match}};
     phase wide = {.name = "width",
-                  .epochs = epochs_of(self),
+                  .epochs = trainer_epochs(self),
                   .passes = every_width,
-                  .from_full = true,
-                  .match_states = 0.1 * match_states(self),
-                  .soft = SIZE_MAX,
+                  .lessons = some,
+                  .lesson_count = 2,
                   .also = also,
                   .also_count = judged_widths(self, &widths, also)};
-    phase deep = wide;
-    deep.name = "width and depth";
-    deep.passes = every_width_and_depth;
-    deep.match_states = match_states(self);
-    deep.also = depths;
-    deep.also_count = 3;
+    phase deep = {.name = "width and depth",
+                  .epochs = trainer_epochs(self),
+                  .passes = every_width_and_depth,
+                  .lessons = all,
+                  .lesson_count = 2,
+                  .also = depths,
+                  .also_count = 3};
     for (size_t i = 0; i < 3; i++) {
         depths[i] = point_full(self->model->body.depth);
         set_width(widths.parts[i * (widths.count - 1) / 2], &depths[i]);
@@ -111,18 +113,17 @@ static rubato_status dynabert(trainer *self, rubato_error *error) {
     }
     json_object_set_new(json_object_get(self->notes, "training"), "layer_drop", json_real(0.5));
     if (self->options->resume) TRY(trainer_resume(self, error));
-    if (self->first_phase == 0) {
-        TRY(trainer_run(self, &wide, error));
-        parameters_forget(&self->params);
-        self->best = NAN;
-    }
+    TRY(trainer_run_first(self, &wide, error));
     /* the second stage's teacher is what the first one made */
-    self->phase_number = 1;
     TRY(trainer_teach_itself(self, error));
     return trainer_run(self, &deep, error);
 }
 
-const recipe recipe_slimmable = {
-    .name = "slimmable", .run = slimmable, .warm_up = 0.1, .decay = 0, .epochs = 3, .rate = 3e-5};
-const recipe recipe_dynabert = {
-    .name = "dynabert", .run = dynabert, .decay = 0, .epochs = 3, .rate = 2e-5, .matches = true, .match_states = 1};
+const recipe recipe_slimmable = {.name = "slimmable", .run = slimmable, .warm_up = 0.1, .epochs = 3, .rate = 3e-5};
+const recipe recipe_dynabert = {.name = "dynabert",
+                                .run = dynabert,
+                                .epochs = 3,
+                                .rate = 2e-5,
+                                .matches = true,
+                                .match_states = 1,
+                                .needs_teacher = true};

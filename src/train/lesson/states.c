@@ -1,0 +1,26 @@
+/* Hidden states: what enters each layer from what enters the teacher's of the same number, and the last from the last
+ * (Hou et al. 2020); of the rows that are alive there. After rows have merged, which no row of the teacher's stands
+ * for, nothing is compared. */
+#include <math.h>
+
+#include "base/checked.h"
+#include "train/trainer.h"
+
+/* A mean over rows and columns of each state counts as much as the portion's share of the step's items. */
+static double states_loss(const lesson *self, passing *now) {
+    const double scale = self->weight * now->scale * (double)now->part->items;
+    const size_t depth = now->by->teacher->body.depth;
+    const observation *own, *next;
+    double loss = 0;
+    for (size_t i = 0; (own = observed_find(&now->seen, WATCH_STATE, i)); i++) {
+        if (own->number > 0 && now->what->at.merge[own->number - 1]) break;
+        next = observed_find(&now->seen, WATCH_STATE, i + 1);
+        tensor full = observed_find(now->taught, WATCH_STATE, next ? next->number - 1 : depth)->rows;
+        double each = scale / (double)size_max(own->rows.rows * own->rows.columns, 1);
+        loss += loss_match(now->on, own->rows, full.data, full.stride, own->alive, each) * each;
+    }
+    return loss / fmax(now->scale, 1e-30);
+}
+
+const lesson_kind lesson_states = {
+    .name = "states", .observes = WATCH_STATE, .compares = WATCH_STATE, .loss = states_loss};

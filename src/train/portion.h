@@ -1,0 +1,22 @@
+/* Samples laid out as one packed batch, with what they should become. */
+#ifndef RUBATO_TRAIN_PORTION_H
+#define RUBATO_TRAIN_PORTION_H
+
+#include "elastic/batch.h"
+#include "train/recipe.h"
+#include "train/samples.h"
+
+typedef struct portion {
+    batch packed;
+    const sample *const *samples; /* of each sequence; a pair's two sequences have the same */
+    size_t items;                 /* that the loss counts */
+    int32_t *labels;              /* classification [sequences]; tagging and masked LM [rows] */
+    int32_t *starts, *ends;
+    float *values;
+} portion;
+
+/* Lays samples out in the arena; masks tokens by `key` for masked LM. False when memory is short. */
+bool portion_create(portion *self, const trainer *by, const sample *const *samples, size_t count, uint64_t key,
+                    arena *memory);
+
+#endif

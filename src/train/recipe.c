@@ -1,0 +1,32 @@
+/* The table of recipes. */
+#include "train/recipe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RECIPES(line)                                                                                                  \
+    line(finetune) line(length_adaptive) line(power_bert) line(branchynet) line(deebert) line(right_tool)              \
+        line(fastbert) line(pabee) line(act) line(slimmable) line(dynabert) line(anytime) line(tokee)
+
+#define DECLARE(name) extern const recipe recipe_##name;
+#define POINT_TO(name) &recipe_##name,
+
+RECIPES(DECLARE)
+static const recipe *const recipes[] = {RECIPES(POINT_TO)};
+enum { RECIPE_COUNT = sizeof recipes / sizeof recipes[0] };
+
+const recipe *recipe_find(const char *name) {
+    for (size_t i = 0; i < RECIPE_COUNT; i++)
+        if (strcmp(recipes[i]->name, name) == 0) return recipes[i];
+    return NULL;
+}
+
+const char *recipe_name(size_t index) {
+    return index < RECIPE_COUNT ? recipes[index]->name : NULL;
+}
+
+void recipe_list(char *out, size_t bytes) {
+    size_t at = 0;
+    for (size_t i = 0; i < RECIPE_COUNT && at < bytes; i++)
+        at += (size_t)snprintf(out + at, bytes - at, "%s%s", i ? ", " : "", recipes[i]->name);
+}
