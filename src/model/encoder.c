@@ -123,6 +123,8 @@ rubato_status encoder_forward(const encoder *self, const run *whole, const batch
     if (how && how->restore && ((at && !point_is_full(at)) || how->depart)) passage_begin(&p);
     show_state(&p, 0, x);
     size_t last = last_layer(self, at);
+    /* a watcher of what is within layers keeps its copies in the same arena */
+    bool keeps = on->tape || (on->watch && on->watch->wanted & ~(unsigned)WATCH_STATE);
     tensor early = {0};
     for (p.layer = 0; p.layer < self->depth && !run_failed(on); p.layer++) {
         if (p.layer == self->shape.decoder && early.data)
@@ -133,7 +135,7 @@ rubato_status encoder_forward(const encoder *self, const run *whole, const batch
             early = on->tape ? x : run_copy(on, x); /* the next layer is computed over it */
         arena_mark mark = arena_save(on->memory);
         x = run_layer(&p, &self->layers[self->order[p.layer]], x);
-        if (!on->tape) arena_rewind(on->memory, mark);
+        if (!keeps) arena_rewind(on->memory, mark);
         p.now = p.next;
         show_state(&p, p.layer + 1, x);
         if (how && how->depart) passage_depart(&p, p.layer == last, &x);

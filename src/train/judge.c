@@ -1,4 +1,4 @@
-/* How good a model in training is. */
+/* The quality of a model in training. */
 #include "train/judge.h"
 
 #include <math.h>

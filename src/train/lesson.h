@@ -1,47 +1,47 @@
-/* What a pass is compared with. A lesson is a loss with a weight: what its loss looks at, in the model and in its
- * teacher, belongs to the kind of loss; a phase has a list of lessons.
+/* Lessons: the losses of a pass. A lesson is a kind of loss with a weight and a setting. A phase has a list of lessons.
+ * The tensors that a loss needs, of the model and of its teacher, belong to the kind of loss.
  *
- * A new loss is one file under lesson/ and its line below; a recipe names it in its phase's list. */
+ * A new loss is one file under lesson/ and one line below. A recipe names it in the list of its phase. */
 #ifndef RUBATO_TRAIN_LESSON_H
 #define RUBATO_TRAIN_LESSON_H
 
 #include "train/objective.h"
 
 typedef struct lesson lesson;
-typedef struct passing passing;
+typedef struct passing passing; /* train/phase.h */
 
 typedef struct lesson_kind {
     const char *name;
-    unsigned observes; /* what it needs to see of the pass's layers: bits of watch_kind */
-    unsigned compares; /* and of the teacher's, without which it cannot be */
-    /* Adds the gradient, times now->scale, of the loss's sum over items times self->weight; returns that sum, without
-     * the scale. Where memory is short the run fails. */
+    unsigned observes; /* the tensors of the pass that it reads: bits of watch_kind */
+    unsigned compares; /* the tensors of the teacher that it reads; a teacher is needed then */
+    /* Returns the sum of the loss over the portion's items, times self->weight. Adds the gradient of that sum, times
+     * now->scale, to the tensors that it reads. A failure is the run's. */
     double (*loss)(const lesson *self, passing *now);
 } lesson_kind;
 
-extern const lesson_kind lesson_answers; /* the model's head: from labels, the first pass or a teacher */
-extern const lesson_kind lesson_exits;   /* the exit after each layer, the same way */
-extern const lesson_kind lesson_halting; /* adaptive computation time: the head on the mean of the states */
-extern const lesson_kind lesson_states;  /* hidden states, from a teacher's of the same layer */
+extern const lesson_kind lesson_answers; /* answers of the model's head, against labels, the first pass or a teacher */
+extern const lesson_kind lesson_exits;   /* answers of the exit after each layer, against the same */
+extern const lesson_kind lesson_halting; /* adaptive computation time: the head reads a mean of the layers' states */
+extern const lesson_kind lesson_states;  /* hidden states, against a teacher's of the same layer */
 
 struct lesson {
     const lesson_kind *kind;
-    double weight;       /* 0: it does not count, and nothing is computed for it */
-    const void *setting; /* of the kind, which says what; NULL: its defaults */
+    double weight;       /* 0: the lesson is left out */
+    const void *setting; /* a struct that the kind defines; NULL: its defaults, where it has some */
 };
 
 /* Of lesson_answers. */
 typedef struct answers_setting {
-    bool from_full; /* passes that follow take the distribution followed as it is, whatever the options say */
+    bool from_full; /* smaller passes learn by KL(full || smaller), whatever the options say */
 } answers_setting;
 
-/* Of lesson_exits. */
+/* Of lesson_exits; has no defaults. */
 typedef struct exits_setting {
     double weights[POINT_LAYERS]; /* of the exit after each layer */
-    bool from_model;              /* from what the model's head says instead of the labels */
+    bool from_model;              /* exits learn from the answers of the model's own head instead of the labels */
 } exits_setting;
 
-/* Of lesson_halting. */
+/* Of lesson_halting; has no defaults. */
 typedef struct halting_setting {
     double ponder; /* price of a layer */
 } halting_setting;

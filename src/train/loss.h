@@ -1,6 +1,6 @@
-/* Losses: each reads what a head gave, adds its gradient (times `scale`) to the same tensor's, and returns the unscaled
- * sum over its items. Callers divide by the number of items of the whole step through `scale`, so that a step may be
- * run in parts. */
+/* Losses. Each reads a tensor, adds the gradient, times `scale`, to the same tensor's gradient, and returns the sum
+ * over its items without the scale. Callers divide by the number of items of the whole step through `scale`, so that a
+ * step may run in parts. */
 #ifndef RUBATO_TRAIN_LOSS_H
 #define RUBATO_TRAIN_LOSS_H
 
@@ -9,8 +9,8 @@
 
 /* Divergence of a smaller model's distribution from the full one's. */
 typedef enum divergence {
-    DIVERGENCE_FROM_SUB, /* KL(sub || full): what the Length-Adaptive Transformer's code computes */
-    DIVERGENCE_FROM_FULL /* KL(full || sub): soft labels, as its paper describes it */
+    DIVERGENCE_FROM_SUB, /* KL(sub || full), as in the Length-Adaptive Transformer's code */
+    DIVERGENCE_FROM_FULL /* KL(full || sub): soft labels, as in its paper */
 } divergence;
 
 /* Cross-entropy of rows against label ids; rows whose label is negative do not count. */

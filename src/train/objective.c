@@ -67,14 +67,11 @@ static tensor portion_results(const trainer *by, const rubato_model *model, cons
     return head_forward(&model->heads[engine_main_head(model)], on, out->rows, rows, count);
 }
 
-void portion_teach(const trainer *by, const run *on, const portion *self, observed *seen, unsigned kinds,
+void portion_teach(const trainer *by, const run *on, const portion *self, unsigned wanted, observed *seen,
                    reference *keep) {
     encoded out;
     int32_t *labels;
-    const watcher watch = observed_watcher(seen, kinds);
-    run watching = *on;
-    watching.watch = &watch;
-    encoder_forward(&by->teacher->body, &watching, &self->packed, NULL, &out);
+    observe_forward(&by->teacher->body, on, NULL, &self->packed, NULL, wanted, seen, &out);
     keep_values(on, keep, portion_results(by, by->teacher, on, &out, self, &labels));
 }
 

@@ -1,4 +1,4 @@
-/* What a model answers for a portion, and how far that is from what it should. */
+/* The answers of a model for a portion, and their losses. */
 #ifndef RUBATO_TRAIN_OBJECTIVE_H
 #define RUBATO_TRAIN_OBJECTIVE_H
 
@@ -6,27 +6,28 @@
 #include "train/observed.h"
 #include "train/portion.h"
 
-/* Answers to learn from: of a teacher, of a step's first pass, or of the model's own head. Their values are freed by
- * the owner. */
+/* Answers to learn from: of a teacher, of a step's first pass, or of the model's own head. The owner frees values. */
 typedef struct reference {
     float *values;
     size_t count, capacity;
 } reference;
 
-/* The teacher's answers for a portion. seen receives what its layers show of these kinds (bits of watch_kind). Failures
- * are the run's, here and below. */
-void portion_teach(const trainer *by, const run *on, const portion *self, observed *seen, unsigned kinds,
+/* Runs the teacher on a portion: its answers, and in *seen the tensors that `wanted` names (bits of watch_kind).
+ * Failures are the run's, here and below. */
+void portion_teach(const trainer *by, const run *on, const portion *self, unsigned wanted, observed *seen,
                    reference *keep);
 
-/* What the model's own head says of a portion; nothing is recorded. */
+/* The answers of the model's own head for a portion; nothing is recorded. */
 void portion_answers(const trainer *by, const run *on, const encoded *out, const portion *self, reference *keep);
 
-/* Loss of values [items, columns] of the kind of the task. labels: of its rows. With `follow` the loss is the
- * divergence from it. Gradients are scaled by `scale`; the sum, which is returned, is not. */
+/* The loss of values [items, columns] that the task asks for: from the portion's labels, or with `follow` the
+ * divergence from those answers. labels  of the rows of values scale   multiplies the gradients, which are added to
+ * those of values; the sum that is returned has no scale */
 double values_loss(const trainer *by, const run *on, tensor values, const portion *self, int32_t *labels,
                    const reference *follow, divergence how, double scale);
 
-/* The model's head, and the loss of its answers. Without `follow`, *keep (may be NULL) receives them. */
+/* Runs the model's head and returns the loss of its answers, as values_loss. keep (may be NULL) receives the answers.
+ */
 double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
                     divergence how, reference *keep, double scale);
 

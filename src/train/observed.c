@@ -1,29 +1,41 @@
-/* What a forward pass shows on its way. */
+/* Tensors of a forward pass that are kept for losses. */
 #include "train/observed.h"
 
 #include <string.h>
 
-static void grow(observed *self, const run *on) {
-    size_t capacity = 2 * self->capacity + 16;
+typedef struct observing {
+    observed *seen;
+    const run *memory; /* the run in whose arena the list grows */
+    const run *copies; /* the run of the copies; NULL: tensors stay as they are */
+} observing;
+
+static void grow(observed *seen, const run *on) {
+    size_t capacity = 2 * seen->capacity + 16;
     observation *grown = run_take(on, capacity, sizeof *grown);
     if (!grown) return;
-    if (self->count) memcpy(grown, self->at, self->count * sizeof *grown);
-    self->at = grown;
-    self->capacity = capacity;
+    if (seen->count) memcpy(grown, seen->at, seen->count * sizeof *grown);
+    seen->at = grown;
+    seen->capacity = capacity;
 }
 
-static void see(void *user, const run *pass, const sight *what) {
-    observed *self = user;
-    const run *on = self->on ? self->on : pass;
-    tensor rows = self->on ? run_copy(on, what->rows) : what->rows; /* the next layer may be computed over its memory */
-    if (self->count == self->capacity) grow(self, on);
-    if (run_failed(on)) return;
-    self->at[self->count++] =
-        (observation){what->what, what->layer, rows, *what->packed, what->alive, what->heads};
+static void keep(void *user, const run *on, const sight *what) {
+    const observing *self = user;
+    observed *seen = self->seen;
+    (void)on;
+    tensor rows = self->copies ? run_copy(self->copies, what->rows) : what->rows;
+    if (seen->count == seen->capacity) grow(seen, self->memory);
+    if (run_failed(self->memory)) return;
+    seen->at[seen->count++] = (observation){what->what, what->layer, rows, *what->packed, what->alive, what->heads};
 }
 
-watcher observed_watcher(observed *self, unsigned kinds) {
-    return (watcher){kinds, see, self};
+void observe_forward(const encoder *body, const run *on, const run *learns_on, const batch *input, const thinning *how,
+                     unsigned wanted, observed *seen, encoded *out) {
+    const run *memory = learns_on ? learns_on : on;
+    observing all = {.seen = seen, .memory = memory, .copies = on->tape ? NULL : memory};
+    const watcher watch = {wanted, keep, &all};
+    run watching = *on;
+    watching.watch = &watch;
+    encoder_forward(body, &watching, input, how, out);
 }
 
 const observation *observed_find(const observed *self, watch_kind what, size_t index) {

@@ -1,4 +1,7 @@
-/* What a forward pass shows on its way, kept for the losses that read it. */
+/* Tensors of a forward pass that are kept for losses.
+ *
+ * Losses name the tensors that they need; a forward pass then keeps them for the embeddings and for every layer that
+ * runs. The same holds for a learner and for its teacher, so a loss finds both in the same form. */
 #ifndef RUBATO_TRAIN_OBSERVED_H
 #define RUBATO_TRAIN_OBSERVED_H
 
@@ -6,24 +9,25 @@
 
 typedef struct observation {
     watch_kind what;
-    size_t number; /* the layer, from 1; 0: the embeddings */
+    size_t number; /* of the layer, from 1; 0: the embeddings */
     tensor rows;
-    batch packed;
-    const size_t *alive; /* the original rows of these; NULL: all */
+    batch packed;        /* the sequences of the rows */
+    const size_t *alive; /* the original row of each row; NULL: all rows are there */
     size_t heads;        /* of queries, keys and values */
 } observation;
 
-/* All observations of one kind or several, in the order of the pass. */
+/* In the order of the pass. All zero: nothing was observed. */
 typedef struct observed {
-    const run *on; /* where tensors that the encoder does not keep are copied to; with a tape the copies have gradients,
-                      for losses of them alone. NULL: it keeps them */
     size_t count, capacity;
     observation *at; /* in the run's arena */
 } observed;
 
-/* A watcher that keeps what it sees in an observed. kinds: bits of watch_kind, not WATCH_SCORES, which exist for a block
- * of queries only. */
-watcher observed_watcher(observed *self, unsigned kinds);
+/* Runs a batch as encoder_forward does and keeps the tensors that `wanted` names, as bits of watch_kind (not
+ * WATCH_SCORES, which exist for a block of queries alone). A run without a tape overwrites its tensors, so they are
+ * copied, into the arena of `learns_on` where that is not NULL: then the copies have gradients, and exits can learn
+ * from a model that stays as it is. Failures are the runs'. */
+void observe_forward(const encoder *body, const run *on, const run *learns_on, const batch *input, const thinning *how,
+                     unsigned wanted, observed *seen, encoded *out);
 
 /* Observation number `index` among those of one kind; NULL after the last. */
 const observation *observed_find(const observed *self, watch_kind what, size_t index);

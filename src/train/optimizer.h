@@ -1,12 +1,14 @@
-/* The norm of the gathered gradients, and AdamW (Loshchilov and Hutter 2019). What a step costs depends, for tables, on
- * the rows that it touches, not on the tables' sizes; only decay, and in groups that are not lazy moments, reach
- * others. */
+/* The norm of the gathered gradients, and AdamW (Loshchilov and Hutter 2019).
+ *
+ * The cost of a table does not depend on its size. The norm reads the rows that the step touched. The step of a lazy
+ * group changes the same rows; in other groups the moments of rows touched before go on moving them, and decay, where
+ * there is some, reaches all rows. */
 #ifndef RUBATO_TRAIN_OPTIMIZER_H
 #define RUBATO_TRAIN_OPTIMIZER_H
 
 #include "train/parameters.h"
 
-/* What the run's options say of every step; groups may differ. */
+/* The run's rule for all steps. Groups may have their own rate, decay, clip and schedule. */
 typedef struct step_rule {
     double rate, decay, warm_up;
     double clip; /* 0: gradients are not cut */
@@ -14,20 +16,20 @@ typedef struct step_rule {
     rate_schedule *schedule;
 } step_rule;
 
-/* Lengths of the gradients of a step. */
+/* Lengths of a step's gradients. */
 typedef struct gradient_norms {
-    double whole;            /* of all that are cut together */
+    double whole;            /* of all gradients that are cut together */
     double own[MOST_GROUPS]; /* of groups with a clip of their own; else 0 */
     bool finite;
 } gradient_norms;
 
-/* Root of the sum of squares of gathered gradients, in an order that does not depend on threads. Frozen groups count as
- * zero. Fails: OUT_OF_MEMORY. */
+/* Roots of the sums of squares of gathered gradients, without frozen groups. The order of the sums does not depend on
+ * threads. Fails: OUT_OF_MEMORY. */
 rubato_status parameters_norms(parameters *self, gradient_norms *out, team *crew, const kernel_table *kernels,
                                rubato_error *error);
 
-/* Step `number` of `steps`, counted from 0: AdamW on every parameter, zeroing gradients; then what is derived from
- * values is brought up to them. */
+/* AdamW on every parameter, which makes gradients zero; then derived forms are brought up to the new values. number
+ * counts the steps from 0. */
 void parameters_step(parameters *self, const step_rule *rule, const gradient_norms *norms, size_t number, size_t steps,
                      team *crew, const kernel_table *kernels);
 

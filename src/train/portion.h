@@ -1,4 +1,4 @@
-/* Samples laid out as one packed batch, with what they should become. */
+/* A portion: samples laid out as one packed batch, with the answers that they should get. */
 #ifndef RUBATO_TRAIN_PORTION_H
 #define RUBATO_TRAIN_PORTION_H
 
@@ -9,7 +9,7 @@
 typedef struct portion {
     batch packed;
     const sample *const *samples; /* of each sequence; a pair's two sequences have the same */
-    size_t items;                 /* that the loss counts */
+    size_t items;                 /* the number that the loss counts */
     int32_t *labels;              /* classification [sequences]; tagging and masked LM [rows] */
     int32_t *starts, *ends;
     float *values;

@@ -1,5 +1,5 @@
-/* Methods of training. Each is a file under recipe/ and a line of the table in recipe.c; what the trainer asks of a
- * method stands here as a property. All zero is the default of each. */
+/* Recipes: methods of training. A recipe is one file under recipe/ and one line of the table in recipe.c. The
+ * properties that the trainer asks about are fields; all zero is the default of each. */
 #ifndef RUBATO_TRAIN_RECIPE_H
 #define RUBATO_TRAIN_RECIPE_H
 
@@ -7,29 +7,30 @@
 
 typedef struct trainer trainer;
 
-/* Exits that a recipe gives a model, and how they learn. */
+/* The exits that a recipe gives a model, and how they learn. */
 typedef struct recipe_exits {
-    exit_kind kind;    /* EXIT_NONE: the model has none */
-    exit_setting rule; /* for which they are meant */
-    bool optional;     /* only models that answer for sequences get them unasked */
-    bool few;          /* after three layers of the lower half only, where none are asked for */
+    exit_kind kind;    /* EXIT_NONE: the model gets none */
+    exit_setting rule; /* the rule that the exits are meant for */
+    bool optional;     /* made without being asked for only in models that answer for sequences */
+    bool few;          /* without a list of layers: after three layers of the lower half */
     bool rising;       /* later exits count more */
-    bool apart;        /* the model is fine-tuned first, then its exits learn alone */
-    bool from_model;   /* they learn from what the model's own head says instead of the labels */
-    bool calibrated;   /* they get a temperature at the end */
+    bool apart;        /* the model is fine-tuned first; then its exits learn alone */
+    bool from_model;   /* exits learn from the answers of the model's own head instead of the labels */
+    bool calibrated;   /* exits get a temperature at the end */
 } recipe_exits;
 
 typedef struct recipe {
     const char *name;
     rubato_status (*run)(trainer *self, rubato_error *error);
-    double warm_up, decay, epochs, rate; /* defaults */
-    double length_drop, layer_drop;      /* of smaller passes, defaults */
-    double merges;                       /* the part of all layers in which rows merge, default */
-    bool refines;                        /* its smaller passes can be the points that search found */
+    double warm_up, decay, epochs, rate; /* defaults of the options */
+    double length_drop, layer_drop;      /* the same, of smaller passes */
+    double merges;                       /* default: the part of all layers in which rows merge */
+    bool refines;                        /* smaller passes can be the points of the model's frontier */
     bool matches;                        /* hidden states can be matched with a teacher's */
-    double match_states; /* the default of their weight; a teacher is then had, if need be what training starts from */
-    bool needs_teacher;  /* fails where a teacher does not fit; else labels teach then */
-    bool any_shape;      /* takes models whose rows merge by themselves, too */
+    double match_states; /* default of their weight; where it is not 0 and no teacher is named, the model that training
+                            starts from is the teacher */
+    bool needs_teacher;  /* a teacher that does not fit is an error; else training goes on without it */
+    bool any_shape;      /* trains models whose own shape merges rows as well */
     recipe_exits exits;
 } recipe;
 

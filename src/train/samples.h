@@ -1,4 +1,4 @@
-/* Training samples: a data set's rows as tokens with what they should become. */
+/* Training samples: a data set's rows as tokens, with the answers that they should get. */
 #ifndef RUBATO_TRAIN_SAMPLES_H
 #define RUBATO_TRAIN_SAMPLES_H
 
@@ -8,23 +8,23 @@
 typedef struct sample {
     const rubato_window *window, *pair; /* pair: the second text of two that are embedded apart; else NULL */
     int32_t label;                      /* classification, next sentence; -1: none */
-    int32_t start, end;                 /* question answering: first and last token of the answer; 0, 0: none in here */
-    float value;                        /* regression, cosine */
-    const int32_t *labels;              /* tagging: [window->length], -1 where a token has none */
+    int32_t start, end; /* question answering: first and last token of the answer; 0, 0: the window does not hold it */
+    float value;        /* regression, cosine */
+    const int32_t *labels; /* tagging: [window->length], -1 where a token has none */
 } sample;
 
 typedef struct samples {
     dataset data;
     rubato_encoding **encodings;
     size_t encoding_count;
-    int32_t **token_labels; /* what samples' labels point to */
+    int32_t **token_labels; /* the arrays that the samples' labels point to */
     size_t labelled_count;
     sample *items;
     size_t count;
     size_t tokens; /* of all windows */
 } samples;
 
-/* What a data file must give for a task of training; "sts" and "retrieval" train embeddings. */
+/* The contents that a task needs of its data file. */
 typedef enum sample_kind {
     SAMPLE_CLASS,
     SAMPLE_VALUE,
@@ -40,7 +40,7 @@ static inline bool sample_takes_pairs(sample_kind kind) {
     return kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;
 }
 
-/* Reads the file. Fails: as dataset_read. */
+/* Reads the file. Fails as dataset_read. */
 rubato_status samples_read(samples *self, const char *path, sample_kind kind, const char *columns, size_t limit,
                            rubato_error *error);
 

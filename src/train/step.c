@@ -78,17 +78,13 @@ static rubato_status run_pass(const stepping *s, const portion *part, size_t num
         .body = &self->model->body,
         .how = engine_thinning(self->model, engine_main_head(self->model), point_is_full(&what->at) ? NULL : &what->at),
         .ran = frozen ? &plain : &on,
-        .seen = {.on = frozen ? &on : NULL},
         .taught = taught,
         .follow = what->follows || self->teacher ? kept : NULL,
         .keep = first && !self->teacher && s->pass_count > 1 ? kept : NULL,
         .scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count)};
     at.how.seed = s->mask_key;
     if (now->before_pass) TRY(now->before_pass(now->user, &at, error));
-    const watcher watch = observed_watcher(&at.seen, s->observes);
-    run watching = *at.ran;
-    watching.watch = &watch;
-    encoder_forward(at.body, &watching, &part->packed, &at.how, &at.out);
+    observe_forward(at.body, at.ran, &on, &part->packed, &at.how, s->observes, &at.seen, &at.out);
     TRY(run_result(&on, error));
     double loss = 0;
     for (size_t i = 0; i < s->lesson_count; i++)
@@ -103,14 +99,11 @@ static rubato_status run_pass(const stepping *s, const portion *part, size_t num
 static rubato_status run_passes(const stepping *s, size_t first, size_t count, reference *kept, rubato_error *error) {
     trainer *self = s->self;
     rubato_status done = RUBATO_OK;
-    run on = {.kernels = self->context->kernels,
-              .crew = self->context->crew,
-              .memory = &self->memory,
-              .status = &done};
-    observed taught = {.on = &on};
+    run on = {.kernels = self->context->kernels, .crew = self->context->crew, .memory = &self->memory, .status = &done};
+    observed taught = {0};
     portion part;
     if (!portion_create(&part, self, s->samples + first, count, s->mask_key, &self->memory)) return fail_memory(error);
-    if (self->teacher) portion_teach(self, &on, &part, &taught, s->compares, kept);
+    if (self->teacher) portion_teach(self, &on, &part, s->compares, &taught, kept);
     TRY(run_result(&on, error));
     arena_mark mark = arena_save(&self->memory);
     for (size_t number = 0; number < s->pass_count && part.items > 0; number++) {

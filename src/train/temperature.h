@@ -4,8 +4,9 @@
 
 #include "train/trainer.h"
 
-/* Gives every exit of the model in the output folder the temperature at which the dev set's labels are likeliest, all
- * of the set leaving there, and writes it into rubato.json. For classification; nothing for other tasks. */
+/* Gives every exit of the model in the output folder a temperature and writes it into rubato.json: the temperature at
+ * which the dev set's labels are likeliest when all texts leave by that exit. For classification; other tasks get none.
+ */
 rubato_status temperatures_fit(const trainer *self, rubato_error *error);
 
 #endif

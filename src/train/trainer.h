@@ -1,6 +1,6 @@
-/* A run of training: what it was given, where it stands, and its loop. A step takes some samples and runs one or
- * several passes over them; each pass is a forward at an operating point, its lessons' losses and a backward; then one
- * step of the optimiser. */
+/* A run of training: its models and data, its progress, and its loop. A step takes some samples and runs one or several
+ * passes over them. A pass is a forward at an operating point, the losses of its lessons, and a backward. The
+ * optimiser's step follows (train/step.h). */
 #ifndef RUBATO_TRAIN_TRAINER_H
 #define RUBATO_TRAIN_TRAINER_H
 
@@ -15,17 +15,17 @@ struct trainer {
     rubato_context *context;
     sample_kind kind;
     parameters params;
-    const gradient_exchange *exchange; /* NULL: no other process works on this run */
+    const gradient_exchange *exchange; /* NULL: this process works alone */
     samples data;
     arena memory; /* of passes */
     const phase *now;
-    size_t phase_number, first_phase; /* first_phase: where a resumed run goes on */
-    size_t step;                      /* of this phase, done so far */
+    size_t phase_number, first_phase; /* first_phase: the one in which a resumed run goes on */
+    size_t step;                      /* steps of this phase done so far */
     size_t resumed_step;
-    double best; /* quality of the model in the output folder; NaN: none yet */
+    double best; /* quality of the model in the output folder; NaN: there is none yet */
     size_t best_step;
     double begun_ms;
-    double tokens_done; /* tokens of the samples seen */
+    double tokens_done; /* tokens of all samples so far */
     FILE *metrics;
     json_t *notes; /* for rubato.json */
     step_rule rule;
@@ -42,21 +42,23 @@ static inline double trainer_epochs(const trainer *self) {
     return self->options->epochs > 0 ? self->options->epochs : self->method->epochs;
 }
 
-/* Weight of a teacher's hidden states that the run asks for, whether it gets a teacher or not. */
+/* The weight of a teacher's hidden states that options and recipe ask for; the run may get no teacher all the same. */
 static inline double wanted_matching(const trainer *self) {
     return option_or(self->options->match_states, self->method->match_states);
 }
 
-/* Loads models and data as the options say, up to where a phase can run; the options outlive it. Closed in any case. */
+/* Loads models and data as the options say, so that a phase can run. The options outlive the trainer. The caller closes
+ * it after a failure as well. */
 rubato_status trainer_open(trainer *self, const rubato_train_options *options, rubato_error *error);
 void trainer_close(trainer *self);
 
-/* Runs a phase from self->step to its end; writes the output folder whenever the dev set's metric is the best so far,
- * or at the end when there is no dev set. */
+/* Runs a phase to its end, from its first step or from the step at which a resumed run stopped. Writes the output
+ * folder whenever the dev set's metric is the best so far; without a dev set at the end. Fails: CANCELLED when the
+ * progress function asks for it, and as its steps. */
 rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error);
 
-/* The first of two phases, unless a resumed run is past it. The second begins with a new optimiser, and what counts as
- * best begins anew. */
+/* Runs the first of two phases, unless a resumed run is past it. The second phase begins with a new optimiser and
+ * without a best quality. */
 rubato_status trainer_run_first(trainer *self, const phase *what, rubato_error *error);
 
 /* Writes the model as it is to the output folder. */
@@ -68,10 +70,11 @@ rubato_status trainer_teach_itself(trainer *self, rubato_error *error);
 /* Steps of one epoch. */
 size_t trainer_epoch_steps(const trainer *self);
 
-/* A seed for one use at one place of the run: nothing depends on what was drawn before. */
+/* A seed for one use at one place of the run. It does not depend on earlier draws, so a resumed run draws the same. */
 uint64_t trainer_seed(const trainer *self, uint64_t use, uint64_t number);
 
-/* Saves and restores everything that a run needs to go on bit for bit: OUT/training.safetensors. */
+/* Writes and reads OUT/training.safetensors, from which a run goes on bit for bit. Without such a file a resumed run
+ * begins at its first step. Fails: IO; BAD_DATA and BAD_ARGUMENT for a file of another model or recipe. */
 rubato_status trainer_checkpoint(const trainer *self, rubato_error *error);
 rubato_status trainer_resume(trainer *self, rubato_error *error);
 

@@ -198,7 +198,9 @@ static void run_against_dense(size_t rows, size_t width, double decay, bool lazy
         assert_memory_equal(p->value, d.value, p->count * sizeof(float));
         assert_memory_equal(p->m, d.m, p->count * sizeof(float));
         assert_memory_equal(p->v, d.v, p->count * sizeof(float));
-        for (size_t i = 0; i < p->count; i++) assert_true(p->gradient[i] == 0);
+        size_t left = 0;
+        for (size_t i = 0; i < p->count; i++) left += p->gradient[i] != 0;
+        assert_int_equal(left, 0);
         assert_int_equal(b.rows.learn->touched_count, 0);
         if (number == STEPS / 2) parameters_find_moving(&b.params); /* as after a checkpoint */
         free(d.gradient);
@@ -211,12 +213,11 @@ static void run_against_dense(size_t rows, size_t width, double decay, bool lazy
 }
 
 static void test_sparse_is_dense(void **state) {
-    static const size_t shapes[][2] = {{50, 24}, {5000, 24}, {3000, 32}, {7, 40000}, {40000, 1}};
+    static const size_t shapes[][2] = {{50, 24}, {5000, 24}, {3000, 32}, {7, 40000}, {20000, 1}};
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int how = 0; how < 4; how++)
-            for (size_t threads = 1; threads < 4; threads += 2)
-                run_against_dense(shapes[i][0], shapes[i][1], how & 1 ? 0.1 : 0, how & 2, threads);
+            run_against_dense(shapes[i][0], shapes[i][1], how & 1 ? 0.1 : 0, how & 2, i % 2 ? 1 : 3);
 }
 
 /* What a step asks of the kernels. */

@@ -22,7 +22,7 @@ static double sum_losses(const exits_setting *how, double total, passing *now, c
         double weight = how->weights[number] * total;
         if (weight > 0 && !run_failed(now->on))
             loss += weight * values_loss(now->by, now->on, values, now->part, labels, follow, DIVERGENCE_FROM_FULL,
-                                          now->scale * weight);
+                                         now->scale * weight);
     }
     return loss;
 }
