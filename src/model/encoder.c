@@ -55,12 +55,12 @@ void encoder_visit(const encoder *self, linear_visitor *visit, void *user) {
 
 void encoder_collect(encoder *self) {
     const attending *mechanism = attending_of(&self->config.attention);
-    if (mechanism->collect) mechanism->collect(self->shared);
+    if (self->shared && mechanism->collect) mechanism->collect(self->shared);
 }
 
 void encoder_refresh(encoder *self) {
     const attending *mechanism = attending_of(&self->config.attention);
-    if (mechanism->refresh) mechanism->refresh(self->shared);
+    if (self->shared && mechanism->refresh) mechanism->refresh(self->shared);
 }
 
 /* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)), over x in inference. */
