@@ -58,11 +58,12 @@ void point_merge_evenly(point *self, size_t count);
  * NULL: full. */
 layer_rows point_rows(const point *self, const encoder_shape *shape, size_t layer, size_t length, size_t rows);
 
-/* Floating-point operations (a multiply and an add are two) of all layers for one sequence, as the layers' parts count
- * them; with exits what is expected, by the part of texts that is alive in each layer, and where tokens leave: keys and
- * values of those present, the rest of those alive. norms, when not NULL, receives the elements that layer
- * normalisation passes over: (rows that ask + rows that leave) * hidden a layer; half of the operations plus those is
- * what the Length-Adaptive Transformer's authors count as multiply-accumulates. */
+/* The floating-point operations (a multiply and an add are two) of all layers for one sequence, as the layers' parts
+ * count them. With exits the result is the expected value, by the part of texts that is alive in each layer. Where
+ * tokens leave, keys and values count for the tokens that are present, and the rest for those that are alive. norms,
+ * when not NULL, receives the number of elements in layer normalisation: (queries + rows that leave) * hidden for each
+ * layer. Half of the operations plus those is the number of multiply-accumulates as the Length-Adaptive Transformer's
+ * authors count them. */
 double point_flops(const point *self, const encoder_shape *shape, size_t length, double *norms);
 
 #endif

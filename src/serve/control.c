@@ -56,7 +56,8 @@ void control_create(control *self, const hosted *model, double slo_ms) {
 
 outlook control_look(control *self, const hosted *model, double slo_ms) {
     if (!self->levels) control_create(self, model, slo_ms);
-    /* after a reload what waits may be of a model of fewer levels than the one that the load is known for */
+    /* after a reload, items in the queue may belong to a model of fewer levels than the model whose load was
+     * measured */
     return (outlook){.correction = model->correction,
                      .run_ms = self->run_ms,
                      .margin_ms = control_margin_ms(self, slo_ms),

@@ -34,34 +34,34 @@ void control_create(control *self, const hosted *model, double slo_ms);
 /* The time that is reserved for everything outside of the model. */
 double control_margin_ms(const control *self, double slo_ms);
 
-/* What predictions need of a control and its model: copied under the queue's lock, so that the predictions for all that
- * waits or arrives are made outside of it. */
+/* The data for predictions about a control and its model. It is copied under the queue's lock, so that the predictions
+ * for waiting or arriving items are made without the lock. */
 typedef struct outlook {
     run_time correction;
     double run_ms, margin_ms;
-    size_t sustained; /* a level that the model has */
+    size_t sustained; /* limited to the levels of the model */
 } outlook;
 
 outlook control_look(control *self, const hosted *model, double slo_ms);
 
 /* The work of items that arrive together. */
 typedef struct arrival {
-    double load[CONTROL_LEVELS]; /* ms, were all of it done at that level */
-    double least_ms;             /* at the cheapest levels that the items allow */
-    double run_kept, run_added;  /* of control.run_ms: the share that stays, and what is added */
+    double load[CONTROL_LEVELS]; /* ms, if all of it is done at that level */
+    double least_ms;             /* ms at the cheapest levels that the items allow */
+    double run_kept, run_added;  /* for control.run_ms: the share that stays, and the addition */
 } arrival;
 
-/* Weighs items, whose least_ms it fills in. */
+/* Computes the work of items, and sets their least_ms. */
 void control_weigh(arrival *out, const outlook *at, const hosted *model, item *items, size_t count, double slo_ms);
 
-/* With the lock held: accounts for an arrival, and for an item that was answered. */
+/* Accounts for an arrival, and for an answered item; with the queue's lock held. */
 void control_arrive(control *self, const hosted *model, const arrival *work, double slo_ms, double now_ms);
 void control_answer(control *self, double deadline_ms, double slo_ms, double now_ms);
 
-/* With the lock held, before control_look: brings rule 2 up to date. */
+/* Updates rule 2; with the lock held, before control_look. */
 void control_sustain(control *self, const hosted *model, double slo_ms, double now_ms);
 
-/* The level for what waits, in order. */
+/* The level for the waiting items, in order. */
 size_t control_level(const outlook *at, const hosted *model, item *const *waiting, size_t count, double now_ms);
 
 /* The level of an item when `affordable` is the dearest level that the machine can afford. */

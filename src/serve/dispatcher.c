@@ -10,7 +10,7 @@
 
 enum { MOST_ITEMS = 1024 };
 
-/* Why an item is given up without being run. */
+/* The reason for which an item is dropped. */
 typedef struct reason {
     int status;
     const char *type, *message;
@@ -20,8 +20,9 @@ static const reason FAILED = {424, "Backend", "another text of the request faile
                     GONE = {499, "Overloaded", "the client has gone"},
                     LATE = {504, "Overloaded", "the deadline passed while the request was queued"};
 
-/* What runs next, chosen from a copy of the queue: items leave it by the dispatcher alone, and what is read of them
- * and their exchanges does not change while they wait, so that only the copying and the leaving need the lock. */
+/* The items of the next run, chosen from a copy of the queue. Only the dispatcher removes items from the queue, and the
+ * members that it reads of items and their exchanges do not change while they wait. Therefore only copying and removing
+ * need the lock. */
 typedef struct selection {
     item **waiting; /* [options.max_queue] the queue in order */
     size_t waiting_count;
@@ -33,12 +34,12 @@ typedef struct selection {
     double deadlines[MOST_ITEMS]; /* a copy: the items may be gone when the run has ended */
     size_t count, tokens;
     hosted *model;
-    size_t affordable; /* level, where time is promised; SIZE_MAX: nothing is */
+    size_t affordable; /* the level, where a time is promised; SIZE_MAX: no promise */
     run_time predicted;
     double predicted_ms;
 } selection;
 
-/* Whether two items can be parts of one call. What else their options say is in their encodings. */
+/* Whether two items can be parts of one call. All other options are in their encodings already. */
 static bool alike(const exchange *a, const exchange *b) {
     return a == b || (a->model == b->model && a->kind == b->kind && a->options.prompt == b->options.prompt);
 }
@@ -48,7 +49,7 @@ static void drop(selection *out, item *one, const reason *why) {
     out->reasons[out->dropped_count++] = why;
 }
 
-/* The place of the first item that somebody still waits for; drops those before it. */
+/* The index of the first item whose client still waits; the items before it are dropped. */
 static size_t first_alive(selection *out, double now) {
     for (size_t i = 0; i < out->waiting_count; i++) {
         item *one = out->waiting[i];
@@ -64,7 +65,7 @@ static size_t first_alive(selection *out, double now) {
     return out->waiting_count;
 }
 
-/* What of the copied queue runs next, and at which levels. */
+/* Chooses items of the copied queue for the next run, and their levels. */
 static void choose(server *self, selection *out, double now) {
     size_t first = first_alive(out, now);
     if (first == out->waiting_count) return;
@@ -102,7 +103,7 @@ static void choose(server *self, selection *out, double now) {
     out->predicted_ms = hosted_run_ms(at.correction, out->predicted);
 }
 
-/* Takes the chosen and the dropped items out of the queue; with its lock held. */
+/* Removes the chosen and the dropped items from the queue; with its lock held. */
 static void leave(server *self, const selection *chosen, double now) {
     queue *from = &self->queue;
     for (size_t i = 0; i < chosen->dropped_count; i++) queue_remove(from, chosen->dropped[i]);
@@ -181,7 +182,7 @@ static void selection_free(selection *self) {
     free(self);
 }
 
-/* Copies the queue once something is in it; false when nothing comes any more. */
+/* Copies the queue when it has an item; false when no more items come. */
 static bool await(queue *from, selection *out) {
     out->waiting_count = out->dropped_count = out->count = out->tokens = 0;
     out->predicted = (run_time){0};

@@ -180,7 +180,7 @@ static rubato_purpose purpose_of(work_kind kind) {
     }
 }
 
-/* Tokenises a text, for the checks here and for the run later. */
+/* Tokenises a text, for the checks here and for the run. */
 static bool read_item(exchange *self, item *one) {
     rubato_error error = {0};
     bool windows = self->kind == WORK_TAG || self->kind == WORK_ANSWER;
@@ -203,7 +203,7 @@ static bool read_item(exchange *self, item *one) {
     return find_cap(self, one);
 }
 
-/* What the control of the exchange's model foresees. */
+/* The predictions of the control of the exchange's model. */
 static outlook look(exchange *self) {
     server *owner = self->server;
     control *rule = &owner->controls[self->model->slot];
@@ -213,7 +213,7 @@ static outlook look(exchange *self) {
     return at;
 }
 
-/* Lets the items in, all or none; with the queue's lock held. */
+/* Admits all items or none; with the queue's lock held. */
 static bool admit(exchange *self, const arrival *work, double now) {
     server *owner = self->server;
     queue *waiting = &owner->queue;

@@ -50,13 +50,14 @@ void hosted_release(hosted *self);
 /* Adds a text at a level to a run. A text that is longer than the model's maximum is read in windows. */
 void hosted_add(const hosted *self, run_time *to, size_t at, size_t tokens);
 
-/* What the run will take; `correction` is hosted.correction, copied under the queue's lock. */
+/* The predicted time of a run; `correction` is hosted.correction, copied under the queue's lock. */
 double hosted_run_ms(run_time correction, run_time what);
 
-/* A text's part of runs of about `run_ms` that are full of such texts, starts included; at most what it takes alone. */
+/* A text's share of the time of runs of about `run_ms` that are full of equal texts, starts included; at most the time
+ * of the text alone. */
 double hosted_share_ms(const hosted *self, run_time correction, size_t at, size_t tokens, double run_ms);
 
-/* Corrects the predictions by what a run took; with the queue's lock held. */
+/* Corrects the predictions by the measured time of a run; with the queue's lock held. */
 void hosted_learn(hosted *self, run_time what, double measured_ms);
 
 #endif

@@ -17,7 +17,7 @@ typedef struct exchange exchange;
 typedef struct item {
     exchange *owner;
     rubato_input input;
-    rubato_encoding *encoding;                /* of the input, with the options of the work */
+    rubato_encoding *encoding;                /* of the input, by the options of its work */
     char *own_text;                           /* set where the text is not a part of the request */
     size_t tokens, cut;                       /* tokens after truncation; tokens truncated away */
     size_t cap;                               /* the dearest level that the request allows */

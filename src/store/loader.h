@@ -1,5 +1,5 @@
 /* Loading a model's parameters from a checkpoint: finds tensors under the right names, checks their shapes, packs them,
- * and notes which parameter each became. */
+ * and records which parameter each became. */
 #ifndef RUBATO_STORE_LOADER_H
 #define RUBATO_STORE_LOADER_H
 
@@ -47,9 +47,10 @@ typedef struct loader {
     const char *prefix; /* of the encoder's tensors */
     packer with;
     rubato_error *error;
-    size_t parameters; /* elements read so far */
-    /* Factors by which the inputs of the next linear layers are multiplied before they are rounded to int8, one vector
-     * a layer in the order of loading, which is the order of visiting (tensor/visit.h); moves on. NULL: 1. */
+    size_t parameters; /* the number of elements read so far */
+    /* Factors of the inputs of the next linear layers, applied before the inputs are rounded to int8. One vector for
+     * each layer in the order of loading, which is the order of visiting (tensor/visit.h); loading moves on. NULL:
+     * 1. */
     const float *const *smooth;
     binding_place place; /* of what is loaded now; IN_BODY names have the encoder's prefix */
     /* For training; NULL for running. */
@@ -57,7 +58,7 @@ typedef struct loader {
     uint64_t *fresh; /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
 } loader;
 
-/* Puts prefix and name together; %zu of the name are filled with the numbers. out [bytes]. */
+/* Joins prefix and name; %zu in the name are replaced by the numbers. out [bytes]. */
 void loader_name(char *out, size_t bytes, const char *prefix, const char *name, size_t a, size_t b);
 
 /* A weight "name.weight" (or any full name) as a source; missing ones are an error that names them when `needed`,
@@ -69,10 +70,10 @@ rubato_status loader_linear(loader *load, linear *out, const char *const *names,
                             size_t columns);
 rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon);
 
-/* A table "PREFIX NAME.weight", in whatever type it is stored; nothing for a NULL name. */
+/* Loads a table "PREFIX NAME.weight" of any stored type; does nothing for a NULL name. */
 rubato_status loader_table(loader *load, table *out, const char *name, size_t rows, size_t columns);
 
-/* A buffer: a table under its full name that is saved with the model and does not learn. */
+/* Loads a buffer: a table under its full name that is saved with the model and does not learn. */
 rubato_status loader_buffer(loader *load, table *out, const char *name, size_t rows, size_t columns);
 
 /* Notes that a parameter is stored under that name. */

@@ -1,4 +1,4 @@
-/* Parts of a layer in configurations. */
+/* Exchangeable parts of a layer in configurations. */
 #include "store/part.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* Names of an encoder's tensors in a checkpoint, without ".weight" and ".bias". %zu is the layer; group and inner layer
- * with ALBERT; block and layer of it with the Funnel-Transformer. NULL where a family has no such tensor. */
+/* The names of an encoder's tensors in a checkpoint, without ".weight" and ".bias". %zu is the layer; with ALBERT the
+ * group and the inner layer; with the Funnel-Transformer the block and the layer within it. NULL where a family has no
+ * such tensor. */
 #ifndef RUBATO_STORE_TENSOR_NAMES_H
 #define RUBATO_STORE_TENSOR_NAMES_H
 

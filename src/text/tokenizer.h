@@ -96,7 +96,7 @@ bool tokenizer_run(const tokenizer *self, const char *text, size_t bytes, bool s
 rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input, const rubato_text_options *options,
                                tokenizer_scratch *scratch, rubato_encoding **encoding, rubato_error *error);
 
-/* The tokenizer that made it. */
+/* The tokenizer that made an encoding. */
 const tokenizer *encoding_tokenizer(const rubato_encoding *encoding);
 
 /* Adds a token as it reads in running text; a continuation of a word has its mark. The id must be in the vocabulary. */
