@@ -19,7 +19,7 @@ typedef struct work {
 static void *embed(void *argument) {
     work *w = argument;
     rubato_context *context;
-    rubato_context_options options = {.threads = 1};
+    rubato_context_options options = {.size = sizeof options, .threads = 1};
     w->status = rubato_context_create(&context, w->model, &options, &w->error);
     if (w->status == RUBATO_OK)
         w->status = rubato_embed(context, w->vectors, w->lines, w->count, NULL, NULL, &w->error);
@@ -47,7 +47,8 @@ int main(int argc, char **argv) {
     int failed = 0;
     for (size_t t = 0; t < THREADS; t++) {
         size_t first = (count + 1) * t / THREADS, last = (count + 1) * (t + 1) / THREADS;
-        works[t] = (work){.model = model, .lines = lines + first, .count = last - first, .vectors = vectors + first * width};
+        works[t] =
+            (work){.model = model, .lines = lines + first, .count = last - first, .vectors = vectors + first * width};
         pthread_create(&threads[t], NULL, embed, &works[t]);
     }
     for (size_t t = 0; t < THREADS; t++) {

@@ -86,14 +86,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     remove_file(folder, "rubato.json");
     if (points) write_file(folder, "rubato.json", data + 1, size - 1);
     if (rubato_model_load(&model, folder, &error) != RUBATO_OK) return 0;
-    rubato_context_options one = {.threads = 1};
+    rubato_context_options one = {.size = sizeof one, .threads = 1};
     rubato_input inputs[2] = {{.text = "a b c d e f"}, {.text = "x"}};
     size_t labels = rubato_model_info(model)->label_count;
     if (rubato_context_create(&context, model, &one, &error) == RUBATO_OK) {
         float *scores = calloc(2 * (labels + 2), sizeof *scores);
         for (size_t i = 0; scores && i <= rubato_point_count(model) && i < 4; i++) {
             char budget[64] = "full";
-            if (i > 0) snprintf(budget, sizeof budget, "@%s", rubato_model_point(model, i - 1).name);
+            if (i > 0) snprintf(budget, sizeof budget, "@%s", rubato_model_point(model, i - 1)->name);
             rubato_options options = {.budget = budget};
             rubato_logits(context, scores, inputs, 2, &options, NULL, &error);
         }

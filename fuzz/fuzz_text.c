@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(text, data, size);
     text[size] = 0;
     rubato_input input = {.text = text, .text_bytes = size};
-    rubato_text_options options = {.whole = 1};
+    rubato_text_options options = {.size = sizeof options, .whole = 1};
     rubato_encoding *encoding;
     if (size && tokenizer_encode(t, &input, &options, &scratch, &encoding, &error) == RUBATO_OK) {
         size_t count = utf8_count(text, size);

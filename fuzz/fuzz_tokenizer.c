@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tokenizer_scratch scratch = {0};
     for (size_t i = 0; i < 3; i++) {
         rubato_input input = {.text = texts[i], .pair = texts[2 - i]};
-        rubato_text_options options = {.max_length = 12, .stride = 1, .windows = 1};
+        rubato_text_options options = {.size = sizeof options, .max_length = 12, .stride = 1, .windows = 1};
         rubato_encoding *encoding;
         if (tokenizer_encode(t, &input, &options, &scratch, &encoding, &error) == RUBATO_OK)
             rubato_encoding_destroy(encoding);

@@ -20,7 +20,15 @@
  * Conventions
  *   Functions that can fail return a rubato_status, 0 for success, and take a rubato_error * last, which may be NULL.
  *   X_create and X_load give, X_destroy takes back and accepts NULL. On failure an output pointer is NULL.
- *   Options structs: all zero bytes is the default; a NULL pointer means the same.
+ *   Options structs begin with their size, so that they can grow at their end:
+ *       rubato_context_options options = {.size = sizeof options, .threads = 4};
+ *   (in C++: rubato_context_options options = {}; options.size = sizeof options;). Every other field has its default
+ *   where its bytes are zero; a NULL pointer in place of the struct means all defaults. A program that was compiled
+ * with an older header gives a smaller struct: the fields that it lacks have their defaults. One that was compiled with
+ * a newer header may run with this library while the fields that are new to it are zero. A size of 0 is an error.
+ *   Results that may grow are structs of the library, which a function gives by a pointer: they grow at their end. What
+ *   a function gives and no X_destroy takes back is released with rubato_free. Structs of neither kind (rubato_error,
+ *   rubato_input and the elements of arrays) never change.
  *   Strings are UTF-8. Offsets count Unicode code points of the caller's text, first and last + 1.
  *   Matrices are [rows, columns], row-major, float.
  *   Every byte of a model folder, a data file or a text is treated as hostile. */
@@ -95,6 +103,9 @@ typedef struct rubato_error {
 /* A static text that says what a status means. */
 RUBATO_API const char *rubato_status_text(rubato_status status);
 
+/* Releases what a function of this library gave; accepts NULL. */
+RUBATO_API void rubato_free(void *given);
+
 /* ---- Models ---- */
 
 typedef struct rubato_model rubato_model;
@@ -140,6 +151,7 @@ typedef struct rubato_info {
 RUBATO_API rubato_status rubato_model_load(rubato_model **model, const char *name, rubato_error *error);
 
 typedef struct rubato_load_options {
+    size_t size;           /* sizeof(rubato_load_options) */
     const char *precision; /* of the encoder's products: "f32", "bf16", "int8" (8-bit weights by channel and activations
                               by row); everything between them is f32. "f32+int8", "f32+bf16": both, in f32 where an
                               operating point does not say otherwise. NULL: as stored, which is f32 for all but what
@@ -164,6 +176,7 @@ RUBATO_API const rubato_info *rubato_model_info(const rubato_model *model);
 typedef struct rubato_context rubato_context;
 
 typedef struct rubato_context_options {
+    size_t size;         /* sizeof(rubato_context_options) */
     size_t threads;      /* 0: what affinity and the container's quota allow */
     size_t batch_tokens; /* rows of one packed batch a thread; bounds memory. 0: 192 or 512, by the model's size */
     const char *isa;     /* "scalar", "avx2", "avx512", "vnni", "bf16"; NULL: the best this machine runs */
@@ -198,6 +211,7 @@ typedef enum rubato_truncation {
 } rubato_truncation;
 
 typedef struct rubato_text_options {
+    size_t size;       /* sizeof(rubato_text_options) */
     size_t max_length; /* tokens, special ones included; 0: the model's */
     rubato_truncation truncation;
     int cut_left;        /* drop from the beginning instead of the end */
@@ -236,7 +250,7 @@ RUBATO_API void rubato_encoding_destroy(rubato_encoding *encoding);
 /* The token with that id, or NULL. *bytes, when not NULL, receives its length. */
 RUBATO_API const char *rubato_token(const rubato_model *model, int32_t id, size_t *bytes);
 
-/* The text that token ids stand for, as far as tokens keep it; a new string, release with free().
+/* The text that token ids stand for, as far as tokens keep it; a new string, release with rubato_free.
  * Fails: BAD_ARGUMENT for an id that is not in the vocabulary, OUT_OF_MEMORY. */
 RUBATO_API rubato_status rubato_decode(const rubato_model *model, const int32_t *ids, size_t count, int skip_special,
                                        char **text, rubato_error *error);
@@ -245,22 +259,29 @@ RUBATO_API rubato_status rubato_decode(const rubato_model *model, const int32_t 
 
 /* What one answer cost and what was cut from its text. */
 typedef struct rubato_cost {
-    char point[32];     /* the operating point's name; "full" */
+    const char *point;  /* the operating point's name, as long as the model lives; "full" */
     double flops;       /* of this input, multiply and add counted as two */
     double full_flops;  /* the same of the full model */
     double flops_ratio; /* flops / full_flops */
     size_t layers;      /* layers run */
     size_t tokens;      /* over all windows */
-    size_t rows[64];    /* rows entering each layer that ran, over all windows; the first 64 */
+    const size_t *rows; /* [layers] rows entering each layer that ran, over all windows */
     size_t cut;         /* tokens that were truncated away */
     size_t windows;
     double ms; /* wall time, shared evenly by rows among the texts of one packed batch */
 } rubato_cost;
 
+/* The costs of one call's inputs. Running functions give them where their argument is not NULL. */
+typedef struct rubato_costs rubato_costs;
+
+/* The cost of an input, from 0 on; lives as long as the costs. */
+RUBATO_API const rubato_cost *rubato_costs_at(const rubato_costs *costs, size_t index);
+
 typedef struct rubato_options {
-    rubato_text_options text;
-    const char *budget; /* NULL or "full" */
-    const char *prompt; /* put before every text; embeddings */
+    size_t size;                     /* sizeof(rubato_options) */
+    const rubato_text_options *text; /* NULL: defaults */
+    const char *budget;              /* NULL or "full"; milliseconds want a context with a calibration */
+    const char *prompt;              /* put before every text; embeddings */
     /* Called between packed batches with inputs done so far; a non-zero return cancels. NULL for none. */
     int (*progress)(void *user, size_t done, size_t total);
     void *progress_user;
@@ -286,28 +307,28 @@ RUBATO_API rubato_status rubato_encode_for(const rubato_model *model, rubato_pur
 
 /* Embeds texts, one vector a text, pooled as the model's folder says.
  *   out    [count, info->width], input order; the caller's
- *   costs  [count] or NULL
+ *   costs  NULL, or receives what each input cost; release with rubato_free
  * A text longer than max_length is truncated; costs tell.
  * Fails: BAD_TEXT (error->line is the index + 1), OUT_OF_MEMORY, BAD_MODEL (weights gave NaN); out is then
  * unspecified. Method: Reimers and Gurevych 2019, section 3. */
 RUBATO_API rubato_status rubato_embed(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
-                                      const rubato_options *options, rubato_cost *costs, rubato_error *error);
+                                      const rubato_options *options, rubato_costs **costs, rubato_error *error);
 
 /* Scores every label: softmax, or sigmoid for a multi-label model; a regression model's one column is its value.
  *   out    [count, label_count] ([count, 2] for NSP, column 0: B follows A) */
 RUBATO_API rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
-                                         const rubato_options *options, rubato_cost *costs, rubato_error *error);
+                                         const rubato_options *options, rubato_costs **costs, rubato_error *error);
 
 /* The same before softmax or sigmoid. */
 RUBATO_API rubato_status rubato_logits(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
-                                       const rubato_options *options, rubato_cost *costs, rubato_error *error);
+                                       const rubato_options *options, rubato_costs **costs, rubato_error *error);
 
 /* How well each document answers the query, by a cross-encoder (activation as its folder says, sigmoid by default)
  * or, for an embedding model, by cosine.   out [count]
  * A cross-encoder takes no encodings of documents: it makes pairs of its own; rubato_logits takes a pair's. */
 RUBATO_API rubato_status rubato_rerank(rubato_context *context, float *out, const char *query,
                                        const rubato_input *documents, size_t count, const rubato_options *options,
-                                       rubato_cost *costs, rubato_error *error);
+                                       rubato_costs **costs, rubato_error *error);
 
 typedef struct rubato_entity {
     const char *label; /* the model's, without B- or I- */
@@ -333,7 +354,7 @@ typedef struct rubato_tags {
  * its label from the window in which it stands deepest.
  *   *tags  [count]; release with rubato_tags_destroy */
 RUBATO_API rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const rubato_input *inputs,
-                                    size_t count, const rubato_options *options, rubato_cost *costs,
+                                    size_t count, const rubato_options *options, rubato_costs **costs,
                                     rubato_error *error);
 RUBATO_API void rubato_tags_destroy(rubato_tags *tags);
 
@@ -346,7 +367,7 @@ typedef struct rubato_answer_span {
 /* Extracts the answer from the context: input.text is the question, input.pair the context, windowed with
  * options->text.stride (default 128). The best span has at most 30 tokens.   out [count] */
 RUBATO_API rubato_status rubato_answer(rubato_context *context, rubato_answer_span *out, const rubato_input *inputs,
-                                       size_t count, const rubato_options *options, rubato_cost *costs,
+                                       size_t count, const rubato_options *options, rubato_costs **costs,
                                        rubato_error *error);
 
 typedef struct rubato_candidate {
@@ -356,25 +377,25 @@ typedef struct rubato_candidate {
 
 /* The best tokens for each mask token in the input.
  *   masks  receives how many masks there were
- *   *out   [masks, top]; release with free()
+ *   *out   [masks, top]; release with rubato_free
  * Fails: BAD_ARGUMENT when the text has no mask token. */
 RUBATO_API rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_t *masks,
                                      const rubato_input *input, size_t top, const rubato_options *options,
-                                     rubato_cost *cost, rubato_error *error);
+                                     rubato_costs **costs, rubato_error *error);
 
-/* The text with each mask token replaced by the given token; a new string, release with free(). */
+/* The text with each mask token replaced by the given token; a new string, release with rubato_free. */
 RUBATO_API rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask, int32_t id,
                                           char **text, rubato_error *error);
 
 /* Hidden states of one input: the embedding layer's output and every layer's.
- *   *out  [layers + 1, length, hidden]; release with free(). *length receives the number of tokens. */
+ *   *out  [layers + 1, length, hidden]; release with rubato_free. *length receives the number of tokens. */
 RUBATO_API rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t *length,
                                               const rubato_input *input, const rubato_options *options,
                                               rubato_error *error);
 
 /* Which tokens of a text live how long at the budget's operating point: what Rubato does, made visible. */
 typedef struct rubato_trace {
-    char point[32];
+    const char *point;           /* its name, as long as the model lives */
     const rubato_window *window; /* the tokens; the input's encoding's, where it had one */
     size_t layers;               /* of the model */
     const uint8_t *ran;          /* [layers] 1 where a layer ran */
@@ -387,7 +408,7 @@ RUBATO_API rubato_status rubato_trace_text(rubato_context *context, const rubato
 RUBATO_API void rubato_trace_destroy(rubato_trace *trace);
 
 /* The head's output for every token of one input: [length, columns]; columns is the vocabulary for MLM, 2 for QA,
- * the labels for tagging. Release with free(). */
+ * the labels for tagging. Release with rubato_free. */
 RUBATO_API rubato_status rubato_token_logits(rubato_context *context, float **out, size_t *length, size_t *columns,
                                              const rubato_input *input, const rubato_options *options,
                                              rubato_error *error);
@@ -407,27 +428,29 @@ typedef struct rubato_metric {
 typedef struct rubato_evaluation {
     size_t examples;
     size_t metric_count;
-    rubato_metric metrics[8];
+    const rubato_metric *metrics;
     double flops_ratio, flops_ratio_p95;    /* of all examples; of the dearest of 95 in 100 */
-    double alive[64];                       /* share of the examples that ran more than i layers */
-    double rows[64];                        /* rows that entered the i-th layer that ran, of all tokens */
+    size_t layers;                          /* of the model */
+    const double *alive;                    /* [layers + 1] share of the examples that ran more than i layers */
+    const double *rows;                     /* [layers] rows that entered the i-th layer that ran, of all tokens */
     double ms_mean, ms_p50, ms_p95, ms_p99; /* per example, compute only */
     double tokens_per_second;
 } rubato_evaluation;
 
 typedef struct rubato_eval_options {
-    const char *task;    /* "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm" */
-    const char *data;    /* .tsv, .csv, .jsonl, SQuAD .json, CoNLL; "retrieval": a folder in BEIR layout */
-    const char *columns; /* "text=sentence,label=label"; NULL: common names are recognised */
-    size_t limit;        /* first examples only; 0: all */
-    uint64_t seed;       /* which tokens "mlm" masks */
-    rubato_options run;
+    size_t size;               /* sizeof(rubato_eval_options) */
+    const char *task;          /* "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm" */
+    const char *data;          /* .tsv, .csv, .jsonl, SQuAD .json, CoNLL; "retrieval": a folder in BEIR layout */
+    const char *columns;       /* "text=sentence,label=label"; NULL: common names are recognised */
+    size_t limit;              /* first examples only; 0: all */
+    uint64_t seed;             /* which tokens "mlm" masks */
+    const rubato_options *run; /* NULL: defaults */
 } rubato_eval_options;
 
-/* Runs a data set and compares with its labels.
+/* Runs a data set and compares with its labels. Release the evaluation with rubato_free; so the results below.
  * Fails: as the running functions, and BAD_DATA with error->line for a row that cannot be read. */
 RUBATO_API rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options *options,
-                                         rubato_evaluation *evaluation, rubato_error *error);
+                                         rubato_evaluation **evaluation, rubato_error *error);
 
 /* ---- Training ---- */
 
@@ -442,6 +465,7 @@ typedef struct rubato_train_progress {
 
 /* Zero is the default everywhere; where zero could be meant, a negative number is zero. */
 typedef struct rubato_train_options {
+    size_t size;        /* sizeof(rubato_train_options) */
     const char *model;  /* as rubato_model_load takes it; a head that it lacks is made */
     const char *task;   /* "classification", "regression", "tagging", "qa", "mlm", "sts" (pairs with a similarity),
                            "retrieval" (pairs that belong together) */
@@ -499,7 +523,7 @@ typedef struct rubato_train_options {
 
 typedef struct rubato_train_result {
     size_t steps, best_step;
-    char metric[32]; /* "" without a dev set */
+    const char *metric; /* NULL without a dev set */
     double best, seconds, tokens_per_second;
 } rubato_train_result;
 
@@ -509,12 +533,13 @@ typedef struct rubato_train_result {
  * Fails: as loading and reading data, IO, CANCELLED (resumable).
  * Methods: Devlin et al. 2018; Kim and Cho 2021 (length-adaptive); Goyal et al. 2020 (power-bert); of early exits see
  * docs/anytime.md. */
-RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubato_train_result *result,
+RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubato_train_result **result,
                                       rubato_error *error);
 
 /* ---- Trimming ---- */
 
 typedef struct rubato_trim_options {
+    size_t size; /* sizeof(rubato_trim_options) */
     const char *model, *out;
     const char *layers;         /* the layers that stay, from 0 on: "0,2,5"; NULL: all. One named twice is there twice:
                                    a deeper start (progressive stacking, Gong et al. 2019) */
@@ -534,12 +559,13 @@ typedef struct rubato_trim_result {
 /* Makes a smaller checkpoint of a model by taking layers, word pieces and positions out; a start for training.
  * Vocabularies of WordPiece tokenizers can be trimmed: text stays tokenisable, into smaller pieces.
  * Fails: UNSUPPORTED for other tokenizers and for layers that share weights. */
-RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result *result,
+RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result **result,
                                      rubato_error *error);
 
 /* ---- Quantising ---- */
 
 typedef struct rubato_quantize_options {
+    size_t size; /* sizeof(rubato_quantize_options) */
     const char *model, *out;
     const char *to;                    /* "int8", "bf16", or "f32": back */
     const char *task, *data, *columns; /* as rubato_eval_options, or NULL: the result is not judged */
@@ -555,8 +581,8 @@ typedef struct rubato_quantize_options {
 typedef struct rubato_quantize_result {
     size_t bytes_before, bytes_after; /* of weights on disk */
     size_t layers, lifted;            /* lifted: in bf16, for max_drop */
-    char metric[32];
-    double before, after; /* quality; NaN where it was not judged */
+    const char *metric;               /* of the quality; NULL where it was not judged */
+    double before, after;             /* quality; NaN where it was not judged */
 } rubato_quantize_result;
 
 /* Writes a model with its encoder's weights and embeddings in fewer bits: symmetric 8-bit by output channel (embeddings
@@ -564,7 +590,7 @@ typedef struct rubato_quantize_result {
  * transformers loads. With data the quality of every operating point is measured anew. With max_drop layers are lifted
  * to bf16, those first that gain most by it alone, until the full model's drop is within it; what was reached is in the
  * result. Fails: as loading, evaluating and writing. */
-RUBATO_API rubato_status rubato_quantize(const rubato_quantize_options *options, rubato_quantize_result *result,
+RUBATO_API rubato_status rubato_quantize(const rubato_quantize_options *options, rubato_quantize_result **result,
                                          rubato_error *error);
 
 /* ---- Search ---- */
@@ -576,6 +602,7 @@ typedef struct rubato_search_progress {
 } rubato_search_progress;
 
 typedef struct rubato_search_options {
+    size_t size;                               /* sizeof(rubato_search_options) */
     const char *model, *task, *data, *columns; /* as rubato_eval_options; not for "retrieval" and "mlm" */
     const char *out;                           /* folder for rubato.json and frontier.svg; NULL: the model's */
     const char *cost;                          /* "flops" (default) or "ms", which needs a calibrated machine */
@@ -597,7 +624,7 @@ typedef struct rubato_search_options {
 typedef struct rubato_search_result {
     size_t points, evaluations, dropped;
     double full_quality, area, seconds;
-    char metric[32];
+    const char *metric; /* of the quality */
     int stopped; /* 1: by the progress function: what was found so far is written, and a resumed search goes on */
 } rubato_search_result;
 
@@ -605,10 +632,10 @@ typedef struct rubato_search_result {
  * operations and latency of every point, and as a plot. Quality is what the given data says: a point chosen by it
  * flatters itself a little on the same data.
  * Methods: Cai et al. 2020; Kim and Cho 2021, section 3.3. */
-RUBATO_API rubato_status rubato_search(const rubato_search_options *options, rubato_search_result *result,
+RUBATO_API rubato_status rubato_search(const rubato_search_options *options, rubato_search_result **result,
                                        rubato_error *error);
 
-/* An operating point of a loaded model's frontier, cheapest first. */
+/* An operating point of a loaded model's frontier, cheapest first; lives as long as the model. */
 typedef struct rubato_point {
     const char *name;
     double quality, flops_ratio, ms; /* NaN where unknown */
@@ -617,18 +644,18 @@ typedef struct rubato_point {
 } rubato_point;
 
 RUBATO_API size_t rubato_point_count(const rubato_model *model);
-RUBATO_API rubato_point rubato_model_point(const rubato_model *model, size_t index);
+RUBATO_API const rubato_point *rubato_model_point(const rubato_model *model, size_t index);
 
 /* Which point a budget gives a text of `length` tokens: *index in [0, rubato_point_count), or that count for the full
- * model. Once the context has its calibration, or for budgets other than milliseconds, other threads may call this
- * while the context runs. Fails: BAD_ARGUMENT for a budget that the running functions would refuse. */
-RUBATO_API rubato_status rubato_choose_point(rubato_context *context, const char *budget, size_t length, size_t *index,
-                                             rubato_error *error);
+ * model. Reads the context alone, so that other threads may call this while the context runs.
+ * Fails: BAD_ARGUMENT for a budget that the running functions would refuse. */
+RUBATO_API rubato_status rubato_choose_point(const rubato_context *context, const char *budget, size_t length,
+                                             size_t *index, rubato_error *error);
 
 /* ---- Measuring ---- */
 
 typedef struct rubato_machine {
-    char processor[96];
+    const char *processor;
     const char *isa;
     size_t threads;
     double peak_gflops_1, peak_gflops; /* measured fused multiply-adds: one thread; all of the context's threads */
@@ -638,16 +665,16 @@ typedef struct rubato_machine {
     double bf16_gflops, int8_gflops;   /* peaks of the instructions for them, all threads; 0 where there are none */
 } rubato_machine;
 
-RUBATO_API rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error);
+RUBATO_API rubato_status rubato_measure_machine(rubato_context *context, rubato_machine **machine, rubato_error *error);
 
 typedef struct rubato_bench_row {
-    char point[32];
+    const char *point; /* its name, as long as the model lives */
     size_t batch, length;
     double ms, tokens_per_second, gflops;
 } rubato_bench_row;
 
 /* Median time of a forward pass over `batch` sequences of `length` random tokens each, of at least three runs. */
-RUBATO_API rubato_status rubato_bench(rubato_context *context, size_t batch, size_t length, rubato_bench_row *row,
+RUBATO_API rubato_status rubato_bench(rubato_context *context, size_t batch, size_t length, rubato_bench_row **row,
                                       rubato_error *error);
 
 /* A part of a forward pass: all layers together. */
@@ -659,36 +686,52 @@ typedef struct rubato_part {
     const char *bound; /* which of them: "compute", "L2", "L3", "memory" */
 } rubato_part;
 
-enum { RUBATO_MOST_PARTS = 9 };
+typedef struct rubato_parts {
+    size_t count;
+    const rubato_part *const *parts;
+} rubato_parts;
 
 /* The roofline (Williams et al. 2009) of a forward pass over `batch` sequences of `length` random tokens, every
  * operation by all threads: what each part takes, the median of several runs, and what the machine allows. Weights come
  * from the smallest cache that holds all of the encoder's, activations from the smallest that holds the operation's.
- * parts [RUBATO_MOST_PARTS]. Fails as rubato_bench. */
+ * Fails as rubato_bench. */
 RUBATO_API rubato_status rubato_roofline(rubato_context *context, const rubato_machine *machine, size_t batch,
-                                         size_t length, rubato_part *parts, size_t *count, rubato_error *error);
+                                         size_t length, rubato_parts **parts, rubato_error *error);
+
+/* What a layer's parts take on this machine: by it budgets in milliseconds are kept. It never changes, and any number
+ * of contexts may have it, whatever threads they belong to. */
+typedef struct rubato_calibration rubato_calibration;
 
 typedef struct rubato_calibrate_options {
+    size_t size;                                            /* sizeof(rubato_calibrate_options) */
     int (*progress)(void *user, size_t done, size_t total); /* non-zero: CANCELLED */
     void *progress_user;
 } rubato_calibrate_options;
 
-/* Measures what a layer's parts take with this context's model shape, threads and instruction set, and keeps it in the
- * user's cache (XDG_CACHE_HOME or ~/.cache), where budgets in milliseconds find it. Takes some seconds, in which
- * nothing else should run. */
+/* Measures what a layer's parts take with this context's model shape, precision, threads and instruction set, and keeps
+ * it in the user's cache (XDG_CACHE_HOME or ~/.cache). Takes some seconds, in which nothing else should run.
+ *   calibration  receives it; NULL: it is only kept */
 RUBATO_API rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_options *options,
-                                          rubato_error *error);
+                                          rubato_calibration **calibration, rubato_error *error);
 
-/* Reads what rubato_calibrate kept. Fails: NOT_FOUND when there is none for this machine, model shape and threads. */
-RUBATO_API rubato_status rubato_calibration_load(rubato_context *context, rubato_error *error);
+/* Reads what rubato_calibrate kept for contexts like this one. Fails: NOT_FOUND when there is none for this machine,
+ * model shape, precision and threads. */
+RUBATO_API rubato_status rubato_calibration_load(const rubato_context *context, rubato_calibration **calibration,
+                                                 rubato_error *error);
+
+/* Hands it to a context, which keeps it for itself: the caller may destroy its own afterwards. NULL takes it away.
+ * Fails: BAD_ARGUMENT where it was measured for another model shape, precision, threads or instruction set. */
+RUBATO_API rubato_status rubato_context_set_calibration(rubato_context *context, rubato_calibration *calibration,
+                                                        rubato_error *error);
+RUBATO_API void rubato_calibration_destroy(rubato_calibration *calibration);
 
 /* Predicted milliseconds of `count` sequences of `length` tokens at a point (NULL: full), tokenising excluded; NaN
- * before rubato_calibrate, rubato_calibration_load or a budget in milliseconds with this context. */
+ * without a calibration. */
 RUBATO_API double rubato_predict_ms(const rubato_context *context, const char *point, size_t length, size_t count);
 
 /* As rubato_bench, within a budget. */
 RUBATO_API rubato_status rubato_bench_at(rubato_context *context, const char *budget, size_t batch, size_t length,
-                                         rubato_bench_row *row, rubato_error *error);
+                                         rubato_bench_row **row, rubato_error *error);
 
 /* ---- Files ---- */
 
@@ -697,6 +740,7 @@ RUBATO_API rubato_status rubato_npy_write(const char *path, const float *data, s
                                           rubato_error *error);
 
 typedef struct rubato_pull_options {
+    size_t size;          /* sizeof(rubato_pull_options) */
     const char *revision; /* NULL: "main" */
     int offline;          /* only what the cache holds; also HF_HUB_OFFLINE=1 */
     /* Called as bytes arrive; a non-zero return cancels. total is 0 while unknown. NULL for none. */
@@ -707,10 +751,10 @@ typedef struct rubato_pull_options {
 /* Downloads a model's files into the Hugging Face cache, in the layout that huggingface_hub reads.
  * Honours HF_ENDPOINT, HF_TOKEN (or the saved token), HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE. Resumes partial files and
  * checks sizes and hashes.
- *   path  receives the snapshot folder
+ *   path  receives the snapshot folder; release with rubato_free
  * Fails: NETWORK, BAD_CHECKSUM, NOT_FOUND, IO, CANCELLED. Finished files stay, unfinished ones can be resumed. */
-RUBATO_API rubato_status rubato_pull(const char *name, const rubato_pull_options *options, char *path,
-                                     size_t path_bytes, rubato_error *error);
+RUBATO_API rubato_status rubato_pull(const char *name, const rubato_pull_options *options, char **path,
+                                     rubato_error *error);
 
 /* ---- Options as a table ----
  *

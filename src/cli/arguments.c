@@ -79,7 +79,16 @@ static int read_option(parser *self, const char *word, const char *next, bool *u
 int arguments_parse(arguments *given, const command *which, int argc, char **argv) {
     parser self = {.which = which, .given = given};
     bool only_operands = false;
-    *given = (arguments){0};
+    *given = (arguments){.load.size = sizeof given->load,
+                         .context.size = sizeof given->context,
+                         .text.size = sizeof given->text,
+                         .run.size = sizeof given->run,
+                         .eval.size = sizeof given->eval,
+                         .train.size = sizeof given->train,
+                         .trim.size = sizeof given->trim,
+                         .quantize.size = sizeof given->quantize,
+                         .search.size = sizeof given->search,
+                         .pull.size = sizeof given->pull};
     self.count = options_of(which, self.options);
     for (int i = 0; i < argc; i++) {
         const char *word = argv[i];

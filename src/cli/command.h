@@ -18,6 +18,7 @@ typedef struct arguments {
     /* the library's options, each group as its table in rubato.h has it */
     rubato_load_options load;
     rubato_context_options context;
+    rubato_text_options text;
     rubato_options run;
     rubato_eval_options eval;
     rubato_train_options train;
@@ -52,8 +53,9 @@ typedef struct command {
     X(classify)                                                                                                        \
     X(tag)                                                                                                             \
     X(answer)                                                                                                          \
-    X(rerank) X(fill) X(search_text) X(tokenize) X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize)   \
-        X(serve) X(bench) X(pull) X(completion) X(manual)
+    X(rerank)                                                                                                          \
+    X(fill) X(search_text) X(tokenize) X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve)    \
+        X(bench) X(pull) X(completion) X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;
 COMMANDS(DECLARE_COMMAND)
@@ -129,9 +131,10 @@ int print_version(bool json);
 /* Flushes standard output; EXIT_FAILED with a message when that fails (a full disk, say). */
 int finish_output(int status);
 
-/* The usual loop of a command: `each` on the input in chunks, then `finish` (NULL for none) with the same session. */
+/* The usual loop of a command: `each` on the input in chunks, with a place for what a running function says they cost,
+ * then `finish` (NULL for none) with the same session. */
 typedef int each_chunk(void *user, session *s, const arguments *given, const record *records, size_t count,
-                       const rubato_input *inputs, rubato_cost *costs);
+                       const rubato_input *inputs, rubato_costs **costs);
 typedef int finish_input(void *user, session *s, const arguments *given);
 int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, finish_input *finish, void *user);
 

@@ -6,7 +6,7 @@
 #include "cli/command.h"
 
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
-                const rubato_input *inputs, rubato_cost *costs) {
+                const rubato_input *inputs, rubato_costs **costs) {
     (void)user;
     rubato_error error = {0};
     rubato_answer_span *spans = calloc(count, sizeof *spans);
@@ -24,11 +24,11 @@ static int each(void *user, session *s, const arguments *given, const record *re
             print_json_string(r->pair + first, last - first);
             printf(", \"start\": %zu, \"end\": %zu, \"score\": ", span.start, span.end);
             print_float((double)span.score);
-            print_cost_member(given, &costs[i]);
+            print_cost_member(given, rubato_costs_at(*costs, i));
             puts("}");
         } else {
             printf("%.*s  (%.3f)", (int)(last - first), r->pair + first, (double)span.score);
-            print_cost_member(given, &costs[i]);
+            print_cost_member(given, rubato_costs_at(*costs, i));
             putchar('\n');
         }
     }

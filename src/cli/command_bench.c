@@ -49,14 +49,15 @@ static void print_machine(const rubato_machine *machine, bool json) {
 /* Where the time goes, for each batch and length. */
 static rubato_status print_roofline(const session *s, const rubato_machine *machine, size_t batch, size_t length,
                                     const char *before, bool json, rubato_error *error) {
-    rubato_part parts[RUBATO_MOST_PARTS];
-    size_t count;
+    rubato_parts *made;
     double ms = 0, limit = 0;
-    rubato_status status = rubato_roofline(s->context, machine, batch, length, parts, &count, error);
+    rubato_status status = rubato_roofline(s->context, machine, batch, length, &made, error);
     if (status != RUBATO_OK) return status;
+    const rubato_part *const *parts = made->parts;
+    size_t count = made->count;
     for (size_t i = 0; i < count; i++) {
-        ms += parts[i].ms;
-        limit += parts[i].limit_ms;
+        ms += parts[i]->ms;
+        limit += parts[i]->limit_ms;
     }
     if (json) {
         printf("%s{\"precision\": \"%s\", \"batch\": %zu, \"length\": %zu, \"ms\": %.6f, \"limit_ms\": %.6f, "
@@ -64,16 +65,18 @@ static rubato_status print_roofline(const session *s, const rubato_machine *mach
                before, s->info->precision, batch, length, ms, limit);
         for (size_t i = 0; i < count; i++)
             printf("%s{\"part\": \"%s\", \"ms\": %.6f, \"gflops\": %.3f, \"limit_ms\": %.6f, \"bound\": \"%s\"}",
-                   i ? ", " : "", parts[i].name, parts[i].ms, parts[i].gflops, parts[i].limit_ms, parts[i].bound);
+                   i ? ", " : "", parts[i]->name, parts[i]->ms, parts[i]->gflops, parts[i]->limit_ms, parts[i]->bound);
         printf("]}");
+        rubato_free(made);
         return RUBATO_OK;
     }
     printf("%s, batch %zu of %zu tokens\n", s->info->precision, batch, length);
     printf("%-18s %9s %7s %9s %10s %9s  %s\n", "", "ms", "share", "Gflop/s", "limit, ms", "of limit", "bound by");
     for (size_t i = 0; i < count; i++)
-        printf("%-18s %9.4f %6.1f%% %9.1f %10.4f %8.1f%%  %s\n", parts[i].name, parts[i].ms, 100 * parts[i].ms / ms,
-               parts[i].gflops, parts[i].limit_ms, 100 * parts[i].limit_ms / parts[i].ms, parts[i].bound);
+        printf("%-18s %9.4f %6.1f%% %9.1f %10.4f %8.1f%%  %s\n", parts[i]->name, parts[i]->ms, 100 * parts[i]->ms / ms,
+               parts[i]->gflops, parts[i]->limit_ms, 100 * parts[i]->limit_ms / parts[i]->ms, parts[i]->bound);
     printf("%-18s %9.4f %6.1f%% %9s %10.4f %8.1f%%\n\n", "together", ms, 100.0, "", limit, 100 * limit / ms);
+    rubato_free(made);
     return RUBATO_OK;
 }
 
@@ -84,7 +87,7 @@ static int run(const arguments *given) {
     if (given->lengths && !(length_count = parse_list(given->lengths, lengths)))
         return report_usage("--length %s: write numbers as 16,128", given->lengths);
     session s;
-    rubato_machine machine;
+    rubato_machine *machine;
     rubato_error error = {0};
     int status = session_open(&s, given);
     if (status != EXIT_OK) return status;
@@ -92,7 +95,7 @@ static int run(const arguments *given) {
         session_close(&s);
         return report(&error);
     }
-    print_machine(&machine, given->json);
+    print_machine(machine, given->json);
     if (given->json)
         printf(", \"rows\": [");
     else if (!given->roofline)
@@ -101,9 +104,9 @@ static int run(const arguments *given) {
     bool first = true;
     for (size_t i = 0; i < batch_count && status == EXIT_OK; i++)
         for (size_t j = 0; j < length_count && status == EXIT_OK; j++) {
-            rubato_bench_row row, full;
+            rubato_bench_row *row, *full = NULL;
             if (given->roofline) {
-                if (print_roofline(&s, &machine, batches[i], lengths[j], first ? "" : ", ", given->json, &error) !=
+                if (print_roofline(&s, machine, batches[i], lengths[j], first ? "" : ", ", given->json, &error) !=
                     RUBATO_OK)
                     status = report(&error);
                 first = false;
@@ -112,26 +115,30 @@ static int run(const arguments *given) {
             if (rubato_bench_at(s.context, given->run.budget, batches[i], lengths[j], &row, &error) != RUBATO_OK ||
                 (given->run.budget && rubato_bench(s.context, batches[i], lengths[j], &full, &error) != RUBATO_OK)) {
                 status = report(&error);
+                rubato_free(row);
                 break;
             }
-            double share = row.gflops / peak_of(&machine, s.info->precision);
+            double share = row->gflops / peak_of(machine, s.info->precision);
             if (given->json)
                 printf("%s{\"precision\": \"%s\", \"batch\": %zu, \"length\": %zu, \"tokens_per_second\": %.1f, "
                        "\"ms\": %.4f, \"gflops\": %.2f, \"of_peak\": %.4f, \"point\": \"%s\"",
-                       first ? "" : ", ", s.info->precision, row.batch, row.length, row.tokens_per_second, row.ms,
-                       row.gflops, share, row.point);
+                       first ? "" : ", ", s.info->precision, row->batch, row->length, row->tokens_per_second, row->ms,
+                       row->gflops, share, row->point);
             else
-                printf("%9s %6zu %7zu %10.3f %12.0f %9.1f %7.1f%%", s.info->precision, row.batch, row.length, row.ms,
-                       row.tokens_per_second, row.gflops, 100 * share);
+                printf("%9s %6zu %7zu %10.3f %12.0f %9.1f %7.1f%%", s.info->precision, row->batch, row->length, row->ms,
+                       row->tokens_per_second, row->gflops, 100 * share);
             if (given->run.budget && given->json)
-                printf(", \"against_full\": %.3f", full.ms / row.ms);
+                printf(", \"against_full\": %.3f", full->ms / row->ms);
             else if (given->run.budget)
-                printf("  %-12s %.2fx as fast", row.point, full.ms / row.ms);
+                printf("  %-12s %.2fx as fast", row->point, full->ms / row->ms);
             fputs(given->json ? "}" : "\n", stdout);
             fflush(stdout);
             first = false;
+            rubato_free(row);
+            rubato_free(full);
         }
     if (given->json) puts("]}");
+    rubato_free(machine);
     session_close(&s);
     return finish_output(status);
 }

@@ -22,26 +22,27 @@ static int check(const arguments *given, session *s) {
     else
         printf("%-12s %7s %7s %12s %12s %8s\n", "point", "length", "batch", "predicted ms", "measured ms", "off");
     for (size_t p = 0; p < (points >= 3 ? POINTS : 1); p++) {
-        const char *name = p ? rubato_model_point(s->model, (p - 1) * (points - 1) / 2).name : NULL;
+        const char *name = p ? rubato_model_point(s->model, (p - 1) * (points - 1) / 2)->name : NULL;
         for (size_t i = 0; i < LENGTHS && lengths[i] <= s->info->max_length; i++)
             for (size_t j = 0; j < BATCHES; j++) {
-                rubato_bench_row row;
+                rubato_bench_row *row;
                 rubato_error error;
                 char budget[40];
                 snprintf(budget, sizeof budget, "@%.32s", name ? name : "full");
                 if (rubato_bench_at(s->context, budget, batches[j], lengths[i], &row, &error) != RUBATO_OK)
                     return report(&error);
                 double predicted = rubato_predict_ms(s->context, name, lengths[i], batches[j]);
-                off[count] = fabs(predicted / row.ms - 1);
+                off[count] = fabs(predicted / row->ms - 1);
                 if (given->json)
                     printf(
                         "%s{\"point\": \"%s\", \"length\": %zu, \"batch\": %zu, \"predicted_ms\": %.4f, \"ms\": %.4f}",
-                        count ? ", " : "", name ? name : "full", lengths[i], batches[j], predicted, row.ms);
+                        count ? ", " : "", name ? name : "full", lengths[i], batches[j], predicted, row->ms);
                 else
                     printf("%-12s %7zu %7zu %12.3f %12.3f %7.1f%%\n", name ? name : "full", lengths[i], batches[j],
-                           predicted, row.ms, 100 * (predicted / row.ms - 1));
+                           predicted, row->ms, 100 * (predicted / row->ms - 1));
                 fflush(stdout);
                 count++;
+                rubato_free(row);
             }
     }
     sort_doubles(off, count);
@@ -60,8 +61,11 @@ static int run(const arguments *given) {
     if (status != EXIT_OK) return status;
     progress bar;
     progress_begin(&bar, "measuring", "", given->quiet);
-    rubato_calibrate_options options = {show, &bar};
-    rubato_status done = rubato_calibrate(s.context, &options, &error);
+    rubato_calibrate_options options = {.size = sizeof options, .progress = show, .progress_user = &bar};
+    rubato_calibration *made;
+    rubato_status done = rubato_calibrate(s.context, &options, &made, &error);
+    if (done == RUBATO_OK) done = rubato_context_set_calibration(s.context, made, &error);
+    rubato_calibration_destroy(made);
     progress_end(&bar);
     if (done != RUBATO_OK) {
         status = report(&error);

@@ -47,7 +47,7 @@ static int print_row(session *s, const arguments *given, const rubato_input *inp
 }
 
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
-                const rubato_input *inputs, rubato_cost *costs) {
+                const rubato_input *inputs, rubato_costs **costs) {
     (void)user;
     bool nsp = s->info->task == RUBATO_TASK_NSP;
     size_t columns = nsp ? 2 : s->info->label_count;
@@ -59,7 +59,7 @@ static int each(void *user, session *s, const arguments *given, const record *re
     int result = status == RUBATO_OK ? EXIT_OK : report_record(&error, records, count);
     for (size_t i = 0; i < count && result == EXIT_OK; i++)
         result = print_row(s, given, &inputs[i], scores + i * columns, nsp ? nsp_labels : s->info->labels, columns,
-                           &costs[i]);
+                           rubato_costs_at(*costs, i));
     free(scores);
     return result;
 }

@@ -25,7 +25,7 @@ static void print_vector(const arguments *given, const float *vector, size_t wid
 }
 
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
-                const rubato_input *inputs, rubato_cost *costs) {
+                const rubato_input *inputs, rubato_costs **costs) {
     collected *all = user;
     size_t width = s->info->width;
     rubato_error error = {0};
@@ -40,7 +40,7 @@ static int each(void *user, session *s, const arguments *given, const record *re
         all->rows += count;
         return EXIT_OK;
     }
-    for (size_t i = 0; i < count; i++) print_vector(given, here + i * width, width, &costs[i]);
+    for (size_t i = 0; i < count; i++) print_vector(given, here + i * width, width, rubato_costs_at(*costs, i));
     return EXIT_OK;
 }
 

@@ -12,7 +12,7 @@ static int show(void *user, size_t done, size_t total) {
 /* Layers that some example ran. */
 static size_t layers_run(const rubato_evaluation *e) {
     size_t layers = 0;
-    while (layers + 1 < sizeof e->alive / sizeof *e->alive && e->alive[layers] > 1e-9) layers++;
+    while (layers < e->layers && e->alive[layers] > 1e-9) layers++;
     return layers;
 }
 
@@ -46,7 +46,7 @@ static int run(const arguments *given) {
     if (!given->eval.task || !given->eval.data) return report_usage("%s", "eval needs --task and --data; see --help");
     session s;
     rubato_error error = {0};
-    rubato_evaluation e;
+    rubato_evaluation *e;
     int status = session_open(&s, given);
     if (status != EXIT_OK) return status;
     progress bar;
@@ -54,27 +54,28 @@ static int run(const arguments *given) {
     s.options.progress = show;
     s.options.progress_user = &bar;
     rubato_eval_options options = given->eval;
-    options.run = s.options;
+    options.run = &s.options;
     rubato_status done = rubato_evaluate(s.context, &options, &e, &error);
     progress_end(&bar);
     if (done != RUBATO_OK) {
         status = report(&error);
     } else if (given->json) {
-        print_json(given, &e);
+        print_json(given, e);
     } else {
-        printf("%s on %s: %zu examples\n", given->eval.task, given->eval.data, e.examples);
-        for (size_t i = 0; i < e.metric_count; i++) printf("  %-12s %.4f\n", e.metrics[i].name, e.metrics[i].value);
-        if (leaving(&e)) {
-            printf("  %.2fx of the operations (95 in 100: at most %.2fx); left after layer", e.flops_ratio,
-                   e.flops_ratio_p95);
-            for (size_t i = 0; i < layers_run(&e); i++)
-                if (e.alive[i] - e.alive[i + 1] > 1e-9)
-                    printf(" %zu: %.0f %%,", i + 1, 100 * (e.alive[i] - e.alive[i + 1]));
+        printf("%s on %s: %zu examples\n", given->eval.task, given->eval.data, e->examples);
+        for (size_t i = 0; i < e->metric_count; i++) printf("  %-12s %.4f\n", e->metrics[i].name, e->metrics[i].value);
+        if (leaving(e)) {
+            printf("  %.2fx of the operations (95 in 100: at most %.2fx); left after layer", e->flops_ratio,
+                   e->flops_ratio_p95);
+            for (size_t i = 0; i < layers_run(e); i++)
+                if (e->alive[i] - e->alive[i + 1] > 1e-9)
+                    printf(" %zu: %.0f %%,", i + 1, 100 * (e->alive[i] - e->alive[i + 1]));
             printf(" of %zu\n", s.info->layers);
         }
-        printf("  %.0f tokens/s; ms an example: mean %.3f, p50 %.3f, p95 %.3f, p99 %.3f\n", e.tokens_per_second,
-               e.ms_mean, e.ms_p50, e.ms_p95, e.ms_p99);
+        printf("  %.0f tokens/s; ms an example: mean %.3f, p50 %.3f, p95 %.3f, p99 %.3f\n", e->tokens_per_second,
+               e->ms_mean, e->ms_p50, e->ms_p95, e->ms_p99);
     }
+    rubato_free(e);
     session_close(&s);
     return finish_output(status);
 }

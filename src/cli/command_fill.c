@@ -22,20 +22,20 @@ static int print_candidate(const session *s, const arguments *given, const rubat
     } else {
         printf("%8.4f  %-16.*s %s\n", (double)candidate->score, (int)bytes, text ? text : "", sequence);
     }
-    free(sequence);
+    rubato_free(sequence);
     return EXIT_OK;
 }
 
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
-                const rubato_input *inputs, rubato_cost *costs) {
+                const rubato_input *inputs, rubato_costs **costs) {
     (void)user;
+    (void)costs;
     size_t top = given->top ? given->top : 5;
     for (size_t i = 0; i < count; i++) {
         rubato_candidate *candidates;
         size_t masks;
         rubato_error error = {0};
-        if (rubato_fill(s->context, &candidates, &masks, &inputs[i], top, &s->options, &costs[i], &error) !=
-            RUBATO_OK) {
+        if (rubato_fill(s->context, &candidates, &masks, &inputs[i], top, &s->options, NULL, &error) != RUBATO_OK) {
             error.line = i + 1;
             return report_record(&error, records, count);
         }
@@ -49,7 +49,7 @@ static int each(void *user, session *s, const arguments *given, const record *re
             }
             if (given->json) puts("]");
         }
-        free(candidates);
+        rubato_free(candidates);
         if (status != EXIT_OK) return status;
     }
     return EXIT_OK;

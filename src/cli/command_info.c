@@ -32,11 +32,11 @@ static void print_json(const session *s) {
     }
     fputs("}, \"points\": [", stdout);
     for (size_t i = 0; i < rubato_point_count(s->model); i++) {
-        rubato_point p = rubato_model_point(s->model, i);
-        printf("{\"name\": \"%s\", \"quality\": ", p.name);
-        print_float(p.quality);
-        printf(", \"flops_ratio\": %.4f, \"layers\": %zu, \"ms\": ", p.flops_ratio, p.layers);
-        print_float(p.ms);
+        const rubato_point *p = rubato_model_point(s->model, i);
+        printf("{\"name\": \"%s\", \"quality\": ", p->name);
+        print_float(p->quality);
+        printf(", \"flops_ratio\": %.4f, \"layers\": %zu, \"ms\": ", p->flops_ratio, p->layers);
+        print_float(p->ms);
         fputs("}, ", stdout);
     }
     printf("{\"name\": \"full\", \"flops_ratio\": 1}], \"isa\": \"%s\", \"threads\": %zu, \"warnings\": ",
@@ -64,9 +64,9 @@ static void print_text(const session *s) {
     for (size_t i = 0; i < info->prompt_count; i++)
         printf("  prompt       %s: \"%s\"\n", info->prompt_names[i], info->prompts[i]);
     for (size_t i = 0; i < rubato_point_count(s->model); i++) {
-        rubato_point p = rubato_model_point(s->model, i);
-        printf("  point        @%-10s %.2fx operations, %zu layers, quality %.4f\n", p.name, p.flops_ratio, p.layers,
-               p.quality);
+        const rubato_point *p = rubato_model_point(s->model, i);
+        printf("  point        @%-10s %.2fx operations, %zu layers, quality %.4f\n", p->name, p->flops_ratio, p->layers,
+               p->quality);
     }
     printf("  point        full\n");
     printf("  products in  %s\n", info->precision);

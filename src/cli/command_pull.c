@@ -27,9 +27,9 @@ static int run(const arguments *given) {
     rubato_pull_options options = given->pull;
     options.progress = show;
     options.progress_user = &s;
-    char path[4096];
+    char *path;
     rubato_error error = {0};
-    rubato_status status = rubato_pull(given->model, &options, path, sizeof path, &error);
+    rubato_status status = rubato_pull(given->model, &options, &path, &error);
     progress_end(&s.bar);
     if (status != RUBATO_OK) return report(&error);
     if (given->json) {
@@ -39,6 +39,7 @@ static int run(const arguments *given) {
     } else {
         puts(path);
     }
+    rubato_free(path);
     return finish_output(EXIT_OK);
 }
 

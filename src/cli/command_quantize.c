@@ -17,31 +17,32 @@ static int run(const arguments *given) {
     options.model = given->model;
     options.progress = show;
     options.progress_user = &bar;
-    rubato_quantize_result result;
+    rubato_quantize_result *result;
     rubato_error error;
     progress_begin(&bar, "judging", "", given->quiet || !options.data);
     rubato_status status = rubato_quantize(&options, &result, &error);
     progress_end(&bar);
     if (status != RUBATO_OK) return report(&error);
-    bool missed = options.max_drop > 0 && 100 * (result.before - result.after) > options.max_drop;
+    bool missed = options.max_drop > 0 && 100 * (result->before - result->after) > options.max_drop;
     if (given->json) {
         printf("{\"out\": ");
         print_json_string(options.out, strlen(options.out));
-        printf(", \"bytes_before\": %zu, \"bytes\": %zu, \"layers\": %zu, \"lifted\": %zu", result.bytes_before,
-               result.bytes_after, result.layers, result.lifted);
-        if (!isnan(result.before))
-            printf(", \"metric\": \"%s\", \"before\": %.6f, \"after\": %.6f", result.metric, result.before,
-                   result.after);
+        printf(", \"bytes_before\": %zu, \"bytes\": %zu, \"layers\": %zu, \"lifted\": %zu", result->bytes_before,
+               result->bytes_after, result->layers, result->lifted);
+        if (!isnan(result->before))
+            printf(", \"metric\": \"%s\", \"before\": %.6f, \"after\": %.6f", result->metric, result->before,
+                   result->after);
         printf("}\n");
     } else {
-        printf("%s: %.1f MB of weights, %.1f before", options.out, (double)result.bytes_after / 1e6,
-               (double)result.bytes_before / 1e6);
-        if (result.lifted) printf("; %zu of %zu layers in bf16", result.lifted, result.layers);
-        if (!isnan(result.before))
-            printf("; %s %.2f, %.2f before", result.metric, 100 * result.after, 100 * result.before);
+        printf("%s: %.1f MB of weights, %.1f before", options.out, (double)result->bytes_after / 1e6,
+               (double)result->bytes_before / 1e6);
+        if (result->lifted) printf("; %zu of %zu layers in bf16", result->lifted, result->layers);
+        if (!isnan(result->before))
+            printf("; %s %.2f, %.2f before", result->metric, 100 * result->after, 100 * result->before);
         printf("\n");
     }
     if (missed) fprintf(stderr, "rubato: warning: that is more than --max-drop %g\n", options.max_drop);
+    rubato_free(result);
     return finish_output(EXIT_OK);
 }
 

@@ -20,12 +20,12 @@ static int rank(session *s, const arguments *given, const char *query, const rub
                 const size_t *lines) {
     rubato_error error = {0};
     float *scores = calloc(count + 1, sizeof *scores);
-    rubato_cost *costs = calloc(count + 1, sizeof *costs);
+    rubato_costs *costs = NULL;
     scored *order = calloc(count + 1, sizeof *order);
     int result = EXIT_OK;
-    if (!scores || !costs || !order) {
+    if (!scores || !order) {
         result = report_text("out of memory");
-    } else if (rubato_rerank(s->context, scores, query, documents, count, &s->options, costs, &error) != RUBATO_OK) {
+    } else if (rubato_rerank(s->context, scores, query, documents, count, &s->options, &costs, &error) != RUBATO_OK) {
         result = report(&error);
     } else {
         for (size_t i = 0; i < count; i++) order[i] = (scored){i, scores[i]};
@@ -39,17 +39,17 @@ static int rank(session *s, const arguments *given, const char *query, const rub
                 print_float((double)order[i].score);
                 printf(", \"text\": ");
                 print_json_string(document->text, document->text_bytes);
-                print_cost_member(given, &costs[order[i].index]);
+                print_cost_member(given, rubato_costs_at(costs, order[i].index));
                 puts("}");
             } else {
                 printf("%4zu  %8.4f  %s", index, (double)order[i].score, document->text);
-                print_cost_member(given, &costs[order[i].index]);
+                print_cost_member(given, rubato_costs_at(costs, order[i].index));
                 putchar('\n');
             }
         }
     }
     free(scores);
-    free(costs);
+    rubato_free(costs);
     free(order);
     return result;
 }
@@ -77,7 +77,7 @@ static int gather(gathered *all, const record *records, size_t count) {
 }
 
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
-                const rubato_input *inputs, rubato_cost *costs) {
+                const rubato_input *inputs, rubato_costs **costs) {
     (void)inputs;
     (void)costs;
     if (!given->jsonl) return gather(user, records, count);

@@ -34,16 +34,16 @@ static int watch(void *user, const rubato_search_progress *p) {
 
 static void print_points(const arguments *given, const rubato_model *model, const char *metric) {
     for (size_t i = 0; model && i < rubato_point_count(model); i++) {
-        rubato_point p = rubato_model_point(model, i);
+        const rubato_point *p = rubato_model_point(model, i);
         if (given->json) {
-            printf("%s{\"name\": \"%s\", \"quality\": ", i ? ", " : "", p.name);
-            print_float(p.quality);
-            printf(", \"flops_ratio\": %.4f, \"ms\": ", p.flops_ratio);
-            print_float(p.ms);
+            printf("%s{\"name\": \"%s\", \"quality\": ", i ? ", " : "", p->name);
+            print_float(p->quality);
+            printf(", \"flops_ratio\": %.4f, \"ms\": ", p->flops_ratio);
+            print_float(p->ms);
             printf("}");
         } else {
-            printf("  @%-10s %s %.4f, %.2fx operations, %.2f ms a text\n", p.name, metric, p.quality, p.flops_ratio,
-                   p.ms);
+            printf("  @%-10s %s %.4f, %.2fx operations, %.2f ms a text\n", p->name, metric, p->quality, p->flops_ratio,
+                   p->ms);
         }
     }
 }
@@ -57,7 +57,7 @@ static int run(const arguments *given) {
     options.progress_user = &seen;
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
-    rubato_search_result result;
+    rubato_search_result *result;
     rubato_error error = {0};
     rubato_status status = rubato_search(&options, &result, &error);
     if (seen.terminal && !seen.quiet) fputs("\r\033[K", stderr);
@@ -71,17 +71,20 @@ static int run(const arguments *given) {
         printf(", \"metric\": \"%s\", \"full\": %.6f, \"evaluations\": %zu, \"dropped\": %zu, \"area\": %.6f, "
                "\"seconds\": "
                "%.1f, \"points\": [",
-               result.metric, result.full_quality, result.evaluations, result.dropped, result.area, result.seconds);
-        print_points(given, model, result.metric);
+               result->metric, result->full_quality, result->evaluations, result->dropped, result->area,
+               result->seconds);
+        print_points(given, model, result->metric);
         printf("]}\n");
     } else {
-        printf("%s: %zu points from %zu evaluations (%zu dropped early) in %.0f s; full %s %.4f\n", out, result.points,
-               result.evaluations, result.dropped, result.seconds, result.metric, result.full_quality);
-        print_points(given, model, result.metric);
+        printf("%s: %zu points from %zu evaluations (%zu dropped early) in %.0f s; full %s %.4f\n", out, result->points,
+               result->evaluations, result->dropped, result->seconds, result->metric, result->full_quality);
+        print_points(given, model, result->metric);
         printf("written: %s/rubato.json, %s/frontier.svg\n", out, out);
     }
     rubato_model_destroy(model);
-    if (!result.stopped) return finish_output(EXIT_OK);
+    bool stopped = result->stopped;
+    rubato_free(result);
+    if (!stopped) return finish_output(EXIT_OK);
     fputs("rubato: stopped before its end; what was found is written, and --resume goes on\n", stderr);
     finish_output(EXIT_OK);
     return EXIT_FAILED;

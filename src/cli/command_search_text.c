@@ -15,7 +15,7 @@ typedef struct corpus {
 } corpus;
 
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
-                const rubato_input *inputs, rubato_cost *costs) {
+                const rubato_input *inputs, rubato_costs **costs) {
     (void)given;
     corpus *all = user;
     size_t width = s->info->width, total = all->count + count;
@@ -60,10 +60,10 @@ static int search(void *user, session *s, const arguments *given) {
     int status = EXIT_OK;
     double begin = clock_ms(), embedded = 0;
     rubato_input input = {.text = given->query};
-    rubato_cost cost = {0};
+    rubato_costs *costs = NULL;
     if (!query || !scores || !found)
         status = report_text("out of memory");
-    else if (rubato_embed(s->context, query, &input, 1, &s->options, &cost, &error) != RUBATO_OK)
+    else if (rubato_embed(s->context, query, &input, 1, &s->options, &costs, &error) != RUBATO_OK)
         status = report(&error);
     if (status == EXIT_OK) {
         embedded = clock_ms() - begin;
@@ -79,7 +79,7 @@ static int search(void *user, session *s, const arguments *given) {
                 print_float((double)scores[i]);
                 printf(", \"text\": ");
                 print_json_string(text, strlen(text));
-                print_cost_member(given, &cost);
+                print_cost_member(given, rubato_costs_at(costs, 0));
                 puts("}");
             } else {
                 printf("%2zu  %.4f  %s\n", i + 1, (double)scores[i], text);
@@ -89,6 +89,7 @@ static int search(void *user, session *s, const arguments *given) {
             fprintf(stderr, "corpus: %zu lines embedded in %.1f ms; query: embedded in %.1f ms, searched in %.2f ms\n",
                     all->count, all->ms, embedded, looked);
     }
+    rubato_free(costs);
     free(query);
     free(scores);
     free(found);

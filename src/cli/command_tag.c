@@ -60,7 +60,7 @@ static void print_text_row(const session *s, const arguments *given, const recor
 }
 
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
-                const rubato_input *inputs, rubato_cost *costs) {
+                const rubato_input *inputs, rubato_costs **costs) {
     (void)user;
     rubato_tags *tags;
     rubato_error error = {0};
@@ -68,9 +68,9 @@ static int each(void *user, session *s, const arguments *given, const record *re
         return report_record(&error, records, count);
     for (size_t i = 0; i < count; i++) {
         if (given->json)
-            print_json_row(s, given, &records[i], &tags[i], &costs[i]);
+            print_json_row(s, given, &records[i], &tags[i], rubato_costs_at(*costs, i));
         else
-            print_text_row(s, given, &records[i], &tags[i], &costs[i]);
+            print_text_row(s, given, &records[i], &tags[i], rubato_costs_at(*costs, i));
     }
     rubato_tags_destroy(tags);
     return EXIT_OK;

@@ -30,10 +30,10 @@ static void print_json_window(const session *s, const rubato_window *window) {
 }
 
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
-                const rubato_input *inputs, rubato_cost *costs) {
+                const rubato_input *inputs, rubato_costs **costs) {
     (void)user;
     (void)costs;
-    rubato_text_options options = s->options.text;
+    rubato_text_options options = given->text;
     options.whole = options.max_length == 0;
     options.windows = options.stride > 0;
     for (size_t i = 0; i < count; i++) {

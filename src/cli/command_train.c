@@ -65,26 +65,27 @@ static int run(const arguments *given) {
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
     rubato_error error = {0};
-    rubato_train_result result;
+    rubato_train_result *result;
     rubato_status status = rubato_train(&options, &result, &error);
     if (status != RUBATO_OK) {
         if (seen.terminal && !seen.quiet && seen.drawn > 0) fputc('\n', stderr);
         return report(&error);
     }
     char time[32];
-    format_time(time, sizeof time, result.seconds);
+    format_time(time, sizeof time, result->seconds);
     if (given->json) {
         printf("{\"out\": ");
         print_json_string(options.out, strlen(options.out));
-        printf(", \"steps\": %zu, \"best_step\": %zu, \"seconds\": %.1f, \"tokens_per_second\": %.1f", result.steps,
-               result.best_step, result.seconds, result.tokens_per_second);
-        if (result.metric[0]) printf(", \"metric\": \"%s\", \"best\": %.6f", result.metric, result.best);
+        printf(", \"steps\": %zu, \"best_step\": %zu, \"seconds\": %.1f, \"tokens_per_second\": %.1f", result->steps,
+               result->best_step, result->seconds, result->tokens_per_second);
+        if (result->metric) printf(", \"metric\": \"%s\", \"best\": %.6f", result->metric, result->best);
         printf("}\n");
     } else {
-        printf("%s: %zu steps in %s, %.0f tokens/s", options.out, result.steps, time, result.tokens_per_second);
-        if (result.metric[0]) printf(", dev %s %.4f at step %zu", result.metric, result.best, result.best_step);
+        printf("%s: %zu steps in %s, %.0f tokens/s", options.out, result->steps, time, result->tokens_per_second);
+        if (result->metric) printf(", dev %s %.4f at step %zu", result->metric, result->best, result->best_step);
         printf("\n");
     }
+    rubato_free(result);
     return finish_output(EXIT_OK);
 }
 

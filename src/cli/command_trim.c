@@ -5,15 +5,17 @@ static int run(const arguments *given) {
     rubato_trim_options options = given->trim;
     if (!options.out) return report_usage("%s", "trim needs --out; see --help");
     options.model = given->model;
-    rubato_trim_result result;
+    rubato_trim_result *result;
     rubato_error error;
     if (rubato_trim(&options, &result, &error) != RUBATO_OK) return report(&error);
     if (given->json)
-        printf("{\"layers\": %zu, \"vocabulary\": %zu, \"parameters\": %zu, \"covered\": %.6f}\n", result.layers,
-               result.vocabulary, result.parameters, result.covered);
+        printf("{\"layers\": %zu, \"vocabulary\": %zu, \"parameters\": %zu, \"covered\": %.6f}\n", result->layers,
+               result->vocabulary, result->parameters, result->covered);
     else
         printf("%s: %zu layers, %zu word pieces (%.1f %% of the data's tokens as before), %.1f M parameters\n",
-               options.out, result.layers, result.vocabulary, 100 * result.covered, (double)result.parameters / 1e6);
+               options.out, result->layers, result->vocabulary, 100 * result->covered,
+               (double)result->parameters / 1e6);
+    rubato_free(result);
     return finish_output(EXIT_OK);
 }
 

@@ -104,7 +104,7 @@ static bool find_group(size_t index, group *out) {
         size_t offset;
     } places[RUBATO_OPTION_GROUPS] = {[RUBATO_OPTIONS_LOAD] = {"load", offsetof(arguments, load)},
                                       [RUBATO_OPTIONS_CONTEXT] = {"context", offsetof(arguments, context)},
-                                      [RUBATO_OPTIONS_TEXT] = {"text", offsetof(arguments, run.text)},
+                                      [RUBATO_OPTIONS_TEXT] = {"text", offsetof(arguments, text)},
                                       [RUBATO_OPTIONS_RUN] = {"run", offsetof(arguments, run)},
                                       [RUBATO_OPTIONS_EVAL] = {"eval", offsetof(arguments, eval)},
                                       [RUBATO_OPTIONS_TRAIN] = {"train", offsetof(arguments, train)},

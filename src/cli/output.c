@@ -34,8 +34,7 @@ void print_cost(const rubato_cost *cost) {
     print_json_string(cost->point, strlen(cost->point));
     printf(", \"flops\": %.0f, \"flops_ratio\": %.4g, \"layers\": %zu, \"rows\": [", cost->flops, cost->flops_ratio,
            cost->layers);
-    for (size_t i = 0; i < cost->layers && i < sizeof cost->rows / sizeof *cost->rows; i++)
-        printf("%s%zu", i ? ", " : "", cost->rows[i]);
+    for (size_t i = 0; i < cost->layers; i++) printf("%s%zu", i ? ", " : "", cost->rows[i]);
     printf("], \"ms\": %.3f, \"cut\": %zu, \"windows\": %zu}", cost->ms, cost->cut, cost->windows);
 }
 

@@ -35,6 +35,7 @@ static void take_options(session *s, const arguments *given) {
     for (size_t i = 0; i < s->info->warning_count && !given->quiet; i++)
         fprintf(stderr, "rubato: warning: %s: %s\n", given->model, s->info->warnings[i]);
     s->options = given->run;
+    s->options.text = &given->text;
     if (given->target_drop) {
         snprintf(s->budget, sizeof s->budget, "drop:%s", given->target_drop);
         s->options.budget = s->budget;
@@ -50,12 +51,28 @@ int session_describe(session *s, const arguments *given) {
     return EXIT_OK;
 }
 
+/* Whether the budget is one in milliseconds, among operating points. */
+static bool wants_calibration(const session *s) {
+    const char *budget = s->options.budget;
+    size_t length = budget ? strlen(budget) : 0;
+    return length >= 2 && strcmp(budget + length - 2, "ms") == 0 && rubato_point_count(s->model) > 0;
+}
+
+static rubato_status calibrate(session *s, rubato_error *error) {
+    rubato_calibration *calibration;
+    rubato_status status = rubato_calibration_load(s->context, &calibration, error);
+    if (status == RUBATO_OK) status = rubato_context_set_calibration(s->context, calibration, error);
+    rubato_calibration_destroy(calibration);
+    return status;
+}
+
 int session_open(session *s, const arguments *given) {
     rubato_error error;
     *s = (session){0};
     if (rubato_model_load_with(&s->model, given->model, &given->load, &error) != RUBATO_OK) return report(&error);
     take_options(s, given);
-    if (rubato_context_create(&s->context, s->model, &given->context, &error) != RUBATO_OK) {
+    if (rubato_context_create(&s->context, s->model, &given->context, &error) != RUBATO_OK ||
+        (wants_calibration(s) && calibrate(s, &error) != RUBATO_OK)) {
         session_close(s);
         return report(&error);
     }
@@ -93,7 +110,7 @@ int session_each_chunk(session *s, const arguments *given, record_kind kind, eac
                        void *user) {
     reader *input = NULL;
     rubato_input *inputs = NULL;
-    rubato_cost *costs = NULL;
+    rubato_costs *costs = NULL;
     int status = reader_open(&input, given->file, given->jsonl, kind);
     progress bar;
     progress_begin(&bar, "lines", "", given->quiet);
@@ -103,9 +120,7 @@ int session_each_chunk(session *s, const arguments *given, record_kind kind, eac
         if (status != EXIT_OK || count == 0) break;
         rubato_input *more = realloc(inputs, count * sizeof *inputs);
         if (more) inputs = more;
-        rubato_cost *more_costs = realloc(costs, count * sizeof *costs);
-        if (more_costs) costs = more_costs;
-        if (!more || !more_costs) {
+        if (!more) {
             status = report_text("out of memory");
             break;
         }
@@ -114,7 +129,9 @@ int session_each_chunk(session *s, const arguments *given, record_kind kind, eac
                                        .text_bytes = records[i].text_bytes,
                                        .pair = records[i].pair,
                                        .pair_bytes = records[i].pair_bytes};
-        status = each(user, s, given, records, count, inputs, costs);
+        status = each(user, s, given, records, count, inputs, &costs);
+        rubato_free(costs);
+        costs = NULL;
         done += count;
         progress_show(&bar, (double)done, 0);
     }
@@ -123,7 +140,6 @@ int session_each_chunk(session *s, const arguments *given, record_kind kind, eac
     if (status == EXIT_OK && reader_failed(input)) status = EXIT_FAILED;
     reader_close(input);
     free(inputs);
-    free(costs);
     session_close(s);
     return finish_output(status);
 }

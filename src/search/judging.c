@@ -38,9 +38,9 @@ static rubato_status divide(judging *self, rubato_error *error) {
 /* The lengths of an even sample of the data's windows. */
 static rubato_status measure_lengths(judging *self, rubato_error *error) {
     size_t step = divide_up(self->data.count, MOST_LENGTHS);
-    rubato_text_options text;
-    rubato_options run_options = {.text = {.max_length = self->max_length}};
-    TRY(engine_text_options(self->model, RUBATO_FOR_SCORES, &run_options, &text, error));
+    rubato_text_options asked = {.size = sizeof asked, .max_length = self->max_length}, text;
+    rubato_options running = {.size = sizeof running, .text = &asked}, own;
+    TRY(engine_options(self->model, RUBATO_FOR_SCORES, &running, &own, &text, error));
     self->lengths = malloc((self->data.count / step + 1) * sizeof *self->lengths);
     self->encodings = calloc(self->data.count / step + 1, sizeof *self->encodings);
     if (!self->lengths || !self->encodings) return fail_memory(error);
@@ -177,20 +177,24 @@ static bool is_hopeful(const judging *self, const candidate *made) {
 
 /* The quality at a point. For a point with exits it also sets the part of the texts that run in each layer. */
 static rubato_status judge(judging *self, point *at, const dataset *data, double *quality, rubato_error *error) {
-    rubato_eval_options options = {
-        .task = self->task, .data = self->path, .run = {.text = {.max_length = self->max_length}}};
-    rubato_evaluation result;
+    const rubato_text_options text = {.size = sizeof text, .max_length = self->max_length};
+    const rubato_options running = {.size = sizeof running, .text = &text};
+    const rubato_eval_options options = {
+        .size = sizeof options, .task = self->task, .data = self->path, .run = &running};
+    rubato_evaluation *result;
     self->context->force = at;
     rubato_status status = evaluate_loaded(self->context, &options, data, &result, error);
     self->context->force = NULL;
-    if (status == RUBATO_OK) *quality = evaluation_main(&result, self->metric, sizeof self->metric);
-    for (size_t i = 0, ran = 0; status == RUBATO_OK && at->exit.rule && i < at->layers; i++)
+    TRY(status);
+    *quality = evaluation_main(result, self->metric, sizeof self->metric);
+    for (size_t i = 0, ran = 0; at->exit.rule && i < at->layers; i++)
         if (!at->skip[i]) {
-            at->present[i] = (float)fmin(result.alive[ran], 1);
-            at->alive[i] = at->exit.by_token ? (float)fmin(result.rows[ran], 1) : at->present[i];
+            at->present[i] = (float)fmin(result->alive[ran], 1);
+            at->alive[i] = at->exit.by_token ? (float)fmin(result->rows[ran], 1) : at->present[i];
             ran++;
         }
-    return status;
+    rubato_free(result);
+    return RUBATO_OK;
 }
 
 static rubato_status evaluate_one(judging *self, const point *gene, const char *group, bool whole,
@@ -235,8 +239,8 @@ typedef struct sweep {
 /* The quality of a setting on the sample (`all`: on the whole data), and the part of the texts that run in each
  * layer. */
 static rubato_status replay(judging *self, sweep *from, point *at, bool all, double *quality, rubato_error *error) {
-    rubato_eval_options options = {.task = self->task, .data = self->path};
-    rubato_evaluation result;
+    const rubato_eval_options options = {.size = sizeof options, .task = self->task, .data = self->path};
+    rubato_evaluation *result;
     float later[POINT_LAYERS];
     const dataset *data = all ? &self->data : &self->part;
     exit_trail_replay(&from->part, &at->exit, from->logits, at->alive);
@@ -247,7 +251,8 @@ static rubato_status replay(judging *self, sweep *from, point *at, bool all, dou
         at->present[i] = at->alive[i];
     }
     TRY(evaluate_logits(self->context, &options, data, from->logits, &result, error));
-    *quality = evaluation_main(&result, self->metric, sizeof self->metric);
+    *quality = evaluation_main(result, self->metric, sizeof self->metric);
+    rubato_free(result);
     return RUBATO_OK;
 }
 

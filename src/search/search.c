@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/options.h"
 #include "base/order.h"
 #include "base/text_buffer.h"
 #include "search/exit_grid.h"
@@ -331,7 +332,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
         return fail(error, RUBATO_BAD_ARGUMENT, "cost \"%.40s\": use flops or ms", options->cost);
     TRY(evaluate_kind(options->task, &kind, error));
     TRY(check_axes(options, error));
-    rubato_load_options load = {.precision = options->precision};
+    rubato_load_options load = {.size = sizeof load, .precision = options->precision};
     TRY(rubato_model_load_with(&s->judge.model, options->model, &load, error));
     if (s->judge.model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d are searched", s->judge.model->body.depth,
@@ -339,10 +340,16 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     if (s->judge.model->body.shape.merges)
         return fail(error, RUBATO_UNSUPPORTED, "%s: rows of this model merge by themselves; there is nothing to search",
                     options->model);
-    rubato_context_options context = {.threads = options->threads, .isa = options->isa};
+    rubato_context_options context = {.size = sizeof context, .threads = options->threads, .isa = options->isa};
     TRY(rubato_context_create(&s->judge.context, s->judge.model, &context, error));
     s->judge.by_ms = options->cost && strcmp(options->cost, "ms") == 0;
-    if (s->judge.by_ms) TRY(rubato_calibration_load(s->judge.context, error));
+    if (s->judge.by_ms) {
+        rubato_calibration *calibration;
+        TRY(rubato_calibration_load(s->judge.context, &calibration, error));
+        rubato_status given = rubato_context_set_calibration(s->judge.context, calibration, error);
+        rubato_calibration_destroy(calibration);
+        TRY(given);
+    }
     s->space.lengths = asked(options, "lengths");
     s->space.precision = s->judge.by_ms && encoder_has_both(&s->judge.model->body) && asked(options, "precision");
     if (encoder_has_both(&s->judge.model->body))
@@ -384,31 +391,34 @@ static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     return write_results(s, out, *notes, error);
 }
 
-rubato_status rubato_search(const rubato_search_options *options, rubato_search_result *result, rubato_error *error) {
-    searching s = {.options = options, .begun_ms = clock_ms()};
+/* A result with its text. */
+typedef struct outcome {
+    rubato_search_result is;
+    char metric[sizeof((judging *)0)->metric];
+} outcome;
+
+rubato_status rubato_search(const rubato_search_options *options, rubato_search_result **result, rubato_error *error) {
+    rubato_search_options own;
+    searching s = {.options = &own, .begun_ms = clock_ms()};
     json_t *notes = NULL;
-    *result = (rubato_search_result){0};
+    *result = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_search_options, options, error));
     rubato_status status = search(&s, &notes, error);
-    if (status == RUBATO_OK) {
-        *result = (rubato_search_result){.points = s.judge.model->points.count,
-                                         .evaluations = s.judge.evaluations,
-                                         .dropped = s.judge.dropped,
-                                         .full_quality = full_quality(&s),
-                                         .area = pareto_area(s.judge.frontier, s.judge.frontier_count),
-                                         .seconds = (clock_ms() - s.begun_ms) / 1e3,
-                                         .stopped = s.stopped};
-        snprintf(result->metric, sizeof result->metric, "%s", s.judge.metric);
+    outcome *made = status == RUBATO_OK ? malloc(sizeof *made) : NULL;
+    if (status == RUBATO_OK && !made) status = fail_memory(error);
+    if (made) {
+        memcpy(made->metric, s.judge.metric, sizeof made->metric);
+        made->is = (rubato_search_result){.points = s.judge.model->points.count,
+                                          .evaluations = s.judge.evaluations,
+                                          .dropped = s.judge.dropped,
+                                          .full_quality = full_quality(&s),
+                                          .area = pareto_area(s.judge.frontier, s.judge.frontier_count),
+                                          .seconds = (clock_ms() - s.begun_ms) / 1e3,
+                                          .metric = made->metric,
+                                          .stopped = s.stopped};
+        *result = &made->is;
     }
     json_decref(notes);
     judging_free(&s.judge);
     return status;
-}
-
-size_t rubato_point_count(const rubato_model *model) {
-    return model->points.count;
-}
-
-rubato_point rubato_model_point(const rubato_model *model, size_t index) {
-    const point *p = &model->points.points[index];
-    return (rubato_point){p->name, p->quality, p->flops_ratio, p->ms, point_depth(p), p->keep};
 }

@@ -34,7 +34,7 @@ static bool read_embeddings(exchange *e) {
         !field_text(e, e->request, "encoding_format", &format) ||
         !field_size(e, e->request, "dimensions", 0, &e->wish.dimensions) || !check_dimensions(e))
         return false;
-    e->options.text.whole = 0;
+    e->text.whole = 0;
     e->wish.normalize = true;
     e->wish.base64 = format && strcmp(format, "base64") == 0;
     if (format && !e->wish.base64 && strcmp(format, "float") != 0) {

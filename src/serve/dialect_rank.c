@@ -52,7 +52,7 @@ static bool read_rank(exchange *e) {
         exchange_fail(e, 422, "Validation", "`top_n` should be at least 1");
         return false;
     }
-    e->options.text.whole = 0;
+    e->text.whole = 0;
     return take_documents(e, documents, "documents");
 }
 

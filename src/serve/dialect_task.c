@@ -35,7 +35,7 @@ static bool read_tag(exchange *e) {
     const char **how = &e->wish.aggregation;
     if (!take_model(e, WORK_TAG, "model is not a token classification model") || !take_options(e, e->request) ||
         !field_text(e, parameters_of(e), "aggregation_strategy", how) ||
-        !field_size(e, parameters_of(e), "stride", 0, &e->options.text.stride))
+        !field_size(e, parameters_of(e), "stride", 0, &e->text.stride))
         return false;
     bool good = !*how;
     for (size_t i = 0; i < sizeof known / sizeof *known && *how; i++) good = good || strcmp(*how, known[i]) == 0;
@@ -67,10 +67,10 @@ static bool read_answer(exchange *e) {
     bool list = json_is_array(inputs);
     size_t count = list ? json_array_size(inputs) : 1;
     if (!take_model(e, WORK_ANSWER, "model is not a question answering model") || !take_options(e, e->request) ||
-        !field_size(e, parameters_of(e), "doc_stride", 0, &e->options.text.stride) ||
+        !field_size(e, parameters_of(e), "doc_stride", 0, &e->text.stride) ||
         !field_bool(e, parameters_of(e), "handle_impossible_answer", false, &e->wish.allow_empty))
         return false;
-    e->options.text.truncation = RUBATO_ONLY_SECOND;
+    e->text.truncation = RUBATO_ONLY_SECOND;
     if (!check_batch(e, count, "inputs") || !exchange_make_items(e, count, 0)) return false;
     e->wish.single = !list;
     for (size_t i = 0; i < count; i++)

@@ -231,7 +231,7 @@ static bool write_tokens(exchange *e, const char *text, size_t bytes, bool no_sp
     rubato_encoding *encoding;
     rubato_error error;
     rubato_input input = {.text = text, .text_bytes = bytes};
-    rubato_text_options options = {.whole = 1, .no_special = no_special};
+    rubato_text_options options = {.size = sizeof options, .whole = 1, .no_special = no_special};
     rubato_status status = rubato_encode(e->model->model, &input, &options, &encoding, &error);
     if (status != RUBATO_OK) {
         exchange_fail_with(e, status, &error);
@@ -309,7 +309,7 @@ static bool read_decode(exchange *e) {
         if (!decode_ids(e, many ? json_array_get(ids, i) : ids, skip, &text)) return false;
         if (i) text_add(&e->answer, ",", 1);
         text_add_json(&e->answer, text, strlen(text));
-        free(text);
+        rubato_free(text);
     }
     text_add(&e->answer, "]", 1);
     return true;

@@ -22,6 +22,9 @@ exchange *exchange_create(server *owner, const char *method, const char *path) {
     if (!self) return NULL;
     self->server = owner;
     self->socket = -1;
+    self->text.size = sizeof self->text;
+    self->options.size = sizeof self->options;
+    self->options.text = &self->text;
     self->method = method;
     snprintf(self->path, sizeof self->path, "%s", path);
     self->type = "application/json";
@@ -148,6 +151,7 @@ bool exchange_make_items(exchange *self, size_t count, size_t width) {
         self->items[i].owner = self;
         self->items[i].values = self->values + i * width;
         self->items[i].input.text = "";
+        self->items[i].cost.point = "";
     }
     return true;
 }
@@ -160,13 +164,7 @@ static bool find_cap(exchange *self, item *one) {
     one->cap = model->level_count - 1;
     if (!text) return true;
     one->pinned = text[0] == '@' || strcmp(text, "full") == 0;
-    /* this reads the context while the dispatcher may use it; the context would be written only to load a
-     * calibration */
-    rubato_status status =
-        !model->timed && text_ends_with(text, "ms")
-            ? fail(&error, RUBATO_BAD_ARGUMENT,
-                   "budget \"%.40s\": no cost model for this machine; run rubato calibrate there", text)
-            : rubato_choose_point(model->context, text, one->tokens, &one->cap, &error);
+    rubato_status status = rubato_choose_point(model->context, text, one->tokens, &one->cap, &error);
     if (status != RUBATO_OK) exchange_fail_with(self, status, &error);
     return status == RUBATO_OK;
 }
@@ -184,7 +182,7 @@ static rubato_purpose purpose_of(work_kind kind) {
 static bool read_item(exchange *self, item *one) {
     rubato_error error = {0};
     bool windows = self->kind == WORK_TAG || self->kind == WORK_ANSWER;
-    size_t most = self->options.text.max_length ? self->options.text.max_length : self->model->info->max_length;
+    size_t most = self->text.max_length ? self->text.max_length : self->model->info->max_length;
     rubato_status status = rubato_encode_for(self->model->model, purpose_of(self->kind), &one->input, &self->options,
                                              &one->encoding, &error);
     if (status != RUBATO_OK) {
@@ -194,7 +192,7 @@ static bool read_item(exchange *self, item *one) {
     one->input.encoding = one->encoding;
     one->tokens = windows ? one->encoding->tokens : one->encoding->windows[0].length;
     one->cut = one->encoding->cut;
-    if (self->options.text.whole && !windows && one->tokens > most) {
+    if (self->text.whole && !windows && one->tokens > most) {
         exchange_fail(self, 422, "Validation",
                       "Input validation error: `inputs` must have less than %zu tokens. Given: %zu", most, one->tokens);
         return false;

@@ -51,7 +51,8 @@ struct exchange {
     json_t *request;
     hosted *model;
     work_kind kind;
-    rubato_options options; /* without the budget, which belongs to an item */
+    rubato_text_options text;
+    rubato_options options; /* with that text part; without the budget, which belongs to an item */
     const char *budget;     /* as the client wrote it; NULL: no budget */
     double deadline_ms;
     item *items;

@@ -82,9 +82,9 @@ bool take_options(exchange *e, const json_t *object) {
     if (!field_text(e, object, "truncation_direction", &direction)) return false;
     if (!field_text(e, object, "budget", &wanted)) return false;
     if (wanted) e->budget = wanted;
-    e->options.text.whole = !truncate;
+    e->text.whole = !truncate;
     if (direction && (strcmp(direction, "left") == 0 || strcmp(direction, "Left") == 0))
-        e->options.text.cut_left = 1;
+        e->text.cut_left = 1;
     else if (direction && strcmp(direction, "right") != 0 && strcmp(direction, "Right") != 0)
         return wrong_type(e, "truncation_direction", "\"left\" or \"right\"");
     return take_prompt(e, object);
@@ -112,8 +112,7 @@ bool check_batch(exchange *e, size_t count, const char *key) {
  * tokenised. */
 static size_t useful_bytes(const exchange *e, const char *text, size_t bytes) {
     size_t most = 250 * e->model->info->max_length;
-    if (bytes <= most || e->options.text.whole || e->options.text.cut_left || e->kind == WORK_TAG ||
-        e->kind == WORK_ANSWER)
+    if (bytes <= most || e->text.whole || e->text.cut_left || e->kind == WORK_TAG || e->kind == WORK_ANSWER)
         return bytes;
     while (most > 0 && ((unsigned char)text[most] & 0xc0) == 0x80) most--;
     return most;
@@ -161,7 +160,7 @@ static bool take_ids(exchange *e, item *one, const json_t *list) {
     if (!decode_ids(e, list, prompt, &one->own_text)) return false;
     one->input.text = one->own_text;
     one->input.text_bytes = strlen(one->own_text);
-    e->options.text.no_special = !prompt;
+    e->text.no_special = !prompt;
     return true;
 }
 

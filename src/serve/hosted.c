@@ -80,11 +80,11 @@ static rubato_status make_levels(hosted *self, rubato_error *error) {
         at->quality = INFINITY;
         snprintf(at->budget, sizeof at->budget, "full");
         if (i < points) {
-            rubato_point point = rubato_model_point(self->model, i);
-            at->name = point.name;
-            at->flops_ratio = point.flops_ratio;
-            at->quality = point.quality;
-            snprintf(at->budget, sizeof at->budget, "@%s", point.name);
+            const rubato_point *point = rubato_model_point(self->model, i);
+            at->name = point->name;
+            at->flops_ratio = point->flops_ratio;
+            at->quality = point->quality;
+            snprintf(at->budget, sizeof at->budget, "@%s", point->name);
         }
         at->best = i;
         if (i > 0 && self->levels[self->levels[i - 1].best].quality >= at->quality) at->best = self->levels[i - 1].best;
@@ -107,19 +107,25 @@ rubato_status hosted_load(hosted **out, const char *source, const serve_options 
     self->correction = (run_time){1, 1};
     self->source = text_copy(source, strlen(source));
     self->name = equals ? text_copy(source, (size_t)(equals - source)) : name_of(path, strlen(path));
-    rubato_context_options context = {options->threads, options->context_tokens, options->isa};
-    rubato_load_options load = {.precision = options->precision};
+    rubato_context_options context = {.size = sizeof context,
+                                      .threads = options->threads,
+                                      .batch_tokens = options->context_tokens,
+                                      .isa = options->isa};
+    rubato_load_options load = {.size = sizeof load, .precision = options->precision};
     rubato_status status =
         self->name && self->source ? rubato_model_load_with(&self->model, path, &load, error) : fail_memory(error);
     if (status == RUBATO_OK) status = rubato_context_create(&self->context, self->model, &context, error);
     if (status == RUBATO_OK) {
         self->info = rubato_model_info(self->model);
-        self->timed = rubato_calibration_load(self->context, NULL) == RUBATO_OK;
+        rubato_calibration *calibration;
+        self->timed = rubato_calibration_load(self->context, &calibration, NULL) == RUBATO_OK;
         if (!self->timed && need_times) {
             fprintf(stderr, "rubato: measuring this machine for %s, once\n", self->name);
-            status = rubato_calibrate(self->context, NULL, error);
+            status = rubato_calibrate(self->context, NULL, &calibration, error);
             self->timed = status == RUBATO_OK;
         }
+        if (self->timed) status = rubato_context_set_calibration(self->context, calibration, error);
+        rubato_calibration_destroy(calibration);
     }
     if (status == RUBATO_OK) status = make_levels(self, error);
     if (status == RUBATO_OK)

@@ -27,7 +27,7 @@ typedef struct item {
     double arrived_ms, begun_ms, deadline_ms; /* on clock_ms's clock; INFINITY without a deadline */
     float *values;                            /* the result where it is numbers: embeddings, scores */
     text_buffer result;                       /* the result where it is JSON */
-    rubato_cost cost;
+    rubato_cost cost;                         /* without rows */
     struct item *next, *previous;
 } item;
 

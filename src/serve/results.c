@@ -15,9 +15,15 @@ typedef struct call {
     item **items;
     size_t count;
     rubato_input *inputs;
-    rubato_cost *costs;
+    rubato_costs *costs; /* where a running function gave them */
     rubato_options options;
 } call;
+
+/* A cost outlives the call without the rows of its layers. */
+static void take_cost(item *one, const rubato_cost *cost) {
+    one->cost = *cost;
+    one->cost.rows = NULL;
+}
 
 typedef rubato_status run_function(call *c, rubato_error *error);
 
@@ -30,8 +36,8 @@ static rubato_status run_numbers(call *c, rubato_error *error) {
     if (!out) return RUBATO_OUT_OF_MEMORY;
     rubato_status status =
         first->kind == WORK_EMBED
-            ? rubato_embed(c->model->context, out, c->inputs, c->count, &c->options, c->costs, error)
-            : rubato_logits(c->model->context, out, c->inputs, c->count, &c->options, c->costs, error);
+            ? rubato_embed(c->model->context, out, c->inputs, c->count, &c->options, &c->costs, error)
+            : rubato_logits(c->model->context, out, c->inputs, c->count, &c->options, &c->costs, error);
     for (size_t i = 0; i < c->count && status == RUBATO_OK; i++)
         memcpy(c->items[i]->values, out + i * width, width * sizeof *out);
     free(out);
@@ -61,8 +67,8 @@ static rubato_status run_token_vectors(call *c, rubato_error *error) {
             text_add_floats(out, states + (info->layers * length + row) * info->hidden, info->hidden);
         }
         text_add(out, "]", 1);
-        free(states);
-        c->costs[i] = (rubato_cost){.point = "full", .flops_ratio = 1, .layers = info->layers};
+        rubato_free(states);
+        c->items[i]->cost = (rubato_cost){.point = "full", .flops_ratio = 1, .layers = info->layers};
     }
     return RUBATO_OK;
 }
@@ -104,7 +110,7 @@ static void write_tags(const call *c, size_t i, const rubato_tags *tags) {
 
 static rubato_status run_tags(call *c, rubato_error *error) {
     rubato_tags *tags;
-    rubato_status status = rubato_tag(c->model->context, &tags, c->inputs, c->count, &c->options, c->costs, error);
+    rubato_status status = rubato_tag(c->model->context, &tags, c->inputs, c->count, &c->options, &c->costs, error);
     for (size_t i = 0; i < c->count && status == RUBATO_OK; i++) write_tags(c, i, &tags[i]);
     if (status == RUBATO_OK) rubato_tags_destroy(tags);
     return status;
@@ -113,7 +119,7 @@ static rubato_status run_tags(call *c, rubato_error *error) {
 static rubato_status run_answers(call *c, rubato_error *error) {
     rubato_answer_span *spans = calloc(c->count, sizeof *spans);
     if (!spans) return RUBATO_OUT_OF_MEMORY;
-    rubato_status status = rubato_answer(c->model->context, spans, c->inputs, c->count, &c->options, c->costs, error);
+    rubato_status status = rubato_answer(c->model->context, spans, c->inputs, c->count, &c->options, &c->costs, error);
     for (size_t i = 0; i < c->count && status == RUBATO_OK; i++) {
         text_buffer *out = &c->items[i]->result;
         const rubato_input *input = &c->inputs[i];
@@ -134,9 +140,12 @@ static rubato_status fill_one(call *c, size_t i, rubato_error *error) {
     size_t top = c->items[i]->owner->wish.top, masks;
     const rubato_model *model = c->model->model;
     rubato_candidate *found;
+    rubato_costs *costs;
     rubato_status status =
-        rubato_fill(c->model->context, &found, &masks, &c->inputs[i], top, &c->options, &c->costs[i], error);
+        rubato_fill(c->model->context, &found, &masks, &c->inputs[i], top, &c->options, &costs, error);
     if (status != RUBATO_OK) return status;
+    take_cost(c->items[i], rubato_costs_at(costs, 0));
+    rubato_free(costs);
     top = size_min(size_max(top, 1), c->model->info->vocabulary);
     text_buffer *out = &c->items[i]->result;
     if (masks > 1) text_add(out, "[", 1);
@@ -156,13 +165,13 @@ static rubato_status fill_one(call *c, size_t i, rubato_error *error) {
                 text_add_json(out, whole, strlen(whole));
                 text_add(out, "}", 1);
             }
-            free(word);
-            free(whole);
+            rubato_free(word);
+            rubato_free(whole);
         }
         text_add(out, "]", 1);
     }
     if (masks > 1) text_add(out, "]", 1);
-    free(found);
+    rubato_free(found);
     return status;
 }
 
@@ -217,8 +226,7 @@ static rubato_status run_traces(call *c, rubato_error *error) {
         rubato_status status = rubato_trace_text(c->model->context, &c->inputs[i], &c->options, &trace, error);
         if (status != RUBATO_OK) return status;
         write_trace(c, i, trace);
-        memcpy(c->costs[i].point, trace->point, sizeof trace->point);
-        c->costs[i].flops = c->costs[i].full_flops = 1;
+        c->items[i]->cost = (rubato_cost){.point = trace->point, .flops = 1, .full_flops = 1};
         rubato_trace_destroy(trace);
     }
     return RUBATO_OK;
@@ -233,16 +241,15 @@ rubato_status results_run(hosted *model, item **items, size_t count, const char 
     const exchange *first = items[0]->owner;
     call c = {.model = model, .items = items, .count = count, .options = first->options};
     c.inputs = calloc(count, sizeof *c.inputs);
-    c.costs = calloc(count, sizeof *c.costs);
     c.options.budget = budget;
-    rubato_status status = c.inputs && c.costs ? RUBATO_OK : RUBATO_OUT_OF_MEMORY;
+    rubato_status status = c.inputs ? RUBATO_OK : RUBATO_OUT_OF_MEMORY;
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         c.inputs[i] = items[i]->input;
         text_clear(&items[i]->result);
     }
     if (status == RUBATO_OK) status = functions[first->kind](&c, error);
-    for (size_t i = 0; i < count && status == RUBATO_OK; i++) items[i]->cost = c.costs[i];
+    for (size_t i = 0; i < count && c.costs; i++) take_cost(items[i], rubato_costs_at(c.costs, i));
     free(c.inputs);
-    free(c.costs);
+    rubato_free(c.costs);
     return status;
 }

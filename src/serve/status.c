@@ -56,8 +56,7 @@ static void add_points(text_buffer *out, const hosted *model) {
     text_add(out, "[", 1);
     for (size_t i = 0; i < model->level_count; i++) {
         const level *one = &model->levels[i];
-        rubato_point point = {.ms = NAN};
-        if (i + 1 < model->level_count) point = rubato_model_point(model->model, i);
+        double ms = i + 1 < model->level_count ? rubato_model_point(model->model, i)->ms : NAN;
         text_add_string(out, i ? ",{\"name\":" : "{\"name\":");
         add_text(out, one->name);
         text_add_string(out, ",\"flops_ratio\":");
@@ -65,7 +64,7 @@ static void add_points(text_buffer *out, const hosted *model) {
         text_add_string(out, ",\"quality\":");
         add_real(out, one->quality);
         text_add_string(out, ",\"ms\":");
-        add_real(out, point.ms);
+        add_real(out, ms);
         text_add_format(out, ",\"texts\":%llu}", (unsigned long long)atomic_load(&one->texts));
     }
     text_add(out, "]", 1);

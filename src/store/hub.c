@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/options.h"
 #include "base/text_buffer.h"
 #include "store/hub_cache.h"
 
@@ -420,16 +421,24 @@ static rubato_status pull_listing(puller *pull, const json_t *listing) {
     return write_reference(pull);
 }
 
-rubato_status rubato_pull(const char *name, const rubato_pull_options *options, char *path, size_t path_bytes,
-                          rubato_error *error) {
-    puller pull = {.options = options, .name = name, .error = error};
+static rubato_status give_path(char **path, const char *folder, rubato_error *error) {
+    *path = text_copy(folder, strlen(folder));
+    return *path ? RUBATO_OK : fail_memory(error);
+}
+
+rubato_status rubato_pull(const char *name, const rubato_pull_options *options, char **path, rubato_error *error) {
+    rubato_pull_options own;
+    puller pull = {.options = &own, .name = name, .error = error};
     json_t *listing = NULL;
     rubato_status status;
-    pull.revision = options && options->revision ? options->revision : "main";
+    *path = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_pull_options, options, error));
+    pull.revision = own.revision ? own.revision : "main";
     if (!good_file(pull.revision)) return fail(error, RUBATO_BAD_ARGUMENT, "revision \"%.60s\"", pull.revision);
     TRY(hub_repository_folder(pull.repository, sizeof pull.repository - 64, name, error));
-    if ((options && options->offline) || hub_offline()) {
-        if (hub_snapshot(path, path_bytes, pull.repository, pull.revision)) return RUBATO_OK;
+    if (own.offline || hub_offline()) {
+        char folder[HUB_PATH];
+        if (hub_snapshot(folder, sizeof folder, pull.repository, pull.revision)) return give_path(path, folder, error);
         return fail(error, RUBATO_NOT_FOUND, "%s: not in the cache (%s), and HF_HUB_OFFLINE forbids asking the hub",
                     name, pull.repository);
     }
@@ -453,8 +462,7 @@ rubato_status rubato_pull(const char *name, const rubato_pull_options *options, 
     }
     TRY_DONE(list_files(&pull, &listing));
     TRY_DONE(pull_listing(&pull, listing));
-    if ((size_t)snprintf(path, path_bytes, "%s", pull.snapshot) >= path_bytes)
-        status = fail(error, RUBATO_BAD_ARGUMENT, "%s: path too long", pull.snapshot);
+    status = give_path(path, pull.snapshot, error);
 done:
     json_decref(listing);
     curl_slist_free_all(pull.headers);

@@ -59,13 +59,15 @@ static rubato_answer_span answer_one(const rubato_encoding *encoding, float *con
 }
 
 rubato_status rubato_answer(rubato_context *context, rubato_answer_span *out, const rubato_input *inputs, size_t count,
-                            const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+                            const rubato_options *options, rubato_costs **costs, rubato_error *error) {
+    rubato_options own;
     rubato_text_options text;
-    TRY(engine_text_options(context->model, RUBATO_FOR_ANSWERS, options, &text, error));
+    if (costs) *costs = NULL;
+    TRY(engine_options(context->model, RUBATO_FOR_ANSWERS, options, &own, &text, error));
     for (size_t i = 0; i < count; i++)
         if (!inputs[i].pair) return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1, "a question needs a context");
     token_scores scores;
-    rubato_status status = token_scores_run(&scores, context, HEAD_QA, inputs, count, options, &text, costs, error);
+    rubato_status status = token_scores_run(&scores, context, HEAD_QA, inputs, count, &own, &text, costs, error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         const rubato_encoding *encoding = scores.work.encodings[i];
         for (size_t w = 0; w < encoding->count && status == RUBATO_OK; w++)

@@ -1,5 +1,4 @@
 /* Measuring what a forward pass takes. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/checked.h"
@@ -7,20 +6,19 @@
 #include "base/order.h"
 #include "task/job.h"
 
-rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t length, rubato_bench_row *row,
+rubato_status rubato_bench(rubato_context *context, size_t batch_size, size_t length, rubato_bench_row **row,
                            rubato_error *error) {
     return rubato_bench_at(context, NULL, batch_size, length, row, error);
 }
 
 rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, size_t batch_size, size_t length,
-                              rubato_bench_row *row, rubato_error *error) {
+                              rubato_bench_row **row, rubato_error *error) {
     budget wanted;
-    rubato_options options = {.budget = budget_text};
+    rubato_options options = {.size = sizeof options, .budget = budget_text};
+    *row = NULL;
     TRY(engine_budget(context, &options, &wanted, error));
     const point *at = engine_point(context, &wanted, length);
     const encoder *body = &context->model->body;
-    *row = (rubato_bench_row){.batch = batch_size, .length = length};
-    snprintf(row->point, sizeof row->point, "%s", at ? at->name : "full");
     if (batch_size == 0 || length == 0 || length > encoder_max_length(&body->config) || batch_size > 1 << 20)
         return fail(error, RUBATO_BAD_ARGUMENT, "bench: batch %zu of length %zu; the model takes 1 to %zu tokens",
                     batch_size, length, encoder_max_length(&body->config));
@@ -52,10 +50,15 @@ rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, 
         }
         warm = 0;
     }
-    if (status == RUBATO_OK) {
-        row->ms = median(times, runs);
-        row->tokens_per_second = (double)rows / row->ms * 1e3;
-        row->gflops = (double)batch_size * encoder_flops(body, at, length) / row->ms / 1e6;
+    if (status == RUBATO_OK && !(*row = malloc(sizeof **row))) status = fail_memory(error);
+    if (*row) {
+        double ms = median(times, runs), flops = (double)batch_size * encoder_flops(body, at, length);
+        **row = (rubato_bench_row){.point = at ? at->name : "full",
+                                   .batch = batch_size,
+                                   .length = length,
+                                   .ms = ms,
+                                   .tokens_per_second = (double)rows / ms * 1e3,
+                                   .gflops = flops / ms / 1e6};
     }
     free(ids);
     free(windows);

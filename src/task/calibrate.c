@@ -1,5 +1,4 @@
-/* rubato_calibrate: how long a layer's parts take on this machine, for budgets in milliseconds. Kept in the user's
- * cache, one file for each processor, instruction set, number of threads and model shape. */
+/* rubato_calibrate: how long a layer's parts take on this machine, for budgets in milliseconds. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -8,12 +7,11 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/options.h"
 #include "base/order.h"
-#include "base/random.h"
-#include "task/context.h"
-#include "task/machine.h"
+#include "task/calibration.h"
 
-enum { ROUNDS = 9, MAX_FILE = 1 << 20 };
+enum { ROUNDS = 9 };
 
 static const size_t row_samples[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
 static const size_t length_samples[] = {1, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
@@ -21,114 +19,6 @@ enum {
     ROW_SAMPLES = sizeof row_samples / sizeof row_samples[0],
     LENGTH_SAMPLES = sizeof length_samples / sizeof length_samples[0]
 };
-
-/* ---- Where it is kept ---- */
-
-static uint64_t hash_text(uint64_t hash, const char *text) {
-    for (; *text; text++) hash = random_hash(hash ^ (unsigned char)*text);
-    return hash;
-}
-
-/* Layers of another mechanism, or of another setting, take other times. The default one is not named. */
-static uint64_t hash_part(uint64_t hash, const part_choice *part, const part_table *all) {
-    char text[256];
-    part_describe(part, text, sizeof text);
-    return strcmp(text, all->kinds[0]->name) == 0 ? hash : hash_text(hash, text);
-}
-
-static rubato_status cache_path(const rubato_context *context, char *out, size_t bytes, rubato_error *error) {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    const encoder_config *config = &context->model->body.config;
-    char processor[96];
-    machine_processor(processor, sizeof processor);
-    uint64_t hash = 0;
-    hash = hash_text(hash, processor);
-    hash = hash_part(hash, &config->attention, &attending_table);
-    hash = hash_part(hash, &config->feeding, &feeding_table);
-    int written = snprintf(out, bytes, "%s%s/rubato/cost-%s-%s-%zut-%zux%zux%zux%zu-%zur-%08x.json",
-                           cache && *cache ? cache
-                           : home          ? home
-                                           : "",
-                           cache && *cache ? "" : "/.cache", context->kernels->name, context->model->info.precision,
-                           team_size(context->crew), context->model->body.depth, config->hidden, config->inner,
-                           config->heads, context->batch_tokens, (unsigned)(hash & 0xffffffff));
-    if (written < 0 || (size_t)written >= bytes || out[0] != '/')
-        return fail(error, RUBATO_IO, "no folder for caches: HOME and XDG_CACHE_HOME say nothing usable");
-    return RUBATO_OK;
-}
-
-/* ---- Files ---- */
-
-static const struct {
-    const char *name;
-    size_t offset;
-} curves[] = {{"attention", offsetof(cost_parts, attention)},
-              {"forward", offsetof(cost_parts, forward)},
-              {"heads", offsetof(cost_parts, heads)},
-              {"outside", offsetof(cost_parts, outside)}};
-
-static json_t *write_parts(const cost_parts *parts) {
-    json_t *object = json_object();
-    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
-        const cost_curve *curve = (const cost_curve *)(const void *)((const char *)parts + curves[i].offset);
-        json_t *list = json_array();
-        for (size_t j = 0; j < curve->count; j++)
-            json_array_append_new(list, json_pack("[ff]", curve->x[j], curve->ms[j]));
-        json_object_set_new(object, curves[i].name, list);
-    }
-    return object;
-}
-
-static rubato_status read_parts(cost_parts *parts, const json_t *object, rubato_error *error) {
-    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
-        cost_curve *curve = (cost_curve *)(void *)((char *)parts + curves[i].offset);
-        const json_t *list = json_object_get(object, curves[i].name);
-        curve->count = json_array_size(list);
-        if (curve->count == 0 || curve->count > COST_SAMPLES)
-            return fail(error, RUBATO_BAD_DATA, "cost model: curve \"%s\" is missing or too long", curves[i].name);
-        for (size_t j = 0; j < curve->count; j++) {
-            const json_t *pair = json_array_get(list, j);
-            curve->x[j] = json_number_value(json_array_get(pair, 0));
-            curve->ms[j] = json_number_value(json_array_get(pair, 1));
-            if (!(curve->ms[j] >= 0) || !isfinite(curve->ms[j]) || (j && !(curve->x[j] > curve->x[j - 1])))
-                return fail(error, RUBATO_BAD_DATA, "cost model: curve \"%s\" is damaged", curves[i].name);
-        }
-    }
-    return RUBATO_OK;
-}
-
-rubato_status rubato_calibration_load(rubato_context *context, rubato_error *error) {
-    char path[4200];
-    json_t *object = NULL;
-    if (context->times) return RUBATO_OK;
-    rubato_status status = cache_path(context, path, sizeof path, error);
-    if (status == RUBATO_OK && !file_exists(path))
-        return fail(error, RUBATO_NOT_FOUND,
-                    "no cost model of %s with %zu threads on this machine; run rubato calibrate first",
-                    context->model->path, team_size(context->crew));
-    if (status == RUBATO_OK) status = json_read_file(&object, path, MAX_FILE, error);
-    cost_model *made = calloc(1, sizeof *made);
-    if (status == RUBATO_OK && !made) status = fail_memory(error);
-    if (status == RUBATO_OK) {
-        *made = (cost_model){
-            .threads = team_size(context->crew), .batch_rows = context->batch_tokens, .least_rows = ENGINE_LEAST_ROWS};
-        status = read_parts(&made->alone, json_object_get(object, "alone"), error);
-    }
-    if (status == RUBATO_OK) status = read_parts(&made->together, json_object_get(object, "together"), error);
-    const json_t *low = json_object_get(object, "narrow");
-    if (status == RUBATO_OK && low) {
-        made->has_low = true;
-        status = read_parts(&made->low_alone, json_object_get(low, "alone"), error);
-        if (status == RUBATO_OK) status = read_parts(&made->low_together, json_object_get(low, "together"), error);
-    }
-    json_decref(object);
-    if (status != RUBATO_OK) {
-        free(made);
-        return fail_within(error, status, path);
-    }
-    context->times = made;
-    return RUBATO_OK;
-}
 
 /* ---- Measuring ---- */
 
@@ -317,53 +207,27 @@ static rubato_status measure_parts(const rubato_context *context, manner how, co
     return RUBATO_OK;
 }
 
-rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_options *options, rubato_error *error) {
-    char path[4200];
+rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_options *options,
+                               rubato_calibration **calibration, rubato_error *error) {
     bool both = encoder_has_both(&context->model->body);
     size_t done = 0, total = (both ? 4 : 2) * (ROW_SAMPLES + LENGTH_SAMPLES);
-    cost_model *made = calloc(1, sizeof *made);
-    if (!made) return fail_memory(error);
-    *made = (cost_model){.threads = team_size(context->crew),
-                         .batch_rows = context->batch_tokens,
-                         .least_rows = ENGINE_LEAST_ROWS,
-                         .has_low = both};
-    cost_parts *const parts[] = {&made->alone, &made->together, &made->low_alone, &made->low_together};
-    rubato_status status = cache_path(context, path, sizeof path, error);
+    rubato_calibrate_options own;
+    rubato_calibration *made;
+    if (calibration) *calibration = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_calibrate_options, options, error));
+    TRY(calibration_create(&made, context, error));
+    made->times.has_low = both;
+    cost_parts *const parts[] = {&made->times.alone, &made->times.together, &made->times.low_alone,
+                                 &made->times.low_together};
+    rubato_status status = RUBATO_OK;
     for (size_t i = 0; i < (both ? 4 : 2) && status == RUBATO_OK; i++)
         status =
-            measure_parts(context, (manner){.together = i % 2, .low = i >= 2}, parts[i], options, &done, total, error);
+            measure_parts(context, (manner){.together = i % 2, .low = i >= 2}, parts[i], &own, &done, total, error);
     for (size_t i = 0; i < team_size(context->crew); i++) arena_reset(&context->workers[i].memory);
-    if (status == RUBATO_OK) {
-        json_t *object =
-            json_pack("{s:o, s:o}", "alone", write_parts(&made->alone), "together", write_parts(&made->together));
-        if (object && both)
-            json_object_set_new(object, "narrow",
-                                json_pack("{s:o, s:o}", "alone", write_parts(&made->low_alone), "together",
-                                          write_parts(&made->low_together)));
-        char folder[4200];
-        new_file file;
-        snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
-        status = object ? folder_create(folder, error) : fail_memory(error);
-        if (status == RUBATO_OK) status = new_file_open(&file, path, error);
-        if (status == RUBATO_OK) {
-            json_dumpf(object, file.stream, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-            status = new_file_commit(&file, error);
-        }
-        json_decref(object);
-    }
-    if (status != RUBATO_OK) {
-        free(made);
-        return status;
-    }
-    free(context->times);
-    context->times = made;
-    return RUBATO_OK;
-}
-
-double rubato_predict_ms(const rubato_context *context, const char *point_name, size_t length, size_t count) {
-    const rubato_model *model = context->model;
-    const point *at = NULL;
-    for (size_t i = 0; point_name && i < model->points.count; i++)
-        if (strcmp(model->points.points[i].name, point_name) == 0) at = &model->points.points[i];
-    return context->times ? cost_model_ms(context->times, at, &model->body.shape, length, count) : NAN;
+    if (status == RUBATO_OK) status = calibration_write(made, error);
+    if (status == RUBATO_OK && calibration)
+        *calibration = made;
+    else
+        rubato_calibration_destroy(made);
+    return status;
 }

@@ -33,20 +33,22 @@ static rubato_status need_a_row(void *user, size_t input, const rubato_encoding 
 }
 
 rubato_status rubato_logits(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
-                            const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+                            const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     const rubato_model *model = context->model;
     head_kind kind = model->info.task == RUBATO_TASK_NSP ? HEAD_NSP : HEAD_SEQUENCE;
     score_job mine = {NULL, out};
+    rubato_options own;
+    if (costs) *costs = NULL;
     TRY(engine_head(model, kind, &mine.head, error));
     job work = {.inputs = inputs,
                 .count = count,
-                .options = options,
+                .options = &own,
                 .head = kind,
                 .take = take,
                 .user = &mine,
                 .costs = costs,
                 .prepare = need_a_row};
-    TRY(engine_text_options(model, RUBATO_FOR_SCORES, options, &work.text, error));
+    TRY(engine_options(model, RUBATO_FOR_SCORES, options, &own, &work.text, error));
     TRY(engine_run(context, &work, error));
     return engine_check(out, count * mine.head->out.out, error);
 }
@@ -56,7 +58,7 @@ static void sigmoid(float *x, size_t count) {
 }
 
 rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
-                              const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+                              const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     TRY(rubato_logits(context, out, inputs, count, options, costs, error));
     engine_scores(context, out, count);
     return RUBATO_OK;
@@ -75,7 +77,7 @@ void engine_scores(const rubato_context *context, float *out, size_t count) {
 /* Bi-encoder: cosine between the query's vector and each document's. */
 static rubato_status rerank_by_cosine(rubato_context *context, float *out, const char *query,
                                       const rubato_input *documents, size_t count, const rubato_options *options,
-                                      rubato_cost *costs, rubato_error *error) {
+                                      rubato_costs **costs, rubato_error *error) {
     size_t width = context->model->pool.width;
     float *vectors = malloc((count + 1) * width * sizeof *vectors);
     if (!vectors) return fail_memory(error);
@@ -93,8 +95,9 @@ static rubato_status rerank_by_cosine(rubato_context *context, float *out, const
 }
 
 rubato_status rubato_rerank(rubato_context *context, float *out, const char *query, const rubato_input *documents,
-                            size_t count, const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+                            size_t count, const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     const rubato_model *model = context->model;
+    if (costs) *costs = NULL;
     if (model->info.task == RUBATO_TASK_EMBEDDING)
         return rerank_by_cosine(context, out, query, documents, count, options, costs, error);
     const head *scorer;

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "base/text_buffer.h"
+#include "base/options.h"
 
 enum {
     SMALL_LAYER = 8 << 20, /* bytes of weights that the last-level cache holds beside the activations */
@@ -15,18 +15,18 @@ enum {
 
 rubato_status rubato_context_create(rubato_context **out, const rubato_model *model,
                                     const rubato_context_options *options, rubato_error *error) {
-    static const rubato_context_options defaults;
+    rubato_context_options own;
     *out = NULL;
-    if (!options) options = &defaults;
+    TRY(OPTIONS_COPY(&own, rubato_context_options, options, error));
     if (!model->weights.shard_count)
         return fail(error, RUBATO_BAD_ARGUMENT, "%s: only described, without weights; load it to run it", model->path);
-    const kernel_table *kernels = options->isa ? kernel_table_named(options->isa) : kernel_table_best();
+    const kernel_table *kernels = own.isa ? kernel_table_named(own.isa) : kernel_table_best();
     if (!kernels)
         return fail(error, RUBATO_BAD_ARGUMENT,
                     "instruction set \"%.40s\": unknown, or not on this machine; use "
                     "scalar, avx2, avx512, vnni or bf16",
-                    options->isa);
-    size_t threads = options->threads ? options->threads : threads_available();
+                    own.isa);
+    size_t threads = own.threads ? own.threads : threads_available();
     rubato_context *self = calloc(1, sizeof *self);
     if (!self) return fail_memory(error);
     self->model = model;
@@ -34,7 +34,7 @@ rubato_status rubato_context_create(rubato_context **out, const rubato_model *mo
     const encoder_config *config = &model->body.config;
     size_t layer_bytes = sizeof(float) * config->hidden * (4 * config->hidden + 2 * config->inner);
     self->batch_tokens = layer_bytes <= SMALL_LAYER ? SMALL_BATCH : LARGE_BATCH;
-    if (options->batch_tokens) self->batch_tokens = options->batch_tokens;
+    if (own.batch_tokens) self->batch_tokens = own.batch_tokens;
     rubato_status status = team_create(&self->crew, threads, error);
     if (status == RUBATO_OK) {
         self->workers = calloc(threads, sizeof *self->workers);
@@ -56,7 +56,7 @@ void rubato_context_destroy(rubato_context *self) {
         tokenizer_scratch_free(&self->workers[i].text);
     }
     free(self->workers);
-    free(self->times);
+    rubato_calibration_destroy(self->calibration);
     team_destroy(self->crew);
     free(self);
 }
@@ -69,14 +69,14 @@ size_t rubato_context_threads(const rubato_context *self) {
     return team_size(self->crew);
 }
 
-rubato_status engine_budget(rubato_context *context, const rubato_options *options, budget *out, rubato_error *error) {
+rubato_status engine_budget(const rubato_context *context, const rubato_options *options, budget *out,
+                            rubato_error *error) {
     const rubato_model *model = context->model;
     const char *text = options ? options->budget : NULL;
     if (context->force) {
         *out = (budget){.kind = BUDGET_NAME, .named = context->force};
         return RUBATO_OK;
     }
-    if (text && text_ends_with(text, "ms") && model->points.count > 0) TRY(rubato_calibration_load(context, error));
     return budget_parse(out, text, &model->points, context->times, error);
 }
 
@@ -85,10 +85,10 @@ const point *engine_point(const rubato_context *context, const budget *wanted, s
     return budget_choose(wanted, &model->points, context->times, &model->body.shape, length);
 }
 
-rubato_status rubato_choose_point(rubato_context *context, const char *text, size_t length, size_t *index,
+rubato_status rubato_choose_point(const rubato_context *context, const char *text, size_t length, size_t *index,
                                   rubato_error *error) {
     const frontier *points = &context->model->points;
-    rubato_options options = {.budget = text};
+    rubato_options options = {.size = sizeof options, .budget = text};
     budget wanted;
     TRY(engine_budget(context, &options, &wanted, error));
     const point *at = engine_point(context, &wanted, length);

@@ -19,14 +19,16 @@ struct rubato_context {
     team *crew;
     size_t batch_tokens;
     worker *workers;                 /* one a thread */
-    cost_model *times;               /* NULL: this machine was not calibrated for the model */
+    rubato_calibration *calibration; /* NULL: none was given */
+    const cost_model *times;         /* the calibration's; NULL */
     const linear_observer *observer; /* of all runs; not thread-safe: for contexts of one thread */
     const point *force;              /* this point for every text, whatever the budget; NULL: by the budget */
     exit_trail *trail;               /* receives what every exit says, and nobody leaves; NULL: as usual */
 };
 
 /* What the options' budget asks for, or context->force. */
-rubato_status engine_budget(rubato_context *context, const rubato_options *options, budget *out, rubato_error *error);
+rubato_status engine_budget(const rubato_context *context, const rubato_options *options, budget *out,
+                            rubato_error *error);
 
 /* The point that a sequence of that length gets; NULL: full. */
 const point *engine_point(const rubato_context *context, const budget *wanted, size_t length);

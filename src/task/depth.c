@@ -16,7 +16,8 @@ static rubato_status add_text(rubato_context *context, const example *item, doub
                               rubato_error *error) {
     const encoder *body = &context->model->body;
     rubato_input input = {.text = item->text, .pair = item->pair};
-    rubato_options options = {.text = {.max_length = context->model->info.max_length}};
+    const rubato_text_options text = {.size = sizeof text, .max_length = context->model->info.max_length};
+    const rubato_options options = {.size = sizeof options, .text = &text};
     float *states;
     size_t length, hidden = body->config.hidden;
     dot_f32_function *const dot = context->kernels->dot_f32;

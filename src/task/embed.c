@@ -35,7 +35,7 @@ static rubato_status count_prompt(const rubato_model *model, const char *prompt,
     *tokens = 0;
     if (!prompt || !model->pool.skip_prompt) return RUBATO_OK;
     rubato_encoding *encoding;
-    rubato_text_options whole = {.whole = 1};
+    rubato_text_options whole = {.size = sizeof whole, .whole = 1};
     rubato_input input = {.text = prompt};
     TRY(rubato_encode(model, &input, &whole, &encoding, error));
     *tokens = encoding->windows[0].length ? encoding->windows[0].length - 1 : 0;
@@ -44,12 +44,14 @@ static rubato_status count_prompt(const rubato_model *model, const char *prompt,
 }
 
 rubato_status rubato_embed(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
-                           const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+                           const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     const rubato_model *model = context->model;
-    const char *prompt = engine_prompt(model, options);
     embedding_job mine = {model, out, 0};
-    job work = {.count = count, .options = options, .head = HEAD_COUNT, .take = take, .user = &mine, .costs = costs};
-    TRY(engine_text_options(model, RUBATO_FOR_EMBEDDINGS, options, &work.text, error));
+    rubato_options own;
+    job work = {.count = count, .options = &own, .head = HEAD_COUNT, .take = take, .user = &mine, .costs = costs};
+    if (costs) *costs = NULL;
+    TRY(engine_options(model, RUBATO_FOR_EMBEDDINGS, options, &own, &work.text, error));
+    const char *prompt = engine_prompt(model, &own);
     TRY(count_prompt(model, prompt, &mine.prompt_tokens, error));
     rubato_status status = RUBATO_OK;
     rubato_input *prepared = NULL;

@@ -4,14 +4,16 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/options.h"
 #include "base/utf8.h"
 #include "text/unicode.h"
 
 enum { ANSWER_STRIDE = 128 };
 
-rubato_status engine_text_options(const rubato_model *model, rubato_purpose purpose, const rubato_options *options,
-                                  rubato_text_options *out, rubato_error *error) {
-    *out = options ? options->text : (rubato_text_options){0};
+rubato_status engine_options(const rubato_model *model, rubato_purpose purpose, const rubato_options *options,
+                             rubato_options *own, rubato_text_options *out, rubato_error *error) {
+    TRY(OPTIONS_COPY(own, rubato_options, options, error));
+    TRY(OPTIONS_COPY(out, rubato_text_options, own->text, error));
     size_t most = encoder_max_length(&model->body.config);
     if (!out->whole && out->max_length == 0) out->max_length = model->info.max_length;
     if (!out->whole && out->max_length > most)
@@ -24,8 +26,8 @@ rubato_status engine_text_options(const rubato_model *model, rubato_purpose purp
     return RUBATO_OK;
 }
 
-const char *engine_prompt(const rubato_model *model, const rubato_options *options) {
-    return options && options->prompt ? options->prompt : model->default_prompt;
+const char *engine_prompt(const rubato_model *model, const rubato_options *own) {
+    return own->prompt ? own->prompt : model->default_prompt;
 }
 
 bool engine_prepares(const rubato_model *model, const char *prompt) {
@@ -109,7 +111,9 @@ void engine_encoding_free(const rubato_input *input, const rubato_encoding *enco
 rubato_status rubato_encode(const rubato_model *model, const rubato_input *input, const rubato_text_options *options,
                             rubato_encoding **encoding, rubato_error *error) {
     tokenizer_scratch scratch = {0};
-    rubato_text_options own = options ? *options : (rubato_text_options){0};
+    rubato_text_options own;
+    *encoding = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_text_options, options, error));
     if (!own.whole && own.max_length == 0) own.max_length = model->info.max_length;
     rubato_status status = tokenizer_encode(model->text, input, &own, &scratch, encoding, error);
     tokenizer_scratch_free(&scratch);
@@ -118,12 +122,13 @@ rubato_status rubato_encode(const rubato_model *model, const rubato_input *input
 
 rubato_status rubato_encode_for(const rubato_model *model, rubato_purpose purpose, const rubato_input *input,
                                 const rubato_options *options, rubato_encoding **encoding, rubato_error *error) {
+    rubato_options own;
     rubato_text_options text;
     text_buffer prepared = {0};
     rubato_input of = *input;
     *encoding = NULL;
-    TRY(engine_text_options(model, purpose, options, &text, error));
-    const char *prompt = engine_prompt(model, options);
+    TRY(engine_options(model, purpose, options, &own, &text, error));
+    const char *prompt = engine_prompt(model, &own);
     rubato_status status = RUBATO_OK;
     if (purpose == RUBATO_FOR_EMBEDDINGS) {
         of.pair = NULL;

@@ -5,13 +5,13 @@
 #include "base/text_buffer.h"
 #include "task/model.h"
 
-/* The options' text part as the running functions of that purpose have it: the model's maximum length filled in and
- * checked, windows and their stride. */
-rubato_status engine_text_options(const rubato_model *model, rubato_purpose purpose, const rubato_options *options,
-                                  rubato_text_options *out, rubato_error *error);
+/* A caller's options, copied, and their text part as the running functions of that purpose have it: the model's maximum
+ * length filled in and checked, windows and their stride. */
+rubato_status engine_options(const rubato_model *model, rubato_purpose purpose, const rubato_options *options,
+                             rubato_options *own, rubato_text_options *text, rubato_error *error);
 
 /* The prompt that embeddings get; NULL for none. */
-const char *engine_prompt(const rubato_model *model, const rubato_options *options);
+const char *engine_prompt(const rubato_model *model, const rubato_options *own);
 
 /* Whether embeddings are made of other texts than the caller's: of prepared ones. */
 bool engine_prepares(const rubato_model *model, const char *prompt);

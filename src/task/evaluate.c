@@ -6,14 +6,16 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/options.h"
 #include "base/random.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "store/dataset.h"
-#include "task/metrics.h"
+#include "task/costs.h"
 #include "task/evaluate.h"
 #include "task/encode.h"
 #include "task/job.h"
+#include "task/metrics.h"
 #include "task/token_scores.h"
 #include "task/words.h"
 
@@ -25,14 +27,13 @@ typedef struct evaluating {
     bool loaded;         /* data is somebody else's */
     const float *logits; /* answers that are there already; NULL: ask the model */
     rubato_input *inputs;
-    rubato_cost *costs;
-    rubato_evaluation *out;
+    rubato_costs *costs; /* NULL where nothing ran */
+    evaluation *out;
     rubato_error *error;
 } evaluating;
 
-static void add_metric(rubato_evaluation *out, const char *name, double value) {
-    if (out->metric_count < sizeof out->metrics / sizeof out->metrics[0])
-        out->metrics[out->metric_count++] = (rubato_metric){name, value};
+static void add_metric(evaluation *out, const char *name, double value) {
+    if (out->is.metric_count < MOST_METRICS) out->metrics[out->is.metric_count++] = (rubato_metric){name, value};
 }
 
 static rubato_status prepare(evaluating *e, dataset_kind kind) {
@@ -41,8 +42,7 @@ static rubato_status prepare(evaluating *e, dataset_kind kind) {
     size_t count = e->data.count;
     if (count == 0) return fail(e->error, RUBATO_BAD_DATA, "%s: no examples", options->data);
     e->inputs = calloc(count, sizeof *e->inputs);
-    e->costs = calloc(count, sizeof *e->costs);
-    if (!e->inputs || !e->costs) return fail_memory(e->error);
+    if (!e->inputs) return fail_memory(e->error);
     for (size_t i = 0; i < count; i++)
         e->inputs[i] = (rubato_input){.text = e->data.items[i].text, .pair = e->data.items[i].pair};
     return RUBATO_OK;
@@ -89,7 +89,7 @@ static rubato_status classify(evaluating *e, float *scores, size_t labels) {
     size_t count = e->data.count;
     if (!e->logits)
         return place_error(e,
-                           rubato_classify(e->context, scores, e->inputs, count, &e->options->run, e->costs, e->error));
+                           rubato_classify(e->context, scores, e->inputs, count, e->options->run, &e->costs, e->error));
     memcpy(scores, e->logits, count * labels * sizeof *scores);
     engine_scores(e->context, scores, count);
     return RUBATO_OK;
@@ -128,9 +128,9 @@ static rubato_status evaluate_classes(evaluating *e) {
 static rubato_status embed_cosines(evaluating *e, double *out) {
     size_t width = rubato_model_info(e->context->model)->width, count = e->data.count;
     float *a = malloc(2 * count * width * sizeof *a), *b = a + count * width;
-    rubato_cost *costs = calloc(count, sizeof *costs);
+    rubato_costs *costs = NULL;
     rubato_input *pairs = calloc(count, sizeof *pairs);
-    rubato_status status = a && costs && pairs ? RUBATO_OK : fail_memory(e->error);
+    rubato_status status = a && pairs ? RUBATO_OK : fail_memory(e->error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         if (!e->data.items[i].pair)
             status = fail_line(e->error, RUBATO_BAD_DATA, e->data.items[i].line, "%s:%zu: no second text",
@@ -139,20 +139,22 @@ static rubato_status embed_cosines(evaluating *e, double *out) {
         pairs[i].text = e->data.items[i].pair;
     }
     if (status == RUBATO_OK)
-        status = place_error(e, rubato_embed(e->context, a, e->inputs, count, &e->options->run, e->costs, e->error));
+        status = place_error(e, rubato_embed(e->context, a, e->inputs, count, e->options->run, &e->costs, e->error));
     if (status == RUBATO_OK)
-        status = place_error(e, rubato_embed(e->context, b, pairs, count, &e->options->run, costs, e->error));
+        status = place_error(e, rubato_embed(e->context, b, pairs, count, e->options->run, &costs, e->error));
     dot_f32_function *dot = e->context->kernels->dot_f32;
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         const float *x = a + i * width, *y = b + i * width;
         out[i] = (double)dot(x, y, width) / fmax(sqrt((double)dot(x, x, width) * (double)dot(y, y, width)), 1e-12);
-        e->costs[i].ms += costs[i].ms;
-        e->costs[i].tokens += costs[i].tokens;
-        e->costs[i].flops += costs[i].flops;
-        e->costs[i].full_flops += costs[i].full_flops;
+        rubato_cost *first = &e->costs->items[i];
+        const rubato_cost *second = &costs->items[i];
+        first->ms += second->ms;
+        first->tokens += second->tokens;
+        first->flops += second->flops;
+        first->full_flops += second->full_flops;
     }
     free(a);
-    free(costs);
+    rubato_free(costs);
     free(pairs);
     return status;
 }
@@ -212,7 +214,7 @@ static rubato_status evaluate_tags(evaluating *e) {
         e->inputs[i] = (rubato_input){.text = texts[i].data, .text_bytes = texts[i].length};
     }
     if (status == RUBATO_OK)
-        status = place_error(e, rubato_tag(e->context, &tags, e->inputs, count, &e->options->run, e->costs, e->error));
+        status = place_error(e, rubato_tag(e->context, &tags, e->inputs, count, e->options->run, &e->costs, e->error));
     entity_counts counts = {0};
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         const example *item = &e->data.items[i];
@@ -256,7 +258,7 @@ static rubato_status evaluate_questions(evaluating *e) {
     rubato_status status = spans ? RUBATO_OK : fail_memory(e->error);
     if (status == RUBATO_OK)
         status =
-            place_error(e, rubato_answer(e->context, spans, e->inputs, count, &e->options->run, e->costs, e->error));
+            place_error(e, rubato_answer(e->context, spans, e->inputs, count, e->options->run, &e->costs, e->error));
     double exact = 0, f1 = 0;
     for (size_t i = 0; i < count; i++) empty += e->data.items[i].answer_count == 0;
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
@@ -353,17 +355,18 @@ static rubato_status evaluate_masks(evaluating *e) {
     m.loss = calloc(count, sizeof *m.loss);
     m.asked = calloc(count, sizeof *m.asked);
     rubato_status status = m.targets && m.loss && m.asked ? RUBATO_OK : fail_memory(e->error);
+    rubato_options own;
     /* one window an input at a time: its losses are added by whoever runs it */
     job work = {.inputs = e->inputs,
                 .count = count,
-                .options = &e->options->run,
+                .options = &own,
                 .head = HEAD_MLM,
                 .take = score_masks,
                 .user = &m,
-                .costs = e->costs,
+                .costs = &e->costs,
                 .prepare = mask_some};
     if (status == RUBATO_OK)
-        status = engine_text_options(model, RUBATO_FOR_SCORES, &e->options->run, &work.text, e->error);
+        status = engine_options(model, RUBATO_FOR_SCORES, e->options->run, &own, &work.text, e->error);
     if (status == RUBATO_OK) status = place_error(e, engine_run(e->context, &work, e->error));
     double loss = 0;
     size_t asked = 0;
@@ -385,24 +388,37 @@ static rubato_status evaluate_masks(evaluating *e) {
 /* ---- All of them ---- */
 
 static void summarize(evaluating *e, double seconds) {
-    size_t count = e->data.count;
+    evaluation *out = e->out;
+    size_t count = e->data.count, ran = e->costs ? count : 0;
     double rows = 0, ms = 0, flops = 0, full = 0;
-    for (size_t i = 0; i < count; i++) {
-        rows += (double)e->costs[i].tokens;
-        ms += e->costs[i].ms;
-        flops += e->costs[i].flops;
-        full += e->costs[i].full_flops;
-        for (size_t j = 0; j < e->costs[i].layers && j < sizeof e->out->alive / sizeof *e->out->alive; j++)
-            e->out->alive[j] += 1 / (double)count;
-        for (size_t j = 0; j < sizeof e->out->rows / sizeof *e->out->rows; j++)
-            e->out->rows[j] += (double)e->costs[i].rows[j];
+    for (size_t i = 0; i < ran; i++) {
+        const rubato_cost *cost = &e->costs->items[i];
+        rows += (double)cost->tokens;
+        ms += cost->ms;
+        flops += cost->flops;
+        full += cost->full_flops;
+        for (size_t j = 0; j < cost->layers; j++) {
+            out->alive[j] += 1 / (double)count;
+            out->rows[j] += (double)cost->rows[j];
+        }
     }
-    for (size_t j = 0; j < sizeof e->out->rows / sizeof *e->out->rows; j++) e->out->rows[j] /= fmax(rows, 1);
-    e->out->examples = count;
-    e->out->flops_ratio = full > 0 ? flops / full : 1;
-    e->out->ms_mean = ms / (double)count;
-    cost_percentiles(e->out, e->costs, count);
-    e->out->tokens_per_second = seconds > 0 ? rows / seconds : 0;
+    for (size_t j = 0; j < out->is.layers; j++) out->rows[j] /= fmax(rows, 1);
+    out->is.examples = count;
+    out->is.flops_ratio = full > 0 ? flops / full : 1;
+    out->is.ms_mean = ms / (double)count;
+    if (ran) cost_percentiles(&out->is, e->costs->items, count);
+    out->is.tokens_per_second = seconds > 0 ? rows / seconds : 0;
+}
+
+rubato_status evaluation_create(evaluation **out, size_t layers, rubato_error *error) {
+    evaluation *made = calloc(1, sizeof *made + (2 * layers + 1) * sizeof(double));
+    *out = made;
+    if (!made) return fail_memory(error);
+    made->alive = (double *)(void *)(made + 1);
+    made->rows = made->alive + layers + 1;
+    made->is =
+        (rubato_evaluation){.metrics = made->metrics, .layers = layers, .alive = made->alive, .rows = made->rows};
+    return RUBATO_OK;
 }
 
 rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *error) {
@@ -417,11 +433,6 @@ rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *
                                          task);
 }
 
-rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options *options,
-                              rubato_evaluation *evaluation, rubato_error *error) {
-    return evaluate_loaded(context, options, NULL, evaluation, error);
-}
-
 double evaluation_main(const rubato_evaluation *e, char *name, size_t bytes) {
     static const char *const preferred[] = {"accuracy", "f1", "spearman"};
     bool tagging = e->metric_count && strcmp(e->metrics[0].name, "f1") == 0; /* has an accuracy too, of tokens */
@@ -434,49 +445,59 @@ double evaluation_main(const rubato_evaluation *e, char *name, size_t bytes) {
     return NAN;
 }
 
+static rubato_status evaluate_task(evaluating *e) {
+    const char *task = e->options->task;
+    if (strcmp(task, "classification") == 0) return evaluate_classes(e);
+    if (strcmp(task, "regression") == 0) return evaluate_values(e, false);
+    if (strcmp(task, "sts") == 0) return evaluate_values(e, true);
+    if (strcmp(task, "tagging") == 0) return evaluate_tags(e);
+    if (strcmp(task, "qa") == 0) return evaluate_questions(e);
+    if (strcmp(task, "mlm") == 0) return evaluate_masks(e);
+    return fail(e->error, RUBATO_BAD_ARGUMENT,
+                "task \"%.40s\": known are classification, regression, tagging, qa, retrieval, sts and mlm", task);
+}
+
 static rubato_status evaluate(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
-                              const float *logits, rubato_evaluation *evaluation, rubato_error *error) {
-    *evaluation = (rubato_evaluation){0};
-    if (!options->task || !options->data) return fail(error, RUBATO_BAD_ARGUMENT, "a task and a data file are needed");
-    evaluating e = {.context = context, .options = options, .out = evaluation, .error = error, .logits = logits};
+                              const float *logits, rubato_evaluation **out, rubato_error *error) {
+    rubato_eval_options own;
+    evaluating e = {.context = context, .options = &own, .error = error, .logits = logits};
+    *out = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_eval_options, options, error));
+    if (!own.task || !own.data) return fail(error, RUBATO_BAD_ARGUMENT, "a task and a data file are needed");
+    TRY(evaluation_create(&e.out, context->model->body.depth, error));
     if (loaded) {
         e.data = *loaded;
         e.loaded = true;
     }
     double begin = clock_ms();
     rubato_status status;
-    if (strcmp(options->task, "classification") == 0)
-        status = evaluate_classes(&e);
-    else if (strcmp(options->task, "regression") == 0)
-        status = evaluate_values(&e, false);
-    else if (strcmp(options->task, "sts") == 0)
-        status = evaluate_values(&e, true);
-    else if (strcmp(options->task, "tagging") == 0)
-        status = evaluate_tags(&e);
-    else if (strcmp(options->task, "qa") == 0)
-        status = evaluate_questions(&e);
-    else if (strcmp(options->task, "mlm") == 0)
-        status = evaluate_masks(&e);
-    else if (strcmp(options->task, "retrieval") == 0)
-        return evaluate_retrieval(context, options, evaluation, error);
-    else
-        return fail(error, RUBATO_BAD_ARGUMENT,
-                    "task \"%.40s\": known are classification, regression, tagging, qa, "
-                    "retrieval, sts and mlm",
-                    options->task);
-    if (status == RUBATO_OK) summarize(&e, (clock_ms() - begin) / 1e3);
+    if (strcmp(own.task, "retrieval") == 0) {
+        status = evaluate_retrieval(context, &own, e.out, error);
+    } else {
+        status = evaluate_task(&e);
+        if (status == RUBATO_OK) summarize(&e, (clock_ms() - begin) / 1e3);
+    }
     if (!e.loaded) dataset_free(&e.data);
     free(e.inputs);
-    free(e.costs);
+    rubato_free(e.costs);
+    if (status == RUBATO_OK)
+        *out = &e.out->is;
+    else
+        rubato_free(e.out);
     return status;
 }
 
+rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options *options, rubato_evaluation **out,
+                              rubato_error *error) {
+    return evaluate(context, options, NULL, NULL, out, error);
+}
+
 rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
-                              rubato_evaluation *evaluation, rubato_error *error) {
-    return evaluate(context, options, loaded, NULL, evaluation, error);
+                              rubato_evaluation **out, rubato_error *error) {
+    return evaluate(context, options, loaded, NULL, out, error);
 }
 
 rubato_status evaluate_logits(rubato_context *context, const rubato_eval_options *options, const dataset *data,
-                              const float *logits, rubato_evaluation *evaluation, rubato_error *error) {
-    return evaluate(context, options, data, logits, evaluation, error);
+                              const float *logits, rubato_evaluation **out, rubato_error *error) {
+    return evaluate(context, options, data, logits, out, error);
 }

@@ -6,17 +6,29 @@
 #include "rubato.h"
 #include "store/dataset.h"
 
+enum { MOST_METRICS = 8 };
+
+/* An evaluation and the arrays behind it, in one block for rubato_free. */
+typedef struct evaluation {
+    rubato_evaluation is;
+    rubato_metric metrics[MOST_METRICS];
+    double *alive, *rows; /* [layers + 1], [layers] */
+} evaluation;
+
+/* All zero. */
+rubato_status evaluation_create(evaluation **out, size_t layers, rubato_error *error);
+
 /* Metrics: ndcg@10 (gain 1 for every relevant document), mrr@10, recall@100. */
-rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_options *options,
-                                 rubato_evaluation *evaluation, rubato_error *error);
+rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_options *options, evaluation *out,
+                                 rubato_error *error);
 
 /* As rubato_evaluate, on a data set that was read already (NULL: reads options->data), at context->force. */
 rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
-                              rubato_evaluation *evaluation, rubato_error *error);
+                              rubato_evaluation **evaluation, rubato_error *error);
 
 /* The metrics of logits [data->count, labels] that are there already; classification and regression. */
 rubato_status evaluate_logits(rubato_context *context, const rubato_eval_options *options, const dataset *data,
-                              const float *logits, rubato_evaluation *evaluation, rubato_error *error);
+                              const float *logits, rubato_evaluation **evaluation, rubato_error *error);
 
 /* The kind of data set that a task reads. Fails: BAD_ARGUMENT for an unknown task. */
 rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *error);

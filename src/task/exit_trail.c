@@ -21,7 +21,8 @@ bool exit_trail_suits(const exits *from) {
 rubato_status exit_trail_run(exit_trail *self, rubato_context *context, const point *at, const dataset *data,
                              size_t max_length, rubato_error *error) {
     const exits *from = &context->model->exits;
-    rubato_options options = {.text = {.max_length = max_length}};
+    rubato_text_options text = {.size = sizeof text, .max_length = max_length};
+    rubato_options options = {.size = sizeof options, .text = &text};
     point mine = *at;
     *self = (exit_trail){.count = data->count, .classes = from->classes, .layers = at->layers};
     find_places(self, from, at);

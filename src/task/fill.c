@@ -42,21 +42,23 @@ static void best_tokens(const float *scores, size_t count, size_t top, rubato_ca
 }
 
 rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_t *masks, const rubato_input *input,
-                          size_t top, const rubato_options *options, rubato_cost *cost, rubato_error *error) {
+                          size_t top, const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     const rubato_model *model = context->model;
     fill_job mine = {.model = model};
     rubato_input known = *input; /* with its encoding */
     *out = NULL;
     *masks = 0;
+    rubato_options own;
+    if (costs) *costs = NULL;
     TRY(engine_head(model, HEAD_MLM, &mine.head, error));
     job work = {.inputs = &known,
                 .count = 1,
-                .options = options,
+                .options = &own,
                 .head = HEAD_MLM,
                 .take = take_masks,
                 .user = &mine,
-                .costs = cost};
-    TRY(engine_text_options(model, RUBATO_FOR_SCORES, options, &work.text, error));
+                .costs = costs};
+    TRY(engine_options(model, RUBATO_FOR_SCORES, options, &own, &work.text, error));
     size_t *rows = NULL, vocabulary = mine.head->out.out;
     rubato_status status;
     TRY_DONE(engine_encode(model, input, &work.text, &context->workers[0].text, &known.encoding, error));
@@ -159,11 +161,12 @@ static void copy_layer(void *user, const run *on, const sight *what) {
 rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t *length, const rubato_input *input,
                                    const rubato_options *options, rubato_error *error) {
     const encoder *body = &context->model->body;
+    rubato_options own;
     rubato_text_options text;
     const rubato_encoding *encoding;
     *out = NULL;
     rubato_status status;
-    TRY(engine_text_options(context->model, RUBATO_FOR_SCORES, options, &text, error));
+    TRY(engine_options(context->model, RUBATO_FOR_SCORES, options, &own, &text, error));
     TRY(engine_encode(context->model, input, &text, &context->workers[0].text, &encoding, error));
     const rubato_window *window = &encoding->windows[0];
     states mine = {.length = window->length, .hidden = body->config.hidden};
@@ -199,13 +202,14 @@ done:
 rubato_status rubato_token_logits(rubato_context *context, float **out, size_t *length, size_t *columns,
                                   const rubato_input *input, const rubato_options *options, rubato_error *error) {
     *out = NULL;
+    rubato_options own;
     rubato_text_options text;
-    TRY(engine_text_options(context->model, RUBATO_FOR_SCORES, options, &text, error));
+    TRY(engine_options(context->model, RUBATO_FOR_SCORES, options, &own, &text, error));
     head_kind kind = HEAD_TOKEN;
     if (context->model->info.task == RUBATO_TASK_QA) kind = HEAD_QA;
     if (context->model->info.task == RUBATO_TASK_MLM) kind = HEAD_MLM;
     token_scores scores;
-    rubato_status status = token_scores_run(&scores, context, kind, input, 1, options, &text, NULL, error);
+    rubato_status status = token_scores_run(&scores, context, kind, input, 1, &own, &text, NULL, error);
     if (status == RUBATO_OK) {
         *length = scores.work.encodings[0]->windows[0].length;
         *columns = scores.columns;

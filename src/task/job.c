@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "elastic/walk.h"
+#include "task/costs.h"
 #include "task/encode.h"
 #include "task/exit_trail.h"
 
@@ -143,15 +144,14 @@ void engine_exits(const rubato_model *model, head_kind kind, const point *at, co
     exit_session_begin(session, &model->exits, &model->heads[kind], &at->exit, on, packed);
 }
 
-enum { MOST_COST_ROWS = sizeof((rubato_cost *)0)->rows / sizeof(size_t) };
-
 /* What one window cost. */
 typedef struct window_cost {
     double flops, full_flops, ms;
-    size_t layers, rows[MOST_COST_ROWS];
+    size_t layers, *rows; /* [layers] */
 } window_cost;
 
-static window_cost cost_of(const running *all, const unit *u, const exit_session *left, size_t number) {
+/* Its rows are NULL when memory is short. */
+static window_cost cost_of(const running *all, const run *on, const unit *u, const exit_session *left, size_t number) {
     const rubato_model *model = all->context->model;
     head_kind kind = all->work->head;
     size_t length = u->window->length, entry = 0;
@@ -165,20 +165,23 @@ static window_cost cost_of(const running *all, const unit *u, const exit_session
     window_cost cost = {.full_flops = encoder_flops(&model->body, NULL, length) + after,
                         .layers = ran ? point_depth(ran) : model->body.depth};
     cost.flops = ran ? engine_flops(model, ran, length) + after : cost.full_flops;
-    for (layer_walk at = walk_layers(ran, &model->body.shape, length); walk_next(&at) && entry < MOST_COST_ROWS;)
+    cost.rows = run_take(on, cost.layers, sizeof *cost.rows);
+    for (layer_walk at = walk_layers(ran, &model->body.shape, length); cost.rows && walk_next(&at);)
         cost.rows[entry++] = left && left->ran ? left->ran[at.layer * left->input->sequences + number] : at.rows.asking;
     return cost;
 }
 
 /* Adds it to the input's, which has several windows perhaps. */
-static void add_cost(rubato_cost *to, const unit *u, const window_cost *of) {
-    if (u->at) snprintf(to->point, sizeof to->point, "%s", u->at->name);
+static void add_cost(rubato_costs *all, const unit *u, const window_cost *of) {
+    rubato_cost *to = &all->items[u->input];
+    size_t *rows = all->rows + u->input * all->layers;
+    if (u->at) to->point = u->at->name;
     to->flops += of->flops;
     to->full_flops += of->full_flops;
     to->flops_ratio = to->flops / to->full_flops;
     to->layers = size_max(to->layers, of->layers);
     to->tokens += u->window->length;
-    for (size_t i = 0; i < MOST_COST_ROWS; i++) to->rows[i] += of->rows[i];
+    for (size_t i = 0; i < of->layers; i++) rows[i] += of->rows[i];
     to->ms += of->ms;
 }
 
@@ -217,11 +220,12 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     window_cost *costs = run_take(on, count, sizeof *costs);
     if (!costs) return fail_memory(error);
     for (size_t i = 0; i < count; i++) {
-        costs[i] = cost_of(all, &units[i], left, i);
+        costs[i] = cost_of(all, on, &units[i], left, i);
         costs[i].ms = rows ? ms * (double)units[i].window->length / (double)rows : 0;
     }
+    TRY(run_result(on, error));
     pthread_mutex_lock(&all->first->lock); /* windows of one input may run on several threads */
-    for (size_t i = 0; i < count; i++) add_cost(&all->work->costs[units[i].input], &units[i], &costs[i]);
+    for (size_t i = 0; i < count; i++) add_cost(*all->work->costs, &units[i], &costs[i]);
     pthread_mutex_unlock(&all->first->lock);
     return RUBATO_OK;
 }
@@ -292,12 +296,14 @@ static rubato_status collect_units(const job *work, unit **units, size_t *count,
     return RUBATO_OK;
 }
 
-static void begin_costs(const job *work) {
-    for (size_t i = 0; work->costs && i < work->count; i++) {
-        work->costs[i] =
-            (rubato_cost){.flops_ratio = 1, .cut = work->encodings[i]->cut, .windows = work->encodings[i]->count};
-        snprintf(work->costs[i].point, sizeof work->costs[i].point, "full");
+static rubato_status begin_costs(const job *work, size_t layers, rubato_error *error) {
+    if (!work->costs) return RUBATO_OK;
+    TRY(costs_create(work->costs, work->count, layers, error));
+    for (size_t i = 0; i < work->count; i++) {
+        (*work->costs)->items[i].cut = work->encodings[i]->cut;
+        (*work->costs)->items[i].windows = work->encodings[i]->count;
     }
+    return RUBATO_OK;
 }
 
 void engine_release(job *work) {
@@ -349,7 +355,7 @@ rubato_status engine_run(rubato_context *context, job *work, rubato_error *error
     work->encodings = calloc(size_max(work->count, 1), sizeof *work->encodings);
     if (!work->encodings) return fail_memory(error);
     TRY_DONE(tokenize_all(context, work, error));
-    begin_costs(work);
+    TRY_DONE(begin_costs(work, context->model->body.depth, error));
     TRY_DONE(collect_units(work, &units, &count, error));
     TRY_DONE(engine_budget(context, work->options, &wanted, error));
     for (size_t i = 0; i < count; i++) units[i].at = engine_point(context, &wanted, units[i].window->length);
@@ -357,5 +363,9 @@ rubato_status engine_run(rubato_context *context, job *work, rubato_error *error
 done:
     free(units);
     if (!work->keep || status != RUBATO_OK) engine_release(work);
+    if (status != RUBATO_OK && work->costs) {
+        rubato_free(*work->costs);
+        *work->costs = NULL;
+    }
     return status;
 }

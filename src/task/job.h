@@ -24,12 +24,12 @@ typedef rubato_status take_batch(void *user, const run *on, const encoded *out, 
 typedef struct job {
     const rubato_input *inputs;
     size_t count;
-    const rubato_options *options; /* may be NULL */
+    const rubato_options *options; /* as engine_options has them; NULL: defaults */
     rubato_text_options text;      /* what the task makes of options->text */
     head_kind head;                /* which decides what may retire; HEAD_COUNT: pooling */
     take_batch *take;              /* NULL: only the time counts */
     void *user;
-    rubato_cost *costs; /* [count] or NULL */
+    rubato_costs **costs; /* receives them; NULL: they are not wanted */
     /* Encodings of all inputs, theirs or made by the engine. When `keep` they outlive the run, the inputs outlive them,
      * and they are the caller's to release with engine_release. */
     bool keep;

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/json.h"
+#include "base/options.h"
 #include "base/text_buffer.h"
 #include "store/hub.h"
 #include "task/folder.h"
@@ -182,7 +183,17 @@ static const char *find_prefix(const family *kind, const checkpoint *weights) {
     return "";
 }
 
-static void fill_info(rubato_model *self) {
+static rubato_status fill_info(rubato_model *self, rubato_error *error) {
+    size_t points = self->points.count;
+    char pooling_text[96];
+    pooling_name(&self->pool, pooling_text, sizeof pooling_text);
+    self->pooling_text = copy_string(pooling_text);
+    self->shown = calloc(points ? points : 1, sizeof *self->shown);
+    if (!self->pooling_text || !self->shown) return fail_memory(error);
+    for (size_t i = 0; i < points; i++) {
+        const point *p = &self->points.points[i];
+        self->shown[i] = (rubato_point){p->name, p->quality, p->flops_ratio, p->ms, point_depth(p), p->keep};
+    }
     rubato_info *info = &self->info;
     const encoder_config *config = &self->body.config;
     info->path = self->path;
@@ -197,9 +208,9 @@ static void fill_info(rubato_model *self) {
     info->prompts = (const char *const *)self->prompts;
     info->warnings = (const char *const *)self->warnings;
     info->width = self->pool.width;
-    pooling_name(&self->pool, self->pooling_text, sizeof self->pooling_text);
     info->pooling = self->pooling_text;
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
+    return RUBATO_OK;
 }
 
 static bool fits_blocks(const point *at, const encoder_shape *shape) {
@@ -367,7 +378,7 @@ static rubato_status load_folder(rubato_model *self, const loading *wanted, team
     else
         TRY_DONE(load_weights(self, &of, wanted, crew, error));
     warn_vocabulary(self);
-    fill_info(self);
+    TRY_DONE(fill_info(self, error));
 done:
     json_decref(of.modules);
     json_decref(of.config);
@@ -393,7 +404,9 @@ rubato_status rubato_model_load_with(rubato_model **out, const char *name, const
                                      rubato_error *error) {
     model_precision wanted = {0};
     *out = NULL;
-    const char *name_of_it = options ? options->precision : NULL;
+    rubato_load_options own;
+    TRY(OPTIONS_COPY(&own, rubato_load_options, options, error));
+    const char *name_of_it = own.precision;
     wanted.both = name_of_it && strncmp(name_of_it, "f32+", 4) == 0;
     TRY(precision_find(&wanted.how, wanted.both ? name_of_it + 4 : name_of_it, error));
     if (wanted.both && wanted.how == PRECISION_F32)
@@ -446,6 +459,8 @@ void rubato_model_destroy(rubato_model *self) {
     frontier_free(&self->points);
     bindings_free(&self->bound);
     free(self->folder);
+    free(self->pooling_text);
+    free(self->shown);
     encoder_free(&self->body);
     arena_destroy(&self->packed);
     tokenizer_destroy(self->text);

@@ -88,24 +88,39 @@ static size_t cache_bytes(int name, size_t otherwise) {
     return said > 0 ? (size_t)said : otherwise;
 }
 
-rubato_status rubato_measure_machine(rubato_context *context, rubato_machine *machine, rubato_error *error) {
+/* A result with its text. */
+typedef struct measured {
+    rubato_machine machine;
+    char processor[96];
+} measured;
+
+rubato_status rubato_measure_machine(rubato_context *context, rubato_machine **out, rubato_error *error) {
     enum { LARGE = 256 << 20 };
     const kernel_table *kernels = context->kernels;
-    *machine = (rubato_machine){.isa = kernels->name,
+    *out = NULL;
+    float *data = malloc(LARGE);
+    measured *made = malloc(sizeof *made);
+    if (!data || !made) {
+        free(data);
+        free(made);
+        return fail_memory(error);
+    }
+    rubato_machine *machine = &made->machine;
+    machine_processor(made->processor, sizeof made->processor);
+    *machine = (rubato_machine){.processor = made->processor,
+                                .isa = kernels->name,
                                 .threads = team_size(context->crew),
                                 .l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20),
                                 .l3_bytes = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 16 << 20)};
-    machine_processor(machine->processor, sizeof machine->processor);
     machine->peak_gflops_1 = peak_of(kernels->peak_f32, NULL);
     machine->peak_gflops = peak_of(kernels->peak_f32, context->crew);
     machine->bf16_gflops = peak_of(kernels->low.peak_bf16, context->crew);
     machine->int8_gflops = peak_of(kernels->low.peak_int8, context->crew);
-    float *data = malloc(LARGE);
-    if (!data) return fail_memory(error);
     for (size_t i = 0; i < LARGE / sizeof *data; i++) data[i] = (float)(i % 7);
     machine->bandwidth_gbs = bandwidth_of(data, LARGE, context);
     machine->l3_gbs = bandwidth_of(data, size_min(machine->l3_bytes / 4, LARGE), context);
     machine->l2_gbs = bandwidth_of(data, size_min(machine->l2_bytes / 2 * machine->threads, LARGE), context);
     free(data);
+    *out = machine;
     return RUBATO_OK;
 }

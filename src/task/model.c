@@ -17,6 +17,14 @@ const rubato_info *rubato_model_info(const rubato_model *self) {
     return &self->info;
 }
 
+size_t rubato_point_count(const rubato_model *model) {
+    return model->points.count;
+}
+
+const rubato_point *rubato_model_point(const rubato_model *model, size_t index) {
+    return &model->shown[index];
+}
+
 /* ---- Heads ---- */
 
 head_kind head_of_task(rubato_task task) {

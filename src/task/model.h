@@ -27,7 +27,8 @@ struct rubato_model {
     bool rerank_sigmoid; /* a cross-encoder's scores pass through a sigmoid */
     char **labels, **prompt_names, **prompts, **warnings;
     char *default_prompt; /* points into prompts; NULL for none */
-    char pooling_text[96];
+    char *pooling_text;
+    rubato_point *shown; /* [points.count] as rubato_model_point gives them: as they were loaded */
 };
 
 /* The head that does a task; HEAD_COUNT: pooling. */

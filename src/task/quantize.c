@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/json.h"
+#include "base/options.h"
 #include "task/context.h"
 #include "task/evaluate.h"
 #include "task/folder.h"
@@ -18,6 +19,7 @@ enum { PATH_BYTES = 4096 + 64 };
 typedef struct quantizing {
     const rubato_quantize_options *options;
     rubato_quantize_result *result;
+    char metric[32]; /* of the quality */
     precision to;
     precision *each; /* [layers] */
     size_t layers;
@@ -31,14 +33,17 @@ typedef struct quantizing {
 
 static rubato_status judge(quantizing *q, rubato_context *context, const point *at, double *value,
                            rubato_error *error) {
-    rubato_eval_options options = {
-        .task = q->options->task, .data = q->options->data, .run = {.text = {.max_length = q->options->max_length}}};
-    rubato_evaluation made;
+    const rubato_text_options text = {.size = sizeof text, .max_length = q->options->max_length};
+    const rubato_options running = {.size = sizeof running, .text = &text};
+    const rubato_eval_options options = {
+        .size = sizeof options, .task = q->options->task, .data = q->options->data, .run = &running};
+    rubato_evaluation *made;
     context->force = at;
     rubato_status status = evaluate_loaded(context, &options, &q->data, &made, error);
     context->force = NULL;
     TRY(status);
-    *value = evaluation_main(&made, q->result->metric, sizeof q->result->metric);
+    *value = evaluation_main(made, q->metric, sizeof q->metric);
+    rubato_free(made);
     if (isnan(*value))
         return fail(error, RUBATO_BAD_ARGUMENT, "task \"%.40s\" has no single metric to hold to", q->options->task);
     q->done++;
@@ -50,7 +55,7 @@ static rubato_status judge(quantizing *q, rubato_context *context, const point *
 static rubato_status judge_model(quantizing *q, const char *name, const precision *each, double *value,
                                  rubato_error *error) {
     model_precision wanted = {.how = PRECISION_STORED, .each = each, .smooth = each ? q->smooth.factors : NULL};
-    rubato_context_options options = {.threads = q->options->threads, .isa = q->options->isa};
+    rubato_context_options options = {.size = sizeof options, .threads = q->options->threads, .isa = q->options->isa};
     rubato_model *model;
     rubato_context *context = NULL;
     TRY(model_load(&model, name, &wanted, NULL, error));
@@ -153,7 +158,7 @@ static rubato_status write(const quantizing *q, const rubato_model *about, rubat
 
 /* The result as it will be loaded: its quality, and that of its points. */
 static rubato_status look_back(quantizing *q, rubato_error *error) {
-    rubato_context_options options = {.threads = q->options->threads, .isa = q->options->isa};
+    rubato_context_options options = {.size = sizeof options, .threads = q->options->threads, .isa = q->options->isa};
     rubato_model *model;
     rubato_context *context = NULL;
     json_t *notes = NULL;
@@ -223,13 +228,31 @@ static rubato_status quantize(quantizing *q, rubato_error *error) {
     return look_back(q, error);
 }
 
-rubato_status rubato_quantize(const rubato_quantize_options *options, rubato_quantize_result *result,
+/* A result with its text. */
+typedef struct outcome {
+    rubato_quantize_result is;
+    char metric[32];
+} outcome;
+
+rubato_status rubato_quantize(const rubato_quantize_options *options, rubato_quantize_result **result,
                               rubato_error *error) {
-    quantizing q = {.options = options, .result = result};
-    *result = (rubato_quantize_result){.before = NAN, .after = NAN};
+    rubato_quantize_options own;
+    *result = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_quantize_options, options, error));
+    outcome *made = calloc(1, sizeof *made);
+    if (!made) return fail_memory(error);
+    made->is.before = made->is.after = NAN;
+    quantizing q = {.options = &own, .result = &made->is};
     rubato_status status = quantize(&q, error);
     dataset_free(&q.data);
     smoothing_free(&q.smooth);
     free(q.each);
-    return status;
+    if (status != RUBATO_OK) {
+        free(made);
+        return status;
+    }
+    memcpy(made->metric, q.metric, sizeof made->metric);
+    made->is.metric = q.judged ? made->metric : NULL;
+    *result = &made->is;
+    return RUBATO_OK;
 }

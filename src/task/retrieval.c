@@ -13,6 +13,7 @@
 #include "base/text_buffer.h"
 #include "store/dataset.h"
 #include "task/context.h"
+#include "task/costs.h"
 
 enum { DEPTH = 100, PATH_BYTES = 4096 };
 
@@ -53,7 +54,7 @@ static bool join_title(const example *item, text_buffer *out) {
 }
 
 static rubato_status embed_collection(collection *c, rubato_context *context, const char *path,
-                                      const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+                                      const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     size_t count = c->data.count;
     rubato_input *inputs = calloc(count + 1, sizeof *inputs);
     text_buffer *joined = calloc(count + 1, sizeof *joined);
@@ -154,26 +155,21 @@ static void score_query(ranking *sums, const unsigned char *relevant, size_t doc
     sums->queries++;
 }
 
-rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_options *options, rubato_evaluation *out,
+rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_options *options, evaluation *out,
                                  rubato_error *error) {
     collection corpus = {0}, queries = {0};
     unsigned char *relevant = NULL;
-    rubato_cost *costs = NULL;
+    rubato_costs *costs = NULL;
     char path[PATH_BYTES];
     double begin = clock_ms();
     size_t width = context->model->pool.width, documents = 0;
     rubato_status status;
     TRY_DONE(read_collection(&corpus, options->data, "corpus.jsonl", "text=text,pair=title,label=_id", 0, path, error));
     documents = corpus.data.count;
-    costs = calloc(documents + 1, sizeof *costs);
-    if (!costs) {
-        status = fail_memory(error);
-        goto done;
-    }
-    TRY_DONE(embed_collection(&corpus, context, path, &options->run, costs, error));
+    TRY_DONE(embed_collection(&corpus, context, path, options->run, &costs, error));
     TRY_DONE(
         read_collection(&queries, options->data, "queries.jsonl", "text=text,label=_id", options->limit, path, error));
-    TRY_DONE(embed_collection(&queries, context, path, &options->run, NULL, error));
+    TRY_DONE(embed_collection(&queries, context, path, options->run, NULL, error));
     relevant = calloc(size_max(documents * queries.data.count, 1), 1);
     if (!relevant) {
         status = fail_memory(error);
@@ -190,21 +186,22 @@ rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_opti
     }
     double n = (double)size_max(sums.queries, 1), rows = 0, ms = 0;
     for (size_t i = 0; i < documents; i++) {
-        rows += (double)costs[i].tokens;
-        ms += costs[i].ms;
+        rows += (double)costs->items[i].tokens;
+        ms += costs->items[i].ms;
     }
-    *out = (rubato_evaluation){
-        .examples = sums.queries,
-        .metric_count = 3,
-        .metrics = {{"ndcg@10", sums.ndcg / n}, {"mrr@10", sums.reciprocal / n}, {"recall@100", sums.recall / n}},
-        .flops_ratio = 1,
-        .ms_mean = documents ? ms / (double)documents : 0,
-        .tokens_per_second = rows / ((clock_ms() - begin) / 1e3)};
-    cost_percentiles(out, costs, documents);
+    const rubato_metric metrics[] = {
+        {"ndcg@10", sums.ndcg / n}, {"mrr@10", sums.reciprocal / n}, {"recall@100", sums.recall / n}};
+    memcpy(out->metrics, metrics, sizeof metrics);
+    out->is.examples = sums.queries;
+    out->is.metric_count = sizeof metrics / sizeof metrics[0];
+    out->is.flops_ratio = 1;
+    out->is.ms_mean = documents ? ms / (double)documents : 0;
+    out->is.tokens_per_second = rows / ((clock_ms() - begin) / 1e3);
+    cost_percentiles(&out->is, costs->items, documents);
 done:
     collection_free(&corpus);
     collection_free(&queries);
     free(relevant);
-    free(costs);
+    rubato_free(costs);
     return status;
 }

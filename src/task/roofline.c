@@ -123,10 +123,17 @@ static rubato_status measure(rubato_context *context, const batch *packed, doubl
     return RUBATO_OK;
 }
 
+/* A result with its parts. */
+typedef struct breakdown {
+    rubato_parts is;
+    rubato_part parts[PART_COUNT];
+    const rubato_part *listed[PART_COUNT];
+} breakdown;
+
 rubato_status rubato_roofline(rubato_context *context, const rubato_machine *machine, size_t batch_size, size_t length,
-                              rubato_part *parts, size_t *count, rubato_error *error) {
+                              rubato_parts **parts, rubato_error *error) {
     const encoder *body = &context->model->body;
-    *count = 0;
+    *parts = NULL;
     if (batch_size == 0 || length == 0 || length > encoder_max_length(&body->config) || batch_size > 1 << 20)
         return fail(error, RUBATO_BAD_ARGUMENT, "roofline: batch %zu of length %zu; the model takes 1 to %zu tokens",
                     batch_size, length, encoder_max_length(&body->config));
@@ -152,11 +159,16 @@ rubato_status rubato_roofline(rubato_context *context, const rubato_machine *mac
     for (size_t i = 0; i < PART_COUNT; i++) weights += demands[i].weight_bytes;
     if (body->unique < body->depth)
         weights *= (double)body->unique / (double)body->depth; /* shared ones are there once */
+    breakdown *made = calloc(1, sizeof *made);
+    if (!made) return fail_memory(error);
+    made->is.parts = made->listed;
     for (size_t i = 0; i < PART_COUNT; i++) {
         if (i == PART_RETIREMENT) continue; /* nothing retires here */
-        rubato_part *one = &parts[(*count)++];
+        rubato_part *one = &made->parts[i];
+        made->listed[made->is.count++] = one;
         *one = (rubato_part){.name = demands[i].name, .ms = ms[i] * times};
         limit(machine, &demands[i], weights, times, one);
     }
+    *parts = &made->is;
     return RUBATO_OK;
 }

@@ -69,9 +69,10 @@ static rubato_status run_texts(rubato_context *context, const dataset *data, siz
         text_buffer joined = {0};
         for (size_t j = 0; j < item->word_count; j++) text_add_format(&joined, "%s ", item->words[j]);
         rubato_input input = {.text = item->word_count ? joined.data : item->text, .pair = item->pair};
-        rubato_options options = {.text = {.max_length = max_length}};
-        job work = {.inputs = &input, .count = 1, .options = &options, .head = HEAD_COUNT};
-        rubato_status status = engine_text_options(context->model, RUBATO_FOR_SCORES, &options, &work.text, error);
+        rubato_text_options text = {.size = sizeof text, .max_length = max_length};
+        rubato_options options = {.size = sizeof options, .text = &text}, own;
+        job work = {.inputs = &input, .count = 1, .options = &own, .head = HEAD_COUNT};
+        rubato_status status = engine_options(context->model, RUBATO_FOR_SCORES, &options, &own, &work.text, error);
         if (status == RUBATO_OK) status = engine_run(context, &work, error);
         text_free(&joined);
         TRY(status);
@@ -81,8 +82,8 @@ static rubato_status run_texts(rubato_context *context, const dataset *data, siz
 
 rubato_status smoothing_measure(smoothing *self, const char *model, const dataset *data, double strength,
                                 size_t max_length, rubato_error *error) {
-    rubato_load_options wide = {.precision = "f32"};
-    rubato_context_options one = {.threads = 1}; /* the observer is not to be shared */
+    rubato_load_options wide = {.size = sizeof wide, .precision = "f32"};
+    rubato_context_options one = {.size = sizeof one, .threads = 1}; /* the observer is not to be shared */
     rubato_model *of;
     rubato_context *context = NULL;
     *self = (smoothing){0};

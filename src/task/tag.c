@@ -155,14 +155,16 @@ done:
 }
 
 rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const rubato_input *inputs, size_t count,
-                         const rubato_options *options, rubato_cost *costs, rubato_error *error) {
+                         const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     *tags = NULL;
+    rubato_options own;
     rubato_text_options text;
-    TRY(engine_text_options(context->model, RUBATO_FOR_TAGS, options, &text, error));
+    if (costs) *costs = NULL;
+    TRY(engine_options(context->model, RUBATO_FOR_TAGS, options, &own, &text, error));
     token_scores scores;
     tag_block *block = NULL;
     rubato_status status;
-    TRY_DONE(token_scores_run(&scores, context, HEAD_TOKEN, inputs, count, options, &text, costs, error));
+    TRY_DONE(token_scores_run(&scores, context, HEAD_TOKEN, inputs, count, &own, &text, costs, error));
     block = calloc(1, sizeof *block + count * sizeof block->tags[0]);
     if (!block) {
         status = fail_memory(error);

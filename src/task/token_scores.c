@@ -35,7 +35,7 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
 
 rubato_status token_scores_run(token_scores *self, rubato_context *context, head_kind kind, const rubato_input *inputs,
                                size_t count, const rubato_options *options, const rubato_text_options *text,
-                               rubato_cost *costs, rubato_error *error) {
+                               rubato_costs **costs, rubato_error *error) {
     *self = (token_scores){0};
     TRY(engine_head(context->model, kind, &self->head, error));
     self->columns = self->head->out.out;

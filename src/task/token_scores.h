@@ -11,11 +11,11 @@ typedef struct token_scores {
     const head *head;
 } token_scores;
 
-/* Runs the inputs through the encoder and the head of that kind. `text` as engine_text_options made it and the task
- * changed it. Release with token_scores_free, also after a failure. */
+/* Runs the inputs through the encoder and the head of that kind. Options and text as
+ * engine_options made them. Release with token_scores_free, also after a failure. */
 rubato_status token_scores_run(token_scores *self, rubato_context *context, head_kind kind, const rubato_input *inputs,
                                size_t count, const rubato_options *options, const rubato_text_options *text,
-                               rubato_cost *costs, rubato_error *error);
+                               rubato_costs **costs, rubato_error *error);
 void token_scores_free(token_scores *self);
 
 #endif

@@ -1,5 +1,4 @@
 /* rubato_trace: which tokens lived how long. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,16 +82,17 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     encoder_forward(body, &on, &packed, &how, &out);
     if (block->left && !run_failed(&on)) block->trace.left_after = block->left->left_after[0];
     arena_reset(on.memory);
-    snprintf(block->trace.point, sizeof block->trace.point, "%s", at ? at->name : "full");
+    block->trace.point = at ? at->name : "full";
     return run_result(&on, error);
 }
 
 rubato_status rubato_trace_text(rubato_context *context, const rubato_input *input, const rubato_options *options,
                                 rubato_trace **trace, rubato_error *error) {
+    rubato_options own;
     rubato_text_options text;
     const rubato_encoding *encoding;
     *trace = NULL;
-    TRY(engine_text_options(context->model, RUBATO_FOR_SCORES, options, &text, error));
+    TRY(engine_options(context->model, RUBATO_FOR_SCORES, options, &own, &text, error));
     TRY(engine_encode(context->model, input, &text, &context->workers[0].text, &encoding, error));
     const rubato_window *window = &encoding->windows[0];
     size_t layers = context->model->body.depth;
@@ -109,7 +109,7 @@ rubato_status rubato_trace_text(rubato_context *context, const rubato_input *inp
     block->ran = (uint8_t *)(block->now + window->length);
     block->alive = block->ran + layers;
     block->trace = (rubato_trace){.window = window, .layers = layers, .ran = block->ran, .alive = block->alive};
-    rubato_status status = trace_one(context, block, options, error);
+    rubato_status status = trace_one(context, block, &own, error);
     if (status == RUBATO_OK)
         *trace = &block->trace;
     else

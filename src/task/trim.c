@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/options.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "store/dataset.h"
@@ -52,7 +53,7 @@ static bool must_stay(const tokenizer *text, int32_t id) {
 static rubato_status count_tokens(const trimming *t, counted *counts, rubato_error *error) {
     dataset data;
     TRY(dataset_read(&data, t->options->data, DATASET_TEXTS, t->options->columns, 0, error));
-    rubato_text_options whole = {.whole = 1};
+    rubato_text_options whole = {.size = sizeof whole, .whole = 1};
     rubato_status status = RUBATO_OK;
     for (size_t i = 0; i < data.count && status == RUBATO_OK; i++) {
         rubato_input input = {.text = data.items[i].text, .pair = data.items[i].pair};
@@ -304,14 +305,17 @@ static rubato_status trim(trimming *t, rubato_error *error) {
     return rewrite_vocab_txt(t, error);
 }
 
-rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result *result, rubato_error *error) {
-    trimming t = {.options = options};
-    *result = (rubato_trim_result){0};
-    rubato_status status = trim(&t, error);
+rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result **result, rubato_error *error) {
+    rubato_trim_options own;
+    trimming t = {.options = &own};
     rubato_model *made = NULL;
-    if (status == RUBATO_OK) status = rubato_model_load(&made, options->out, error);
-    if (status == RUBATO_OK)
-        *result =
+    *result = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_trim_options, options, error));
+    rubato_status status = trim(&t, error);
+    if (status == RUBATO_OK) status = rubato_model_load(&made, own.out, error);
+    if (status == RUBATO_OK && !(*result = malloc(sizeof **result))) status = fail_memory(error);
+    if (*result)
+        **result =
             (rubato_trim_result){made->body.depth, made->body.config.vocabulary, made->info.parameters, t.covered};
     rubato_model_destroy(made);
     rubato_model_destroy(t.model);

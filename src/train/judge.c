@@ -28,16 +28,20 @@ const char *trainer_metric(const trainer *self) {
 
 /* The dev set at a point (NULL: full). */
 static rubato_status judge_at(trainer *self, const point *at, double *value, rubato_error *error) {
-    rubato_eval_options options = {.task = self->kind == SAMPLE_CONTRAST ? "sts" : self->options->task,
-                                   .data = self->options->dev,
-                                   .columns = self->options->columns,
-                                   .seed = self->options->seed,
-                                   .run = {.text = {.max_length = self->options->max_length}}};
-    rubato_evaluation result;
+    const rubato_text_options text = {.size = sizeof text, .max_length = self->options->max_length};
+    const rubato_options running = {.size = sizeof running, .text = &text};
+    const rubato_eval_options options = {.size = sizeof options,
+                                         .task = self->kind == SAMPLE_CONTRAST ? "sts" : self->options->task,
+                                         .data = self->options->dev,
+                                         .columns = self->options->columns,
+                                         .seed = self->options->seed,
+                                         .run = &running};
+    rubato_evaluation *result;
     self->context->force = at;
     rubato_status status = rubato_evaluate(self->context, &options, &result, error);
     self->context->force = NULL;
-    *value = status == RUBATO_OK ? metric_named(&result, trainer_metric(self)) : NAN;
+    *value = status == RUBATO_OK ? metric_named(result, trainer_metric(self)) : NAN;
+    rubato_free(result);
     return status;
 }
 

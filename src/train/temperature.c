@@ -23,15 +23,16 @@ typedef struct fitting {
 } fitting;
 
 static rubato_status loss_at(fitting *f, double log_temperature, double *loss, rubato_error *error) {
-    rubato_eval_options options = {.task = f->options->task, .data = f->options->dev};
-    rubato_evaluation result;
+    const rubato_eval_options options = {.size = sizeof options, .task = f->options->task, .data = f->options->dev};
+    rubato_evaluation *result;
     exit_setting only = {.rule = &exit_fixed, .first = (uint32_t)f->trail.place_of[f->place] + 1};
     exit_trail_replay(&f->trail, &only, f->logits, NULL);
     const float temperature = (float)exp(log_temperature);
     for (size_t i = 0; i < f->trail.count * f->trail.classes; i++) f->logits[i] /= temperature;
     TRY(evaluate_logits(f->context, &options, &f->data, f->logits, &result, error));
-    for (size_t i = 0; i < result.metric_count; i++)
-        if (strcmp(result.metrics[i].name, "nll") == 0) *loss = result.metrics[i].value;
+    for (size_t i = 0; i < result->metric_count; i++)
+        if (strcmp(result->metrics[i].name, "nll") == 0) *loss = result->metrics[i].value;
+    rubato_free(result);
     return RUBATO_OK;
 }
 
@@ -75,7 +76,8 @@ static rubato_status write_back(const fitting *f, rubato_error *error) {
 
 rubato_status temperatures_fit(const trainer *self, rubato_error *error) {
     fitting f = {.options = self->options};
-    rubato_context_options options = {.threads = self->options->threads, .isa = self->options->isa};
+    rubato_context_options options = {
+        .size = sizeof options, .threads = self->options->threads, .isa = self->options->isa};
     dataset_kind kind;
     if (self->kind != SAMPLE_CLASS) return RUBATO_OK;
     TRY(evaluate_kind(self->options->task, &kind, error));

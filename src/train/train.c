@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/options.h"
 #include "base/text_buffer.h"
 #include "task/context.h"
 #include "task/encode.h"
@@ -284,11 +285,11 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     if (self->model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d can be trained", self->model->body.depth,
                     POINT_LAYERS);
-    rubato_context_options context = {.threads = options->threads, .isa = options->isa};
+    rubato_context_options context = {.size = sizeof context, .threads = options->threads, .isa = options->isa};
     TRY(rubato_context_create(&self->context, self->model, &context, error));
-    rubato_options running = {.text = {.max_length = options->max_length}};
-    rubato_text_options text;
-    TRY(engine_text_options(self->model, RUBATO_FOR_SCORES, &running, &text, error));
+    rubato_text_options asked = {.size = sizeof asked, .max_length = options->max_length}, text;
+    rubato_options running = {.size = sizeof running, .text = &asked}, own;
+    TRY(engine_options(self->model, RUBATO_FOR_SCORES, &running, &own, &text, error));
     TRY(samples_prepare(&self->data, self->model, self->kind, self->teacher != NULL, &text, options->data, error));
     if (self->data.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no tokens to learn from", options->data);
     TRY(make_exits(self, error));
@@ -310,18 +311,22 @@ void trainer_close(trainer *self) {
     rubato_model_destroy(self->teacher);
 }
 
-rubato_status rubato_train(const rubato_train_options *options, rubato_train_result *result, rubato_error *error) {
+rubato_status rubato_train(const rubato_train_options *options, rubato_train_result **result, rubato_error *error) {
+    rubato_train_options own;
     trainer self;
-    *result = (rubato_train_result){0};
-    rubato_status status = trainer_open(&self, options, error);
+    *result = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_train_options, options, error));
+    rubato_status status = trainer_open(&self, &own, error);
     if (status == RUBATO_OK) status = self.method->run(&self, error);
-    if (status == RUBATO_OK) {
-        result->steps = self.step;
-        result->best_step = self.best_step;
-        result->best = self.best;
-        if (options->dev) snprintf(result->metric, sizeof result->metric, "%s", trainer_metric(&self));
-        result->seconds = (clock_ms() - self.begun_ms) / 1e3;
-        result->tokens_per_second = self.tokens_done / result->seconds;
+    if (status == RUBATO_OK && !(*result = malloc(sizeof **result))) status = fail_memory(error);
+    if (*result) {
+        double seconds = (clock_ms() - self.begun_ms) / 1e3;
+        **result = (rubato_train_result){.steps = self.step,
+                                         .best_step = self.best_step,
+                                         .metric = own.dev ? trainer_metric(&self) : NULL,
+                                         .best = self.best,
+                                         .seconds = seconds,
+                                         .tokens_per_second = self.tokens_done / seconds};
     }
     trainer_close(&self);
     return status;

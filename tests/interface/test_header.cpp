@@ -30,9 +30,12 @@ int main() {
     rubato_model *model = nullptr;
     rubato_error error = {};
     check("errors", rubato_model_load(&model, "no/such/folder", &error) == RUBATO_NOT_FOUND && !model && error.message[0]);
-    rubato_context_options options = {};
+    rubato_load_options options = {};
     rubato_input input = {};
-    check("structs begin as zero", options.threads == 0 && !input.text);
+    check("structs begin as zero", !options.precision && !input.text && !input.encoding);
+    check("a struct without its size", rubato_model_load_with(&model, "no/such/folder", &options, &error) == RUBATO_BAD_ARGUMENT);
+    options.size = sizeof options;
+    check("and with it", rubato_model_load_with(&model, "no/such/folder", &options, &error) == RUBATO_NOT_FOUND);
     std::puts(failed ? "failed" : "passed");
     return failed != 0;
 }

@@ -65,7 +65,7 @@ static void link_weights(const char *folder, const char *family) {
 static double compare_case(rubato_model *model, const char *isa, size_t threads, const json_t *item) {
     rubato_context *context;
     rubato_error error;
-    rubato_context_options options = {.isa = isa, .threads = threads};
+    rubato_context_options options = {.size = sizeof options, .isa = isa, .threads = threads};
     if (rubato_context_create(&context, model, &options, &error) != RUBATO_OK) fail_msg("%s: %s", isa, error.message);
     const char *architecture = json_string_value(json_object_get(item, "architecture"));
     const json_t *values = json_object_get(item, "values"), *shape = json_object_get(item, "shape");
@@ -284,7 +284,7 @@ static void compare_batches(rubato_model *model, const char *isa) {
     }
     float alone[COUNT][3], together[COUNT][3];
     rubato_context *one;
-    rubato_context_options single = {.threads = 1, .isa = isa};
+    rubato_context_options single = {.size = sizeof single, .threads = 1, .isa = isa};
     assert_int_equal(rubato_context_create(&one, model, &single, &error), RUBATO_OK);
     for (size_t i = 0; i < COUNT; i++)
         assert_int_equal(rubato_logits(one, alone[i], &inputs[i], 1, NULL, NULL, &error), RUBATO_OK);
@@ -292,7 +292,8 @@ static void compare_batches(rubato_model *model, const char *isa) {
     for (size_t threads = 1; threads <= 4; threads++)
         for (size_t tokens = 8; tokens <= 512; tokens *= 4) {
             rubato_context *many;
-            rubato_context_options options = {.threads = threads, .batch_tokens = tokens, .isa = isa};
+            rubato_context_options options = {
+                .size = sizeof options, .threads = threads, .batch_tokens = tokens, .isa = isa};
             assert_int_equal(rubato_context_create(&many, model, &options, &error), RUBATO_OK);
             assert_int_equal(rubato_logits(many, together[0], inputs, COUNT, NULL, NULL, &error), RUBATO_OK);
             assert_memory_equal(alone, together, sizeof alone); /* to the bit */

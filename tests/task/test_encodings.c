@@ -21,7 +21,7 @@ typedef struct fixture {
 static void open_fixture(fixture *f, const char *name, const learning *learn) {
     char path[256];
     rubato_error error;
-    rubato_context_options options = {.threads = 2, .batch_tokens = 64};
+    rubato_context_options options = {.size = sizeof options, .threads = 2, .batch_tokens = 64};
     *f = (fixture){0};
     snprintf(path, sizeof path, GOLDEN "/%s", name);
     if (model_load(&f->model, path, NULL, learn, &error) != RUBATO_OK) fail_msg("%s", error.message);
@@ -61,21 +61,27 @@ static void test_vectors(void **state) {
     (void)state;
     fixture f;
     open_fixture(&f, "bert", NULL);
-    rubato_options options = {.prompt = "b a ", .text = {.max_length = 12}};
+    rubato_text_options text = {.size = sizeof text, .max_length = 12};
+    rubato_options options = {.size = sizeof options, .text = &text, .prompt = "b a "};
     float *a = malloc(TEXTS * f.info->width * sizeof *a), *b = malloc(TEXTS * f.info->width * sizeof *b);
-    rubato_cost costs[2][TEXTS];
+    rubato_costs *costs[2];
     encode(&f, RUBATO_FOR_EMBEDDINGS, &options);
     hide_texts(&f);
-    assert_int_equal(rubato_embed(f.context, a, f.plain, TEXTS, &options, costs[0], NULL), RUBATO_OK);
-    assert_int_equal(rubato_embed(f.context, b, f.encoded, TEXTS, &options, costs[1], NULL), RUBATO_OK);
+    assert_int_equal(rubato_embed(f.context, a, f.plain, TEXTS, &options, &costs[0], NULL), RUBATO_OK);
+    assert_int_equal(rubato_embed(f.context, b, f.encoded, TEXTS, &options, &costs[1], NULL), RUBATO_OK);
     assert_memory_equal(a, b, TEXTS * f.info->width * sizeof *a);
     size_t cut = 0;
     for (size_t i = 0; i < TEXTS; i++) {
-        assert_int_equal(costs[0][i].cut, costs[1][i].cut);
-        assert_int_equal(f.encodings[i]->tokens, costs[0][i].tokens + costs[0][i].cut);
-        cut += costs[0][i].cut;
+        const rubato_cost *x = rubato_costs_at(costs[0], i), *y = rubato_costs_at(costs[1], i);
+        assert_int_equal(x->cut, y->cut);
+        assert_int_equal(x->layers, f.info->layers);
+        assert_memory_equal(x->rows, y->rows, x->layers * sizeof *x->rows);
+        assert_int_equal(f.encodings[i]->tokens, x->tokens + x->cut);
+        cut += x->cut;
     }
     assert_true(cut > 0); /* some are too long */
+    rubato_free(costs[0]);
+    rubato_free(costs[1]);
     float *states[2];
     size_t length[2];
     encode(&f, RUBATO_FOR_SCORES, NULL);
@@ -88,8 +94,8 @@ static void test_vectors(void **state) {
     assert_int_equal(rubato_trace_text(f.context, &f.encoded[7], NULL, &trace, NULL), RUBATO_OK);
     assert_ptr_equal(trace->window, f.encodings[7]->windows);
     rubato_trace_destroy(trace);
-    free(states[0]);
-    free(states[1]);
+    rubato_free(states[0]);
+    rubato_free(states[1]);
     free(a);
     free(b);
     close_fixture(&f);
@@ -103,7 +109,8 @@ static void test_scores(void **state) {
     float a[TEXTS * 3], b[TEXTS * 3];
     open_fixture(&f, "bert", &learn);
     for (size_t i = 0; i < TEXTS; i++) f.plain[i].pair = texts[TEXTS - 1 - i];
-    rubato_options options = {.text = {.max_length = 16, .truncation = RUBATO_ONLY_SECOND, .cut_left = 1}};
+    rubato_text_options text = {.size = sizeof text, .max_length = 16, .truncation = RUBATO_ONLY_SECOND, .cut_left = 1};
+    rubato_options options = {.size = sizeof options, .text = &text};
     for (size_t i = 0; i < TEXTS; i++) f.plain[i].text = texts[i % 8]; /* leaves room for the second */
     encode(&f, RUBATO_FOR_SCORES, &options);
     hide_texts(&f);
@@ -113,7 +120,7 @@ static void test_scores(void **state) {
     close_fixture(&f);
 
     learn.task = RUBATO_TASK_TAGGING;
-    options = (rubato_options){.text = {.max_length = 10}};
+    text = (rubato_text_options){.size = sizeof text, .max_length = 10};
     rubato_tags *x, *y;
     open_fixture(&f, "bert", &learn);
     encode(&f, RUBATO_FOR_TAGS, &options);
@@ -132,7 +139,7 @@ static void test_scores(void **state) {
     close_fixture(&f);
 
     learn = (learning){.task = RUBATO_TASK_QA, .seed = 1};
-    options = (rubato_options){.text = {.max_length = 19, .stride = 3}};
+    text = (rubato_text_options){.size = sizeof text, .max_length = 19, .stride = 3};
     rubato_answer_span spans[2][TEXTS];
     open_fixture(&f, "bert", &learn);
     for (size_t i = 0; i < TEXTS; i++) {
@@ -159,8 +166,9 @@ static void test_refusals(void **state) {
     assert_int_equal(rubato_embed(f.context, out, other.encoded, TEXTS, NULL, NULL, &error), RUBATO_BAD_ARGUMENT);
     assert_non_null(strstr(error.message, "another model"));
     assert_int_equal(error.line, 1);
-    rubato_options windows = {.text = {.max_length = 8, .stride = 2}};
-    encode(&f, RUBATO_FOR_TAGS, &windows);
+    rubato_text_options text = {.size = sizeof text, .max_length = 8, .stride = 2};
+    rubato_options options = {.size = sizeof options, .text = &text};
+    encode(&f, RUBATO_FOR_TAGS, &options);
     assert_int_equal(rubato_embed(f.context, out, f.encoded, TEXTS, NULL, NULL, &error), RUBATO_BAD_ARGUMENT);
     assert_non_null(strstr(error.message, "windows"));
     assert_int_equal(
@@ -169,13 +177,13 @@ static void test_refusals(void **state) {
     for (size_t i = 0; i < 4000; i++) longer[i] = i % 2 ? ' ' : 'a';
     longer[4000] = 0;
     f.plain[0].text = longer;
-    rubato_options whole = {.text = {.whole = 1}};
-    encode(&f, RUBATO_FOR_SCORES, &whole);
+    text = (rubato_text_options){.size = sizeof text, .whole = 1};
+    encode(&f, RUBATO_FOR_SCORES, &options);
     assert_int_equal(rubato_embed(f.context, out, f.encoded, 1, NULL, NULL, &error), RUBATO_BAD_ARGUMENT);
     assert_non_null(strstr(error.message, "tokens; this model takes"));
-    rubato_options narrow = {.text = {.max_length = 100000}};
+    text = (rubato_text_options){.size = sizeof text, .max_length = 100000};
     rubato_encoding *none;
-    assert_int_equal(rubato_encode_for(f.model, RUBATO_FOR_SCORES, &f.plain[1], &narrow, &none, &error),
+    assert_int_equal(rubato_encode_for(f.model, RUBATO_FOR_SCORES, &f.plain[1], &options, &none, &error),
                      RUBATO_BAD_ARGUMENT);
     assert_null(none);
     /* the context is as good as before */

@@ -1,6 +1,8 @@
 /* A loaded model shared by many threads, each with its own context: the answers of one thread alone. Also memory that
  * is given back, and cancelling. Run under the thread sanitizer as well. */
+#define _GNU_SOURCE
 #include <cmocka_compat.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +32,7 @@ static rubato_model *load(void) {
 
 static void *run(void *argument) {
     rubato_context *context;
-    rubato_context_options options = {.threads = 2, .batch_tokens = 32};
+    rubato_context_options options = {.size = sizeof options, .threads = 2, .batch_tokens = 32};
     float *out = malloc(sizeof expected);
     size_t *bad = calloc(1, sizeof *bad);
     if (rubato_context_create(&context, argument, &options, NULL) != RUBATO_OK) *bad = 1;
@@ -47,7 +49,7 @@ static void test_shared_model(void **state) {
     (void)state;
     rubato_model *model = load();
     rubato_context *context;
-    rubato_context_options options = {.threads = 1};
+    rubato_context_options options = {.size = sizeof options, .threads = 1};
     assert_int_equal(rubato_context_create(&context, model, &options, NULL), RUBATO_OK);
     assert_int_equal(rubato_embed(context, expected, inputs, TEXTS, NULL, NULL, NULL), RUBATO_OK);
     rubato_context_destroy(context);
@@ -62,6 +64,83 @@ static void test_shared_model(void **state) {
     rubato_model_destroy(model);
 }
 
+typedef struct shared_calibration {
+    rubato_model *model;
+    rubato_calibration *calibration;
+    double ms;
+} shared_calibration;
+
+/* A context of this thread's own with the shared calibration. */
+static void *predict(void *argument) {
+    shared_calibration *mine = argument;
+    rubato_context *context;
+    rubato_context_options options = {.size = sizeof options, .threads = 1};
+    if (rubato_context_create(&context, mine->model, &options, NULL) != RUBATO_OK) return NULL;
+    for (size_t i = 0; i < 100; i++) {
+        if (rubato_context_set_calibration(context, mine->calibration, NULL) != RUBATO_OK) break;
+        mine->ms = rubato_predict_ms(context, NULL, 12, 3);
+    }
+    rubato_context_destroy(context);
+    return NULL;
+}
+
+static int nothing(void *user, size_t done, size_t total) {
+    (void)user;
+    (void)done;
+    (void)total;
+    return 0;
+}
+
+static int at_once(void *user, size_t done, size_t total) {
+    (void)user;
+    (void)done;
+    (void)total;
+    return 1;
+}
+
+static void test_calibration(void **state) {
+    (void)state;
+    char cache[] = "/tmp/rubato-cache-XXXXXX", command[64];
+    rubato_model *model = load();
+    rubato_context *context, *wider;
+    rubato_error error;
+    rubato_calibration *made, *loaded;
+    rubato_context_options options = {.size = sizeof options, .threads = 1};
+    assert_non_null(mkdtemp(cache));
+    assert_int_equal(setenv("XDG_CACHE_HOME", cache, 1), 0);
+    assert_int_equal(rubato_context_create(&context, model, &options, NULL), RUBATO_OK);
+    assert_int_equal(rubato_calibration_load(context, &loaded, &error), RUBATO_NOT_FOUND);
+    assert_null(loaded);
+    rubato_calibrate_options measuring = {.size = sizeof measuring, .progress = at_once};
+    assert_int_equal(rubato_calibrate(context, &measuring, &made, &error), RUBATO_CANCELLED);
+    assert_null(made);
+    measuring.progress = nothing;
+    assert_int_equal(rubato_calibrate(context, &measuring, &made, &error), RUBATO_OK);
+    assert_true(isnan(rubato_predict_ms(context, NULL, 12, 3))); /* it was given to the caller alone */
+    assert_int_equal(rubato_calibration_load(context, &loaded, &error), RUBATO_OK);
+    rubato_calibration_destroy(loaded);
+    options.threads = 2;
+    assert_int_equal(rubato_context_create(&wider, model, &options, NULL), RUBATO_OK);
+    assert_int_equal(rubato_context_set_calibration(wider, made, &error), RUBATO_BAD_ARGUMENT);
+    rubato_context_destroy(wider);
+    assert_int_equal(rubato_context_set_calibration(context, made, &error), RUBATO_OK);
+    double ms = rubato_predict_ms(context, NULL, 12, 3);
+    assert_true(ms > 0);
+    pthread_t threads[2];
+    shared_calibration shared[2] = {{model, made, 0}, {model, made, 0}};
+    for (size_t i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, predict, &shared[i]), 0);
+    for (size_t i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    assert_true(shared[0].ms == ms && shared[1].ms == ms);
+    rubato_calibration_destroy(made); /* the context has it still */
+    assert_true(rubato_predict_ms(context, NULL, 12, 3) == ms);
+    assert_int_equal(rubato_context_set_calibration(context, NULL, &error), RUBATO_OK);
+    assert_true(isnan(rubato_predict_ms(context, NULL, 12, 3)));
+    rubato_context_destroy(context);
+    rubato_model_destroy(model);
+    snprintf(command, sizeof command, "rm -r %s", cache);
+    assert_int_equal(system(command), 0);
+}
+
 static int stop(void *user, size_t done, size_t total) {
     *(size_t *)user = done;
     assert_true(done <= total);
@@ -74,8 +153,8 @@ static void test_cancel(void **state) {
     rubato_context *context;
     rubato_error error;
     size_t done = 0;
-    rubato_context_options options = {.threads = 1, .batch_tokens = 32};
-    rubato_options running = {.progress = stop, .progress_user = &done};
+    rubato_context_options options = {.size = sizeof options, .threads = 1, .batch_tokens = 32};
+    rubato_options running = {.size = sizeof running, .progress = stop, .progress_user = &done};
     assert_int_equal(rubato_context_create(&context, model, &options, NULL), RUBATO_OK);
     assert_int_equal(rubato_embed(context, expected, inputs, TEXTS, &running, NULL, &error), RUBATO_CANCELLED);
     assert_true(done > 0 && done < TEXTS);
@@ -121,7 +200,8 @@ static void test_arena(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shared_model), cmocka_unit_test(test_cancel),
-                                       cmocka_unit_test(test_team), cmocka_unit_test(test_arena)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shared_model), cmocka_unit_test(test_calibration),
+                                       cmocka_unit_test(test_cancel), cmocka_unit_test(test_team),
+                                       cmocka_unit_test(test_arena)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ static void print_window(const tokenizer *t, const rubato_window *window) {
 int main(int argc, char **argv) {
     tokenizer *t;
     rubato_error error;
-    rubato_text_options options = {.whole = 1};
+    rubato_text_options options = {.size = sizeof options, .whole = 1};
     bool pairs = false, quiet = false, json = false;
     size_t numbers = 0, number[4] = {0};
     for (int i = 2; i < argc; i++) {
@@ -42,7 +42,8 @@ int main(int argc, char **argv) {
     }
     if (argc < 2) return 2;
     if (numbers)
-        options = (rubato_text_options){.max_length = number[0],
+        options = (rubato_text_options){.size = sizeof options,
+                                        .max_length = number[0],
                                         .truncation = (rubato_truncation)number[1],
                                         .stride = number[2],
                                         .cut_left = number[3] != 0,

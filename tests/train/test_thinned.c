@@ -36,7 +36,7 @@ static fixture open_case(const json_t *one, const char *isa, size_t threads) {
     learning learn = {
         .task = tags ? RUBATO_TASK_TAGGING : RUBATO_TASK_CLASSIFICATION, .labels = labels, .label_count = 3, .seed = 1};
     if (model_load(&f.model, GOLDEN "/bert", NULL, &learn, &error) != RUBATO_OK) fail_msg("%s", error.message);
-    rubato_context_options options = {.threads = threads, .isa = isa};
+    rubato_context_options options = {.size = sizeof options, .threads = threads, .isa = isa};
     assert_int_equal(rubato_context_create(&f.context, f.model, &options, &error), RUBATO_OK);
     assert_int_equal(parameters_create(&f.params, f.model, PRECISION_F32, f.context->crew, f.context->kernels, &error),
                      RUBATO_OK);

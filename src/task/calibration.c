@@ -1,0 +1,191 @@
+/* Calibrations, kept in the user's cache: one file for each processor, instruction set, precision, number of threads
+ * and model shape. */
+#include "task/calibration.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "base/text_buffer.h"
+#include "task/machine.h"
+
+enum { MAX_FILE = 1 << 20 };
+
+/* ---- Where it is kept ---- */
+
+static uint64_t hash_text(uint64_t hash, const char *text) {
+    for (; *text; text++) hash = random_hash(hash ^ (unsigned char)*text);
+    return hash;
+}
+
+/* Layers of another mechanism, or of another setting, take other times. The default one is not named. */
+static uint64_t hash_part(uint64_t hash, const part_choice *part, const part_table *all) {
+    char text[256];
+    part_describe(part, text, sizeof text);
+    return strcmp(text, all->kinds[0]->name) == 0 ? hash : hash_text(hash, text);
+}
+
+static rubato_status cache_path(const rubato_context *context, char *out, size_t bytes, rubato_error *error) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const encoder_config *config = &context->model->body.config;
+    char processor[96];
+    machine_processor(processor, sizeof processor);
+    uint64_t hash = 0;
+    hash = hash_text(hash, processor);
+    hash = hash_part(hash, &config->attention, &attending_table);
+    hash = hash_part(hash, &config->feeding, &feeding_table);
+    int written = snprintf(out, bytes, "%s%s/rubato/cost-%s-%s-%zut-%zux%zux%zux%zu-%zur-%08x.json",
+                           cache && *cache ? cache
+                           : home          ? home
+                                           : "",
+                           cache && *cache ? "" : "/.cache", context->kernels->name, context->model->info.precision,
+                           team_size(context->crew), context->model->body.depth, config->hidden, config->inner,
+                           config->heads, context->batch_tokens, (unsigned)(hash & 0xffffffff));
+    if (written < 0 || (size_t)written >= bytes || out[0] != '/')
+        return fail(error, RUBATO_IO, "no folder for caches: HOME and XDG_CACHE_HOME say nothing usable");
+    return RUBATO_OK;
+}
+
+rubato_status calibration_create(rubato_calibration **out, const rubato_context *context, rubato_error *error) {
+    char path[4200];
+    *out = NULL;
+    TRY(cache_path(context, path, sizeof path, error));
+    rubato_calibration *made = calloc(1, sizeof *made);
+    if (!made) return fail_memory(error);
+    made->uses = 1;
+    made->path = text_copy(path, strlen(path));
+    made->times = (cost_model){
+        .threads = team_size(context->crew), .batch_rows = context->batch_tokens, .least_rows = ENGINE_LEAST_ROWS};
+    if (made->path)
+        *out = made;
+    else
+        rubato_calibration_destroy(made);
+    return *out ? RUBATO_OK : fail_memory(error);
+}
+
+void rubato_calibration_destroy(rubato_calibration *self) {
+    if (!self || atomic_fetch_sub(&self->uses, 1) > 1) return;
+    free(self->path);
+    free(self);
+}
+
+rubato_status rubato_context_set_calibration(rubato_context *context, rubato_calibration *calibration,
+                                             rubato_error *error) {
+    char path[4200];
+    if (calibration) {
+        TRY(cache_path(context, path, sizeof path, error));
+        if (strcmp(strrchr(path, '/'), strrchr(calibration->path, '/')) != 0)
+            return fail(error, RUBATO_BAD_ARGUMENT,
+                        "the calibration is for another model shape, precision, threads or instruction set");
+        atomic_fetch_add(&calibration->uses, 1);
+    }
+    rubato_calibration_destroy(context->calibration);
+    context->calibration = calibration;
+    context->times = calibration ? &calibration->times : NULL;
+    return RUBATO_OK;
+}
+
+/* ---- Files ---- */
+
+static const struct {
+    const char *name;
+    size_t offset;
+} curves[] = {{"attention", offsetof(cost_parts, attention)},
+              {"forward", offsetof(cost_parts, forward)},
+              {"heads", offsetof(cost_parts, heads)},
+              {"outside", offsetof(cost_parts, outside)}};
+
+static json_t *write_parts(const cost_parts *parts) {
+    json_t *object = json_object();
+    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
+        const cost_curve *curve = (const cost_curve *)(const void *)((const char *)parts + curves[i].offset);
+        json_t *list = json_array();
+        for (size_t j = 0; j < curve->count; j++)
+            json_array_append_new(list, json_pack("[ff]", curve->x[j], curve->ms[j]));
+        json_object_set_new(object, curves[i].name, list);
+    }
+    return object;
+}
+
+static rubato_status read_parts(cost_parts *parts, const json_t *object, rubato_error *error) {
+    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
+        cost_curve *curve = (cost_curve *)(void *)((char *)parts + curves[i].offset);
+        const json_t *list = json_object_get(object, curves[i].name);
+        curve->count = json_array_size(list);
+        if (curve->count == 0 || curve->count > COST_SAMPLES)
+            return fail(error, RUBATO_BAD_DATA, "cost model: curve \"%s\" is missing or too long", curves[i].name);
+        for (size_t j = 0; j < curve->count; j++) {
+            const json_t *pair = json_array_get(list, j);
+            curve->x[j] = json_number_value(json_array_get(pair, 0));
+            curve->ms[j] = json_number_value(json_array_get(pair, 1));
+            if (!(curve->ms[j] >= 0) || !isfinite(curve->ms[j]) || (j && !(curve->x[j] > curve->x[j - 1])))
+                return fail(error, RUBATO_BAD_DATA, "cost model: curve \"%s\" is damaged", curves[i].name);
+        }
+    }
+    return RUBATO_OK;
+}
+
+rubato_status calibration_write(const rubato_calibration *self, rubato_error *error) {
+    const cost_model *times = &self->times;
+    char folder[4200];
+    new_file file;
+    json_t *object =
+        json_pack("{s:o, s:o}", "alone", write_parts(&times->alone), "together", write_parts(&times->together));
+    if (!object) return fail_memory(error);
+    if (times->has_low)
+        json_object_set_new(object, "narrow",
+                            json_pack("{s:o, s:o}", "alone", write_parts(&times->low_alone), "together",
+                                      write_parts(&times->low_together)));
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(self->path, '/') - self->path), self->path);
+    rubato_status status = folder_create(folder, error);
+    if (status == RUBATO_OK) status = new_file_open(&file, self->path, error);
+    if (status == RUBATO_OK) {
+        json_dumpf(object, file.stream, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+        status = new_file_commit(&file, error);
+    }
+    json_decref(object);
+    return status;
+}
+
+static rubato_status read_file(rubato_calibration *self, const rubato_context *context, rubato_error *error) {
+    json_t *object;
+    cost_model *times = &self->times;
+    if (!file_exists(self->path))
+        return fail(error, RUBATO_NOT_FOUND,
+                    "no cost model of %s with %zu threads on this machine; run rubato calibrate first",
+                    context->model->path, times->threads);
+    TRY(json_read_file(&object, self->path, MAX_FILE, error));
+    const json_t *low = json_object_get(object, "narrow");
+    times->has_low = low != NULL;
+    rubato_status status = read_parts(&times->alone, json_object_get(object, "alone"), error);
+    if (status == RUBATO_OK) status = read_parts(&times->together, json_object_get(object, "together"), error);
+    if (status == RUBATO_OK && low) status = read_parts(&times->low_alone, json_object_get(low, "alone"), error);
+    if (status == RUBATO_OK && low) status = read_parts(&times->low_together, json_object_get(low, "together"), error);
+    json_decref(object);
+    return status == RUBATO_OK ? RUBATO_OK : fail_within(error, status, self->path);
+}
+
+rubato_status rubato_calibration_load(const rubato_context *context, rubato_calibration **calibration,
+                                      rubato_error *error) {
+    *calibration = NULL;
+    rubato_calibration *made;
+    TRY(calibration_create(&made, context, error));
+    rubato_status status = read_file(made, context, error);
+    if (status == RUBATO_OK)
+        *calibration = made;
+    else
+        rubato_calibration_destroy(made);
+    return status;
+}
+
+/* ---- Asking ---- */
+
+double rubato_predict_ms(const rubato_context *context, const char *point_name, size_t length, size_t count) {
+    const rubato_model *model = context->model;
+    const point *at = NULL;
+    for (size_t i = 0; point_name && i < model->points.count; i++)
+        if (strcmp(model->points.points[i].name, point_name) == 0) at = &model->points.points[i];
+    return context->times ? cost_model_ms(context->times, at, &model->body.shape, length, count) : NAN;
+}

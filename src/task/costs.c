@@ -1,0 +1,27 @@
+/* Costs as callers get them. */
+#include "task/costs.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+
+rubato_status costs_create(rubato_costs **out, size_t count, size_t layers, rubato_error *error) {
+    rubato_costs *made = calloc(1, sizeof *made + count * (sizeof *made->items + layers * sizeof *made->rows));
+    *out = made;
+    if (!made) return fail_memory(error);
+    made->count = count;
+    made->layers = layers;
+    made->items = (rubato_cost *)(void *)(made + 1);
+    made->rows = (size_t *)(void *)(made->items + count);
+    for (size_t i = 0; i < count; i++)
+        made->items[i] = (rubato_cost){.point = "full", .flops_ratio = 1, .rows = made->rows + i * layers};
+    return RUBATO_OK;
+}
+
+const rubato_cost *rubato_costs_at(const rubato_costs *costs, size_t index) {
+    return &costs->items[index];
+}
+
+void rubato_free(void *given) {
+    free(given);
+}

@@ -1,0 +1,16 @@
+/* What the inputs of one call cost. */
+#ifndef RUBATO_TASK_COSTS_H
+#define RUBATO_TASK_COSTS_H
+
+#include "rubato.h"
+
+struct rubato_costs {
+    size_t count, layers; /* of the model */
+    rubato_cost *items;   /* [count] */
+    size_t *rows;         /* [count][layers] behind the items' */
+};
+
+/* All zero, of the full point; one block for rubato_free. */
+rubato_status costs_create(rubato_costs **out, size_t count, size_t layers, rubato_error *error);
+
+#endif
