@@ -103,6 +103,7 @@ static void test_every_training_field_has_a_line(void **state) {
     const rubato_option *table = rubato_option_table(RUBATO_OPTIONS_TRAIN, &count);
 #define COVER(field)                                                                                                   \
     memset(covered + offsetof(rubato_train_options, field), 1, sizeof(((rubato_train_options *)0)->field))
+    COVER(size);
     COVER(model);
     COVER(progress);
     COVER(progress_user);
