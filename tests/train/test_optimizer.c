@@ -213,7 +213,8 @@ static void run_against_dense(size_t rows, size_t width, double decay, bool lazy
 }
 
 static void test_sparse_is_dense(void **state) {
-    static const size_t shapes[][2] = {{50, 24}, {5000, 24}, {3000, 32}, {7, 40000}, {20000, 1}};
+    static const size_t shapes[][2] = {{60, 9},  {61, 15},   {53, 23},   {4998, 23},
+                                       {50, 24}, {3000, 32}, {7, 40000}, {20000, 1}};
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int how = 0; how < 4; how++)
