@@ -178,7 +178,7 @@ good = [r for r in rows if r["status"] == 200 and r["path"] == "/rerank"]
 check("JSON logs", good and good[0]["texts"] == 3 and good[0]["text"] == "hello" and all(k in good[0] for k in ("time", "id", "ms", "queue_ms", "compute_ms", "point", "tokens", "model")), rows[:2])
 
 # ---- Deadlines ----
-big = points(large(), ("third", 0.8, 0.35, 0.3), ("half", 0.9, 0.6, 0.6))
+big = points(large(layers=3, hidden=256), ("third", 0.8, 0.35, 0.3), ("half", 0.9, 0.6, 0.6))
 s = Service(f"m={big}", "--slo", "10s", "--quiet", env={"XDG_CACHE_HOME": os.path.join(work, "cache")})
 check("measures the machine where that is needed", any("measuring" in line for line in s.log), s.log)
 status, headers, _ = s.post("/predict", {"inputs": "hello"}); check("in time: full", status == 200 and headers["x-rubato-point"] == "full", headers)
