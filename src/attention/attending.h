@@ -42,15 +42,18 @@ typedef struct attending {
     bool narrows;         /* can run its first heads alone */
     bool causal;          /* a row sees no later row */
 
-    /* What all layers share, loaded before them into *shared in the loader's memory. Gradients of what was derived from
-     * parameters are given back to them by `collect`, before the norm of all gradients is taken, and `refresh` derives
-     * it again after a step. */
-    rubato_status (*load_shared)(void **shared, const part_source *from);
+    /* What all layers share, in the loader's memory: made before them, and its parameters loaded after them, which is
+     * their order in files. Gradients of what was derived from parameters are given back to them by `collect`, before
+     * the norm of all gradients is taken, and `refresh` derives it again after a step. */
+    rubato_status (*make_shared)(void **shared, const part_source *from);
+    rubato_status (*load_shared)(void *shared, const part_source *from);
     void (*collect)(void *shared);
     void (*refresh)(void *shared);
 
-    /* A layer's weights, into *self in the loader's memory. */
+    /* A layer's weights, into *self in the loader's memory: its linear layers, and after the rest of the layer is
+     * loaded what it has besides. */
     rubato_status (*load)(void **self, const part_source *from);
+    rubato_status (*load_terms)(void *self, const part_source *from);
     /* Fails: UNSUPPORTED where widths do not divide. Readies the weights for running the first heads alone. */
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
     /* Whether heads can be put into another order by reordering the visited layers alone; NULL: always. */

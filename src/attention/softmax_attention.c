@@ -39,19 +39,23 @@ static void describe(const void *setting, char *out, size_t bytes) {
 
 /* ---- Loading ---- */
 
-static rubato_status load_shared(void **out, const part_source *from) {
+static rubato_status make_shared(void **out, const part_source *from) {
     const softmax_setting *setting = from->setting;
     softmax_shared *shared = arena_take(from->load->with.memory, sizeof *shared);
-    char name[LOADER_NAME + 16];
     if (!shared) return fail_memory(from->load->error);
     *shared = (softmax_shared){0};
     *out = shared;
-    if (setting->buckets) {
-        snprintf(name, sizeof name, "%s%s.weight", from->load->prefix, from->names->relative_bias);
-        TRY(distance_bias_load(from->load, &shared->bias, name, setting->buckets, from->heads, from->longest));
-    }
     return setting->relative ? relative_sinusoids(from->load, &shared->sinusoids, from->longest, from->hidden)
                              : RUBATO_OK;
+}
+
+static rubato_status load_shared(void *made, const part_source *from) {
+    const softmax_setting *setting = from->setting;
+    softmax_shared *shared = made;
+    char name[LOADER_NAME + 16];
+    if (!setting->buckets) return RUBATO_OK;
+    snprintf(name, sizeof name, "%s%s.weight", from->load->prefix, from->names->relative_bias);
+    return distance_bias_load(from->load, &shared->bias, name, setting->buckets, from->heads, from->longest);
 }
 
 static void collect(void *shared) {
@@ -78,10 +82,15 @@ static rubato_status load(void **out, const part_source *from) {
     part_name(names[2], from, from->names->value);
     TRY(loader_linear(from->load, &self->qkv, three, 3, width, from->hidden));
     part_name(names[0], from, from->names->attention_out);
-    TRY(loader_linear(from->load, &self->out, three, 1, from->hidden, width));
+    return loader_linear(from->load, &self->out, three, 1, from->hidden, width);
+}
+
+static rubato_status load_terms(void *weights, const part_source *from) {
+    softmax_weights *self = weights;
+    char name[LOADER_NAME];
     if (!self->setting->relative) return RUBATO_OK;
-    part_name(names[0], from, from->names->relative_terms);
-    return relative_load(from->load, &self->relative, &self->qkv, from->heads, names[0], self->shared->sinusoids);
+    part_name(name, from, from->names->relative_terms);
+    return relative_load(from->load, &self->relative, &self->qkv, from->heads, name, self->shared->sinusoids);
 }
 
 static rubato_status allow_narrow(void *weights, arena *memory, rubato_error *error) {
@@ -235,10 +244,12 @@ const attending attending_softmax = {.part = {.name = "softmax", .describe = des
                                      .yields_received = true,
                                      .fewer_queries = true,
                                      .narrows = true,
+                                     .make_shared = make_shared,
                                      .load_shared = load_shared,
                                      .collect = collect,
                                      .refresh = refresh,
                                      .load = load,
+                                     .load_terms = load_terms,
                                      .allow_narrow = allow_narrow,
                                      .sortable = sortable,
                                      .forward = forward,

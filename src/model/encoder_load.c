@@ -102,7 +102,7 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
                         .longest = encoder_max_length(config),
                         .act = config->act,
                         .setting = config->attention.setting};
-    if (mechanism->load_shared) TRY(mechanism->load_shared(&self->shared, &from));
+    if (mechanism->make_shared) TRY(mechanism->make_shared(&self->shared, &from));
     from.shared = self->shared;
     const float *const *smooth = plan->smooth;
     for (size_t i = 0; i < self->unique; i++) {
@@ -123,7 +123,8 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
     load->with.both = false;
     load->smooth = NULL;
     load->with.smooth = NULL;
-    return RUBATO_OK;
+    from.names = &plan->kind->names;
+    return mechanism->load_shared ? mechanism->load_shared(self->shared, &from) : RUBATO_OK;
 }
 
 rubato_status encoder_load(encoder *self, loader *load, const encoder_plan *plan) {

@@ -18,7 +18,10 @@ rubato_status layer_load(layer *self, const part_choice *attention, const part_c
     part.shared = NULL;
     TRY(self->feeding->load(&self->feed_forward, &part));
     part_name(name, from, from->names->output_norm);
-    return loader_norm(from->load, &self->output_norm, name, from->hidden, epsilon);
+    TRY(loader_norm(from->load, &self->output_norm, name, from->hidden, epsilon));
+    part.setting = attention->setting;
+    part.shared = from->shared;
+    return self->attending->load_terms ? self->attending->load_terms(self->attention, &part) : RUBATO_OK;
 }
 
 tensor layer_attend(const layer *self, const run *on, const attending_input *in) {
