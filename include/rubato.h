@@ -128,6 +128,8 @@ typedef struct rubato_info {
     const char *family;    /* "bert", "distilbert", ... */
     rubato_task task;      /* what its head does */
     const char *precision; /* of the products: "f32", "bf16", "int8", "f32+int8", "mixed"; NULL in a description */
+    const char *attention, *feed_forward; /* the mechanism and its setting, "window (16 rows)", where it is not what the
+                                             family has; else NULL */
     size_t layers, hidden, heads, inner, vocabulary;
     size_t parameters;   /* weights in the files that the model uses; tied ones once; 0 in a description */
     size_t max_length;   /* tokens of one sequence, special ones included */

@@ -11,20 +11,25 @@
 #include "store/part.h"
 #include "tensor/visit.h"
 
-/* One pass through one layer's attention. */
+/* One pass through one layer's attention. It may be copied onto the tape, since the arrays live as long. */
 typedef struct attending_input {
-    size_t layer;           /* of those that the encoder runs, from 0 */
-    size_t heads;           /* that run: the first ones */
-    tensor x;               /* rows of which keys and values are made */
-    tensor asking;          /* rows of which queries are made: x, or fewer; also the residual */
-    const batch *sequences; /* of x */
-    const size_t *origin;   /* the original row of each of x, where rows have retired; NULL: none has */
-    const batch *queries;   /* of `asking`, and the original row of each; NULL: asking is x */
-    const size_t *query_origin;
-    const batch *input;  /* as it came: types of original rows, lengths */
-    float *significance; /* [rows of x] receives the attention that each row got; NULL: nobody asks */
-    bool others_only;    /* without the attention that a row paid to itself */
+    size_t layer;               /* of those that the encoder runs, from 0 */
+    size_t heads;               /* that run: the first ones */
+    tensor x;                   /* rows of which keys and values are made */
+    tensor asking;              /* rows of which queries are made: x, or fewer; also the residual */
+    batch sequences, queries;   /* of x, of `asking` */
+    const size_t *origin;       /* the original row of each of x, where rows have retired; NULL: none has */
+    const size_t *query_origin; /* the same of `asking` */
+    batch input;                /* as it came: types of original rows, lengths */
+    float *significance;        /* [rows of x] receives the attention that each row got; NULL: nobody asks */
+    bool others_only;           /* without the attention that a row paid to itself */
 } attending_input;
+
+/* Of a sequence's first key, and of a key or query: how far along its sequence it stood, as it came. */
+static inline size_t attending_place(const attending_input *in, size_t sequence, const size_t *origin, size_t row) {
+    size_t first = in->sequences.start[sequence];
+    return (origin ? origin[row] : row) - (in->origin ? in->origin[first] : first);
+}
 
 /* What a mechanism's own products (scores and mixing) demand of a machine, for `sequences` of `length` rows. */
 typedef struct attending_demand {

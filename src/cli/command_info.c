@@ -23,6 +23,8 @@ static void print_json(const session *s) {
            info->parameters, info->vocabulary, info->max_length, info->width, info->pooling,
            info->normalized ? "true" : "false", info->precision);
     print_list(info->labels, info->label_count);
+    if (info->attention) printf(", \"attention\": \"%s\"", info->attention);
+    if (info->feed_forward) printf(", \"feed_forward\": \"%s\"", info->feed_forward);
     printf(", \"prompts\": {");
     for (size_t i = 0; i < info->prompt_count; i++) {
         if (i) fputs(", ", stdout);
@@ -49,6 +51,8 @@ static void print_text(const session *s) {
     const rubato_info *info = s->info;
     printf("%s\n", info->path);
     printf("  family       %s\n", info->family);
+    if (info->attention) printf("  attention    %s\n", info->attention);
+    if (info->feed_forward) printf("  feed-forward %s\n", info->feed_forward);
     printf("  task         %s%s\n", rubato_task_name(info->task), info->multi_label ? " (several labels at once)" : "");
     printf("  layers       %zu, hidden %zu, heads %zu, inner %zu\n", info->layers, info->hidden, info->heads,
            info->inner);

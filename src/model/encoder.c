@@ -21,23 +21,28 @@ rubato_status encoder_allow_slim(encoder *self, arena *memory, rubato_error *err
     return RUBATO_OK;
 }
 
-rubato_status encoder_check_point(const encoder *self, const point *at, significance by, rubato_error *error) {
-    bool keeps = true, merges = false;
+rubato_status encoder_check(const encoder *self, const thinning *how, rubato_error *error) {
+    const point *at = how ? how->point : NULL;
+    bool retires = how && how->soft, fewer = self->shape.merges || (how && how->depart_rows);
     for (size_t i = 0; at && i < at->layers; i++) {
-        keeps = keeps && (at->skip[i] || at->keep[i] >= 1);
-        merges = merges || at->merge[i];
+        retires = retires || (!at->skip[i] && at->keep[i] < 1);
+        fewer = fewer || at->merge[i] || at->exit.by_token;
     }
-    bool attentive = !keeps && (by == SIGNIFICANCE_RECEIVED || by == SIGNIFICANCE_OTHERS);
-    bool fewer = merges || self->shape.merges || (at && at->exit.by_token);
+    bool attentive = retires && (how->by == SIGNIFICANCE_RECEIVED || how->by == SIGNIFICANCE_OTHERS);
     for (size_t i = 0; i < self->unique; i++) {
-        const attending *mechanism = self->layers[i].attending;
-        const char *lacks = attentive && !mechanism->yields_received         ? "tell which rows received attention"
-                            : fewer && !mechanism->fewer_queries             ? "have fewer queries than keys"
-                            : at && point_is_slim(at) && !mechanism->narrows ? "run some of its heads alone"
-                                                                             : NULL;
+        const attending *attention = self->layers[i].attending;
+        const feeding *feed_forward = self->layers[i].feeding;
+        bool slim = at && point_is_slim(at);
+        const char *lacks = attentive && !attention->yields_received ? "tell which rows received attention"
+                            : fewer && !attention->fewer_queries     ? "have fewer queries than keys"
+                            : slim && !attention->narrows            ? "run some of its heads alone"
+                                                                     : NULL;
         if (lacks)
             return fail(error, RUBATO_UNSUPPORTED, "point \"%s\": %s attention cannot %s", at ? at->name : "full",
-                        mechanism->part.name, lacks);
+                        attention->part.name, lacks);
+        if (slim && !feed_forward->narrows)
+            return fail(error, RUBATO_UNSUPPORTED, "point \"%s\": a %s feed-forward part cannot run some neurons alone",
+                        at->name, feed_forward->part.name);
     }
     return RUBATO_OK;
 }
@@ -77,11 +82,11 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
                           .heads = at ? point_heads(at, p->layer, weights->heads) : weights->heads,
                           .x = x,
                           .asking = passage_asking(p, x),
-                          .sequences = &p->now.packed,
+                          .sequences = p->now.packed,
                           .origin = p->now.origin,
-                          .queries = itself ? NULL : &p->queries,
-                          .query_origin = itself ? NULL : p->asked_from,
-                          .input = p->input,
+                          .queries = itself ? p->now.packed : p->queries,
+                          .query_origin = itself ? p->now.origin : p->asked_from,
+                          .input = *p->input,
                           .significance = attentive ? scores : NULL,
                           .others_only = attentive && how->by == SIGNIFICANCE_OTHERS};
     tensor y = layer_attend(weights, on, &in);
@@ -117,6 +122,7 @@ rubato_status encoder_forward(const encoder *self, const run *whole, const batch
     own.low = own.low || (at && at->low);
     passage p = {.self = self, .on = on, .input = input, .how = how, .now = {.packed = *input}};
     *out = (encoded){.packed = *input};
+    if (encoder_check(self, how, NULL) != RUBATO_OK) run_fail(on, RUBATO_UNSUPPORTED);
     double begin = run_begin(on);
     tensor x = embeddings_forward(&self->tables, on, &self->config, input);
     run_end(on, PART_EMBEDDINGS, begin);

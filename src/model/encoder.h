@@ -53,9 +53,9 @@ void encoder_visit(const encoder *self, linear_visitor *visit, void *user);
 void encoder_collect(encoder *self);
 void encoder_refresh(encoder *self);
 
-/* Fails: UNSUPPORTED, naming the mechanism, when a layer cannot do what a point needs: tell the attention that rows
- * received, have fewer queries than keys, run some of its heads. point NULL: full. */
-rubato_status encoder_check_point(const encoder *self, const point *at, significance by, rubato_error *error);
+/* Fails: UNSUPPORTED, naming the mechanism, when a layer cannot do what the thinning needs: tell the attention that
+ * rows received, have fewer queries than keys, run some of its heads. how NULL: full. */
+rubato_status encoder_check(const encoder *self, const thinning *how, rubato_error *error);
 
 /* The output: rows, and where each sequence's begin among them. */
 typedef struct encoded {
@@ -68,7 +68,8 @@ typedef struct encoded {
  *   how  NULL: every layer and every row
  *   out  in the run's arena. Where rows retired and were not restored, packed.start tells where a sequence's rows are
  *        and packed.ids is NULL; else packed is the input.
- * The run's watcher sees the embeddings' output, and what it asked for of every layer. Returns the run's status.
+ * The run's watcher sees the embeddings' output, and what it asked for of every layer. Returns the run's status;
+ * UNSUPPORTED where encoder_check fails, which has the message.
  * Retirement: after the attention of layer i and its normalisation, a sequence of n tokens keeps point_rows() rows,
  * by significance and in their order; the feed-forward part sees only those (Kim and Cho 2021, section 3). */
 rubato_status encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *how,

@@ -57,3 +57,10 @@ void part_describe(const part_choice *choice, char *out, size_t bytes) {
 void part_name(char *out, const part_source *from, const char *name) {
     loader_name(out, LOADER_NAME, from->load->prefix, name, from->first, from->second);
 }
+
+void part_name_beside(char *out, const part_source *from, const char *beside, const char *name) {
+    part_name(out, from, beside);
+    char *last = strrchr(out, '.');
+    size_t lead = last ? (size_t)(last - out) + 1 : 0;
+    snprintf(out + lead, LOADER_NAME - lead, "%s", name);
+}

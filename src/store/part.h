@@ -19,7 +19,8 @@ typedef struct part_kind {
     /* Reads a setting from config.json's object; and writes it into `json`. */
     rubato_status (*configure)(void *setting, const json_t *json, rubato_error *error);
     rubato_status (*note)(const void *setting, json_t *json, rubato_error *error);
-    /* A description for users, such as "windows of 256". */
+    /* A description for users, such as "windows of 256". It names all that changes the mechanism's speed, because
+     * calibrations are stored by it. */
     void (*describe)(const void *setting, char *out, size_t bytes);
 } part_kind;
 
@@ -66,5 +67,9 @@ typedef struct part_source {
 
 /* A tensor's full name; out [LOADER_NAME]. */
 void part_name(char *out, const part_source *from, const char *name);
+
+/* The full name of a tensor that families do not know: "decay" beside "layer.%zu.attention.query" is
+ * "layer.0.attention.decay". */
+void part_name_beside(char *out, const part_source *from, const char *beside, const char *name);
 
 #endif

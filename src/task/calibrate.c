@@ -62,8 +62,13 @@ static void run_layers(const encoder *body, const run *whole, const made_up *wha
     for (size_t i = 0; i < body->depth; i++) {
         const layer *one = &body->layers[body->order[i]];
         arena_mark mark = arena_save(on.memory);
-        attending_input in = {
-            .layer = i, .heads = one->heads, .x = x, .asking = x, .sequences = &what->packed, .input = &what->packed};
+        attending_input in = {.layer = i,
+                              .heads = one->heads,
+                              .x = x,
+                              .asking = x,
+                              .sequences = what->packed,
+                              .queries = what->packed,
+                              .input = what->packed};
         double begin = clock_ms();
         tensor y = layer_attend(one, &on, &in);
         double middle = clock_ms();

@@ -209,6 +209,7 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     thinning how = engine_thinning(model, all->work->head, at);
     exit_session session, *left;
     engine_exits(model, all->work->head, at, on, &packed, &session, &left, &how);
+    TRY(encoder_check(&model->body, &how, error));
     exit_trail *trail = left ? all->context->trail : NULL;
     if (trail) exit_session_record(left, on);
     encoder_forward(&model->body, on, &packed, &how, &out);

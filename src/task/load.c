@@ -183,6 +183,12 @@ static const char *find_prefix(const family *kind, const checkpoint *weights) {
     return "";
 }
 
+/* NULL for what the family has. */
+static const char *describe_part(const part_choice *part, char *out, size_t bytes) {
+    part_describe(part, out, bytes);
+    return part->kind->foreign ? out : NULL;
+}
+
 static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     size_t points = self->points.count;
     char pooling_text[96];
@@ -198,6 +204,8 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     const encoder_config *config = &self->body.config;
     info->path = self->path;
     info->family = config->family;
+    info->attention = describe_part(&config->attention, self->attention_text, sizeof self->attention_text);
+    info->feed_forward = describe_part(&config->feeding, self->feeding_text, sizeof self->feeding_text);
     info->layers = self->body.depth;
     info->hidden = config->hidden;
     info->heads = config->heads;
@@ -232,7 +240,7 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
                 self->points.points[i].name);
     if (!encoder_has_both(&self->body)) frontier_widen(&self->points);
     for (size_t i = 0; i < self->points.count; i++)
-        TRY(encoder_check_point(&self->body, &self->points.points[i], self->points.by, error));
+        TRY(encoder_check(&self->body, &(thinning){.point = &self->points.points[i], .by = self->points.by}, error));
     bool slim = false;
     for (size_t i = 0; i < self->points.count; i++) slim = slim || point_is_slim(&self->points.points[i]);
     if (slim) TRY(encoder_allow_slim(&self->body, &self->packed, error));

@@ -84,6 +84,7 @@ static rubato_status run_pass(const stepping *s, const portion *part, size_t num
         .scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count)};
     at.how.seed = s->mask_key;
     if (now->before_pass) TRY(now->before_pass(now->user, &at, error));
+    TRY(encoder_check(at.body, &at.how, error));
     observe_forward(at.body, at.ran, &on, &part->packed, &at.how, s->observes, &at.seen, &at.out);
     TRY(run_result(&on, error));
     double loss = 0;

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "task/job.h"
 #include "task/load.h"
+#include "bound.h"
 #include "isas.h"
 #include "train/loss.h"
 #include "train/parameters.h"
@@ -90,22 +91,6 @@ static tensor logits_of(const fixture *f, const run *on, const batch *packed, co
     return head_forward(top, on, out.rows, tags ? NULL : out.packed.start, packed->sequences);
 }
 
-static float gradient_at(const binding *b, size_t index) {
-    size_t row = b->columns ? index / b->columns : 0, column = b->columns ? index % b->columns : index;
-    switch (b->kind) {
-    case BOUND_WEIGHT: {
-        row += b->first;
-        return b->linear->learn->weight[(row / PANEL * b->linear->in + column) * PANEL + row % PANEL];
-    }
-    case BOUND_BIAS: return b->linear->learn->bias[b->first + index];
-    case BOUND_GAMMA: return b->norm->learn->gamma[index];
-    case BOUND_BETA: return b->norm->learn->beta[index];
-    case BOUND_TABLE: return b->table->learn->rows[index];
-    case BOUND_BUFFER: break;
-    }
-    return NAN;
-}
-
 static size_t compare_gradients(const fixture *f, const json_t *want) {
     size_t compared = 0;
     const char *name;
@@ -121,11 +106,11 @@ static size_t compare_gradients(const fixture *f, const json_t *want) {
         if (!found) fail_msg("no parameter %s", name);
         size_t count = (found->rows ? found->rows : 1) * found->columns, step = count / 7 ? count / 7 : 1;
         double sum = 0, total = json_number_value(json_array_get(values, 0));
-        for (size_t i = 0; i < count; i++) sum += fabs((double)gradient_at(found, i));
+        for (size_t i = 0; i < count; i++) sum += fabs((double)bound_gradient(found, i));
         if (fabs(sum - total) > 1e-4 * total + 1e-6)
             fail_msg("%s: sum of |gradient| %g, should be %g", name, sum, total);
         for (size_t i = 1; i < json_array_size(values); i++) {
-            double got = (double)gradient_at(found, (i - 1) * step),
+            double got = (double)bound_gradient(found, (i - 1) * step),
                    value = json_number_value(json_array_get(values, i));
             if (fabs(got - value) > 1e-5 + 1e-3 * fabs(value))
                 fail_msg("%s: gradient %g, should be %g", name, got, value);

@@ -1,0 +1,101 @@
+/* Projections to queries, keys and values, and back. */
+#include "attention/projections.h"
+
+#include "tensor/operations.h"
+#include "tensor/watch.h"
+
+rubato_status projections_load(projections *self, const part_source *from) {
+    char names[3][LOADER_NAME];
+    const char *three[3] = {names[0], names[1], names[2]};
+    size_t width = from->heads * from->head_size;
+    *self = (projections){.heads = from->heads, .head_size = from->head_size};
+    part_name(names[0], from, from->names->query);
+    part_name(names[1], from, from->names->key);
+    part_name(names[2], from, from->names->value);
+    TRY(loader_linear(from->load, &self->stacked, three, 3, width, from->hidden));
+    part_name(names[0], from, from->names->attention_out);
+    return loader_linear(from->load, &self->out, three, 1, from->hidden, width);
+}
+
+rubato_status projections_allow_narrow(void *weights, arena *memory, rubato_error *error) {
+    projections *self = weights;
+    if (self->stacked.in % PANEL || self->head_size % 4)
+        return fail(error, RUBATO_UNSUPPORTED,
+                    "narrower layers need a hidden size that is a multiple of %d, and heads of multiples of 4; these "
+                    "are %zu and %zu",
+                    PANEL, self->stacked.in, self->head_size);
+    if (self->out.precision == PRECISION_INT8 && self->head_size % PREFIX_STEP)
+        return fail(error, RUBATO_UNSUPPORTED, "narrower layers in int8 need heads of multiples of %d, not %zu",
+                    PREFIX_STEP, self->head_size);
+    return linear_make_prefixes(&self->out, memory, error);
+}
+
+void projections_visit(void *weights, linear_visitor *visit, void *user) {
+    static const linear_role stacked = {
+        .name = "query, key, value", .part = PART_QKV, .outputs = AXIS_HEADS, .inputs = AXIS_HIDDEN, .stacked = 3};
+    static const linear_role out = {.name = "attention output",
+                                    .part = PART_ATTENTION_OUT,
+                                    .outputs = AXIS_HIDDEN,
+                                    .inputs = AXIS_HEADS,
+                                    .stacked = 1,
+                                    .residual = true};
+    projections *self = weights;
+    visit(user, &self->stacked, &stacked);
+    visit(user, &self->out, &out);
+}
+
+static projected project(const projections *self, const run *on, const attending_input *in) {
+    size_t whole = self->heads * self->head_size, width = in->heads * self->head_size;
+    bool itself = in->asking.data == in->x.data, parts_fit = whole % PANEL == 0; /* a view begins at a whole panel */
+    if (in->heads == self->heads && (itself || !parts_fit)) {
+        tensor all = run_tensor(on, in->x.rows, 3 * width), of_asking = all;
+        if (!itself) of_asking = run_tensor(on, in->asking.rows, 3 * width);
+        run_linear(on, all, in->x, &self->stacked, ACTIVATION_NONE, NULL);
+        if (!itself) run_linear(on, of_asking, in->asking, &self->stacked, ACTIVATION_NONE, NULL);
+        return (projected){tensor_columns(of_asking, 0, width), tensor_columns(all, width, width),
+                           tensor_columns(all, 2 * width, width)};
+    }
+    tensor made[3];
+    for (size_t i = 0; i < 3; i++) { /* the first heads of each of the three that are stacked */
+        tensor from = i == 0 ? in->asking : in->x;
+        const linear *part = linear_part(&self->stacked, i * whole, width, self->stacked.in, on->memory);
+        made[i] = run_tensor(on, from.rows, width);
+        if (!part) run_fail(on, RUBATO_OUT_OF_MEMORY);
+        run_linear(on, made[i], from, part, ACTIVATION_NONE, NULL);
+    }
+    return (projected){made[0], made[1], made[2]};
+}
+
+static void show(const run *on, const attending_input *in, watch_kind what, tensor rows) {
+    bool of_queries = what == WATCH_QUERIES || what == WATCH_ATTENTION;
+    run_show(on, &(sight){.what = what,
+                          .layer = in->layer + 1,
+                          .rows = rows,
+                          .packed = of_queries ? &in->queries : &in->sequences,
+                          .alive = of_queries ? in->query_origin : in->origin,
+                          .heads = in->heads});
+}
+
+projected projections_read(const projections *self, const run *on, const attending_input *in) {
+    double begin = run_begin(on);
+    projected made = project(self, on, in);
+    run_end(on, PART_QKV, begin);
+    show(on, in, WATCH_QUERIES, made.query);
+    show(on, in, WATCH_KEYS, made.key);
+    show(on, in, WATCH_VALUES, made.value);
+    return made;
+}
+
+void projections_write(const projections *self, const run *on, const attending_input *in, tensor mixed, tensor out) {
+    const linear *to = linear_part(&self->out, 0, self->out.out, mixed.columns, on->memory);
+    if (!to) run_fail(on, RUBATO_OUT_OF_MEMORY);
+    double begin = run_begin(on);
+    run_linear(on, out, mixed, to, ACTIVATION_NONE, &in->asking);
+    run_end(on, PART_ATTENTION_OUT, begin);
+    show(on, in, WATCH_ATTENTION, out);
+}
+
+operations projections_count(const part_extent *of) {
+    double d = (double)of->hidden, h = (double)(of->units * of->unit_size);
+    return (operations){.keys = 4 * (double)of->rows.entering * d * h, .queries = 4 * (double)of->rows.asking * d * h};
+}

@@ -1,0 +1,37 @@
+/* What mechanisms of attention have in common: queries, keys and values are projected from the rows by one stacked
+ * product, and what the heads give is projected back, with the rows as its residual. A mechanism whose weights begin
+ * with these owns its heads alone. */
+#ifndef RUBATO_ATTENTION_PROJECTIONS_H
+#define RUBATO_ATTENTION_PROJECTIONS_H
+
+#include "attention/attending.h"
+
+typedef struct projections {
+    linear stacked; /* of queries, keys and values */
+    linear out;
+    size_t heads, head_size;
+} projections;
+
+/* Loads them under the family's names. Fails as the loader. */
+rubato_status projections_load(projections *self, const part_source *from);
+
+/* For a mechanism's table; `weights` begin with the projections. */
+rubato_status projections_allow_narrow(void *weights, arena *memory, rubato_error *error);
+void projections_visit(void *weights, linear_visitor *visit, void *user);
+
+typedef struct projected {
+    tensor query, key, value; /* [rows, heads that run * head_size]; queries of the asking rows; no data on a failed run
+                               */
+} projected;
+
+/* Queries, keys and values of the heads that run, which watchers see. */
+projected projections_read(const projections *self, const run *on, const attending_input *in);
+
+/* out = asking + mixed W^T + b, which watchers see. mixed [rows of asking, heads that run * head_size]. */
+void projections_write(const projections *self, const run *on, const attending_input *in, tensor mixed, tensor out);
+
+/* Their operations: with a rows entering, q asking, h of d features in the heads that run, keys and values are 2 a 2 d
+ * h, queries and output 2 q 2 d h. */
+operations projections_count(const part_extent *of);
+
+#endif
