@@ -1,4 +1,5 @@
-/* Every operation's derivative against central differences, on every instruction set of this machine.
+/* Every operation's derivative against central differences, on every instruction set of this machine: at some places,
+ * and along random directions, in which every place takes part.
  *
  * A case builds its result from inputs and parameters; the scalar is the sum of the result times fixed random weights.
  * Floats leave differences some 1e-3 of the largest derivative of noise, so tolerances are relative to that. */
@@ -141,6 +142,46 @@ static void refresh(bed *b) {
             linear_refresh(b->layers[n], b->kernels, i, i + 1);
 }
 
+/* Moves everything by `step` of a random direction. */
+static void move(bed *b, float *const *from, uint64_t seed, double step) {
+    for (size_t a = 0; a < b->array_count; a++)
+        for (size_t i = 0; i < b->arrays[a].count; i++)
+            b->arrays[a].values[i] = (float)((double)from[a][i] + step * random_normal(&seed));
+}
+
+/* A gradient that is missing anywhere is missing in the derivative along most directions. */
+static void check_directions(bed *b, const char *name, build *make) {
+    enum { DIRECTIONS = 4 };
+    const double step = 5e-4;
+    float *from[MOST_ARRAYS];
+    double size = 0;
+    for (size_t a = 0; a < b->array_count; a++) {
+        const array *all = &b->arrays[a];
+        from[a] = malloc(all->count * sizeof **from);
+        memcpy(from[a], all->values, all->count * sizeof **from);
+        for (size_t i = 0; i < all->count; i++) size += (double)all->grad[i] * (double)all->grad[i];
+    }
+    for (uint64_t seed = 1; seed <= DIRECTIONS; seed++) {
+        double want[2], got = 0;
+        uint64_t state = seed * 1000;
+        for (size_t a = 0; a < b->array_count; a++)
+            for (size_t i = 0; i < b->arrays[a].count; i++) got += (double)b->arrays[a].grad[i] * random_normal(&state);
+        for (int down = 0; down < 2; down++) {
+            move(b, from, seed * 1000, down ? -step : step);
+            want[down] = evaluate(b, make, false);
+            arena_reset(&b->memory);
+        }
+        double difference = (want[0] - want[1]) / (2 * step);
+        if (fabs(got - difference) > 0.02 * sqrt(size) + 1e-4)
+            fail_msg("%s %s, direction %d: derivative %.6g, by differences %.6g (gradient's size %.3g)", name,
+                     b->kernels->name, (int)seed, got, difference, sqrt(size));
+    }
+    for (size_t a = 0; a < b->array_count; a++) {
+        memcpy(b->arrays[a].values, from[a], b->arrays[a].count * sizeof **from);
+        free(from[a]);
+    }
+}
+
 static void check(bed *b, const char *name, build *make) {
     enum { PLACES = 24 };
     refresh(b);
@@ -169,6 +210,7 @@ static void check(bed *b, const char *name, build *make) {
                          all->name, at, got, want, largest);
         }
     }
+    check_directions(b, name, make);
 }
 
 static bed bed_open(const kernel_table *kernels, size_t threads) {
@@ -228,42 +270,73 @@ static attention attention_of(tensor qkv) {
                        .scale = 0.5f};
 }
 
+/* Sequences of which rows have gone, and some of whose rows alone ask. */
+enum { MOST_ROWS = 135, MOST_ORIGINAL = 2 * MOST_ROWS };
+
+typedef struct attended {
+    batch rows, queries;
+    size_t start[5], query_start[5];
+    size_t origin[MOST_ROWS], asking[MOST_ROWS], query_origin[MOST_ROWS];
+    int32_t types[MOST_ORIGINAL];
+    size_t longest, reach; /* rows of a sequence; the longest way between two of them, as they stood */
+} attended;
+
+static void lay_out(attended *all, const size_t *lengths, size_t count) {
+    uint64_t state = 9;
+    size_t original = 0, queries = 0;
+    *all = (attended){.rows = {.sequences = count, .start = all->start},
+                      .queries = {.sequences = count, .start = all->query_start}};
+    for (size_t i = 0; i < count; i++) {
+        size_t first = original;
+        for (size_t place = 0; place < lengths[i]; place++, original++) {
+            if (place && random_real(&state) < 0.4) original++;
+            if (place % 3 == 0 || random_real(&state) < 0.3) {
+                all->asking[queries] = all->rows.rows;
+                all->query_origin[queries++] = original;
+            }
+            all->origin[all->rows.rows++] = original;
+        }
+        all->start[i + 1] = all->rows.rows;
+        all->query_start[i + 1] = queries;
+        all->longest = lengths[i] > all->longest ? lengths[i] : all->longest;
+        all->reach = original - 1 - first > all->reach ? original - 1 - first : all->reach;
+    }
+    all->queries.rows = queries;
+    for (size_t i = 0; i < MOST_ORIGINAL; i++) all->types[i] = (int32_t)random_below(&state, 3);
+}
+
+static attended attended_under_test;
+static bool some_ask;
+
 static float *bias_values, *bias_grad;
 static distance_bias bias_under_test;
-enum { REACH = 40 };
-/* rows of the second and third sequence have lost some before them */
-static const size_t origins[17] = {0, 1, 2, 3, 4, 9, 10, 12, 13, 17, 20, 21, 22, 30, 31, 33, 40};
-
-/* some rows alone ask */
-static const size_t asking[] = {0, 2, 4, 5, 8, 9, 16}, asking_starts[] = {0, 3, 4, 7};
-static const size_t asking_origins[] = {0, 2, 4, 9, 13, 17, 40};
-static const batch asking_batch = {.sequences = 3, .rows = 7, .start = asking_starts};
-static bool some_ask;
 
 /* terms by distance and segment; far is a part of y's rows */
 static relative_terms terms_under_test;
 static bool related;
 
 static tensor build_attention(bed *b, const run *on) {
+    const attended *all = &attended_under_test;
     (void)b;
-    tensor qkv = take_input(&x, on), out = run_tensor(on, some_ask ? 7 : x.rows, x.columns / 3);
+    tensor qkv = take_input(&x, on), out = run_tensor(on, some_ask ? all->queries.rows : x.rows, x.columns / 3);
     attention in = attention_of(qkv);
     if (some_ask) {
-        in.query = run_gather(on, in.query, asking, 7);
-        in.queries = &asking_batch;
-        in.query_origin = asking_origins;
+        in.query = run_gather(on, in.query, all->asking, all->queries.rows);
+        in.queries = &all->queries;
+        in.query_origin = all->query_origin;
     }
     if (bias_values) {
-        bias_under_test = (distance_bias){.heads = in.heads, .reach = REACH, .values = bias_values, .grad = bias_grad};
+        bias_under_test =
+            (distance_bias){.heads = in.heads, .reach = all->reach, .values = bias_values, .grad = bias_grad};
         in.terms[0] = (score_term){&score_term_distance, &bias_under_test};
-        in.origin = origins;
+        in.origin = all->origin;
     }
     if (related) {
         terms_under_test.far = take_input(&y, on);
         in.terms[0] = (score_term){&score_term_relative, &terms_under_test};
-        in.origin = some_ask ? origins : NULL;
+        in.origin = some_ask ? all->origin : NULL;
     }
-    attention_softmax(on, out, &in, &three);
+    attention_softmax(on, out, &in, &all->rows);
     return out;
 }
 
@@ -441,17 +514,16 @@ static relative_vector new_term(bed *b, const char *name, size_t count) {
 
 /* All ask, with dropout; some ask of rows that are not all there any more. */
 static void relative_cases(const kernel_table *kernels, size_t threads) {
-    static const int32_t types[41] = {2, 0, 0, 1, 1, 2, 2, 0, 1, 2, 0, 1, 0, 0, 1, 1, 1, 2, 0, 0, 1,
-                                      0, 1, 0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 1, 1, 0, 1};
+    const attended *all = &attended_under_test;
     related = true;
     for (int kind = 0; kind < 4; kind++) {
         bed b = bed_open(kernels, threads);
         b.attention_rate = kind == 0 ? 0.25f : 0;
         some_ask = kind % 2;
-        size_t reach = some_ask ? REACH : 12;
-        x = new_input(&b, "qkv", 17, 3 * 24);
+        size_t reach = some_ask ? all->reach : all->longest + 1;
+        x = new_input(&b, "qkv", all->rows.rows, 3 * 24);
         y = new_input(&b, "far", 2 * reach + 1, 24);
-        terms_under_test = (relative_terms){.reach = reach, .types = types, .all = 2, .first_apart = kind < 2};
+        terms_under_test = (relative_terms){.reach = reach, .types = all->types, .all = 2, .first_apart = kind < 2};
         terms_under_test.u = new_term(&b, "u", 24);
         terms_under_test.v = new_term(&b, "v", 24);
         terms_under_test.w = new_term(&b, "w", 24);
@@ -462,22 +534,29 @@ static void relative_cases(const kernel_table *kernels, size_t threads) {
     related = some_ask = false;
 }
 
+/* Sequences within one panel of keys, and of several, full and not. */
 static void attention_cases(const kernel_table *kernels, size_t threads) {
-    /* plain, with dropout, with a relative bias, some asking with dropout, some with a bias */
-    for (int kind = 0; kind < 5; kind++) {
-        bed b = bed_open(kernels, threads);
-        b.attention_rate = kind % 2 ? 0.25f : 0;
-        some_ask = kind > 2;
-        x = new_input(&b, "qkv", 17, 3 * 24);
-        bool biased = kind == 2 || kind == 4;
-        bias_values = biased ? random_floats(&b, 2 * (2 * REACH + 1), 1) : NULL;
-        bias_grad = biased ? zero_floats(&b, 2 * (2 * REACH + 1)) : NULL;
-        if (biased) watch(&b, "bias", bias_values, bias_grad, 2 * (2 * REACH + 1));
-        check(&b, "attention", build_attention);
-        bed_close(&b);
+    static const size_t few[] = {5, 1, 11}, many[] = {1, 33, 70, 31};
+    for (int size = 0; size < 2; size++) {
+        const attended *all = &attended_under_test;
+        lay_out(&attended_under_test, size ? many : few, size ? 4 : 3);
+        size_t biases = 2 * (2 * all->reach + 1);
+        /* plain, with dropout, with a relative bias, some asking with dropout, some with a bias */
+        for (int kind = 0; kind < 5; kind++) {
+            bed b = bed_open(kernels, threads);
+            b.attention_rate = kind % 2 ? 0.25f : 0;
+            some_ask = kind > 2;
+            x = new_input(&b, "qkv", all->rows.rows, 3 * 24);
+            bool biased = kind == 2 || kind == 4;
+            bias_values = biased ? random_floats(&b, biases, 1) : NULL;
+            bias_grad = biased ? zero_floats(&b, biases) : NULL;
+            if (biased) watch(&b, "bias", bias_values, bias_grad, biases);
+            check(&b, "attention", build_attention);
+            bed_close(&b);
+        }
+        bias_values = bias_grad = NULL;
+        relative_cases(kernels, threads);
     }
-    bias_values = bias_grad = NULL;
-    relative_cases(kernels, threads);
 }
 
 static void move_cases(const kernel_table *kernels, size_t threads) {
