@@ -70,6 +70,12 @@ static inline void store_layer(made_model *m, size_t number) {
     store(m, name, 0, HEADS, 0.3, 0.1);
 }
 
+/* The object of config.json for mechanisms that need a setting. */
+static inline void parts_of(char *out, size_t bytes, const part_table *all, size_t number) {
+    const char *name = all->kinds[number]->name, *setting = strcmp(name, "window") == 0 ? ", \"window\": 16" : "";
+    snprintf(out, bytes, "\"%s\": {\"mechanism\": \"%s\"%s}, ", all->key, name, setting);
+}
+
 static inline void read_floats(const void *user, size_t first, size_t count, float *out) {
     const stored *one = user;
     memcpy(out, one->values + first * one->columns, count * one->columns * sizeof *out);

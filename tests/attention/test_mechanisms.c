@@ -274,12 +274,6 @@ static void test_window_layer(void **state) {
 
 /* ---- Whole encoders of every mechanism ---- */
 
-/* The object of config.json for mechanisms that need a setting. */
-static void parts_of(char *out, size_t bytes, const part_table *all, size_t number) {
-    const char *name = all->kinds[number]->name, *setting = strcmp(name, "window") == 0 ? ", \"window\": 16" : "";
-    snprintf(out, bytes, "\"%s\": {\"mechanism\": \"%s\"%s}, ", all->key, name, setting);
-}
-
 /* The sum of the encoder's output at a point times fixed weights, with dropout, whose masks stay. */
 typedef struct summing {
     const words *of;
