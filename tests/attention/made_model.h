@@ -135,7 +135,7 @@ typedef struct bed {
 static inline void open_bed(bed *b, const char *folder, const char *isa, size_t threads) {
     rubato_error error = {0};
     const learning learn = {.task = RUBATO_TASK_EMBEDDING, .seed = 1};
-    const rubato_context_options options = {.threads = threads, .isa = isa};
+    const rubato_context_options options = {.size = sizeof options, .threads = threads, .isa = isa};
     *b = (bed){0};
     if (model_load(&b->model, folder, NULL, &learn, &error) != RUBATO_OK) fail_msg("%s", error.message);
     assert_int_equal(rubato_context_create(&b->context, b->model, &options, &error), RUBATO_OK);

@@ -398,7 +398,7 @@ static void test_errors(void **state) {
     assert_int_equal(rubato_tag(context, &tags, three, 3, NULL, NULL, &error), RUBATO_BAD_TEXT);
     assert_int_equal(error.line, 2);
     assert_null(tags);
-    rubato_options options = {.budget = "0.4x"};
+    rubato_options options = {.size = sizeof options, .budget = "0.4x"};
     assert_int_equal(rubato_tag(context, &tags, &input, 1, &options, NULL, &error), RUBATO_BAD_ARGUMENT);
     rubato_context_destroy(context);
     rubato_model_destroy(model);
