@@ -50,25 +50,26 @@ extern "C" {
 
 /* ---- Version ---- */
 
-/* Of this header; its one place in the project. */
+/* The version of this header; the project states it only here. */
 #define RUBATO_VERSION_MAJOR 0
 #define RUBATO_VERSION_MINOR 1
 #define RUBATO_VERSION_PATCH 0
 
-/* As one number, to compare: 0.1.0 is 100, 1.2.3 is 10203. */
+/* The version as one number, for comparisons: 0.1.0 is 100, 1.2.3 is 10203. */
 #define RUBATO_VERSION (RUBATO_VERSION_MAJOR * 10000 + RUBATO_VERSION_MINOR * 100 + RUBATO_VERSION_PATCH)
 
 #define RUBATO_DOTTED(major, minor, patch) #major "." #minor "." #patch
 #define RUBATO_DOTTED_VALUES(major, minor, patch) RUBATO_DOTTED(major, minor, patch)
 #define RUBATO_VERSION_STRING RUBATO_DOTTED_VALUES(RUBATO_VERSION_MAJOR, RUBATO_VERSION_MINOR, RUBATO_VERSION_PATCH)
 
-/* Of the library that the program runs with: RUBATO_VERSION_STRING of its header. */
+/* The version of the library that the program runs with: RUBATO_VERSION_STRING of its header. */
 RUBATO_API const char *rubato_version(void);
 
-/* How that library was built and what it runs with, one fact an index from 0 on: "commit", "compiler", "build_type",
- * "instruction_sets" (those that this machine runs, the best one last) and the versions of the libraries that it links.
+/* Facts about the build of that library and its environment, one for each index from 0 on: "commit", "compiler",
+ * "build_type", "instruction_sets" (those that this machine runs, the best one last), and the versions of the libraries
+ * that it links.
  *   value  [bytes] receives the fact; may be NULL
- * Returns the fact's name, NULL past the last one. */
+ * Returns the name of the fact, NULL past the last one. */
 RUBATO_API const char *rubato_build_fact(size_t index, char *value, size_t bytes);
 
 /* ---- Errors ---- */
@@ -97,10 +98,10 @@ typedef enum rubato_status {
 typedef struct rubato_error {
     rubato_status code;
     size_t line;       /* of a data file, or the index + 1 of an input; 0 when there is none */
-    char message[480]; /* one line: what, where, and what to do */
+    char message[480]; /* one line: what failed, where, and what the user can do */
 } rubato_error;
 
-/* A static text that says what a status means. */
+/* The meaning of a status, as a static text. */
 RUBATO_API const char *rubato_status_text(rubato_status status);
 
 /* Releases what a function of this library gave; accepts NULL. */
@@ -112,12 +113,12 @@ typedef struct rubato_model rubato_model;
 
 typedef enum rubato_task {
     RUBATO_TASK_EMBEDDING,      /* no head: hidden states, pooled */
-    RUBATO_TASK_CLASSIFICATION, /* one label a text or pair */
-    RUBATO_TASK_REGRESSION,     /* one number a text or pair; also rerankers */
-    RUBATO_TASK_TAGGING,        /* one label a token */
+    RUBATO_TASK_CLASSIFICATION, /* one label for each text or pair */
+    RUBATO_TASK_REGRESSION,     /* one number for each text or pair; also rerankers */
+    RUBATO_TASK_TAGGING,        /* one label for each token */
     RUBATO_TASK_QA,             /* a span of the context */
     RUBATO_TASK_MLM,            /* masked tokens */
-    RUBATO_TASK_NSP             /* is B what follows A */
+    RUBATO_TASK_NSP             /* whether the second text follows the first */
 } rubato_task;
 
 /* "embedding", "classification", "regression", "tagging", "qa", "mlm", "nsp". */
@@ -126,14 +127,14 @@ RUBATO_API const char *rubato_task_name(rubato_task task);
 typedef struct rubato_info {
     const char *path;      /* the folder that was loaded */
     const char *family;    /* "bert", "distilbert", ... */
-    rubato_task task;      /* what its head does */
+    rubato_task task;      /* the task of its head */
     const char *precision; /* of the products: "f32", "bf16", "int8", "f32+int8", "mixed"; NULL in a description */
     const char *attention, *feed_forward; /* the mechanism and its setting, "window (16 rows)", where it is not what the
                                              family has; else NULL */
     size_t layers, hidden, heads, inner, vocabulary;
     size_t parameters;   /* weights in the files that the model uses; tied ones once; 0 in a description */
-    size_t max_length;   /* tokens of one sequence, special ones included */
-    size_t width;        /* of an embedding */
+    size_t max_length;   /* the longest sequence in tokens, special tokens included */
+    size_t width;        /* length of an embedding */
     const char *pooling; /* "mean", "cls", ...; "cls+mean" when several are concatenated */
     int normalized;      /* embeddings have length 1 */
     int multi_label;     /* classification by independent sigmoids */
@@ -141,26 +142,27 @@ typedef struct rubato_info {
     const char *const *labels;
     size_t prompt_count; /* named prompts of a sentence-transformers folder */
     const char *const *prompt_names, *const *prompts;
-    size_t warning_count; /* what was odd but not fatal, for example tensors left over */
+    size_t warning_count; /* irregularities that do not prevent use, for example tensors left over */
     const char *const *warnings;
 } rubato_info;
 
 /* Loads a model.
  *   name  a folder; the name of a model under models/ (of the working directory or the installation); or a hub id
- *         "org/name" that is looked up in the Hugging Face cache (HF_HOME, HF_HUB_CACHE)
- * Weights are packed for the matrix products on the way in; the files stay memory-mapped for the embedding tables.
- * Fails: NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
+ *         "org/name", which is looked up in the Hugging Face cache (HF_HOME, HF_HUB_CACHE)
+ * Loading packs the weights for the matrix products. The files stay memory-mapped for the embedding tables. Fails:
+ * NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
 RUBATO_API rubato_status rubato_model_load(rubato_model **model, const char *name, rubato_error *error);
 
 typedef struct rubato_load_options {
     size_t size;           /* sizeof(rubato_load_options) */
-    const char *precision; /* of the encoder's products: "f32", "bf16", "int8" (8-bit weights by channel and activations
-                              by row); everything between them is f32. "f32+int8", "f32+bf16": both, in f32 where an
-                              operating point does not say otherwise. NULL: as stored, which is f32 for all but what
-                              rubato_quantize wrote, and both where some of its points are in another */
+    const char *precision; /* number format of the encoder's products: "f32", "bf16", "int8" (8-bit weights by channel
+                              and activations by row); everything between products is f32. "f32+int8", "f32+bf16": both,
+                              where f32 is used unless an operating point selects the other. NULL: as stored. That is
+                              f32, except for folders that rubato_quantize wrote; it is both where some points of the
+                              model are in low precision */
 } rubato_load_options;
 
-/* The same with options. Fails besides: BAD_ARGUMENT. */
+/* The same with options. Fails also: BAD_ARGUMENT. */
 RUBATO_API rubato_status rubato_model_load_with(rubato_model **model, const char *name,
                                                 const rubato_load_options *options, rubato_error *error);
 
@@ -170,7 +172,7 @@ RUBATO_API rubato_status rubato_model_load_with(rubato_model **model, const char
 RUBATO_API rubato_status rubato_model_describe(rubato_model **model, const char *name, rubato_error *error);
 RUBATO_API void rubato_model_destroy(rubato_model *model);
 
-/* What the model is; lives as long as the model. */
+/* The description of the model; it lives as long as the model. */
 RUBATO_API const rubato_info *rubato_model_info(const rubato_model *model);
 
 /* ---- Contexts ---- */
@@ -179,9 +181,9 @@ typedef struct rubato_context rubato_context;
 
 typedef struct rubato_context_options {
     size_t size;         /* sizeof(rubato_context_options) */
-    size_t threads;      /* 0: what affinity and the container's quota allow */
-    size_t batch_tokens; /* rows of one packed batch a thread; bounds memory. 0: 192 or 512, by the model's size */
-    const char *isa;     /* "scalar", "avx2", "avx512", "vnni", "bf16"; NULL: the best this machine runs */
+    size_t threads;      /* 0: as many as affinity and the container's quota allow */
+    size_t batch_tokens; /* rows of one packed batch of a thread; limits memory. 0: 192 or 512, by the model's size */
+    const char *isa; /* "scalar", "neon", "avx2", "avx512", "vnni", "bf16"; NULL: the best one that this machine runs */
 } rubato_context_options;
 
 RUBATO_API rubato_status rubato_context_create(rubato_context **context, const rubato_model *model,
@@ -207,43 +209,43 @@ typedef struct rubato_input {
 } rubato_input;
 
 typedef enum rubato_truncation {
-    RUBATO_LONGEST_FIRST, /* from the longer text of a pair, token by token */
+    RUBATO_LONGEST_FIRST, /* remove tokens from the longer text of a pair, one by one */
     RUBATO_ONLY_FIRST,
     RUBATO_ONLY_SECOND
 } rubato_truncation;
 
 typedef struct rubato_text_options {
     size_t size;       /* sizeof(rubato_text_options) */
-    size_t max_length; /* tokens, special ones included; 0: the model's */
+    size_t max_length; /* in tokens, special tokens included; 0: the model's */
     rubato_truncation truncation;
-    int cut_left;        /* drop from the beginning instead of the end */
-    size_t stride;       /* tokens that overflow windows share */
-    int windows;         /* give overflow windows too */
-    int no_special;      /* without [CLS], [SEP] and the like */
-    int special_as_text; /* "[SEP]" typed by a user stays seven characters instead of becoming the token */
+    int cut_left;        /* remove tokens at the beginning instead of the end */
+    size_t stride;       /* tokens that neighbouring windows share */
+    int windows;         /* return the windows of the overflow too */
+    int no_special;      /* without special tokens such as [CLS] and [SEP] */
+    int special_as_text; /* a "[SEP]" in the text stays seven characters instead of becoming the special token */
     int whole;           /* never truncate */
 } rubato_text_options;
 
-/* One window of one input. Lives in its rubato_encoding. */
+/* One window of one input. It belongs to its rubato_encoding. */
 typedef struct rubato_window {
     size_t length;
     const int32_t *ids, *types;
-    const uint32_t (*offsets)[2]; /* code points of the text each token came from; 0, 0 for special tokens */
+    const uint32_t (*offsets)[2]; /* the code points from which each token came; 0, 0 for special tokens */
     const uint32_t *words;        /* index of the pre-token; UINT32_MAX for special tokens */
     const uint8_t *sequences;     /* 0: text, 1: pair; 255: special */
-    const char *const *surfaces;  /* NULL, or for each token NULL or the text to show instead of rubato_token's: unknown
-                                     pieces of Unigram models, added tokens that swallowed white space */
+    const char *const *surfaces;  /* NULL, or for each token NULL or the text to show instead of rubato_token's: for
+                                     unknown pieces of Unigram models, and for added tokens that include white space */
 } rubato_window;
 
 struct rubato_encoding {
     size_t count; /* windows; 1 unless `windows` was asked for */
     const rubato_window *windows;
-    size_t cut;    /* tokens that no window holds */
+    size_t cut;    /* tokens outside of every window */
     size_t tokens; /* of the whole text or pair, special ones included, had nothing been cut */
 };
 
-/* Turns a text or pair into tokens, as the model's tokenizer files say.
- * Fails: BAD_TEXT, BAD_ARGUMENT (the other text alone leaves no room), OUT_OF_MEMORY. */
+/* Turns a text or pair into tokens, by the model's tokenizer files. Fails: BAD_TEXT, BAD_ARGUMENT (the other text alone
+ * leaves no room), OUT_OF_MEMORY. */
 RUBATO_API rubato_status rubato_encode(const rubato_model *model, const rubato_input *input,
                                        const rubato_text_options *options, rubato_encoding **encoding,
                                        rubato_error *error);
@@ -259,18 +261,18 @@ RUBATO_API rubato_status rubato_decode(const rubato_model *model, const int32_t 
 
 /* ---- Running ---- */
 
-/* What one answer cost and what was cut from its text. */
+/* The cost of one answer, and the number of tokens that were cut from its text. */
 typedef struct rubato_cost {
     const char *point;  /* the operating point's name, as long as the model lives; "full" */
-    double flops;       /* of this input, multiply and add counted as two */
-    double full_flops;  /* the same of the full model */
+    double flops;       /* operations of this input; a multiply and an add are two */
+    double full_flops;  /* operations of the full model for this input */
     double flops_ratio; /* flops / full_flops */
-    size_t layers;      /* layers run */
+    size_t layers;      /* the number of layers that ran */
     size_t tokens;      /* over all windows */
     const size_t *rows; /* [layers] rows entering each layer that ran, over all windows */
     size_t cut;         /* tokens that were truncated away */
     size_t windows;
-    double ms; /* wall time, shared evenly by rows among the texts of one packed batch */
+    double ms; /* wall time; the time of a packed batch is divided among its texts in proportion to their rows */
 } rubato_cost;
 
 /* The costs of one call's inputs. Running functions give them where their argument is not NULL. */
@@ -283,8 +285,8 @@ typedef struct rubato_options {
     size_t size;                     /* sizeof(rubato_options) */
     const rubato_text_options *text; /* NULL: defaults */
     const char *budget;              /* NULL or "full"; milliseconds want a context with a calibration */
-    const char *prompt;              /* put before every text; embeddings */
-    /* Called between packed batches with inputs done so far; a non-zero return cancels. NULL for none. */
+    const char *prompt;              /* for embeddings: a text that is put before every text */
+    /* Called between packed batches with the number of finished inputs; a non-zero return cancels. NULL for none. */
     int (*progress)(void *user, size_t done, size_t total);
     void *progress_user;
 } rubato_options;
@@ -316,7 +318,7 @@ RUBATO_API rubato_status rubato_encode_for(const rubato_model *model, rubato_pur
 RUBATO_API rubato_status rubato_embed(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                                       const rubato_options *options, rubato_costs **costs, rubato_error *error);
 
-/* Scores every label: softmax, or sigmoid for a multi-label model; a regression model's one column is its value.
+/* Scores every label: by softmax, or by sigmoid for a multi-label model. A regression model has one column, its value.
  *   out    [count, label_count] ([count, 2] for NSP, column 0: B follows A) */
 RUBATO_API rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                                          const rubato_options *options, rubato_costs **costs, rubato_error *error);
@@ -344,16 +346,16 @@ typedef struct rubato_token_label {
     float score;
 } rubato_token_label;
 
-/* Labels of one text. Lives in the array that rubato_tag gives. */
+/* Labels of one text. They belong to the array that rubato_tag returns. */
 typedef struct rubato_tags {
     size_t entity_count, token_count;
     const rubato_entity *entities;
-    const rubato_token_label *tokens; /* every token but special ones, in order */
+    const rubato_token_label *tokens; /* all tokens except special ones, in order */
 } rubato_tags;
 
-/* Labels tokens and joins them into entities (a word's first piece decides its label; B- starts, I- continues).
- * Long texts are windowed with options->text.stride shared tokens (default a quarter of the window), and a token takes
- * its label from the window in which it stands deepest.
+/* Labels tokens and joins them into entities (the first piece of a word decides its label; B- starts, I- continues).
+ * Long texts are cut into windows that share options->text.stride tokens (default: a quarter of the window). A token
+ * takes its label from the window in which it is farthest from both ends.
  *   *tags  [count]; release with rubato_tags_destroy */
 RUBATO_API rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const rubato_input *inputs,
                                     size_t count, const rubato_options *options, rubato_costs **costs,
@@ -366,8 +368,8 @@ typedef struct rubato_answer_span {
     float null_score;  /* probability that the context has no answer */
 } rubato_answer_span;
 
-/* Extracts the answer from the context: input.text is the question, input.pair the context, windowed with
- * options->text.stride (default 128). The best span has at most 30 tokens.   out [count] */
+/* Extracts the answer from the context: input.text is the question, input.pair the context, which is cut into windows
+ * with options->text.stride (default 128). The best span has at most 30 tokens.   out [count] */
 RUBATO_API rubato_status rubato_answer(rubato_context *context, rubato_answer_span *out, const rubato_input *inputs,
                                        size_t count, const rubato_options *options, rubato_costs **costs,
                                        rubato_error *error);
@@ -395,14 +397,14 @@ RUBATO_API rubato_status rubato_hidden_states(rubato_context *context, float **o
                                               const rubato_input *input, const rubato_options *options,
                                               rubato_error *error);
 
-/* Which tokens of a text live how long at the budget's operating point: what Rubato does, made visible. */
+/* The tokens of a text that each layer keeps at the budget's operating point. */
 typedef struct rubato_trace {
     const char *point;           /* its name, as long as the model lives */
     const rubato_window *window; /* the tokens; the input's encoding's, where it had one */
     size_t layers;               /* of the model */
     const uint8_t *ran;          /* [layers] 1 where a layer ran */
-    const uint8_t *alive;        /* [layers][window->length] 1 where a token left the layer alive */
-    size_t left_after;           /* the layer, from 1, after which the text left early; 0: it ran to the end */
+    const uint8_t *alive;        /* [layers][window->length] 1 where the token was alive after the layer */
+    size_t left_after;           /* the layer, from 1, after which the text left early; 0: it ran all layers */
 } rubato_trace;
 
 RUBATO_API rubato_status rubato_trace_text(rubato_context *context, const rubato_input *input,
@@ -431,7 +433,7 @@ typedef struct rubato_evaluation {
     size_t examples;
     size_t metric_count;
     const rubato_metric *metrics;
-    double flops_ratio, flops_ratio_p95;    /* of all examples; of the dearest of 95 in 100 */
+    double flops_ratio, flops_ratio_p95;    /* the mean over the examples; the 95th percentile */
     size_t layers;                          /* of the model */
     const double *alive;                    /* [layers + 1] share of the examples that ran more than i layers */
     const double *rows;                     /* [layers] rows that entered the i-th layer that ran, of all tokens */
@@ -445,7 +447,7 @@ typedef struct rubato_eval_options {
     const char *data;          /* .tsv, .csv, .jsonl, SQuAD .json, CoNLL; "retrieval": a folder in BEIR layout */
     const char *columns;       /* "text=sentence,label=label"; NULL: common names are recognised */
     size_t limit;              /* first examples only; 0: all */
-    uint64_t seed;             /* which tokens "mlm" masks */
+    uint64_t seed;             /* selects the tokens that "mlm" masks */
     const rubato_options *run; /* NULL: defaults */
 } rubato_eval_options;
 
@@ -456,67 +458,68 @@ RUBATO_API rubato_status rubato_evaluate(rubato_context *context, const rubato_e
 
 /* ---- Training ---- */
 
-/* Where a run stands; valid during the call. */
+/* The progress of a training run; valid during the call. */
 typedef struct rubato_train_progress {
-    const char *phase; /* "length-adaptive", ...; one that prepares has samples for steps, and a loss of NaN */
+    const char *phase; /* "length-adaptive", ...; a preparing phase counts samples as steps, and its loss is NaN */
     size_t step, steps;
     double epoch, loss, rate, tokens_per_second, seconds, seconds_left;
     const char *metric; /* of the dev set; NULL before the first evaluation */
     double value, best;
 } rubato_train_progress;
 
-/* Zero is the default everywhere; where zero could be meant, a negative number is zero. */
+/* 0 is the default of every member. Where zero is a meaningful value, a negative number means zero. */
 typedef struct rubato_train_options {
     size_t size;        /* sizeof(rubato_train_options) */
-    const char *model;  /* as rubato_model_load takes it; a head that it lacks is made */
+    const char *model;  /* as in rubato_model_load; a head that the model lacks is made */
     const char *task;   /* "classification", "regression", "tagging", "qa", "mlm", "sts" (pairs with a similarity),
                            "retrieval" (pairs that belong together) */
     const char *recipe; /* "finetune", "length-adaptive", "power-bert"; early exits: "branchynet", "deebert",
                            "right-tool", "fastbert", "pabee", "act", for tagging "tokee"; widths: "slimmable",
                            "dynabert"; all axes at once: "anytime" */
-    const char *data, *dev, *columns; /* as rubato_eval_options; dev may be NULL: the last weights are kept */
-    const char *out;                  /* folder of the result, and of what a run needs to be resumed */
-    const char *labels;               /* names of the labels in order, "negative,positive"; NULL: the data's */
-    double epochs, rate;              /* default 3 and 2e-5; by the recipe */
-    size_t batch, max_length;         /* sequences a step, default 32; tokens, default the model's */
+    const char *data, *dev, *columns; /* as rubato_eval_options; without dev (NULL) the last weights are kept */
+    const char *out;                  /* folder of the result, and of the files that resuming needs */
+    const char *labels;               /* names of the labels in order, "negative,positive"; NULL: those of the data */
+    double epochs, rate;              /* default 3 and 2e-5; recipes have their own */
+    size_t batch, max_length;         /* sequences in a step, default 32; tokens, default the model's */
     size_t micro_tokens;              /* rows of one pass; a longer step is run in parts. Default 8192 */
     double warm_up;                   /* share of the steps; default by the recipe */
     double decay, clip;               /* weight decay; gradient norm, default 1 */
     double dropout;                   /* default config.json's, else 0.1 */
     /* length-adaptive: */
-    double length_drop; /* largest share of rows a layer drops, default 0.2; anytime: 0.3 */
-    double layer_drop;  /* probability of a layer to be left out, default 0.2; anytime: 0.1 */
-    int merges;         /* in how many layers neighbouring rows merge at most, as in a Funnel-Transformer; 0: half of
-                           them for anytime, else none; negative: none */
-    size_t sandwiches;  /* random smaller models a step, default 2 */
-    int refine;         /* smaller models are points of the model's frontier, instead of any lengths */
-    double refine_from, refine_to; /* of points of such a part of the full model's operations alone; 0: any */
-    double match_states;      /* weight of the distance from the teacher's hidden states; length-adaptive: default 0,
-                                 dynabert and anytime: 1, with the model itself as teacher if there is no other */
-    const char *teacher;      /* a model for the same task and tokenizer: every pass learns from its answers instead of
-                                 the labels, which the data then need not have (classification, regression) */
-    int no_distillation;      /* smaller models learn from the labels instead of the full one */
+    double length_drop; /* largest share of rows that a layer drops, default 0.2; anytime: 0.3 */
+    double layer_drop;  /* probability that a layer is left out, default 0.2; anytime: 0.1 */
+    int merges; /* the most layers in which neighbouring rows merge, as in a Funnel-Transformer; 0: half of the layers
+                   for anytime, else none; negative: none */
+    size_t sandwiches;             /* random smaller models in each step, default 2 */
+    int refine;                    /* smaller models are points of the model's frontier instead of random ones */
+    double refine_from, refine_to; /* only points that cost between these parts of full; 0: any */
+    double match_states; /* weight of the distance from the teacher's hidden states; length-adaptive: default 0,
+                            dynabert and anytime: 1. Without a teacher, the model itself is the teacher */
+    const char *teacher; /* a model for the same task and tokenizer: every pass learns from its answers instead of the
+                            labels, so that the data need no labels (classification, regression) */
+    int no_distillation; /* smaller models learn from the labels instead of the full model */
     int divergence_from_full; /* KL(full || sub) instead of KL(sub || full) */
     const char *significance; /* "received" (default), "others", "random", "first" */
     /* slimmable, dynabert, anytime: */
-    const char *widths; /* parts of heads and neurons, falling from 1: "1,0.75,0.5,0.25" (default); "1": none */
+    const char *widths; /* parts of heads and neurons, falling from 1: "1,0.75,0.5,0.25" (default); "1": no others */
     /* early exits: */
-    int frozen;              /* the model stays as it is, exits alone are trained */
-    const char *exit_layers; /* the layers, from 0 on, after which exits stand: "1,3"; NULL: by the recipe */
-    int exit_mean; /* exits read the mean of a sequence's rows instead of the one that the head reads; not students */
-    double ponder; /* act: price of a layer, default 0.01 */
+    int frozen;              /* the model stays as it is, and only exits learn */
+    const char *exit_layers; /* the layers, from 0 on, that have an exit: "1,3"; NULL: by the recipe */
+    int exit_mean;           /* exits read the mean of a sequence's rows instead of the head's row; not for students */
+    double ponder;           /* act: price of each layer, default 0.01 */
     /* power-bert: */
-    double soft_rate, soft_penalty; /* of the soft extraction, default 1e-3 and 1e-3 */
-    const char *precision; /* of the products: "f32" (default); "bf16": faster where the processor has it; "int8":
-                              quantisation-aware, forward as rubato_quantize will have it, backward in bf16 */
+    double soft_rate, soft_penalty; /* learning rate and penalty of soft extraction, default 1e-3 and 1e-3 */
+    const char *precision; /* number format of the products: "f32" (default); "bf16": faster where the processor has it;
+                              "int8": quantisation-aware training, with the forward products of rubato_quantize and
+                              backward products in bf16 */
     size_t limit;          /* first examples only; 0: all */
     size_t threads;
     const char *isa;
     uint64_t seed;
-    size_t eval_steps;       /* between evaluations; 0: four an epoch */
-    size_t checkpoint_steps; /* between checkpoints; 0: every evaluation */
-    int keep_order;          /* samples in the file's order: for comparisons */
-    int resume;              /* go on from out's checkpoint, bit for bit */
+    size_t eval_steps;       /* steps between evaluations; 0: four evaluations in each epoch */
+    size_t checkpoint_steps; /* steps between checkpoints; 0: one at every evaluation */
+    int keep_order;          /* samples stay in the file's order, for comparisons */
+    int resume;              /* continue from out's checkpoint, bit for bit */
     const char *store;       /* "f32" (default), "f16", "bf16": type of the written weights */
     /* Called after every step; a non-zero return saves a checkpoint and ends with CANCELLED. */
     int (*progress)(void *user, const rubato_train_progress *progress);
@@ -529,12 +532,11 @@ typedef struct rubato_train_result {
     double best, seconds, tokens_per_second;
 } rubato_train_result;
 
-/* Trains a model and writes it to out as a folder that rubato and transformers load; out/metrics.jsonl gets a line
- * a step. Batches are packed: no padding is computed. A run is repeated bit for bit by its options, whatever the number
- * of threads.
- * Fails: as loading and reading data, IO, CANCELLED (resumable).
- * Methods: Devlin et al. 2018; Kim and Cho 2021 (length-adaptive); Goyal et al. 2020 (power-bert); of early exits see
- * docs/anytime.md. */
+/* Trains a model and writes it to out as a folder that rubato and transformers load. out/metrics.jsonl gets a line for
+ * each step. Batches are packed: no padding is computed. The same options give the same result bit for bit, whatever
+ * the number of threads. Fails: as loading and reading data, IO, CANCELLED (the run can be resumed). Methods: Devlin et
+ * al. 2018; Kim and Cho 2021 (length-adaptive); Goyal et al. 2020 (power-bert); docs/anytime.md names those of early
+ * exits. */
 RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubato_train_result **result,
                                       rubato_error *error);
 
@@ -543,24 +545,25 @@ RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubat
 typedef struct rubato_trim_options {
     size_t size; /* sizeof(rubato_trim_options) */
     const char *model, *out;
-    const char *layers;         /* the layers that stay, from 0 on: "0,2,5"; NULL: all. One named twice is there twice:
-                                   a deeper start (progressive stacking, Gong et al. 2019) */
-    const char *drop;           /* or how to drop some (Sajjad et al. 2020): "top:2", "bottom:2", "odd:2", "even:2",
-                                   "symmetric:2", "contribution:0.95" (which needs data) */
-    const char *data, *columns; /* texts whose words are counted */
-    size_t vocabulary;          /* tokens that stay: special ones, single characters, then by their count; 0: all */
-    size_t positions;           /* longest sequence; 0: the model's */
-    const char *store;          /* "f32" (default), "f16", "bf16" */
+    const char *layers; /* the layers that stay, from 0 on: "0,2,5"; NULL: all. A layer that is named twice is there
+                           twice: a deeper starting model (progressive stacking, Gong et al. 2019) */
+    const char *drop; /* or a rule for the layers to drop (Sajjad et al. 2020): "top:2", "bottom:2", "odd:2", "even:2",
+                         "symmetric:2", "contribution:0.95" (which needs data) */
+    const char *data, *columns; /* texts whose tokens are counted */
+    size_t vocabulary; /* the number of tokens that stay: special tokens, single characters, then the most frequent; 0:
+                          all */
+    size_t positions;  /* longest sequence; 0: the model's */
+    const char *store; /* "f32" (default), "f16", "bf16" */
 } rubato_trim_options;
 
 typedef struct rubato_trim_result {
     size_t layers, vocabulary, parameters;
-    double covered; /* share of the data's tokens that are as before; 1 without data */
+    double covered; /* share of the data's tokens that did not change; 1 without data */
 } rubato_trim_result;
 
-/* Makes a smaller checkpoint of a model by taking layers, word pieces and positions out; a start for training.
- * Vocabularies of WordPiece tokenizers can be trimmed: text stays tokenisable, into smaller pieces.
- * Fails: UNSUPPORTED for other tokenizers and for layers that share weights. */
+/* Makes a smaller checkpoint of a model by removing layers, word pieces and positions; training can start from it. The
+ * vocabularies of WordPiece tokenizers can be trimmed: every text can still be tokenised, into smaller pieces. Fails:
+ * UNSUPPORTED for other tokenizers and for layers that share weights. */
 RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result **result,
                                      rubato_error *error);
 
@@ -569,38 +572,38 @@ RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_
 typedef struct rubato_quantize_options {
     size_t size; /* sizeof(rubato_quantize_options) */
     const char *model, *out;
-    const char *to;                    /* "int8", "bf16", or "f32": back */
-    const char *task, *data, *columns; /* as rubato_eval_options, or NULL: the result is not judged */
-    double smooth;                     /* int8: strength of SmoothQuant's smoothing, measured on the data's first texts;
-                                          0: none */
-    double max_drop;                   /* int8: points of quality that it may cost; 0: whatever it costs */
+    const char *to;                    /* "int8", "bf16", or "f32" for the way back */
+    const char *task, *data, *columns; /* as rubato_eval_options; NULL: the result is not judged */
+    double smooth;   /* int8: strength of SmoothQuant's smoothing, which is measured on the data's first texts; 0: no
+                        smoothing */
+    double max_drop; /* int8: the most points of quality that may be lost; 0: no limit */
     size_t max_length, threads;
     const char *isa;
-    void (*progress)(void *user, size_t done, size_t all); /* evaluations */
+    void (*progress)(void *user, size_t done, size_t all); /* counts evaluations */
     void *progress_user;
 } rubato_quantize_options;
 
 typedef struct rubato_quantize_result {
-    size_t bytes_before, bytes_after; /* of weights on disk */
-    size_t layers, lifted;            /* lifted: in bf16, for max_drop */
+    size_t bytes_before, bytes_after; /* sizes of the weights on disk */
+    size_t layers, lifted;            /* lifted: layers that stay in bf16 because of max_drop */
     const char *metric;               /* of the quality; NULL where it was not judged */
     double before, after;             /* quality; NaN where it was not judged */
 } rubato_quantize_result;
 
-/* Writes a model with its encoder's weights and embeddings in fewer bits: symmetric 8-bit by output channel (embeddings
- * by row), or bf16. Such a folder is for Rubato alone and is multiplied as it is mapped; "f32" writes one that
- * transformers loads. With data the quality of every operating point is measured anew. With max_drop layers are lifted
- * to bf16, those first that gain most by it alone, until the full model's drop is within it; what was reached is in the
- * result. Fails: as loading, evaluating and writing. */
+/* Writes a model with its encoder's weights and embeddings in low precision: symmetric 8-bit by output channel
+ * (embeddings by row), or bf16. Only Rubato reads such a folder, and multiplies the weights as they are mapped; "f32"
+ * writes a folder that transformers loads. With data, the quality of every operating point is measured again. With
+ * max_drop, layers are lifted to bf16 until the full model's loss is within it; the layers that gain most by themselves
+ * come first. The result has the quality that was reached. Fails: as loading, evaluating and writing. */
 RUBATO_API rubato_status rubato_quantize(const rubato_quantize_options *options, rubato_quantize_result **result,
                                          rubato_error *error);
 
 /* ---- Search ---- */
 
 typedef struct rubato_search_progress {
-    size_t iteration, iterations, evaluations, dropped, frontier; /* dropped: after a glimpse at a part of the data */
+    size_t iteration, iterations, evaluations, dropped, frontier; /* dropped: after a part of the data */
     double area, seconds;                                         /* area under the frontier; grows as it improves */
-    size_t timed; /* in the end: points of the frontier whose milliseconds are measured */
+    size_t timed; /* at the end: points of the frontier whose milliseconds are measured */
 } rubato_search_progress;
 
 typedef struct rubato_search_options {
@@ -608,18 +611,18 @@ typedef struct rubato_search_options {
     const char *model, *task, *data, *columns; /* as rubato_eval_options; not for "retrieval" and "mlm" */
     const char *out;                           /* folder for rubato.json and frontier.svg; NULL: the model's */
     const char *cost;                          /* "flops" (default) or "ms", which needs a calibrated machine */
-    const char *axes;      /* "lengths,exits": what points may differ in, of lengths, merges, depth, widths, exits and
-                              precision; NULL: all that the model was trained for, and lengths */
-    const char *precision; /* as rubato_load_options; with "f32+int8" and cost "ms" points may be in either */
+    const char *axes; /* "lengths,exits": the axes along which points may differ, of lengths, merges, depth, widths,
+                         exits and precision; NULL: lengths, and all axes for which the model was trained */
+    const char *precision; /* as rubato_load_options; with "f32+int8" and cost "ms" points may be in either precision */
     size_t iterations;     /* default 15 */
-    size_t mutations, crossovers; /* an iteration, default 20 each */
-    double lowest;                /* cheapest cost of interest, of the full model; default 0.15 */
+    size_t mutations, crossovers; /* of each iteration, default 20 each */
+    double lowest;                /* the cheapest cost of interest, as a part of the full model's; default 0.15 */
     int depth;                    /* layers may be left out: 1 yes, -1 no; 0: where LayerDrop was trained */
     size_t limit, max_length, threads;
     const char *isa;
     uint64_t seed;
-    int resume; /* evaluations that out/search.jsonl holds are not done again */
-    int (*progress)(void *user, const rubato_search_progress *progress); /* non-zero: end with what was found */
+    int resume; /* evaluations in out/search.jsonl are not repeated */
+    int (*progress)(void *user, const rubato_search_progress *progress); /* non-zero: the search ends */
     void *progress_user;
 } rubato_search_options;
 
@@ -627,13 +630,14 @@ typedef struct rubato_search_result {
     size_t points, evaluations, dropped;
     double full_quality, area, seconds;
     const char *metric; /* of the quality */
-    int stopped; /* 1: by the progress function: what was found so far is written, and a resumed search goes on */
+    int stopped; /* 1: stopped by the progress function. The points found so far are written, and a resumed search
+                    continues */
 } rubato_search_result;
 
-/* Searches a model's frontier of quality against cost by evolution and writes it into rubato.json, with quality,
- * operations and latency of every point, and as a plot. Quality is what the given data says: a point chosen by it
- * flatters itself a little on the same data.
- * Methods: Cai et al. 2020; Kim and Cho 2021, section 3.3. */
+/* Searches a model's frontier of quality against cost by evolution. Writes it into rubato.json, with the quality,
+ * operations and latency of every point, and as a plot. Quality is measured on the given data; because the search
+ * chooses points on the same data, their quality looks a little too good. Methods: Cai et al. 2020; Kim and Cho 2021,
+ * section 3.3. */
 RUBATO_API rubato_status rubato_search(const rubato_search_options *options, rubato_search_result **result,
                                        rubato_error *error);
 
@@ -641,8 +645,9 @@ RUBATO_API rubato_status rubato_search(const rubato_search_options *options, rub
 typedef struct rubato_point {
     const char *name;
     double quality, flops_ratio, ms; /* NaN where unknown */
-    size_t layers;                   /* that run */
-    const float *keep; /* [info->layers] rows handed on, as a part; a layer that does not run hands on all */
+    size_t layers;                   /* the number of layers that run */
+    const float *keep; /* [info->layers] rows that a layer passes on, as a part of all; a layer that does not run passes
+                          on all */
 } rubato_point;
 
 RUBATO_API size_t rubato_point_count(const rubato_model *model);
@@ -660,11 +665,11 @@ typedef struct rubato_machine {
     const char *processor;
     const char *isa;
     size_t threads;
-    double peak_gflops_1, peak_gflops; /* measured fused multiply-adds: one thread; all of the context's threads */
-    double bandwidth_gbs;              /* measured: reading a buffer larger than the caches, all threads */
+    double peak_gflops_1, peak_gflops; /* measured peaks: one thread; all threads of the context */
+    double bandwidth_gbs;              /* measured by reading a buffer larger than the caches, with all threads */
     double l2_gbs, l3_gbs;             /* reading buffers that fit into the second- and third-level cache */
-    size_t l2_bytes, l3_bytes;         /* of one core; of all. What the system says, else a guess */
-    double bf16_gflops, int8_gflops;   /* peaks of the instructions for them, all threads; 0 where there are none */
+    size_t l2_bytes, l3_bytes;         /* of one core; of all cores. From the system, or else a guess */
+    double bf16_gflops, int8_gflops;   /* peaks of these precisions, all threads; 0: not available */
 } rubato_machine;
 
 RUBATO_API rubato_status rubato_measure_machine(rubato_context *context, rubato_machine **machine, rubato_error *error);
@@ -679,13 +684,13 @@ typedef struct rubato_bench_row {
 RUBATO_API rubato_status rubato_bench(rubato_context *context, size_t batch, size_t length, rubato_bench_row **row,
                                       rubato_error *error);
 
-/* A part of a forward pass: all layers together. */
+/* A part of a forward pass, summed over all layers. */
 typedef struct rubato_part {
     const char *name;
     double ms;
-    double gflops;     /* reached */
-    double limit_ms;   /* the larger of operations over the peak of their precision and bytes over bandwidth */
-    const char *bound; /* which of them: "compute", "L2", "L3", "memory" */
+    double gflops;     /* measured */
+    double limit_ms;   /* the longer of operations over the peak of their precision, and bytes over bandwidth */
+    const char *bound; /* the resource that gives the limit: "compute", "L2", "L3", "memory" */
 } rubato_part;
 
 typedef struct rubato_parts {
@@ -744,7 +749,7 @@ RUBATO_API rubato_status rubato_npy_write(const char *path, const float *data, s
 typedef struct rubato_pull_options {
     size_t size;          /* sizeof(rubato_pull_options) */
     const char *revision; /* NULL: "main" */
-    int offline;          /* only what the cache holds; also HF_HUB_OFFLINE=1 */
+    int offline;          /* use only the files in the cache; also HF_HUB_OFFLINE=1 */
     /* Called as bytes arrive; a non-zero return cancels. total is 0 while unknown. NULL for none. */
     int (*progress)(void *user, const char *file, uint64_t done, uint64_t total);
     void *progress_user;
@@ -760,17 +765,17 @@ RUBATO_API rubato_status rubato_pull(const char *name, const rubato_pull_options
 
 /* ---- Options as a table ----
  *
- * The fields of the options structs above with names, ranges, defaults and help, for whatever reads options from a
- * command line, from JSON or in another language. The program is made from it. */
+ * The fields of the options structs above, with names, ranges, defaults and help, for programs that read options from a
+ * command line, from JSON or in another language. Rubato's own program is made from this table. */
 
 typedef enum rubato_option_type {
     RUBATO_OPTION_FLAG,    /* int: 1 when it is on */
-    RUBATO_OPTION_SWITCH,  /* int: 1 on, -1 off, 0 as Rubato sees fit */
+    RUBATO_OPTION_SWITCH,  /* int: 1 on, -1 off, 0: Rubato decides */
     RUBATO_OPTION_SIZE,    /* size_t: a whole number; 0 is the default */
     RUBATO_OPTION_SEED,    /* uint64_t: a whole number */
-    RUBATO_OPTION_INTEGER, /* int: a whole number; -1 stands for a 0 that was given, 0 for the default */
-    RUBATO_OPTION_REAL,    /* double: in the same way */
-    RUBATO_OPTION_CHOICE,  /* an enum or int: the place of a word among the option's choices */
+    RUBATO_OPTION_INTEGER, /* int: a whole number; -1 means that 0 was given, 0 means the default */
+    RUBATO_OPTION_REAL,    /* double: as INTEGER */
+    RUBATO_OPTION_CHOICE,  /* an enum or int: the index of a word in the option's choices */
     RUBATO_OPTION_TEXT     /* const char * */
 } rubato_option_type;
 
@@ -778,14 +783,14 @@ typedef struct rubato_option {
     const char *name; /* "warm_up"; the program writes it --warm-up */
     rubato_option_type type;
     size_t offset;      /* of the field in its options struct */
-    double least, most; /* of a number, both ends allowed unless `open` */
-    int open;           /* the ends themselves are not allowed */
+    double least, most; /* limits of a number; both are allowed unless `open` */
+    int open;           /* the limits themselves are not allowed */
     const char *value;  /* a word for the value in a help text: "N", "FILE"; NULL for flags and switches */
-    const char *(*choice)(size_t index); /* the words that the value may be, NULL past the last one; NULL: any value.
-                                            A text may be more than that, "f32+int8" for example */
-    const char *standard;                /* what holds when it is not given, in words; NULL: nothing */
-    const char *help;                    /* one line, without full stop */
-    const char *section;                 /* a heading that it stands under */
+    const char *(*choice)(size_t index); /* the allowed words, NULL past the last one; NULL: any value. A text may have
+                                            other values too, for example "f32+int8" */
+    const char *standard;                /* the value when the option is not given, in words; NULL: none */
+    const char *help;                    /* one line, without a full stop */
+    const char *section;                 /* the heading in a help text */
 } rubato_option;
 
 typedef enum rubato_option_group {
@@ -794,20 +799,20 @@ typedef enum rubato_option_group {
     RUBATO_OPTIONS_TEXT,     /* rubato_text_options */
     RUBATO_OPTIONS_RUN,      /* rubato_options, without its text options */
     RUBATO_OPTIONS_EVAL,     /* rubato_eval_options, without its run options */
-    RUBATO_OPTIONS_TRAIN,    /* rubato_train_options, without the model; so the following */
+    RUBATO_OPTIONS_TRAIN,    /* rubato_train_options, without the model; also in the following groups */
     RUBATO_OPTIONS_TRIM,     /* rubato_trim_options */
     RUBATO_OPTIONS_QUANTIZE, /* rubato_quantize_options */
     RUBATO_OPTIONS_SEARCH,   /* rubato_search_options */
     RUBATO_OPTIONS_PULL,     /* rubato_pull_options */
-    RUBATO_OPTION_GROUPS     /* how many groups there are */
+    RUBATO_OPTION_GROUPS     /* the number of groups */
 } rubato_option_group;
 
 /* The options of a group; *count receives how many. NULL and 0 for a group that there is not. */
 RUBATO_API const rubato_option *rubato_option_table(rubato_option_group group, size_t *count);
 
-/* Reads a value and stores it in an options struct of the option's group. A flag or switch is "true" or "false". Of a
- * text the pointer is stored: the caller keeps it alive.
- * Fails: BAD_ARGUMENT, with a message that has the value but not the option's name. The struct is then as before. */
+/* Reads a value and stores it in an options struct of the option's group. A flag or switch is "true" or "false". For a
+ * text only the pointer is stored: the caller keeps the text alive. Fails: BAD_ARGUMENT, with a message that has the
+ * value but not the option's name. The struct then stays as it was. */
 RUBATO_API rubato_status rubato_option_set(const rubato_option *option, void *options, const char *value,
                                            rubato_error *error);
 

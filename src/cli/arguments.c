@@ -1,4 +1,5 @@
-/* Reading the command line: --name value, --name=value, flags, then the operands; and what the environment adds. */
+/* Reading the command line: --name value, --name=value, flags, then the operands; and the options that environment
+ * variables give. */
 #include "cli/arguments.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@ typedef struct parser {
     size_t count;
 } parser;
 
-/* `name`: of the option or the variable, as the user wrote it. */
+/* `name`: the name of the option or variable as the user wrote it. */
 static int set_option(parser *self, size_t index, const char *name, const char *value) {
     rubato_error error;
     const placed_option *at = &self->options[index];
@@ -49,7 +50,7 @@ static int read_operand(parser *self, const char *word) {
     return EXIT_OK;
 }
 
-/* `next`: the word that follows, NULL at the end. *used: whether it was this option's value. */
+/* `next`: the following word, NULL at the end. *used: whether it was the value of this option. */
 static int read_option(parser *self, const char *word, const char *next, bool *used) {
     char spelled[64];
     const char *name = word + 2, *equals = strchr(word, '=');

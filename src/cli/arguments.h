@@ -7,7 +7,7 @@
 /* Fills *given for the command; EXIT_OK, or reports and returns EXIT_USAGE. */
 int arguments_parse(arguments *given, const command *which, int argc, char **argv);
 
-/* The program's help, and a command's. */
+/* Prints the program's help, and that of a command. */
 void print_help(FILE *out);
 void print_command_help(const command *which);
 

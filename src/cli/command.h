@@ -10,12 +10,12 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-/* What the command line said; zero where it said nothing. */
+/* The values of the command line; zero where it has none. */
 typedef struct arguments {
     const char *model, *file;
-    const char *models[64]; /* of a command that takes several */
+    const char *models[64]; /* for a command that takes several models */
     size_t model_count;
-    /* the library's options, each group as its table in rubato.h has it */
+    /* the library's options; each group as in its table in rubato.h */
     rubato_load_options load;
     rubato_context_options context;
     rubato_text_options text;
@@ -40,14 +40,14 @@ typedef struct arguments {
 
 typedef struct command {
     const char *name, *operands, *summary;
-    /* What it takes, by group and name: "run.budget json train.*"; those without a group are the program's. In the
-     * order in which its help shows them. */
+    /* The command's options by group and name: "run.budget json train.*"; names without a group are the program's. Help
+     * shows them in this order. */
     const char *options;
     const char *examples; /* lines for --help */
     int (*run)(const arguments *given);
 } command;
 
-/* Every command, in the order of the help: command_NAME is defined in command_NAME.c. */
+/* Every command, in the order of the help; command_NAME is defined in command_NAME.c. */
 #define COMMANDS(X)                                                                                                    \
     X(embed)                                                                                                           \
     X(classify)                                                                                                        \
@@ -61,12 +61,12 @@ typedef struct command {
 COMMANDS(DECLARE_COMMAND)
 #undef DECLARE_COMMAND
 
-extern const command *const commands[]; /* NULL ends it */
+extern const command *const commands[]; /* NULL ends the list */
 
-/* The options that every command which runs a model takes. */
+/* The options of every command that runs a model. */
 #define RUN_OPTIONS " text.max_length run.budget target_drop cost load.* context.* json seed quiet help"
 
-/* ---- What commands share ---- */
+/* ---- Shared by commands ---- */
 
 /* Prints "rubato: message" and returns EXIT_FAILED, or EXIT_USAGE for a bad argument. */
 int report(const rubato_error *error);
@@ -101,14 +101,14 @@ typedef struct record {
 
 typedef struct reader reader;
 
-/* What a JSON line must hold. */
+/* The kind of object that a JSON line must hold. */
 typedef enum record_kind { RECORD_TEXT, RECORD_QUESTION, RECORD_DOCUMENTS } record_kind;
 
 /* Opens the file, or standard input for NULL and "-". */
 int reader_open(reader **out, const char *path, bool jsonl, record_kind kind);
 
-/* The next records, up to some thousands; *count is 0 at the end. A line that cannot be used is reported and passed
- * over; reader_failed tells afterwards. The records live until the next call. */
+/* Reads the next records, up to some thousands; *count is 0 at the end. A line that cannot be used is reported and
+ * skipped; reader_failed tells afterwards. The records live until the next call. */
 int reader_next(reader *self, record **records, size_t *count);
 bool reader_failed(const reader *self);
 void reader_close(reader *self);
@@ -119,13 +119,14 @@ void print_json_string(const char *text, size_t bytes);
 void print_float(double value);
 void print_cost(const rubato_cost *cost);
 
-/* Prints `, "cost": {...}` for --json or a line for reading, when costs were asked for. */
+/* Prints `, "cost": {...}` for --json, or a readable line, when costs were asked for. */
 void print_cost_member(const arguments *given, const rubato_cost *cost);
 
-/* Which words lived how long, for --words: a member of the JSON object, or a line a layer for reading. */
+/* Prints the words that each layer kept, for --words: a member of the JSON object, or a readable line for each
+ * layer. */
 int print_words(session *s, const arguments *given, const rubato_input *input);
 
-/* The version, and how the program was built. Returns the exit status. */
+/* Prints the version, and how the program was built. Returns the exit status. */
 int print_version(bool json);
 
 /* Flushes standard output; EXIT_FAILED with a message when that fails (a full disk, say). */
@@ -142,7 +143,7 @@ int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, f
 int session_each_chunk(session *s, const arguments *given, record_kind kind, each_chunk *each, finish_input *finish,
                        void *user);
 
-/* Reports a running function's error with the line of the input it is about. */
+/* Reports the error of a running function, with the line of its input. */
 int report_record(const rubato_error *error, const record *records, size_t count);
 
 #endif

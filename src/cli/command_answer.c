@@ -38,7 +38,7 @@ static int each(void *user, session *s, const arguments *given, const record *re
 
 static int run(const arguments *given) {
     arguments with_json = *given;
-    with_json.jsonl = true; /* there is no other way to give two texts */
+    with_json.jsonl = true; /* two texts can be given only as JSON */
     return for_each_chunk(&with_json, RECORD_QUESTION, each, NULL, NULL);
 }
 

@@ -6,7 +6,7 @@
 
 enum { MOST = 16 };
 
-/* "1,32" to numbers; 0 of them for a bad list. */
+/* Parses "1,32"; returns the number of values, 0 for a bad list. */
 static size_t parse_list(const char *text, size_t *out) {
     size_t count = 0;
     while (*text && count < MOST) {
@@ -19,7 +19,7 @@ static size_t parse_list(const char *text, size_t *out) {
     return count;
 }
 
-/* The peak of what the model's products are in. */
+/* The peak of the precision of the model's products. */
 static double peak_of(const rubato_machine *machine, const char *precision) {
     double peak = strcmp(precision, "int8") == 0   ? machine->int8_gflops
                   : strcmp(precision, "bf16") == 0 ? machine->bf16_gflops
@@ -46,7 +46,7 @@ static void print_machine(const rubato_machine *machine, bool json) {
     printf("; memory %.1f GB/s, L3 %.1f, L2 %.1f\n\n", machine->bandwidth_gbs, machine->l3_gbs, machine->l2_gbs);
 }
 
-/* Where the time goes, for each batch and length. */
+/* Prints the time of each part, for each batch and length. */
 static rubato_status print_roofline(const session *s, const rubato_machine *machine, size_t batch, size_t length,
                                     const char *before, bool json, rubato_error *error) {
     rubato_parts *made;

@@ -87,7 +87,7 @@ static int run(const arguments *given) {
 const command command_calibrate = {
     "calibrate",
     "MODEL",
-    "Measures this machine's cost model for budgets in milliseconds; kept in the user's cache.",
+    "Measures this machine's cost model for budgets in milliseconds, and stores it in the user's cache.",
     "check load.* context.* json quiet help",
     "  rubato calibrate sst2-la\n"
     "  rubato classify sst2-la --budget 2ms reviews.txt\n"

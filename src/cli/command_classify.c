@@ -71,7 +71,7 @@ static int run(const arguments *given) {
 const command command_classify = {
     "classify",
     "MODEL [FILE]",
-    "Gives each line (or pair, with --jsonl) its label; a regression model its value.",
+    "Gives the label of each line (or pair, with --jsonl); for a regression model the value.",
     "jsonl text.truncation text.left text.special_as_text raw words" RUN_OPTIONS,
     "  echo 'A fine film.' | rubato classify MODEL --json\n"
     "  echo '{\"text\": \"A man sleeps.\", \"pair\": \"Nobody is awake.\"}' | rubato classify MODEL --jsonl --json\n"

@@ -1,9 +1,9 @@
-/* rubato completion: what a shell needs to complete commands, options and their values. */
+/* rubato completion: scripts with which a shell completes commands, options and their values. */
 #include <string.h>
 
 #include "cli/options.h"
 
-/* In single quotes of a shell: `special` characters get a backslash, a quote becomes what the shell takes for one. */
+/* Prints text for a shell's single quotes: `special` characters get a backslash, and a quote becomes `quote`. */
 static void print_quoted(const char *text, const char *special, const char *quote) {
     for (; *text && *text != '\n'; text++) {
         if (*text == '\'')

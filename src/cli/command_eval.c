@@ -9,7 +9,7 @@ static int show(void *user, size_t done, size_t total) {
     return 0;
 }
 
-/* Layers that some example ran. */
+/* The number of layers that some example ran. */
 static size_t layers_run(const rubato_evaluation *e) {
     size_t layers = 0;
     while (layers < e->layers && e->alive[layers] > 1e-9) layers++;

@@ -1,4 +1,4 @@
-/* rubato info: what a model is. */
+/* rubato info: the description of a model. */
 #include <string.h>
 
 #include "cli/command.h"
@@ -92,7 +92,7 @@ static int run(const arguments *given) {
 
 const command command_info = {"info",
                               "MODEL",
-                              "Says what a model is: family, task, sizes, labels, operating points.",
+                              "Describes a model: family, task, sizes, labels, operating points.",
                               "load.* context.threads context.isa json quiet help",
                               "  rubato info build/models/all-MiniLM-L6-v2\n  rubato info org/name --json\n",
                               run};

@@ -1,9 +1,9 @@
-/* rubato manual: the manual page, made from the same tables as the help. docs/rubato.1 is what this prints. */
+/* rubato manual: the manual page, made from the same tables as the help. docs/rubato.1 is its output. */
 #include <string.h>
 
 #include "cli/options.h"
 
-/* Text for roff: a hyphen stays a hyphen that can be copied, and no line begins a request. */
+/* Prints text for roff: hyphens can be copied as hyphens, and no line begins a request. */
 static void print_roff(const char *text) {
     bool begins = true;
     for (; *text; text++) {
@@ -79,11 +79,11 @@ static const char begin[] =
     "or of standard input; with\n"
     ".B \\-\\-jsonl\n"
     "each line is a JSON object.\n"
-    "A line that is not valid UTF-8 is reported and passed over.\n"
+    "A line that is not valid UTF-8 is reported and skipped.\n"
     "Results go to standard output, everything else to standard error.\n";
 
 static const char end[] = ".SH BUDGETS\n"
-                          "A budget says what an answer may cost:\n"
+                          "A budget is the most that an answer may cost:\n"
                           ".TP\n.B full\nthe whole model\n"
                           ".TP\n.B 0.4x\nthis part of the full model's operations at the text's length\n"
                           ".TP\n.B 8ms\nmilliseconds, by this machine's cost model\n.RB ( \"rubato calibrate\" )\n"

@@ -1,4 +1,4 @@
-/* rubato quantize: a model in fewer bits, or back in f32. */
+/* rubato quantize: a model in low precision, or back in f32. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,13 +49,13 @@ static int run(const arguments *given) {
 const command command_quantize = {
     "quantize",
     "MODEL --to int8|bf16|f32 --out DIR",
-    "Writes a model in fewer bits: a file of a quarter or half, mapped and multiplied as it lies. f32 leads back.",
+    "Writes a model in int8 or bf16: a file of a quarter or half of the size, which is mapped and multiplied as it is. "
+    "--to f32 converts it back.",
     "quantize.* json quiet help",
     "  rubato quantize sst2 --to int8 --out sst2-int8\n"
     "  rubato quantize sst2 --to int8 --task classification --data dev.tsv --max-drop 0.3 --out sst2-int8\n"
     "  rubato quantize sst2 --to int8 --task classification --data dev.tsv --smooth 0.5 --out sst2-int8\n"
     "  rubato quantize sst2-int8 --to f32 --out for-transformers\n"
-    "With --task and --data it says what that costs, and notes it for every operating point; with --max-drop the "
-    "layers\n"
-    "that cost most stay in bf16 until the drop is within so many points.\n",
+    "With --task and --data it measures the loss of quality, also for every operating point. With --max-drop, layers\n"
+    "stay in bf16 until the loss is at most that many points; layers that gain most come first.\n",
     run};

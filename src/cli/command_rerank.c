@@ -112,7 +112,7 @@ static int run(const arguments *given) {
 const command command_rerank = {
     "rerank",
     "MODEL [FILE]",
-    "Sorts documents (one a line) by how well they answer the query, best first.",
+    "Sorts documents (one in each line) by the query, the best answer first.",
     "query jsonl text.truncation text.special_as_text top" RUN_OPTIONS,
     "  rubato rerank MODEL documents.txt --query 'how do plants breathe' --top 3\n"
     "  echo '{\"query\": \"q\", \"documents\": [\"a\", \"b\"]}' | rubato rerank MODEL --jsonl --json\n",

@@ -64,7 +64,7 @@ static int run(const arguments *given) {
     if (status != RUBATO_OK) return report(&error);
     const char *out = options.out ? options.out : given->model;
     rubato_model *model = NULL;
-    rubato_model_load(&model, out, NULL); /* a folder of its own may hold the frontier alone: then there is no list */
+    rubato_model_load(&model, out, NULL); /* another folder may hold the frontier alone: no list then */
     if (given->json) {
         printf("{\"out\": ");
         print_json_string(out, strlen(out));
@@ -98,5 +98,5 @@ const command command_search = {
     "  rubato search sst2-la --task classification --data dev.tsv\n"
     "  rubato search sst2-la --task classification --data dev.tsv --cost ms --iterations 30\n"
     "  rubato search sst2-la --task classification --data dev.tsv --cost ms --precision f32+int8\n"
-    "Ctrl-C ends it with what was found; --resume does not repeat evaluations.\n",
+    "Ctrl-C ends the search with the points found so far; --resume does not repeat evaluations.\n",
     run};

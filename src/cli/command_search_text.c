@@ -40,7 +40,7 @@ static int each(void *user, session *s, const arguments *given, const record *re
     return EXIT_OK;
 }
 
-/* Vectors of models that do not normalise are brought to length 1: the score is the cosine. */
+/* Scales vectors of models that do not normalise to length 1, so that the score is the cosine. */
 static void normalize(const session *s, float *vectors, size_t count) {
     size_t width = s->info->width;
     for (size_t i = 0; i < count && !s->info->normalized; i++) {

@@ -28,7 +28,7 @@ static int slo_option(double *out, const char *text) {
     return EXIT_OK;
 }
 
-/* Containers set HOSTNAME to a name: only an address counts. */
+/* Containers set HOSTNAME to a name; only an address is used. */
 static const char *host_option(const char *given) {
     unsigned char address[16];
     const char *value = or_environment(NULL, "HOSTNAME");
@@ -37,7 +37,7 @@ static const char *host_option(const char *given) {
                                                                                                           : NULL;
 }
 
-/* By our names, or by DTYPE as text-embeddings-inference has it; f16 weights are computed in f32. */
+/* A precision by Rubato's names, or from DTYPE in text-embeddings-inference's form; f16 weights are computed in f32. */
 static const char *precision_option(const char *given) {
     const char *value = or_environment(given, "DTYPE");
     if (!value) return NULL;
@@ -85,16 +85,17 @@ const command command_serve = {
     .name = "serve",
     .operands = "MODEL [MODEL...]",
     .summary = "Serves models over HTTP, to clients of text-embeddings-inference, OpenAI, Cohere and Jina; with --slo "
-               "it keeps its deadline under load by choosing what an answer costs.",
+               "it keeps its deadline under load by choosing cheaper operating points.",
     .options = "serve.* run.budget load.* context.* quiet help",
-    .examples = "  rubato serve all-MiniLM-L6-v2\n"
-                "  rubato serve sentiment --slo 50ms --port 8080\n"
-                "  rubato serve embed=all-MiniLM-L6-v2 mood=models/sentiment --api-key $KEY\n"
-                "  curl localhost:3000/embed -H 'Content-Type: application/json' -d '{\"inputs\": \"a text\"}'\n"
-                "Open http://localhost:3000/ for a page to try it, /docs for all paths. SIGTERM ends it after what was "
-                "accepted\n"
-                "is answered; SIGHUP loads the models again. Environment: HOSTNAME, PORT, API_KEY, MAX_BATCH_TOKENS,\n"
-                "MAX_CONCURRENT_REQUESTS, MAX_CLIENT_BATCH_SIZE, PAYLOAD_LIMIT, AUTO_TRUNCATE, CORS_ALLOW_ORIGIN, "
-                "JSON_OUTPUT,\n"
-                "SLO.\n",
+    .examples =
+        "  rubato serve all-MiniLM-L6-v2\n"
+        "  rubato serve sentiment --slo 50ms --port 8080\n"
+        "  rubato serve embed=all-MiniLM-L6-v2 mood=models/sentiment --api-key $KEY\n"
+        "  curl localhost:3000/embed -H 'Content-Type: application/json' -d '{\"inputs\": \"a text\"}'\n"
+        "Open http://localhost:3000/ for a page to try it, /docs for all paths. SIGTERM ends it after the accepted\n"
+        "requests are answered; SIGHUP loads the models again. Environment: HOSTNAME, PORT, API_KEY, "
+        "MAX_BATCH_TOKENS,\n"
+        "MAX_CONCURRENT_REQUESTS, MAX_CLIENT_BATCH_SIZE, PAYLOAD_LIMIT, AUTO_TRUNCATE, CORS_ALLOW_ORIGIN, "
+        "JSON_OUTPUT,\n"
+        "SLO.\n",
     .run = run};

@@ -82,7 +82,7 @@ static int run(const arguments *given) {
 
 const command command_tag = {"tag",
                              "MODEL [FILE]",
-                             "Finds entities in each line; long lines are windowed with --stride.",
+                             "Finds entities in each line; long lines are cut into windows (--stride).",
                              "jsonl text.stride text.special_as_text tokens" RUN_OPTIONS,
                              "  echo 'Marie Curie lived in Paris.' | rubato tag MODEL --json\n"
                              "  rubato tag MODEL texts.txt --tokens --json\n",

@@ -77,7 +77,7 @@ static int run(const arguments *given) {
 
 const command command_tokenize = {"tokenize",
                                   "MODEL [FILE]",
-                                  "Cuts each line into the model's tokens, with their places in code points.",
+                                  "Cuts each line into the model's tokens, with their positions in code points.",
                                   "jsonl text.* context.threads context.isa json quiet help",
                                   "  echo 'Hello, world!' | rubato tokenize build/models/all-MiniLM-L6-v2 --json\n"
                                   "  rubato tokenize MODEL long.txt --max-length 128 --stride 32 --json\n",

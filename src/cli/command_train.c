@@ -1,4 +1,4 @@
-/* rubato train: fine-tuning and the recipes that make a model elastic. */
+/* rubato train: fine-tuning, and the recipes that train operating points. */
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -92,7 +92,8 @@ static int run(const arguments *given) {
 const command command_train = {
     "train",
     "MODEL --task TASK --data FILE [--dev FILE] --out DIR",
-    "Fine-tunes a model, makes it length-adaptive or gives it early exits; writes a folder that transformers loads "
+    "Fine-tunes a model, or trains it for operating points (shorter lengths, reduced widths, early exits); writes a "
+    "folder that transformers loads "
     "too.",
     "train.* json quiet help",
     "  rubato train all-MiniLM-L6-v2 --task classification --data train.tsv --dev dev.tsv --out sst2\n"
@@ -100,5 +101,5 @@ const command command_train = {
     "  rubato train MODEL --task tagging --data train.conll --dev dev.conll --epochs 5 --rate 5e-5 --out ner\n"
     "  rubato train sst2 --task classification --data train.tsv --dev dev.tsv --recipe deebert --frozen --out "
     "sst2-exits\n"
-    "Ctrl-C saves a checkpoint; the same command with --resume goes on from it.\n",
+    "Ctrl-C saves a checkpoint; the same command with --resume continues from it.\n",
     run};

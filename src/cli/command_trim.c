@@ -22,7 +22,7 @@ static int run(const arguments *given) {
 const command command_trim = {
     "trim",
     "MODEL --out DIR [--layers LIST | --drop HOW] [--vocabulary N --data FILE]",
-    "Makes a smaller checkpoint: fewer layers, word pieces, positions. A start for training.",
+    "Makes a smaller checkpoint to start training from: fewer layers, word pieces, positions.",
     "trim.* json quiet help",
     "  rubato trim all-MiniLM-L6-v2 --layers 0,2,5 --out small\n"
     "  rubato trim all-MiniLM-L6-v2 --layers 0,0,1,1,2,2,3,3,4,4,5,5 --out deep     # stacked: twice as deep\n"

@@ -6,7 +6,7 @@
 
 enum { WIDTH = 100, COMMAND_INDENT = 15, OPTION_INDENT = 28 };
 
-/* An indented entry, then its text in lines no longer than WIDTH. Without an entry the indent is 0. */
+/* Prints an indented entry, then its text in lines of at most WIDTH. Without an entry the indent is 0. */
 static void print_entry(FILE *out, const char *entry, int indent, const char *text) {
     int column = entry ? fprintf(out, "  %-*s", indent - 3, entry) : 0;
     bool fits = column < indent || !entry;

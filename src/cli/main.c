@@ -1,4 +1,4 @@
-/* The program: which command, then that command. */
+/* The program: finds the command and runs it. */
 #include <string.h>
 
 #include "cli/arguments.h"

@@ -1,4 +1,4 @@
-/* The program's own options, one line each, and which options a command takes. */
+/* The program's own options, one line each, and the options that a command takes. */
 #include "cli/options.h"
 
 #include <stdlib.h>
@@ -14,30 +14,30 @@ OPTION_CHOICES(logs, "text", "json")
 static const rubato_option program_table[] = {
     FLAG_OPTION(jsonl, jsonl, "read each input line as a JSON object"),
     TEXT_OPTION(query, query, "TEXT", NULL, NULL, "the query"),
-    TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus, one text a line; the operand FILE is the same"),
+    TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus, one text in each line; the operand FILE is the same"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Answers"
-    SIZE_OPTION(top, top, "5; rerank: all", "how many results"),
-    FLAG_OPTION(tokens, tokens, "one label a token instead of entities"),
-    FLAG_OPTION(words, words, "show which words were kept at which layer"),
+    SIZE_OPTION(top, top, "5; rerank: all", "number of results"),
+    FLAG_OPTION(tokens, tokens, "one label for each token instead of entities"),
+    FLAG_OPTION(words, words, "show the words that each layer kept"),
     FLAG_OPTION(raw, raw, "logits instead of probabilities"),
-    FLAG_OPTION(allow_empty, allow_empty, "give no answer where \"no answer\" is likelier"),
+    FLAG_OPTION(allow_empty, allow_empty, "give no answer where \"no answer\" is more probable"),
     TEXT_OPTION(output, output, "FILE", NULL, NULL, "write the vectors, float32 [lines, width], to a .npy file"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Cost and speed"
     TEXT_OPTION(target_drop, target_drop, "X", NULL, NULL,
                 "run the cheapest point that loses at most X points of quality; the same as --budget drop:X"),
-    FLAG_OPTION(cost, cost, "say what each answer cost and how many tokens were cut"),
+    FLAG_OPTION(cost, cost, "print the cost of each answer and the number of tokens that were cut"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Measurement"
     TEXT_OPTION(batch, batches, "LIST", NULL, "1,32", "numbers of sequences, as 1,32"),
     TEXT_OPTION(length, lengths, "LIST", NULL, "8,32,128,512", "lengths in tokens, as 16,128"),
-    FLAG_OPTION(roofline, roofline, "show where the time goes, part by part, and what the machine allows"),
+    FLAG_OPTION(roofline, roofline, "show the time of each part, and the limit of the machine"),
     FLAG_OPTION(check, check, "compare predictions with measured times"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "General"
-    FLAG_OPTION(json, json, "print JSON, one object a line"),
-    SEED_OPTION(seed, seed, "seed of anything random"),
+    FLAG_OPTION(json, json, "print JSON, one object in each line"),
+    SEED_OPTION(seed, seed, "seed of all random choices"),
     FLAG_OPTION(quiet, quiet, "no progress, no warnings"),
     FLAG_OPTION(help, help, "print this text; also -h"),
 };
@@ -48,26 +48,27 @@ static const rubato_option serve_table[] = {
     TEXT_OPTION(host, serve.host, "ADDRESS", NULL, "0.0.0.0", "address to listen on"),
     SIZE_OPTION(port, serve.port, "3000", "port to listen on"),
     TEXT_OPTION(slo, serve.slo, "TIME", NULL, "no promise",
-                "time within which to answer, as 50ms; under load cheaper points keep it"),
-    TEXT_OPTION(api_key, serve.api_key, "KEY", NULL, "open to all",
+                "promised time of an answer, as 50ms; under load cheaper points keep it"),
+    TEXT_OPTION(api_key, serve.api_key, "KEY", NULL, "none needed",
                 "key that clients send as Authorization: Bearer KEY"),
     TEXT_OPTION(cors_allow_origin, serve.cors_allow_origin, "ORIGIN", NULL, "any", "origin whose pages may call"),
     TEXT_OPTION(tls_cert, serve.tls_cert, "FILE", NULL, NULL, "serve HTTPS with this certificate chain (PEM)"),
     TEXT_OPTION(tls_key, serve.tls_key, "FILE", NULL, NULL, "private key of the certificate (PEM)"),
     TEXT_OPTION(auto_truncate, serve.auto_truncate, "BOOL", truths, "true",
                 "cut texts that are too long; false: they are errors"),
-    CHOICE_OPTION(log, int, serve.json_log, "HOW", logs, "text", "form of the log, one line a request"),
+    CHOICE_OPTION(log, int, serve.json_log, "HOW", logs, "text", "form of the log, one line for each request"),
     FLAG_OPTION(log_texts, serve.log_texts, "log the texts of users too"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Limits"
-    SIZE_OPTION(max_batch_tokens, serve.max_batch_tokens, "16384", "tokens that run together"),
-    SIZE_OPTION(max_queue, serve.max_queue, "512", "texts accepted and not answered yet; more are refused"),
-    SIZE_OPTION(max_client_batch_size, serve.max_client_batch_size, "32", "texts of one request"),
-    SIZE_OPTION(max_body, serve.max_body, "2000000", "bytes of one request"),
+    SIZE_OPTION(max_batch_tokens, serve.max_batch_tokens, "16384", "the most tokens of one run"),
+    SIZE_OPTION(max_queue, serve.max_queue, "512", "the most texts accepted and not answered yet; more are refused"),
+    SIZE_OPTION(max_client_batch_size, serve.max_client_batch_size, "32", "the most texts of one request"),
+    SIZE_OPTION(max_body, serve.max_body, "2000000", "the most bytes of one request"),
     SIZE_OPTION(client_timeout, serve.client_timeout, "60", "seconds that a client may take to send a request"),
 };
 
-/* Serve's are text-embeddings-inference's names; command_serve.c reads those that mean more than one option's value. */
+/* The names for serve are text-embeddings-inference's. command_serve.c reads variables that are more than the value of
+ * one option. */
 static const struct {
     const char *option, *variable;
 } variables[] = {{"isa", "RUBATO_ISA"},
@@ -97,7 +98,7 @@ typedef struct group {
     size_t count;
 } group;
 
-/* Of the library's tables and the program's; false past the last. */
+/* A group of the library's tables or the program's; false past the last. */
 static bool find_group(size_t index, group *out) {
     static const struct {
         const char *name;
@@ -128,7 +129,7 @@ static bool same_word(const char *name, const char *word, size_t bytes) {
     return strlen(name) == bytes && memcmp(name, word, bytes) == 0;
 }
 
-/* "group.name", "group.*" or "name". A word that means nothing is a mistake in a command's table. */
+/* Adds the options of a word: "group.name", "group.*" or "name". An unknown word is a mistake in a command's table. */
 static size_t add_options(const char *word, size_t bytes, placed_option *out, size_t count) {
     const char *dot = memchr(word, '.', bytes);
     const char *name = dot ? dot + 1 : word;
@@ -197,7 +198,7 @@ void option_usage(const rubato_option *option, char *out, size_t bytes) {
         snprintf(out, bytes, "%s%s%s", name, option->value ? " " : "", option->value ? option->value : "");
 }
 
-/* Adds a remark to those in brackets. */
+/* Adds a remark to the remarks in brackets. */
 static void add_remark(char *out, size_t bytes, bool *any, const char *before, const char *what) {
     size_t at = strlen(out);
     snprintf(out + at, bytes - at, "%s%s%s", *any ? "; " : " (", before, what);

@@ -1,4 +1,4 @@
-/* What commands share: loading, reporting, the loop over the input. */
+/* Shared by commands: loading, reporting, the loop over the input. */
 #include <stdlib.h>
 #include <string.h>
 

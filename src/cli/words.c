@@ -1,4 +1,4 @@
-/* The picture of which words were kept at which layer: a line a layer, dropped words as dots. */
+/* Prints the words that each layer kept: one line for each layer, with dropped words as dots. */
 #include <string.h>
 #include <unistd.h>
 
@@ -10,7 +10,7 @@ static size_t code_points(const char *text, size_t bytes) {
     return count;
 }
 
-/* A token as it stands in the picture: continuation marks away. Byte-level and Unigram marks of white space too. */
+/* A token as it is printed: without continuation marks and byte-level or Unigram marks of white space. */
 static const char *shown(const session *s, const rubato_window *window, size_t i, size_t *bytes, bool *joined) {
     const char *text = window->surfaces && window->surfaces[i] ? window->surfaces[i] : NULL;
     if (text)

@@ -1,4 +1,4 @@
-/* A value from text into its field. */
+/* Converts a value from text and stores it in its field. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>

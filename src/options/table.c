@@ -1,5 +1,5 @@
-/* The library's options, one line each: the program's arguments, its help, manual page and completion, and options in
- * other languages are made from these lines. An option is a field of its struct in rubato.h and a line here. */
+/* The library's options, one line each. The program's arguments, help, manual page and completion, and options in other
+ * languages are made from these lines. An option is a field of its struct in rubato.h and a line here. */
 #include "options/table.h"
 
 #include "train/recipe.h"
@@ -19,16 +19,16 @@ OPTION_CHOICES(search_costs, "flops", "ms")
 #define COLUMNS_HELP "names of the data's columns, as text=NAME,pair=NAME,label=NAME"
 #define COLUMNS_STANDARD "by their common names"
 #define LIMIT_HELP "use the first N examples only"
-#define THREADS_STANDARD "all that affinity and the container allow"
+#define THREADS_STANDARD "as many as affinity and the container allow"
 #define ISA_HELP "instruction set of the kernels"
 #define ISA_STANDARD "the best of this machine"
-#define MAX_LENGTH_HELP "longest sequence in tokens, [CLS] and the like included"
+#define MAX_LENGTH_HELP "longest sequence in tokens, special tokens included"
 
 #define OPTION_SECTION "Cost and speed"
 #define OPTION_OWNER rubato_load_options
 static const rubato_option load_table[] = {
     TEXT_OPTION(precision, precision, "P", precisions, "as the model is stored",
-                "number format of the matrix products; f32+int8: both, where operating points choose"),
+                "number format of the matrix products; f32+int8: both, and operating points choose"),
 };
 
 #undef OPTION_OWNER
@@ -36,7 +36,7 @@ static const rubato_option load_table[] = {
 static const rubato_option context_table[] = {
     SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
     SIZE_OPTION(batch_tokens, batch_tokens, "192 or 512, by the model's size",
-                "tokens that one thread packs into a batch; bounds the memory"),
+                "tokens that one thread packs into a batch; limits the memory"),
     TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),
 };
 
@@ -44,7 +44,7 @@ static const rubato_option context_table[] = {
 #define OPTION_OWNER rubato_options
 static const rubato_option run_table[] = {
     TEXT_OPTION(budget, budget, "B", NULL, "full",
-                "what an answer may cost: full, 0.4x, 8ms, drop:0.5 or @NAME; see BUDGETS in the manual"),
+                "the most that an answer may cost: full, 0.4x, 8ms, drop:0.5 or @NAME; see BUDGETS in the manual"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Texts"
     TEXT_OPTION(prompt, prompt, "NAME|TEXT", NULL, NULL,
@@ -56,10 +56,10 @@ static const rubato_option run_table[] = {
 static const rubato_option text_table[] = {
     SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
     CHOICE_OPTION(truncation, rubato_truncation, truncation, "HOW", truncations, "longest_first",
-                  "which text of a pair is cut when both are too long"),
+                  "the text of a pair that is cut when both are too long"),
     FLAG_OPTION(left, cut_left, "cut the beginning of a text that is too long, not its end"),
     SIZE_OPTION(stride, stride, NULL, "tokens that neighbouring windows of a long text share"),
-    FLAG_OPTION(no_special, no_special, "leave out [CLS], [SEP] and the like"),
+    FLAG_OPTION(no_special, no_special, "leave out special tokens such as [CLS] and [SEP]"),
     FLAG_OPTION(special_as_text, special_as_text, "read special tokens in a text, such as [SEP], as plain characters"),
 };
 
@@ -81,7 +81,7 @@ static const rubato_option train_table[] = {
     TEXT_OPTION(task, task, "TASK", eval_tasks, NULL, "task to learn"),
     TEXT_OPTION(data, data, "FILE", NULL, NULL, "training data" DATA_HELP),
     TEXT_OPTION(dev, dev, "FILE", NULL, NULL,
-                "data to judge by: the weights that do best on it are kept, else the last"),
+                "data for evaluation: the weights that are best on it are kept; without it the last ones"),
     TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
     TEXT_OPTION(labels, labels, "LIST", NULL, "the data's", "names of the labels in order, as negative,positive"),
     SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
@@ -91,9 +91,9 @@ static const rubato_option train_table[] = {
 #define OPTION_SECTION "Result"
     TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the trained model and of checkpoints"),
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
-    SIZE_OPTION(eval_steps, eval_steps, "four evaluations an epoch", "steps between evaluations"),
+    SIZE_OPTION(eval_steps, eval_steps, "four evaluations in each epoch", "steps between evaluations"),
     SIZE_OPTION(checkpoint_steps, checkpoint_steps, "at every evaluation", "steps between checkpoints"),
-    FLAG_OPTION(resume, resume, "go on from the last checkpoint in --out, bit for bit"),
+    FLAG_OPTION(resume, resume, "continue from the last checkpoint in --out, bit for bit"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Training"
     TEXT_OPTION(recipe, recipe, "NAME", recipe_name, "finetune", "training method; docs/anytime.md describes each"),
@@ -106,11 +106,11 @@ static const rubato_option train_table[] = {
     REAL_OPTION(clip, clip, "1", "largest norm of the gradient; 0: no limit"),
     REAL_OPTION(dropout, dropout, "config.json's, else 0.1", "dropout rate"),
     TEXT_OPTION(teacher, teacher, "MODEL", NULL, NULL,
-                "model whose answers are learned instead of the labels, which may then be missing"),
+                "model whose answers replace the labels; the data then need no labels"),
     REAL_OPTION(match_states, match_states, "0; dynabert, anytime: 1",
                 "weight of the distance from the teacher's hidden states"),
     TEXT_OPTION(precision, precision, "P", one_precision, "f32",
-                "number format of the matrix products; int8: as quantize will have it"),
+                "number format of the matrix products; int8: the products of a quantised model"),
     SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
     TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),
     SEED_OPTION(seed, seed, "seed of shuffling, dropout and new weights"),
@@ -125,18 +125,22 @@ static const rubato_option train_table[] = {
     FLAG_OPTION(no_distillation, no_distillation, "smaller models learn from the labels, not from the full model"),
     CHOICE_OPTION(divergence, int, divergence_from_full, "HOW", divergences, "sub",
                   "sub: KL(sub || full), full: KL(full || sub)"),
-    TEXT_OPTION(significance, significance, "HOW", significances, "received", "measure by which rows stay"),
-    FLAG_OPTION(refine, refine, "smaller models are the points that search found: more training for these alone"),
-    REAL_OPTION(refine_from, refine_from, NULL, "refine only points from this part of the full model's operations on"),
-    REAL_OPTION(refine_to, refine_to, NULL, "refine only points up to this part of the full model's operations"),
+    TEXT_OPTION(significance, significance, "HOW", significances, "received",
+                "the measure that decides which rows stay"),
+    FLAG_OPTION(refine, refine, "train at the points that a search found instead of random ones"),
+    REAL_OPTION(refine_from, refine_from, NULL,
+                "refine only points that cost at least this part of the full model's operations"),
+    REAL_OPTION(refine_to, refine_to, NULL,
+                "refine only points that cost at most this part of the full model's operations"),
     REAL_OPTION(soft_rate, soft_rate, "1e-3", "power-bert: learning rate of the factors of rows"),
     REAL_OPTION(soft_penalty, soft_penalty, "1e-3", "power-bert: penalty for rows that stay"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Early exits (branchynet, deebert, right-tool, fastbert, pabee, act, tokee, anytime)"
-    FLAG_OPTION(frozen, frozen, "train the exits alone; the model stays as it is"),
-    TEXT_OPTION(exit_layers, exit_layers, "LIST", NULL, "by the recipe", "layers with an exit, from 0 on, as 1,3"),
-    FLAG_OPTION(exit_mean, exit_mean, "exits read the mean of all rows, not the first row (no students, no taggers)"),
-    REAL_OPTION(ponder, ponder, "0.01", "act: price of a layer"),
+    FLAG_OPTION(frozen, frozen, "train only the exits; the model stays as it is"),
+    TEXT_OPTION(exit_layers, exit_layers, "LIST", NULL, "by the recipe", "layers that get an exit, from 0 on, as 1,3"),
+    FLAG_OPTION(exit_mean, exit_mean,
+                "exits read the mean of all rows instead of the first row (not for students or taggers)"),
+    REAL_OPTION(ponder, ponder, "0.01", "act: price of each layer"),
 };
 
 #undef OPTION_SECTION
@@ -145,9 +149,10 @@ static const rubato_option train_table[] = {
 #define OPTION_OWNER rubato_trim_options
 static const rubato_option trim_table[] = {
     TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the smaller model"),
-    TEXT_OPTION(layers, layers, "LIST", NULL, "all", "layers that stay, from 0 on, as 0,2,5; a layer may stand twice"),
+    TEXT_OPTION(layers, layers, "LIST", NULL, "all",
+                "layers that stay, from 0 on, as 0,2,5; a layer may be named twice"),
     TEXT_OPTION(drop, drop, "HOW", NULL, NULL,
-                "layers that go: top:K, bottom:K, odd:K, even:K, symmetric:K or, with --data, contribution:COSINE"),
+                "layers to remove: top:K, bottom:K, odd:K, even:K, symmetric:K or, with --data, contribution:COSINE"),
     SIZE_OPTION(vocabulary, vocabulary, "all", "word pieces that stay, the most frequent ones of --data"),
     SIZE_OPTION(positions, positions, "the model's", "longest sequence in tokens"),
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
@@ -162,11 +167,11 @@ static const rubato_option trim_table[] = {
 #undef OPTION_OWNER
 #define OPTION_OWNER rubato_quantize_options
 static const rubato_option quantize_table[] = {
-    TEXT_OPTION(to, to, "P", one_precision, NULL, "number format of the result; f32 leads back"),
+    TEXT_OPTION(to, to, "P", one_precision, NULL, "number format of the result; f32 converts back"),
     TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the result"),
     BETWEEN_OPTION(smooth, smooth, 0, 1, "no smoothing",
-                   "int8, with --data: strength with which weights take over outliers of the inputs, as 0.5"),
-    BETWEEN_OPTION(max_drop, max_drop, 0, 100, "whatever it costs",
+                   "int8, with --data: strength with which outliers of the inputs are moved into the weights, as 0.5"),
+    BETWEEN_OPTION(max_drop, max_drop, 0, 100, "no limit",
                    "int8, with --data: points of quality that may be lost; layers stay in bf16 as needed"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Data"
@@ -197,13 +202,13 @@ static const rubato_option search_table[] = {
 #undef OPTION_SECTION
 #define OPTION_SECTION "Search"
     TEXT_OPTION(cost, cost, "C", search_costs, "flops",
-                "cost to search by: operations, or milliseconds by this machine's cost model"),
-    TEXT_OPTION(axes, axes, "LIST", NULL, "all that the model was trained for, and lengths",
-                "axes along which points differ, of lengths,merges,depth,widths,exits,precision"),
+                "cost for the search: operations, or milliseconds by this machine's cost model"),
+    TEXT_OPTION(axes, axes, "LIST", NULL, "lengths, and all axes for which the model was trained",
+                "axes along which points may differ, of lengths,merges,depth,widths,exits,precision"),
     BETWEEN_OPTION(lowest, lowest, 0, 1, "0.15", "cheapest cost of interest, as a part of the full model's"),
     SIZE_OPTION(iterations, iterations, "15", "rounds"),
-    SIZE_OPTION(mutations, mutations, "20", "new candidates a round by mutation"),
-    SIZE_OPTION(crossovers, crossovers, "20", "new candidates a round by crossing two"),
+    SIZE_OPTION(mutations, mutations, "20", "new candidates in each round by mutation"),
+    SIZE_OPTION(crossovers, crossovers, "20", "new candidates in each round by crossover of two"),
     SWITCH_OPTION(depth, depth, "where LayerDrop was trained", "whether points may leave layers out"),
     SEED_OPTION(seed, seed, "seed of the candidates"),
 #undef OPTION_SECTION
@@ -220,7 +225,7 @@ static const rubato_option search_table[] = {
 #define OPTION_OWNER rubato_pull_options
 static const rubato_option pull_table[] = {
     TEXT_OPTION(revision, revision, "NAME", NULL, "main", "branch, tag or commit"),
-    FLAG_OPTION(offline, offline, "use the cache alone; also HF_HUB_OFFLINE=1"),
+    FLAG_OPTION(offline, offline, "use only the cache; also HF_HUB_OFFLINE=1"),
 };
 
 const rubato_option *rubato_option_table(rubato_option_group group, size_t *count) {

@@ -1,4 +1,4 @@
-/* How a table of options is written: one line an option, checked against the field that it fills. */
+/* The form of a table of options: one line for each option, checked against the field that it fills. */
 #ifndef RUBATO_OPTIONS_TABLE_H
 #define RUBATO_OPTIONS_TABLE_H
 
@@ -6,11 +6,11 @@
 
 #include "rubato.h"
 
-/* A field's offset in its struct; does not compile where the field is of another type. */
+/* A field's offset in its struct; does not compile where the field has another type. */
 #define OPTION_FIELD(type, owner, field) (_Generic(((owner *)0)->field, type : 1) * offsetof(owner, field))
 
-/* The table's file defines OPTION_OWNER, the struct, and OPTION_SECTION, the heading, before the lines that they are
- * for. `standard` is NULL where nothing holds by default. */
+/* Before the lines, the table's file defines OPTION_OWNER, their struct, and OPTION_SECTION, their heading. `standard`
+ * is NULL where there is no default. */
 /* clang-format off */
 #define OPTION(name, kind, type, field, least, most, open, value, choice, standard, help)                              \
     {#name, RUBATO_OPTION_##kind, OPTION_FIELD(type, OPTION_OWNER, field), least, most, open, value, choice, standard, \
@@ -24,7 +24,7 @@
 #define INTEGER_OPTION(name, field, most, standard, help)                                                              \
     OPTION(name, INTEGER, int, field, 0, most, 0, "N", NULL, standard, help)
 #define REAL_OPTION(name, field, standard, help) OPTION(name, REAL, double, field, 0, 1e9, 0, "X", NULL, standard, help)
-/* Between two numbers that are not allowed themselves. */
+/* A number between two limits, which are not allowed themselves. */
 #define BETWEEN_OPTION(name, field, least, most, standard, help)                                                       \
     OPTION(name, REAL, double, field, least, most, 1, "X", NULL, standard, help)
 #define CHOICE_OPTION(name, type, field, value, choice, standard, help)                                                \
@@ -32,7 +32,7 @@
 #define TEXT_OPTION(name, field, value, choice, standard, help)                                                        \
     OPTION(name, TEXT, const char *, field, 0, 0, 0, value, choice, standard, help)
 
-/* A function of the words that an option's value may be. */
+/* Defines a function of the allowed words of an option. */
 #define OPTION_CHOICES(function, ...)                                                                                  \
     static const char *function(size_t index) {                                                                        \
         static const char *const words[] = {__VA_ARGS__};                                                              \

@@ -1,5 +1,5 @@
-/* A run's state on disk: values, moments and where it stood, as one safetensors file. Shuffles and masks are functions
- * of the seed and the step, so the step's number is all that they need. */
+/* The state of a run on disk: values, moments and progress, as one safetensors file. Shuffles and masks are functions
+ * of the seed and the step, so the number of the step is enough for them. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "task/context.h"
 #include "train/trainer.h"
 
-/* Arrays are written in rows of ROW, so that writing needs no second copy of a whole table, and a tail. */
+/* An array is written in rows of ROW floats and a tail, so that writing needs no copy of a whole table. */
 enum { ROW = 4096, ARRAYS = 3 };
 
 typedef struct stretch {
@@ -24,7 +24,7 @@ static void read_stretch(const void *user, size_t first, size_t count, float *ou
     memcpy(out, from->data + first * from->columns, count * from->columns * sizeof *out);
 }
 
-/* The stretches of all arrays; the caller frees. */
+/* The parts of all arrays; the caller frees the list. */
 static stretch *describe(const parameters *params, size_t *count) {
     static const char parts[ARRAYS] = {'p', 'm', 'v'};
     stretch *all = calloc(params->count * ARRAYS * 2 + 1, sizeof *all);
@@ -95,7 +95,7 @@ rubato_status trainer_resume(trainer *self, rubato_error *error) {
     safetensors file;
     size_t count;
     file_path(self, path, sizeof path);
-    if (!file_exists(path)) return RUBATO_OK; /* stopped before the first checkpoint: from the beginning */
+    if (!file_exists(path)) return RUBATO_OK; /* stopped before the first checkpoint: start over */
     TRY(safetensors_open(&file, path, error));
     stretch *all = describe(&self->params, &count);
     rubato_status status = all ? read_numbers(self, &file, path, error) : fail_memory(error);

@@ -30,20 +30,20 @@ struct lesson {
     const void *setting; /* a struct that the kind defines; NULL: its defaults, where it has some */
 };
 
-/* Of lesson_answers. */
+/* The setting of lesson_answers. */
 typedef struct answers_setting {
     bool from_full; /* smaller passes learn by KL(full || smaller), whatever the options say */
 } answers_setting;
 
 /* Of lesson_exits; has no defaults. */
 typedef struct exits_setting {
-    double weights[POINT_LAYERS]; /* of the exit after each layer */
+    double weights[POINT_LAYERS]; /* weight of the exit after each layer */
     bool from_model;              /* exits learn from the answers of the model's own head instead of the labels */
 } exits_setting;
 
 /* Of lesson_halting; has no defaults. */
 typedef struct halting_setting {
-    double ponder; /* price of a layer */
+    double ponder; /* price of each layer */
 } halting_setting;
 
 #endif

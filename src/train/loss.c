@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* A distribution and where its logits and their gradient stand: `step` floats apart. */
+/* A distribution, with the position of its logits and their gradient: `step` floats apart. */
 typedef struct strand {
     const float *logits;
     float *grad;
@@ -52,7 +52,7 @@ static strand column_of(tensor logits, const batch *packed, size_t sequence, siz
     return (strand){logits.data + at, logits.grad + at, batch_length(packed, sequence), logits.stride};
 }
 
-/* Room for `distributions` of the given size from the run's arena; NULL fails the run. */
+/* Memory for `distributions` of the given size from the run's arena; NULL fails the run. */
 static float *room(const run *on, size_t distributions, size_t count) {
     return run_take(on, distributions * count + 1, sizeof(float));
 }

@@ -7,7 +7,7 @@
 #include "elastic/batch.h"
 #include "tensor/tape.h"
 
-/* Divergence of a smaller model's distribution from the full one's. */
+/* Divergence of a smaller model's distribution from the full model's. */
 typedef enum divergence {
     DIVERGENCE_FROM_SUB, /* KL(sub || full), as in the Length-Adaptive Transformer's code */
     DIVERGENCE_FROM_FULL /* KL(full || sub): soft labels, as in its paper */

@@ -24,7 +24,7 @@ static void keep_values(const run *on, reference *keep, tensor values) {
         memcpy(keep->values + i * values.columns, tensor_row(values, i), values.columns * sizeof(float));
 }
 
-/* The rows that the masked-LM head is asked about: the decoder is as wide as the vocabulary. */
+/* The rows with a masked-LM target. Only these go through the decoder, which is as wide as the vocabulary. */
 static size_t *asked_rows(const run *on, const portion *self, int32_t **labels, size_t *count) {
     size_t *rows = run_take(on, self->packed.rows, sizeof *rows);
     *labels = run_take(on, self->packed.rows, sizeof **labels);
@@ -48,7 +48,8 @@ static double next_sentence_loss(const trainer *by, const run *on, const encoded
     return loss_cross_entropy(on, logits, labels, scale);
 }
 
-/* What a model gives for a portion: a row a sequence, a token or an asked token. *labels receives those of the rows. */
+/* The results of a model for a portion: one row for each sequence, token or masked token. *labels receives the labels
+ * of the rows. */
 static tensor portion_results(const trainer *by, const rubato_model *model, const run *on, const encoded *out,
                               const portion *self, int32_t **labels) {
     const size_t *rows = NULL;
@@ -78,7 +79,7 @@ void portion_teach(const trainer *by, const run *on, const portion *self, unsign
 void portion_answers(const trainer *by, const run *on, const encoded *out, const portion *self, reference *keep) {
     int32_t *labels;
     run plain = *on;
-    plain.tape = NULL; /* nothing flows back through what is said */
+    plain.tape = NULL; /* these answers are targets, so no gradient flows back through them */
     keep_values(on, keep, portion_results(by, by->model, &plain, out, self, &labels));
 }
 

@@ -6,7 +6,8 @@
 
 #include "base/checked.h"
 
-/* Floats that a thread takes at a time, and whose squares are summed apart. LANES is of the kernel's sums. */
+/* CHUNK: the floats that a thread takes at a time; their squares are summed separately. LANES: the interleaved sums of
+ * the kernel. */
 enum { CHUNK = 1 << 15, LANES = 16 };
 
 typedef struct work {
@@ -29,9 +30,10 @@ static double squared(float x) {
     return (double)x * (double)x;
 }
 
-/* Squares of the touched rows of a table: *sums receives one sum for each chunk that has some, and what is returned is
- * their number. Zeros change no sum, so these are the sums that the kernel gives of whole chunks, which interleaves
- * LANES sums over a chunk's whole multiple of LANES floats and adds the rest to the first. */
+/* Sums the squares of the touched rows of a table. *sums receives one sum for each chunk with touched rows; the result
+ * is the number of these chunks. Zeros do not change a sum, so these are equal to the kernel's sums of whole chunks.
+ * The kernel interleaves LANES sums over the largest multiple of LANES floats of a chunk and adds the rest to the
+ * first. */
 static size_t sum_rows(const parameter *p, double *sums) {
     const table_learning *learn = p->rows->learn;
     size_t width = p->rows->width, chunk = SIZE_MAX, count = 0, whole = 0;
@@ -75,7 +77,7 @@ static void sum_some(void *argument, size_t member, size_t members) {
     }
 }
 
-/* A place for the sum of every chunk. */
+/* Assigns a place to the sum of every chunk. */
 static rubato_status make_sums(parameters *self, rubato_error *error) {
     size_t chunks = 0;
     for (size_t i = 0; i < self->count; i++) {
@@ -125,14 +127,14 @@ static bool is_lazy(const work *all, const parameter *p) {
     return all->self->groups[p->group].lazy;
 }
 
-/* How many rows of a table a step changes: the touched ones; where it is not lazy all that ever were, whose moments go
- * on moving them; with decay every one. */
+/* The number of rows of a table that a step changes: the touched rows; where the group is not lazy, all rows that were
+ * ever touched, because their moments still move them; with decay, all rows. */
 static size_t rows_to_step(const work *all, const parameter *p) {
     if (is_lazy(all, p)) return p->rows->learn->touched_count;
     return decays(all, p) ? p->rows->rows : p->moving_count;
 }
 
-/* Of those, the ones from `first` to `last`. */
+/* Steps those rows that are within [first, last). */
 static void step_rows(const work *all, const parameter *p, size_t first, size_t last) {
     const size_t width = p->rows->width;
     if (is_lazy(all, p) || !decays(all, p)) {
@@ -140,7 +142,7 @@ static void step_rows(const work *all, const parameter *p, size_t first, size_t 
         for (size_t i = first; i < last; i++) adam(all, p, rows[i] * width, width);
         return;
     }
-    size_t low = 0, high = p->moving_count; /* the first moving row from `first` on */
+    size_t low = 0, high = p->moving_count; /* finds the first moving row from `first` on */
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (p->moving[middle] < first)
@@ -184,7 +186,7 @@ static void step_some(void *argument, size_t member, size_t members) {
     }
 }
 
-/* The touched rows join those that move, from the end of the longer list on. */
+/* Merges the touched rows into the moving rows, from the end of the longer list on. */
 static void join_moving(parameter *p) {
     const uint32_t *touched = p->rows->learn->touched;
     size_t from = p->rows->learn->touched_count, old = p->moving_count, count = old;

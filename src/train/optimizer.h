@@ -11,7 +11,7 @@
 /* The run's rule for all steps. Groups may have their own rate, decay, clip and schedule. */
 typedef struct step_rule {
     double rate, decay, warm_up;
-    double clip; /* 0: gradients are not cut */
+    double clip; /* 0: gradients are not clipped */
     double beta1, beta2, epsilon;
     rate_schedule *schedule;
 } step_rule;
@@ -19,7 +19,7 @@ typedef struct step_rule {
 /* Lengths of a step's gradients. */
 typedef struct gradient_norms {
     double whole;            /* of all gradients that are cut together */
-    double own[MOST_GROUPS]; /* of groups with a clip of their own; else 0 */
+    double own[MOST_GROUPS]; /* of groups with their own clip; else 0 */
     bool finite;
 } gradient_norms;
 

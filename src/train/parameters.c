@@ -21,7 +21,7 @@ static float *zeros(parameters *self, size_t count) {
     return made;
 }
 
-/* Takes over `value`; the gradient is what backward adds to. */
+/* Adds an array: `value` is used in place, and the backward pass adds to the gradient. */
 static rubato_status add(parameters *self, size_t group, float *value, float **gradient, size_t count, bool decays,
                          rubato_error *error) {
     if (self->count == self->capacity) {
@@ -55,14 +55,14 @@ static void compare_linear(void *user, linear *of, const linear_role *role) {
     mine->found = mine->found || of == mine->wanted;
 }
 
-/* int8 is for what is in int8 in the end: the encoder's layers. */
+/* int8 is for the encoder's layers, which are in int8 after quantising. */
 static precision precision_of(const parameters *self, const linear *layer_of) {
     finding inside = {layer_of, false};
     encoder_visit(self->body, compare_linear, &inside);
     return self->how == PRECISION_INT8 && !inside.found ? PRECISION_BF16 : self->how;
 }
 
-/* Readies a layer for backward; its own values stay as they are. */
+/* Prepares a layer for the backward pass; its values do not change. */
 static rubato_status prepare_linear(parameters *self, linear *layer_of, rubato_error *error) {
     if (self->linear_count == self->linear_capacity) {
         size_t capacity = self->linear_capacity * 2 + 64;
@@ -120,7 +120,7 @@ static rubato_status add_norm(parameters *self, norm *layer_of, size_t group, ru
     return add(self, group, layer_of->beta, &layer_of->learn->beta, layer_of->width, false, error);
 }
 
-/* A table leaves its file for memory of its own. */
+/* Copies a table from its file to memory of its own. */
 static rubato_status add_table(parameters *self, table *rows, size_t group, rubato_error *error) {
     if (rows->learn) return RUBATO_OK;
     size_t count = rows->rows * rows->width;
@@ -144,7 +144,7 @@ static rubato_status add_table(parameters *self, table *rows, size_t group, ruba
     return RUBATO_OK;
 }
 
-/* The decoder that is the word embeddings: its gradient goes over to theirs, its values come from theirs. */
+/* Ties the decoder to the word embeddings: its gradient is added to theirs, and its values are copied from theirs. */
 static rubato_status tie(parameters *self, rubato_model *model, rubato_error *error) {
     head *mlm = &model->heads[HEAD_MLM];
     if (!mlm->present || !mlm->tied) return RUBATO_OK;
@@ -170,7 +170,7 @@ rubato_status parameters_create(parameters *self, rubato_model *model, precision
         if (b->kind == BOUND_GAMMA) TRY(add_norm(self, b->norm, group, error));
         if (b->kind == BOUND_TABLE) TRY(add_table(self, b->table, group, error));
     }
-    for (size_t i = 0; i < model->pool.stage_count; i++) { /* gradients pass through them; they stay as they are */
+    for (size_t i = 0; i < model->pool.stage_count; i++) { /* gradients pass through these layers, which do not learn */
         linear *dense = &model->pool.stages[i].dense;
         norm *scaled = &model->pool.stages[i].norm;
         if (dense->packed && !dense->learn) TRY(prepare_linear(self, dense, error));
@@ -204,7 +204,8 @@ rubato_status parameters_add(parameters *self, size_t count, size_t group, size_
 
 /* ---- Gradients ---- */
 
-/* Gradients of derived forms go to what they are made from: a tied decoder's and the relative bias's to tables. */
+/* Adds the gradients of derived forms to those of their sources: of a tied decoder and of the relative bias, to
+ * tables. */
 static void derive_gradients(parameters *self) {
     encoder_collect(self->body);
     if (!self->tied) return;
@@ -227,7 +228,7 @@ static int by_number(const void *a, const void *b) {
     return (*x > *y) - (*x < *y);
 }
 
-/* In rising order: where many rows are touched, by going through the marks. */
+/* Sorts the touched rows. Where there are many, it goes through the marks instead. */
 static void sort_touched(table_learning *learn, size_t rows) {
     if (learn->touched_count < rows / 16) {
         qsort(learn->touched, learn->touched_count, sizeof *learn->touched, by_number);
@@ -238,7 +239,7 @@ static void sort_touched(table_learning *learn, size_t rows) {
         if (learn->marks[row]) learn->touched[learn->touched_count++] = (uint32_t)row;
 }
 
-/* The touched rows of all workers. */
+/* Merges the touched rows of all workers. */
 static rubato_status join_rows(const table *rows, const gradient_exchange *with, rubato_error *error) {
     table_learning *learn = rows->learn;
     sort_touched(learn, rows->rows);
@@ -305,7 +306,7 @@ static void refresh_some(void *argument, size_t member, size_t members) {
                 size_min(PANEL, self->decoder->out - panel * PANEL), self->decoder->in);
     for (size_t i = 0; i < self->linear_count; i++) {
         size_t panels = divide_up(self->linears[i]->out, PANEL);
-        bool whole = self->linears[i] == self->decoder; /* each member has packed panels of its own */
+        bool whole = self->linears[i] == self->decoder; /* each member has its own packed panels */
         for (size_t panel = whole ? member : 0; panel < panels; panel += whole ? members : 1, number++)
             if (whole || number % members == member) linear_refresh(self->linears[i], work->kernels, panel, panel + 1);
     }

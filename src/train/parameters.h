@@ -28,7 +28,7 @@ typedef struct parameter_group {
 /* The groups that every model has. Recipes add groups of their own. */
 enum { GROUP_BODY, GROUP_HEAD, GROUP_EXITS, MOST_GROUPS = 16 };
 
-/* Several groups: group_bit(GROUP_BODY) | group_bit(GROUP_HEAD). */
+/* A set of groups: group_bit(GROUP_BODY) | group_bit(GROUP_HEAD). */
 typedef uint32_t group_set;
 
 static inline group_set group_bit(size_t group) {
@@ -59,7 +59,7 @@ typedef struct parameters {
     encoder *body;
     const table *tied; /* the table that the masked-LM decoder shares, or NULL */
     linear *decoder;
-    double *sums; /* of squares, one a chunk; see optimizer.c */
+    double *sums; /* sums of squares, one for each chunk; see optimizer.c */
     size_t chunks;
 } parameters;
 

@@ -21,10 +21,10 @@ typedef struct pass {
 struct passing {
     const trainer *by;
     const pass *what;
-    size_t number; /* of the pass in its step */
+    size_t number; /* number of the pass in its step */
     const portion *part;
     uint64_t key;     /* of the step: all its passes have the same */
-    const run *on;    /* records */
+    const run *on;    /* a run that records */
     const run *plain; /* does not record */
     /* before_pass may change these. */
     const encoder *body;       /* the layers that run: the model's, or a copy with other layers or in another order */
@@ -36,7 +36,7 @@ struct passing {
     encoded out;
     observed seen;           /* the tensors that the lessons observe */
     const observed *taught;  /* the teacher's tensors that the lessons compare with */
-    const reference *follow; /* answers to learn from; NULL: the labels teach */
+    const reference *follow; /* answers as targets; NULL: the labels are the targets */
     reference *keep;         /* receives this pass's answers for passes that follow; NULL: no pass does */
     double scale;            /* of gradients: 1 / (items of the step * its passes) */
 };

@@ -12,7 +12,7 @@ static void put_window(size_t sequence, const rubato_window *window, size_t *sta
     start[sequence + 1] = start[sequence] + window->length;
 }
 
-/* 15 % of the tokens are asked for; of those 80 % become the mask, 10 % any token, 10 % stay (Devlin et al. 2018). */
+/* Selects 15 % of the tokens; 80 % of them become the mask, 10 % a random token, and 10 % stay (Devlin et al. 2018). */
 static void mask_tokens(portion *self, const trainer *by, size_t sequence, int32_t *ids, uint64_t key) {
     const rubato_window *window = self->samples[sequence]->window;
     uint64_t state = random_hash(key ^ random_hash((uint64_t)(self->samples[sequence] - by->data.items)));

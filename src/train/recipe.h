@@ -13,7 +13,7 @@ typedef struct recipe_exits {
     exit_setting rule; /* the rule that the exits are meant for */
     bool optional;     /* made without being asked for only in models that answer for sequences */
     bool few;          /* without a list of layers: after three layers of the lower half */
-    bool rising;       /* later exits count more */
+    bool rising;       /* later exits have more weight */
     bool apart;        /* the model is fine-tuned first; then its exits learn alone */
     bool from_model;   /* exits learn from the answers of the model's own head instead of the labels */
     bool calibrated;   /* exits get a temperature at the end */
@@ -26,7 +26,7 @@ typedef struct recipe {
     double length_drop, layer_drop;      /* the same, of smaller passes */
     double merges;                       /* default: the part of all layers in which rows merge */
     bool refines;                        /* smaller passes can be the points of the model's frontier */
-    bool matches;                        /* hidden states can be matched with a teacher's */
+    bool matches;                        /* hidden states can be matched with those of a teacher */
     double match_states; /* default of their weight; where it is not 0 and no teacher is named, the model that training
                             starts from is the teacher */
     bool needs_teacher;  /* a teacher that does not fit is an error; else training goes on without it */
@@ -34,7 +34,7 @@ typedef struct recipe {
     recipe_exits exits;
 } recipe;
 
-/* NULL for an unknown name. */
+/* The recipe of that name, or NULL. */
 const recipe *recipe_find(const char *name);
 
 /* The name of recipe number `index`, NULL after the last. */

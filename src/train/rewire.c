@@ -17,7 +17,8 @@ typedef struct importance {
     double *heads, *neurons; /* [of->heads], [of->inner] */
 } importance;
 
-/* Sum of W dW over the inputs [first, first + count) of a layer, or with `of_output` over one output and its bias. */
+/* The sum of W dW over the inputs [first, first + count) of a layer, or with `of_output` over one output and its
+ * bias. */
 static double product_with_gradient(const linear *layer_of, size_t first, size_t count, bool of_output) {
     const float *w = layer_of->packed, *g = layer_of->learn->weight;
     double sum = 0;
@@ -36,7 +37,8 @@ static double product_with_gradient(const linear *layer_of, size_t first, size_t
     return sum;
 }
 
-/* A head counts by the inputs that come from it; a neuron by its own outputs and by the inputs that come from it. */
+/* The importance of a head comes from the inputs that the head feeds; that of a neuron from its own outputs and the
+ * inputs that it feeds. */
 static void add_linear(void *user, linear *from, const linear_role *role) {
     importance *mine = user;
     size_t heads = mine->of->heads, size = mine->of->head_size, inner = mine->of->inner;
@@ -49,7 +51,7 @@ static void add_linear(void *user, linear *from, const linear_role *role) {
         mine->neurons[j] += fabs(product_with_gradient(from, j, 1, false));
 }
 
-/* Adds one batch's importance; room [heads + inner] of the largest layer. */
+/* Adds the importance for one batch; room [heads + inner] of the largest layer. */
 static void add_batch(const encoder *body, importance *sums, double *room) {
     for (size_t i = 0; i < body->unique; i++) {
         size_t heads = sums[i].of->heads, inner = sums[i].of->inner;
@@ -91,14 +93,14 @@ static int by_worth(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* order[i]: who comes at place i, the most important first. */
+/* order[i] is the index of place i, the most important first. */
 static void sort(const double *worth, size_t count, ranked *room, size_t *order) {
     for (size_t i = 0; i < count; i++) room[i] = (ranked){worth[i], i};
     qsort(room, count, sizeof *room, by_worth);
     for (size_t i = 0; i < count; i++) order[i] = room[i].index;
 }
 
-/* Rows and columns (NULL: as they are) of a layer in a new order. */
+/* Puts rows and columns (NULL: unchanged) of a layer into a new order. */
 static rubato_status reorder(linear *layer_of, const size_t *rows, const size_t *columns, const kernel_table *kernels,
                              rubato_error *error) {
     size_t in = layer_of->in, out = layer_of->out;
@@ -120,17 +122,17 @@ static rubato_status reorder(linear *layer_of, const size_t *rows, const size_t 
     return status;
 }
 
-/* A layer's linear layers on their way into a new order. */
+/* Puts a layer's linear layers into a new order. */
 typedef struct reordering {
     const layer *of;
     const kernel_table *kernels;
-    const size_t *heads, *neurons; /* which one comes at each place */
-    size_t *rows, *columns;        /* room for the order of features */
+    const size_t *heads, *neurons; /* the index of the unit for each place */
+    size_t *rows, *columns;        /* scratch for the order of features */
     rubato_status status;
     rubato_error *error;
 } reordering;
 
-/* The order of the features of `stacked` times all units; NULL where they stay as they are. */
+/* The order of the features of `stacked` copies of all units; NULL where they stay as they are. */
 static const size_t *feature_order(const reordering *r, linear_axis kind, size_t stacked, size_t *out) {
     if (kind == AXIS_HIDDEN) return NULL;
     const size_t *order = kind == AXIS_HEADS ? r->heads : r->neurons;
@@ -179,7 +181,7 @@ static rubato_status reorder_layer(const trainer *self, const importance *by, ru
     return status;
 }
 
-/* Nothing is saved yet: whoever stops here begins anew. */
+/* Nothing is saved yet: a run that stops here starts from the beginning. */
 static rubato_status tell(const trainer *self, size_t done, size_t count, rubato_error *error) {
     double seconds = (clock_ms() - self->begun_ms) / 1e3;
     rubato_train_progress progress = {.phase = "sorting heads and neurons",
@@ -193,7 +195,7 @@ static rubato_status tell(const trainer *self, size_t done, size_t count, rubato
     return RUBATO_OK;
 }
 
-/* Room for the importance of every layer: all of it begins at (*sums)[0].heads, and *room is for one batch. */
+/* Allocates the importance of every layer in one block that begins at (*sums)[0].heads; *room is for one batch. */
 static rubato_status importance_create(const encoder *body, importance **sums, double **room, rubato_error *error) {
     size_t all = 0, most = 0;
     for (size_t i = 0; i < body->unique; i++) {

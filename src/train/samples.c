@@ -133,7 +133,7 @@ static rubato_status encode(preparing *p, const example *item, rubato_input inpu
     return RUBATO_OK;
 }
 
-/* The first token that begins in a word has the word's label, the others none. */
+/* The first token that begins in a word has the word's label; the other tokens have none. */
 static rubato_status add_tagged(preparing *p, const example *item) {
     text_buffer text = {0};
     rubato_encoding *encoding;
@@ -156,7 +156,7 @@ static rubato_status add_tagged(preparing *p, const example *item) {
             if (window->sequences[i] == 255) continue;
             while (word + 1 < item->word_count && starts[word + 1] <= window->offsets[i][0]) word++;
             if (word == labelled || window->offsets[i][0] < starts[word]) continue;
-            /* a window that begins within a word does not label the rest of it */
+            /* a window that begins within a word does not label the rest of the word */
             if (labelled == SIZE_MAX && w > 0 && window->offsets[i][0] > starts[word]) continue;
             labelled = word;
             status = find_label(p, item, item->tags[word], &labels[i]);
@@ -167,7 +167,7 @@ static rubato_status add_tagged(preparing *p, const example *item) {
     return status;
 }
 
-/* The tokens of [start, end), code points of the context; 0, 0 where the window does not hold all of it. */
+/* Finds the tokens of [start, end), code points of the context; 0, 0 where the window does not hold all of it. */
 static void place_answer(sample *made, size_t start, size_t end) {
     const rubato_window *window = made->window;
     size_t first = SIZE_MAX, last = 0, context_first = SIZE_MAX, context_last = 0;
@@ -235,7 +235,7 @@ static rubato_status add_text(preparing *p, const example *item) {
     return RUBATO_OK;
 }
 
-/* Similarities are brought to [0, 1] when they are on a wider scale, as STS's 0 to 5. */
+/* Scales similarities to [0, 1] when they have a wider scale, as STS's 0 to 5. */
 static void scale_similarities(samples *self) {
     float most = 0;
     for (size_t i = 0; i < self->count; i++) most = fmaxf(most, self->items[i].value);

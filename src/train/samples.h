@@ -35,7 +35,7 @@ typedef enum sample_kind {
     SAMPLE_CONTRAST /* pairs that belong together */
 } sample_kind;
 
-/* Whether a sample is two texts that are embedded apart. */
+/* Whether a sample has two texts that are embedded separately. */
 static inline bool sample_takes_pairs(sample_kind kind) {
     return kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;
 }
@@ -49,8 +49,8 @@ rubato_status samples_read(samples *self, const char *path, sample_kind kind, co
 rubato_status samples_labels(const samples *self, sample_kind kind, const char ***labels, size_t *count,
                              rubato_error *error);
 
-/* Tokenises and places the labels; `taught`: classification and regression may lack them. Fails: BAD_DATA with the
- * file's line for a label that is none of the model's. */
+/* Tokenises, and sets the targets. `taught`: classification and regression may lack labels. Fails: BAD_DATA with the
+ * file's line for a label that the model does not have. */
 rubato_status samples_prepare(samples *self, const rubato_model *model, sample_kind kind, bool taught,
                               const rubato_text_options *text, const char *path, rubato_error *error);
 

@@ -17,7 +17,7 @@ typedef struct stepping {
     size_t count, items;
     const lesson *lessons;
     size_t lesson_count;
-    unsigned observes, compares; /* of all lessons */
+    unsigned observes, compares; /* the tensors that all lessons read */
     pass passes[MOST_PASSES];
     size_t pass_count;
     uint64_t mask_key, dropout_key;
@@ -37,7 +37,7 @@ int32_t *passing_labels(const passing *self, size_t number) {
     return labels;
 }
 
-/* The phase's lessons, and what they look at. */
+/* Lists the phase's lessons, and the tensors that they read. */
 static void list_lessons(stepping *s) {
     static const lesson answers = {.kind = &lesson_answers, .weight = 1};
     const phase *now = s->self->now;
@@ -96,7 +96,7 @@ static rubato_status run_pass(const stepping *s, const portion *part, size_t num
     return RUBATO_OK;
 }
 
-/* The teacher and all passes over some of the samples, laid out once. */
+/* Runs the teacher and all passes over some of the samples, which are packed once. */
 static rubato_status run_passes(const stepping *s, size_t first, size_t count, reference *kept, rubato_error *error) {
     trainer *self = s->self;
     rubato_status done = RUBATO_OK;
@@ -114,7 +114,7 @@ static rubato_status run_passes(const stepping *s, size_t first, size_t count, r
     return RUBATO_OK;
 }
 
-/* All passes over the samples, in parts that fit. */
+/* Runs all passes over the samples, in parts that fit. */
 static rubato_status run_parts(const stepping *s, rubato_error *error) {
     trainer *self = s->self;
     size_t most = self->options->micro_tokens ? self->options->micro_tokens : MICRO_TOKENS;
@@ -124,7 +124,7 @@ static rubato_status run_parts(const stepping *s, rubato_error *error) {
         size_t last = first, rows = 0;
         while (last < s->count && (last == first || rows + sample_rows(s->samples[last]) <= most))
             rows += sample_rows(s->samples[last++]);
-        if (self->kind == SAMPLE_CONTRAST) last = s->count; /* every pair is every other's negative */
+        if (self->kind == SAMPLE_CONTRAST) last = s->count; /* every pair is a negative for every other pair */
         status = run_passes(s, first, last - first, &kept, error);
         arena_reset(&self->memory);
         first = last;
@@ -133,7 +133,7 @@ static rubato_status run_parts(const stepping *s, rubato_error *error) {
     return status;
 }
 
-/* The items that the loss counts, of all workers. */
+/* Counts the items of the loss, over all workers. */
 static rubato_status count_items(stepping *s, rubato_error *error) {
     trainer *self = s->self;
     portion whole;
@@ -148,7 +148,7 @@ static rubato_status count_items(stepping *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* Gradients of the step's samples, each gathered where its parameter is. */
+/* Computes the gradients of the step's samples and completes them (parameters_gather). */
 static rubato_status make_gradients(stepping *s, const size_t *order, rubato_error *error) {
     trainer *self = s->self;
     size_t first = self->step % trainer_epoch_steps(self) * self->batch;

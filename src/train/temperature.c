@@ -36,7 +36,7 @@ static rubato_status loss_at(fitting *f, double log_temperature, double *loss, r
     return RUBATO_OK;
 }
 
-/* The loss has one minimum in the logarithm: golden sections between a twentieth and twenty. */
+/* The loss has one minimum over the logarithm of the temperature: golden-section search between 1/20 and 20. */
 static rubato_status fit_one(fitting *f, rubato_error *error) {
     const double golden = 0.6180339887498949;
     double low = -3, high = 3, a = high - golden * (high - low), b = low + golden * (high - low), at_a = 0, at_b = 0;

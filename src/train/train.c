@@ -1,4 +1,4 @@
-/* rubato_train: options, data and model put together, and a recipe run. */
+/* rubato_train: prepares options, data and model, and runs a recipe. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "train/judge.h"
 
 enum { ARENA_BLOCK = 64 << 20 };
-static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step's memory serves the next */
+static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step reuses the memory of the previous one */
 
 static const struct {
     const char *name;
@@ -33,7 +33,7 @@ enum { TASK_COUNT = sizeof tasks / sizeof tasks[0] };
 
 /* ---- Labels ---- */
 
-/* "a,b,c" as a list; *text is cut in place. */
+/* Splits "a,b,c" into a list; *text is cut in place. */
 static size_t split_labels(char *text, const char **out, size_t most) {
     size_t count = 0;
     for (char *at = text; at && count < most;) {
@@ -54,7 +54,8 @@ static bool knows_all(const rubato_info *info, const char *const *labels, size_t
     return info->label_count > 0;
 }
 
-/* The labels: as asked, else the checkpoint's when it has a head for them, else the data's. */
+/* Chooses the labels: those of the options, else those of the checkpoint when it has a head for them, else those of the
+ * data. */
 static rubato_status load_model(trainer *self, rubato_task task, rubato_error *error) {
     const rubato_train_options *options = self->options;
     learning learn = {.task = task, .seed = options->seed};
@@ -96,7 +97,7 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
     return status;
 }
 
-/* A model that should teach itself, since no other is named, learns from labels where it cannot. */
+/* A model that was to be its own teacher, because no other is named, learns from labels where it cannot be. */
 static rubato_status refuse_teacher(trainer *self, rubato_status status, const char *why, rubato_error *error) {
     if (self->options->teacher || self->method->needs_teacher)
         return fail(error, status, "teacher %s: %s",
@@ -124,7 +125,7 @@ rubato_status trainer_teach_itself(trainer *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* The teacher must answer the same question about the same tokens. */
+/* The teacher must have the same task and the same tokens. */
 static rubato_status compare_teacher(trainer *self, rubato_error *error) {
     const rubato_model *a = self->model, *b = self->teacher;
     if (!b) return RUBATO_OK;
@@ -148,7 +149,7 @@ static rubato_status set_significance(rubato_model *model, const char *name, rub
     return fail(error, RUBATO_BAD_ARGUMENT, "significance \"%.40s\": use received, others, random or first", name);
 }
 
-/* Points were found for other weights: they go, or stay without what was measured of them. */
+/* The points of the frontier were found for other weights: removes them, or keeps them without their measurements. */
 static void keep_points(trainer *self) {
     const rubato_train_options *options = self->options;
     frontier *points = &self->model->points;
@@ -157,7 +158,8 @@ static void keep_points(trainer *self) {
         const point *at = &points->points[i];
         bool keep = options->refine && at->flops_ratio >= options->refine_from &&
                     (options->refine_to <= 0 || at->flops_ratio <= options->refine_to);
-        /* the same weights: all but what left by other exits stays as it was; else a recipe may derive its own */
+        /* with the same weights every point stays valid, except those with other exits; otherwise a recipe may keep
+         * points for itself */
         if (options->frozen) keep = !at->exit.rule;
         if (keep) points->points[kept++] = *at;
     }
@@ -167,7 +169,7 @@ static void keep_points(trainer *self) {
     for (size_t i = 0; i < points->count; i++) points->points[i].quality = points->points[i].ms = NAN;
 }
 
-/* The layers after which exits are made: as asked; else after all but the last, where a method has not fewer. */
+/* The layers that get exits: those of the options; else all but the last, or fewer where the method has fewer. */
 static rubato_status make_exits(trainer *self, rubato_error *error) {
     size_t layers[POINT_LAYERS], count = 0, depth = self->model->body.depth;
     const char *asked = self->options->exit_layers;
@@ -241,7 +243,7 @@ static rubato_status open_metrics(trainer *self, rubato_error *error) {
     return self->metrics ? RUBATO_OK : fail(error, RUBATO_IO, "%s: cannot be written", path);
 }
 
-/* What a model that stays as it is was trained for, which search asks about. */
+/* Notes the axes for which a model was trained that itself stays as it is, so that the search finds them. */
 static rubato_status keep_axes(const trainer *self, json_t *made, rubato_error *error) {
     static const char *const axes[] = {"widths", "layer_drop", "length_drop", "merges"};
     json_t *before;

@@ -11,7 +11,7 @@ struct trainer {
     const rubato_train_options *options;
     const recipe *method;
     rubato_model *model;
-    rubato_model *teacher; /* NULL: labels teach */
+    rubato_model *teacher; /* NULL: training learns from the labels */
     rubato_context *context;
     sample_kind kind;
     parameters params;
@@ -32,12 +32,12 @@ struct trainer {
     size_t batch;
 };
 
-/* An optional number of rubato_train_options: 0 is the default, a negative one zero. */
+/* An optional number of rubato_train_options: 0 means the default, a negative number means zero. */
 static inline double option_or(double value, double otherwise) {
     return value > 0 ? value : value < 0 ? 0 : otherwise;
 }
 
-/* Epochs of a phase. */
+/* The number of epochs of a phase. */
 static inline double trainer_epochs(const trainer *self) {
     return self->options->epochs > 0 ? self->options->epochs : self->method->epochs;
 }

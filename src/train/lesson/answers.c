@@ -1,7 +1,8 @@
 /* The answers of the model's head. */
 #include "train/trainer.h"
 
-/* A pupil's first pass learns soft labels (Hinton et al. 2015); what follows it as the options say. */
+/* The first pass of a model with a teacher learns soft labels (Hinton et al. 2015); the passes that follow it learn as
+ * the options say. */
 static divergence divergence_for(const answers_setting *setting, const passing *now) {
     bool from_full = now->by->options->divergence_from_full || (setting && setting->from_full) || now->number == 0;
     return from_full ? DIVERGENCE_FROM_FULL : DIVERGENCE_FROM_SUB;
@@ -9,7 +10,7 @@ static divergence divergence_for(const answers_setting *setting, const passing *
 
 static double answers_loss(const lesson *self, passing *now) {
     portion part = *now->part;
-    part.labels = passing_labels(now, now->body->depth); /* of the rows that ran to the end */
+    part.labels = passing_labels(now, now->body->depth); /* the labels of the rows that ran to the end */
     if (run_failed(now->on)) return 0;
     return portion_loss(now->by, now->on, &now->out, &part, now->follow, divergence_for(self->setting, now), now->keep,
                         now->scale * self->weight) *

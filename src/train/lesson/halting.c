@@ -1,5 +1,5 @@
-/* Adaptive computation time (Graves 2016): the model's head on the mean of the states up to where a sequence halts, and
- * the price of its layers. */
+/* Adaptive computation time (Graves 2016): the loss of the model's head on the mean of the states up to the layer where
+ * a sequence halts, and the price of its layers. */
 #include "train/trainer.h"
 
 static double halting_loss(const lesson *self, passing *now) {

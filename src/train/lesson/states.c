@@ -1,12 +1,12 @@
-/* Hidden states: what enters each layer from what enters the teacher's of the same number, and the last from the last
- * (Hou et al. 2020); of the rows that are alive there. After rows have merged, which no row of the teacher's stands
- * for, nothing is compared. */
+/* Hidden states: the input of each layer is compared with the input of the teacher's layer of the same number, and the
+ * last output with the last (Hou et al. 2020), for the rows that are alive. After rows have merged nothing is compared,
+ * because no row of the teacher corresponds to a merged row. */
 #include <math.h>
 
 #include "base/checked.h"
 #include "train/trainer.h"
 
-/* A mean over rows and columns of each state counts as much as the portion's share of the step's items. */
+/* The mean over rows and columns of each state counts in proportion to the portion's share of the step's items. */
 static double states_loss(const lesson *self, passing *now) {
     const double scale = self->weight * now->scale * (double)now->part->items;
     const size_t depth = now->by->teacher->body.depth;

@@ -1,21 +1,22 @@
-/* Everything at once: one model whose rows retire, whose layers are left out or narrower, and whose sequences leave
- * early. Each step runs the full model, the smallest and some random ones (the sandwich rule of Yu and Huang 2019, over
- * all axes) against a teacher's answers and hidden states, the model's own from before if no other is given, and every
- * pass trains the exits of the layers that it ran. */
+/* All axes at once: one model whose rows retire or merge, whose layers are left out or have reduced width, and whose
+ * sequences leave early. Each step runs the full model, the smallest one and some random ones (the sandwich rule of Yu
+ * and Huang 2019, over all axes). All learn from a teacher's answers and hidden states; without another teacher, the
+ * starting model is the teacher. Every pass also trains the exits of the layers that it ran. */
 #include "train/recipe/draw.h"
 #include "train/rewire.h"
 
 static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
     width_list widths = widths_of(self);
     drops most = drops_of(self);
-    /* a tag hangs on one row: what costs it that row is drawn less, and never with narrow layers */
+    /* A tag depends on its own row: axes that take rows away are drawn less often, and never together with reduced
+     * widths. */
     bool tags = engine_main_head(self->model) == HEAD_TOKEN;
     size_t count = draw_pass_count(self->options), heads = self->model->body.config.heads;
     for (size_t i = 0; i < count; i++) {
         point *at = &out[i].at;
         out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0};
         if (i == 0) continue;
-        /* the random ones are small along one axis or two, seldom along all: that is where good points lie */
+        /* random passes are small along one axis or two, seldom along all, because good points are there */
         bool slim = widths.count > 1 && (i == 1 || random_below(state, 2) == 0);
         bool thin = i == 1 || !slim || random_below(state, 2) == 0;
         if (tags && widths.count > 1) {
@@ -23,7 +24,7 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
             thin = !slim;
         }
         if (i > 1) draw_layers(most.layer, state, at);
-        /* rows merge or retire; the smallest ones merge where they may */
+        /* rows merge or retire; the smallest pass merges where merging is allowed */
         bool merges = most.merges > 0 && (i == 1 || random_below(state, 2) == 0);
         if (thin && merges) draw_merges(most.merges, i == 1, state, at);
         if (thin && !merges) draw_lengths(most.length, i == 1, state, at);
@@ -41,7 +42,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
         TRY(encoder_allow_slim(&self->model->body, &self->model->packed, error));
         if (self->params.how == PRECISION_INT8)
             return fail(error, RUBATO_UNSUPPORTED, "narrower layers are trained in f32 or bf16");
-        if (!options->refine) TRY(rewire(self, error)); /* points are of the order that there is */
+        if (!options->refine) TRY(rewire(self, error)); /* points are for the present order of heads and neurons */
         TRY(note_widths(self, &widths, error));
     }
     exits_setting each = {.from_model = true};

@@ -4,7 +4,7 @@
 
 #include "train/trainer.h"
 
-/* A step of one pass, of the whole model. */
+/* A step with one pass of the whole model. */
 size_t draw_full(const trainer *self, uint64_t *state, pass *out);
 
 /* The number of passes of a step: the full and the smallest model, and as many random ones as the options say

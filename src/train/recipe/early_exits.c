@@ -1,13 +1,13 @@
-/* Early exits for whole sequences, as published; one mechanism, of which each method is a setting.
+/* Early exits for whole sequences, as published. They share one mechanism, of which each method is a setting.
  *
  *   branchynet  linear exits, trained with the model (Teerapittayanon et al. 2016)
- *   deebert     fine-tuning, then exits with poolers of their own alone (Xin et al. 2020)
+ *   deebert     fine-tuning, then exits alone, each with its own pooler (Xin et al. 2020)
  *   right-tool  a few exits over weighted layers, trained with the model, calibrated (Schwartz et al. 2020)
- *   fastbert    fine-tuning, then students of the model's own answers alone; texts need no labels (Liu et al. 2020)
- *   pabee       exits behind the shared pooler, later ones counting more (Zhou et al. 2020)
- *   act         probabilities to halt, the answer from the mean of the states (Graves 2016)
+ *   fastbert    fine-tuning, then exits alone, students of the model's own answers; texts need no labels (Liu et al.
+ * 2020) pabee       exits behind the shared pooler, later ones with more weight (Zhou et al. 2020) act probabilities to
+ * halt, the answer from the mean of the states (Graves 2016)
  *
- * Where the last layer has the model's own head, no exit stands beside it, unlike in some of the authors' code. */
+ * The last layer has the model's own head and no exit beside it, unlike in some of the authors' code. */
 #include "train/recipe/early_exits.h"
 
 #include "train/recipe/draw.h"
@@ -41,7 +41,7 @@ static rubato_status early_exits(trainer *self, rubato_error *error) {
     exits_setting each = {.from_model = how->from_model};
     const halting_setting halting = {.ponder = option_or(options->ponder, 0.01)};
     const double final = weigh_exits(self, &each);
-    /* where all halt, the head answers from the mean alone */
+    /* with halting, the head answers only from the mean */
     const lesson lessons[] = {{&lesson_answers, alone || halts ? 0 : final, NULL},
                               halts ? (lesson){&lesson_halting, 1, &halting} : (lesson){&lesson_exits, 1, &each}};
     point also[JUDGED_EXITS], at_rule = point_full(self->model->body.depth);

@@ -1,4 +1,4 @@
-/* Plain fine-tuning: every pass full, against the labels (Devlin et al. 2018). */
+/* Plain fine-tuning: one full pass, with the labels as target (Devlin et al. 2018). */
 #include "train/recipe/draw.h"
 
 static rubato_status finetune(trainer *self, rubato_error *error) {

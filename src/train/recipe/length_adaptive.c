@@ -1,8 +1,8 @@
 /* The Length-Adaptive Transformer (Kim and Cho 2021): LengthDrop and LayerDrop, the sandwich rule, in-place
- * distillation. Each step runs the full model against the labels, the smallest one and some random ones against the
- * full one's results.
+ * distillation. Each step runs the full model with the labels as target, and the smallest one and some random ones with
+ * the full model's results as target.
  *
- * Where the papers count rows of a padded batch, lengths here are parts of each sequence's own length. */
+ * The papers count rows of a padded batch; here lengths are parts of each sequence's own length. */
 #include "base/random.h"
 #include "train/recipe/draw.h"
 

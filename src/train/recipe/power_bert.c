@@ -1,7 +1,8 @@
 /* PoWER-BERT (Goyal et al. 2020): rows are first scaled by learned factors of their rank, which a penalty drives to
- * zero; what is left of each layer's factors is the length it keeps; the model is then trained again at those lengths.
+ * zero. The sum of each layer's factors is the length that the layer keeps. The model is then trained again at those
+ * lengths.
  *
- * The paper has a factor for every rank of a padded batch. Here ranks are parts of a sequence's own length, in BINS
+ * The paper has a factor for every rank of a padded batch. Here a rank is a part of a sequence's own length, in BINS
  * steps, so that one factor serves sequences of every length. */
 #include <math.h>
 #include <stdlib.h>
@@ -23,10 +24,10 @@ static size_t kept_pass(const trainer *self, uint64_t *state, pass *out) {
 
 typedef struct softening {
     soft_extraction soft;
-    size_t count;          /* of factors */
+    size_t count;          /* the number of factors */
     float *value;          /* [count], in [0, 1] */
     float *before;         /* [count] the values before a step */
-    double penalty, ratio; /* ratio: of the factors' rate to the run's */
+    double penalty, ratio; /* ratio: the factors' rate over the run's */
 } softening;
 
 static rubato_status scale_rows(void *user, passing *now, rubato_error *error) {
@@ -47,8 +48,8 @@ static rubato_status penalize(void *user, trainer *by, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* The factors have a rate of their own, and stay in [0, 1]. Their move at the run's rate is what is scaled, not their
- * group's rate: results of earlier runs are these, to the bit. */
+/* The factors have their own rate, and stay in [0, 1]. Their change at the run's rate is scaled, instead of the rate of
+ * their group, so that the results are equal to those of earlier runs to the bit. */
 static rubato_status move_factors(void *user, trainer *by, rubato_error *error) {
     softening *self = user;
     (void)by;
@@ -60,7 +61,7 @@ static rubato_status move_factors(void *user, trainer *by, rubato_error *error) 
     return RUBATO_OK;
 }
 
-/* Factors of one, as parameters. */
+/* Adds factors of one as parameters. */
 static rubato_status add_factors(softening *self, trainer *by, rubato_error *error) {
     const rubato_train_options *options = by->options;
     size_t group, index;
@@ -80,7 +81,7 @@ static rubato_status add_factors(softening *self, trainer *by, rubato_error *err
 
 /* ---- The lengths that are kept ---- */
 
-/* l_j = min(l_{j-1}, sum of the factors), here as a part. */
+/* l_j = min(l_{j-1}, sum of the factors), as a part of the length. */
 static void derive(const float *factors, point *out) {
     double before = 1;
     for (size_t i = 0; i < out->layers; i++) {

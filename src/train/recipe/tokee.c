@@ -1,6 +1,6 @@
-/* TOKEE (Li et al. 2021, "Accelerating BERT Inference for Sequence Labeling via Early-Exit"): a linear exit a layer for
- * each token, later ones counting more, then training with the halts that will happen (its section 3.3). What leaves
- * stays as it is after the layer's normalisation. */
+/* TOKEE (Li et al. 2021, "Accelerating BERT Inference for Sequence Labeling via Early-Exit"): a linear exit of each
+ * layer for each token, later ones with more weight, then training with simulated exits (its section 3.3). A token that
+ * leaves keeps its state after the layer's normalisation. */
 #include <string.h>
 
 #include "base/checked.h"
@@ -18,7 +18,7 @@ enum {
     NEVER = 255
 };
 
-/* Uncertainties at all exits. */
+/* Records the uncertainties at all exits. */
 typedef struct looking {
     const rubato_model *by;
     const run *on;
@@ -47,7 +47,7 @@ static void simulate(const looking *seen, const batch *packed, size_t sequence, 
                      uint8_t *left_after) {
     size_t first = packed->start[sequence] + 1, last = packed->start[sequence + 1];
     if (last < first + 2) return;
-    last--; /* special tokens stay */
+    last--; /* special tokens do not leave */
     for (size_t number = 0; number + 1 < seen->by->body.depth; number++) {
         const float *u = seen->uncertain + number * seen->rows;
         for (size_t row = first; row < last; row++) {
@@ -59,9 +59,9 @@ static void simulate(const looking *seen, const batch *packed, size_t sequence, 
     }
 }
 
-/* Draws a window and a threshold for each sequence and simulates the exits of `by` on it: a fifth of the sequences at
- * the most aggressive setting, two fifths without exits, the others anywhere between. left_after [rows]: the layer,
- * from 1, after which a row leaves, or NEVER; in the run's arena; NULL when memory is short. */
+/* Draws a window and a threshold for each sequence and simulates the exits of `by` on it: for a fifth of the sequences
+ * the earliest setting, for two fifths no exits, for the others any setting between. Returns left_after [rows], in the
+ * run's arena: the layer, from 1, after which a row leaves, or NEVER. NULL when memory is short. */
 static const uint8_t *sample_halts(const rubato_model *by, const run *on, const batch *packed, uint64_t key) {
     looking seen = {.by = by, .on = on, .rows = packed->rows};
     size_t cells = by->body.depth * packed->rows;
@@ -109,7 +109,7 @@ static rubato_status halt_rows(void *user, passing *now, rubato_error *error) {
 
 /* ---- The recipe ---- */
 
-/* The second phase, with the first one's model to sample by. */
+/* The second phase; the model of the first one simulates the exits. */
 static rubato_status self_sampling(trainer *self, phase *leave, rubato_error *error) {
     rubato_model *sampler;
     TRY(rubato_model_load(&sampler, self->options->out, error));
@@ -136,7 +136,7 @@ static rubato_status tokee(trainer *self, rubato_error *error) {
                    .also_count = judged_exits(self, also)};
     if (self->options->resume) TRY(trainer_resume(self, error));
     TRY(trainer_run_first(self, &leave, error));
-    for (size_t i = 0; i < leave.also_count; i++) { /* late, earlier, very early: what is kept is good at all of them */
+    for (size_t i = 0; i < leave.also_count; i++) { /* late, earlier, very early: the kept weights are good at all */
         also[i].exit = self->model->exits.rule;
         also[i].exit.threshold *= (float)(1 << i);
     }

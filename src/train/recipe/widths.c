@@ -1,9 +1,9 @@
 /* Networks of several widths in one set of weights.
  *
- *   slimmable   the sandwich rule over widths, each layer with one of its own, learning from the full model
- *               (Yu and Huang 2019), after the heads and neurons were sorted
- *   dynabert    sorted, then width, then width and depth, learning from a teacher's answers and hidden states
- *               (Hou et al. 2020); the teacher is --teacher, else the model that training starts from */
+ *   slimmable   the sandwich rule over widths, a separate width for each layer; smaller passes learn from the full
+ * model (Yu and Huang 2019); heads and neurons are sorted first dynabert    sorting, then widths, then widths and
+ * depths, with a teacher's answers and hidden states as target (Hou et al. 2020); the teacher is --teacher, else the
+ * starting model */
 #include <math.h>
 
 #include "train/recipe/draw.h"
@@ -30,8 +30,8 @@ static size_t every_width(const trainer *self, uint64_t *state, pass *out) {
     return widths.count;
 }
 
-/* Of K = round(m L) layers that stay the i-th is floor(i / m): the last one goes first. In quarters, whose floors are
- * exact. */
+/* Of K = round(m L) layers that stay, layer i is floor(i / m), so that the last layer is removed first. m is in
+ * quarters, whose floors are exact. */
 static void keep_layers(size_t quarters, point *at) {
     size_t kept = (at->layers * quarters + 2) / 4;
     for (size_t i = 0; i < at->layers; i++) at->skip[i] = quarters < 4;
@@ -58,7 +58,7 @@ static rubato_status begin(trainer *self, width_list *widths, rubato_error *erro
     return note_widths(self, widths, error);
 }
 
-/* Every width below all is judged. */
+/* Every width below 1 is judged. */
 static size_t judged_widths(const trainer *self, const width_list *widths, point *out) {
     for (size_t i = 1; i < widths->count; i++) {
         out[i - 1] = point_full(self->model->body.depth);
@@ -114,7 +114,7 @@ static rubato_status dynabert(trainer *self, rubato_error *error) {
     json_object_set_new(json_object_get(self->notes, "training"), "layer_drop", json_real(0.5));
     if (self->options->resume) TRY(trainer_resume(self, error));
     TRY(trainer_run_first(self, &wide, error));
-    /* the second stage's teacher is what the first one made */
+    /* the teacher of the second stage is the model of the first */
     TRY(trainer_teach_itself(self, error));
     return trainer_run(self, &deep, error);
 }
