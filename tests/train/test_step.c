@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "task/context.h"
 #include "train/trainer.h"
 
 static const char *const lines[] = {"a a b\tpos\n", "b b a c\tneg\n",   "c a\tpos\n",       "d b b\tneg\n",
@@ -194,6 +195,109 @@ static void test_layers_of_a_pass(void **state) {
     close_bed(&b);
 }
 
+/* ---- Tensors that losses see ---- */
+
+enum { PARTS = WATCH_QUERIES | WATCH_KEYS | WATCH_VALUES | WATCH_ATTENTION };
+
+/* Runs all lines; with a tape the tensors of kind `learns` get weights as their gradient, and backward follows. Returns
+ * the sum of those tensors times the weights. */
+static double observe_lines(bed *b, bool records, watch_kind learns, observed *seen) {
+    trainer *by = &b->by;
+    rubato_status status = RUBATO_OK;
+    tape recording = {0};
+    run on = {.kernels = by->context->kernels,
+              .crew = by->context->crew,
+              .memory = &by->memory,
+              .status = &status,
+              .tape = records ? &recording : NULL};
+    const sample *all[LINES];
+    portion part;
+    encoded out;
+    *seen = (observed){0};
+    for (size_t i = 0; i < LINES; i++) all[i] = &by->data.items[i];
+    assert_true(portion_create(&part, by, all, LINES, 0, &by->memory));
+    observe_forward(&by->model->body, &on, NULL, &part.packed, NULL, PARTS | WATCH_STATE, seen, &out);
+    assert_int_equal(status, RUBATO_OK);
+    const observation *at;
+    double sum = 0;
+    for (size_t i = 0; (at = observed_find(seen, learns, i)); i++)
+        for (size_t row = 0; row < at->rows.rows; row++)
+            for (size_t j = 0; j < at->rows.columns; j++) {
+                double weight = 1 + (double)((i + 5 * row + 3 * j) % 7);
+                sum += weight * (double)tensor_row(at->rows, row)[j];
+                if (records) tensor_grad(at->rows, row)[j] += (float)weight;
+            }
+    if (records) tape_backward(&on);
+    assert_int_equal(status, RUBATO_OK);
+    return sum;
+}
+
+/* A teacher, which does not record, shows what a learner shows. */
+static void test_teacher_and_learner_alike(void **state) {
+    static const watch_kind kinds[] = {WATCH_STATE, WATCH_QUERIES, WATCH_KEYS, WATCH_VALUES, WATCH_ATTENTION};
+    bed b;
+    observed teacher, learner;
+    (void)state;
+    open_bed(&b, 0, LINES, 0);
+    observe_lines(&b, false, WATCH_STATE, &teacher);
+    observe_lines(&b, true, WATCH_STATE, &learner);
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        const observation *one, *other;
+        size_t i = 0;
+        for (; (one = observed_find(&teacher, kinds[k], i)); i++) {
+            other = observed_find(&learner, kinds[k], i);
+            assert_non_null(other);
+            assert_int_equal(one->number, kinds[k] == WATCH_STATE ? i : i + 1);
+            assert_int_equal(one->number, other->number);
+            assert_int_equal(one->rows.columns, other->rows.columns);
+            for (size_t row = 0; row < one->rows.rows; row++)
+                for (size_t j = 0; j < one->rows.columns; j++)
+                    assert_true(fabsf(tensor_row(one->rows, row)[j] - tensor_row(other->rows, row)[j]) < 1e-5f);
+        }
+        assert_int_equal(i, b.by.model->body.depth + (kinds[k] == WATCH_STATE));
+    }
+    close_bed(&b);
+}
+
+/* A loss on any of these tensors teaches the layers below: some derivatives against central differences. */
+static void test_every_tensor_teaches(void **state) {
+    static const watch_kind kinds[] = {WATCH_STATE, WATCH_QUERIES, WATCH_KEYS, WATCH_VALUES, WATCH_ATTENTION};
+    bed b;
+    observed seen;
+    (void)state;
+    open_bed(&b, 0, LINES, 0);
+    parameters *params = &b.by.params;
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        size_t compared = 0;
+        parameters_clear(params);
+        observe_lines(&b, true, kinds[k], &seen);
+        arena_reset(&b.by.memory);
+        for (size_t i = 0; i < params->count; i++) {
+            const parameter *p = &params->items[i];
+            size_t most = 0;
+            for (size_t j = 0; j < p->count; j++)
+                if (fabsf(p->gradient[j]) > fabsf(p->gradient[most])) most = j;
+            const float slope = p->gradient[most], was = p->value[most], step = 2e-3f;
+            if (fabsf(slope) < 1) continue;
+            double sums[2];
+            for (int side = 0; side < 2; side++) {
+                p->value[most] = was + (side ? step : -step);
+                parameters_refresh(params, b.by.context->crew, b.by.context->kernels);
+                sums[side] = observe_lines(&b, false, kinds[k], &seen);
+                arena_reset(&b.by.memory);
+            }
+            p->value[most] = was;
+            double got = (sums[1] - sums[0]) / (2 * (double)step);
+            if (fabs(got - (double)slope) > 0.03 * fabs((double)slope) + 0.3)
+                fail_msg("kind %d, parameter %zu: %g, should be %g", kinds[k], i, (double)slope, got);
+            compared++;
+        }
+        assert_true(compared > 8);
+        parameters_refresh(params, b.by.context->crew, b.by.context->kernels);
+    }
+    close_bed(&b);
+}
+
 /* ---- Several workers ---- */
 
 /* A worker that runs after another one: what the other gave, and where in it this one is. The first only writes. */
@@ -291,6 +395,7 @@ static void test_two_workers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_layers_of_a_pass),
-                                       cmocka_unit_test(test_two_workers)};
+                                       cmocka_unit_test(test_teacher_and_learner_alike),
+                                       cmocka_unit_test(test_every_tensor_teaches), cmocka_unit_test(test_two_workers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
