@@ -21,14 +21,15 @@
  *   Functions that can fail return a rubato_status, 0 for success, and take a rubato_error * last, which may be NULL.
  *   X_create and X_load give, X_destroy takes back and accepts NULL. On failure an output pointer is NULL.
  *   Options structs begin with their size, so that they can grow at their end:
- *       rubato_context_options options = {.size = sizeof options, .threads = 4};
- *   (in C++: rubato_context_options options = {}; options.size = sizeof options;). Every other field has its default
- *   where its bytes are zero; a NULL pointer in place of the struct means all defaults. A program that was compiled
- * with an older header gives a smaller struct: the fields that it lacks have their defaults. One that was compiled with
- * a newer header may run with this library while the fields that are new to it are zero. A size of 0 is an error.
- *   Results that may grow are structs of the library, which a function gives by a pointer: they grow at their end. What
- *   a function gives and no X_destroy takes back is released with rubato_free. Structs of neither kind (rubato_error,
- *   rubato_input and the elements of arrays) never change.
+ *       rubato_context_options options = {.size = sizeof options, .threads = 4};    (C)
+ *       rubato_context_options options = {}; options.size = sizeof options;         (C++)
+ *   A size of 0 is an error. Every other field has its default where its bytes are zero, and a NULL pointer in place
+ *   of the struct means all defaults. A program that was compiled with an older header gives a smaller struct: the
+ *   fields that it lacks have their defaults. A program that was compiled with a newer header may run with this library
+ *   as long as it leaves the fields that are new zero.
+ *   A result that may grow is a struct of the library, which a function gives by a pointer. It grows at its end.
+ *   rubato_free releases what a function gives, unless there is an X_destroy for it.
+ *   All other structs (rubato_error, rubato_input and the elements of arrays) never change.
  *   Strings are UTF-8. Offsets count Unicode code points of the caller's text, first and last + 1.
  *   Matrices are [rows, columns], row-major, float.
  *   Every byte of a model folder, a data file or a text is treated as hostile. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "task/costs.h"
 #include "task/encode.h"
 #include "task/job.h"
 #include "task/token_scores.h"
@@ -75,5 +76,5 @@ rubato_status rubato_answer(rubato_context *context, rubato_answer_span *out, co
         if (status == RUBATO_OK) out[i] = answer_one(encoding, scores.windows[i]);
     }
     token_scores_free(&scores);
-    return status;
+    return costs_end(costs, status);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "task/costs.h"
 #include "task/encode.h"
 #include "task/job.h"
 
@@ -50,7 +51,7 @@ rubato_status rubato_logits(rubato_context *context, float *out, const rubato_in
                 .prepare = need_a_row};
     TRY(engine_options(model, RUBATO_FOR_SCORES, options, &own, &work.text, error));
     TRY(engine_run(context, &work, error));
-    return engine_check(out, count * mine.head->out.out, error);
+    return costs_end(costs, engine_check(out, count * mine.head->out.out, error));
 }
 
 static void sigmoid(float *x, size_t count) {

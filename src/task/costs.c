@@ -18,6 +18,13 @@ rubato_status costs_create(rubato_costs **out, size_t count, size_t layers, ruba
     return RUBATO_OK;
 }
 
+rubato_status costs_end(rubato_costs **costs, rubato_status status) {
+    if (status == RUBATO_OK || !costs) return status;
+    rubato_free(*costs);
+    *costs = NULL;
+    return status;
+}
+
 const rubato_cost *rubato_costs_at(const rubato_costs *costs, size_t index) {
     return &costs->items[index];
 }

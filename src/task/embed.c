@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text_buffer.h"
+#include "task/costs.h"
 #include "task/encode.h"
 #include "task/job.h"
 
@@ -74,7 +75,7 @@ rubato_status rubato_embed(rubato_context *context, float *out, const rubato_inp
     for (size_t i = 0; texts && i < count; i++) text_free(&texts[i]);
     free(texts);
     free(prepared);
-    return status;
+    return costs_end(costs, status);
 }
 
 size_t rubato_nearest(const rubato_context *context, const float *query, const float *corpus, size_t count,

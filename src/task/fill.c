@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
+#include "task/costs.h"
 #include "task/encode.h"
 #include "task/job.h"
 #include "task/token_scores.h"
@@ -98,7 +99,7 @@ done:
         free(*out);
         *out = NULL;
     }
-    return status;
+    return costs_end(costs, status);
 }
 
 /* How a token reads within running text: without the mark of a later piece, or a space at its very beginning. */

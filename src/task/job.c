@@ -364,9 +364,5 @@ rubato_status engine_run(rubato_context *context, job *work, rubato_error *error
 done:
     free(units);
     if (!work->keep || status != RUBATO_OK) engine_release(work);
-    if (status != RUBATO_OK && work->costs) {
-        rubato_free(*work->costs);
-        *work->costs = NULL;
-    }
-    return status;
+    return costs_end(work->costs, status);
 }

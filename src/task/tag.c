@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/utf8.h"
 #include "task/context.h"
+#include "task/costs.h"
 #include "task/encode.h"
 #include "task/token_scores.h"
 #include "text/unicode.h"
@@ -178,5 +179,5 @@ rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const ruba
 done:
     token_scores_free(&scores);
     if (status != RUBATO_OK && block) rubato_tags_destroy(block->tags);
-    return status;
+    return costs_end(costs, status);
 }

@@ -10,6 +10,23 @@ typedef struct newer_options {
     const char *fresh;
 } newer_options;
 
+/* A struct without padding at its end: a field that a later version adds there cannot be mistaken for padding, whose
+ * bytes callers leave as they are. */
+#define NO_TAIL(type, last)                                                                                            \
+    _Static_assert(offsetof(type, last) + sizeof((type){0}.last) == sizeof(type), #type " ends with padding")
+
+NO_TAIL(rubato_load_options, precision);
+NO_TAIL(rubato_context_options, isa);
+NO_TAIL(rubato_text_options, whole);
+NO_TAIL(rubato_options, progress_user);
+NO_TAIL(rubato_eval_options, run);
+NO_TAIL(rubato_train_options, progress_user);
+NO_TAIL(rubato_trim_options, store);
+NO_TAIL(rubato_quantize_options, progress_user);
+NO_TAIL(rubato_search_options, progress_user);
+NO_TAIL(rubato_calibrate_options, progress_user);
+NO_TAIL(rubato_pull_options, progress_user);
+
 static rubato_model *model;
 
 static rubato_status create(const void *options, size_t *threads, rubato_error *error) {

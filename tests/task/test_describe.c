@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rubato.h"
@@ -79,7 +80,56 @@ static void test_families(void **state) {
     }
 }
 
+static void write_file(const char *folder, const char *name, const char *text) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A sentence-transformers folder whose vectors go through a dense module: its weights are not read either. */
+static void test_sentence_folder(void **state) {
+    (void)state;
+    static const char *const inner[] = {"1_Pooling", "2_Dense", "3_Normalize"};
+    char folder[64], path[512];
+    rubato_model *model;
+    rubato_error error;
+    link_files("bert", folder);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, inner[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    write_file(folder, "modules.json",
+               "[{\"type\": \"sentence_transformers.models.Transformer\", \"path\": \"\"},"
+               "{\"type\": \"sentence_transformers.models.Pooling\", \"path\": \"1_Pooling\"},"
+               "{\"type\": \"sentence_transformers.models.Dense\", \"path\": \"2_Dense\"},"
+               "{\"type\": \"sentence_transformers.models.Normalize\", \"path\": \"3_Normalize\"}]");
+    write_file(folder, "1_Pooling/config.json",
+               "{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": false}");
+    write_file(folder, "2_Dense/config.json", "{\"in_features\": 24, \"out_features\": 7}");
+    write_file(folder, "config_sentence_transformers.json", "{\"prompts\": {\"query\": \"q: \"}}");
+    if (rubato_model_describe(&model, folder, &error) != RUBATO_OK) fail_msg("%s", error.message);
+    const rubato_info *info = rubato_model_info(model);
+    assert_int_equal(info->width, 7);
+    assert_string_equal(info->pooling, "cls");
+    assert_int_equal(info->normalized, 1);
+    assert_int_equal(info->prompt_count, 1);
+    assert_string_equal(info->prompts[0], "q: ");
+    rubato_model_destroy(model);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s/config.json", folder, inner[i]);
+        unlink(path);
+        snprintf(path, sizeof path, "%s/%s", folder, inner[i]);
+        assert_int_equal(rmdir(path), 0);
+    }
+    snprintf(path, sizeof path, "%s/config_sentence_transformers.json", folder);
+    unlink(path);
+    remove_files(folder);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_families)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_families), cmocka_unit_test(test_sentence_folder)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
