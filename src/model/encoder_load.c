@@ -108,13 +108,17 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
     for (size_t i = 0; i < self->unique; i++) {
         size_t bound = load->bound ? load->bound->count : 0, linears = 0;
         layer_names at = names_of(plan, i);
-        from.names = at.names;
-        from.first = at.first;
-        from.second = at.second;
+        layer_widths widths = config_widths(config, i);
+        part_source own = from;
+        own.names = at.names;
+        own.first = at.first;
+        own.second = at.second;
+        own.heads = widths.heads;
+        own.inner = widths.inner;
         load->with.precision = plan->each ? plan->each[i] : plan->precision;
         load->with.both = plan->both;
         load->smooth = smooth;
-        TRY(layer_load(&self->layers[i], &config->attention, &config->feeding, config->epsilon, &from));
+        TRY(layer_load(&self->layers[i], &config->attention, &config->feeding, config->epsilon, &own));
         layer_visit(&self->layers[i], count_linear, &linears);
         if (smooth) smooth += linears;
         if (plan->layers) TRY(renumber(load, plan->kind->names.query, bound, i));
@@ -123,7 +127,6 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
     load->with.both = false;
     load->smooth = NULL;
     load->with.smooth = NULL;
-    from.names = &plan->kind->names;
     return mechanism->load_shared ? mechanism->load_shared(self->shared, &from) : RUBATO_OK;
 }
 

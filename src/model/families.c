@@ -13,6 +13,8 @@ extern const family family_bert, family_distilbert, family_electra, family_rober
 static const family *const families[] = {&family_bert,   &family_distilbert, &family_electra, &family_roberta,
                                          &family_albert, &family_mpnet,      &family_funnel};
 
+#define WIDTHS_KEY "layer_widths"
+
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
 const family *family_find(const char *model_type) {
@@ -56,6 +58,51 @@ static rubato_status get_count(size_t *out, const json_t *json, const char *key,
     TRY(json_get_size(out, json, key, *out, error));
     if (*out > most) return fail(error, RUBATO_BAD_MODEL, "\"%s\" is %zu; at most %zu makes sense", key, *out, most);
     return RUBATO_OK;
+}
+
+/* "layer_widths": {"heads": [...], "inner": [...]}, a number for each layer; either list may be missing. */
+static rubato_status parse_widths(encoder_config *config, const json_t *json, rubato_error *error) {
+    const json_t *object = json_object_get(json, WIDTHS_KEY);
+    const json_t *heads = json_object_get(object, "heads"), *inner = json_object_get(object, "inner");
+    const attending *mechanism = attending_of(&config->attention);
+    if (!object) return RUBATO_OK;
+    if (config->groups || config->blocks || config->layers > MOST_UNEVEN ||
+        (heads && mechanism->sortable && !mechanism->sortable(config->attention.setting)))
+        return fail(error, RUBATO_UNSUPPORTED, "\"" WIDTHS_KEY "\": this model's layers cannot differ");
+    if ((heads && json_array_size(heads) != config->layers) || (inner && json_array_size(inner) != config->layers))
+        return fail(error, RUBATO_BAD_MODEL, "\"" WIDTHS_KEY "\" has not one number for each of %zu layers",
+                    config->layers);
+    config->uneven = true;
+    for (size_t i = 0; i < config->layers; i++) {
+        json_int_t own[2] = {heads ? json_integer_value(json_array_get(heads, i)) : (json_int_t)config->heads,
+                             inner ? json_integer_value(json_array_get(inner, i)) : (json_int_t)config->inner};
+        if (own[0] < 1 || own[0] > MOST_WIDTH || own[1] < 1 || own[1] > MOST_WIDTH * 4)
+            return fail(error, RUBATO_BAD_MODEL, "\"" WIDTHS_KEY "\" of layer %zu makes no sense", i);
+        config->widths[i] = (layer_widths){(uint32_t)own[0], (uint32_t)own[1]};
+    }
+    return RUBATO_OK;
+}
+
+static rubato_status note_widths(const encoder_config *config, json_t *json, rubato_error *error) {
+    json_t *heads = json_array(), *inner = json_array();
+    int failed = 0;
+    for (size_t i = 0; i < config->layers; i++) {
+        failed |= json_array_append_new(heads, json_integer(config->widths[i].heads));
+        failed |= json_array_append_new(inner, json_integer(config->widths[i].inner));
+    }
+    failed |= json_object_set_new(json, WIDTHS_KEY, json_pack("{s:o, s:o}", "heads", heads, "inner", inner));
+    return failed ? fail_memory(error) : RUBATO_OK;
+}
+
+rubato_status config_note(const encoder_config *config, json_t *json, rubato_error *error) {
+    const char *type = json_string_value(json_object_get(json, "model_type"));
+    bool foreign = config->attention.kind->foreign || config->feeding.kind->foreign || config->uneven;
+    TRY(part_note(&config->attention, &attending_table, json, error));
+    TRY(part_note(&config->feeding, &feeding_table, json, error));
+    if (config->uneven) TRY(note_widths(config, json, error));
+    if (!foreign || !type || strncmp(type, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0) return RUBATO_OK;
+    json_t *own = json_sprintf(FOREIGN_PREFIX "%s", type);
+    return own && json_object_set_new(json, "model_type", own) == 0 ? RUBATO_OK : fail_memory(error);
 }
 
 rubato_status config_parse(encoder_config *config, const family *kind, const json_t *json, rubato_error *error) {
@@ -106,5 +153,5 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     if (config->hidden % config->heads != 0)
         return fail(error, RUBATO_BAD_MODEL, "hidden size %zu is not a multiple of %zu heads", config->hidden,
                     config->heads);
-    return RUBATO_OK;
+    return parse_widths(config, json, error);
 }

@@ -8,7 +8,12 @@
 #include "kernels/activation.h"
 #include "store/part.h"
 
-enum { MOST_BLOCKS = 16 };
+enum { MOST_BLOCKS = 16, MOST_UNEVEN = 64 };
+
+/* The heads and the inner width of one layer. */
+typedef struct layer_widths {
+    uint32_t heads, inner;
+} layer_widths;
 
 typedef struct encoder_config {
     const char *family;
@@ -23,6 +28,9 @@ typedef struct encoder_config {
     /* Funnel-Transformer: layers stand in blocks, between which rows merge; 0 blocks: they do not. */
     size_t blocks, block_size[MOST_BLOCKS], block_repeats[MOST_BLOCKS]; /* layers of each, and runs of each layer */
     size_t decoder_layers;                   /* that see all rows again, after the last block */
+    /* Layers that differ, as those of a pruned model do; `heads` and `inner` are then those of a whole layer. */
+    bool uneven;
+    layer_widths widths[MOST_UNEVEN];        /* [layers] */
     float hidden_dropout, attention_dropout; /* in training */
     merging merging;                         /* how rows merge, where they do */
     part_choice attention, feeding;          /* the mechanisms of all layers and their settings */
@@ -88,6 +96,16 @@ typedef struct family {
 
 /* Before the model_type of a model with a part that `transformers` does not have, so that it is refused there. */
 #define FOREIGN_PREFIX "rubato-"
+
+/* The heads and the inner width of a layer of its own weights. */
+static inline layer_widths config_widths(const encoder_config *config, size_t number) {
+    layer_widths whole = {(uint32_t)config->heads, (uint32_t)config->inner};
+    return config->uneven ? config->widths[number] : whole;
+}
+
+/* Notes in config.json what `transformers` does not have: mechanisms and their settings, widths of layers; and a
+ * model_type that is refused there. Nothing for a family's plain model. */
+rubato_status config_note(const encoder_config *config, json_t *json, rubato_error *error);
 
 /* The family of a model_type, or NULL. */
 const family *family_find(const char *model_type);

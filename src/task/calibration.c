@@ -27,6 +27,13 @@ static uint64_t hash_part(uint64_t hash, const part_choice *part, const part_tab
     return strcmp(text, all->kinds[0]->name) == 0 ? hash : hash_text(hash, text);
 }
 
+/* Nor are the widths of layers that are all the same. */
+static uint64_t hash_widths(uint64_t hash, const encoder_config *config) {
+    for (size_t i = 0; config->uneven && i < config->layers; i++)
+        hash = random_hash(random_hash(hash ^ config->widths[i].heads) ^ config->widths[i].inner);
+    return hash;
+}
+
 static rubato_status cache_path(const rubato_context *context, char *out, size_t bytes, rubato_error *error) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     const encoder_config *config = &context->model->body.config;
@@ -36,6 +43,7 @@ static rubato_status cache_path(const rubato_context *context, char *out, size_t
     hash = hash_text(hash, processor);
     hash = hash_part(hash, &config->attention, &attending_table);
     hash = hash_part(hash, &config->feeding, &feeding_table);
+    hash = hash_widths(hash, config);
     int written = snprintf(out, bytes, "%s%s/rubato/cost-%s-%s-%zut-%zux%zux%zux%zu-%zur-%08x.json",
                            cache && *cache ? cache
                            : home          ? home

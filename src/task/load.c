@@ -277,6 +277,11 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
         if (learn->layers[i] >= config->layers || (i && learn->layers[i] < learn->layers[i - 1]))
             return fail(error, RUBATO_BAD_ARGUMENT, "layers are named in order, from 0 to %zu, once or several times",
                         config->layers - 1);
+    if (config->uneven && learn->layer_count > MOST_UNEVEN)
+        return fail(error, RUBATO_UNSUPPORTED, "more than %d layers that differ", MOST_UNEVEN);
+    const encoder_config whole = *config;
+    for (size_t i = 0; whole.uneven && i < learn->layer_count; i++)
+        config->widths[i] = whole.widths[learn->layers[i]];
     config->layers = learn->layer_count;
     return RUBATO_OK;
 }

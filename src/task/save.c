@@ -136,19 +136,6 @@ static bool any_packed(const bindings *all) {
     return false;
 }
 
-/* A model with a part that transformers does not have: the part's setting, and a model_type that is refused there. */
-static rubato_status note_parts(const rubato_model *self, json_t *config, rubato_error *error) {
-    const encoder_config *from = &self->body.config;
-    const char *type = json_string_value(json_object_get(config, "model_type"));
-    TRY(part_note(&from->attention, &attending_table, config, error));
-    TRY(part_note(&from->feeding, &feeding_table, config, error));
-    if ((!from->attention.kind->foreign && !from->feeding.kind->foreign) || !type ||
-        strncmp(type, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0)
-        return RUBATO_OK;
-    json_t *own = json_sprintf(FOREIGN_PREFIX "%s", type);
-    return own && json_object_set_new(config, "model_type", own) == 0 ? RUBATO_OK : fail_memory(error);
-}
-
 static rubato_status write_config(const rubato_model *self, const char *folder, storage how, rubato_error *error) {
     char path[PATH_BYTES], architecture[128];
     json_t *config;
@@ -179,7 +166,7 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
             json_object_set_new(config, "problem_type",
                                 json_string(regression ? "regression" : "single_label_classification"));
     }
-    rubato_status status = note_parts(self, config, error);
+    rubato_status status = config_note(sizes, config, error);
     if (status == RUBATO_OK) status = model_write_json(config, folder, "config.json", error);
     json_decref(config);
     return status;

@@ -22,6 +22,7 @@ typedef struct stored {
 
 typedef struct made_model {
     char folder[64];
+    size_t heads[LAYERS], inner[LAYERS];
     stored tensors[64];
     size_t count;
 } made_model;
@@ -46,12 +47,13 @@ static inline const float *stored_named(const made_model *m, const char *format,
 }
 
 static inline void store_layer(made_model *m, size_t number) {
-    static const struct {
+    const size_t width = m->heads[number] * SIZE, inner = m->inner[number];
+    const struct {
         const char *name;
         size_t rows, columns;
-    } linears[] = {{"attention.self.query", HIDDEN, HIDDEN}, {"attention.self.key", HIDDEN, HIDDEN},
-                   {"attention.self.value", HIDDEN, HIDDEN}, {"attention.output.dense", HIDDEN, HIDDEN},
-                   {"intermediate.dense", INNER, HIDDEN},    {"output.dense", HIDDEN, INNER}};
+    } linears[] = {{"attention.self.query", width, HIDDEN}, {"attention.self.key", width, HIDDEN},
+                   {"attention.self.value", width, HIDDEN}, {"attention.output.dense", HIDDEN, width},
+                   {"intermediate.dense", inner, HIDDEN},   {"output.dense", HIDDEN, inner}};
     static const char *const norms[] = {"attention.output.LayerNorm", "output.LayerNorm"};
     char name[96];
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
@@ -67,7 +69,7 @@ static inline void store_layer(made_model *m, size_t number) {
         store(m, name, 0, HIDDEN, 0, 0.2);
     }
     snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.slopes", number);
-    store(m, name, 0, HEADS, 0.3, 0.1);
+    store(m, name, 0, m->heads[number], 0.3, 0.1);
 }
 
 /* The object of config.json for mechanisms that need a setting. */
@@ -81,28 +83,35 @@ static inline void read_floats(const void *user, size_t first, size_t count, flo
     memcpy(out, one->values + first * one->columns, count * one->columns * sizeof *out);
 }
 
-/* A folder of BERT's layout whose config.json has the given parts, as `"attention": {...}, `. */
-static inline made_model make_model(const char *parts) {
+/* Random weights of layers of those widths. */
+static inline made_model draw_model(const size_t heads[LAYERS], const size_t inner[LAYERS]) {
     made_model m = {.folder = "/tmp/rubato-mechanisms-XXXXXX"};
-    char path[128], command[256];
     assert_non_null(mkdtemp(m.folder));
+    memcpy(m.heads, heads, sizeof m.heads);
+    memcpy(m.inner, inner, sizeof m.inner);
     store(&m, "embeddings.word_embeddings.weight", VOCABULARY, HIDDEN, 0, 1);
     store(&m, "embeddings.position_embeddings.weight", LONGEST, HIDDEN, 0, 1);
     store(&m, "embeddings.token_type_embeddings.weight", 2, HIDDEN, 0, 1);
     store(&m, "embeddings.LayerNorm.weight", 0, HIDDEN, 1, 0.2);
     store(&m, "embeddings.LayerNorm.bias", 0, HIDDEN, 0, 0.2);
     for (size_t i = 0; i < LAYERS; i++) store_layer(&m, i);
+    return m;
+}
+
+/* Writes a folder of BERT's layout whose config.json has the given parts, as `"attention": {...}, `. */
+static inline void write_model(made_model *self, const char *parts) {
+    char path[128], command[256];
     tensor_source sources[64];
-    for (size_t i = 0; i < m.count; i++)
-        sources[i] = (tensor_source){.name = m.tensors[i].name,
+    for (size_t i = 0; i < self->count; i++)
+        sources[i] = (tensor_source){.name = self->tensors[i].name,
                                      .type = DTYPE_F32,
-                                     .rows = m.tensors[i].rows,
-                                     .columns = m.tensors[i].columns,
+                                     .rows = self->tensors[i].rows,
+                                     .columns = self->tensors[i].columns,
                                      .read = read_floats,
-                                     .user = &m.tensors[i]};
-    snprintf(path, sizeof path, "%s/model.safetensors", m.folder);
-    assert_int_equal(safetensors_write(path, sources, m.count, NULL, NULL), RUBATO_OK);
-    snprintf(path, sizeof path, "%s/config.json", m.folder);
+                                     .user = &self->tensors[i]};
+    snprintf(path, sizeof path, "%s/model.safetensors", self->folder);
+    assert_int_equal(safetensors_write(path, sources, self->count, NULL, NULL), RUBATO_OK);
+    snprintf(path, sizeof path, "%s/config.json", self->folder);
     FILE *file = fopen(path, "w");
     fprintf(file,
             "{%s\"model_type\": \"bert\", \"architectures\": [\"BertModel\"], \"num_hidden_layers\": %d, "
@@ -110,8 +119,13 @@ static inline made_model make_model(const char *parts) {
             "\"max_position_embeddings\": %d, \"vocab_size\": %d, \"type_vocab_size\": 2}\n",
             parts, LAYERS, HIDDEN, HEADS, INNER, LONGEST, VOCABULARY);
     fclose(file);
-    snprintf(command, sizeof command, "cp %s/bert/tokenizer.json %s/", GOLDEN, m.folder);
+    snprintf(command, sizeof command, "cp %s/bert/tokenizer.json %s/", GOLDEN, self->folder);
     assert_int_equal(system(command), 0);
+}
+
+static inline made_model make_model(const char *parts) {
+    made_model m = draw_model((const size_t[LAYERS]){HEADS, HEADS}, (const size_t[LAYERS]){INNER, INNER});
+    write_model(&m, parts);
     return m;
 }
 

@@ -40,11 +40,15 @@ static void describe(const void *setting, char *out, size_t bytes) {
 
 static rubato_status load(void **out, const part_source *from) {
     window_weights *self = arena_take(from->load->with.memory, sizeof *self);
-    char name[LOADER_NAME];
     if (!self) return fail_memory(from->load->error);
     *self = (window_weights){.setting = from->setting};
     *out = self;
-    TRY(projections_load(&self->with, from));
+    return projections_load(&self->with, from);
+}
+
+static rubato_status load_terms(void *weights, const part_source *from) {
+    window_weights *self = weights;
+    char name[LOADER_NAME];
     if (!self->setting->sloped) return RUBATO_OK;
     part_name_beside(name, from, from->names->query, "slopes");
     TRY(loader_buffer(from->load, &self->slopes, name, 1, from->heads));
@@ -210,6 +214,7 @@ const attending attending_window = {
     .fewer_queries = true,
     .narrows = true,
     .load = load,
+    .load_terms = load_terms,
     .allow_narrow = projections_allow_narrow,
     .forward = forward,
     .visit = projections_visit,
