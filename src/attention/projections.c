@@ -19,11 +19,11 @@ rubato_status projections_load(projections *self, const part_source *from) {
 
 rubato_status projections_allow_narrow(void *weights, arena *memory, rubato_error *error) {
     projections *self = weights;
-    if (self->stacked.in % PANEL || self->head_size % 4)
+    if (self->stacked.in % PANEL || self->out.in % PANEL || self->head_size % 4)
         return fail(error, RUBATO_UNSUPPORTED,
-                    "narrower layers need a hidden size that is a multiple of %d, and heads of multiples of 4; these "
-                    "are %zu and %zu",
-                    PANEL, self->stacked.in, self->head_size);
+                    "narrower layers need a hidden size and heads that together have multiples of %d features, each a "
+                    "multiple of 4; these have %zu, and %zu heads %zu",
+                    PANEL, self->stacked.in, self->heads, self->head_size);
     if (self->out.precision == PRECISION_INT8 && self->head_size % PREFIX_STEP)
         return fail(error, RUBATO_UNSUPPORTED, "narrower layers in int8 need heads of multiples of %d, not %zu",
                     PREFIX_STEP, self->head_size);
