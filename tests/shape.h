@@ -11,8 +11,8 @@ static inline encoder_shape shape_of(layer_sizes *sizes, size_t hidden, size_t i
         sizes[i] = (layer_sizes){.heads = heads,
                                  .head_size = hidden / heads,
                                  .inner = inner,
-                                 .attention = attending_softmax.count,
-                                 .feeding = feeding_dense.count};
+                                 .attention = ((const attending *)attending_table.kinds[0])->count,
+                                 .feeding = ((const feeding *)feeding_table.kinds[0])->count};
     return (encoder_shape){.hidden = hidden, .layers = layers, .each = sizes};
 }
 

@@ -74,8 +74,6 @@ typedef struct attending {
 /* All of them; config.json's object is "attention". */
 extern const part_table attending_table;
 
-extern const attending attending_softmax;
-
 static inline const attending *attending_of(const part_choice *choice) {
     return (const attending *)choice->kind;
 }

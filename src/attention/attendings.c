@@ -1,6 +1,14 @@
 /* The mechanisms of attention. */
 #include "attention/attending.h"
 
-static const part_kind *const kinds[] = {&attending_softmax.part};
+/* attending_NAME of each, the default one first. */
+#define MECHANISMS(EACH) EACH(softmax)
+
+#define DECLARE(name) extern const attending attending_##name;
+#define ENTRY(name) &attending_##name.part,
+
+MECHANISMS(DECLARE)
+
+static const part_kind *const kinds[] = {MECHANISMS(ENTRY)};
 
 const part_table attending_table = {"attention", kinds, sizeof kinds / sizeof kinds[0]};

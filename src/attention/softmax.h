@@ -62,6 +62,11 @@ struct attention {
  * tape's rate, and `inputs` and the batches are copied, but not their arrays. */
 void attention_softmax(const run *self, tensor out, const attention *inputs, const batch *sequences);
 
+/* Its operations: `asking` queries of `heads_width` features on `entering` keys. */
+static inline double softmax_products(double entering, double asking, double heads_width) {
+    return 4 * entering * asking * heads_width;
+}
+
 /* ---- For terms ---- */
 
 /* The original row of a query. */

@@ -120,10 +120,6 @@ static void forward(const void *weights, const run *on, const attending_input *i
 
 /* ---- Costs ---- */
 
-double softmax_products(double entering, double asking, double heads_width) {
-    return 4 * entering * asking * heads_width;
-}
-
 /* Besides the projections: scores and mixing, and where scores depend on distances, scores of every distance. */
 static operations count(const void *setting, const part_extent *of) {
     const softmax_setting *terms = setting;

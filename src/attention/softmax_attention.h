@@ -11,9 +11,8 @@ typedef struct softmax_setting {
     bool with_first; /* a sequence's first row has these terms, too */
 } softmax_setting;
 
-void softmax_choose(part_choice *out, softmax_setting setting);
+extern const attending attending_softmax;
 
-/* Operations of scores and mixing alone: `asking` queries of `heads_width` features on `entering` keys. */
-double softmax_products(double entering, double asking, double heads_width);
+void softmax_choose(part_choice *out, softmax_setting setting);
 
 #endif

@@ -26,8 +26,6 @@ typedef struct feeding {
 /* All of them; config.json's object is "feed_forward". */
 extern const part_table feeding_table;
 
-extern const feeding feeding_dense;
-
 static inline const feeding *feeding_of(const part_choice *choice) {
     return (const feeding *)choice->kind;
 }

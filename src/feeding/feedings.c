@@ -1,6 +1,14 @@
-/* The kinds of feed-forward parts. */
+/* The mechanisms of feed-forward parts. */
 #include "feeding/feeding.h"
 
-static const part_kind *const kinds[] = {&feeding_dense.part};
+/* feeding_NAME of each, the default one first. */
+#define MECHANISMS(EACH) EACH(dense)
+
+#define DECLARE(name) extern const feeding feeding_##name;
+#define ENTRY(name) &feeding_##name.part,
+
+MECHANISMS(DECLARE)
+
+static const part_kind *const kinds[] = {MECHANISMS(ENTRY)};
 
 const part_table feeding_table = {"feed_forward", kinds, sizeof kinds / sizeof kinds[0]};

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "attention/softmax.h"
-#include "attention/softmax_attention.h"
 #include "base/checked.h"
 #include "model/pooling.h"
 #include "tensor/operations.h"

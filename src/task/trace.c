@@ -74,6 +74,7 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     TRY(engine_budget(context, options, &wanted, error));
     const point *at = engine_point(context, &wanted, window->length);
     thinning how = engine_thinning(model, engine_main_head(model), at);
+    TRY(encoder_check(body, &how, error));
     block->shape = &body->shape;
     block->at = at;
     block->count = window->length;
