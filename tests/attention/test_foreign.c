@@ -4,8 +4,11 @@
 #include <cmocka_compat.h>
 #include <math.h>
 
+#include "attention/attending.h"
 #include "bound.h"
 #include "made_model.h"
+#include "model/encoder.h"
+#include "store/part.h"
 #include "task/save.h"
 #include "window_attention.h"
 

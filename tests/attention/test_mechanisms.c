@@ -7,9 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention/attending.h"
 #include "bound.h"
+#include "feeding/feeding.h"
 #include "isas.h"
 #include "made_model.h"
+#include "model/encoder.h"
+#include "train/parameters.h"
 
 /* ---- Scenes: which rows there are, and which of them ask ---- */
 
@@ -55,6 +59,7 @@ typedef struct plain_weights {
 typedef struct plain {
     double out[MOST_ROWS * HIDDEN], x[MOST_ROWS * HIDDEN], asking[MOST_ROWS * HIDDEN];
     double weight[4][HIDDEN * HIDDEN], bias[4][HIDDEN];
+    double received[MOST_ROWS], from_others[MOST_ROWS]; /* the attention that each row got */
 } plain;
 
 /* to [rows, HIDDEN] = from W^T + b; and backward. */
@@ -82,7 +87,7 @@ static void apply_backward(const double *to_grad, const double *from, double *fr
 
 /* One query of one head: P over the sequence's keys, mixing, and their derivatives. */
 static void plain_query(const plain_weights *with, const scene *s, size_t sequence, size_t h, size_t query,
-                        double *const rows[4], double *const grads[4]) {
+                        double *const rows[4], double *const grads[4], plain *out) {
     size_t first = s->start[sequence], count = s->start[sequence + 1] - first, column = h * SIZE;
     double p[LONGEST], d[LONGEST], largest = -INFINITY, sum = 0, mean = 0, scale = 1 / sqrt(SIZE);
     for (size_t k = 0; k < count; k++) {
@@ -97,6 +102,8 @@ static void plain_query(const plain_weights *with, const scene *s, size_t sequen
     for (size_t k = 0; k < count; k++) sum += p[k] = exp(p[k] - largest);
     for (size_t k = 0; k < count; k++) {
         p[k] /= sum;
+        out->received[first + k] += p[k];
+        if (s->origin[first + k] != s->query_origin[query]) out->from_others[first + k] += p[k];
         d[k] = 0;
         for (size_t j = column; j < column + SIZE; j++) {
             rows[3][query * HIDDEN + j] += p[k] * rows[2][(first + k) * HIDDEN + j];
@@ -130,7 +137,7 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
     for (size_t i = 0; i < SEQUENCES; i++)
         for (size_t h = 0; h < s->heads; h++)
             for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++)
-                plain_query(with, s, i, h, q, rows, grads);
+                plain_query(with, s, i, h, q, rows, grads, out);
     apply(out->out, rows[3], m, with->weight[3], with->bias[3]);
     for (size_t i = 0; i < m * HIDDEN; i++) {
         out->out[i] += asking[i];
@@ -201,6 +208,8 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
     plain_attention(&want, with, &s, x, asking, toward);
     for (int records = 0; records < 2; records++) {
         run on = run_of(b, records);
+        float received[MOST_ROWS];
+        bool asks = one->attending->yields_received && !s.fewer;
         b->recording = (tape){.key = 1};
         tensor rows = fill(&on, x, n), queries = s.fewer ? fill(&on, asking, m) : rows;
         tensor out = run_tensor(&on, m, HIDDEN);
@@ -211,10 +220,13 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
                               .queries = batch_of(s.query_start),
                               .origin = s.retired ? s.origin : NULL,
                               .query_origin = s.retired || s.fewer ? s.query_origin : NULL,
-                              .input = batch_of(s.input_start)};
+                              .input = batch_of(s.input_start),
+                              .significance = asks ? received : NULL,
+                              .others_only = records};
         one->attending->forward(one->attention, &on, &in, out);
         assert_int_equal(b->status, RUBATO_OK);
         compare("output", &s, isa, want.out, out.data, m, HIDDEN, out.stride);
+        if (asks) compare("attention received", &s, isa, records ? want.from_others : want.received, received, 1, n, n);
         if (records) {
             for (size_t r = 0; r < m; r++)
                 for (size_t j = 0; j < HIDDEN; j++) tensor_grad(out, r)[j] = (float)toward[r * HIDDEN + j];
@@ -282,7 +294,7 @@ typedef struct summing {
 
 static double evaluate(bed *b, const void *user, bool backward) {
     const summing *sum = user;
-    const thinning how = {.point = sum->at, .restore = true};
+    const thinning how = {.point = sum->at, .by = SIGNIFICANCE_FIRST, .restore = true};
     encoded out;
     b->recording = (tape){.key = 5, .hidden_rate = 0.1f, .attention_rate = 0.25f};
     run on = run_of(b, true);
@@ -340,7 +352,12 @@ static void check_encoder(const char *name, const char *parts) {
     const layer *one = &b.model->body.layers[0];
     point at = point_full(LAYERS);
     check_point(&b, &w, &at, name);
+    snprintf(at.name, sizeof at.name, "shorter");
+    at.keep[0] = 0.7f;
+    at.keep[1] = 0.4f;
+    check_point(&b, &w, &at, name);
     if (one->attending->fewer_queries) {
+        at = point_full(LAYERS);
         snprintf(at.name, sizeof at.name, "merging");
         at.merge[1] = true;
         check_point(&b, &w, &at, name);

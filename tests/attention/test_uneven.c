@@ -4,7 +4,10 @@
 #include <cmocka_compat.h>
 #include <math.h>
 
+#include "attention/attending.h"
+#include "feeding/feeding.h"
 #include "made_model.h"
+#include "model/encoder.h"
 #include "task/save.h"
 
 static const size_t whole_heads[LAYERS] = {HEADS, HEADS}, whole_inner[LAYERS] = {INNER, INNER};

@@ -4,7 +4,10 @@
 #include <cmocka_compat.h>
 #include <math.h>
 
+#include "attention/attending.h"
 #include "made_model.h"
+#include "model/encoder.h"
+#include "tensor/watch.h"
 #include "train/observed.h"
 
 enum { ALL = WATCH_STATE | WATCH_QUERIES | WATCH_KEYS | WATCH_VALUES | WATCH_ATTENTION };

@@ -19,6 +19,8 @@ typedef struct window_weights {
 
 /* ---- Setting ---- */
 
+_Static_assert(sizeof(window_setting) <= SETTING_BYTES, "a setting fits");
+
 static rubato_status configure(void *setting, const json_t *json, rubato_error *error) {
     window_setting *self = setting;
     TRY(json_get_size(&self->reach, json, "window", 0, error));
