@@ -133,6 +133,8 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
 rubato_status encoder_load(encoder *self, loader *load, const encoder_plan *plan) {
     *self = (encoder){.config = *plan->config};
     size_t before = load->parameters;
+    uint64_t *fresh = load->fresh; /* heads are made where they are missing, layers are not */
+    load->fresh = NULL;
     load->place = IN_BODY;
     TRY(embeddings_load(&self->tables, load, &plan->kind->names, &self->config));
     TRY(lay_out(self, plan, load->error));
@@ -140,6 +142,7 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_plan *plan
     note_sizes(self);
     self->parameters = load->parameters - before;
     load->place = IN_HEAD;
+    load->fresh = fresh;
     return RUBATO_OK;
 }
 

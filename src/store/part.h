@@ -9,8 +9,8 @@
 
 enum { SETTING_BYTES = 64 };
 
-/* One mechanism in a configuration. Its setting is a small struct that only the mechanism reads. A function that a
- * mechanism does not have is NULL. */
+/* One mechanism in a configuration. Its setting is a small struct that only the mechanism reads, of SETTING_BYTES at
+ * most, which the mechanism asserts. A function that a mechanism does not have is NULL. */
 typedef struct part_kind {
     const char *name;
     /* `transformers` has no such mechanism. A saved model then gets its own model_type, so that `transformers` does not

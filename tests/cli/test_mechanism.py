@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""An attention that the library does not know (tests/attention/window_attention.c), as a user of the program meets it.
+"""An attention that the library does not know (tests/mechanism/window_attention.c), as a user of the program meets it.
 
-    test_mechanism.py RUBATO_WITH_WINDOW GOLDEN_FOLDER
+    test_mechanism.py RUBATO_WITH_FOREIGN GOLDEN_FOLDER
 """
 import json, os, random
 

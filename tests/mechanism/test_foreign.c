@@ -1,5 +1,6 @@
-/* What a mechanism that the library does not know (window_attention.c) brings with it: refusals, costs, what files and
- * descriptions say of it, and a buffer. And what holds for all: linear layers are visited in the order of loading. */
+/* What mechanisms that the library does not know (window_attention.c, gated_feeding.c) bring with them: refusals,
+ * costs, what files and descriptions say of it, and a buffer. And what holds for all: linear layers are visited in the
+ * order of loading. */
 #define _GNU_SOURCE
 #include <cmocka_compat.h>
 #include <math.h>
@@ -182,6 +183,7 @@ static void test_descriptions(void **state) {
     rubato_model *model;
     (void)state;
     made_model m = make_model(SLOPED), plain = make_model("");
+    made_model both = make_model(WINDOW "\"feed_forward\": {\"mechanism\": \"gated\"}, ");
     assert_int_equal(rubato_model_load(&model, m.folder, NULL), RUBATO_OK);
     assert_string_equal(rubato_model_info(model)->attention, "window (16 rows, sloped)");
     assert_string_equal(rubato_model_info(model)->family, "bert");
@@ -193,8 +195,13 @@ static void test_descriptions(void **state) {
     assert_int_equal(rubato_model_load(&model, plain.folder, NULL), RUBATO_OK);
     assert_null(rubato_model_info(model)->attention);
     rubato_model_destroy(model);
+    assert_int_equal(rubato_model_load(&model, both.folder, NULL), RUBATO_OK);
+    assert_string_equal(rubato_model_info(model)->attention, "window (16 rows)");
+    assert_string_equal(rubato_model_info(model)->feed_forward, "gated");
+    rubato_model_destroy(model);
     remove_model(&m);
     remove_model(&plain);
+    remove_model(&both);
 }
 
 static void test_bad_settings(void **state) {
@@ -214,6 +221,27 @@ static void test_bad_settings(void **state) {
         rubato_status status = rubato_model_load(&model, m.folder, &error);
         if (status != bad[i].status || !strstr(error.message, bad[i].says))
             fail_msg("%s: status %d, \"%s\"", bad[i].parts, (int)status, error.message);
+        remove_model(&m);
+    }
+}
+
+/* A head that a checkpoint lacks is made for learning; a part of a layer is not. */
+static void test_missing_weights(void **state) {
+    static const char *const missing[] = {
+        "encoder.layer.1.attention.self.query.weight", "encoder.layer.0.attention.output.dense.weight",
+        "encoder.layer.1.intermediate.gate.weight", "encoder.layer.0.output.LayerNorm.weight"};
+    const learning learn = {.task = RUBATO_TASK_EMBEDDING, .seed = 1};
+    (void)state;
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
+        rubato_model *model;
+        rubato_error error = {0};
+        made_model m = draw_model((const size_t[LAYERS]){HEADS, HEADS}, (const size_t[LAYERS]){INNER, INNER});
+        for (size_t j = 0; j < m.count; j++)
+            if (strcmp(m.tensors[j].name, missing[i]) == 0) snprintf(m.tensors[j].name, sizeof m.tensors[j].name, "x");
+        write_model(&m, "\"feed_forward\": {\"mechanism\": \"gated\"}, ");
+        if (model_load(&model, m.folder, NULL, &learn, &error) != RUBATO_BAD_MODEL ||
+            !strstr(error.message, missing[i]))
+            fail_msg("%s: \"%s\"", missing[i], error.message);
         remove_model(&m);
     }
 }
@@ -266,6 +294,7 @@ static void test_order(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_refusals),     cmocka_unit_test(test_costs),
                                        cmocka_unit_test(test_saving),       cmocka_unit_test(test_descriptions),
-                                       cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_order)};
+                                       cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_missing_weights),
+                                       cmocka_unit_test(test_order)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

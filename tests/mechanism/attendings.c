@@ -1,6 +1,6 @@
 /* The library's mechanisms of attention, and one more: this file stands for src/attention/attendings.c in programs of
  * tests, so that a mechanism that the library does not know goes through all of it. */
-#define attending_table library_table
+#define attending_table library_attendings
 #include "attention/attendings.c"
 #undef attending_table
 

@@ -53,7 +53,8 @@ static inline void store_layer(made_model *m, size_t number) {
         size_t rows, columns;
     } linears[] = {{"attention.self.query", width, HIDDEN}, {"attention.self.key", width, HIDDEN},
                    {"attention.self.value", width, HIDDEN}, {"attention.output.dense", HIDDEN, width},
-                   {"intermediate.dense", inner, HIDDEN},   {"output.dense", HIDDEN, inner}};
+                   {"intermediate.dense", inner, HIDDEN},   {"intermediate.gate", inner, HIDDEN},
+                   {"output.dense", HIDDEN, inner}};
     static const char *const norms[] = {"attention.output.LayerNorm", "output.LayerNorm"};
     char name[96];
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
@@ -226,6 +227,7 @@ static inline void move(bed *b, double *const *from, uint64_t seed, double step)
 static inline void check_directions(bed *b, derived *function, const void *user, const char *name) {
     enum { DIRECTIONS = 3 };
     double *from[128], size = 0;
+    assert_true(b->params.count <= sizeof from / sizeof *from);
     function(b, user, true);
     encoder_collect(&b->model->body);
     for (size_t i = 0; i < b->params.count; i++) {

@@ -1,0 +1,104 @@
+/* A gated feed-forward part (Shazeer 2020), as somebody would add it: down(act(up(x)) * gate(x)). */
+#include "base/checked.h"
+#include "elastic/point.h"
+#include "feeding/feeding.h"
+#include "tensor/operations.h"
+#include "tensor/tape.h"
+
+typedef struct gated {
+    linear up, gate, down;
+    activation act;
+} gated;
+
+static rubato_status load(void **out, const part_source *from) {
+    gated *self = arena_take(from->load->with.memory, sizeof *self);
+    char name[LOADER_NAME];
+    const char *one[1] = {name};
+    if (!self) return fail_memory(from->load->error);
+    *self = (gated){.act = from->act};
+    *out = self;
+    part_name(name, from, from->names->up);
+    TRY(loader_linear(from->load, &self->up, one, 1, from->inner, from->hidden));
+    part_name_beside(name, from, from->names->up, "gate");
+    TRY(loader_linear(from->load, &self->gate, one, 1, from->inner, from->hidden));
+    part_name(name, from, from->names->down);
+    return loader_linear(from->load, &self->down, one, 1, from->hidden, from->inner);
+}
+
+static rubato_status allow_narrow(void *weights, arena *memory, rubato_error *error) {
+    gated *self = weights;
+    if (self->up.in % PANEL || self->up.out % NEURON_STEP)
+        return fail(error, RUBATO_UNSUPPORTED, "widths %zu and %zu are not multiples of %d", self->up.in, self->up.out,
+                    PANEL);
+    return linear_make_prefixes(&self->down, memory, error);
+}
+
+static void visit(void *weights, linear_visitor *visitor, void *user) {
+    static const linear_role up = {
+        .name = "up, activation", .part = PART_UP, .outputs = AXIS_NEURONS, .inputs = AXIS_HIDDEN, .stacked = 1};
+    static const linear_role down = {.name = "down",
+                                     .part = PART_DOWN,
+                                     .outputs = AXIS_HIDDEN,
+                                     .inputs = AXIS_NEURONS,
+                                     .stacked = 1,
+                                     .residual = true};
+    gated *self = weights;
+    visitor(user, &self->up, &up);
+    visitor(user, &self->gate, &up);
+    visitor(user, &self->down, &down);
+}
+
+typedef struct gating {
+    tensor out, a, b;
+} gating;
+
+static void multiply_backward(const run *on, void *saved) {
+    const gating *all = saved;
+    (void)on;
+    for (size_t r = 0; r < all->out.rows; r++)
+        for (size_t j = 0; j < all->out.columns; j++) {
+            float through = tensor_grad(all->out, r)[j];
+            tensor_grad(all->a, r)[j] += through * tensor_row(all->b, r)[j];
+            tensor_grad(all->b, r)[j] += through * tensor_row(all->a, r)[j];
+        }
+}
+
+static void multiply(const run *on, gating all) {
+    for (size_t r = 0; r < all.out.rows && !run_failed(on); r++)
+        for (size_t j = 0; j < all.out.columns; j++)
+            tensor_row(all.out, r)[j] = tensor_row(all.a, r)[j] * tensor_row(all.b, r)[j];
+    gating *saved = on->tape ? tape_push(on, multiply_backward, sizeof *saved) : NULL;
+    if (saved) *saved = all;
+}
+
+static void forward(const void *weights, const run *on, tensor x, size_t neurons, tensor out) {
+    const gated *self = weights;
+    const linear *up = linear_part(&self->up, 0, neurons, self->up.in, on->memory);
+    const linear *gate = linear_part(&self->gate, 0, neurons, self->gate.in, on->memory);
+    const linear *down = linear_part(&self->down, 0, self->down.out, neurons, on->memory);
+    gating all = {.a = run_tensor(on, x.rows, neurons), .b = run_tensor(on, x.rows, neurons)};
+    all.out = run_over(on, all.a, x.rows);
+    if (!up || !gate || !down) run_fail(on, RUBATO_OUT_OF_MEMORY);
+    double begin = run_begin(on);
+    run_linear(on, all.a, x, up, self->act, NULL);
+    run_linear(on, all.b, x, gate, ACTIVATION_NONE, NULL);
+    multiply(on, all);
+    run_end(on, PART_UP, begin);
+    begin = run_begin(on);
+    run_linear(on, out, all.out, down, ACTIVATION_NONE, &x);
+    run_end(on, PART_DOWN, begin);
+}
+
+/* b rows, d features, f neurons: 3 b 2 d f. */
+static operations count(const void *setting, const part_extent *of) {
+    (void)setting;
+    return (operations){.queries = 6 * (double)of->rows.leaving * (double)of->hidden * (double)of->units};
+}
+
+const feeding feeding_gated = {.part = {.name = "gated", .foreign = true},
+                               .narrows = true,
+                               .load = load,
+                               .allow_narrow = allow_narrow,
+                               .forward = forward,
+                               .visit = visit,
+                               .count = count};
