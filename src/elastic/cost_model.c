@@ -14,11 +14,27 @@ double cost_curve_at(const cost_curve *self, double x) {
     return ms > 0 ? ms : 0;
 }
 
+/* Times were measured over all layers, so they are those of the mean layer. */
+static layer_sizes sum_sizes(const encoder_shape *shape) {
+    layer_sizes sum = {0};
+    for (size_t i = 0; i < shape->layers; i++) {
+        sum.heads += shape->each[i].heads;
+        sum.inner += shape->each[i].inner;
+    }
+    return sum;
+}
+
 static double batch_ms(const cost_parts *parts, const point *at, const encoder_shape *shape, size_t length,
                        size_t count) {
     double ms = cost_curve_at(&parts->outside, (double)(count * length));
+    const layer_sizes sum = sum_sizes(shape);
     for (layer_walk now = walk_layers(at, shape, length); walk_next(&now);) {
-        double heads = at ? (double)at->heads[now.layer] : 1, neurons = at ? (double)at->neurons[now.layer] : 1;
+        double heads = (double)(shape->each[now.layer].heads * shape->layers) / (double)sum.heads;
+        double neurons = (double)(shape->each[now.layer].inner * shape->layers) / (double)sum.inner;
+        if (at) {
+            heads *= (double)at->heads[now.layer];
+            neurons *= (double)at->neurons[now.layer];
+        }
         double asking = now.alive * ((double)now.rows.asking / (double)now.rows.entering);
         ms +=
             (asking + now.present) / 2 * heads * cost_curve_at(&parts->attention, (double)(count * now.rows.entering));

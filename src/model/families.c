@@ -69,7 +69,8 @@ static rubato_status parse_widths(encoder_config *config, const json_t *json, ru
     if (config->groups || config->blocks || config->layers > MOST_UNEVEN ||
         (heads && mechanism->sortable && !mechanism->sortable(config->attention.setting)))
         return fail(error, RUBATO_UNSUPPORTED, "\"" WIDTHS_KEY "\": this model's layers cannot differ");
-    if ((heads && json_array_size(heads) != config->layers) || (inner && json_array_size(inner) != config->layers))
+    if (!json_is_object(object) || (heads && json_array_size(heads) != config->layers) ||
+        (inner && json_array_size(inner) != config->layers))
         return fail(error, RUBATO_BAD_MODEL, "\"" WIDTHS_KEY "\" has not one number for each of %zu layers",
                     config->layers);
     config->uneven = true;

@@ -27,7 +27,7 @@ typedef struct encoder_config {
     size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
     /* Funnel-Transformer: layers stand in blocks, between which rows merge; 0 blocks: they do not. */
     size_t blocks, block_size[MOST_BLOCKS], block_repeats[MOST_BLOCKS]; /* layers of each, and runs of each layer */
-    size_t decoder_layers;                   /* that see all rows again, after the last block */
+    size_t decoder_layers; /* that see all rows again, after the last block */
     /* Layers that differ, as those of a pruned model do; `heads` and `inner` are then those of a whole layer. */
     bool uneven;
     layer_widths widths[MOST_UNEVEN];        /* [layers] */

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "attention/attending.h"
+#include "elastic/cost_model.h"
 #include "feeding/feeding.h"
 #include "made_model.h"
 #include "model/encoder.h"
@@ -51,6 +52,16 @@ static void check_sizes(const bed *b) {
         want += 8 * n * HIDDEN * width + 4 * n * n * width + 4 * n * HIDDEN * inner;
     }
     assert_true(fabs(point_flops(NULL, &body->shape, 100, NULL) - want) < 1e-9 * want);
+    /* times of layers are in proportion to their widths, and together those of as many mean layers */
+    const cost_curve one = {.count = 1, .ms = {1}}, none = {.count = 1};
+    cost_model times = {.threads = 1, .batch_rows = 1000, .alone = {one, none, none, none}};
+    point without = point_full(LAYERS);
+    without.skip[1] = true;
+    assert_true(fabs(cost_model_ms(&times, NULL, &body->shape, 100, 1) - LAYERS) < 1e-12);
+    assert_true(fabs(cost_model_ms(&times, &without, &body->shape, 100, 1) - 3 / 2.5) < 1e-12);
+    times.alone = (cost_parts){none, one, none, none};
+    assert_true(fabs(cost_model_ms(&times, NULL, &body->shape, 100, 1) - LAYERS) < 1e-12);
+    assert_true(fabs(cost_model_ms(&times, &without, &body->shape, 100, 1) - 96 / 64.0) < 1e-12);
 }
 
 static void check_config(const char *folder) {
@@ -175,6 +186,7 @@ static void test_bad_widths(void **state) {
                                       "{\"heads\": [3, 9223372036854775807]}",
                                       "{\"inner\": [96, 4294967328]}",
                                       "[3, 2]",
+                                      "null",
                                       "{\"heads\": [3, 3], \"inner\": [96, 32]}"}; /* not what the file has */
     (void)state;
     made_model own = draw_model(own_heads, own_inner);
