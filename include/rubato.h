@@ -808,8 +808,8 @@ typedef enum rubato_option_group {
     RUBATO_OPTION_GROUPS     /* the number of groups */
 } rubato_option_group;
 
-/* The options of a group; *count receives how many. NULL and 0 for a group that there is not. */
-RUBATO_API const rubato_option *rubato_option_table(rubato_option_group group, size_t *count);
+/* Option number `index` of a group, from 0 on; NULL after the last. An option may grow at its end. */
+RUBATO_API const rubato_option *rubato_option_at(rubato_option_group group, size_t index);
 
 /* Reads a value and stores it in an options struct of the option's group. A flag or switch is "true" or "false". For a
  * text only the pointer is stored: the caller keeps the text alive. Fails: BAD_ARGUMENT, with a message that has the

@@ -93,36 +93,30 @@ const char *option_variable(const rubato_option *option) {
 
 typedef struct group {
     const char *name;
-    size_t offset;
-    const rubato_option *options;
-    size_t count;
+    size_t offset; /* of its struct among the arguments */
 } group;
 
-/* A group of the library's tables or the program's; false past the last. */
-static bool find_group(size_t index, group *out) {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } places[RUBATO_OPTION_GROUPS] = {[RUBATO_OPTIONS_LOAD] = {"load", offsetof(arguments, load)},
-                                      [RUBATO_OPTIONS_CONTEXT] = {"context", offsetof(arguments, context)},
-                                      [RUBATO_OPTIONS_TEXT] = {"text", offsetof(arguments, text)},
-                                      [RUBATO_OPTIONS_RUN] = {"run", offsetof(arguments, run)},
-                                      [RUBATO_OPTIONS_EVAL] = {"eval", offsetof(arguments, eval)},
-                                      [RUBATO_OPTIONS_TRAIN] = {"train", offsetof(arguments, train)},
-                                      [RUBATO_OPTIONS_TRIM] = {"trim", offsetof(arguments, trim)},
-                                      [RUBATO_OPTIONS_QUANTIZE] = {"quantize", offsetof(arguments, quantize)},
-                                      [RUBATO_OPTIONS_SEARCH] = {"search", offsetof(arguments, search)},
-                                      [RUBATO_OPTIONS_PULL] = {"pull", offsetof(arguments, pull)}};
-    const group own[] = {{"serve", 0, serve_table, sizeof serve_table / sizeof serve_table[0]},
-                         {"", 0, program_table, sizeof program_table / sizeof program_table[0]}};
-    if (index >= RUBATO_OPTION_GROUPS + sizeof own / sizeof own[0]) return false;
-    if (index >= RUBATO_OPTION_GROUPS) {
-        *out = own[index - RUBATO_OPTION_GROUPS];
-    } else {
-        *out = (group){.name = places[index].name, .offset = places[index].offset};
-        out->options = rubato_option_table((rubato_option_group)index, &out->count);
-    }
-    return true;
+/* Groups of the library, then the program's own. */
+static const group groups[] = {[RUBATO_OPTIONS_LOAD] = {"load", offsetof(arguments, load)},
+                               [RUBATO_OPTIONS_CONTEXT] = {"context", offsetof(arguments, context)},
+                               [RUBATO_OPTIONS_TEXT] = {"text", offsetof(arguments, text)},
+                               [RUBATO_OPTIONS_RUN] = {"run", offsetof(arguments, run)},
+                               [RUBATO_OPTIONS_EVAL] = {"eval", offsetof(arguments, eval)},
+                               [RUBATO_OPTIONS_TRAIN] = {"train", offsetof(arguments, train)},
+                               [RUBATO_OPTIONS_TRIM] = {"trim", offsetof(arguments, trim)},
+                               [RUBATO_OPTIONS_QUANTIZE] = {"quantize", offsetof(arguments, quantize)},
+                               [RUBATO_OPTIONS_SEARCH] = {"search", offsetof(arguments, search)},
+                               [RUBATO_OPTIONS_PULL] = {"pull", offsetof(arguments, pull)},
+                               [RUBATO_OPTION_GROUPS] = {"serve", 0},
+                               [RUBATO_OPTION_GROUPS + 1] = {"", 0}};
+enum { GROUP_COUNT = sizeof groups / sizeof groups[0] };
+
+/* Option number `index` of a group, NULL after the last. */
+static const rubato_option *option_of(size_t number, size_t index) {
+    if (number < RUBATO_OPTION_GROUPS) return rubato_option_at((rubato_option_group)number, index);
+    bool serve = number == RUBATO_OPTION_GROUPS;
+    size_t count = serve ? sizeof serve_table / sizeof *serve_table : sizeof program_table / sizeof *program_table;
+    return index < count ? &(serve ? serve_table : program_table)[index] : NULL;
 }
 
 static bool same_word(const char *name, const char *word, size_t bytes) {
@@ -135,12 +129,12 @@ static size_t add_options(const char *word, size_t bytes, placed_option *out, si
     const char *name = dot ? dot + 1 : word;
     size_t name_bytes = bytes - (size_t)(name - word), before = count;
     bool all = same_word("*", name, name_bytes);
-    group g;
-    for (size_t i = 0; find_group(i, &g); i++) {
-        if (!same_word(g.name, word, dot ? (size_t)(dot - word) : 0)) continue;
-        for (size_t j = 0; j < g.count && count < MOST_OPTIONS; j++)
-            if (all || same_word(g.options[j].name, name, name_bytes))
-                out[count++] = (placed_option){&g.options[j], g.offset};
+    const rubato_option *option;
+    for (size_t i = 0; i < GROUP_COUNT; i++) {
+        if (!same_word(groups[i].name, word, dot ? (size_t)(dot - word) : 0)) continue;
+        for (size_t j = 0; (option = option_of(i, j)) && count < MOST_OPTIONS; j++)
+            if (all || same_word(option->name, name, name_bytes))
+                out[count++] = (placed_option){option, groups[i].offset};
     }
     if (count == before) {
         fprintf(stderr, "rubato: there is no option %.*s\n", (int)bytes, word);
@@ -160,11 +154,11 @@ size_t options_of(const command *which, placed_option out[static MOST_OPTIONS]) 
 }
 
 bool options_know(const char *name, size_t bytes) {
-    group g;
+    const rubato_option *option;
     bool off;
-    for (size_t i = 0; find_group(i, &g); i++)
-        for (size_t j = 0; j < g.count; j++)
-            if (option_is(&g.options[j], name, bytes, &off)) return true;
+    for (size_t i = 0; i < GROUP_COUNT; i++)
+        for (size_t j = 0; (option = option_of(i, j)); j++)
+            if (option_is(option, name, bytes, &off)) return true;
     return false;
 }
 

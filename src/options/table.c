@@ -228,7 +228,7 @@ static const rubato_option pull_table[] = {
     FLAG_OPTION(offline, offline, "use only the cache; also HF_HUB_OFFLINE=1"),
 };
 
-const rubato_option *rubato_option_table(rubato_option_group group, size_t *count) {
+const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
 #define GROUP(name, table) [RUBATO_OPTIONS_##name] = { table, sizeof table / sizeof table[0] }
     static const struct {
         const rubato_option *options;
@@ -239,8 +239,6 @@ const rubato_option *rubato_option_table(rubato_option_group group, size_t *coun
         GROUP(TRIM, trim_table), GROUP(QUANTIZE, quantize_table), GROUP(SEARCH, search_table),
         GROUP(PULL, pull_table),
     };
-    *count = 0;
-    if ((unsigned)group >= RUBATO_OPTION_GROUPS) return NULL;
-    *count = groups[group].count;
-    return groups[group].options;
+    if ((unsigned)group >= RUBATO_OPTION_GROUPS || index >= groups[group].count) return NULL;
+    return &groups[group].options[index];
 }

@@ -5,10 +5,9 @@
 #include "rubato.h"
 
 static const rubato_option *find(rubato_option_group group, const char *name) {
-    size_t count;
-    const rubato_option *table = rubato_option_table(group, &count);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(table[i].name, name) == 0) return &table[i];
+    const rubato_option *line;
+    for (size_t i = 0; (line = rubato_option_at(group, i)); i++)
+        if (strcmp(line->name, name) == 0) return line;
     fail_msg("no option %s", name);
     return NULL;
 }
@@ -29,8 +28,8 @@ static const rubato_option *find(rubato_option_group group, const char *name) {
 static void test_training_options(void **state) {
     (void)state;
     static const char text[] = "abc";
-    size_t checked = 0, count;
-    rubato_option_table(RUBATO_OPTIONS_TRAIN, &count);
+    size_t checked = 0, count = 0;
+    while (rubato_option_at(RUBATO_OPTIONS_TRAIN, count)) count++;
 #define TRAIN(option, text, field, value) HITS(RUBATO_OPTIONS_TRAIN, rubato_train_options, option, text, field, value)
 #define TEXT(name) TRAIN(#name, text, name, text)
 #define FLAG(name) TRAIN(#name, "true", name, 1)
@@ -99,19 +98,19 @@ static size_t field_bytes(const rubato_option *option) {
 static void test_every_training_field_has_a_line(void **state) {
     (void)state;
     char covered[sizeof(rubato_train_options)] = {0};
-    size_t count, gap = 0;
-    const rubato_option *table = rubato_option_table(RUBATO_OPTIONS_TRAIN, &count);
+    size_t gap = 0;
+    const rubato_option *line;
 #define COVER(field)                                                                                                   \
     memset(covered + offsetof(rubato_train_options, field), 1, sizeof(((rubato_train_options *)0)->field))
     COVER(size);
     COVER(model);
     COVER(progress);
     COVER(progress_user);
-    for (size_t i = 0; i < count; i++) {
-        char *at = covered + table[i].offset;
-        assert_true(table[i].offset + field_bytes(&table[i]) <= sizeof covered);
+    for (size_t i = 0; (line = rubato_option_at(RUBATO_OPTIONS_TRAIN, i)); i++) {
+        char *at = covered + line->offset;
+        assert_true(line->offset + field_bytes(line) <= sizeof covered);
         assert_int_equal(*at, 0); /* no other line's */
-        memset(at, 1, field_bytes(&table[i]));
+        memset(at, 1, field_bytes(line));
     }
     for (size_t i = 0; i < sizeof covered; i++) {
         gap = covered[i] ? 0 : gap + 1;
@@ -134,21 +133,20 @@ static void test_other_groups(void **state) {
 
 static void test_lines_are_complete(void **state) {
     (void)state;
-    size_t none = 1;
-    assert_null(rubato_option_table(RUBATO_OPTION_GROUPS, &none));
-    assert_int_equal(none, 0);
+    assert_null(rubato_option_at(RUBATO_OPTION_GROUPS, 0));
     for (int group = 0; group < RUBATO_OPTION_GROUPS; group++) {
-        size_t count;
-        const rubato_option *table = rubato_option_table((rubato_option_group)group, &count);
-        assert_true(count > 0);
-        for (size_t i = 0; i < count; i++) {
-            const rubato_option *line = &table[i];
+        assert_non_null(rubato_option_at((rubato_option_group)group, 0));
+        const rubato_option *line;
+        for (size_t i = 0; (line = rubato_option_at((rubato_option_group)group, i)); i++) {
             bool plain = line->type == RUBATO_OPTION_FLAG || line->type == RUBATO_OPTION_SWITCH;
             assert_int_equal(strspn(line->name, "abcdefghijklmnopqrstuvwxyz_"), strlen(line->name));
             assert_true(*line->section && *line->help && line->help[strlen(line->help) - 1] != '.');
             assert_true(plain == !line->value);
             assert_true(line->type != RUBATO_OPTION_CHOICE || line->choice(0));
-            for (size_t j = 0; j < i; j++) assert_string_not_equal(line->name, table[j].name);
+            for (size_t j = 0; j < i; j++) {
+                const rubato_option *other = rubato_option_at((rubato_option_group)group, j);
+                assert_string_not_equal(line->name, other->name);
+            }
         }
     }
 }
