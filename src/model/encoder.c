@@ -37,12 +37,10 @@ rubato_status encoder_check(const encoder *self, const thinning *how, rubato_err
                             : fewer && !attention->fewer_queries     ? "have fewer queries than keys"
                             : slim && !attention->narrows            ? "run some of its heads alone"
                                                                      : NULL;
-        if (lacks)
-            return fail(error, RUBATO_UNSUPPORTED, "point \"%s\": %s attention cannot %s", at ? at->name : "full",
-                        attention->part.name, lacks);
+        if (lacks) return fail(error, RUBATO_UNSUPPORTED, "%s attention cannot %s", attention->part.name, lacks);
         if (slim && !feed_forward->narrows)
-            return fail(error, RUBATO_UNSUPPORTED, "point \"%s\": a %s feed-forward part cannot run some neurons alone",
-                        at->name, feed_forward->part.name);
+            return fail(error, RUBATO_UNSUPPORTED, "%s feed-forward parts cannot run some of their neurons alone",
+                        feed_forward->part.name);
     }
     return RUBATO_OK;
 }

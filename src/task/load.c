@@ -239,8 +239,13 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
                 "be left out, no more",
                 self->points.points[i].name);
     if (!encoder_has_both(&self->body)) frontier_widen(&self->points);
-    for (size_t i = 0; i < self->points.count; i++)
-        TRY(encoder_check(&self->body, &(thinning){.point = &self->points.points[i], .by = self->points.by}, error));
+    for (size_t i = 0; i < self->points.count; i++) {
+        const point *at = &self->points.points[i];
+        char name[POINT_NAME + 32];
+        snprintf(name, sizeof name, "rubato.json: point \"%s\"", at->name);
+        rubato_status status = encoder_check(&self->body, &(thinning){.point = at, .by = self->points.by}, error);
+        if (status != RUBATO_OK) return fail_within(error, status, name);
+    }
     bool slim = false;
     for (size_t i = 0; i < self->points.count; i++) slim = slim || point_is_slim(&self->points.points[i]);
     if (slim) TRY(encoder_allow_slim(&self->body, &self->packed, error));
@@ -280,8 +285,7 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
     if (config->uneven && learn->layer_count > MOST_UNEVEN)
         return fail(error, RUBATO_UNSUPPORTED, "more than %d layers that differ", MOST_UNEVEN);
     const encoder_config whole = *config;
-    for (size_t i = 0; whole.uneven && i < learn->layer_count; i++)
-        config->widths[i] = whole.widths[learn->layers[i]];
+    for (size_t i = 0; whole.uneven && i < learn->layer_count; i++) config->widths[i] = whole.widths[learn->layers[i]];
     config->layers = learn->layer_count;
     return RUBATO_OK;
 }

@@ -5,7 +5,7 @@
 """
 import json, os, random
 
-from program import check, finish, model, one_line, path, run, texts, work, write_labelled
+from program import check, finish, model, one_line, path, points, run, texts, work, write_labelled
 
 random.seed(4)
 TEXTS = "hello world\na world of words, and foo\nthe quick brown fox\n"
@@ -58,5 +58,9 @@ for precision in ("int8", "bf16"):
 r = run("quantize", path("tuned"), "--to", "int8", "--smooth", 0.5, "--task", "classification", "--data", data, "--out", path("smooth")); check("its inputs can be smoothed", r.status == 0, r)
 r = run("train", narrow, *common, "--recipe", "length-adaptive", "--out", path("x")); check("a recipe that needs more than it can do is refused by its name", r.status != 0 and one_line(r) and "window attention cannot tell which rows received attention" in r.err, r)
 r = run("train", narrow, *common, "--recipe", "length-adaptive", "--significance", "first", "--out", path("la")); check("and not when it does not need it", r.status == 0, r)
+
+r = run("search", path("tuned"), "--task", "classification", "--data", data, "--out", path("x"), "--quiet"); check("so is a search", r.status != 0 and one_line(r) and "window attention cannot" in r.err, r)
+points(path("tuned"), 3, short={"keep": [1, 0.5, 0.5]})
+r = run("classify", path("tuned"), stdin=TEXTS); check("and a point of rubato.json, by both names", r.status != 0 and one_line(r) and 'point "short": window attention cannot' in r.err, r)
 
 finish()
