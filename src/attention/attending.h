@@ -25,7 +25,8 @@ typedef struct attending_input {
     bool others_only;           /* without the attention that a row paid to itself */
 } attending_input;
 
-/* Of a sequence's first key, and of a key or query: how far along its sequence it stood, as it came. */
+/* The distance of a key or query from its sequence's first key, in original rows. origin: in->origin for keys,
+ * in->query_origin for queries. */
 static inline size_t attending_place(const attending_input *in, size_t sequence, const size_t *origin, size_t row) {
     size_t first = in->sequences.start[sequence];
     return (origin ? origin[row] : row) - (in->origin ? in->origin[first] : first);

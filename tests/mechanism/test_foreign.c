@@ -209,6 +209,7 @@ static void test_bad_settings(void **state) {
     } bad[] = {{"\"attention\": {\"mechanism\": \"other\"}, ", "softmax, window", RUBATO_UNSUPPORTED},
                {"\"feed_forward\": {\"mechanism\": \"other\"}, ", "dense", RUBATO_UNSUPPORTED},
                {"\"attention\": {\"mechanism\": \"window\"}, ", "0 rows", RUBATO_BAD_MODEL},
+               {SLOPED "\"layer_widths\": {\"heads\": [4, 2]}, ", "cannot differ", RUBATO_UNSUPPORTED},
                {"\"attention\": {\"mechanism\": 3}, ", "mechanism", RUBATO_BAD_MODEL},
                {"\"attention\": {\"mechanism\": \"window\", \"window\": -1}, ", "window", RUBATO_BAD_MODEL}};
     (void)state;

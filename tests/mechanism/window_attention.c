@@ -60,6 +60,12 @@ static rubato_status load_terms(void *weights, const part_source *from) {
     return RUBATO_OK;
 }
 
+/* Slopes have heads of their own. */
+static bool sortable(const void *setting) {
+    const window_setting *self = setting;
+    return !self->sloped;
+}
+
 /* ---- Running ---- */
 
 /* One pass; what the tape keeps. */
@@ -218,6 +224,7 @@ const attending attending_window = {
     .load = load,
     .load_terms = load_terms,
     .allow_narrow = projections_allow_narrow,
+    .sortable = sortable,
     .forward = forward,
     .visit = projections_visit,
     .count = count,
