@@ -45,8 +45,10 @@ static int read_operand(parser *self, const char *word) {
         return EXIT_OK;
     else if (!given->file)
         given->file = word;
-    else
-        return report_usage("\"%s\" is one operand too many; see --help", word);
+    else {
+        fprintf(stderr, "rubato: \"%s\" is one operand too many; see rubato %s --help\n", word, self->which->name);
+        return EXIT_USAGE;
+    }
     return EXIT_OK;
 }
 
@@ -57,8 +59,10 @@ static int read_option(parser *self, const char *word, const char *next, bool *u
     size_t bytes = equals ? (size_t)(equals - name) : strlen(name), found = 0;
     bool off = false;
     while (found < self->count && !option_is(self->options[found].option, name, bytes, &off)) found++;
-    if (word[1] != '-' || (found == self->count && !options_know(name, bytes)))
-        return report_usage("unknown option %s; see --help", word);
+    if (word[1] != '-' || (found == self->count && !options_know(name, bytes))) {
+        fprintf(stderr, "rubato: unknown option %s; see rubato %s --help\n", word, self->which->name);
+        return EXIT_USAGE;
+    }
     if (found == self->count) {
         fprintf(stderr, "rubato: %s does not take --%.*s; see rubato %s --help\n", self->which->name, (int)bytes, name,
                 self->which->name);

@@ -43,7 +43,8 @@ static void print_json(const arguments *given, const rubato_evaluation *e) {
 }
 
 static int run(const arguments *given) {
-    if (!given->eval.task || !given->eval.data) return report_usage("%s", "eval needs --task and --data; see --help");
+    if (!given->eval.task || !given->eval.data)
+        return report_usage("%s", "eval needs --task and --data; see rubato eval --help");
     session s;
     rubato_error error = {0};
     rubato_evaluation *e;

@@ -69,8 +69,8 @@ static void print_text(const session *s) {
         printf("  prompt       %s: \"%s\"\n", info->prompt_names[i], info->prompts[i]);
     for (size_t i = 0; i < rubato_point_count(s->model); i++) {
         const rubato_point *p = rubato_model_point(s->model, i);
-        printf("  point        @%-10s %.2fx operations, %zu layers, quality %.4f\n", p->name, p->flops_ratio, p->layers,
-               p->quality);
+        printf("  point        @%-10s %.2fx operations, %zu layer%s, quality %.4f\n", p->name, p->flops_ratio,
+               p->layers, p->layers == 1 ? "" : "s", p->quality);
     }
     printf("  point        full\n");
     printf("  products in  %s\n", info->precision);

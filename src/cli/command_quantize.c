@@ -13,7 +13,8 @@ static void show(void *user, size_t done, size_t all) {
 static int run(const arguments *given) {
     progress bar;
     rubato_quantize_options options = given->quantize;
-    if (!options.out || !options.to) return report_usage("%s", "quantize needs --to and --out; see --help");
+    if (!options.out || !options.to)
+        return report_usage("%s", "quantize needs --to and --out; see rubato quantize --help");
     options.model = given->model;
     options.progress = show;
     options.progress_user = &bar;

@@ -50,7 +50,8 @@ static void print_points(const arguments *given, const rubato_model *model, cons
 
 static int run(const arguments *given) {
     rubato_search_options options = given->search;
-    if (!options.task || !options.data) return report_usage("%s", "search needs --task and --data; see --help");
+    if (!options.task || !options.data)
+        return report_usage("%s", "search needs --task and --data; see rubato search --help");
     watching seen = {.terminal = isatty(STDERR_FILENO), .quiet = given->quiet};
     options.model = given->model;
     options.progress = watch;

@@ -57,7 +57,7 @@ static int watch(void *user, const rubato_train_progress *p) {
 static int run(const arguments *given) {
     rubato_train_options options = given->train;
     if (!options.task || !options.data || !options.out)
-        return report_usage("%s", "train needs --task, --data and --out; see --help");
+        return report_usage("%s", "train needs --task, --data and --out; see rubato train --help");
     watching seen = {.terminal = isatty(STDERR_FILENO), .quiet = given->quiet, .metric_seen = -1e300};
     options.model = given->model;
     options.progress = watch;

@@ -3,7 +3,7 @@
 
 static int run(const arguments *given) {
     rubato_trim_options options = given->trim;
-    if (!options.out) return report_usage("%s", "trim needs --out; see --help");
+    if (!options.out) return report_usage("%s", "trim needs --out; see rubato trim --help");
     options.model = given->model;
     rubato_trim_result *result;
     rubato_error error;

@@ -12,6 +12,7 @@ enum { CHUNK_LINES = 4096, CHUNK_BYTES = 8 << 20 };
 
 struct reader {
     FILE *stream;
+    const char *path;
     bool jsonl, failed;
     record_kind kind;
     char *line;
@@ -46,6 +47,7 @@ int reader_open(reader **out, const char *path, bool jsonl, record_kind kind) {
         return report_text("out of memory");
     }
     self->stream = stream;
+    self->path = standard ? "standard input" : path;
     self->jsonl = jsonl;
     self->kind = kind;
     *out = self;
@@ -163,7 +165,10 @@ int reader_next(reader *self, record **records, size_t *count) {
             r->text_bytes = length;
         }
     }
-    if (ferror(self->stream)) return report_text("reading the input failed");
+    if (ferror(self->stream)) {
+        fprintf(stderr, "rubato: %s: %s\n", self->path, strerror(errno));
+        return EXIT_FAILED;
+    }
     *records = self->records;
     *count = self->count;
     return EXIT_OK;

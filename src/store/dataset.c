@@ -161,7 +161,9 @@ static rubato_status find_columns(const reading *r, char **fields, size_t count,
             if (r->wanted[role][0]) break;
         }
         if (index[role] == SIZE_MAX && r->wanted[role][0])
-            return bad_row(r, 1, "the header has no column of the name asked for with --columns");
+            return fail_line(r->error, RUBATO_BAD_DATA, 1,
+                             "%s:1: the header has no column \"%.60s\", which --columns names", r->name,
+                             r->wanted[role]);
     }
     if (index[0] == SIZE_MAX)
         return bad_row(r, 1, "no column for the text is recognised; name it with --columns text=NAME");

@@ -198,7 +198,7 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
 
 static rubato_status check_options(trainer *self, size_t *task, rubato_error *error) {
     const rubato_train_options *options = self->options;
-    char known[128];
+    char known[400];
     if (!options->model || !options->task || !options->data || !options->out)
         return fail(error, RUBATO_BAD_ARGUMENT, "a model, a task, data and an output folder are needed");
     for (*task = 0; *task < TASK_COUNT && strcmp(tasks[*task].name, options->task) != 0;) ++*task;
@@ -219,7 +219,7 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     if (options->match_states > 0 && !self->method->matches)
         return fail(error, RUBATO_BAD_ARGUMENT, "--match-states belongs to length-adaptive, anytime and dynabert");
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
-        return fail(error, RUBATO_BAD_ARGUMENT, "length drop, layer drop and dropout are below 1");
+        return fail(error, RUBATO_BAD_ARGUMENT, "--length-drop, --layer-drop and --dropout must be below 1");
     self->kind = tasks[*task].kind;
     self->rule = (step_rule){.rate = option_or(options->rate, self->method->rate),
                              .warm_up = option_or(options->warm_up, self->method->warm_up),
