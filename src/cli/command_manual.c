@@ -109,7 +109,8 @@ static int run(const arguments *given) {
            begin);
     printf(".SH COMMON OPTIONS\nMost commands that run a model take these:\n");
     for (size_t i = 0; i < count; i++) print_option(common[i].option);
-    printf(".SH COMMANDS\n.B rubato\n.I COMMAND\n.B \\-\\-help\nlists all options of a command.\n");
+    printf(".SH COMMANDS\n.B rubato\n.I COMMAND\n.B \\-\\-help\nlists all options of a command.\n.PP\n.B rubato "
+           "\\-\\-version\nsays how the program was built.\n");
     for (size_t i = 0; commands[i]; i++) print_command(commands[i], common, count);
     fputs(end, stdout);
     return finish_output(EXIT_OK);

@@ -88,14 +88,11 @@ const command command_serve = {
                "it keeps its deadline under load by choosing cheaper operating points.",
     .options = "serve.* run.budget load.* context.* quiet help",
     .examples =
-        "  rubato serve all-MiniLM-L6-v2\n"
+        "  rubato serve build/models/all-MiniLM-L6-v2\n"
         "  rubato serve sentiment --slo 50ms --port 8080\n"
-        "  rubato serve embed=all-MiniLM-L6-v2 mood=models/sentiment --api-key $KEY\n"
+        "  rubato serve embed=build/models/all-MiniLM-L6-v2 mood=models/sentiment --api-key $KEY\n"
         "  curl localhost:3000/embed -H 'Content-Type: application/json' -d '{\"inputs\": \"a text\"}'\n"
         "Open http://localhost:3000/ for a page to try it, /docs for all paths. SIGTERM ends it after the accepted\n"
-        "requests are answered; SIGHUP loads the models again. Environment: HOSTNAME, PORT, API_KEY, "
-        "MAX_BATCH_TOKENS,\n"
-        "MAX_CONCURRENT_REQUESTS, MAX_CLIENT_BATCH_SIZE, PAYLOAD_LIMIT, AUTO_TRUNCATE, CORS_ALLOW_ORIGIN, "
-        "JSON_OUTPUT,\n"
-        "SLO.\n",
+        "requests are answered; SIGHUP loads the models again. The environment variables HOSTNAME (an address), DTYPE\n"
+        "and JSON_OUTPUT=true stand for --host, --precision and --log json.\n",
     .run = run};

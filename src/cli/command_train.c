@@ -96,7 +96,7 @@ const command command_train = {
     "folder that transformers loads "
     "too.",
     "train.* json quiet help",
-    "  rubato train all-MiniLM-L6-v2 --task classification --data train.tsv --dev dev.tsv --out sst2\n"
+    "  rubato train MODEL --task classification --data train.tsv --dev dev.tsv --out sst2\n"
     "  rubato train sst2 --task classification --data train.tsv --dev dev.tsv --recipe length-adaptive --out sst2-la\n"
     "  rubato train MODEL --task tagging --data train.conll --dev dev.conll --epochs 5 --rate 5e-5 --out ner\n"
     "  rubato train sst2 --task classification --data train.tsv --dev dev.tsv --recipe deebert --frozen --out "

@@ -11,10 +11,12 @@ static int run(const arguments *given) {
     if (given->json)
         printf("{\"layers\": %zu, \"vocabulary\": %zu, \"parameters\": %zu, \"covered\": %.6f}\n", result->layers,
                result->vocabulary, result->parameters, result->covered);
-    else
-        printf("%s: %zu layers, %zu word pieces (%.1f %% of the data's tokens as before), %.1f M parameters\n",
-               options.out, result->layers, result->vocabulary, 100 * result->covered,
-               (double)result->parameters / 1e6);
+    else {
+        printf("%s: %zu layers, %zu word pieces", options.out, result->layers, result->vocabulary);
+        if (options.vocabulary && options.data)
+            printf(" (%.1f %% of the data's tokens as before)", 100 * result->covered);
+        printf(", %.1f M parameters\n", (double)result->parameters / 1e6);
+    }
     rubato_free(result);
     return finish_output(EXIT_OK);
 }
@@ -24,8 +26,8 @@ const command command_trim = {
     "MODEL --out DIR [--layers LIST | --drop HOW] [--vocabulary N --data FILE]",
     "Makes a smaller checkpoint to start training from: fewer layers, word pieces, positions.",
     "trim.* json quiet help",
-    "  rubato trim all-MiniLM-L6-v2 --layers 0,2,5 --out small\n"
-    "  rubato trim all-MiniLM-L6-v2 --layers 0,0,1,1,2,2,3,3,4,4,5,5 --out deep     # stacked: twice as deep\n"
-    "  rubato trim all-MiniLM-L6-v2 --drop top:2 --out shallow\n"
+    "  rubato trim MODEL --layers 0,2,5 --out small\n"
+    "  rubato trim MODEL --layers 0,0,1,1,2,2,3,3,4,4,5,5 --out deep     # stacked: twice as deep\n"
+    "  rubato trim MODEL --drop top:2 --out shallow\n"
     "  rubato trim MODEL --layers 0,1,3,5 --vocabulary 8000 --data train.tsv --positions 128 --out small\n",
     run};

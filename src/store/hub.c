@@ -439,8 +439,9 @@ rubato_status rubato_pull(const char *name, const rubato_pull_options *options, 
     if (own.offline || hub_offline()) {
         char folder[HUB_PATH];
         if (hub_snapshot(folder, sizeof folder, pull.repository, pull.revision)) return give_path(path, folder, error);
-        return fail(error, RUBATO_NOT_FOUND, "%s: not in the cache (%s), and HF_HUB_OFFLINE forbids asking the hub",
-                    name, pull.repository);
+        return fail(error, RUBATO_NOT_FOUND,
+                    "%s: not in the cache (%s), and --offline or HF_HUB_OFFLINE forbids asking the hub", name,
+                    pull.repository);
     }
     const char *endpoint = getenv("HF_ENDPOINT");
     if (!endpoint || !*endpoint) endpoint = "https://huggingface.co";
