@@ -58,6 +58,7 @@ static server *make_server(void) {
     pthread_mutex_init(&self.models_lock, NULL);
     queue_create(&self.queue);
     metrics_create(&self.metrics);
+    if (dispatcher_create(&self, NULL) != RUBATO_OK) abort();
     self.queue.closed = true; /* the dispatcher ends when the queue is empty */
     for (size_t i = 0; i < COUNT; i++) {
         char folder[600];

@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text_buffer.h"
+
 static rubato_status fail_open(rubato_error *error, const char *path) {
+    if (errno == ENOMEM) return fail_memory(error);
     return fail(error, errno == ENOENT || errno == ENOTDIR ? RUBATO_NOT_FOUND : RUBATO_IO, "%s: %s", path,
                 strerror(errno));
 }
@@ -98,8 +102,8 @@ rubato_status new_file_open(new_file *file, const char *path, rubato_error *erro
         return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", path);
     snprintf(file->temporary, sizeof file->temporary, "%.4000s.%ld.part", path, (long)getpid());
     file->stream = fopen(file->temporary, "wb");
-    if (!file->stream) return fail(error, RUBATO_IO, "%s: cannot write: %s", path, strerror(errno));
-    return RUBATO_OK;
+    if (file->stream) return RUBATO_OK;
+    return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: cannot write: %s", path, strerror(errno));
 }
 
 rubato_status new_file_commit(new_file *file, rubato_error *error) {
@@ -125,4 +129,92 @@ void new_file_abandon(new_file *file) {
     fclose(file->stream);
     file->stream = NULL;
     unlink(file->temporary);
+}
+
+/* ---- Staged files ---- */
+
+static rubato_status fail_memory_or(rubato_error *error, const char *path) {
+    return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: %s", path, strerror(errno));
+}
+
+/* With all that is in it. */
+static void remove_folder(const char *path) {
+    char inner[4600];
+    DIR *listing = opendir(path);
+    for (struct dirent *entry; listing && (entry = readdir(listing));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        if (folder_exists(inner))
+            remove_folder(inner);
+        else
+            unlink(inner);
+    }
+    if (listing) closedir(listing);
+    rmdir(path);
+}
+
+rubato_status staged_open(staged_files *self, const char *folder, rubato_error *error) {
+    if ((size_t)snprintf(self->folder, sizeof self->folder, "%s", folder) >= sizeof self->folder - 64)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", folder);
+    snprintf(self->path, sizeof self->path, "%.4000s/staged.%ld.part", folder, (long)getpid());
+    self->made = !folder_exists(folder);
+    rubato_status status = folder_create(self->path, error);
+    if (status != RUBATO_OK && self->made) rmdir(folder);
+    return status;
+}
+
+/* Adds the names of what is in a folder of the staged ones, with what is in those: files, and folders with a slash
+ * behind. */
+static rubato_status list_staged(const staged_files *self, const char *inner, text_buffer *names, rubato_error *error) {
+    char path[4600], name[512];
+    snprintf(path, sizeof path, "%s/%s", self->path, inner);
+    DIR *listing = opendir(path);
+    if (!listing) return fail_memory_or(error, path);
+    rubato_status status = RUBATO_OK;
+    for (struct dirent *entry; status == RUBATO_OK && (entry = readdir(listing));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        snprintf(name, sizeof name, "%.200s%.255s", inner, entry->d_name);
+        snprintf(path, sizeof path, "%.4000s/%.500s", self->path, name);
+        bool within = folder_exists(path);
+        if (within) strcat(name, "/");
+        text_add(names, name, strlen(name) + 1);
+        if (within) status = list_staged(self, name, names, error);
+    }
+    closedir(listing);
+    if (status == RUBATO_OK && names->failed) status = fail_memory(error);
+    return status;
+}
+
+/* Moves one file, or makes the folder. */
+static rubato_status put_in_place(const staged_files *self, const char *name, rubato_error *error) {
+    char from[4600], to[4600];
+    snprintf(from, sizeof from, "%s/%s", self->path, name);
+    snprintf(to, sizeof to, "%s/%s", self->folder, name);
+    bool folder = text_ends_with(to, "/");
+    int failed = folder ? mkdir(to, 0777) != 0 && errno != EEXIST : rename(from, to) != 0;
+    return failed ? fail(error, RUBATO_IO, "%s: cannot write: %s", to, strerror(errno)) : RUBATO_OK;
+}
+
+/* Everything that needs memory comes before the first file moves. */
+rubato_status staged_commit(staged_files *self, rubato_error *error) {
+    text_buffer names = {0};
+    rubato_status status = list_staged(self, "", &names, error);
+    for (size_t at = 0; at < names.length && status == RUBATO_OK; at += strlen(names.data + at) + 1)
+        status = put_in_place(self, names.data + at, error);
+    char folder[4600];
+    for (size_t at = 0; at < names.length && status == RUBATO_OK; at += strlen(names.data + at) + 1) {
+        snprintf(folder, sizeof folder, "%s/%s", self->path, names.data + at);
+        if (text_ends_with(folder, "/")) rmdir(folder); /* empty now */
+    }
+    text_free(&names);
+    if (status != RUBATO_OK)
+        staged_abandon(self);
+    else if (rmdir(self->path) != 0)
+        remove_folder(self->path);
+    return status;
+}
+
+void staged_abandon(staged_files *self) {
+    remove_folder(self->path);
+    if (self->made) rmdir(self->folder);
 }

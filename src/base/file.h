@@ -38,4 +38,16 @@ rubato_status new_file_open(new_file *file, const char *path, rubato_error *erro
 rubato_status new_file_commit(new_file *file, rubato_error *error);
 void new_file_abandon(new_file *file);
 
+/* Files that appear in a folder together. They are written in FOLDER/staged.PID.part, `path`; commit moves them to
+ * their places in the folder, replacing what is there, and abandon removes them. The folder is made where it is not
+ * there, and abandon removes it again. */
+typedef struct staged_files {
+    char path[4096], folder[4096];
+    bool made; /* the folder */
+} staged_files;
+
+rubato_status staged_open(staged_files *self, const char *folder, rubato_error *error);
+rubato_status staged_commit(staged_files *self, rubato_error *error);
+void staged_abandon(staged_files *self);
+
 #endif

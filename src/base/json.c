@@ -1,6 +1,7 @@
 /* Helper functions over jansson. */
 #include "base/json.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,11 +9,115 @@
 
 enum { FLAGS = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL };
 
+/* ---- Whether a text is JSON: functions that skip a part of it, and give NULL where it is none ---- */
+
+enum { MOST_DEPTH = 2048 }; /* jansson's */
+
+static const char *skip_space(const char *at, const char *end) {
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) at++;
+    return at;
+}
+
+/* The four digits behind \\u. */
+static const char *skip_code(const char *at, const char *end, unsigned *code) {
+    *code = 0;
+    for (int i = 0; i < 4; i++, at++) {
+        if (at == end || !isxdigit((unsigned char)*at)) return NULL;
+        *code = *code * 16 + (unsigned)(isdigit((unsigned char)*at) ? *at - '0' : (*at | 0x20) - 'a' + 10);
+    }
+    return at;
+}
+
+/* Behind the opening quote. */
+static const char *skip_string(const char *at, const char *end) {
+    for (; at && at < end; at++) {
+        unsigned code, second;
+        if (*at == '"') return at + 1;
+        if ((unsigned char)*at < 0x20) return NULL;
+        if (*at != '\\') continue;
+        if (++at == end || !strchr("\"\\/bfnrtu", *at)) return NULL;
+        if (*at != 'u') continue;
+        if (!(at = skip_code(at + 1, end, &code)) || (code >> 10) == 0xdc00 >> 10) return NULL;
+        if (code >> 10 == 0xd800 >> 10) { /* the first of two */
+            if (end - at < 6 || at[0] != '\\' || at[1] != 'u') return NULL;
+            if (!(at = skip_code(at + 2, end, &second)) || second >> 10 != 0xdc00 >> 10) return NULL;
+        }
+        at--;
+    }
+    return NULL;
+}
+
+static const char *skip_digits(const char *at, const char *end) {
+    const char *first = at;
+    while (at < end && isdigit((unsigned char)*at)) at++;
+    return at > first ? at : NULL;
+}
+
+/* A number, true, false or null. */
+static const char *skip_scalar(const char *at, const char *end) {
+    static const char *const words[] = {"true", "false", "null"};
+    for (size_t i = 0; i < 3; i++) {
+        size_t length = strlen(words[i]);
+        if ((size_t)(end - at) >= length && memcmp(at, words[i], length) == 0) return at + length;
+    }
+    if (at < end && *at == '-') at++;
+    at = at < end && *at == '0' ? at + 1 : skip_digits(at, end);
+    if (at && at < end && *at == '.') at = skip_digits(at + 1, end);
+    if (at && at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        if (at < end && (*at == '+' || *at == '-')) at++;
+        at = skip_digits(at, end);
+    }
+    return at;
+}
+
+static const char *skip_value(const char *at, const char *end, int depth) {
+    at = skip_space(at, end);
+    if (at == end || depth > MOST_DEPTH) return NULL;
+    if (*at == '"') return skip_string(at + 1, end);
+    if (*at != '{' && *at != '[') return skip_scalar(at, end);
+    bool object = *at == '{';
+    at = skip_space(at + 1, end);
+    if (at < end && *at == (object ? '}' : ']')) return at + 1;
+    for (;;) {
+        at = skip_space(at, end);
+        if (object) {
+            if (at == end || *at != '"' || !(at = skip_string(at + 1, end))) return NULL;
+            at = skip_space(at, end);
+            if (at == end || *at++ != ':') return NULL;
+        }
+        if (!(at = skip_value(at, end, depth + 1))) return NULL;
+        at = skip_space(at, end);
+        if (at == end) return NULL;
+        if (*at == (object ? '}' : ']')) return at + 1;
+        if (*at++ != ',') return NULL;
+    }
+}
+
+static bool is_json(const char *bytes, size_t size, bool any) {
+    const char *end = bytes + size, *at = skip_space(bytes, end);
+    if (!any && at < end && *at != '{' && *at != '[') return false;
+    at = skip_value(at, end, 1);
+    return at && skip_space(at, end) == end;
+}
+
+/* jansson does not always say that memory was short: it may give no reason, or call a text damaged that is not. */
+rubato_status json_parse(json_t **value, const char *bytes, size_t size, size_t flags, json_error_t *where) {
+    *value = json_loadb(bytes, size, flags, where);
+    if (*value) return RUBATO_OK;
+    enum json_error_code code = json_error_code(where);
+    bool none = where->line < 0 || code == json_error_out_of_memory || code == json_error_unknown;
+    bool called_damaged = code == json_error_invalid_syntax || code == json_error_premature_end_of_input ||
+                          code == json_error_end_of_input_expected;
+    return none || (called_damaged && is_json(bytes, size, (flags & JSON_DECODE_ANY) != 0)) ? RUBATO_OUT_OF_MEMORY
+                                                                                            : RUBATO_BAD_DATA;
+}
+
 rubato_status json_read_bytes(json_t **value, const char *bytes, size_t size, const char *name, rubato_error *error) {
     json_error_t where;
-    *value = json_loadb(bytes, size, FLAGS | JSON_DECODE_ANY, &where);
-    if (*value) return RUBATO_OK;
-    if (json_error_code(&where) == json_error_out_of_memory) return fail_memory(error);
+    rubato_status status = json_parse(value, bytes, size, FLAGS | JSON_DECODE_ANY, &where);
+    if (status == RUBATO_OK) return RUBATO_OK;
+    if (status == RUBATO_OUT_OF_MEMORY) return fail_memory(error);
     return fail(error, RUBATO_BAD_DATA, "%s: not valid JSON at line %d, column %d: %s", name, where.line, where.column,
                 where.text);
 }
@@ -30,6 +135,35 @@ rubato_status json_read_file(json_t **value, const char *path, size_t limit, rub
         status = fail(error, RUBATO_BAD_DATA, "%s: neither an object nor an array", path);
     }
     return status;
+}
+
+rubato_status json_write_file(const json_t *value, const char *path, size_t flags, rubato_error *error) {
+    new_file file;
+    TRY(new_file_open(&file, path, error));
+    if (json_dumpf(value, file.stream, flags) == 0 && fputc('\n', file.stream) >= 0)
+        return new_file_commit(&file, error);
+    bool unwritten = ferror(file.stream) != 0;
+    new_file_abandon(&file);
+    return unwritten ? fail(error, RUBATO_IO, "%s: cannot be written; is the disk full?", path) : fail_memory(error);
+}
+
+/* A value that is not whole is let go. */
+static void check_built(json_t **value, bool good) {
+    if (good) return;
+    json_decref(*value);
+    *value = NULL;
+}
+
+void json_put(json_t **object, const char *key, json_t *value) {
+    check_built(object, json_object_set_new(*object, key, value) == 0);
+}
+
+void json_add(json_t **array, json_t *value) {
+    check_built(array, json_array_append_new(*array, value) == 0);
+}
+
+rubato_status json_set(json_t *object, const char *key, json_t *value, rubato_error *error) {
+    return json_object_set_new(object, key, value) == 0 ? RUBATO_OK : fail_memory(error);
 }
 
 static bool missing(const json_t *value) {

@@ -78,13 +78,12 @@ rubato_status exit_setting_read(exit_setting *out, const json_t *object, rubato_
 
 json_t *exit_setting_object(const exit_setting *from) {
     json_t *object = json_object();
-    json_object_set_new(object, "rule", json_string(from->rule->name));
-    if (from->rule->threshold)
-        json_object_set_new(object, "threshold", json_real(round((double)from->threshold * 1e6) / 1e6));
-    if (from->rule->counts) json_object_set_new(object, "patience", json_integer(from->patience));
-    if (from->first > 1) json_object_set_new(object, "first", json_integer(from->first));
-    if (from->by_token) json_object_set_new(object, "unit", json_string("token"));
-    if (from->window) json_object_set_new(object, "window", json_integer(from->window));
+    json_put(&object, "rule", json_string(from->rule->name));
+    if (from->rule->threshold) json_put(&object, "threshold", json_real(round((double)from->threshold * 1e6) / 1e6));
+    if (from->rule->counts) json_put(&object, "patience", json_integer(from->patience));
+    if (from->first > 1) json_put(&object, "first", json_integer(from->first));
+    if (from->by_token) json_put(&object, "unit", json_string("token"));
+    if (from->window) json_put(&object, "window", json_integer(from->window));
     return object;
 }
 
@@ -214,48 +213,49 @@ static json_t *real(double value) {
 
 static json_t *parts(const float *values, size_t count) {
     json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) json_array_append_new(list, json_real(round((double)values[i] * 1e6) / 1e6));
+    for (size_t i = 0; i < count; i++) json_add(&list, json_real(round((double)values[i] * 1e6) / 1e6));
     return list;
 }
 
 json_t *point_object(const point *from, const char *low) {
     json_t *keep = json_array(), *object = json_object();
     for (size_t i = 0; i < from->layers; i++)
-        json_array_append_new(keep, from->skip[i] ? json_null() : json_real(round((double)from->keep[i] * 1e6) / 1e6));
-    json_object_set_new(object, "name", json_string(from->name));
-    json_object_set_new(object, "quality", real(from->quality));
-    json_object_set_new(object, "flops_ratio", real(from->flops_ratio));
-    json_object_set_new(object, "ms", real(from->ms));
-    json_object_set_new(object, "keep", keep);
+        json_add(&keep, from->skip[i] ? json_null() : json_real(round((double)from->keep[i] * 1e6) / 1e6));
+    json_put(&object, "name", json_string(from->name));
+    json_put(&object, "quality", real(from->quality));
+    json_put(&object, "flops_ratio", real(from->flops_ratio));
+    json_put(&object, "ms", real(from->ms));
+    json_put(&object, "keep", keep);
     json_t *merges = json_array();
     for (size_t i = 0; i < from->layers; i++)
-        if (from->merge[i] && !from->skip[i]) json_array_append_new(merges, json_integer((json_int_t)i + 1));
-    if (json_array_size(merges)) json_object_set(object, "merge", merges);
-    json_decref(merges);
-    if (from->low) json_object_set_new(object, "precision", json_string(low));
+        if (from->merge[i] && !from->skip[i]) json_add(&merges, json_integer((json_int_t)i + 1));
+    if (!merges || json_array_size(merges))
+        json_put(&object, "merge", merges);
+    else
+        json_decref(merges);
+    if (from->low) json_put(&object, "precision", json_string(low));
     if (point_is_slim(from)) {
-        json_object_set_new(object, "heads", parts(from->heads, from->layers));
-        json_object_set_new(object, "neurons", parts(from->neurons, from->layers));
+        json_put(&object, "heads", parts(from->heads, from->layers));
+        json_put(&object, "neurons", parts(from->neurons, from->layers));
     }
     if (from->exit.rule) {
-        json_object_set_new(object, "exit", exit_setting_object(&from->exit));
-        json_object_set_new(object, "alive", parts(from->alive, from->layers));
-        if (from->exit.by_token) json_object_set_new(object, "present", parts(from->present, from->layers));
+        json_put(&object, "exit", exit_setting_object(&from->exit));
+        json_put(&object, "alive", parts(from->alive, from->layers));
+        if (from->exit.by_token) json_put(&object, "present", parts(from->present, from->layers));
     }
     return object;
 }
 
 rubato_status frontier_write(const frontier *self, json_t *object, rubato_error *error) {
     json_t *list = json_array();
-    bool ok = list != NULL;
-    for (size_t i = 0; i < self->count; i++)
-        ok = json_array_append_new(list, point_object(&self->points[i], self->low)) == 0 && ok;
-    ok = json_object_set_new(object, "significance", json_string(significance_names[self->by])) == 0 && ok;
-    ok = json_object_set_new(object, "metric", json_string(self->metric)) == 0 && ok;
-    ok = json_object_set_new(object, "full_quality", real(self->full)) == 0 && ok;
-    ok = json_object_set_new(object, "full_ms", real(self->full_ms)) == 0 && ok;
-    ok = json_object_set_new(object, "points", list) == 0 && ok;
-    return ok ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; i < self->count; i++) json_add(&list, point_object(&self->points[i], self->low));
+    rubato_status status = json_set(object, "significance", json_string(significance_names[self->by]), error);
+    if (status == RUBATO_OK) status = json_set(object, "metric", json_string(self->metric), error);
+    if (status == RUBATO_OK) status = json_set(object, "full_quality", real(self->full), error);
+    if (status == RUBATO_OK) status = json_set(object, "full_ms", real(self->full_ms), error);
+    if (status == RUBATO_OK) return json_set(object, "points", list, error);
+    json_decref(list);
+    return status;
 }
 
 /* ---- Budgets ---- */

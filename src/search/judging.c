@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "search/judging.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,8 @@ static rubato_status measure_lengths(judging *self, rubato_error *error) {
         rubato_encoding *encoding;
         for (size_t j = 0; j < item->word_count; j++) text_add_format(&joined, "%s ", item->words[j]);
         rubato_input input = {.text = item->word_count ? joined.data : item->text, .pair = item->pair};
-        rubato_status status = rubato_encode(self->model, &input, &text, &encoding, error);
+        rubato_status status =
+            joined.failed ? fail_memory(error) : rubato_encode(self->model, &input, &text, &encoding, error);
         text_free(&joined);
         TRY(status);
         self->encodings[self->length_count] = encoding;
@@ -92,15 +94,18 @@ double judging_cost(const judging *self, const point *at) {
 
 /* ---- What is known, on disk too ---- */
 
-static void log_candidate(const judging *self, const candidate *c) {
-    if (!self->log) return;
+static rubato_status log_candidate(const judging *self, const candidate *c, rubato_error *error) {
+    if (!self->log) return RUBATO_OK;
     json_t *row = point_object(&c->gene, self->low);
-    json_object_set_new(row, "glimpse", json_real(c->glimpse));
-    json_object_set_new(row, "quality", isnan(c->quality) ? json_null() : json_real(c->quality));
-    json_dumpf(row, self->log, JSON_COMPACT);
+    if (!isnan(c->glimpse)) json_put(&row, "glimpse", json_real(c->glimpse));
+    json_put(&row, "quality", isnan(c->quality) ? json_null() : json_real(c->quality));
+    char *line = row ? json_dumps(row, JSON_COMPACT) : NULL;
     json_decref(row);
-    fputc('\n', self->log);
+    if (!line) return fail_memory(error);
+    fprintf(self->log, "%s\n", line);
     fflush(self->log);
+    free(line);
+    return RUBATO_OK;
 }
 
 static rubato_status push(judging *self, const candidate *made, rubato_error *error) {
@@ -146,7 +151,8 @@ static rubato_status read_log(judging *self, const char *path, rubato_error *err
 rubato_status judging_open_log(judging *self, const char *path, bool resume, rubato_error *error) {
     if (resume) TRY(read_log(self, path, error));
     self->log = fopen(path, resume ? "a" : "w");
-    return self->log ? RUBATO_OK : fail(error, RUBATO_IO, "%s: cannot be written", path);
+    if (self->log) return RUBATO_OK;
+    return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: cannot be written", path);
 }
 
 candidate *judging_find(judging *self, const point *gene) {
@@ -220,7 +226,7 @@ static rubato_status evaluate_one(judging *self, const point *gene, const char *
     else
         self->dropped++;
     made.cost = judging_cost(self, &made.gene);
-    log_candidate(self, &made);
+    TRY(log_candidate(self, &made, error));
     if (known)
         *known = made;
     else
@@ -323,7 +329,7 @@ static rubato_status evaluate_all(judging *self, const point *gene, const char *
         for (size_t i = 1; i < count; i++)
             if (made[i].cost < self->lowest) made[i].quality = NAN;
         size_t kept = strcmp(group, "full") == 0 ? count - 1 : pareto_reduce(made + 1, count - 1);
-        for (size_t i = 0; i <= kept; i++) log_candidate(self, &made[i]);
+        for (size_t i = 0; i <= kept && status == RUBATO_OK; i++) status = log_candidate(self, &made[i], error);
         if (known) *known = made[0];
         for (size_t i = known != NULL; i <= kept && status == RUBATO_OK; i++) status = push(self, &made[i], error);
     }

@@ -108,7 +108,7 @@ static void write_prediction(const exchange *e, const item *one, text_buffer *ou
         return;
     }
     label_probabilities(e, one->values);
-    sort_by_value(one->values, count, order);
+    if (!sort_by_value(one->values, count, order)) out->failed = true;
     text_add(out, "[", 1);
     for (size_t i = 0; i < (e->wish.top ? size_min(e->wish.top, count) : count); i++) {
         const char *label = label_name(e->model, order[i]);
@@ -282,7 +282,8 @@ static bool read_tokenize(exchange *e) {
         if (e->options.prompt) text_add_string(&whole, e->options.prompt);
         text_add(&whole, json_string_value(text), json_string_length(text));
         if (i) text_add(&e->answer, ",", 1);
-        bool good = whole.data && write_tokens(e, whole.data, whole.length, !special, &e->answer);
+        e->answer.failed = e->answer.failed || whole.failed;
+        bool good = !whole.failed && write_tokens(e, whole.data, whole.length, !special, &e->answer);
         text_free(&whole);
         if (!good) return false;
     }

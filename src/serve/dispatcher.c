@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "serve/results.h"
 #include "serve/server.h"
 
@@ -23,7 +24,7 @@ static const reason FAILED = {424, "Backend", "another text of the request faile
 /* The items of the next run, chosen from a copy of the queue. Only the dispatcher removes items from the queue, and the
  * members that it reads of items and their exchanges do not change while they wait. Therefore only copying and removing
  * need the lock. */
-typedef struct selection {
+struct selection {
     item **waiting; /* [options.max_queue] the queue in order */
     size_t waiting_count;
     item **dropped; /* [options.max_queue] */
@@ -37,7 +38,7 @@ typedef struct selection {
     size_t affordable; /* the level, where a time is promised; SIZE_MAX: no promise */
     run_time predicted;
     double predicted_ms;
-} selection;
+};
 
 /* Whether two items can be parts of one call. All other options are in their encodings already. */
 static bool alike(const exchange *a, const exchange *b) {
@@ -168,18 +169,25 @@ static void run_selection(server *self, selection *chosen) {
     hosted_release(model);
 }
 
-static bool selection_create(selection *self, size_t most) {
-    self->waiting = calloc(most, sizeof *self->waiting);
-    self->dropped = calloc(most, sizeof *self->dropped);
-    self->reasons = calloc(most, sizeof *self->reasons);
-    return self->waiting && self->dropped && self->reasons;
+rubato_status dispatcher_create(server *self, rubato_error *error) {
+    size_t most = self->options.max_queue;
+    selection *made = calloc(1, sizeof *made);
+    if (!made) return fail_memory(error);
+    made->waiting = calloc(most, sizeof *made->waiting);
+    made->dropped = calloc(most, sizeof *made->dropped);
+    made->reasons = calloc(most, sizeof *made->reasons);
+    self->selection = made;
+    return made->waiting && made->dropped && made->reasons ? RUBATO_OK : fail_memory(error);
 }
 
-static void selection_free(selection *self) {
-    free(self->waiting);
-    free(self->dropped);
-    free(self->reasons);
-    free(self);
+void dispatcher_destroy(server *self) {
+    selection *chosen = self->selection;
+    if (!chosen) return;
+    free(chosen->waiting);
+    free(chosen->dropped);
+    free(chosen->reasons);
+    free(chosen);
+    self->selection = NULL;
 }
 
 /* Copies the queue when it has an item; false when no more items come. */
@@ -195,10 +203,8 @@ static bool await(queue *from, selection *out) {
 
 void *dispatcher_run(void *user) {
     server *self = user;
-    selection *chosen = calloc(1, sizeof *chosen);
-    if (!chosen) return NULL;
-    bool running = selection_create(chosen, self->options.max_queue);
-    while (running && await(&self->queue, chosen)) {
+    selection *chosen = self->selection;
+    while (await(&self->queue, chosen)) {
         double now = clock_ms();
         choose(self, chosen, now);
         pthread_mutex_lock(&self->queue.lock);
@@ -207,6 +213,5 @@ void *dispatcher_run(void *user) {
         give_up(chosen);
         if (chosen->count) run_selection(self, chosen);
     }
-    selection_free(chosen);
     return NULL;
 }

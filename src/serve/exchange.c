@@ -14,6 +14,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "serve/json_text.h"
 #include "serve/server.h"
 
@@ -99,8 +100,11 @@ void exchange_read(exchange *self) {
     json_error_t where;
     const char *bytes = self->body.data ? self->body.data : "";
     if (self->status == 0) {
-        self->request = json_loadb(bytes, self->body.length, JSON_ALLOW_NUL | JSON_DECODE_ANY, &where);
-        if (!self->request) {
+        rubato_status status =
+            json_parse(&self->request, bytes, self->body.length, JSON_ALLOW_NUL | JSON_DECODE_ANY, &where);
+        if (status == RUBATO_OUT_OF_MEMORY) {
+            exchange_fail(self, 503, "Unhealthy", "out of memory");
+        } else if (status != RUBATO_OK) {
             char text[256];
             snprintf(text, sizeof text, "Failed to parse the request body as JSON: line %d, column %d: %s", where.line,
                      where.column, where.text);

@@ -137,7 +137,11 @@ bool decode_ids(exchange *e, const json_t *list, bool skip_special, char **text)
     size_t count = json_array_size(list);
     int32_t *ids = malloc((count + 1) * sizeof *ids);
     rubato_error error;
-    bool good = ids && json_is_array(list);
+    if (!ids) {
+        exchange_fail(e, 503, "Unhealthy", "out of memory");
+        return false;
+    }
+    bool good = json_is_array(list);
     for (size_t i = 0; i < count && good; i++) {
         const json_t *id = json_array_get(list, i);
         json_int_t value = json_integer_value(id);

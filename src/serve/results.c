@@ -245,9 +245,11 @@ rubato_status results_run(hosted *model, item **items, size_t count, const char 
     rubato_status status = c.inputs ? RUBATO_OK : RUBATO_OUT_OF_MEMORY;
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         c.inputs[i] = items[i]->input;
-        text_clear(&items[i]->result);
+        text_free(&items[i]->result);
     }
     if (status == RUBATO_OK) status = functions[first->kind](&c, error);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++)
+        if (items[i]->result.failed) status = RUBATO_OUT_OF_MEMORY;
     for (size_t i = 0; i < count && c.costs; i++) take_cost(items[i], rubato_costs_at(c.costs, i));
     free(c.inputs);
     rubato_free(c.costs);

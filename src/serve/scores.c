@@ -84,16 +84,17 @@ static int by_value(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-void sort_by_value(const float *values, size_t count, size_t *order) {
+bool sort_by_value(const float *values, size_t count, size_t *order) {
     ranked few[64], *all = count <= 64 ? few : malloc(count * sizeof *all);
     for (size_t i = 0; i < count; i++) {
         order[i] = i;
         if (all) all[i] = (ranked){values[i], i};
     }
-    if (!all) return;
+    if (!all) return false;
     qsort(all, count, sizeof *all, by_value);
     for (size_t i = 0; i < count; i++) order[i] = all[i].index;
     if (all != few) free(all);
+    return true;
 }
 
 /* ---- Ranking ---- */
@@ -157,7 +158,10 @@ size_t *rank_documents(exchange *e, size_t *count) {
                                             : values[0];
         e->values[i] = e->kind == WORK_EMBED || e->wish.raw ? score : sigmoid(score);
     }
-    sort_by_value(e->values, all, order);
+    if (!sort_by_value(e->values, all, order)) {
+        free(order);
+        return NULL;
+    }
     *count = e->wish.top ? size_min(e->wish.top, all) : all;
     return order;
 }

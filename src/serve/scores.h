@@ -24,7 +24,7 @@ const char *label_name(const hosted *model, size_t label);
 void label_probabilities(const exchange *e, float *logits);
 
 /* Fills `order` with the indices of the values, highest first. */
-void sort_by_value(const float *values, size_t count, size_t *order);
+bool sort_by_value(const float *values, size_t count, size_t *order);
 
 /* Finds a reranker, or else an embedding model, which ranks by cosine; writes the error. */
 bool take_reranker(exchange *e, const char *what);

@@ -139,6 +139,7 @@ static void wait_for_end(server *self, const sigset_t *signals) {
 
 static void free_server(server *self) {
     for (size_t i = 0; i < self->model_count; i++) hosted_release(self->models[i]);
+    dispatcher_destroy(self);
     queue_destroy(&self->queue);
     metrics_destroy(&self->metrics);
     pthread_mutex_destroy(&self->models_lock);
@@ -168,6 +169,7 @@ rubato_status serve_run(const serve_options *options, rubato_error *error) {
     http *connections = NULL;
     unsigned port = 0;
     rubato_status status = load_models(self, error);
+    if (status == RUBATO_OK) status = dispatcher_create(self, error);
     bool running = false;
     if (status == RUBATO_OK) {
         running = pthread_create(&dispatcher, NULL, dispatcher_run, self) == 0;

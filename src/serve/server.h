@@ -8,6 +8,8 @@
 
 enum { MOST_MODELS = 64 };
 
+typedef struct selection selection; /* dispatcher.c */
+
 struct server {
     serve_options options; /* defaults filled in */
     pthread_mutex_t models_lock;
@@ -15,6 +17,7 @@ struct server {
     size_t model_count;
     control controls[MOST_MODELS]; /* by hosted.slot; under the queue's lock */
     queue queue;
+    selection *selection;   /* the dispatcher's */
     double busy_until_ms;   /* the expected end of the running batch; under the queue's lock */
     atomic_size_t accepted; /* items accepted and not done */
     atomic_bool stopping;   /* new work is refused */
@@ -28,6 +31,10 @@ hosted *server_model(server *self, const char *name, work_kind kind);
 
 /* Whether a model can do that kind of work. */
 bool hosted_does(const hosted *self, work_kind kind);
+
+/* The dispatcher's memory, for the options' max_queue. The caller destroys it after a failure as well. */
+rubato_status dispatcher_create(server *self, rubato_error *error);
+void dispatcher_destroy(server *self);
 
 /* The dispatcher's thread: runs items until the queue is closed and empty. */
 void *dispatcher_run(void *server);

@@ -301,7 +301,9 @@ static rubato_status read_jsonl(reading *r, const char *text, size_t size) {
         line++;
         if (strspn(at, " \t\r") < (size_t)(stop - at)) {
             json_error_t where;
-            json_t *row = json_loadb(at, (size_t)(stop - at), JSON_REJECT_DUPLICATES, &where);
+            json_t *row;
+            if (json_parse(&row, at, (size_t)(stop - at), JSON_REJECT_DUPLICATES, &where) == RUBATO_OUT_OF_MEMORY)
+                return fail_memory(r->error);
             if (!row || !json_is_object(row)) {
                 json_decref(row);
                 return bad_row(r, line, row ? "not a JSON object" : where.text);

@@ -44,7 +44,8 @@ rubato_status part_note(const part_choice *choice, const part_table *all, json_t
     json_t *object = json_pack("{s:s}", "mechanism", choice->kind->name);
     if (!object) return fail_memory(error);
     rubato_status status = choice->kind->note ? choice->kind->note(choice->setting, object, error) : RUBATO_OK;
-    if (json_object_set_new(config, all->key, object) != 0 && status == RUBATO_OK) status = fail_memory(error);
+    if (status == RUBATO_OK) return json_set(config, all->key, object, error);
+    json_decref(object);
     return status;
 }
 

@@ -1,12 +1,12 @@
 /* Writing safetensors files. */
 #include "store/safetensors_write.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/json.h"
 
 enum { CHUNK_VALUES = 1 << 16, ALIGNMENT = 64 };
 
@@ -56,23 +56,22 @@ static bool write_tensor(FILE *stream, const tensor_source *from, float *values,
 static char *make_header(const tensor_source *tensors, size_t count, const char *const *metadata) {
     json_t *root = json_object(), *notes = json_object();
     size_t at = 0;
-    for (size_t i = 0; metadata && metadata[i]; i += 2)
-        json_object_set_new(notes, metadata[i], json_string(metadata[i + 1]));
-    json_object_set_new(notes, "format", json_string("pt"));
-    json_object_set_new(root, "__metadata__", notes);
+    for (size_t i = 0; metadata && metadata[i]; i += 2) json_put(&notes, metadata[i], json_string(metadata[i + 1]));
+    json_put(&notes, "format", json_string("pt"));
+    json_put(&root, "__metadata__", notes);
     for (size_t i = 0; i < count; i++) {
         const tensor_source *t = &tensors[i];
         size_t bytes = tensor_bytes(t);
         json_t *shape = json_array();
-        if (t->rows) json_array_append_new(shape, json_integer((json_int_t)t->rows));
-        if (t->parts) json_array_append_new(shape, json_integer((json_int_t)t->parts));
-        json_array_append_new(shape, json_integer((json_int_t)(t->columns / (t->parts ? t->parts : 1))));
-        json_object_set_new(root, t->name,
-                            json_pack("{s:s, s:o, s:[II]}", "dtype", dtype_name(t->type), "shape", shape,
-                                      "data_offsets", (json_int_t)at, (json_int_t)(at + bytes)));
+        if (t->rows) json_add(&shape, json_integer((json_int_t)t->rows));
+        if (t->parts) json_add(&shape, json_integer((json_int_t)t->parts));
+        json_add(&shape, json_integer((json_int_t)(t->columns / (t->parts ? t->parts : 1))));
+        json_put(&root, t->name,
+                 json_pack("{s:s, s:o, s:[II]}", "dtype", dtype_name(t->type), "shape", shape, "data_offsets",
+                           (json_int_t)at, (json_int_t)(at + bytes)));
         at += bytes;
     }
-    char *text = json_object_size(root) == count + 1 ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;
 }

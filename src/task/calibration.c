@@ -38,7 +38,7 @@ static rubato_status cache_path(const rubato_context *context, char *out, size_t
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     const encoder_config *config = &context->model->body.config;
     char processor[96];
-    machine_processor(processor, sizeof processor);
+    TRY(machine_processor(processor, sizeof processor, error));
     uint64_t hash = 0;
     hash = hash_text(hash, processor);
     hash = hash_part(hash, &config->attention, &attending_table);
@@ -110,10 +110,16 @@ static json_t *write_parts(const cost_parts *parts) {
     for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
         const cost_curve *curve = (const cost_curve *)(const void *)((const char *)parts + curves[i].offset);
         json_t *list = json_array();
-        for (size_t j = 0; j < curve->count; j++)
-            json_array_append_new(list, json_pack("[ff]", curve->x[j], curve->ms[j]));
-        json_object_set_new(object, curves[i].name, list);
+        for (size_t j = 0; j < curve->count; j++) json_add(&list, json_pack("[ff]", curve->x[j], curve->ms[j]));
+        json_put(&object, curves[i].name, list);
     }
+    return object;
+}
+
+static json_t *write_pair(const cost_parts *alone, const cost_parts *together) {
+    json_t *object = json_object();
+    json_put(&object, "alone", write_parts(alone));
+    json_put(&object, "together", write_parts(together));
     return object;
 }
 
@@ -138,21 +144,13 @@ static rubato_status read_parts(cost_parts *parts, const json_t *object, rubato_
 rubato_status calibration_write(const rubato_calibration *self, rubato_error *error) {
     const cost_model *times = &self->times;
     char folder[4200];
-    new_file file;
-    json_t *object =
-        json_pack("{s:o, s:o}", "alone", write_parts(&times->alone), "together", write_parts(&times->together));
+    json_t *object = write_pair(&times->alone, &times->together);
+    if (times->has_low) json_put(&object, "narrow", write_pair(&times->low_alone, &times->low_together));
     if (!object) return fail_memory(error);
-    if (times->has_low)
-        json_object_set_new(object, "narrow",
-                            json_pack("{s:o, s:o}", "alone", write_parts(&times->low_alone), "together",
-                                      write_parts(&times->low_together)));
     snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(self->path, '/') - self->path), self->path);
     rubato_status status = folder_create(folder, error);
-    if (status == RUBATO_OK) status = new_file_open(&file, self->path, error);
-    if (status == RUBATO_OK) {
-        json_dumpf(object, file.stream, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-        status = new_file_commit(&file, error);
-    }
+    if (status == RUBATO_OK)
+        status = json_write_file(object, self->path, JSON_INDENT(1) | JSON_REAL_PRECISION(6), error);
     json_decref(object);
     return status;
 }

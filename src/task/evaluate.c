@@ -103,7 +103,7 @@ static rubato_status evaluate_classes(evaluating *e) {
         return fail(e->error, RUBATO_WRONG_TASK, "%s: a model for %s, not for classification", info->path,
                     rubato_task_name(info->task));
     float *scores = malloc(count * labels * sizeof *scores);
-    size_t *gold = malloc(2 * count * sizeof *gold), *predicted = gold + count;
+    size_t *gold = malloc(2 * count * sizeof *gold), *predicted = gold ? gold + count : NULL;
     rubato_status status = scores && gold ? RUBATO_OK : fail_memory(e->error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) status = gold_label(e, &e->data.items[i], &gold[i]);
     if (status == RUBATO_OK) status = classify(e, scores, labels);
@@ -127,7 +127,7 @@ static rubato_status evaluate_classes(evaluating *e) {
 
 static rubato_status embed_cosines(evaluating *e, double *out) {
     size_t width = rubato_model_info(e->context->model)->width, count = e->data.count;
-    float *a = malloc(2 * count * width * sizeof *a), *b = a + count * width;
+    float *a = malloc(2 * count * width * sizeof *a), *b = a ? a + count * width : NULL;
     rubato_costs *costs = NULL;
     rubato_input *pairs = calloc(count, sizeof *pairs);
     rubato_status status = a && pairs ? RUBATO_OK : fail_memory(e->error);
@@ -167,7 +167,7 @@ static rubato_status evaluate_values(evaluating *e, bool cosine) {
     if (!cosine && info->task != RUBATO_TASK_REGRESSION)
         return fail(e->error, RUBATO_WRONG_TASK, "%s: a model for %s, not for regression", info->path,
                     rubato_task_name(info->task));
-    double *gold = malloc(2 * count * sizeof *gold), *predicted = gold + count;
+    double *gold = malloc(2 * count * sizeof *gold), *predicted = gold ? gold + count : NULL;
     float *scores = malloc(count * sizeof *scores);
     rubato_status status = gold && scores ? RUBATO_OK : fail_memory(e->error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) status = gold_value(e, &e->data.items[i], &gold[i]);
@@ -178,8 +178,10 @@ static rubato_status evaluate_values(evaluating *e, bool cosine) {
         for (size_t i = 0; i < count && status == RUBATO_OK; i++) predicted[i] = (double)scores[i];
     }
     if (status == RUBATO_OK) {
+        double spearman = metric_spearman(gold, predicted, count);
+        if (isnan(spearman)) status = fail_memory(e->error);
         add_metric(e->out, "pearson", metric_pearson(gold, predicted, count));
-        add_metric(e->out, "spearman", metric_spearman(gold, predicted, count));
+        add_metric(e->out, "spearman", spearman);
     }
     free(gold);
     free(scores);
@@ -272,8 +274,11 @@ static rubato_status evaluate_questions(evaluating *e) {
         }
         double best_exact = item->answer_count == 0 ? !*answer : 0, best_f1 = best_exact;
         for (size_t j = 0; j < item->answer_count; j++) {
-            best_exact = fmax(best_exact, metric_squad_exact(answer, item->answers[j]));
-            best_f1 = fmax(best_f1, metric_squad_f1(answer, item->answers[j]));
+            double this_exact = metric_squad_exact(answer, item->answers[j]);
+            double this_f1 = metric_squad_f1(answer, item->answers[j]);
+            if (isnan(this_exact) || isnan(this_f1)) status = fail_memory(e->error);
+            best_exact = fmax(best_exact, this_exact);
+            best_f1 = fmax(best_f1, this_f1);
         }
         exact += best_exact / (double)count;
         f1 += best_f1 / (double)count;
@@ -387,7 +392,7 @@ static rubato_status evaluate_masks(evaluating *e) {
 
 /* ---- All of them ---- */
 
-static void summarize(evaluating *e, double seconds) {
+static rubato_status summarize(evaluating *e, double seconds) {
     evaluation *out = e->out;
     size_t count = e->data.count, ran = e->costs ? count : 0;
     double rows = 0, ms = 0, flops = 0, full = 0;
@@ -406,8 +411,8 @@ static void summarize(evaluating *e, double seconds) {
     out->is.examples = count;
     out->is.flops_ratio = full > 0 ? flops / full : 1;
     out->is.ms_mean = ms / (double)count;
-    if (ran) cost_percentiles(&out->is, e->costs->items, count);
     out->is.tokens_per_second = seconds > 0 ? rows / seconds : 0;
+    return ran ? cost_percentiles(&out->is, e->costs->items, count, e->error) : RUBATO_OK;
 }
 
 rubato_status evaluation_create(evaluation **out, size_t layers, rubato_error *error) {
@@ -475,7 +480,7 @@ static rubato_status evaluate(rubato_context *context, const rubato_eval_options
         status = evaluate_retrieval(context, &own, e.out, error);
     } else {
         status = evaluate_task(&e);
-        if (status == RUBATO_OK) summarize(&e, (clock_ms() - begin) / 1e3);
+        if (status == RUBATO_OK) status = summarize(&e, (clock_ms() - begin) / 1e3);
     }
     if (!e.loaded) dataset_free(&e.data);
     free(e.inputs);

@@ -38,6 +38,6 @@ rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *
 double evaluation_main(const rubato_evaluation *e, char *name, size_t bytes);
 
 /* Fills in the percentiles of the costs' ms and flops_ratio; sorts the costs. */
-void cost_percentiles(rubato_evaluation *out, rubato_cost *costs, size_t count);
+rubato_status cost_percentiles(rubato_evaluation *out, rubato_cost *costs, size_t count, rubato_error *error);
 
 #endif

@@ -129,6 +129,7 @@ rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *in
             /* a token that carries its own space replaces the one before the mask */
             if (plain.length && plain.data[0] == ' ' && out.length && out.data[out.length - 1] == ' ') out.length--;
             if (plain.length) text_add(&out, plain.data, plain.length);
+            out.failed = out.failed || plain.failed;
             text_free(&plain);
             i += length;
         } else {

@@ -25,14 +25,8 @@ rubato_status model_read_notes(json_t **out, const char *folder, rubato_error *e
 
 rubato_status model_write_json(const json_t *value, const char *folder, const char *name, rubato_error *error) {
     char path[PATH_BYTES];
-    new_file file;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    TRY(new_file_open(&file, path, error));
-    if (json_dumpf(value, file.stream, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) != 0 || fputc('\n', file.stream) < 0) {
-        new_file_abandon(&file);
-        return fail(error, RUBATO_IO, "%s: cannot be written; is the disk full?", path);
-    }
-    return new_file_commit(&file, error);
+    return json_write_file(value, path, JSON_INDENT(2) | JSON_REAL_PRECISION(8), error);
 }
 
 void model_encoder_folder(char *out, size_t bytes, const char *folder, const json_t *modules) {

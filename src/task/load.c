@@ -18,17 +18,18 @@ enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096, MAX_LABELS = 1 << 20, PAC
 
 /* ---- Warnings ---- */
 
-static void warn(rubato_model *self, const char *format, const char *what) {
-    if (self->info.warning_count == 16) return;
+static rubato_status warn(rubato_model *self, const char *format, const char *what, rubato_error *error) {
+    if (self->info.warning_count == 16) return RUBATO_OK;
     text_buffer text = {0};
     text_add_format(&text, format, what); /* NOLINT: the formats are below */
     char **grown = realloc(self->warnings, (self->info.warning_count + 1) * sizeof *grown);
     if (grown) self->warnings = grown;
     if (!grown || text.failed) {
         text_free(&text);
-        return;
+        return fail_memory(error);
     }
     grown[self->info.warning_count++] = text.data;
+    return RUBATO_OK;
 }
 
 typedef struct leftovers {
@@ -43,14 +44,14 @@ static void count_unused(void *user, const stored_tensor *left) {
     if (all->count++ == 0) all->first = left->name;
 }
 
-static void warn_unused(rubato_model *self) {
+static rubato_status warn_unused(rubato_model *self, rubato_error *error) {
     leftovers all = {0};
     char what[160];
     checkpoint_unused(&self->weights, count_unused, &all);
-    if (all.count == 0) return;
+    if (all.count == 0) return RUBATO_OK;
     snprintf(what, sizeof what, all.count > 1 ? "\"%.80s\" and %zu more tensors are" : "tensor \"%.80s\" is", all.first,
              all.count - 1);
-    warn(self, "%s not used", what);
+    return warn(self, "%s not used", what, error);
 }
 
 /* ---- Heads and labels ---- */
@@ -144,7 +145,7 @@ static rubato_status read_task(rubato_model *self, const json_t *config, head_ki
     else if (architecture_is(architecture, "ForNextSentencePrediction"))
         *kind = HEAD_NSP;
     else if (architecture && !text_ends_with(architecture, "Model") && !architecture_is(architecture, "ForPreTraining"))
-        warn(self, "architecture \"%s\" has no head here; embeddings only", architecture);
+        TRY(warn(self, "architecture \"%s\" has no head here; embeddings only", architecture, error));
     if (*kind == HEAD_SEQUENCE || *kind == HEAD_TOKEN) TRY(load_labels(self, config, error));
     switch (*kind) {
     case HEAD_SEQUENCE: {
@@ -322,9 +323,10 @@ static rubato_status read_folder(rubato_model *self, description *of, rubato_err
     return RUBATO_OK;
 }
 
-static void warn_vocabulary(rubato_model *self) {
-    if (self->text->vocabulary > self->body.config.vocabulary)
-        warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary");
+static rubato_status warn_vocabulary(rubato_model *self, rubato_error *error) {
+    return self->text->vocabulary > self->body.config.vocabulary
+               ? warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary", error)
+               : RUBATO_OK;
 }
 
 /* How a model is to be loaded. */
@@ -374,8 +376,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
     self->info.parameters = load.parameters;
     self->info.precision = encoder_precision(&self->body);
     TRY(model_load_sentence(self, &load, of->modules, self->folder, of->config, error));
-    if (!learn) warn_unused(self);
-    return RUBATO_OK;
+    return learn ? RUBATO_OK : warn_unused(self, error);
 }
 
 static rubato_status describe(rubato_model *self, const description *of, rubato_error *error) {
@@ -394,7 +395,7 @@ static rubato_status load_folder(rubato_model *self, const loading *wanted, team
         TRY_DONE(describe(self, &of, error));
     else
         TRY_DONE(load_weights(self, &of, wanted, crew, error));
-    warn_vocabulary(self);
+    TRY_DONE(warn_vocabulary(self, error));
     TRY_DONE(fill_info(self, error));
 done:
     json_decref(of.modules);

@@ -134,14 +134,14 @@ rubato_status exits_note(const exits *self, json_t *object, rubato_error *error)
     json_t *made = json_object(), *layers = json_array(), *temperatures = json_array();
     for (size_t i = 0; i < self->depth; i++)
         if (self->heads[i].present) {
-            json_array_append_new(layers, json_integer((json_int_t)i));
-            json_array_append_new(temperatures, json_real((double)self->heads[i].temperature));
+            json_add(&layers, json_integer((json_int_t)i));
+            json_add(&temperatures, json_real((double)self->heads[i].temperature));
         }
-    json_object_set_new(made, "kind", json_string(exit_kind_name(self->kind)));
-    json_object_set_new(made, "reads", json_string(self->reads_mean ? "mean" : "first"));
-    json_object_set_new(made, "classes", json_integer((json_int_t)self->classes));
-    json_object_set_new(made, "layers", layers);
-    json_object_set_new(made, "temperatures", temperatures);
-    json_object_set_new(made, "rule", exit_setting_object(&self->rule));
-    return json_object_set_new(object, "exits", made) == 0 ? RUBATO_OK : fail_memory(error);
+    json_put(&made, "kind", json_string(exit_kind_name(self->kind)));
+    json_put(&made, "reads", json_string(self->reads_mean ? "mean" : "first"));
+    json_put(&made, "classes", json_integer((json_int_t)self->classes));
+    json_put(&made, "layers", layers);
+    json_put(&made, "temperatures", temperatures);
+    json_put(&made, "rule", exit_setting_object(&self->rule));
+    return json_set(object, "exits", made, error);
 }

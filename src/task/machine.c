@@ -1,6 +1,7 @@
 /* Measuring what the machine can do. */
 #include "task/machine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,9 +56,10 @@ static void run_stream(void *argument, size_t member, size_t members) {
         work->kernels->dot_f32(work->data + first, work->data + first, last - first);
 }
 
-void machine_processor(char *out, size_t bytes) {
+rubato_status machine_processor(char *out, size_t bytes, rubato_error *error) {
     FILE *file = fopen("/proc/cpuinfo", "r");
     char line[256];
+    if (!file && errno == ENOMEM) return fail_memory(error);
     snprintf(out, bytes, "unknown");
     while (file && fgets(line, sizeof line, file)) {
         const char *colon = strchr(line, ':');
@@ -67,6 +69,7 @@ void machine_processor(char *out, size_t bytes) {
         break;
     }
     if (file) fclose(file);
+    return RUBATO_OK;
 }
 
 /* GB/s of reading the first `bytes` of the data over and over, the best of several. */
@@ -100,13 +103,14 @@ rubato_status rubato_measure_machine(rubato_context *context, rubato_machine **o
     *out = NULL;
     float *data = malloc(LARGE);
     measured *made = malloc(sizeof *made);
-    if (!data || !made) {
+    rubato_status status =
+        data && made ? machine_processor(made->processor, sizeof made->processor, error) : fail_memory(error);
+    if (status != RUBATO_OK) {
         free(data);
         free(made);
-        return fail_memory(error);
+        return status;
     }
     rubato_machine *machine = &made->machine;
-    machine_processor(made->processor, sizeof made->processor);
     *machine = (rubato_machine){.processor = made->processor,
                                 .isa = kernels->name,
                                 .threads = team_size(context->crew),

@@ -4,7 +4,9 @@
 
 #include <stddef.h>
 
-/* What the machine calls its processor; "unknown" where it does not say. */
-void machine_processor(char *out, size_t bytes);
+#include "rubato.h"
+
+/* What the machine calls its processor; "unknown" where it does not say. Fails: OUT_OF_MEMORY. */
+rubato_status machine_processor(char *out, size_t bytes, rubato_error *error);
 
 #endif

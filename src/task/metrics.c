@@ -100,7 +100,7 @@ double metric_spearman(const double *a, const double *b, size_t count) {
 /* ---- SQuAD ---- */
 
 /* Lower case, ASCII punctuation away, then words other than a, an, the, one space between. */
-static void normalize_answer(const char *answer, text_buffer *out) {
+static bool normalize_answer(const char *answer, text_buffer *out) {
     text_buffer plain = {0};
     for (size_t i = 0, size = strlen(answer); i < size;) {
         uint32_t code, lower[3];
@@ -123,14 +123,15 @@ static void normalize_answer(const char *answer, text_buffer *out) {
         if (*word) word++;
     }
     text_add(out, "", 0);
+    bool good = !plain.failed && !out->failed;
     text_free(&plain);
+    return good;
 }
 
 double metric_squad_exact(const char *answer, const char *gold) {
     text_buffer a = {0}, b = {0};
-    normalize_answer(answer, &a);
-    normalize_answer(gold, &b);
-    double equal = a.data && b.data && strcmp(a.data, b.data) == 0;
+    bool good = normalize_answer(answer, &a) && normalize_answer(gold, &b);
+    double equal = good ? strcmp(a.data, b.data) == 0 : NAN;
     text_free(&a);
     text_free(&b);
     return equal;
@@ -144,10 +145,9 @@ static size_t count_words(const char *text) {
 
 double metric_squad_f1(const char *answer, const char *gold) {
     text_buffer a = {0}, b = {0};
-    normalize_answer(answer, &a);
-    normalize_answer(gold, &b);
-    double f1 = 0;
-    if (a.data && b.data) {
+    bool good = normalize_answer(answer, &a) && normalize_answer(gold, &b);
+    double f1 = good ? 0 : NAN;
+    if (good) {
         size_t words_a = count_words(a.data), words_b = count_words(b.data), same = 0;
         /* each word of one matches at most one of the other: matched ones are blanked */
         for (char *word = a.data; *word;) {

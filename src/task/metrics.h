@@ -18,7 +18,8 @@ double metric_pearson(const double *a, const double *b, size_t count);
 /* Pearson of ranks; ties share their mean rank. NaN when memory is short. */
 double metric_spearman(const double *a, const double *b, size_t count);
 
-/* SQuAD's script: answers in lower case without punctuation, articles and extra white space; F1 over words. */
+/* SQuAD's script: answers in lower case without punctuation, articles and extra white space; F1 over words. NaN when
+ * memory is short. */
 double metric_squad_exact(const char *answer, const char *gold);
 double metric_squad_f1(const char *answer, const char *gold);
 

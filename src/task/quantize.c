@@ -123,22 +123,19 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
         return RUBATO_OK;
     }
     json_t *scheme = json_object(), *layers = json_array();
-    bool ok = scheme && layers && json_object_set_new(notes, "weights", scheme) == 0;
-    for (size_t i = 0; ok && i < q->layers; i++)
-        ok = json_array_append_new(layers, json_string(precision_name(q->each[i]))) == 0;
-    ok =
-        ok && json_object_set_new(scheme, "layers", layers) == 0 &&
-        json_object_set_new(scheme, "embeddings", json_string(precision_name(q->to))) == 0 &&
-        json_object_set_new(scheme, "scheme",
-                            json_string(q->to == PRECISION_INT8 ? "weights symmetric by output channel, activations by "
-                                                                  "row as they come, embeddings by row"
-                                                                : "rounded to nearest even")) == 0 &&
-        json_object_set_new(scheme, "panel", json_integer(PANEL)) == 0;
-    if (ok && q->smooth.factors) ok = json_object_set_new(scheme, "smooth", json_real(q->options->smooth)) == 0;
-    return ok ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; i < q->layers; i++) json_add(&layers, json_string(precision_name(q->each[i])));
+    json_put(&scheme, "layers", layers);
+    json_put(&scheme, "embeddings", json_string(precision_name(q->to)));
+    json_put(&scheme, "scheme",
+             json_string(q->to == PRECISION_INT8 ? "weights symmetric by output channel, activations by row as they "
+                                                   "come, embeddings by row"
+                                                 : "rounded to nearest even"));
+    json_put(&scheme, "panel", json_integer(PANEL));
+    if (q->smooth.factors) json_put(&scheme, "smooth", json_real(q->options->smooth));
+    return json_set(notes, "weights", scheme, error);
 }
 
-static rubato_status write(const quantizing *q, const rubato_model *about, rubato_error *error) {
+static rubato_status write(const quantizing *q, const rubato_model *about, const char *folder, rubato_error *error) {
     storage how = {DTYPE_F32, q->to == PRECISION_INT8 ? DTYPE_I8 : q->to == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32};
     learning learn = {.task = about->info.task};
     model_precision wanted = {.how = q->to, .each = q->each, .smooth = q->smooth.factors};
@@ -149,7 +146,7 @@ static rubato_status write(const quantizing *q, const rubato_model *about, rubat
     rubato_status status = model_read_notes(&notes, model->path, error);
     if (status == RUBATO_OK) {
         status = note_scheme(q, notes, error);
-        if (status == RUBATO_OK) status = model_save(model, q->options->out, how, notes, error);
+        if (status == RUBATO_OK) status = model_write(model, folder, how, notes, error);
         json_decref(notes);
     }
     rubato_model_destroy(model);
@@ -157,12 +154,12 @@ static rubato_status write(const quantizing *q, const rubato_model *about, rubat
 }
 
 /* The result as it will be loaded: its quality, and that of its points. */
-static rubato_status look_back(quantizing *q, rubato_error *error) {
+static rubato_status look_back(quantizing *q, const char *folder, rubato_error *error) {
     rubato_context_options options = {.size = sizeof options, .threads = q->options->threads, .isa = q->options->isa};
     rubato_model *model;
     rubato_context *context = NULL;
     json_t *notes = NULL;
-    TRY(rubato_model_load(&model, q->options->out, error));
+    TRY(rubato_model_load(&model, folder, error));
     q->result->bytes_after = weight_bytes(model->folder);
     frontier *points = &model->points;
     q->all = q->done + 1 + points->count;
@@ -173,12 +170,22 @@ static rubato_status look_back(quantizing *q, rubato_error *error) {
     for (size_t i = 0; q->judged && i < points->count && status == RUBATO_OK; i++)
         status = judge(q, context, &points->points[i], &points->points[i].quality, error);
     if (status == RUBATO_OK && q->judged && points->count) {
-        status = model_read_notes(&notes, q->options->out, error);
-        if (status == RUBATO_OK) status = model_save_points(points, notes, q->options->out, error);
+        status = model_read_notes(&notes, folder, error);
+        if (status == RUBATO_OK) status = model_save_points(points, notes, folder, error);
         json_decref(notes);
     }
     rubato_context_destroy(context);
     rubato_model_destroy(model);
+    return status;
+}
+
+static rubato_status write_files(quantizing *q, const rubato_model *about, rubato_error *error) {
+    staged_files staged;
+    TRY(staged_open(&staged, q->options->out, error));
+    rubato_status status = write(q, about, staged.path, error);
+    if (status == RUBATO_OK) status = look_back(q, staged.path, error);
+    if (status == RUBATO_OK) return staged_commit(&staged, error);
+    staged_abandon(&staged);
     return status;
 }
 
@@ -221,11 +228,10 @@ static rubato_status quantize(quantizing *q, rubato_error *error) {
         status = smoothing_measure(&q->smooth, q->options->model, &q->data, q->options->smooth, q->options->max_length,
                                    error);
     if (status == RUBATO_OK && q->options->max_drop != 0) status = lift(q, error);
-    if (status == RUBATO_OK) status = write(q, about, error);
-    rubato_model_destroy(about);
-    TRY(status);
     q->result->layers = q->layers;
-    return look_back(q, error);
+    if (status == RUBATO_OK) status = write_files(q, about, error);
+    rubato_model_destroy(about);
+    return status;
 }
 
 /* A result with its text. */

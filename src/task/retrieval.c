@@ -95,7 +95,8 @@ static rubato_status read_judgements(unsigned char *relevant, const collection *
     if (!file_exists(path)) snprintf(path, sizeof path, "%.4000s/qrels/test.tsv", folder);
     dataset rows;
     rubato_status status =
-        dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=score", 0, NULL);
+        dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=score", 0, error);
+    if (status == RUBATO_OUT_OF_MEMORY) return status;
     if (status != RUBATO_OK) /* other collections call their judgement a code */
         TRY(dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=code", 0, error));
     for (size_t i = 0; i < rows.count; i++) {
@@ -118,17 +119,19 @@ static double percentile(const rubato_cost *sorted, size_t count, double share) 
     return sorted[size_min(size_max(rank, 1), count) - 1].ms;
 }
 
-void cost_percentiles(rubato_evaluation *out, rubato_cost *costs, size_t count) {
-    if (count == 0) return;
+rubato_status cost_percentiles(rubato_evaluation *out, rubato_cost *costs, size_t count, rubato_error *error) {
+    if (count == 0) return RUBATO_OK;
     double *ratios = malloc(count * sizeof *ratios);
-    for (size_t i = 0; ratios && i < count; i++) ratios[i] = costs[i].flops_ratio;
-    if (ratios) sort_doubles(ratios, count);
-    out->flops_ratio_p95 = ratios ? ratios[(size_t)(0.95 * (double)(count - 1) + 0.5)] : NAN;
+    if (!ratios) return fail_memory(error);
+    for (size_t i = 0; i < count; i++) ratios[i] = costs[i].flops_ratio;
+    sort_doubles(ratios, count);
+    out->flops_ratio_p95 = ratios[(size_t)(0.95 * (double)(count - 1) + 0.5)];
     free(ratios);
     qsort(costs, count, sizeof *costs, by_ms);
     out->ms_p50 = percentile(costs, count, 0.50);
     out->ms_p95 = percentile(costs, count, 0.95);
     out->ms_p99 = percentile(costs, count, 0.99);
+    return RUBATO_OK;
 }
 
 typedef struct ranking {
@@ -197,7 +200,7 @@ rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_opti
     out->is.flops_ratio = 1;
     out->is.ms_mean = documents ? ms / (double)documents : 0;
     out->is.tokens_per_second = rows / ((clock_ms() - begin) / 1e3);
-    cost_percentiles(&out->is, costs->items, documents);
+    status = cost_percentiles(&out->is, costs->items, documents, error);
 done:
     collection_free(&corpus);
     collection_free(&queries);

@@ -2,6 +2,7 @@
 #include "task/save.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,10 @@ static rubato_status copy_tokenizer(const rubato_model *self, const char *folder
     return RUBATO_OK;
 }
 
+static rubato_status fail_listing(const char *folder, rubato_error *error) {
+    return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: cannot be listed", folder);
+}
+
 /* What makes a folder one of sentence-transformers': modules and their settings, weights of dense modules. */
 static rubato_status copy_sentence_files(const rubato_model *self, const char *folder, rubato_error *error) {
     static const char *const names[] = {"modules.json", "config_sentence_transformers.json"};
@@ -62,12 +67,13 @@ static rubato_status copy_sentence_files(const rubato_model *self, const char *f
     if (!self->sentence) return RUBATO_OK;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) TRY(copy_named(self->path, folder, names[i], error));
     DIR *listing = opendir(self->folder);
-    rubato_status status = listing ? RUBATO_OK : fail(error, RUBATO_IO, "%s: cannot be listed", self->folder);
+    rubato_status status = listing ? RUBATO_OK : fail_listing(self->folder, error);
     for (struct dirent *entry; status == RUBATO_OK && (entry = readdir(listing));)
         if (strncmp(entry->d_name, "sentence_", 9) == 0 && text_ends_with(entry->d_name, "_config.json"))
             status = copy_named(self->folder, folder, entry->d_name, error);
     if (listing) closedir(listing);
     listing = status == RUBATO_OK ? opendir(self->path) : NULL;
+    if (status == RUBATO_OK && !listing) status = fail_listing(self->path, error);
     for (struct dirent *entry; listing && status == RUBATO_OK && (entry = readdir(listing));) {
         char from[PATH_BYTES], to[PATH_BYTES];
         if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || !strchr(entry->d_name, '_')) continue;
@@ -113,16 +119,18 @@ static const char *class_name(const rubato_model *self, const char *model_type) 
     return kind->class_names[0];
 }
 
-static void set_labels(const rubato_model *self, json_t *config) {
+static rubato_status set_labels(const rubato_model *self, json_t *config, rubato_error *error) {
     json_t *names = json_object(), *numbers = json_object();
     for (size_t i = 0; i < self->info.label_count; i++) {
         char number[24];
         snprintf(number, sizeof number, "%zu", i);
-        json_object_set_new(names, number, json_string(self->labels[i]));
-        json_object_set_new(numbers, self->labels[i], json_integer((json_int_t)i));
+        json_put(&names, number, json_string(self->labels[i]));
+        json_put(&numbers, self->labels[i], json_integer((json_int_t)i));
     }
-    json_object_set_new(config, "id2label", names);
-    json_object_set_new(config, "label2id", numbers);
+    rubato_status status = json_set(config, "id2label", names, error);
+    if (status == RUBATO_OK) return json_set(config, "label2id", numbers, error);
+    json_decref(numbers);
+    return status;
 }
 
 /* A weight that is in low precision alone is written as it lies. */
@@ -136,37 +144,41 @@ static bool any_packed(const bindings *all) {
     return false;
 }
 
-static rubato_status write_config(const rubato_model *self, const char *folder, storage how, rubato_error *error) {
-    char path[PATH_BYTES], architecture[128];
-    json_t *config;
-    snprintf(path, sizeof path, "%s/config.json", self->folder);
-    TRY(json_read_file(&config, path, MAX_CONFIG_BYTES, error));
+/* What changes in config.json. */
+static rubato_status change_config(const rubato_model *self, json_t *config, storage how, rubato_error *error) {
+    char architecture[128];
     const char *model_type = json_string_value(json_object_get(config, "model_type"));
     snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type), head_name(self->info.task));
-    json_object_set_new(config, "architectures", json_pack("[s]", architecture));
+    TRY(json_set(config, "architectures", json_pack("[s]", architecture), error));
     json_object_del(config, "torch_dtype");
-    json_object_set_new(config, "dtype",
-                        json_string(how.rest == DTYPE_F16    ? "float16"
-                                    : how.rest == DTYPE_BF16 ? "bfloat16"
-                                                             : "float32"));
+    const char *type = how.rest == DTYPE_F16 ? "float16" : how.rest == DTYPE_BF16 ? "bfloat16" : "float32";
+    TRY(json_set(config, "dtype", json_string(type), error));
     /* so that transformers says that it cannot read this, instead of making weights up */
     if (any_packed(&self->bound))
-        json_object_set_new(config, "quantization_config", json_pack("{s:s}", "quant_method", "rubato"));
+        TRY(json_set(config, "quantization_config", json_pack("{s:s}", "quant_method", "rubato"), error));
     else
         json_object_del(config, "quantization_config");
     const config_keys *keys = &self->kind->keys;
     const encoder_config *sizes = &self->body.config;
-    if (keys->layers) json_object_set_new(config, keys->layers, json_integer((json_int_t)sizes->layers));
-    if (keys->positions) json_object_set_new(config, keys->positions, json_integer((json_int_t)sizes->positions));
-    json_object_set_new(config, "vocab_size", json_integer((json_int_t)sizes->vocabulary));
+    if (keys->layers) TRY(json_set(config, keys->layers, json_integer((json_int_t)sizes->layers), error));
+    if (keys->positions) TRY(json_set(config, keys->positions, json_integer((json_int_t)sizes->positions), error));
+    TRY(json_set(config, "vocab_size", json_integer((json_int_t)sizes->vocabulary), error));
     if (self->info.label_count) {
         bool regression = self->info.task == RUBATO_TASK_REGRESSION;
-        set_labels(self, config);
+        TRY(set_labels(self, config, error));
         if (self->info.task != RUBATO_TASK_TAGGING && !self->info.multi_label)
-            json_object_set_new(config, "problem_type",
-                                json_string(regression ? "regression" : "single_label_classification"));
+            TRY(json_set(config, "problem_type", json_string(regression ? "regression" : "single_label_classification"),
+                         error));
     }
-    rubato_status status = config_note(sizes, config, error);
+    return config_note(sizes, config, error);
+}
+
+static rubato_status write_config(const rubato_model *self, const char *folder, storage how, rubato_error *error) {
+    char path[PATH_BYTES];
+    json_t *config;
+    snprintf(path, sizeof path, "%s/config.json", self->folder);
+    TRY(json_read_file(&config, path, MAX_CONFIG_BYTES, error));
+    rubato_status status = change_config(self, config, how, error);
     if (status == RUBATO_OK) status = model_write_json(config, folder, "config.json", error);
     json_decref(config);
     return status;
@@ -368,10 +380,9 @@ rubato_status model_save_points(const frontier *points, const json_t *notes, con
     return status;
 }
 
-rubato_status model_save(const rubato_model *self, const char *folder, storage how, const json_t *notes,
-                         rubato_error *error) {
+rubato_status model_write(const rubato_model *self, const char *folder, storage how, const json_t *notes,
+                          rubato_error *error) {
     char path[PATH_BYTES];
-    TRY(folder_create(folder, error));
     TRY(copy_tokenizer(self, folder, error));
     if (self->info.task == RUBATO_TASK_EMBEDDING) TRY(copy_sentence_files(self, folder, error));
     TRY(write_config(self, folder, how, error));
@@ -385,5 +396,15 @@ rubato_status model_save(const rubato_model *self, const char *folder, storage h
     rubato_status status = exits_note(&self->exits, all, error);
     if (status == RUBATO_OK) status = model_save_points(&self->points, all, folder, error);
     json_decref(all);
+    return status;
+}
+
+rubato_status model_save(const rubato_model *self, const char *folder, storage how, const json_t *notes,
+                         rubato_error *error) {
+    staged_files staged;
+    TRY(staged_open(&staged, folder, error));
+    rubato_status status = model_write(self, staged.path, how, notes, error);
+    if (status == RUBATO_OK) return staged_commit(&staged, error);
+    staged_abandon(&staged);
     return status;
 }

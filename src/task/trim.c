@@ -20,6 +20,7 @@ typedef struct trimming {
     int32_t *new_ids; /* [old vocabulary]; GONE for what goes; NULL: all stay */
     size_t old_vocabulary, new_vocabulary;
     float *words, *positions; /* tables that replace the model's */
+    staged_files staged;
     double covered;
 } trimming;
 
@@ -157,6 +158,10 @@ static json_int_t moved(const trimming *t, const json_t *id) {
     return old >= 0 && (size_t)old < t->old_vocabulary ? t->new_ids[old] : GONE;
 }
 
+static rubato_status set_item(json_t *array, size_t at, json_int_t value, rubato_error *error) {
+    return json_array_set_new(array, at, json_integer(value)) == 0 ? RUBATO_OK : fail_memory(error);
+}
+
 static rubato_status trim_tokenizer_json(const trimming *t, json_t *root, rubato_error *error) {
     json_t *model = json_object_get(root, "model"), *vocab = json_object_get(model, "vocab"), *item, *value;
     const char *type = json_string_value(json_object_get(model, "type")), *key;
@@ -165,27 +170,27 @@ static rubato_status trim_tokenizer_json(const trimming *t, json_t *root, rubato
         return fail(error, RUBATO_UNSUPPORTED, "only the vocabulary of a WordPiece tokenizer can be trimmed");
     json_t *kept = json_object();
     json_object_foreach(vocab, key, value) {
-        if (moved(t, value) != GONE) json_object_set_new(kept, key, json_integer(moved(t, value)));
+        if (moved(t, value) != GONE) json_put(&kept, key, json_integer(moved(t, value)));
     }
-    json_object_set_new(model, "vocab", kept);
+    TRY(json_set(model, "vocab", kept, error));
     json_array_foreach(json_object_get(root, "added_tokens"), i, item) {
-        json_object_set_new(item, "id", json_integer(moved(t, json_object_get(item, "id"))));
+        TRY(json_set(item, "id", json_integer(moved(t, json_object_get(item, "id"))), error));
     }
     json_t *after = json_object_get(root, "post_processor");
     json_object_foreach(json_object_get(after, "special_tokens"), key, value) {
         json_t *ids = json_object_get(value, "ids");
-        json_array_foreach(ids, i, item) json_array_set_new(ids, i, json_integer(moved(t, item)));
+        json_array_foreach(ids, i, item) TRY(set_item(ids, i, moved(t, item), error));
     }
     static const char *const pairs[] = {"cls", "sep"};
     for (i = 0; i < 2; i++) {
         json_t *pair = json_object_get(after, pairs[i]);
-        if (json_array_size(pair) == 2) json_array_set_new(pair, 1, json_integer(moved(t, json_array_get(pair, 1))));
+        if (json_array_size(pair) == 2) TRY(set_item(pair, 1, moved(t, json_array_get(pair, 1)), error));
     }
     return RUBATO_OK;
 }
 
 /* added_tokens_decoder has ids as keys; the longest sequence follows the position table. */
-static void trim_tokenizer_config(const trimming *t, json_t *root) {
+static rubato_status trim_tokenizer_config(const trimming *t, json_t *root, rubato_error *error) {
     json_t *old = json_object_get(root, "added_tokens_decoder"), *value;
     const char *key;
     if (old && t->new_ids) {
@@ -195,37 +200,39 @@ static void trim_tokenizer_config(const trimming *t, json_t *root) {
             unsigned long id = strtoul(key, NULL, 10);
             if (id >= t->old_vocabulary || t->new_ids[id] == GONE) continue;
             snprintf(number, sizeof number, "%d", t->new_ids[id]);
-            json_object_set(made, number, value);
+            json_put(&made, number, json_incref(value));
         }
-        json_object_set_new(root, "added_tokens_decoder", made);
+        TRY(json_set(root, "added_tokens_decoder", made, error));
     }
     size_t most = encoder_max_length(&t->model->body.config);
-    if (json_number_value(json_object_get(root, "model_max_length")) > (double)most)
-        json_object_set_new(root, "model_max_length", json_integer((json_int_t)most));
+    return json_number_value(json_object_get(root, "model_max_length")) > (double)most
+               ? json_set(root, "model_max_length", json_integer((json_int_t)most), error)
+               : RUBATO_OK;
 }
 
-static void trim_config(const trimming *t, json_t *root) {
+static rubato_status trim_config(const trimming *t, json_t *root, rubato_error *error) {
     static const char *const ids[] = {"pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"};
     for (size_t i = 0; t->new_ids && i < sizeof ids / sizeof ids[0]; i++)
         if (json_is_integer(json_object_get(root, ids[i])))
-            json_object_set_new(root, ids[i], json_integer(moved(t, json_object_get(root, ids[i]))));
+            TRY(json_set(root, ids[i], json_integer(moved(t, json_object_get(root, ids[i]))), error));
+    return RUBATO_OK;
 }
 
 static rubato_status rewrite_json(const trimming *t, const char *name, rubato_error *error) {
     char path[4200];
     json_t *root;
-    snprintf(path, sizeof path, "%s/%s", t->options->out, name);
+    snprintf(path, sizeof path, "%s/%s", t->staged.path, name);
     if (!file_exists(path)) return RUBATO_OK;
     TRY(json_read_file(&root, path, MAX_JSON, error));
     rubato_status status = RUBATO_OK;
     if (strcmp(name, "tokenizer.json") == 0) {
         if (t->new_ids) status = trim_tokenizer_json(t, root, error);
     } else if (strcmp(name, "tokenizer_config.json") == 0) {
-        trim_tokenizer_config(t, root);
+        status = trim_tokenizer_config(t, root, error);
     } else {
-        trim_config(t, root);
+        status = trim_config(t, root, error);
     }
-    if (status == RUBATO_OK) status = model_write_json(root, t->options->out, name, error);
+    if (status == RUBATO_OK) status = model_write_json(root, t->staged.path, name, error);
     json_decref(root);
     return status;
 }
@@ -234,7 +241,7 @@ static rubato_status rewrite_vocab_txt(const trimming *t, rubato_error *error) {
     char path[4200], *text;
     size_t size, line = 0;
     new_file file;
-    snprintf(path, sizeof path, "%s/vocab.txt", t->options->out);
+    snprintf(path, sizeof path, "%s/vocab.txt", t->staged.path);
     if (!t->new_ids || !file_exists(path)) return RUBATO_OK;
     TRY(file_read(&text, &size, path, MAX_JSON, error));
     rubato_status status = new_file_open(&file, path, error);
@@ -263,16 +270,43 @@ rubato_status layers_parse(const char *text, size_t *out, size_t *count, rubato_
 }
 
 static rubato_status note_trimming(const trimming *t, json_t **notes, rubato_error *error) {
-    *notes = json_object();
     json_t *made = json_object();
-    if (!*notes || !made) return fail_memory(error);
     const char *how = t->options->layers ? t->options->layers : t->options->drop ? t->options->drop : "all";
-    json_object_set_new(made, "layers", json_string(how));
-    json_object_set_new(made, "vocabulary", json_integer((json_int_t)t->model->body.config.vocabulary));
-    return json_object_set_new(*notes, "trimmed", made) == 0 ? RUBATO_OK : fail_memory(error);
+    json_put(&made, "layers", json_string(how));
+    json_put(&made, "vocabulary", json_integer((json_int_t)t->model->body.config.vocabulary));
+    *notes = json_object();
+    json_put(notes, "trimmed", made);
+    return *notes ? RUBATO_OK : fail_memory(error);
 }
 
-static rubato_status trim(trimming *t, rubato_error *error) {
+static rubato_status fill_result(const trimming *t, rubato_trim_result *out, rubato_error *error) {
+    rubato_model *made;
+    TRY(rubato_model_load(&made, t->staged.path, error));
+    *out = (rubato_trim_result){made->body.depth, made->body.config.vocabulary, made->info.parameters, t->covered};
+    rubato_model_destroy(made);
+    return RUBATO_OK;
+}
+
+/* The files in the staged folder. */
+static rubato_status write_staged(const trimming *t, storage type, const json_t *notes, rubato_error *error) {
+    TRY(model_write(t->model, t->staged.path, type, notes, error));
+    TRY(rewrite_json(t, "tokenizer.json", error));
+    TRY(rewrite_json(t, "tokenizer_config.json", error));
+    TRY(rewrite_json(t, "config.json", error));
+    return rewrite_vocab_txt(t, error);
+}
+
+static rubato_status write_files(trimming *t, storage type, const json_t *notes, rubato_trim_result *result,
+                                 rubato_error *error) {
+    TRY(staged_open(&t->staged, t->options->out, error));
+    rubato_status status = write_staged(t, type, notes, error);
+    if (status == RUBATO_OK) status = fill_result(t, result, error);
+    if (status == RUBATO_OK) return staged_commit(&t->staged, error);
+    staged_abandon(&t->staged);
+    return status;
+}
+
+static rubato_status trim(trimming *t, rubato_trim_result *result, rubato_error *error) {
     size_t layers[POINT_LAYERS], count;
     rubato_model *as_it_is;
     json_t *notes = NULL;
@@ -296,28 +330,21 @@ static rubato_status trim(trimming *t, rubato_error *error) {
     TRY(choose_words(t, error));
     TRY(cut_tables(t, error));
     rubato_status status = note_trimming(t, &notes, error);
-    if (status == RUBATO_OK) status = model_save(t->model, t->options->out, type, notes, error);
+    if (status == RUBATO_OK) status = write_files(t, type, notes, result, error);
     json_decref(notes);
-    TRY(status);
-    TRY(rewrite_json(t, "tokenizer.json", error));
-    TRY(rewrite_json(t, "tokenizer_config.json", error));
-    TRY(rewrite_json(t, "config.json", error));
-    return rewrite_vocab_txt(t, error);
+    return status;
 }
-
 rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result **result, rubato_error *error) {
     rubato_trim_options own;
     trimming t = {.options = &own};
-    rubato_model *made = NULL;
     *result = NULL;
     TRY(OPTIONS_COPY(&own, rubato_trim_options, options, error));
-    rubato_status status = trim(&t, error);
-    if (status == RUBATO_OK) status = rubato_model_load(&made, own.out, error);
-    if (status == RUBATO_OK && !(*result = malloc(sizeof **result))) status = fail_memory(error);
-    if (*result)
-        **result =
-            (rubato_trim_result){made->body.depth, made->body.config.vocabulary, made->info.parameters, t.covered};
-    rubato_model_destroy(made);
+    rubato_trim_result *made = malloc(sizeof *made);
+    rubato_status status = made ? trim(&t, made, error) : fail_memory(error);
+    if (status == RUBATO_OK)
+        *result = made;
+    else
+        free(made);
     rubato_model_destroy(t.model);
     free(t.new_ids);
     free(t.words);

@@ -1,4 +1,5 @@
 /* rubato_train: prepares options, data and model, and runs a recipe. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,23 @@ static bool knows_all(const rubato_info *info, const char *const *labels, size_t
     return info->label_count > 0;
 }
 
+/* Whether the checkpoint has a head for the task whose labels are the data's. A checkpoint that cannot be described has
+ * none; the message comes when it is loaded. */
+static rubato_status serves_labels(const trainer *self, rubato_task task, const char *const *labels, size_t count,
+                                   bool *serves, rubato_error *error) {
+    rubato_model *as_it_is;
+    *serves = false;
+    rubato_status status = rubato_model_describe(&as_it_is, self->options->model, error);
+    if (status != RUBATO_OK) return status == RUBATO_OUT_OF_MEMORY ? status : RUBATO_OK;
+    const rubato_info *info = rubato_model_info(as_it_is);
+    bool numbers = count == info->label_count;
+    for (size_t i = 0; i < count; i++)
+        numbers = numbers && (size_t)strtoul(labels[i], NULL, 10) == i && labels[i][0] >= '0' && labels[i][0] <= '9';
+    *serves = info->task == task && (numbers || knows_all(info, labels, count));
+    rubato_model_destroy(as_it_is);
+    return RUBATO_OK;
+}
+
 /* Chooses the labels: those of the options, else those of the checkpoint when it has a head for them, else those of the
  * data. */
 static rubato_status load_model(trainer *self, rubato_task task, rubato_error *error) {
@@ -63,26 +81,21 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
     char *given = options->labels ? text_copy(options->labels, strlen(options->labels)) : NULL;
     bool labelled = self->kind == SAMPLE_CLASS || self->kind == SAMPLE_TAGS;
     rubato_status status = RUBATO_OK;
-    if (labelled && given) {
+    if (options->labels && !given) {
+        status = fail_memory(error);
+    } else if (labelled && given) {
         size_t most = strlen(given) + 1;
         labels = malloc(most * sizeof *labels);
         learn.label_count = labels ? split_labels(given, labels, most) : 0;
         if (!labels) status = fail_memory(error);
     } else if (labelled) {
         status = samples_labels(&self->data, self->kind, &labels, &learn.label_count, error);
-        rubato_model *as_it_is;
-        if (status == RUBATO_OK && rubato_model_describe(&as_it_is, options->model, NULL) == RUBATO_OK) {
-            const rubato_info *info = rubato_model_info(as_it_is);
-            bool numbers = learn.label_count == info->label_count;
-            for (size_t i = 0; i < learn.label_count; i++)
-                numbers =
-                    numbers && (size_t)strtoul(labels[i], NULL, 10) == i && labels[i][0] >= '0' && labels[i][0] <= '9';
-            if (info->task == task && (numbers || knows_all(info, labels, learn.label_count))) {
-                free(labels);
-                labels = NULL;
-                learn.label_count = 0;
-            }
-            rubato_model_destroy(as_it_is);
+        bool serves = false;
+        if (status == RUBATO_OK) status = serves_labels(self, task, labels, learn.label_count, &serves, error);
+        if (serves) {
+            free(labels);
+            labels = NULL;
+            learn.label_count = 0;
         }
     }
     if (self->teacher && labelled && !given) {
@@ -240,7 +253,8 @@ static rubato_status open_metrics(trainer *self, rubato_error *error) {
     TRY(folder_create(self->options->out, error));
     snprintf(path, sizeof path, "%s/metrics.jsonl", self->options->out);
     self->metrics = fopen(path, self->options->resume ? "a" : "w");
-    return self->metrics ? RUBATO_OK : fail(error, RUBATO_IO, "%s: cannot be written", path);
+    if (self->metrics) return RUBATO_OK;
+    return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: cannot be written", path);
 }
 
 /* Notes the axes for which a model was trained that itself stays as it is, so that the search finds them. */
@@ -249,20 +263,23 @@ static rubato_status keep_axes(const trainer *self, json_t *made, rubato_error *
     json_t *before;
     TRY(model_read_notes(&before, self->model->path, error));
     const json_t *training = json_object_get(before, "training");
-    for (size_t i = 0; i < sizeof axes / sizeof axes[0]; i++)
-        if (json_object_get(training, axes[i])) json_object_set(made, axes[i], json_object_get(training, axes[i]));
+    rubato_status status = RUBATO_OK;
+    for (size_t i = 0; i < sizeof axes / sizeof axes[0] && status == RUBATO_OK; i++) {
+        json_t *axis = json_object_get(training, axes[i]);
+        if (axis) status = json_set(made, axes[i], json_incref(axis), error);
+    }
     json_decref(before);
-    return RUBATO_OK;
+    return status;
 }
 
 static rubato_status note_provenance(trainer *self, rubato_error *error) {
-    self->notes = json_object();
     json_t *made = json_object();
-    if (!self->notes || !made) return fail_memory(error);
-    json_object_set_new(made, "recipe", json_string(self->method->name));
-    json_object_set_new(made, "task", json_string(self->options->task));
-    json_object_set_new(made, "seed", json_integer((json_int_t)self->options->seed));
-    if (json_object_set_new(self->notes, "training", made) != 0) return fail_memory(error);
+    self->notes = json_object();
+    json_put(&made, "recipe", json_string(self->method->name));
+    json_put(&made, "task", json_string(self->options->task));
+    json_put(&made, "seed", json_integer((json_int_t)self->options->seed));
+    json_put(&self->notes, "training", made);
+    if (!self->notes) return fail_memory(error);
     return self->options->frozen ? keep_axes(self, made, error) : RUBATO_OK;
 }
 

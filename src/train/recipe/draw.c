@@ -50,10 +50,9 @@ drops drops_of(const trainer *self) {
 rubato_status note_drops(const trainer *self, rubato_error *error) {
     drops some = drops_of(self);
     json_t *made = json_object_get(self->notes, "training");
-    bool ok = json_object_set_new(made, "length_drop", json_real(some.length)) == 0 &&
-              json_object_set_new(made, "layer_drop", json_real(some.layer)) == 0 &&
-              json_object_set_new(made, "merges", json_integer((json_int_t)some.merges)) == 0;
-    return ok ? RUBATO_OK : fail_memory(error);
+    TRY(json_set(made, "length_drop", json_real(some.length), error));
+    TRY(json_set(made, "layer_drop", json_real(some.layer), error));
+    return json_set(made, "merges", json_integer((json_int_t)some.merges), error);
 }
 
 void draw_merges(size_t most, bool smallest, uint64_t *state, point *at) {
@@ -129,8 +128,6 @@ void draw_widths(const width_list *widths, bool even, size_t heads, uint64_t *st
 
 rubato_status note_widths(const trainer *self, const width_list *widths, rubato_error *error) {
     json_t *list = json_array();
-    for (size_t i = 0; i < widths->count; i++)
-        json_array_append_new(list, json_real(round((double)widths->parts[i] * 1e6) / 1e6));
-    return json_object_set_new(json_object_get(self->notes, "training"), "widths", list) == 0 ? RUBATO_OK
-                                                                                              : fail_memory(error);
+    for (size_t i = 0; i < widths->count; i++) json_add(&list, json_real(round((double)widths->parts[i] * 1e6) / 1e6));
+    return json_set(json_object_get(self->notes, "training"), "widths", list, error);
 }

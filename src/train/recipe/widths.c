@@ -111,7 +111,7 @@ static rubato_status dynabert(trainer *self, rubato_error *error) {
         set_width(widths.parts[i * (widths.count - 1) / 2], &depths[i]);
         keep_layers(i == 0 ? 2 : 3, &depths[i]);
     }
-    json_object_set_new(json_object_get(self->notes, "training"), "layer_drop", json_real(0.5));
+    TRY(json_set(json_object_get(self->notes, "training"), "layer_drop", json_real(0.5), error));
     if (self->options->resume) TRY(trainer_resume(self, error));
     TRY(trainer_run_first(self, &wide, error));
     /* the teacher of the second stage is the model of the first */
