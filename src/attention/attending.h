@@ -1,8 +1,8 @@
-/* A layer's attention as a part that can be exchanged. Each mechanism is one file with one const table of functions,
- * and one line in attendings.c; the encoder, calibration, search, training and saving know it by that table alone.
+/* A layer's attention as an exchangeable part. Each mechanism is one file with one const table of functions, and one
+ * line in attendings.c. The encoder, calibration, search, training and saving know a mechanism only by that table.
  *
- * A mechanism owns what projects queries, keys and values, and the output. Its setting is a small struct that nothing
- * else reads: config.json gives it, layers carry it, config.json receives it again. */
+ * A mechanism owns the projections of queries, keys and values, and the output projection. Its setting is a small
+ * struct that only the mechanism reads. It is read from config.json, kept in the layers, and written to config.json. */
 #ifndef RUBATO_ATTENTION_ATTENDING_H
 #define RUBATO_ATTENTION_ATTENDING_H
 
@@ -13,16 +13,16 @@
 
 /* One pass through one layer's attention. It may be copied onto the tape, since the arrays live as long. */
 typedef struct attending_input {
-    size_t layer;               /* of those that the encoder runs, from 0 */
-    size_t heads;               /* that run: the first ones */
-    tensor x;                   /* rows of which keys and values are made */
-    tensor asking;              /* rows of which queries are made: x, or fewer; also the residual */
-    batch sequences, queries;   /* of x, of `asking` */
-    const size_t *origin;       /* the original row of each of x, where rows have retired; NULL: none has */
-    const size_t *query_origin; /* the same of `asking` */
-    batch input;                /* as it came: types of original rows, lengths */
-    float *significance;        /* [rows of x] receives the attention that each row got; NULL: nobody asks */
-    bool others_only;           /* without the attention that a row paid to itself */
+    size_t layer;               /* number among the layers that the encoder runs, from 0 */
+    size_t heads;               /* the heads that run, always the first ones */
+    tensor x;                   /* the rows for keys and values */
+    tensor query_rows;          /* the rows for queries: x, or fewer rows; also the residual */
+    batch sequences, queries;   /* of x, of `query_rows` */
+    const size_t *origin;       /* the original rows of x, where rows have retired; NULL: none has */
+    const size_t *query_origin; /* the same of `query_rows` */
+    batch input;                /* the unchanged input: types of original rows, lengths */
+    float *significance;        /* [rows of x] receives the attention that each row got; NULL: not needed */
+    bool others_only;           /* without the row's attention to itself */
 } attending_input;
 
 /* The distance of a key or query from its sequence's first key, in original rows. origin: in->origin for keys,
@@ -32,21 +32,21 @@ static inline size_t attending_place(const attending_input *in, size_t sequence,
     return (origin ? origin[row] : row) - (in->origin ? in->origin[first] : first);
 }
 
-/* What a mechanism's own products (scores and mixing) demand of a machine, for `sequences` of `length` rows. */
+/* The work of a mechanism's own products (scores and mixing) for `sequences` of `length` rows. */
 typedef struct attending_demand {
     double flops, activation_bytes;
     precision products;
-    double rate; /* of that precision's peak */
+    double rate; /* the attainable part of that precision's peak */
 } attending_demand;
 
-/* A mechanism. Functions that it lacks are NULL. */
+/* A mechanism. A function that it does not have is NULL. */
 typedef struct attending {
-    part_kind part; /* first: a part_choice of attention is one of these */
-    /* Capabilities. A point that needs one that is missing is refused. */
-    bool yields_received; /* can tell the attention that each row received */
+    part_kind part; /* must be first: a part_choice of attention points to it */
+    /* Capabilities. A point that needs a missing one is refused. */
+    bool yields_received; /* can return the attention that each row received */
     bool fewer_queries;   /* queries may be fewer than keys: merging, tokens that leave */
-    bool narrows;         /* can run its first heads alone */
-    bool causal;          /* a row sees no later row */
+    bool narrows;         /* can run only its first heads */
+    bool causal;          /* a row does not attend to later rows */
 
     /* What all layers share, in the loader's memory: made before them, and its parameters loaded after them, which is
      * their order in files. Gradients of what was derived from parameters are given back to them by `collect`, before
@@ -60,19 +60,19 @@ typedef struct attending {
      * loaded what it has besides. */
     rubato_status (*load)(void **self, const part_source *from);
     rubato_status (*load_terms)(void *self, const part_source *from);
-    /* Fails: UNSUPPORTED where widths do not divide. Readies the weights for running the first heads alone. */
+    /* Prepares the weights for running only the first heads. Fails: UNSUPPORTED where widths do not divide. */
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
-    /* Whether heads can be put into another order by reordering the visited layers alone; NULL: always. */
+    /* Whether heads can be reordered by reordering only the visited layers; NULL: always. */
     bool (*sortable)(const void *setting);
-    /* out [rows of asking, hidden] = asking + Attention(x). */
+    /* out [rows of query_rows, hidden] = query_rows + Attention(x). */
     void (*forward)(const void *self, const run *on, const attending_input *in, tensor out);
-    /* Every linear layer that rows pass through, in the order of loading. */
+    /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
     void (*visit)(void *self, linear_visitor *visit, void *user);
     count_operations *count;
     attending_demand (*demand)(const void *self, const kernel_table *kernels, size_t sequences, size_t length);
 } attending;
 
-/* All of them; config.json's object is "attention". */
+/* All mechanisms; their object in config.json is "attention". */
 extern const part_table attending_table;
 
 static inline const attending *attending_of(const part_choice *choice) {

@@ -1,4 +1,4 @@
-/* Products of blocks of rows, and dropout of probabilities: what mechanisms and their derivatives are built from. */
+/* Products of blocks of rows, and dropout of probabilities: building blocks of mechanisms and their derivatives. */
 #ifndef RUBATO_ATTENTION_BLOCK_H
 #define RUBATO_ATTENTION_BLOCK_H
 
@@ -13,12 +13,12 @@ void block_accumulate(const run *on, float *c, size_t c_stride, const float *a, 
 void block_outer(const run *on, float *out, size_t stride, const float *a, size_t a_stride, size_t rows, const float *b,
                  size_t b_stride, size_t length, size_t size, float scale, float *packed);
 
-/* Place of a query's first probability among all of the pass, for dropout's hash. */
+/* The index of a query's first probability among all of the pass, for dropout's hash. */
 static inline uint32_t block_place(size_t head, size_t row, size_t rows, size_t longest) {
     return (uint32_t)((head * rows + row) * longest);
 }
 
-/* Drops out probabilities of `rows` queries, whose places are `longest` apart, at the tape's rate for attention. */
+/* Drops out probabilities of `rows` queries, whose indices are `longest` apart, at the tape's rate for attention. */
 void block_dropout(const run *on, uint64_t key, float *x, size_t stride, size_t rows, size_t length, uint32_t place,
                    size_t longest);
 

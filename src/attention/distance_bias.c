@@ -10,14 +10,14 @@
 
 /* ---- Parameters ---- */
 
-/* The bucket of a distance key - query: half of them for each direction, half of those exact, the rest logarithmic up
- * to 128 (Raffel et al. 2019, as MPNet has it). In float as written, since the logarithm's rounding decides at powers
- * of two. */
+/* The bucket of a distance key - query: half of the buckets for each direction; half of those exact, the others
+ * logarithmic up to 128 (Raffel et al. 2019, as in MPNet). Computed in float as written, because the logarithm's
+ * rounding decides at powers of two. */
 static size_t distance_bucket(long distance, size_t buckets) {
     size_t half = buckets / 2, exact = half / 2;
     size_t base = distance < 0 ? 0 : half;
     size_t n = (size_t)labs(distance);
-    /* the reference counts query - key: keys to the right are in the upper half */
+    /* the reference counts query - key, so keys to the right are in the upper half */
     if (n == 0) base = 0;
     if (n < exact) return base + n;
     float far = logf((float)n / (float)exact) / (float)log(128.0 / (double)exact) * (float)(half - exact);
@@ -83,7 +83,7 @@ static void add_bias(const void *values, const void *prepared, const kernel_tabl
     }
 }
 
-/* The bias joins the scores after their scale, which the scores' gradient has in it. */
+/* The bias is added to the scores after their scale; the gradient of the scores includes the scale. */
 static void bias_backward(const void *values, const run *on, const attention *in, const score_block *grads,
                           float *room) {
     const distance_bias *self = values;

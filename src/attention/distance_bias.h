@@ -10,14 +10,14 @@ typedef struct distance_bias {
     table buckets; /* [buckets, heads] as stored */
     size_t heads, reach;
     float *values; /* the same by distance: [heads][2 reach + 1] */
-    float *grad;   /* the same shape; NULL in models that are only run */
+    float *grad;   /* the same shape; NULL in models that do not learn */
 } distance_bias;
 
-/* Loads the table of that name. longest: rows of the longest sequence. In the loader's memory. */
+/* Loads the table of that name into the loader's memory. longest: the rows of the longest sequence. */
 rubato_status distance_bias_load(loader *load, distance_bias *out, const char *name, size_t buckets, size_t heads,
                                  size_t longest);
 
-/* Brings values up to the table; and gives the gradient by distance to the table's. */
+/* Computes the values from the table; and adds the gradient by distance to the table's. */
 void distance_bias_spread(distance_bias *self);
 void distance_bias_collect(distance_bias *self);
 

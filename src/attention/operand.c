@@ -1,7 +1,7 @@
-/* Operands of attention's products. */
+/* The second operands of attention's products. */
 #include "attention/operand.h"
 
-enum { LEAST_INT16 = 64 }; /* for shorter sequences they cost more to make than they save */
+enum { LEAST_INT16 = 64 }; /* for shorter sequences making them takes longer than they save */
 
 operand_form operand_form_of(const kernel_table *kernels, bool low, size_t length) {
     if (low && kernels->isa == ISA_BF16) return OPERAND_BF16;

@@ -46,18 +46,19 @@ void projections_visit(void *weights, linear_visitor *visit, void *user) {
 
 static projected project(const projections *self, const run *on, const attending_input *in) {
     size_t whole = self->heads * self->head_size, width = in->heads * self->head_size;
-    bool itself = in->asking.data == in->x.data, parts_fit = whole % PANEL == 0; /* a view begins at a whole panel */
+    bool itself = in->query_rows.data == in->x.data,
+         parts_fit = whole % PANEL == 0; /* a view begins at a whole panel */
     if (in->heads == self->heads && (itself || !parts_fit)) {
-        tensor all = run_tensor(on, in->x.rows, 3 * width), of_asking = all;
-        if (!itself) of_asking = run_tensor(on, in->asking.rows, 3 * width);
+        tensor all = run_tensor(on, in->x.rows, 3 * width), of_queries = all;
+        if (!itself) of_queries = run_tensor(on, in->query_rows.rows, 3 * width);
         run_linear(on, all, in->x, &self->stacked, ACTIVATION_NONE, NULL);
-        if (!itself) run_linear(on, of_asking, in->asking, &self->stacked, ACTIVATION_NONE, NULL);
-        return (projected){tensor_columns(of_asking, 0, width), tensor_columns(all, width, width),
+        if (!itself) run_linear(on, of_queries, in->query_rows, &self->stacked, ACTIVATION_NONE, NULL);
+        return (projected){tensor_columns(of_queries, 0, width), tensor_columns(all, width, width),
                            tensor_columns(all, 2 * width, width)};
     }
     tensor made[3];
-    for (size_t i = 0; i < 3; i++) { /* the first heads of each of the three that are stacked */
-        tensor from = i == 0 ? in->asking : in->x;
+    for (size_t i = 0; i < 3; i++) { /* the first heads of query, key and value, which are stacked */
+        tensor from = i == 0 ? in->query_rows : in->x;
         const linear *part = linear_part(&self->stacked, i * whole, width, self->stacked.in, on->memory);
         made[i] = run_tensor(on, from.rows, width);
         if (!part) run_fail(on, RUBATO_OUT_OF_MEMORY);
@@ -90,12 +91,12 @@ void projections_write(const projections *self, const run *on, const attending_i
     const linear *to = linear_part(&self->out, 0, self->out.out, mixed.columns, on->memory);
     if (!to) run_fail(on, RUBATO_OUT_OF_MEMORY);
     double begin = run_begin(on);
-    run_linear(on, out, mixed, to, ACTIVATION_NONE, &in->asking);
+    run_linear(on, out, mixed, to, ACTIVATION_NONE, &in->query_rows);
     run_end(on, PART_ATTENTION_OUT, begin);
     show(on, in, WATCH_ATTENTION, out);
 }
 
 operations projections_count(const part_extent *of) {
     double d = (double)of->hidden, h = (double)(of->units * of->unit_size);
-    return (operations){.keys = 4 * (double)of->rows.entering * d * h, .queries = 4 * (double)of->rows.asking * d * h};
+    return (operations){.keys = 4 * (double)of->rows.entering * d * h, .queries = 4 * (double)of->rows.queries * d * h};
 }

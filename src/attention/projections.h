@@ -20,14 +20,14 @@ rubato_status projections_allow_narrow(void *weights, arena *memory, rubato_erro
 void projections_visit(void *weights, linear_visitor *visit, void *user);
 
 typedef struct projected {
-    tensor query, key, value; /* [rows, heads that run * head_size]; queries of the asking rows; no data on a failed run
+    tensor query, key, value; /* [rows, heads that run * head_size]; queries of the query rows; no data on a failed run
                                */
 } projected;
 
 /* Queries, keys and values of the heads that run, which watchers see. */
 projected projections_read(const projections *self, const run *on, const attending_input *in);
 
-/* out = asking + mixed W^T + b, which watchers see. mixed [rows of asking, heads that run * head_size]. */
+/* out = query_rows + mixed W^T + b, which watchers see. mixed [rows of query_rows, heads that run * head_size]. */
 void projections_write(const projections *self, const run *on, const attending_input *in, tensor mixed, tensor out);
 
 /* Their operations: with a rows entering, q asking, h of d features in the heads that run, keys and values are 2 a 2 d

@@ -1,7 +1,7 @@
-/* Relative attention of the Funnel-Transformer (Dai et al. 2020, appendix A.2, after Transformer-XL, Dai et al. 2019,
- * whose letters these are): terms that join the scores and depend on the query,
+/* Relative attention of the Funnel-Transformer (Dai et al. 2020, appendix A.2, with the letters of Transformer-XL, Dai
+ * et al. 2019). Its terms are added to the scores and depend on the query,
  *   (q - u + v) . far[k - i]   and   (q - u + w) . segments[same],
- * for a query that stood at i and a key at k; u is in the query already, for what it multiplies keys with. */
+ * for a query at position i and a key at position k. The query already contains u, for its product with keys. */
 #ifndef RUBATO_ATTENTION_RELATIVE_H
 #define RUBATO_ATTENTION_RELATIVE_H
 
@@ -11,24 +11,24 @@
 /* ---- Parameters of a layer (relative_load.c) ---- */
 
 typedef struct relative_weights {
-    linear kernel;  /* W_R, [hidden, hidden], without bias */
-    tensor far;     /* [2 reach + 1, hidden]: the sinusoids of all distances times it; data is NULL where it learns */
-    table v, w;     /* [heads, head size]; u is the bias of the queries */
-    table segments; /* [2, hidden]: of keys of another segment, and of the same */
+    linear kernel; /* W_R, [hidden, hidden], without bias */
+    tensor far; /* [2 reach + 1, hidden]: the sinusoids of all distances times `kernel`; data is NULL where it learns */
+    table v, w; /* [heads, head size]; u is the bias of the queries */
+    table segments; /* [2, hidden]: for keys of another segment, and of the same */
 } relative_weights;
 
-/* Sines and cosines of all distances that sequences of `longest` rows at most have, [2 longest - 1, width], in the
+/* Sines and cosines for all distances within sequences of at most `longest` rows, [2 longest - 1, width], in the
  * loader's memory. All layers share them. */
 rubato_status relative_sinusoids(loader *load, tensor *out, size_t longest, size_t width);
 
-/* Loads the terms "LEAD.r_kernel" and so on of a layer whose queries, keys and values are loaded, and binds them where
- * training asks. */
+/* Loads the terms "LEAD.r_kernel" and so on of a layer whose queries, keys and values are loaded already, and binds
+ * them for training. */
 rubato_status relative_load(loader *load, relative_weights *out, linear *qkv, size_t heads, const char *lead,
                             tensor sinusoids);
 
 /* ---- Terms of a pass (relative_terms.c) ---- */
 
-/* A vector, or two, and what training adds to its gradient. */
+/* One vector or two, and the gradient that training adds to. */
 typedef struct relative_vector {
     const float *values;
     float *grad; /* NULL when not recording */
@@ -38,13 +38,13 @@ typedef struct relative_terms {
     tensor far; /* [2 reach + 1, heads * head_size], row `reach` for distance 0 */
     size_t reach;
     relative_vector u, v, w;  /* [heads * head_size] */
-    relative_vector segments; /* [2][heads * head_size]: keys of another segment, of the same */
-    const int32_t *types;     /* of the original rows; those of `all` are in every segment */
+    relative_vector segments; /* [2][heads * head_size]: for keys of another segment, and of the same */
+    const int32_t *types;     /* of the original rows; rows of type `all` are in every segment */
     int32_t all;
-    bool first_apart; /* a sequence's first row has neither term, as query or as key */
+    bool first_apart; /* the first row of a sequence has neither term, as query or as key */
 } relative_terms;
 
-/* The terms of one pass over sequences that were `longest` rows at most, in the run's arena; NULL on a failed run. */
+/* The terms of one pass over sequences of at most `longest` original rows, in the run's arena; NULL on a failed run. */
 relative_terms *relative_ready(const run *on, const relative_weights *from, const linear *qkv, tensor sinusoids,
                                size_t longest, const int32_t *types, bool first_apart);
 

@@ -1,4 +1,4 @@
-/* Relative attention's parameters. */
+/* The parameters of relative attention. */
 #include "attention/relative.h"
 
 #include <math.h>
@@ -9,9 +9,10 @@
 #include "base/text_buffer.h"
 #include "tensor/operations.h"
 
-enum { EVERY_SEGMENT = 2 }; /* the type of a sequence's first token */
+enum { EVERY_SEGMENT = 2 }; /* EVERY_SEGMENT: the type of a sequence's first token */
 
-/* A row a distance from -reach (key before query is positive) to reach, sines and cosines at falling frequencies. */
+/* One row for each distance from -reach to reach (positive when the key is before the query): sines and cosines at
+ * falling frequencies. */
 static void fill_sinusoids(tensor out, size_t reach) {
     size_t half = out.columns / 2;
     for (size_t c = 0; c < half; c++) {
@@ -24,7 +25,7 @@ static void fill_sinusoids(tensor out, size_t reach) {
     }
 }
 
-/* A tensor of whatever rank as a matrix. */
+/* Finds a tensor of any rank as a matrix. */
 static rubato_status find(loader *load, source *out, const char *name, size_t rows, size_t columns) {
     const stored_tensor *stored = checkpoint_find(load->weights, name);
     if (!stored) return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", name);
@@ -48,7 +49,7 @@ static rubato_status load_values(loader *load, table *out, const char *lead, con
         load, (binding){.kind = BOUND_TABLE, .table = out, .rows = rows, .columns = columns, .parts = parts}, full);
 }
 
-/* u is stored by itself, and the queries have no bias of their own. */
+/* u is stored separately, and the queries have no bias of their own. */
 static rubato_status load_content(loader *load, linear *qkv, const char *lead, size_t heads, size_t hidden) {
     char full[LOADER_NAME];
     source from;
@@ -92,7 +93,7 @@ static rubato_status load_kernel(loader *load, linear *out, const char *lead, si
         full);
 }
 
-/* An operation at loading time, whose result stays in `memory`. */
+/* A run for an operation at loading time, whose result stays in `memory`. */
 static run loading_run(const loader *load, rubato_status *status) {
     return (run){.kernels = load->with.kernels, .crew = load->with.crew, .memory = load->with.memory, .status = status};
 }
@@ -153,7 +154,7 @@ relative_terms *relative_ready(const run *on, const relative_weights *from, cons
         made->far = nearest(from->far, made->reach);
         return made;
     }
-    /* a copy, since the derivative writes a gradient of them, which nothing reads */
+    /* a copy, because the derivative writes a gradient of it, which nothing reads */
     tensor near = run_copy(on, nearest(sinusoids, made->reach));
     made->far = run_tensor(on, near.rows, from->kernel.out);
     run_linear(on, made->far, near, &from->kernel, ACTIVATION_NONE, NULL);

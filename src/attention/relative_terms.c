@@ -5,12 +5,12 @@
 #include "attention/relative.h"
 #include "base/checked.h"
 
-/* Where the queries and keys of one call stood. */
+/* The original positions of the queries and keys of one call. */
 typedef struct places {
-    const size_t *origin;  /* of the keys; NULL: one after the other from `first` on */
+    const size_t *origin;  /* of the keys; NULL: consecutive from `first` on */
     size_t first;          /* the sequence's first row */
-    size_t begin, columns; /* rows of far from the lowest distance, at a whole panel, to the highest */
-    size_t width;          /* a row of scores by distance */
+    size_t begin, columns; /* rows of far from the lowest distance, rounded down to a whole panel, to the highest */
+    size_t width;          /* length of a row of scores by distance */
 } places;
 
 static places places_of(const relative_terms *terms, const attention *in, const score_block *at) {
@@ -34,13 +34,13 @@ static bool same_segment(const relative_terms *terms, size_t a, size_t b) {
     return one == other || one == terms->all || other == terms->all;
 }
 
-/* q - u + v of a head's columns. */
+/* q - u + v for the columns of a head. */
 static void query_with(float *out, const float *query, const relative_terms *terms, const relative_vector *with,
                        size_t column, size_t size) {
     for (size_t j = 0; j < size; j++) out[j] = query[j] - terms->u.values[column + j] + with->values[column + j];
 }
 
-/* far's columns of every head as second operands, [heads][packed_size(far.rows, head_size)]. */
+/* The columns of far for every head as second operands, [heads][packed_size(far.rows, head_size)]. */
 static void *pack_far(const void *values, const run *on, const attention *in) {
     const tensor far = ((const relative_terms *)values)->far;
     size_t each = packed_size(far.rows, in->head_size);
@@ -52,7 +52,7 @@ static void *pack_far(const void *values, const run *on, const attention *in) {
 }
 
 static size_t room(const void *values, const attention *in, size_t queries, bool backward) {
-    size_t longest = ((const relative_terms *)values)->reach + 1; /* rows of the longest sequence, before any merged */
+    size_t longest = ((const relative_terms *)values)->reach + 1; /* rows of the longest sequence before any merging */
     size_t width = round_up(2 * longest + PANEL, PANEL) + 16, forward = queries * (in->head_size + width);
     if (!backward) return forward;
     size_t turned = round_up(queries, PANEL) + 16;
@@ -66,10 +66,10 @@ static void add_relative(const void *values, const void *prepared, const kernel_
     const size_t size = in->head_size, column = to->head * size;
     const places p = places_of(terms, in, to);
     const float *packed = (const float *)prepared + to->head * packed_size(terms->far.rows, size);
-    float *asking = scratch, *by_distance = scratch + to->rows * size;
+    float *shifted = scratch, *by_distance = scratch + to->rows * size;
     for (size_t i = 0; i < to->rows; i++)
-        query_with(asking + i * size, tensor_row(in->query, to->query + i) + column, terms, &terms->v, column, size);
-    product_f32 product = {.a = asking,
+        query_with(shifted + i * size, tensor_row(in->query, to->query + i) + column, terms, &terms->v, column, size);
+    product_f32 product = {.a = shifted,
                            .a_stride = size,
                            .b = packed + p.begin * size,
                            .c = by_distance,
@@ -83,9 +83,9 @@ static void add_relative(const void *values, const void *prepared, const kernel_
     for (size_t i = 0; i < to->rows; i++) {
         size_t mine = attention_original(in, to->query + i), place = mine - p.first;
         if (terms->first_apart && place == 0) continue;
-        query_with(asking, tensor_row(in->query, to->query + i) + column, terms, &terms->w, column, size);
-        const float segment[2] = {in->scale * kernels->dot_f32(asking, segments, size),
-                                  in->scale * kernels->dot_f32(asking, segments + in->heads * size, size)};
+        query_with(shifted, tensor_row(in->query, to->query + i) + column, terms, &terms->w, column, size);
+        const float segment[2] = {in->scale * kernels->dot_f32(shifted, segments, size),
+                                  in->scale * kernels->dot_f32(shifted, segments + in->heads * size, size)};
         const float *at = by_distance + i * p.width + terms->reach - p.begin - place;
         for (size_t k = terms->first_apart; k < to->length; k++)
             to->scores[i * to->stride + k] +=
@@ -93,7 +93,7 @@ static void add_relative(const void *values, const void *prepared, const kernel_
     }
 }
 
-/* With S' the gradient of the scores, in which their scale is, and G the same by distance:
+/* With S' the gradient of the scores, scale included, and G the same by distance:
  *   Q' += G F     F' += G^T (Q - u + v)     v' += the sum of G F over queries     u' -= the same */
 static void relative_backward(const void *values, const run *on, const attention *in, const score_block *grads,
                               float *scratch) {
@@ -102,7 +102,7 @@ static void relative_backward(const void *values, const run *on, const attention
     const size_t size = in->head_size, column = grads->head * size, query = grads->query, rows = grads->rows;
     const places p = places_of(terms, in, grads);
     const size_t turned_stride = round_up(rows, PANEL) + 16;
-    float *asking = scratch, *by_distance = asking + rows * size, *turned = by_distance + rows * p.width;
+    float *shifted = scratch, *by_distance = shifted + rows * size, *turned = by_distance + rows * p.width;
     float *sums = turned + p.width * turned_stride, *packed = sums + p.width;
     memset(by_distance, 0, rows * p.width * sizeof *by_distance);
     memset(sums, 0, p.width * sizeof *sums);
@@ -117,7 +117,7 @@ static void relative_backward(const void *values, const run *on, const attention
         }
         g->add(sums, by_distance + i * p.width, p.columns);
         float *query_grad = in->query.grad + (query + i) * in->query.stride + column;
-        query_with(asking, tensor_row(in->query, query + i) + column, terms, &terms->w, column, size);
+        query_with(shifted, tensor_row(in->query, query + i) + column, terms, &terms->w, column, size);
         for (size_t s = 0; s < 2; s++) {
             size_t of = s * in->heads * size + column;
             for (size_t j = 0; j < size; j++) {
@@ -125,7 +125,7 @@ static void relative_backward(const void *values, const run *on, const attention
                 query_grad[j] += through;
                 terms->w.grad[column + j] += through;
                 terms->u.grad[column + j] -= through;
-                terms->segments.grad[of + j] += segment[s] * asking[j];
+                terms->segments.grad[of + j] += segment[s] * shifted[j];
             }
         }
     }
@@ -139,10 +139,10 @@ static void relative_backward(const void *values, const run *on, const attention
     block_accumulate(on, in->query.grad + query * in->query.stride + column, in->query.stride, by_distance, p.width,
                      far, terms->far.stride, rows, size, p.columns, packed);
     for (size_t i = 0; i < rows; i++)
-        query_with(asking + i * size, tensor_row(in->query, query + i) + column, terms, &terms->v, column, size);
+        query_with(shifted + i * size, tensor_row(in->query, query + i) + column, terms, &terms->v, column, size);
     g->transpose(turned, turned_stride, by_distance, p.width, rows, p.columns);
     block_accumulate(on, terms->far.grad + p.begin * terms->far.stride + column, terms->far.stride, turned,
-                     turned_stride, asking, size, p.columns, size, rows, packed);
+                     turned_stride, shifted, size, p.columns, size, rows, packed);
 }
 
 const score_term_kind score_term_relative = {pack_far, room, add_relative, relative_backward};

@@ -1,8 +1,9 @@
 /* Softmax attention over packed sequences. A unit of work is one head of one sequence: its keys are packed as the
- * second operand of the score product, its values of the other, and blocks of queries run through both.
+ * second operand of the score product, its values as that of the output product, and blocks of queries run through
+ * both.
  *
- * Backward computes the probabilities again from queries and keys, so that a recorded pass holds no [n, n] matrix. With
- * P the probabilities, D their dropout mask, O' the gradient of the output:
+ * The backward pass computes the probabilities again from queries and keys, so that a recorded pass holds no [n, n]
+ * matrix. With P the probabilities, D their dropout mask, O' the gradient of the output:
  *   V' += (P D)^T O'      P' = (O' V^T) D      S' = P (P' - sum P P') scale      Q' += S' K      K' += S'^T Q */
 #include "attention/softmax.h"
 
@@ -14,16 +15,17 @@
 #include "base/checked.h"
 #include "tensor/watch.h"
 
-/* A block has at most sqrt(SCORE_BYTES / 4) queries: as many as its sequence is long, or whose scores fit. */
+/* A block has at most sqrt(SCORE_BYTES / 4) queries: all queries of the sequence, or as many as have room for their
+ * scores. */
 enum { SCORE_BYTES = 128 * 1024, LEAST_QUERIES = 14, MOST_QUERIES = 182 };
 
 /* ---- Terms ---- */
 
-/* Terms as one pass prepared them. */
+/* The prepared terms of one pass. */
 typedef struct ready_terms {
     size_t count;
     void *prepared[MOST_TERMS];
-    size_t room; /* floats of scratch, of the term that needs most */
+    size_t room; /* floats of scratch, for the term that needs the most */
 } ready_terms;
 
 static ready_terms terms_ready(const run *on, const attention *in, size_t queries, bool backward) {
@@ -50,9 +52,9 @@ typedef struct work {
     const attention *in;
     const batch *sequences, *queries;
     tensor out;
-    float *scratch; /* of each member, one after the other */
+    float *scratch; /* of all members, one after the other */
     size_t scratch_size;
-    size_t key_size, value_size, score_size, low_size; /* parts of it; the terms' is at its end */
+    size_t key_size, value_size, score_size, low_size; /* its parts; that of the terms is at its end */
     ready_terms terms;
     float *received; /* [heads][rows]: significance by head */
     uint64_t mask;   /* dropout's key; 0: none */
@@ -63,7 +65,7 @@ static size_t query_block(size_t length) {
     return size_min(length, size_max(SCORE_BYTES / sizeof(float) / length, LEAST_QUERIES));
 }
 
-/* A row whose scores are not all finite has NaN for a result; 16-bit integers cannot say so. */
+/* Gives rows whose scores are not all finite NaN as result, because 16-bit integers cannot represent NaN. */
 static void spoil_rows(float *out, size_t stride, size_t columns, const float *scores, size_t score_stride,
                        size_t rows) {
     for (size_t i = 0; i < rows; i++)
@@ -73,12 +75,12 @@ static void spoil_rows(float *out, size_t stride, size_t columns, const float *s
 
 /* One head of one sequence. */
 typedef struct head_work {
-    size_t column;        /* of its first feature */
-    size_t start, length; /* rows of its keys */
-    size_t query, asking; /* the first row of its queries, and how many there are */
+    size_t column;             /* of its first column */
+    size_t start, length;      /* rows of its keys */
+    size_t query, query_count; /* the first row of its queries, and their number */
     operand keys, values;
     float *scores;
-    uint32_t *room; /* for rows of a block in the lower form */
+    uint32_t *room; /* for the rows of a block in low precision */
 } head_work;
 
 static void prepare(const work *w, float *scratch, head_work *u) {
@@ -99,8 +101,8 @@ static void prepare(const work *w, float *scratch, head_work *u) {
     u->room = u->values.low + w->value_size;
     u->keys.column_scale = (float *)(void *)(u->room + w->low_size);
     u->values.column_scale = u->keys.column_scale + round_up(u->length, PANEL);
-    if (form == OPERAND_INT16) u->keys.unit = kernels->low.int16->unit(queries, in->query.stride, u->asking, size);
-    u->values.unit = 1.0f / INT16_MOST; /* of probabilities */
+    if (form == OPERAND_INT16) u->keys.unit = kernels->low.int16->unit(queries, in->query.stride, u->query_count, size);
+    u->values.unit = 1.0f / INT16_MOST; /* the unit of probabilities */
     operand_lower(kernels, &u->keys);
     operand_lower(kernels, &u->values);
 }
@@ -125,16 +127,16 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
                    .start = w->sequences->start[sequence],
                    .length = batch_length(w->sequences, sequence),
                    .query = w->queries->start[sequence],
-                   .asking = batch_length(w->queries, sequence)};
-    if (u.length == 0 || u.asking == 0) return; /* it has left */
+                   .query_count = batch_length(w->queries, sequence)};
+    if (u.length == 0 || u.query_count == 0) return; /* the sequence has left */
     prepare(w, scratch, &u);
     const size_t length = u.length, block = query_block(length), stride = round_up(length, PANEL) + 16;
     float *received = w->received ? w->received + head * w->sequences->rows + u.start : NULL;
     if (received) memset(received, 0, length * sizeof *received);
-    /* probabilities become integers, at once unless something else reads them */
+    /* probabilities become integers; softmax gives them directly unless another use needs floats */
     const bool whole = u.values.form == OPERAND_INT16;
-    for (size_t first = 0; first < u.asking; first += block) {
-        size_t rows = size_min(block, u.asking - first), query = u.query + first;
+    for (size_t first = 0; first < u.query_count; first += block) {
+        size_t rows = size_min(block, u.query_count - first), query = u.query + first;
         float *scores = u.scores, *out = tensor_row(w->out, query) + u.column;
         score_block all = {head, scores, stride, u.start, length, query, rows};
         operand_multiply(kernels, scores, stride, tensor_row(in->query, query) + u.column, in->query.stride, rows,
@@ -188,8 +190,8 @@ typedef struct slopes {
     const run *on;
     const saved_attention *saved;
     float *scratch;
-    size_t scratch_size, square; /* floats of a member; of one [n, n] matrix */
-    ready_terms terms;           /* their room is at the end of a member's scratch */
+    size_t scratch_size, square; /* floats of a member's scratch; floats of one [n, n] matrix */
+    ready_terms terms;           /* their scratch is at the end of a member's */
 } slopes;
 
 static void head_backward(const slopes *t, size_t sequence, size_t head, float *scratch) {
@@ -240,7 +242,8 @@ static void some_backward(void *argument, size_t member, size_t first, size_t la
         head_backward(t, unit / heads, unit % heads, t->scratch + member * t->scratch_size);
 }
 
-/* All sequences of some heads: what they share of a head has one owner, and its sums one order. */
+/* All sequences of some heads. One thread owns the gradients that all sequences share for a head, so that their sums
+ * have one order. */
 static void whole_backward(void *argument, size_t member, size_t first, size_t last) {
     const slopes *t = argument;
     for (size_t head = first; head < last; head++)
@@ -280,7 +283,7 @@ void attention_softmax(const run *self, tensor out, const attention *inputs, con
     w.score_size = size_max(SCORE_BYTES / sizeof(float) * 2, LEAST_QUERIES * (round_up(longest, PANEL) + 16));
     w.scratch_size = round_up(w.key_size + w.value_size + w.score_size, 16);
     if (inputs->low) {
-        /* words for keys and values, and for the rows of a block, either queries or probabilities; scales of columns */
+        /* words for keys and values, and for the rows of a block, queries or probabilities; scales of columns */
         w.low_size = size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size));
         size_t scales = round_up(longest, PANEL) + round_up(inputs->head_size, PANEL);
         w.scratch_size += round_up(w.key_size + w.value_size + w.low_size + scales, 16);

@@ -11,8 +11,8 @@
 #include "attention/relative.h"
 
 typedef struct softmax_shared {
-    distance_bias bias; /* values NULL: there is none */
-    tensor sinusoids;   /* of relative terms */
+    distance_bias bias; /* values NULL: none */
+    tensor sinusoids;   /* for relative terms */
 } softmax_shared;
 
 typedef struct softmax_weights {
@@ -79,7 +79,7 @@ static rubato_status load_terms(void *weights, const part_source *from) {
     return relative_load(from->load, &self->relative, &self->with.stacked, from->heads, lead, self->shared->sinusoids);
 }
 
-/* Terms of the scores have heads of their own. */
+/* Terms of the scores have values for each head, which sorting would have to move too. */
 static bool sortable(const void *setting) {
     const softmax_setting *terms = setting;
     return !terms->buckets && !terms->relative;
@@ -90,7 +90,7 @@ static bool sortable(const void *setting) {
 static void forward(const void *weights, const run *on, const attending_input *in, tensor out) {
     const softmax_weights *self = weights;
     const size_t head_size = self->with.head_size;
-    tensor mixed = run_tensor(on, in->asking.rows, in->heads * head_size);
+    tensor mixed = run_tensor(on, in->query_rows.rows, in->heads * head_size);
     projected made = projections_read(&self->with, on, in);
     attention heads = {.query = made.query,
                        .key = made.key,
@@ -125,8 +125,8 @@ static operations count(const void *setting, const part_extent *of) {
     const softmax_setting *terms = setting;
     operations sum = projections_count(of);
     double far = terms && terms->relative ? (double)of->length : 0;
-    sum.queries +=
-        softmax_products((double)of->rows.entering + far, (double)of->rows.asking, (double)(of->units * of->unit_size));
+    sum.queries += softmax_products((double)of->rows.entering + far, (double)of->rows.queries,
+                                    (double)(of->units * of->unit_size));
     return sum;
 }
 
@@ -140,7 +140,7 @@ static attending_demand demand(const void *weights, const kernel_table *kernels,
     switch (operand_form_of(kernels, self->with.stacked.precision != PRECISION_F32, length)) {
     case OPERAND_F32: break;
     case OPERAND_BF16: made.products = PRECISION_BF16; break;
-    case OPERAND_INT16: /* half as many numbers in a word as 8-bit ones */
+    case OPERAND_INT16: /* a word holds half as many of them as 8-bit ones */
         made.products = PRECISION_INT8;
         made.rate = 0.5;
         break;

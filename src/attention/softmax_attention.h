@@ -1,4 +1,4 @@
-/* The setting of attending_softmax, for the families that have one. */
+/* The setting of attending_softmax, for families whose setting is not all zero. */
 #ifndef RUBATO_ATTENTION_SOFTMAX_ATTENTION_H
 #define RUBATO_ATTENTION_SOFTMAX_ATTENTION_H
 
@@ -6,9 +6,9 @@
 
 /* All zero: scores are products of queries and keys alone. */
 typedef struct softmax_setting {
-    size_t buckets;  /* of a bias by distance that all layers share (MPNet); 0: there is none */
+    size_t buckets;  /* buckets of a bias by distance that all layers share (MPNet); 0: no bias */
     bool relative;   /* terms by distance and by segment (Funnel-Transformer) */
-    bool with_first; /* a sequence's first row has these terms, too */
+    bool with_first; /* the first row of a sequence has these terms too */
 } softmax_setting;
 
 extern const attending attending_softmax;

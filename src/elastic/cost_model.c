@@ -35,10 +35,10 @@ static double batch_ms(const cost_parts *parts, const point *at, const encoder_s
             heads *= (double)at->heads[now.layer];
             neurons *= (double)at->neurons[now.layer];
         }
-        double asking = now.alive * ((double)now.rows.asking / (double)now.rows.entering);
+        double queries = now.alive * ((double)now.rows.queries / (double)now.rows.entering);
         ms +=
-            (asking + now.present) / 2 * heads * cost_curve_at(&parts->attention, (double)(count * now.rows.entering));
-        ms += asking * heads * cost_curve_at(&parts->heads, (double)now.rows.entering) * (double)count;
+            (queries + now.present) / 2 * heads * cost_curve_at(&parts->attention, (double)(count * now.rows.entering));
+        ms += queries * heads * cost_curve_at(&parts->heads, (double)now.rows.entering) * (double)count;
         ms += now.alive * neurons * cost_curve_at(&parts->forward, (double)(count * now.rows.leaving));
     }
     return ms;

@@ -102,14 +102,14 @@ static rubato_status read_merges(point *out, const json_t *list, rubato_error *e
 
 rubato_status point_read(point *out, const json_t *object, size_t layers, rubato_error *error) {
     const json_t *keep = json_object_get(object, "keep");
-    const char *name, *how;
+    const char *name, *low;
     *out = point_full(layers);
     TRY(json_get_text(&name, object, "name", "", error));
     snprintf(out->name, sizeof out->name, "%s", name);
-    TRY(json_get_text(&how, object, "precision", NULL, error));
-    out->low = how != NULL;
-    if (how && strcmp(how, "int8") != 0 && strcmp(how, "bf16") != 0)
-        return fail(error, RUBATO_UNSUPPORTED, "rubato.json: point \"%s\" in precision \"%.40s\"", out->name, how);
+    TRY(json_get_text(&low, object, "precision", NULL, error));
+    out->low = low != NULL;
+    if (low && strcmp(low, "int8") != 0 && strcmp(low, "bf16") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "rubato.json: point \"%s\" in precision \"%.40s\"", out->name, low);
     TRY(json_get_real(&out->quality, object, "quality", NAN, error));
     TRY(json_get_real(&out->flops_ratio, object, "flops_ratio", 1, error));
     TRY(json_get_real(&out->ms, object, "ms", NAN, error));
@@ -162,8 +162,8 @@ static void sort(frontier *self) {
 const char *frontier_low(const json_t *object) {
     const json_t *list = json_object_get(object, "points");
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *how = json_string_value(json_object_get(json_array_get(list, i), "precision"));
-        if (how) return how;
+        const char *low = json_string_value(json_object_get(json_array_get(list, i), "precision"));
+        if (low) return low;
     }
     return NULL;
 }
@@ -201,8 +201,8 @@ rubato_status frontier_read(frontier *self, const json_t *object, size_t layers,
         }
     }
     self->count = count;
-    const char *how = frontier_low(object);
-    if (how) snprintf(self->low, sizeof self->low, "%s", how);
+    const char *low = frontier_low(object);
+    if (low) snprintf(self->low, sizeof self->low, "%s", low);
     sort(self);
     return RUBATO_OK;
 }

@@ -39,7 +39,7 @@ layer_rows point_rows(const point *self, const encoder_shape *shape, size_t laye
     layer_rows all = {rows, rows, rows};
     if (self && self->skip[layer]) return all;
     if (point_merges(self, shape, layer)) {
-        all.asking = all.leaving = merged_rows(&shape->how, rows);
+        all.queries = all.leaving = merged_rows(&shape->merging, rows);
         return all;
     }
     if (!self || self->keep[layer] >= 1) return all;
@@ -74,7 +74,7 @@ double point_flops(const point *self, const encoder_shape *shape, size_t length,
     double flops = 0, elements = 0;
     for (layer_walk at = walk_layers(self, shape, length); walk_next(&at);) {
         flops += walk_operations(&at);
-        elements += (double)(at.rows.asking + at.rows.leaving) * (double)shape->hidden;
+        elements += (double)(at.rows.queries + at.rows.leaving) * (double)shape->hidden;
     }
     if (norms) *norms = elements;
     return flops;

@@ -7,10 +7,10 @@
 
 #include "elastic/merge.h"
 
-/* The rows of a sequence in a layer: `entering` rows are keys and values, `asking` rows are queries, and `leaving` rows
- * go on to the feed-forward part. */
+/* The rows of a sequence in a layer: `entering` rows are keys and values, `queries` rows are queries, and `leaving`
+ * rows go on to the feed-forward part. */
 typedef struct layer_rows {
-    size_t entering, asking, leaving;
+    size_t entering, queries, leaving;
 } layer_rows;
 
 /* The work of a part of a layer, for one sequence. */
@@ -39,7 +39,7 @@ typedef struct layer_sizes {
 typedef struct encoder_shape {
     size_t hidden, layers;
     const layer_sizes *each; /* [layers] */
-    merging how;             /* how rows merge, in layers where they do */
+    merging merging;         /* how rows merge, in layers where they do */
     uint64_t merges; /* bit i: layer i merges rows at every point; models with more layers than bits have none */
     size_t decoder;  /* the layer before which all rows come back (Funnel-Transformer); 0: there is none */
 } encoder_shape;

@@ -1,4 +1,4 @@
-/* A layer's feed-forward part, which can be exchanged as attention can (attention/attending.h). Each kind is one file
+/* A layer's feed-forward part as an exchangeable part, like attention (attention/attending.h). Each kind is one file
  * with one const table of functions, and one line in feedings.c. */
 #ifndef RUBATO_FEEDING_FEEDING_H
 #define RUBATO_FEEDING_FEEDING_H
@@ -7,23 +7,23 @@
 #include "store/part.h"
 #include "tensor/visit.h"
 
-/* Functions that a kind lacks are NULL. */
+/* A kind of feed-forward part. A function that it does not have is NULL. */
 typedef struct feeding {
-    part_kind part; /* first: a part_choice of feed-forward parts is one of these */
-    bool narrows;   /* can run its first neurons alone */
+    part_kind part; /* must be first: a part_choice of feed-forward parts points to it */
+    bool narrows;   /* can run only its first neurons */
 
-    /* A layer's weights, into *self in the loader's memory. */
+    /* Loads a layer's weights into *self, in the loader's memory. */
     rubato_status (*load)(void **self, const part_source *from);
-    /* Readies the weights for running the first neurons alone. Fails: UNSUPPORTED where widths do not divide. */
+    /* Prepares the weights for running only the first neurons. Fails: UNSUPPORTED where widths do not divide. */
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
-    /* out [rows, hidden] = x + FeedForward(x), with the first `neurons` alone. */
+    /* out [rows, hidden] = x + FeedForward(x), with only the first `neurons`. */
     void (*forward)(const void *self, const run *on, tensor x, size_t neurons, tensor out);
-    /* Every linear layer that rows pass through, in the order of loading. */
+    /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
     void (*visit)(void *self, linear_visitor *visit, void *user);
     count_operations *count;
 } feeding;
 
-/* All of them; config.json's object is "feed_forward". */
+/* All kinds; their object in config.json is "feed_forward". */
 extern const part_table feeding_table;
 
 static inline const feeding *feeding_of(const part_choice *choice) {

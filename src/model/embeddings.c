@@ -39,7 +39,8 @@ static void embed_rows(void *argument, size_t member, size_t first, size_t last)
     }
 }
 
-/* Positions count from the first one; where pads take none, a pad in the text stands on the pad's own row. */
+/* Positions count from the first position. Where pads have no position of their own, a pad in the text gets the pad's
+ * row. */
 static void count_positions(const encoder_config *config, const batch *input, uint32_t *positions) {
     for (size_t s = 0; s < input->sequences; s++) {
         uint32_t next = (uint32_t)config->first_position;
@@ -55,7 +56,7 @@ typedef struct embedding_task {
     const embedding *work;
 } embedding_task;
 
-/* By columns, so that a token that stands twice has its gradients added in order. */
+/* Divided by columns, so that a token that occurs twice has its gradients added in order. */
 static void embedding_columns(void *argument, size_t member, size_t first, size_t last) {
     const embedding_task *task = argument;
     const embedding *work = task->work;

@@ -1,4 +1,4 @@
-/* Embeddings: a row of each of up to three tables, their sum normalised, and for some families projected. */
+/* Embeddings: the sum of one row from each of up to three tables, normalised, and for some families projected. */
 #ifndef RUBATO_MODEL_EMBEDDINGS_H
 #define RUBATO_MODEL_EMBEDDINGS_H
 
@@ -9,13 +9,14 @@
 typedef struct embeddings {
     table word, position, type; /* position and type: data NULL where the family has none */
     norm norm;
-    linear projection; /* out 0: none */
+    linear projection; /* out 0: no projection */
 } embeddings;
 
 /* Fails as the loader. */
 rubato_status embeddings_load(embeddings *self, loader *load, const tensor_names *names, const encoder_config *config);
 
-/* [rows of input, hidden]. Ids and types are in range, and no sequence is longer than the position table. */
+/* [rows of input, hidden]. The caller has checked that ids and types are in range and that no sequence is longer than
+ * the position table. */
 tensor embeddings_forward(const embeddings *self, const run *on, const encoder_config *config, const batch *input);
 
 #endif

@@ -21,14 +21,14 @@ rubato_status encoder_allow_slim(encoder *self, arena *memory, rubato_error *err
     return RUBATO_OK;
 }
 
-rubato_status encoder_check(const encoder *self, const thinning *how, rubato_error *error) {
-    const point *at = how ? how->point : NULL;
-    bool retires = how && how->soft, fewer = self->shape.merges || (how && how->depart_rows);
+rubato_status encoder_check(const encoder *self, const thinning *thin, rubato_error *error) {
+    const point *at = thin ? thin->point : NULL;
+    bool retires = thin && thin->soft, fewer = self->shape.merges || (thin && thin->depart_rows);
     for (size_t i = 0; at && i < at->layers; i++) {
         retires = retires || (!at->skip[i] && at->keep[i] < 1);
         fewer = fewer || at->merge[i] || at->exit.by_token;
     }
-    bool attentive = retires && (how->by == SIGNIFICANCE_RECEIVED || how->by == SIGNIFICANCE_OTHERS);
+    bool attentive = retires && (thin->by == SIGNIFICANCE_RECEIVED || thin->by == SIGNIFICANCE_OTHERS);
     for (size_t i = 0; i < self->unique; i++) {
         const attending *attention = self->layers[i].attending;
         const feeding *feed_forward = self->layers[i].feeding;
@@ -66,31 +66,31 @@ void encoder_refresh(encoder *self) {
     if (self->shared && mechanism->refresh) mechanism->refresh(self->shared);
 }
 
-/* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)), over x in inference. */
+/* x -> LN(x + Attention(x)) -> rows retire -> LN(. + FeedForward(.)); in inference over x's memory. */
 static tensor run_layer(passage *p, const layer *weights, tensor x) {
     const run *on = p->on;
-    const thinning *how = p->how;
-    const point *at = how ? how->point : NULL;
+    const thinning *thin = p->thin;
+    const point *at = thin ? thin->point : NULL;
     size_t neurons = at ? point_neurons(at, p->layer, weights->inner) : weights->inner;
-    bool thins = !p->merges && p->next.packed.rows < p->now.packed.rows, soft = how && how->soft;
-    bool itself = passage_asks_itself(p), scored = thins || soft;
-    bool attentive = scored && (how->by == SIGNIFICANCE_RECEIVED || how->by == SIGNIFICANCE_OTHERS);
+    bool thins = !p->merges && p->next.packed.rows < p->now.packed.rows, soft = thin && thin->soft;
+    bool itself = passage_all_query(p), scored = thins || soft;
+    bool attentive = scored && (thin->by == SIGNIFICANCE_RECEIVED || thin->by == SIGNIFICANCE_OTHERS);
     float *scores = scored ? run_take(on, x.rows, sizeof *scores) : NULL;
     attending_input in = {.layer = p->layer,
                           .heads = at ? point_heads(at, p->layer, weights->heads) : weights->heads,
                           .x = x,
-                          .asking = passage_asking(p, x),
+                          .query_rows = passage_queries(p, x),
                           .sequences = p->now.packed,
                           .origin = p->now.origin,
                           .queries = itself ? p->now.packed : p->queries,
-                          .query_origin = itself ? p->now.origin : p->asked_from,
+                          .query_origin = itself ? p->now.origin : p->query_origin,
                           .input = *p->input,
                           .significance = attentive ? scores : NULL,
-                          .others_only = attentive && how->by == SIGNIFICANCE_OTHERS};
+                          .others_only = attentive && thin->by == SIGNIFICANCE_OTHERS};
     tensor y = layer_attend(weights, on, &in);
     double begin = run_begin(on);
     if (scored && !attentive && !run_failed(on)) passage_score_places(p, scores);
-    if (soft) y = soften(on, y, scores, &p->now.packed, how->soft, p->layer);
+    if (soft) y = soften(on, y, scores, &p->now.packed, thin->soft, p->layer);
     if (thins) y = passage_retire(p, x, y, scores);
     run_end(on, PART_RETIREMENT, begin);
     tensor out = layer_feed(weights, on, y, neurons, p->halted ? (tensor){0} : x);
@@ -112,19 +112,19 @@ static void show_state(const passage *p, size_t number, tensor rows) {
                              .alive = p->now.origin});
 }
 
-rubato_status encoder_forward(const encoder *self, const run *whole, const batch *input, const thinning *how,
+rubato_status encoder_forward(const encoder *self, const run *whole, const batch *input, const thinning *thin,
                               encoded *out) {
-    const point *at = how ? how->point : NULL;
+    const point *at = thin ? thin->point : NULL;
     run own = *whole;
     const run *on = &own;
     own.low = own.low || (at && at->low);
-    passage p = {.self = self, .on = on, .input = input, .how = how, .now = {.packed = *input}};
+    passage p = {.self = self, .on = on, .input = input, .thin = thin, .now = {.packed = *input}};
     *out = (encoded){.packed = *input};
-    if (encoder_check(self, how, NULL) != RUBATO_OK) run_fail(on, RUBATO_UNSUPPORTED);
+    if (encoder_check(self, thin, NULL) != RUBATO_OK) run_fail(on, RUBATO_UNSUPPORTED);
     double begin = run_begin(on);
     tensor x = embeddings_forward(&self->tables, on, &self->config, input);
     run_end(on, PART_EMBEDDINGS, begin);
-    if (how && how->restore && ((at && !point_is_full(at)) || how->depart)) passage_begin(&p);
+    if (thin && thin->restore && ((at && !point_is_full(at)) || thin->depart)) passage_begin(&p);
     show_state(&p, 0, x);
     size_t last = last_layer(self, at);
     /* a watcher of what is within layers keeps its copies in the same arena */
@@ -136,14 +136,14 @@ rubato_status encoder_forward(const encoder *self, const run *whole, const batch
         if (at && at->skip[p.layer]) continue;
         passage_plan(&p);
         if (self->shape.decoder && !early.data && point_merges(at, &self->shape, p.layer))
-            early = on->tape ? x : run_copy(on, x); /* the next layer is computed over it */
+            early = on->tape ? x : run_copy(on, x); /* the next layer overwrites x */
         arena_mark mark = arena_save(on->memory);
         x = run_layer(&p, &self->layers[self->order[p.layer]], x);
         if (!keeps) arena_rewind(on->memory, mark);
         p.now = p.next;
         show_state(&p, p.layer + 1, x);
-        if (how && how->depart) passage_depart(&p, p.layer == last, &x);
-        if (x.rows == 0) break; /* all have left */
+        if (thin && thin->depart) passage_depart(&p, p.layer == last, &x);
+        if (x.rows == 0) break; /* all sequences have left */
     }
     passage_restore(&p, x);
     if (run_failed(on)) return *on->status;

@@ -12,25 +12,25 @@ typedef struct encoder {
     embeddings tables;
     layer *layers; /* [unique] */
     size_t unique;
-    size_t depth;       /* layers run: config.layers, times the inner ones with ALBERT */
+    size_t depth;       /* the number of layers that run: config.layers, times the inner layers with ALBERT */
     uint16_t *order;    /* [depth] -> unique */
-    void *shared;       /* by the attention of all layers */
-    size_t parameters;  /* weights, each once */
+    void *shared;       /* data that the attention of all layers shares */
+    size_t parameters;  /* the number of weights, each counted once */
     layer_sizes *sizes; /* [depth] */
     encoder_shape shape;
 } encoder;
 
-/* What loading an encoder needs besides the checkpoint. */
+/* The plan for loading an encoder from a checkpoint. */
 typedef struct encoder_plan {
     const family *kind;
     const encoder_config *config;
     precision precision;        /* of the layers */
-    const enum precision *each; /* of each, [config.layers]; NULL: the same */
-    bool both;                  /* the layers are in f32 as well */
+    const enum precision *each; /* of each layer, [config.layers]; NULL: all the same */
+    bool both;                  /* the layers are loaded in f32 as well */
     const float *const *smooth; /* factors of the inputs of every linear layer of every layer, in the order of
                                    visiting; NULL: 1 */
-    const size_t *layers;       /* the stored layers to take, [config.layers]; NULL: all in order */
-    bool decoder;               /* with the layers after the last block, where there are some */
+    const size_t *layers;       /* the stored layers to load, [config.layers]; NULL: all in order */
+    bool decoder;               /* also loads the layers after the last block, where there are some */
 } encoder_plan;
 
 /* Loads embeddings and layers. Fails as the loader; UNSUPPORTED for shapes that cannot be run. */
@@ -40,24 +40,25 @@ void encoder_free(encoder *self);
 /* The precision of the layers' products: "f32", "bf16", "int8", "f32+int8", "f32+bf16", or "mixed". */
 const char *encoder_precision(const encoder *self);
 
-/* Whether the layers can be multiplied in f32 and in a lower precision. */
+/* Whether the layers can be multiplied in f32 and in low precision. */
 bool encoder_has_both(const encoder *self);
 
-/* Longest sequence that the position table holds. */
+/* The longest sequence for which the position table has positions. */
 size_t encoder_max_length(const encoder_config *config);
 
 /* Calls `visit` for every linear layer that rows pass through, layer by layer (shared layers once). */
 void encoder_visit(const encoder *self, linear_visitor *visit, void *user);
 
-/* What layers derived from parameters: its gradients go back to them; it is derived again after they changed. */
+/* Adds the gradients of data that layers derived from parameters to those of the parameters; and derives the data again
+ * after the parameters changed. */
 void encoder_collect(encoder *self);
 void encoder_refresh(encoder *self);
 
 /* Fails: UNSUPPORTED, naming the mechanism, when a layer cannot do what the thinning needs: tell the attention that
  * rows received, have fewer queries than keys, run some of its heads. how NULL: full. */
-rubato_status encoder_check(const encoder *self, const thinning *how, rubato_error *error);
+rubato_status encoder_check(const encoder *self, const thinning *thin, rubato_error *error);
 
-/* The output: rows, and where each sequence's begin among them. */
+/* The result: rows, and the offsets of each sequence's rows. */
 typedef struct encoded {
     tensor rows; /* data is NULL on a failed run */
     batch packed;
@@ -72,14 +73,14 @@ typedef struct encoded {
  * UNSUPPORTED where encoder_check fails, which has the message.
  * Retirement: after the attention of layer i and its normalisation, a sequence of n tokens keeps point_rows() rows,
  * by significance and in their order; the feed-forward part sees only those (Kim and Cho 2021, section 3). */
-rubato_status encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *how,
+rubato_status encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *thin,
                               encoded *out);
 
-/* Readies the encoder for points with fewer heads and neurons, which are the first ones of each layer. Fails:
+/* Prepares the encoder for points of reduced width, at which the first heads and neurons of each layer run. Fails:
  * UNSUPPORTED for sizes that do not divide. */
 rubato_status encoder_allow_slim(encoder *self, arena *memory, rubato_error *error);
 
-/* Floating-point operations of one sequence of that length, multiply and add counted as two: the products of all
+/* Floating-point operations of one sequence of that length, where a multiply and an add are two: the products of all
  * layers and of attention, and of the embedding's projection where there is one. point NULL: full. */
 double encoder_flops(const encoder *self, const point *at, size_t length);
 

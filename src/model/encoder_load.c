@@ -7,8 +7,8 @@
 #include "base/text_buffer.h"
 #include "model/encoder.h"
 
-/* Parameters that were bound since `first`, of layers whose names follow the pattern, are stored under the number `now`
- * from here on. */
+/* Changes the layer number in the names of parameters that were bound since `first` and whose names match the pattern,
+ * to `now`. */
 static rubato_status renumber(loader *load, const char *pattern, size_t first, size_t now) {
     size_t lead = (size_t)(strstr(pattern, "%zu") - pattern);
     for (size_t i = first; load->bound && i < load->bound->count; i++) {
@@ -24,7 +24,7 @@ static rubato_status renumber(loader *load, const char *pattern, size_t first, s
     return RUBATO_OK;
 }
 
-/* Which weights each layer uses. */
+/* Sets the weights that each layer uses. */
 static rubato_status lay_out(encoder *self, const encoder_plan *plan, rubato_error *error) {
     const encoder_config *config = &self->config;
     size_t inner = config->groups ? config->inner_layers : 1, decoder = plan->decoder ? config->decoder_layers : 0;
@@ -36,7 +36,7 @@ static rubato_status lay_out(encoder *self, const encoder_plan *plan, rubato_err
     self->order = calloc(size_max(self->depth, 1), sizeof *self->order);
     self->sizes = calloc(size_max(self->depth, 1), sizeof *self->sizes);
     if (!self->layers || !self->order || !self->sizes) return fail_memory(error);
-    self->shape = (encoder_shape){config->hidden, self->depth, self->sizes, .how = config->merging};
+    self->shape = (encoder_shape){config->hidden, self->depth, self->sizes, .merging = config->merging};
     for (size_t i = 0; i < self->depth; i++) {
         size_t group = config->groups ? (i / inner) * config->groups / config->layers : i;
         self->order[i] = (uint16_t)(config->groups ? group * inner + i % inner : i);
@@ -54,13 +54,13 @@ static rubato_status lay_out(encoder *self, const encoder_plan *plan, rubato_err
     return RUBATO_OK;
 }
 
-/* The numbers in the names of each layer's tensors, in turn. */
+/* The numbers in the names of each layer's tensors, in order. */
 typedef struct layer_names {
     const tensor_names *names;
     size_t first, second;
 } layer_names;
 
-/* Of layer `number`: its own number; group and inner layer; or block and layer of it, the decoder's last. */
+/* For layer `number`: its own number; or group and inner layer; or block and layer within it, the decoder last. */
 static layer_names names_of(const encoder_plan *plan, size_t number) {
     const encoder_config *config = plan->config;
     size_t inner = config->groups ? config->inner_layers : 1, block = 0;
@@ -76,7 +76,7 @@ static void count_linear(void *user, linear *of, const linear_role *role) {
     ++*(size_t *)user;
 }
 
-/* Sizes and mechanisms of the layers that run, for counting. */
+/* Records sizes and mechanisms of the layers that run, for counting. */
 static void note_sizes(encoder *self) {
     for (size_t i = 0; i < self->depth; i++) {
         const layer *from = &self->layers[self->order[i]];

@@ -1,4 +1,4 @@
-/* Who leaves: exits at work on one batch. */
+/* Running exits on one batch, and deciding which subjects leave. */
 #include <math.h>
 #include <string.h>
 
@@ -28,9 +28,9 @@ void exit_session_record(exit_session *self, const run *on) {
     self->seen = zeros(on, self->exits->depth * self->subjects * self->exits->classes, sizeof *self->seen);
 }
 
-/* Fills in who is asked now. */
-static void gather_asked(const exit_session *self, const run *on, const batch *packed, const size_t *alive,
-                         exit_asked *out) {
+/* Finds the subjects of this layer. */
+static void gather_subjects(const exit_session *self, const run *on, const batch *packed, const size_t *alive,
+                            exit_subjects *out) {
     size_t most = self->exits->by_row ? packed->rows : packed->sequences;
     size_t *rows = run_take(on, most, sizeof *rows);
     size_t *which = run_take(on, most, sizeof *which);
@@ -40,15 +40,15 @@ static void gather_asked(const exit_session *self, const run *on, const batch *p
     for (size_t i = 0; i < packed->sequences; i++)
         for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++) {
             size_t subject = !self->exits->by_row ? i : alive ? alive[row] : row;
-            if (self->answered[subject]) continue; /* a token that left */
+            if (self->answered[subject]) continue; /* a token that has left */
             rows[out->count] = row;
             which[out->count++] = subject;
             if (!self->exits->by_row) break;
         }
 }
 
-/* States of those that are asked, put among all subjects. */
-static void remember(exit_session *self, const run *on, size_t number, const exit_asked *who) {
+/* Stores the states of the layer's subjects at their places among all subjects. */
+static void remember(exit_session *self, const run *on, size_t number, const exit_subjects *who) {
     size_t before = self->memory.count;
     exits_remember(self->exits, self->final, on, number, who, &self->memory);
     if (self->memory.count == before) return;
@@ -63,8 +63,8 @@ static void remember(exit_session *self, const run *on, size_t number, const exi
     }
 }
 
-/* The exit's logits become those of the subjects, theirs those before. */
-static void answer(exit_session *self, const run *on, size_t number, const exit_asked *who) {
+/* Makes the exit's logits those of its subjects, after moving theirs to `before`. */
+static void answer(exit_session *self, const run *on, size_t number, const exit_subjects *who) {
     size_t classes = self->exits->classes;
     arena_mark mark = arena_save(on->memory);
     tensor made = exits_forward(self->exits, self->final, on, number, who, &self->memory);
@@ -91,8 +91,8 @@ static bool wants_to_leave(exit_session *self, size_t subject) {
     return self->rule.rule->leaves(&self->rule, &view);
 }
 
-/* Tokens leave one by one: when they and their neighbours are ready, those that have left counting as ready. The first
- * and the last row of a sequence, special tokens, go with the last of the others. */
+/* Tokens leave one by one, when they and their neighbours are ready; tokens that have left count as ready. The first
+ * and the last row of a sequence, special tokens, leave with the last of the other rows. */
 static void ask_tokens(exit_session *self, size_t number, const batch *packed, const size_t *alive, bool *ready,
                        bool *leaves) {
     size_t window = self->rule.window;
@@ -122,17 +122,17 @@ static void ask_tokens(exit_session *self, size_t number, const batch *packed, c
     }
 }
 
-void exit_session_ask(void *user, const run *on, size_t number, bool last, tensor rows, const batch *packed,
-                      const size_t *alive, bool *leaves) {
+void exit_session_decide(void *user, const run *on, size_t number, bool last, tensor rows, const batch *packed,
+                         const size_t *alive, bool *leaves) {
     exit_session *self = user;
     const exits *from = self->exits;
-    exit_asked who = {.x = rows, .packed = packed};
+    exit_subjects who = {.x = rows, .packed = packed};
     bool halts = from->kind == EXIT_HALTING;
     if (self->ran)
         for (size_t i = 0; i < packed->sequences; i++)
             for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++)
                 self->ran[number * packed->sequences + i] += !self->answered[alive ? alive[row] : row];
-    gather_asked(self, on, packed, alive, &who);
+    gather_subjects(self, on, packed, alive, &who);
     remember(self, on, number, &who);
     if (!from->heads[number].present || (last && !halts)) return;
     if (!halts && number + 1 < self->rule.first) return;
@@ -148,8 +148,8 @@ void exit_session_ask(void *user, const run *on, size_t number, bool last, tenso
         if (ready) ask_tokens(self, number, packed, alive, ready, leaves);
         return;
     }
-    /* a sequence leaves when everything in it wants to; the first and the last row of one with an answer a row are
-     * special tokens, which nobody reads */
+    /* A sequence leaves when all of its rows are ready to. With one answer for each row, the first and the last row are
+     * special tokens, whose answers are not used. */
     for (size_t i = 0, at = 0; i < packed->sequences; i++) {
         size_t length = batch_length(packed, i), count = from->by_row ? length : length > 0;
         bool all = count > 0;

@@ -62,7 +62,8 @@ static rubato_status load_one(exits *self, loader *load, const encoder *body, co
     }
     size_t columns = self->kind == EXIT_HALTING ? 1 : self->classes;
     TRY(load_part(load, &out->out, number, "out", columns, width));
-    /* halts late at first: it starts as the plain model (Graves 2016 has 1, for models that learn from nothing) */
+    /* halts late at first, so that training starts near the plain model (Graves 2016 has 1, for models that learn from
+     * nothing) */
     if (fresh && self->kind == EXIT_HALTING && out->out.bias) out->out.bias[0] = -2;
     out->present = true;
     return RUBATO_OK;
@@ -100,7 +101,7 @@ static double product_flops(const linear *by, size_t rows) {
 double exits_flops(const exits *self, const head *final, size_t number, size_t rows) {
     const exit_head *at = &self->heads[number];
     double shared = product_flops(&final->dense, 1);
-    /* the shared pooler runs after every layer, for exits further up */
+    /* the shared pooler runs after every layer, for the exits of later layers */
     if (!at->present) return self->kind == EXIT_WEIGHTED ? shared : 0;
     double flops = product_flops(&at->out, self->by_row ? rows : 1);
     if (self->kind == EXIT_SHARED || self->kind == EXIT_WEIGHTED) flops += shared;
@@ -120,8 +121,8 @@ static tensor apply(const run *on, tensor x, const linear *by, activation act) {
     return out;
 }
 
-exit_asked exits_ask_all(const exits *self, const run *on, tensor x, const batch *packed) {
-    exit_asked out = {.x = x, .packed = packed, .rows = packed->start, .count = packed->sequences};
+exit_subjects exits_all_subjects(const exits *self, const run *on, tensor x, const batch *packed) {
+    exit_subjects out = {.x = x, .packed = packed, .rows = packed->start, .count = packed->sequences};
     if (!self->by_row) return out;
     size_t *rows = run_take(on, packed->rows, sizeof *rows);
     for (size_t i = 0; rows && i < packed->rows; i++) rows[i] = i;
@@ -130,20 +131,20 @@ exit_asked exits_ask_all(const exits *self, const run *on, tensor x, const batch
     return out;
 }
 
-/* [count, width]: what exits see of each subject. */
-static tensor states(const exits *self, const run *on, const exit_asked *who) {
+/* The states that exits read, [count, width]. */
+static tensor states(const exits *self, const run *on, const exit_subjects *who) {
     if (!self->reads_mean) return run_gather(on, who->x, who->rows, who->count);
     tensor mean = pooling_forward(&(pooling){.modes = POOL_MEAN}, on, who->x, who->packed, NULL);
     return who->which ? run_gather(on, mean, who->which, who->count) : mean;
 }
 
-/* The model's own pooler over it. */
-static tensor pool(const exits *self, const head *final, const run *on, const exit_asked *who) {
+/* The model's own pooler over the states. */
+static tensor pool(const exits *self, const head *final, const run *on, const exit_subjects *who) {
     tensor seen = states(self, on, who);
     return final->dense.out ? apply(on, seen, &final->dense, final->act) : seen;
 }
 
-void exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
+void exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_subjects *who,
                     exit_memory *memory) {
     if (self->kind != EXIT_WEIGHTED && self->kind != EXIT_HALTING) return;
     size_t at = memory->count++;
@@ -160,7 +161,7 @@ typedef struct saved_weighing {
     const norm *weights;
 } saved_weighing;
 
-/* The weights of the memory's layers, brought to length 1; returns their length before. */
+/* The weights of the memory's layers, scaled to length 1; returns their length before. */
 static float unit_weights(const norm *weights, const exit_memory *memory, float *out) {
     float sum = 0;
     for (size_t i = 0; i < memory->count; i++) {
@@ -172,7 +173,7 @@ static float unit_weights(const norm *weights, const exit_memory *memory, float 
     return length;
 }
 
-/* Of y = sum w_i x_i, w = s / |s|: dx_i += w_i dy; with g_i = dy x_i: ds_i += (g_i - w_i sum w_j g_j) / |s|. */
+/* For y = sum w_i x_i with w = s / |s|: dx_i += w_i dy; with g_i = dy x_i: ds_i += (g_i - w_i sum w_j g_j) / |s|. */
 static void weighing_backward(const run *on, void *saved) {
     const saved_weighing *s = saved;
     float w[POINT_LAYERS], g[POINT_LAYERS], along = 0;
@@ -207,7 +208,7 @@ static tensor weigh(const run *on, const exit_memory *memory, const norm *weight
     }
     if (!on->tape) return out;
     saved_weighing *saved = tape_push(on, weighing_backward, sizeof *saved);
-    /* the memory grows on: what this exit saw of it is copied */
+    /* copied, because the memory grows in later layers */
     exit_memory *seen = run_take(on, 1, sizeof *seen);
     if (run_failed(on)) return out;
     *seen = *memory;
@@ -216,7 +217,7 @@ static tensor weigh(const run *on, const exit_memory *memory, const norm *weight
 }
 
 /* A student: dense, attention over all rows, the first row, dense. */
-static tensor study(const exit_head *at, const run *on, const exit_asked *who) {
+static tensor study(const exit_head *at, const run *on, const exit_subjects *who) {
     tensor seen = apply(on, who->x, &at->dense, ACTIVATION_TANH);
     tensor qkv = apply(on, seen, &at->qkv, ACTIVATION_NONE), mixed = run_tensor(on, seen.rows, STUDENT_WIDTH);
     size_t head_size = STUDENT_WIDTH / STUDENT_HEADS;
@@ -231,7 +232,7 @@ static tensor study(const exit_head *at, const run *on, const exit_asked *who) {
     return apply(on, apply(on, first, &at->attention_out, ACTIVATION_NONE), &at->last, ACTIVATION_TANH);
 }
 
-tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, const exit_asked *who,
+tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, const exit_subjects *who,
                      const exit_memory *memory) {
     const exit_head *at = &self->heads[number];
     tensor read = {0};

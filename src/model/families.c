@@ -1,4 +1,4 @@
-/* The list of families, and what they share. */
+/* The list of families, and the code that they share. */
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +50,7 @@ bool activation_find(activation *act, const char *name) {
     return false;
 }
 
-/* No real encoder comes near these; a file that says more is lying. */
+/* No real encoder is near these limits; a larger value in a file is wrong. */
 enum { MOST_LAYERS = 1024, MOST_WIDTH = 1 << 16, MOST_ROWS = 1 << 26 };
 
 static rubato_status get_count(size_t *out, const json_t *json, const char *key, size_t most, rubato_error *error) {

@@ -1,5 +1,5 @@
-/* What a checkpoint family is: where its configuration and its tensors have their names, its defaults, its heads.
- * One file a family; adding one means describing it in such a table and naming it in families.c. */
+/* The description of a checkpoint family: the names of its configuration keys and tensors, its defaults, its heads.
+ * There is one file for each family; a new family needs such a table and a line in families.c. */
 #ifndef RUBATO_MODEL_FAMILY_H
 #define RUBATO_MODEL_FAMILY_H
 
@@ -19,15 +19,15 @@ typedef struct encoder_config {
     const char *family;
     size_t layers, hidden, heads, inner, vocabulary, positions, types;
     size_t embedding;      /* width of the embedding tables; 0: hidden */
-    size_t first_position; /* position of the first token; the tables' pad row stands before it (RoBERTa, MPNet) */
-    bool count_pads;       /* pad tokens in a text take no position (RoBERTa) */
+    size_t first_position; /* position of the first token, after the pad's row (RoBERTa, MPNet) */
+    bool count_pads;       /* pad tokens in a text have no position of their own (RoBERTa) */
     int32_t pad;
     float epsilon;
     activation act;
     size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
-    /* Funnel-Transformer: layers stand in blocks, between which rows merge; 0 blocks: they do not. */
+    /* Funnel-Transformer: layers form blocks, and rows merge between blocks; 0 blocks: no merging. */
     size_t blocks, block_size[MOST_BLOCKS], block_repeats[MOST_BLOCKS]; /* layers of each, and runs of each layer */
-    size_t decoder_layers; /* that see all rows again, after the last block */
+    size_t decoder_layers; /* layers after the last block, which see all rows again */
     /* Layers that differ, as those of a pruned model do; `heads` and `inner` are then those of a whole layer. */
     bool uneven;
     layer_widths widths[MOST_UNEVEN];        /* [layers] */
@@ -58,7 +58,7 @@ typedef struct family {
     const char *name;
     const char *model_types[4];  /* config.json's model_type */
     const tensor_names *decoder; /* layers after the last block, named by %zu; NULL: there are none */
-    const char *class_names[4];  /* what transformers' classes of each begin with */
+    const char *class_names[4];  /* beginnings of transformers' class names, for each model type */
     const char *prefixes[4];     /* tried in order; "" is always tried last */
     encoder_config defaults;
     config_keys keys;
@@ -68,7 +68,7 @@ typedef struct family {
     rubato_status (*configure)(encoder_config *config, const json_t *json, rubato_error *error);
 } family;
 
-/* Names that most families took over from BERT, for use within their tables. */
+/* Names that most families share with BERT, for use in their tables. */
 #define BERT_KEYS                                                                                                      \
     .layers = "num_hidden_layers", .hidden = "hidden_size", .heads = "num_attention_heads",                            \
     .inner = "intermediate_size", .positions = "max_position_embeddings", .epsilon = "layer_norm_eps",                 \
@@ -86,7 +86,7 @@ typedef struct family {
 #define BERT_TYPES "type_vocab_size"
 #define BERT_TYPE_TABLE "embeddings.token_type_embeddings"
 
-/* And from RoBERTa: its heads. */
+/* The heads that some families share with RoBERTa. */
 #define ROBERTA_HEADS                                                                                                  \
     {.kind = HEAD_SEQUENCE, .dense = "classifier.dense", .act = ACTIVATION_TANH, .out = "classifier.out_proj"},        \
         {.kind = HEAD_TOKEN, .out = "classifier"}, {.kind = HEAD_QA, .out = "qa_outputs"}, {                           \
@@ -94,7 +94,8 @@ typedef struct family {
         .out = "lm_head.decoder", .out_bias = "lm_head.bias"                                                           \
     }
 
-/* Before the model_type of a model with a part that `transformers` does not have, so that it is refused there. */
+/* A prefix of the model_type of models with a part that `transformers` does not have, so that `transformers` refuses
+ * them. */
 #define FOREIGN_PREFIX "rubato-"
 
 /* The heads and the inner width of a layer of its own weights. */

@@ -1,4 +1,5 @@
-/* ALBERT (Lan et al. 2019): layers of a group share their weights; embeddings are narrow and projected. */
+/* ALBERT (Lan et al. 2019): the layers of a group share their weights; embeddings have fewer columns and are
+ * projected. */
 #include "model/family.h"
 
 static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {

@@ -1,4 +1,4 @@
-/* BERT (Devlin et al. 2018), and what uses its layout: MiniLM, KLUE-BERT, KoBERT, BGE, E5. */
+/* BERT (Devlin et al. 2018), and models with its layout: MiniLM, KLUE-BERT, KoBERT, BGE, E5. */
 #include "model/family.h"
 
 const family family_bert = {

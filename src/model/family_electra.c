@@ -1,4 +1,4 @@
-/* ELECTRA (Clark et al. 2020): embeddings may be narrower than the layers. */
+/* ELECTRA (Clark et al. 2020): embeddings may have fewer columns than the layers. */
 #include "model/family.h"
 
 const family family_electra = {
@@ -19,7 +19,7 @@ const family family_electra = {
     .keys = {BERT_KEYS, .types = BERT_TYPES, .embedding = "embedding_size"},
     .names = {BERT_EMBEDDINGS, .type = BERT_TYPE_TABLE, .projection = "embeddings_project", BERT_ATTENTION,
               BERT_FEED_FORWARD},
-    /* The classification head has the erf GELU, the generator's head too, whatever hidden_act says. */
+    /* The classification head and the generator's head have the erf GELU, whatever hidden_act says. */
     .heads =
         {{.kind = HEAD_SEQUENCE, .dense = "classifier.dense", .act = ACTIVATION_GELU, .out = "classifier.out_proj"},
          {.kind = HEAD_TOKEN, .out = "classifier"},

@@ -1,5 +1,5 @@
-/* Funnel-Transformer (Dai et al. 2020): blocks of layers between which neighbouring rows merge, attention by relative
- * positions, no absolute ones; a decoder of full length for heads that answer for every token. */
+/* Funnel-Transformer (Dai et al. 2020): blocks of layers, between which neighbouring rows merge; attention by relative
+ * positions without absolute ones; and a decoder of full length for heads that answer for every token. */
 #include <string.h>
 
 #include "attention/softmax_attention.h"
@@ -27,7 +27,7 @@ static rubato_status read_blocks(encoder_config *config, const json_t *json, rub
 }
 
 static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {
-    const char *how;
+    const char *type;
     size_t head_size;
     bool separate, truncate, queries;
     TRY(read_blocks(config, json, error));
@@ -42,13 +42,13 @@ static rubato_status configure(encoder_config *config, const json_t *json, rubat
     TRY(json_get_bool(&truncate, json, "truncate_seq", true, error));
     TRY(json_get_bool(&queries, json, "pool_q_only", true, error));
     if (!queries) return fail(error, RUBATO_UNSUPPORTED, "pool_q_only is false: keys and values would merge too");
-    TRY(json_get_text(&how, json, "pooling_type", "mean", error));
-    if (strcmp(how, "mean") != 0 && strcmp(how, "max") != 0)
-        return fail(error, RUBATO_UNSUPPORTED, "pooling_type \"%.40s\"", how);
+    TRY(json_get_text(&type, json, "pooling_type", "mean", error));
+    if (strcmp(type, "mean") != 0 && strcmp(type, "max") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "pooling_type \"%.40s\"", type);
     /* attention_type does not matter: both forms give the same scores */
-    config->merging = (merging){!separate, truncate, strcmp(how, "max") == 0};
+    config->merging = (merging){!separate, truncate, strcmp(type, "max") == 0};
     softmax_choose(&config->attention, (softmax_setting){.relative = true, .with_first = !separate});
-    config->positions = 512; /* what the published models were trained with; nothing in them knows a length */
+    config->positions = 512; /* the length with which the published models were trained; no weight depends on it */
     return RUBATO_OK;
 }
 

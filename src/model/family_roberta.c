@@ -1,4 +1,4 @@
-/* RoBERTa (Liu et al. 2019), XLM-RoBERTa (Conneau et al. 2019), CamemBERT: positions begin after the pad's. */
+/* RoBERTa (Liu et al. 2019), XLM-RoBERTa (Conneau et al. 2019), CamemBERT: positions begin after the pad's position. */
 #include "model/family.h"
 
 static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {

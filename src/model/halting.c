@@ -16,7 +16,7 @@ static float sigmoid(float x) {
     return 1.0f / (1.0f + expf(-x));
 }
 
-/* Weights of one subject's layers; returns how many halt(N). */
+/* The weights of one subject's layers; returns N, the number of layers until it halts. */
 static size_t weights_of(const exit_memory *memory, size_t subject, float epsilon, float *w) {
     float sum = 0;
     for (size_t i = 0; i < memory->count; i++) {

@@ -15,7 +15,8 @@ static const head_form *find_form(const family *kind, head_kind wanted) {
     return NULL;
 }
 
-/* Masked-LM decoders are usually tied to the word embeddings and then not in the file; the bias has its own name. */
+/* The weight of a masked-LM decoder is usually tied to the word embeddings, and then not in the file; the bias has its
+ * own name. */
 static rubato_status load_decoder(head *self, loader *load, const encoder *body, const head_form *form) {
     char full[NAME_BYTES];
     const table *words = &body->tables.word;

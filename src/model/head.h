@@ -1,4 +1,4 @@
-/* Heads: what turns hidden states into scores. rows -> (dense -> activation -> norm) -> out. */
+/* Heads: they compute scores from hidden states. rows -> (dense -> activation -> norm) -> out. */
 #ifndef RUBATO_MODEL_HEAD_H
 #define RUBATO_MODEL_HEAD_H
 
@@ -14,8 +14,8 @@ typedef struct head {
     bool tied; /* out's weight is the word embeddings */
 } head;
 
-/* Loads the head of that kind. `labels` is the number of columns that config.json makes it have, 0: whatever is there.
- * Fails as the loader; UNSUPPORTED when the family has no such head. */
+/* Loads the head of that kind. `labels` is the number of columns by config.json, 0: any number. Fails as the loader;
+ * UNSUPPORTED when the family has no such head. */
 rubato_status head_load(head *self, loader *load, const family *of, const encoder *body, head_kind kind, size_t labels);
 
 /* [count, columns] for the given rows of x; rows NULL: all of x. */

@@ -25,7 +25,7 @@ rubato_status layer_load(layer *self, const part_choice *attention, const part_c
 }
 
 tensor layer_attend(const layer *self, const run *on, const attending_input *in) {
-    tensor sum = run_tensor(on, in->asking.rows, in->asking.columns);
+    tensor sum = run_tensor(on, in->query_rows.rows, in->query_rows.columns);
     self->attending->forward(self->attention, on, in, sum);
     tensor y = run_over(on, sum, sum.rows);
     double begin = run_begin(on);
@@ -54,7 +54,7 @@ typedef struct seen_precision {
     bool both, any;
 } seen_precision;
 
-/* The last one counts: the feed-forward part is the same in every kind of layer. */
+/* The last linear layer decides, because the feed-forward part is the same in every kind of layer. */
 static void see_precision(void *user, linear *of, const linear_role *role) {
     (void)role;
     *(seen_precision *)user = (seen_precision){of->precision, of->low && of->packed && !of->learn, true};

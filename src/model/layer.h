@@ -1,6 +1,6 @@
 /* One layer: attention and a feed-forward part, each followed by its normalisation (post-normalisation, Vaswani et al.
- * 2017, Devlin et al. 2018). The parts are mechanisms that the configuration chose; the layer knows their tables alone.
- */
+ * 2017, Devlin et al. 2018). The configuration chooses the mechanisms of the parts, and the layer knows only their
+ * tables. */
 #ifndef RUBATO_MODEL_LAYER_H
 #define RUBATO_MODEL_LAYER_H
 
@@ -18,18 +18,18 @@ typedef struct layer {
     size_t heads, head_size, inner;
 } layer;
 
-/* Loads a layer's parts. The sizes are those of the source. Fails as the loader. */
+/* Loads a layer's parts, with the sizes of the source. Fails as the loader. */
 rubato_status layer_load(layer *self, const part_choice *attention, const part_choice *feed_forward, float epsilon,
                          const part_source *from);
 
-/* LN(asking + Attention(x)), [rows of asking, hidden]. */
+/* LN(query_rows + Attention(x)), [rows of query_rows, hidden]. */
 tensor layer_attend(const layer *self, const run *on, const attending_input *in);
 
-/* LN(y + FeedForward(y)) with the first `neurons` alone. room: a tensor whose memory may be overwritten, of as many
- * rows as y at least; without data fresh memory is taken. */
+/* LN(y + FeedForward(y)), with only the first `neurons`. room: a tensor whose memory may be overwritten, with at least
+ * as many rows as y; without data, new memory is taken. */
 tensor layer_feed(const layer *self, const run *on, tensor y, size_t neurons, tensor room);
 
-/* Every linear layer that rows pass through, in the order of loading. */
+/* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
 void layer_visit(const layer *self, linear_visitor *visit, void *user);
 
 /* The precision of its linear layers, and whether they can be multiplied in f32 as well. */

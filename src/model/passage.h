@@ -1,69 +1,71 @@
-/* One forward pass on its way: which rows are alive, how they retire, merge, leave, and come back. Failures are the
- * run's; on a failed run the functions do nothing. */
+/* The state of a forward pass between layers: the rows that are alive, and how rows retire, merge, leave and come back.
+ * A failure sets the run's status; on a failed run the functions do nothing. */
 #ifndef RUBATO_MODEL_PASSAGE_H
 #define RUBATO_MODEL_PASSAGE_H
 
 #include "model/encoder.h"
 
-/* The rows that are alive, and who they were. */
+/* The rows that are alive, and their original rows. */
 typedef struct alive {
     batch packed;
-    size_t *origin; /* [rows] original row, of merged ones the first; NULL: all of them */
+    size_t *origin; /* [rows] the original row, for merged rows the first; NULL: all original rows are there */
 } alive;
 
 typedef struct passage {
     const encoder *self;
     const run *on;
     const batch *input;
-    const thinning *how;
+    const thinning *thin;
     alive now, next; /* next.packed.start is set before a layer runs, next.origin by it */
-    tensor restored; /* [input rows]; data is NULL when nothing is to be restored */
-    size_t *holder;  /* [input rows] which of now's rows has it in it, NOBODY: restored already; NULL with that */
-    tensor detail;   /* [input rows] how each differed from what it merged into; data is NULL while nothing has */
-    /* Where other rows ask than are asked: merged ones in this layer, or those that have not left one by one. */
+    tensor restored; /* [input rows]; data is NULL when rows are not restored */
+    size_t *holder;  /* [input rows] the row of `now` that holds each, NOBODY: restored; NULL without `restored` */
+    tensor detail;   /* [input rows] the difference of each from its merged row; data is NULL before any merging */
+    /* Layers whose queries are not the rows themselves: rows merge in this layer, or some rows have left one by one. */
     bool merges;
-    bool *halted;       /* [now rows]; NULL: none has */
-    batch queries;      /* which of the others are whose */
-    size_t *active;     /* [queries.rows] where they are among those of now; not of merged ones */
-    size_t *asked_from; /* [queries.rows] original rows */
+    bool *halted;         /* [now rows]; NULL: none has */
+    batch queries;        /* the sequences of the queries */
+    size_t *active;       /* [queries.rows] their rows among those of now; not for merged rows */
+    size_t *query_origin; /* [queries.rows] their original rows */
     size_t layer;
 } passage;
 
-#define NOBODY SIZE_MAX
+#define NO_ROW SIZE_MAX
 
-/* Rows that retire or leave will have to come back: each as the last state of the row that it is in, and of a merged
- * row with what set it apart from the other when they merged, as Haar's wavelets keep means and differences. */
+/* Prepares for rows that retire or leave and must come back. Each comes back as the last state of the row that holds
+ * it. A row that was merged comes back with its difference from the merged row at the time of merging, as Haar's
+ * wavelets keep means and differences. */
 void passage_begin(passage *self);
 
-/* Plans how many rows each sequence will have after this layer. */
+/* Plans the number of rows of each sequence after this layer. */
 void passage_plan(passage *self);
 
-/* Whether the layer's rows ask for themselves. */
-static inline bool passage_asks_itself(const passage *self) {
+/* Whether the layer's queries are its rows themselves. */
+static inline bool passage_all_query(const passage *self) {
     return !self->merges && !self->halted;
 }
 
-/* The rows that ask, of x: itself, those that have not left, or merged ones. */
-tensor passage_asking(passage *self, tensor x);
+/* The query rows, made from x: x itself, the rows that have not left, or averages of neighbouring rows. */
+tensor passage_queries(passage *self, tensor x);
 
-/* The rows of y, which entered the layer as x, that stay, by scores; the others are restored. */
+/* Chooses the rows of y that stay, by scores; the others are restored. y are the rows that entered the layer as x. */
 tensor passage_retire(passage *self, tensor x, tensor y, const float *scores);
 
-/* Scores that ask nobody: by place or at random. */
+/* Scores that do not depend on attention: by position or at random. */
 void passage_score_places(const passage *self, float *scores);
 
-/* The rows that asked among those that have left, which are as they were; in place when nothing is recorded. */
+/* Puts the computed query rows back among the rows that have left, which did not change; in place when not
+ * recording. */
 tensor passage_put_back(const passage *self, tensor x, tensor asked);
 
-/* Asks what leaves after a layer, and takes it out of x, in place. */
+/* Asks the departure function after a layer, and removes the leaving rows from x, in place. */
 void passage_depart(passage *self, bool last, tensor *x);
 
-/* The up-sampling of a Funnel-Transformer's decoder: every original row's state in `early`, when all were alive, and
- * that of the row which it has become after blocks that merged `merged` rows into one; of those that were left out
- * nothing. All rows are alive then. */
+/* The up-sampling of a Funnel-Transformer's decoder. Every original row is the sum of its state in `early`, when all
+ * rows were alive, and the state of the row that holds it after blocks that merged `merged` rows into one. Rows that
+ * truncation left out have no second part. Afterwards all rows are alive. */
 tensor passage_spread(passage *self, tensor x, tensor early, size_t merged);
 
-/* Puts the rows that lived to the end where they came from. */
+/* Puts the remaining rows back at their original places. */
 void passage_restore(passage *self, tensor x);
 
 #endif

@@ -29,7 +29,7 @@ void pooling_name(const pooling *self, char *out, size_t bytes) {
             at += (size_t)snprintf(out + at, bytes - at, "%s%s", at ? "+" : "", modes[i].name);
 }
 
-/* One mode over rows [first, last) of which [skip_first, skip_last) do not count. */
+/* One mode over rows [first, last), of which [skip_first, skip_last) do not count. */
 static void pool(unsigned mode, tensor x, size_t first, size_t last, size_t skip_first, size_t skip_last, float *out) {
     size_t width = x.columns;
     const float *top = x.data + first * x.stride;
@@ -152,7 +152,7 @@ tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch
         skips[s] = self->skip_prompt && prompt_rows ? size_min(prompt_rows[s], last - first) : 0;
         for (size_t i = 0; i < MODE_COUNT; i++) {
             if (!(self->modes & modes[i].mode)) continue;
-            /* the prompt is masked from the beginning on, [CLS] with it */
+            /* the prompt's rows from the first on are left out, [CLS] included */
             pool(modes[i].mode, x, first, last, first, first + skips[s], at);
             at += x.columns;
         }

@@ -1,5 +1,5 @@
-/* From rows to one vector a sequence, as sentence-transformers folders describe it: pooling modes whose results are
- * concatenated, then dense layers, normalisation and layer normalisation in the order of modules.json. */
+/* From rows to one vector for each sequence, as sentence-transformers folders describe it: pooling modes whose results
+ * are concatenated, then dense layers, normalisation and layer normalisation in the order of modules.json. */
 #ifndef RUBATO_MODEL_POOLING_H
 #define RUBATO_MODEL_POOLING_H
 
@@ -27,7 +27,7 @@ enum { MAX_STAGES = 8 };
 
 typedef struct pooling {
     unsigned modes;
-    bool skip_prompt; /* rows of the prompt are left out */
+    bool skip_prompt; /* rows of the prompt do not count */
     pooling_stage stages[MAX_STAGES];
     size_t stage_count;
     size_t width; /* of the result */
@@ -40,7 +40,7 @@ void pooling_name(const pooling *self, char *out, size_t bytes);
  */
 tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch *input, const size_t *prompt_rows);
 
-/* Rows brought to length 1; data is NULL when memory is short. */
+/* Scales rows to length 1; data is NULL when memory is short. */
 tensor pooling_normalize(const run *on, tensor rows);
 
 #endif

@@ -1,4 +1,4 @@
-/* Soft extraction, the search phase of PoWER-BERT (Goyal et al. 2020): rows are not dropped but scaled by learned
+/* Soft extraction, the first phase of PoWER-BERT (Goyal et al. 2020): rows are not dropped but scaled by learned
  * factors of their rank. */
 #ifndef RUBATO_MODEL_SOFT_EXTRACTION_H
 #define RUBATO_MODEL_SOFT_EXTRACTION_H
@@ -12,7 +12,7 @@ typedef struct soft_extraction {
     size_t bins;
 } soft_extraction;
 
-/* Every row of x times the factor of its rank by `scores` [rows] in its sequence, in layer `number`. */
+/* Multiplies every row of x by the factor of its rank in its sequence, by `scores` [rows], in layer `number`. */
 tensor soften(const run *on, tensor x, const float *scores, const batch *packed, const soft_extraction *by,
               size_t number);
 

@@ -1,4 +1,4 @@
-/* How a batch is thinned out on its way through an encoder: by an operating point, by exits, by soft extraction. */
+/* How a batch loses rows on its way through an encoder: by an operating point, by exits, by soft extraction. */
 #ifndef RUBATO_MODEL_THINNING_H
 #define RUBATO_MODEL_THINNING_H
 
@@ -7,28 +7,27 @@
 #include "elastic/retire.h"
 #include "model/soft_extraction.h"
 
-/* Decides which sequences, or rows, leave after a layer that ran.
+/* Decides which sequences or rows leave after a layer that ran.
  *   layer   counted from 0
- *   last    no other layer follows
- *   alive   the original row of each row, NULL: all are there
- *   leaves  [sequences], all false before, receives which sequences leave; where thinning has depart_rows, [rows] and
- *           which rows. A sequence without rows has left before.
- * A failure is the run's. */
+ *   last    no other layer runs after this one
+ *   alive   the original rows, NULL: all are there
+ *   leaves  receives true for each sequence that leaves, [sequences], all false before; where thinning has depart_rows,
+ * for each row, [rows]. A sequence without rows has left before. A failure sets the run's status. */
 typedef void departure_function(void *user, const run *on, size_t layer, bool last, tensor rows, const batch *packed,
                                 const size_t *alive, bool *leaves);
 
-/* How a batch is thinned out on its way. All zero: not at all. */
+/* How a batch loses rows on its way through the layers. All zero: it loses none. */
 typedef struct thinning {
     const point *point; /* NULL: full */
     significance by;
     bool protect_first; /* a sequence's first row never retires: heads read it */
-    bool restore;       /* every row has a result: a retired one its last state (Drop-and-Restore) */
-    uint64_t seed;      /* of SIGNIFICANCE_RANDOM */
+    bool restore;       /* every row has a result; a retired row has its last state (Drop-and-Restore) */
+    uint64_t seed;      /* seed of SIGNIFICANCE_RANDOM */
     const soft_extraction *soft;
-    departure_function *depart; /* NULL: nothing leaves early; sequences not when recording */
+    departure_function *depart; /* NULL: nothing leaves early; when recording, sequences must not leave */
     void *depart_user;
-    /* Rows leave one by one: they stay as they are, as keys and values for the others (halt-and-copy, Li et al. 2021),
-     * and go when none of their sequence is left. Not together with a point that shortens lengths. */
+    /* Rows leave one by one. They stay as keys and values for the other rows (halt-and-copy, Li et al. 2021), and are
+     * removed when all rows of their sequence have left. Does not combine with a point that shortens lengths. */
     bool depart_rows;
 } thinning;
 

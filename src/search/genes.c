@@ -57,12 +57,12 @@ static void change_exit(point *at, const gene_space *space, uint64_t *state) {
 /* Sets all layers to one width, or the heads or neurons of one layer to another. */
 static void change_width(point *at, const gene_space *space, uint64_t *state) {
     float part = space->widths[random_below(state, space->width_count)];
-    double how = random_real(state);
+    double draw = random_real(state);
     size_t one = random_below(state, at->layers);
     for (size_t i = 0; i < at->layers; i++) {
-        if (how >= 0.3 && i != one) continue;
-        if (how < 0.8) at->heads[i] = part;
-        if (how < 0.5 || how >= 0.8) at->neurons[i] = part;
+        if (draw >= 0.3 && i != one) continue;
+        if (draw < 0.8) at->heads[i] = part;
+        if (draw < 0.5 || draw >= 0.8) at->neurons[i] = part;
     }
 }
 

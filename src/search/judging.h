@@ -14,9 +14,9 @@ typedef struct judging {
     rubato_context *context;
     const char *task, *path; /* of the data */
     size_t max_length;
-    bool by_ms;     /* cost is time by the machine's cost model, else operations */
-    double lowest;  /* candidates that cost less are of no interest */
-    char low[8];    /* the name of the low precision, for a model with two */
+    bool by_ms;    /* cost is time by the machine's cost model, else operations */
+    double lowest; /* candidates that cost less are of no interest */
+    char low[8];   /* the name of the low precision, for a model with two */
     /* The data, the sample that is judged first, and the other examples; part and rest borrow from data. */
     dataset data, part, rest;
     size_t *lengths, length_count; /* lengths of a sample of the windows */

@@ -73,14 +73,14 @@ static rubato_status bind_linear(loader *load, linear *owner, const char *name, 
     return loader_bind(load, (binding){.kind = BOUND_BIAS, .linear = owner, .first = first, .columns = rows}, full);
 }
 
-/* A stored layer of other rows than wanted is another task's. */
+/* A stored layer with a different number of rows belongs to another task. */
 static bool must_be_made(const loader *load, const char *weight, size_t rows, size_t columns) {
     if (!load->fresh || !rows || !columns) return false;
     const stored_tensor *stored = checkpoint_find(load->weights, weight);
     return !stored || stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns;
 }
 
-/* A tensor that goes with a quantised one: "NAME.PART" of that type with `count` elements. */
+/* Finds a tensor that belongs to a quantised one: "NAME.PART" of that type with `count` elements. */
 static rubato_status find_part(loader *load, const char *name, const char *part, dtype type, size_t count,
                                const unsigned char **data) {
     char full[LOADER_NAME + 16];
@@ -94,7 +94,7 @@ static rubato_status find_part(loader *load, const char *name, const char *part,
     return checkpoint_mark(load->weights, stored, load->error);
 }
 
-/* Stacked weights that `quantize` wrote: "NAME.packed" after the first of them. */
+/* Loads stacked weights that `quantize` wrote: "NAME.packed", with the name of the first weight. */
 static rubato_status load_packed(loader *load, linear *out, const stored_tensor *packed, const char *const *names,
                                  size_t count, size_t rows, size_t columns) {
     bool bytes = packed->type == DTYPE_I8;

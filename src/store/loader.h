@@ -8,7 +8,8 @@
 
 enum { LOADER_NAME = 512 }; /* bytes of a tensor's name */
 
-/* Which parameter a stored tensor became: how training finds all parameters, and writing a checkpoint its names. */
+/* The parameter that a stored tensor became. Training finds all parameters by these, and saving a checkpoint finds
+ * their names. */
 typedef enum binding_kind {
     BOUND_WEIGHT,
     BOUND_BIAS,
@@ -18,11 +19,11 @@ typedef enum binding_kind {
     BOUND_BUFFER /* a table that is stored and does not learn */
 } binding_kind;
 
-/* Where a parameter is stored. */
+/* The part of the model to which a parameter belongs. */
 typedef enum binding_place { IN_HEAD, IN_BODY, IN_EXITS } binding_place;
 
 typedef struct binding {
-    char *name; /* as stored, without the encoder's prefix IN_BODY */
+    char *name; /* the stored name; for IN_BODY without the encoder's prefix */
     binding_place place;
     binding_kind kind;
     union {
@@ -31,7 +32,7 @@ typedef struct binding {
         table *table;
     };
     size_t first, rows, columns; /* rows [first, first + rows) of a stacked layer; a vector has rows 0 */
-    bool turned;                 /* a weight stored as [inputs, outputs] */
+    bool turned;                 /* the weight is stored as [inputs, outputs] */
     size_t parts;                /* columns, or a vector, are stored as [parts, columns / parts]; 0: as they are */
 } binding;
 
@@ -52,20 +53,21 @@ typedef struct loader {
      * each layer in the order of loading, which is the order of visiting (tensor/visit.h); loading moves on. NULL:
      * 1. */
     const float *const *smooth;
-    binding_place place; /* of what is loaded now; IN_BODY names have the encoder's prefix */
+    binding_place place; /* the place of the parameters that are loaded now; IN_BODY names have the encoder's prefix */
     /* For training; NULL for running. */
     bindings *bound; /* receives every parameter */
-    uint64_t *fresh; /* state of a generator: what the head lacks is drawn from it (normal, deviation 0.02) */
+    uint64_t *fresh; /* state of a generator, from which missing parts of the head are drawn (normal, deviation 0.02) */
 } loader;
 
 /* Joins prefix and name; %zu in the name are replaced by the numbers. out [bytes]. */
 void loader_name(char *out, size_t bytes, const char *prefix, const char *name, size_t a, size_t b);
 
-/* A weight "name.weight" (or any full name) as a source; missing ones are an error that names them when `needed`,
- * else source.data is NULL. rows or columns 0: whatever is there. */
+/* Finds a weight "name.weight" (or any full name) as a source. A missing one is an error that names it when `needed`,
+ * else source.data is NULL. rows or columns 0: any number. */
 rubato_status loader_find(loader *load, source *out, const char *name, size_t rows, size_t columns, bool needed);
 
-/* The layers of one stacked product, by their names. With `fresh`, missing ones of known rows and columns are made. */
+/* Loads the layers of one stacked product by their names. With `fresh`, missing ones of known rows and columns are
+ * made. */
 rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
                             size_t columns);
 rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon);
@@ -76,10 +78,10 @@ rubato_status loader_table(loader *load, table *out, const char *name, size_t ro
 /* Loads a buffer: a table under its full name that is saved with the model and does not learn. */
 rubato_status loader_buffer(loader *load, table *out, const char *name, size_t rows, size_t columns);
 
-/* Notes that a parameter is stored under that name. */
+/* Records the name under which a parameter is stored. */
 rubato_status loader_bind(loader *load, binding what, const char *name);
 
-/* Notes where a masked-LM decoder is stored; a tied weight is stored as the word embeddings. */
+/* Records where a masked-LM decoder is stored; a tied weight is stored as the word embeddings. */
 rubato_status loader_bind_decoder(loader *load, linear *out, const char *name, const char *bias, bool tied);
 
 #endif

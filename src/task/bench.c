@@ -1,4 +1,4 @@
-/* Measuring what a forward pass takes. */
+/* Measuring the time of a forward pass. */
 #include <stdlib.h>
 
 #include "base/checked.h"
@@ -29,7 +29,7 @@ rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, 
     rubato_status status = ids && windows && units ? RUBATO_OK : fail_memory(error);
     uint32_t state = 12345;
     for (size_t i = 0; i < rows && status == RUBATO_OK; i++) {
-        state = state * 1664525u + 1013904223u; /* Numerical Recipes' generator: any spread of ids will do */
+        state = state * 1664525u + 1013904223u; /* Numerical Recipes' generator; any ids will do */
         ids[i] = (int32_t)(state % body->config.vocabulary);
     }
     for (size_t i = 0; i < batch_size && status == RUBATO_OK; i++) {
@@ -39,7 +39,7 @@ rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, 
     job work = {.count = 1, .head = HEAD_COUNT};
     double times[64], spent = 0;
     size_t runs = 0;
-    /* one to warm up, then at least three runs and half a second */
+    /* one run to warm up, then at least three runs and half a second */
     for (int warm = 1; status == RUBATO_OK && runs < 64 && (warm || runs < 3 || spent < 500);) {
         double begin = clock_ms();
         status = engine_run_units(context, &work, units, batch_size, error);

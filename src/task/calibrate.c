@@ -25,12 +25,12 @@ enum {
 typedef struct measuring {
     const rubato_context *context;
     size_t rows; /* or the length of a sequence */
-    bool low;    /* in the lower of two precisions */
+    bool low;    /* in the low precision of a model with two */
     double first[ROUNDS], second[ROUNDS];
     rubato_status status;
 } measuring;
 
-/* Rows of made-up states, as sequences of at most the model's length. */
+/* Rows of invented states, as sequences of at most the model's length. */
 typedef struct made_up {
     tensor x;
     batch packed;
@@ -51,8 +51,8 @@ static made_up make_up(const encoder *body, const run *on, size_t rows) {
     return out;
 }
 
-/* All layers in turn, so that weights come from where they come from in a forward pass. Three times of a layer in the
- * mean: attention without its heads, its heads, the feed-forward part. */
+/* Runs all layers in turn, so that weights are read from the same cache or memory as in a forward pass. out: three mean
+ * times of a layer, for attention without its heads, its heads, and the feed-forward part. */
 static void run_layers(const encoder *body, const run *whole, const made_up *what, double out[3]) {
     profile spent = {0};
     run on = *whole;
@@ -65,7 +65,7 @@ static void run_layers(const encoder *body, const run *whole, const made_up *wha
         attending_input in = {.layer = i,
                               .heads = one->heads,
                               .x = x,
-                              .asking = x,
+                              .query_rows = x,
                               .sequences = what->packed,
                               .queries = what->packed,
                               .input = what->packed};
@@ -109,13 +109,13 @@ static void time_heads(measuring *m, const run *on, bool keep) {
     arena_rewind(on->memory, mark);
 }
 
-/* Embeddings alone: a point at which no layer runs. */
+/* Times the embeddings alone, at a point at which no layer runs. */
 static void time_outside(measuring *m, const run *on, bool keep) {
     const encoder *body = &m->context->model->body;
     size_t most = encoder_max_length(&body->config), sequences = divide_up(m->rows, most);
     point nothing = point_full(size_min(body->depth, POINT_LAYERS));
     for (size_t i = 0; i < nothing.layers; i++) nothing.skip[i] = true;
-    thinning how = {.point = &nothing};
+    thinning thin = {.point = &nothing};
     arena_mark mark = arena_save(on->memory);
     size_t *start = run_take(on, sequences + 1, sizeof *start);
     int32_t *ids = run_take(on, m->rows, sizeof *ids);
@@ -129,7 +129,7 @@ static void time_outside(measuring *m, const run *on, bool keep) {
         encoded out;
         double begin = clock_ms();
         arena_mark inner = arena_save(on->memory);
-        encoder_forward(body, on, &packed, &how, &out);
+        encoder_forward(body, on, &packed, &thin, &out);
         arena_rewind(on->memory, inner);
         if (keep) m->first[round] = clock_ms() - begin;
     }
@@ -141,10 +141,10 @@ typedef void time_function(measuring *m, const run *on, bool keep);
 typedef struct alone_work {
     measuring start, *result;
     time_function *time;
-    atomic_bool *failed; /* on another thread than the first */
+    atomic_bool *failed; /* of a thread other than the first */
 } alone_work;
 
-/* Every thread runs the same at once, as it does when each has batches of its own; the first one's times count. */
+/* Every thread runs the same work at once, as when each has batches of its own. The times of the first thread count. */
 static void time_alone(void *argument, size_t member, size_t members) {
     const alone_work *work = argument;
     measuring own = work->start;
@@ -165,20 +165,20 @@ static void add_sample(cost_curve *curve, double x, double *times) {
     curve->ms[curve->count++] = median(times, ROUNDS);
 }
 
-/* How parts are measured. */
+/* The ways of measuring. */
 typedef struct manner {
     bool together, low;
 } manner;
 
-static rubato_status measure_one(const rubato_context *context, manner how, time_function *time, size_t rows,
+static rubato_status measure_one(const rubato_context *context, manner by, time_function *time, size_t rows,
                                  cost_curve *first, cost_curve *second, rubato_error *error) {
-    measuring m = {.context = context, .rows = rows, .low = how.low};
-    if (how.together) {
+    measuring m = {.context = context, .rows = rows, .low = by.low};
+    if (by.together) {
         run on = {.kernels = context->kernels,
                   .crew = context->crew,
                   .memory = &context->workers[0].memory,
                   .status = &m.status,
-                  .low = how.low};
+                  .low = by.low};
         time(&m, &on, true);
     } else {
         atomic_bool failed = false;
@@ -192,7 +192,7 @@ static rubato_status measure_one(const rubato_context *context, manner how, time
     return RUBATO_OK;
 }
 
-static rubato_status measure_parts(const rubato_context *context, manner how, cost_parts *parts,
+static rubato_status measure_parts(const rubato_context *context, manner by, cost_parts *parts,
                                    const rubato_calibrate_options *options, size_t *done, size_t total,
                                    rubato_error *error) {
     size_t most = encoder_max_length(&context->model->body.config);
@@ -201,10 +201,10 @@ static rubato_status measure_parts(const rubato_context *context, manner how, co
         bool row = i < ROW_SAMPLES;
         size_t x = row ? row_samples[i] : length_samples[i - ROW_SAMPLES];
         if (row) {
-            TRY(measure_one(context, how, time_layers, x, &parts->attention, &parts->forward, error));
-            TRY(measure_one(context, how, time_outside, x, &parts->outside, NULL, error));
+            TRY(measure_one(context, by, time_layers, x, &parts->attention, &parts->forward, error));
+            TRY(measure_one(context, by, time_outside, x, &parts->outside, NULL, error));
         } else if (x <= most) {
-            TRY(measure_one(context, how, time_heads, x, &parts->heads, NULL, error));
+            TRY(measure_one(context, by, time_heads, x, &parts->heads, NULL, error));
         }
         if (options && options->progress && options->progress(options->progress_user, ++*done, total))
             return fail(error, RUBATO_CANCELLED, "cancelled");

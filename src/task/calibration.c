@@ -20,7 +20,7 @@ static uint64_t hash_text(uint64_t hash, const char *text) {
     return hash;
 }
 
-/* Layers of another mechanism, or of another setting, take other times. The default one is not named. */
+/* Layers of another mechanism or setting take other times, so they change the key. The default one is left out. */
 static uint64_t hash_part(uint64_t hash, const part_choice *part, const part_table *all) {
     char text[256];
     part_describe(part, text, sizeof text);

@@ -1,4 +1,4 @@
-/* Classification, regression, next-sentence prediction and reranking: one row of scores a text or pair. */
+/* Classification, regression, next-sentence prediction and reranking: one row of scores for each text or pair. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
     return RUBATO_OK;
 }
 
-/* A text of no tokens at all has no first row. */
+/* A text without any token has no first row. */
 static rubato_status need_a_row(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
     (void)user;
     (void)input;

@@ -1,4 +1,4 @@
-/* Contexts, and which point a budget means in one. */
+/* Contexts, and the points that budgets select. */
 #include "task/context.h"
 
 #include <stdlib.h>
@@ -6,9 +6,9 @@
 #include "base/options.h"
 
 enum {
-    SMALL_LAYER = 8 << 20, /* bytes of weights that the last-level cache holds beside the activations */
-    SMALL_BATCH = 192,     /* rows a batch when it does: activations stay in the second-level cache */
-    LARGE_BATCH = 512,     /* else: weights come from memory and serve more rows at a time */
+    SMALL_LAYER = 8 << 20, /* bytes of weights that the last-level cache holds besides the activations */
+    SMALL_BATCH = 192,     /* rows of a batch for such a model: activations stay in the second-level cache */
+    LARGE_BATCH = 512,     /* for larger models: weights come from memory, and one read serves more rows */
     ARENA_BLOCK = 4 << 20, /* least block of a worker's arena */
     ARENA_KEEP = 24 << 20  /* what a worker's arena keeps between batches */
 };

@@ -1,10 +1,10 @@
-/* What one caller needs to run a model. */
+/* The threads and memory with which one caller runs a model. */
 #ifndef RUBATO_TASK_CONTEXT_H
 #define RUBATO_TASK_CONTEXT_H
 
 #include "task/model.h"
 
-enum { ENGINE_LEAST_ROWS = 48 }; /* below this many rows a thread's own batch is slower than sharing one */
+enum { ENGINE_LEAST_ROWS = 48 }; /* with fewer rows, separate batches are slower than sharing one */
 
 typedef struct exit_trail exit_trail; /* task/exit_trail.h */
 
@@ -22,15 +22,15 @@ struct rubato_context {
     rubato_calibration *calibration; /* NULL: none was given */
     const cost_model *times;         /* the calibration's; NULL */
     const linear_observer *observer; /* of all runs; not thread-safe: for contexts of one thread */
-    const point *force;              /* this point for every text, whatever the budget; NULL: by the budget */
-    exit_trail *trail;               /* receives what every exit says, and nobody leaves; NULL: as usual */
+    const point *force;              /* the point of every text, whatever the budget; NULL: by the budget */
+    exit_trail *trail;               /* receives the output of every exit, and no subject leaves; NULL: not used */
 };
 
-/* What the options' budget asks for, or context->force. */
+/* The budget of the options, or context->force. */
 rubato_status engine_budget(const rubato_context *context, const rubato_options *options, budget *out,
                             rubato_error *error);
 
-/* The point that a sequence of that length gets; NULL: full. */
+/* The point of a sequence of that length; NULL: full. */
 const point *engine_point(const rubato_context *context, const budget *wanted, size_t length);
 
 #endif

@@ -1,4 +1,4 @@
-/* Which layers to take out. */
+/* Choosing the layers to remove. */
 #include "task/depth.h"
 
 #include <math.h>
@@ -11,7 +11,7 @@
 
 enum { SAMPLE_TEXTS = 200 };
 
-/* Mean cosine between a layer's input and output over the tokens of one text, added to sums. */
+/* Adds the mean cosine between each layer's input and output, over the tokens of one text, to sums. */
 static rubato_status add_text(rubato_context *context, const example *item, double *sums, size_t *tokens,
                               rubato_error *error) {
     const encoder *body = &context->model->body;
@@ -39,7 +39,7 @@ static rubato_status drop_idle(const rubato_model *model, double most, const cha
     size_t tokens = 0;
     dataset data;
     rubato_context *context;
-    if (!file) return fail(error, RUBATO_BAD_ARGUMENT, "what layers contribute is measured on --data");
+    if (!file) return fail(error, RUBATO_BAD_ARGUMENT, "contribution:X is measured on --data, which is missing");
     TRY(dataset_read(&data, file, DATASET_TEXTS, columns, SAMPLE_TEXTS, error));
     rubato_status status = rubato_context_create(&context, model, NULL, error);
     for (size_t i = 0; i < data.count && status == RUBATO_OK; i++)

@@ -10,7 +10,7 @@
 typedef struct embedding_job {
     const rubato_model *model;
     float *out;
-    size_t prompt_tokens; /* leading rows that a folder with include_prompt false leaves out */
+    size_t prompt_tokens; /* leading rows, which a folder with include_prompt false leaves out */
 } embedding_job;
 
 static rubato_status take(void *user, const run *on, const encoded *out, const exit_session *left, const unit *units,
@@ -30,8 +30,8 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
     return RUBATO_OK;
 }
 
-/* Tokens of the prompt with the special token before it: sentence-transformers counts the prompt's own encoding less
- * its last token. */
+/* The tokens of the prompt and the special token before it: as in sentence-transformers, the prompt's own encoding
+ * without its last token. */
 static rubato_status count_prompt(const rubato_model *model, const char *prompt, size_t *tokens, rubato_error *error) {
     *tokens = 0;
     if (!prompt || !model->pool.skip_prompt) return RUBATO_OK;

@@ -39,7 +39,7 @@ bool engine_prepare_text(const rubato_model *model, const char *prompt, const ru
     text_clear(out);
     if (prompt) text_add_string(out, prompt);
     text_add(out, from->text, size);
-    if (out->failed || utf8_check(out->data, out->length) != out->length) return !out->failed; /* told later */
+    if (out->failed || utf8_check(out->data, out->length) != out->length) return !out->failed; /* reported later */
     size_t first = 0, last = 0;
     text_buffer lower = {0};
     for (size_t i = 0; i < out->length;) {

@@ -19,13 +19,13 @@
 #include "task/token_scores.h"
 #include "task/words.h"
 
-/* What all tasks share while they run. */
+/* The data that all tasks share while they run. */
 typedef struct evaluating {
     rubato_context *context;
     const rubato_eval_options *options;
     dataset data;
-    bool loaded;         /* data is somebody else's */
-    const float *logits; /* answers that are there already; NULL: ask the model */
+    bool loaded;         /* the caller owns the data */
+    const float *logits; /* answers that are known already; NULL: run the model */
     rubato_input *inputs;
     rubato_costs *costs; /* NULL where nothing ran */
     evaluation *out;
@@ -48,7 +48,7 @@ static rubato_status prepare(evaluating *e, dataset_kind kind) {
     return RUBATO_OK;
 }
 
-/* An input's error becomes one of its line in the file. */
+/* Adds the line in the file to the error of an input. */
 static rubato_status place_error(const evaluating *e, rubato_status status) {
     if (status == RUBATO_OK || !e->error || e->error->line == 0 || e->error->line > e->data.count) return status;
     char message[sizeof e->error->message];
@@ -265,7 +265,7 @@ static rubato_status evaluate_questions(evaluating *e) {
     for (size_t i = 0; i < count; i++) empty += e->data.items[i].answer_count == 0;
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         const example *item = &e->data.items[i];
-        /* a set with questions without answer allows "no answer", where the model finds it likelier */
+        /* a set with questions without answers allows "no answer", where the model finds it more probable */
         bool none = empty > 0 && spans[i].null_score > spans[i].score;
         char *answer = none ? text_copy("", 0) : cut_span(item->pair, spans[i].start, spans[i].end);
         if (!answer) {
@@ -298,12 +298,13 @@ typedef struct masking {
     const rubato_model *model;
     const head *head;
     uint64_t seed;
-    int32_t ***targets; /* [input][window] -> id per token, -1 where nothing is asked */
+    int32_t ***targets; /* [input][window] -> id for each token, -1 where it is not masked */
     double *loss;       /* [input] */
     size_t *asked;      /* [input] */
 } masking;
 
-/* Puts the mask in place of 15 % of the tokens, by a hash of seed and place, so that every run asks the same. */
+/* Replaces 15 % of the tokens by the mask, chosen by a hash of seed and position, so that every run masks the same
+ * tokens. */
 static rubato_status mask_some(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
     masking *m = user;
     size_t rows = 0;
@@ -318,7 +319,7 @@ static rubato_status mask_some(void *user, size_t input, const rubato_encoding *
             uint64_t draw = random_hash(m->seed ^ random_hash((uint64_t)input << 32 | w << 20 | i));
             bool chosen = window->sequences[i] != 255 && draw % 100 < 15;
             *at = chosen ? window->ids[i] : -1;
-            if (chosen) ((int32_t *)(uintptr_t)window->ids)[i] = m->model->text->mask; /* our own encoding */
+            if (chosen) ((int32_t *)(uintptr_t)window->ids)[i] = m->model->text->mask; /* this job's encoding */
         }
     }
     m->targets[input] = windows;
@@ -361,7 +362,7 @@ static rubato_status evaluate_masks(evaluating *e) {
     m.asked = calloc(count, sizeof *m.asked);
     rubato_status status = m.targets && m.loss && m.asked ? RUBATO_OK : fail_memory(e->error);
     rubato_options own;
-    /* one window an input at a time: its losses are added by whoever runs it */
+    /* an input has one window, so only one thread adds its losses */
     job work = {.inputs = e->inputs,
                 .count = count,
                 .options = &own,
@@ -440,7 +441,7 @@ rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *
 
 double evaluation_main(const rubato_evaluation *e, char *name, size_t bytes) {
     static const char *const preferred[] = {"accuracy", "f1", "spearman"};
-    bool tagging = e->metric_count && strcmp(e->metrics[0].name, "f1") == 0; /* has an accuracy too, of tokens */
+    bool tagging = e->metric_count && strcmp(e->metrics[0].name, "f1") == 0; /* tagging has a token accuracy too */
     for (size_t i = tagging ? 1 : 0; i < sizeof preferred / sizeof preferred[0]; i++)
         for (size_t j = 0; j < e->metric_count; j++)
             if (strcmp(e->metrics[j].name, preferred[i]) == 0) {

@@ -1,5 +1,5 @@
 /* Parts of evaluation: retrieval on a folder in BEIR layout (corpus.jsonl, queries.jsonl, qrels.tsv or qrels/test.tsv),
- * and what all tasks share. */
+ * and the functions that all tasks share. */
 #ifndef RUBATO_TASK_EVALUATE_H
 #define RUBATO_TASK_EVALUATE_H
 
@@ -22,19 +22,19 @@ rubato_status evaluation_create(evaluation **out, size_t layers, rubato_error *e
 rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_options *options, evaluation *out,
                                  rubato_error *error);
 
-/* As rubato_evaluate, on a data set that was read already (NULL: reads options->data), at context->force. */
+/* As rubato_evaluate, on a data set that is in memory already (NULL: reads options->data), at context->force. */
 rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
                               rubato_evaluation **evaluation, rubato_error *error);
 
-/* The metrics of logits [data->count, labels] that are there already; classification and regression. */
+/* The metrics of logits [data->count, labels] that are known already; for classification and regression. */
 rubato_status evaluate_logits(rubato_context *context, const rubato_eval_options *options, const dataset *data,
                               const float *logits, rubato_evaluation **evaluation, rubato_error *error);
 
 /* The kind of data set that a task reads. Fails: BAD_ARGUMENT for an unknown task. */
 rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *error);
 
-/* The value of the metric by which a task is judged where more is better, and its name: accuracy, f1 or spearman; NaN
- * where there is none. */
+/* The value of a task's main metric, for which more is better, and its name: accuracy, f1 or spearman; NaN where there
+ * is none. */
 double evaluation_main(const rubato_evaluation *e, char *name, size_t bytes);
 
 /* Fills in the percentiles of the costs' ms and flops_ratio; sorts the costs. */

@@ -6,7 +6,7 @@
 
 #include "base/checked.h"
 
-/* Exits of layers that run, but for the last of them, which has the model's head. */
+/* Finds the exits of layers that run; the last of these layers has the model's head instead. */
 static void find_places(exit_trail *self, const exits *from, const point *at) {
     size_t last = at->layers;
     while (last > 0 && at->skip[last - 1]) last--;
@@ -60,7 +60,7 @@ void exit_trail_take(exit_trail *self, const exit_session *from, const unit *uni
                    from->seen + (self->place_of[p] * from->subjects + i) * self->classes, bytes);
 }
 
-/* The place at which a text leaves; the number of places: nowhere. */
+/* The exit at which a text leaves; the number of exits when it does not leave. */
 static size_t leaves_at(const exit_trail *self, const exit_setting *setting, size_t text) {
     const float *seen = self->seen + text * self->places * self->classes, *before = NULL;
     float memory = 0;
@@ -75,7 +75,7 @@ static size_t leaves_at(const exit_trail *self, const exit_setting *setting, siz
 }
 
 void exit_trail_replay(const exit_trail *self, const exit_setting *setting, float *logits, float *alive) {
-    size_t left[POINT_LAYERS] = {0}; /* after each layer */
+    size_t left[POINT_LAYERS] = {0}; /* the number of texts that left after each layer */
     for (size_t i = 0; i < self->count; i++) {
         size_t place = leaves_at(self, setting, i);
         const float *from = place < self->places ? self->seen + (i * self->places + place) * self->classes

@@ -1,6 +1,6 @@
-/* What every exit, and the model's head, say of each text of a data set at one point. Exits change nothing of what runs
- * beside them, so that from it follow, without another pass, the answers of any exit setting and who runs in which
- * layer: a search or a calibration asks the model once instead of once a threshold. */
+/* The outputs of every exit, and of the model's head, for each text of a data set at one point. Exits change nothing
+ * for other texts. So the answers of any exit setting, and the texts that run in each layer, follow from the trail
+ * without another pass: a search or a calibration runs the model once instead of once for each threshold. */
 #ifndef RUBATO_TASK_EXIT_TRAIL_H
 #define RUBATO_TASK_EXIT_TRAIL_H
 
@@ -14,20 +14,20 @@ struct exit_trail {
     float *last;                           /* [count][classes] the head's */
 };
 
-/* Whether exits are such that a trail tells everything: of whole sequences, each with an answer of its own. */
+/* Whether a trail is enough for these exits: they are for whole sequences, and each has an answer of its own. */
 bool exit_trail_suits(const exits *from);
 
-/* Runs the data at a point, whose own exit setting does not count. Fails as rubato_classify; the trail is empty
- * then. */
+/* Runs the data at a point; the point's own exit setting is ignored. Fails as rubato_classify; the trail is then
+ * empty. */
 rubato_status exit_trail_run(exit_trail *self, rubato_context *context, const point *at, const dataset *data,
                              size_t max_length, rubato_error *error);
 void exit_trail_free(exit_trail *self);
 
-/* logits [count][classes] under a setting (its rule NULL: nobody leaves); alive [layers], not NULL: the part of the
- * texts that get as far as each layer, 1 for the first. */
+/* The logits [count][classes] under a setting (rule NULL: no text leaves). alive [layers], if not NULL, receives the
+ * part of the texts that reach each layer, 1 for the first. */
 void exit_trail_replay(const exit_trail *self, const exit_setting *setting, float *logits, float *alive);
 
-/* For the engine: what one batch's exits said. Called from several threads, each text once. */
+/* For the engine: stores the outputs of one batch's exits. Called from several threads, each text once. */
 void exit_trail_take(exit_trail *self, const exit_session *from, const unit *units, size_t count);
 
 #endif

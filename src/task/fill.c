@@ -1,4 +1,4 @@
-/* Filling masks, and the raw outputs that tools and tests look at: hidden states and token scores. */
+/* Filling masks, and the raw outputs for tools and tests: hidden states and token scores. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,7 +102,7 @@ done:
     return costs_end(costs, status);
 }
 
-/* How a token reads within running text: without the mark of a later piece, or a space at its very beginning. */
+/* Adds a token as it reads within running text: without the mark of a continuation, or a space at its beginning. */
 static void add_plain(const tokenizer *text, int32_t id, text_buffer *out) {
     tokenizer_add_plain(text, id, out);
     size_t mark = 0;
@@ -126,7 +126,7 @@ rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *in
         if (length && size - i >= length && memcmp(input->text + i, name, length) == 0 && seen++ == mask) {
             text_buffer plain = {0};
             add_plain(model->text, id, &plain);
-            /* a token that carries its own space replaces the one before the mask */
+            /* a token with its own space replaces the space before the mask */
             if (plain.length && plain.data[0] == ' ' && out.length && out.data[out.length - 1] == ' ') out.length--;
             if (plain.length) text_add(&out, plain.data, plain.length);
             out.failed = out.failed || plain.failed;

@@ -80,7 +80,7 @@ typedef struct running {
     first_error *first;
 } running;
 
-/* By point, since a batch runs at one; then the longest first. */
+/* Sorts by point, because a batch runs at one point; then the longest first. */
 static int by_length(const void *a, const void *b) {
     const unit *x = a, *y = b;
     if (x->at != y->at) return (uintptr_t)x->at < (uintptr_t)y->at ? -1 : 1;
@@ -89,7 +89,7 @@ static int by_length(const void *a, const void *b) {
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* Heads of whole sequences read the first row alone. */
+/* Whether a head reads only the first row of a sequence. */
 static bool one_row(head_kind kind) {
     return kind == HEAD_SEQUENCE || kind == HEAD_NSP;
 }
@@ -120,7 +120,8 @@ rubato_status engine_check(const float *values, size_t count, rubato_error *erro
                : fail(error, RUBATO_BAD_MODEL, "the model's result is not a number; its weights are damaged");
 }
 
-/* A point as it was for the sequence of that number; left NULL: which ran to the end. */
+/* The point as it ran for the sequence of that number: layers after its exit are skipped. left NULL: it ran to the
+ * end. */
 static point until(const point *at, const exit_session *left, size_t number, size_t length) {
     point mine = *at;
     size_t left_after = left ? left->left_after[number] : 0;
@@ -134,17 +135,17 @@ static point until(const point *at, const exit_session *left, size_t number, siz
 }
 
 void engine_exits(const rubato_model *model, head_kind kind, const point *at, const run *on, const batch *packed,
-                  exit_session *session, exit_session **left, thinning *how) {
+                  exit_session *session, exit_session **left, thinning *thin) {
     *left = NULL;
     if (!at || !at->exit.rule || kind == HEAD_COUNT || kind != engine_main_head(model)) return;
     *left = session;
-    how->depart = exit_session_ask;
-    how->depart_user = session;
-    how->depart_rows = at->exit.by_token;
+    thin->depart = exit_session_decide;
+    thin->depart_user = session;
+    thin->depart_rows = at->exit.by_token;
     exit_session_begin(session, &model->exits, &model->heads[kind], &at->exit, on, packed);
 }
 
-/* What one window cost. */
+/* The cost of one window. */
 typedef struct window_cost {
     double flops, full_flops, ms;
     size_t layers, *rows; /* [layers] */
@@ -167,11 +168,12 @@ static window_cost cost_of(const running *all, const run *on, const unit *u, con
     cost.flops = ran ? engine_flops(model, ran, length) + after : cost.full_flops;
     cost.rows = run_take(on, cost.layers, sizeof *cost.rows);
     for (layer_walk at = walk_layers(ran, &model->body.shape, length); cost.rows && walk_next(&at);)
-        cost.rows[entry++] = left && left->ran ? left->ran[at.layer * left->input->sequences + number] : at.rows.asking;
+        cost.rows[entry++] =
+            left && left->ran ? left->ran[at.layer * left->input->sequences + number] : at.rows.queries;
     return cost;
 }
 
-/* Adds it to the input's, which has several windows perhaps. */
+/* Adds it to the cost of the input, which may have several windows. */
 static void add_cost(rubato_costs *all, const unit *u, const window_cost *of) {
     rubato_cost *to = &all->items[u->input];
     size_t *rows = all->rows + u->input * all->layers;
@@ -206,13 +208,13 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     encoded out;
     const rubato_model *model = all->context->model;
     const point *at = units[0].at;
-    thinning how = engine_thinning(model, all->work->head, at);
+    thinning thin = engine_thinning(model, all->work->head, at);
     exit_session session, *left;
-    engine_exits(model, all->work->head, at, on, &packed, &session, &left, &how);
-    TRY(encoder_check(&model->body, &how, error));
+    engine_exits(model, all->work->head, at, on, &packed, &session, &left, &thin);
+    TRY(encoder_check(&model->body, &thin, error));
     exit_trail *trail = left ? all->context->trail : NULL;
     if (trail) exit_session_record(left, on);
-    encoder_forward(&model->body, on, &packed, &how, &out);
+    encoder_forward(&model->body, on, &packed, &thin, &out);
     TRY(run_result(on, error));
     if (trail) exit_trail_take(trail, left, units, count);
     if (all->work->take) TRY(all->work->take(all->work->user, on, &out, left, units, error));
@@ -260,7 +262,7 @@ static void run_own_batches(void *argument, size_t member, size_t members) {
     run_batches(argument, member, NULL);
 }
 
-/* Cuts the sorted units into batches of nearly equal rows, a multiple of the number of threads of them. */
+/* Cuts the sorted units into batches of nearly equal rows; their number is a multiple of the number of threads. */
 static rubato_status cut_batches(running *all, rubato_error *error) {
     size_t rows = 0, threads = team_size(all->context->crew), most = all->context->batch_tokens;
     for (size_t i = 0; i < all->unit_count; i++) rows += all->units[i].window->length;
@@ -273,7 +275,7 @@ static rubato_status cut_batches(running *all, rubato_error *error) {
     size_t in_batch = 0;
     for (size_t i = 0; i < all->unit_count; i++) {
         size_t length = all->units[i].window->length;
-        /* a batch is closed where that is nearer to the target than going on */
+        /* a batch is closed where its size is then nearer to the target than with the next unit */
         bool other_point = i > 0 && all->units[i].at != all->units[i - 1].at;
         if (in_batch > 0 && (other_point || in_batch + length > most || in_batch + length / 2 > target)) {
             all->cuts[++all->batches] = i;
@@ -314,7 +316,7 @@ void engine_release(job *work) {
     work->encodings = NULL;
 }
 
-/* What went wrong first, when anything did. */
+/* The first failure, if there is one. */
 static rubato_status told(first_error *first, size_t count, rubato_error *error) {
     rubato_status status = first->status;
     if (status != RUBATO_OK && error) {

@@ -1,4 +1,4 @@
-/* Loading a model: which folder, its configuration, tokenizer, weights, heads, points. */
+/* Loading a model: folder, configuration, tokenizer, weights, heads, points. */
 #include "task/load.h"
 
 #include <stdio.h>
@@ -39,7 +39,7 @@ typedef struct leftovers {
 
 static void count_unused(void *user, const stored_tensor *left) {
     leftovers *all = user;
-    /* position_ids is a constant that old savers wrote; a pooler is there in most headless files and serves nobody. */
+    /* position_ids is a constant that old versions wrote; most files without a head have a pooler that nothing uses */
     if (text_ends_with(left->name, "position_ids") || strstr(left->name, "pooler")) return;
     if (all->count++ == 0) all->first = left->name;
 }
@@ -97,7 +97,7 @@ static bool architecture_is(const char *architecture, const char *suffix) {
     return architecture && text_ends_with(architecture, suffix);
 }
 
-/* The labels that training wants instead of the checkpoint's. */
+/* Sets the labels of training instead of the checkpoint's. */
 static rubato_status set_labels(rubato_model *self, const char *const *labels, size_t count, rubato_error *error) {
     self->labels = calloc(count, sizeof *self->labels);
     if (!self->labels) return fail_memory(error);
@@ -107,7 +107,7 @@ static rubato_status set_labels(rubato_model *self, const char *const *labels, s
     return RUBATO_OK;
 }
 
-/* The head that training asked for: the checkpoint's where it fits, else a new one. */
+/* Loads the head for training: the checkpoint's where it fits, else a new one. */
 static rubato_status load_learning_head(rubato_model *self, loader *load, const learning *learn, const json_t *config,
                                         rubato_error *error) {
     static const char *const value[] = {"LABEL_0"};
@@ -228,8 +228,8 @@ static bool fits_blocks(const point *at, const encoder_shape *shape) {
     return !at->exit.rule;
 }
 
-/* Operating points of rubato.json: those in a lower precision only for a model in two, those that leave early only for
- * a model with exits. */
+/* Loads the operating points of rubato.json: low-precision points only for a model in two precisions, points with exits
+ * only for a model with exits. */
 static rubato_status load_points(rubato_model *self, const json_t *object, rubato_error *error) {
     TRY(frontier_read(&self->points, object, self->body.depth, error));
     for (size_t i = 0; i < self->points.count; i++)
@@ -262,8 +262,8 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
     return RUBATO_OK;
 }
 
-/* A Funnel-Transformer's heads for every token, and its embeddings where it has a decoder, see all rows again; the
- * others those left at its end. */
+/* Whether the heads see all rows again: a Funnel-Transformer's heads for every token, and its embeddings where it has a
+ * decoder. The others see the rows at its end. */
 static bool needs_decoder(const loader *load, const family *kind, const json_t *config, const learning *learn) {
     const char *architecture = first_architecture(config);
     char first[PATH_BYTES], name[PATH_BYTES + 16];
@@ -331,7 +331,7 @@ static rubato_status warn_vocabulary(rubato_model *self, rubato_error *error) {
 
 /* How a model is to be loaded. */
 typedef struct loading {
-    model_precision how;
+    model_precision precision;
     const learning *learn;
     bool describe; /* without its weights */
 } loading;
@@ -339,12 +339,12 @@ typedef struct loading {
 static rubato_status load_weights(rubato_model *self, description *of, const loading *wanted, team *crew,
                                   rubato_error *error) {
     const learning *learn = wanted->learn;
-    model_precision how = wanted->how;
-    /* points in a second precision ask for it, where nobody asks for anything else */
+    model_precision in = wanted->precision;
+    /* points in low precision need the model in two precisions, unless the caller asked for another */
     const char *low = frontier_low(of->notes);
-    if (how.how == PRECISION_STORED && low && !learn) {
-        TRY(precision_find(&how.how, low, error));
-        how.both = true;
+    if (in.precision == PRECISION_STORED && low && !learn) {
+        TRY(precision_find(&in.precision, low, error));
+        in.both = true;
     }
     uint64_t seed = learn ? learn->seed : 0;
     if (learn && learn->layers) TRY(take_layers(&of->settings, learn, error));
@@ -357,10 +357,10 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
                    .fresh = learn ? &seed : NULL};
     encoder_plan plan = {.kind = of->kind,
                          .config = &of->settings,
-                         .precision = how.how,
-                         .each = how.each,
-                         .both = how.both,
-                         .smooth = how.smooth,
+                         .precision = in.precision,
+                         .each = in.each,
+                         .both = in.both,
+                         .smooth = in.smooth,
                          .layers = learn ? learn->layers : NULL};
     self->prefix = load.prefix;
     plan.decoder = of->settings.blocks && needs_decoder(&load, of->kind, of->config, learn);
@@ -369,7 +369,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
         TRY(load_learning_head(self, &load, learn, of->config, error));
     else
         TRY(load_heads(self, &load, of->config, error));
-    /* what binds to layers by their numbers */
+    /* the parts that belong to layers by their numbers */
     bool whole = !learn || !learn->layers;
     if (whole) TRY(model_load_exits(self, of->notes, learn ? &self->bound : NULL, error));
     if (whole) TRY(load_points(self, of->notes, error));
@@ -426,8 +426,8 @@ rubato_status rubato_model_load_with(rubato_model **out, const char *name, const
     TRY(OPTIONS_COPY(&own, rubato_load_options, options, error));
     const char *name_of_it = own.precision;
     wanted.both = name_of_it && strncmp(name_of_it, "f32+", 4) == 0;
-    TRY(precision_find(&wanted.how, wanted.both ? name_of_it + 4 : name_of_it, error));
-    if (wanted.both && wanted.how == PRECISION_F32)
+    TRY(precision_find(&wanted.precision, wanted.both ? name_of_it + 4 : name_of_it, error));
+    if (wanted.both && wanted.precision == PRECISION_F32)
         return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32+int8 or f32+bf16", name_of_it);
     return model_load(out, name, &wanted, NULL, error);
 }
@@ -454,9 +454,9 @@ static rubato_status load_named(rubato_model **out, const char *name, const load
 
 rubato_status model_load(rubato_model **out, const char *name, const model_precision *wanted, const learning *learn,
                          rubato_error *error) {
-    loading how = {.how = {.how = PRECISION_F32}, .learn = learn};
-    if (wanted) how.how = *wanted;
-    return load_named(out, name, &how, error);
+    loading as = {.precision = {.precision = PRECISION_F32}, .learn = learn};
+    if (wanted) as.precision = *wanted;
+    return load_named(out, name, &as, error);
 }
 
 rubato_status rubato_model_describe(rubato_model **out, const char *name, rubato_error *error) {

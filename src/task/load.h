@@ -1,10 +1,10 @@
-/* Loading a model, to be run or to learn. */
+/* Loading a model to run or to train it. */
 #ifndef RUBATO_TASK_LOAD_H
 #define RUBATO_TASK_LOAD_H
 
 #include "task/model.h"
 
-/* How to load a model that is to be trained: what its head will do. */
+/* How to load a model that is to be trained: the task of its head. */
 typedef struct learning {
     rubato_task task;
     const char *const *labels; /* of classification and tagging; NULL: the checkpoint's */
@@ -14,17 +14,17 @@ typedef struct learning {
     size_t layer_count;
 } learning;
 
-/* What the encoder's products are to be in. */
+/* The wanted precision of the encoder's products. */
 typedef struct model_precision {
-    precision how;              /* of all layers */
-    const precision *each;      /* of each, [layers]; NULL: how */
-    bool both;                  /* and in f32, for operating points that differ in it */
-    const float *const *smooth; /* factors of the inputs of every linear layer of the encoder, in the order of
-                                   visiting (encoder_visit), where it becomes int8; NULL: 1 */
+    precision precision;        /* of all layers */
+    const precision *each;      /* of each, [layers]; NULL: the same */
+    bool both;                  /* f32 as well, for operating points that differ in precision */
+    const float *const *smooth; /* factors of the inputs of every linear layer of the encoder that becomes int8, in the
+                                   order of visiting (encoder_visit); NULL: 1 */
 } model_precision;
 
-/* As rubato_model_load_with; `wanted` NULL: f32; `learn` NULL: to be run only. A model loaded for learning is the
- * caller's alone; to be trained it must be f32. */
+/* As rubato_model_load_with; `wanted` NULL: f32; `learn` NULL: the model will not be trained. A model that is loaded
+ * for learning belongs to the caller alone; to be trained it must be f32. */
 rubato_status model_load(rubato_model **model, const char *name, const model_precision *wanted, const learning *learn,
                          rubato_error *error);
 

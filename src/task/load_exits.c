@@ -43,7 +43,7 @@ static rubato_status open_folder(const rubato_model *model, checkpoint *weights,
     return checkpoint_open(weights, folder, error);
 }
 
-/* Bindings of exits, which are about to be bound again, go. */
+/* Removes the bindings of exits, which are about to be bound again. */
 static void unbind(bindings *bound) {
     size_t kept = 0;
     for (size_t i = 0; i < bound->count; i++) {
@@ -77,7 +77,7 @@ rubato_status model_load_exits(rubato_model *model, const json_t *notes, binding
     if (!object) return RUBATO_OK;
     size_t classes;
     TRY(json_get_size(&classes, object, "classes", 0, error));
-    /* learning something else: they go with the head */
+    /* exits are removed together with a head for another task */
     head_kind main_kind = engine_main_head(model);
     if (bound && (main_kind == HEAD_COUNT || model->heads[main_kind].out.out != classes)) return RUBATO_OK;
     TRY(main_head(model, &final, error));

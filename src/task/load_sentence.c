@@ -1,5 +1,5 @@
-/* What sentence-transformers keeps beside an encoder: modules after it, lengths, prompts, what a score passes through.
- */
+/* The files that sentence-transformers stores beside an encoder: modules after it, lengths, prompts, the activation of
+ * a score. */
 #include "task/load_sentence.h"
 
 #include <stdio.h>
@@ -108,7 +108,7 @@ static rubato_status load_module(rubato_model *self, loader *load, const char *t
     return status;
 }
 
-/* modules.json: the order of what follows the encoder. */
+/* modules.json: the modules after the encoder, in order. */
 static rubato_status load_modules(rubato_model *self, loader *load, const json_t *modules, rubato_error *error) {
     for (size_t i = 0; i < json_array_size(modules); i++) {
         const json_t *item = json_array_get(modules, i);
@@ -171,7 +171,7 @@ static rubato_status load_prompts(rubato_model *self, rubato_error *error) {
     return status;
 }
 
-/* Cross-encoders say in config.json what their score passes through; the default for one label is a sigmoid. */
+/* config.json of a cross-encoder names the activation of its score; the default for one label is a sigmoid. */
 static void load_rerank_activation(rubato_model *self, const json_t *config) {
     const char *act =
         json_string_value(json_object_get(json_object_get(config, "sentence_transformers"), "activation_fn"));

@@ -1,4 +1,4 @@
-/* What sentence-transformers keeps beside an encoder. */
+/* The files that sentence-transformers stores beside an encoder. */
 #ifndef RUBATO_TASK_LOAD_SENTENCE_H
 #define RUBATO_TASK_LOAD_SENTENCE_H
 

@@ -1,4 +1,4 @@
-/* Measuring what the machine can do. */
+/* Measuring the peaks of the machine. */
 #include "task/machine.h"
 
 #include <errno.h>
@@ -25,9 +25,9 @@ static void run_peak(void *argument, size_t member, size_t members) {
     work->peak(work->iterations);
 }
 
-enum { REPEATS = 7, PEAK_REPEATS = 30 }; /* it takes a scheduler a while to spread new threads over the processors */
+enum { REPEATS = 7, PEAK_REPEATS = 30 }; /* a scheduler needs a while to spread new threads over the processors */
 
-/* The best of several, in Gflop/s: a peak is what the machine can do when nothing disturbs it. NULL: 0. */
+/* The best of several runs, in Gflop/s: a peak is the speed without disturbance. NULL: 0. */
 static double peak_of(peak_function *peak, team *crew) {
     if (!peak) return 0;
     peak_work work = {peak, 4000000};
@@ -47,7 +47,7 @@ typedef struct stream_work {
     size_t count, rounds;
 } stream_work;
 
-/* Each member reads its part over and over. */
+/* Each member reads its part repeatedly. */
 static void run_stream(void *argument, size_t member, size_t members) {
     const stream_work *work = argument;
     size_t first, last;
@@ -72,7 +72,7 @@ rubato_status machine_processor(char *out, size_t bytes, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* GB/s of reading the first `bytes` of the data over and over, the best of several. */
+/* GB/s of reading the first `bytes` of the data repeatedly, the best of several runs. */
 static double bandwidth_of(const float *data, size_t bytes, const rubato_context *context) {
     enum { READ_BYTES = 256 << 20 };
     stream_work work = {context->kernels, data, bytes / sizeof *data, size_max(READ_BYTES / bytes, 1)};

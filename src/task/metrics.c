@@ -99,7 +99,7 @@ double metric_spearman(const double *a, const double *b, size_t count) {
 
 /* ---- SQuAD ---- */
 
-/* Lower case, ASCII punctuation away, then words other than a, an, the, one space between. */
+/* Makes lower case, removes ASCII punctuation and the words a, an, the, and puts one space between words. */
 static bool normalize_answer(const char *answer, text_buffer *out) {
     text_buffer plain = {0};
     for (size_t i = 0, size = strlen(answer); i < size;) {
@@ -149,7 +149,7 @@ double metric_squad_f1(const char *answer, const char *gold) {
     double f1 = good ? 0 : NAN;
     if (good) {
         size_t words_a = count_words(a.data), words_b = count_words(b.data), same = 0;
-        /* each word of one matches at most one of the other: matched ones are blanked */
+        /* each word of one answer matches at most one of the other: matched words are blanked */
         for (char *word = a.data; *word;) {
             size_t length = strcspn(word, " ");
             for (char *other = b.data; *other;) {
@@ -187,7 +187,7 @@ static void split_tag(const char *tag, char *scheme, const char **type) {
     *type = tag[0] && tag[1] == '-' ? tag + 2 : tag[0] == 'O' ? "" : tag;
 }
 
-/* The entity that begins at or after *at, as conlleval and seqeval find them. */
+/* The next entity from *at on, as in conlleval and seqeval. */
 static bool next_chunk(const char *const *tags, size_t count, size_t *at, chunk *out) {
     char scheme, next;
     const char *type, *next_type;

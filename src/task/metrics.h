@@ -1,4 +1,4 @@
-/* Metrics, each as its reference implementation has it. */
+/* Metrics, each as in its reference implementation. */
 #ifndef RUBATO_TASK_METRICS_H
 #define RUBATO_TASK_METRICS_H
 

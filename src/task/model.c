@@ -1,4 +1,4 @@
-/* What a loaded model can be asked. */
+/* Questions about a loaded model. */
 #include "task/model.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What a loaded model holds, and what can be asked of it. */
+/* The contents of a loaded model, and questions about it. */
 #ifndef RUBATO_TASK_MODEL_H
 #define RUBATO_TASK_MODEL_H
 
@@ -8,7 +8,7 @@
 #include "text/tokenizer.h"
 
 struct rubato_model {
-    char *path, *folder; /* as given; where the encoder's config.json is */
+    char *path, *folder; /* the name as given; the folder of the encoder's config.json */
     const family *kind;
     const char *prefix; /* of the encoder's tensors */
     bindings bound;     /* every parameter, when loaded for learning */
@@ -19,7 +19,7 @@ struct rubato_model {
     head heads[HEAD_COUNT];
     exits exits; /* of the main head */
     pooling pool;
-    frontier points; /* what rubato.json holds */
+    frontier points; /* the contents of rubato.json */
     rubato_info info;
     bool multi_label;
     bool lowercase;      /* sentence_bert_config's do_lower_case */
@@ -32,20 +32,20 @@ struct rubato_model {
     rubato_point *shown; /* [points.count] as rubato_model_point gives them: as they were loaded */
 };
 
-/* The head that does a task; HEAD_COUNT: pooling. */
+/* The head of a task; HEAD_COUNT: pooling. */
 head_kind head_of_task(rubato_task task);
 
-/* The head by which the model does its task; HEAD_COUNT: pooling. */
+/* The head of the model's task; HEAD_COUNT: pooling. */
 head_kind engine_main_head(const rubato_model *model);
 
-/* The head of that kind, or WRONG_TASK with what the model is. */
+/* The head of that kind, or WRONG_TASK with a description of the model. */
 rubato_status engine_head(const rubato_model *model, head_kind kind, const head **out, rubato_error *error);
 
-/* Whether it answers for sequences or for tokens, which may leave early. */
+/* Whether the model answers for sequences or for tokens, so that they may leave early. */
 bool model_may_exit(const rubato_model *model);
 
-/* Operations of one sequence's way through the layers at a point (NULL: full), exits included: what is expected where
- * some leave early. */
+/* Operations of one sequence in the layers at a point (NULL: full), exits included; the expected value where texts
+ * leave early. */
 double engine_flops(const rubato_model *model, const point *at, size_t length);
 
 #endif

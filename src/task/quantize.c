@@ -1,4 +1,4 @@
-/* rubato_quantize: a model in fewer bits, which layers stay wider, and back. */
+/* rubato_quantize: a model in low precision, the choice of layers in higher precision, and the way back. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +54,7 @@ static rubato_status judge(quantizing *q, rubato_context *context, const point *
 /* The quality of a model with layers in those precisions; NULL: as stored. */
 static rubato_status judge_model(quantizing *q, const char *name, const precision *each, double *value,
                                  rubato_error *error) {
-    model_precision wanted = {.how = PRECISION_STORED, .each = each, .smooth = each ? q->smooth.factors : NULL};
+    model_precision wanted = {.precision = PRECISION_STORED, .each = each, .smooth = each ? q->smooth.factors : NULL};
     rubato_context_options options = {.size = sizeof options, .threads = q->options->threads, .isa = q->options->isa};
     rubato_model *model;
     rubato_context *context = NULL;
@@ -70,7 +70,7 @@ static rubato_status judge_model(quantizing *q, const char *name, const precisio
 
 typedef struct gain {
     size_t layer;
-    double quality; /* with that layer alone lifted */
+    double quality; /* quality with this layer alone lifted */
 } gain;
 
 static int by_quality(const void *a, const void *b) {
@@ -82,7 +82,7 @@ static bool holds(const quantizing *q, double value) {
     return 100 * (q->result->before - value) <= q->options->max_drop + 1e-9;
 }
 
-/* Lifts layers to bf16, those that gain most by themselves first, until the drop is small enough. */
+/* Lifts layers to bf16 until the loss is small enough; layers that gain most by themselves come first. */
 static rubato_status lift(quantizing *q, rubato_error *error) {
     const char *name = q->options->model;
     double value;
@@ -136,9 +136,9 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
 }
 
 static rubato_status write(const quantizing *q, const rubato_model *about, const char *folder, rubato_error *error) {
-    storage how = {DTYPE_F32, q->to == PRECISION_INT8 ? DTYPE_I8 : q->to == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32};
+    storage types = {DTYPE_F32, q->to == PRECISION_INT8 ? DTYPE_I8 : q->to == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32};
     learning learn = {.task = about->info.task};
-    model_precision wanted = {.how = q->to, .each = q->each, .smooth = q->smooth.factors};
+    model_precision wanted = {.precision = q->to, .each = q->each, .smooth = q->smooth.factors};
     json_t *notes;
     rubato_model *model;
     TRY(model_load(&model, q->options->model, &wanted, &learn, error));
@@ -146,14 +146,14 @@ static rubato_status write(const quantizing *q, const rubato_model *about, const
     rubato_status status = model_read_notes(&notes, model->path, error);
     if (status == RUBATO_OK) {
         status = note_scheme(q, notes, error);
-        if (status == RUBATO_OK) status = model_write(model, folder, how, notes, error);
+        if (status == RUBATO_OK) status = model_write(model, folder, types, notes, error);
         json_decref(notes);
     }
     rubato_model_destroy(model);
     return status;
 }
 
-/* The result as it will be loaded: its quality, and that of its points. */
+/* Evaluates the written model: its quality, and that of its points. */
 static rubato_status look_back(quantizing *q, const char *folder, rubato_error *error) {
     rubato_context_options options = {.size = sizeof options, .threads = q->options->threads, .isa = q->options->isa};
     rubato_model *model;

@@ -45,7 +45,7 @@ static size_t find_id(const collection *c, const char *id) {
     return found ? found->index : SIZE_MAX;
 }
 
-/* Title and text, unless the text begins with the title. */
+/* Joins title and text, unless the text begins with the title. */
 static bool join_title(const example *item, text_buffer *out) {
     bool titled = item->pair && *item->pair && strncmp(item->text, item->pair, strlen(item->pair)) != 0;
     if (titled) text_add_format(out, "%s ", item->pair);
@@ -97,7 +97,7 @@ static rubato_status read_judgements(unsigned char *relevant, const collection *
     rubato_status status =
         dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=score", 0, error);
     if (status == RUBATO_OUT_OF_MEMORY) return status;
-    if (status != RUBATO_OK) /* other collections call their judgement a code */
+    if (status != RUBATO_OK) /* other collections have a column of another name */
         TRY(dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=code", 0, error));
     for (size_t i = 0; i < rows.count; i++) {
         size_t query = find_id(queries, rows.items[i].text), document = find_id(corpus, rows.items[i].pair);
@@ -113,7 +113,7 @@ static int by_ms(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* The smallest value that at least that share of the sorted ones does not exceed. */
+/* The smallest sorted value that at least this share of the values does not exceed. */
 static double percentile(const rubato_cost *sorted, size_t count, double share) {
     size_t rank = (size_t)ceil(share * (double)count);
     return sorted[size_min(size_max(rank, 1), count) - 1].ms;

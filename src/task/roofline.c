@@ -1,4 +1,4 @@
-/* rubato_roofline: where a forward pass spends its time, and what the machine allows. */
+/* rubato_roofline: the time of each part of a forward pass, and the limit of the machine. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,20 +10,20 @@
 
 enum { ROUNDS = 15 };
 
-/* What a part does in all layers together. */
+/* The work of a part in all layers together. */
 typedef struct demand {
     const char *name;
     double flops, weight_bytes, activation_bytes;
-    double each_bytes; /* activations of one layer's operation: what must fit into a cache */
+    double each_bytes; /* activations of one layer's operation, which should fit into a cache */
     double peak;       /* Gflop/s */
 } demand;
 
-static double weight_size(precision how) {
-    return how == PRECISION_INT8 ? 1 : how == PRECISION_BF16 ? 2 : 4;
+static double weight_size(precision of) {
+    return of == PRECISION_INT8 ? 1 : of == PRECISION_BF16 ? 2 : 4;
 }
 
-static double peak_of(const rubato_machine *machine, precision how) {
-    double wanted = how == PRECISION_INT8 ? machine->int8_gflops : how == PRECISION_BF16 ? machine->bf16_gflops : 0;
+static double peak_of(const rubato_machine *machine, precision of) {
+    double wanted = of == PRECISION_INT8 ? machine->int8_gflops : of == PRECISION_BF16 ? machine->bf16_gflops : 0;
     return wanted > 0 ? wanted : machine->peak_gflops;
 }
 
@@ -33,7 +33,7 @@ typedef struct demanding {
     double rows;
 } demanding;
 
-/* A product's activations are read and written once; the residual is read besides. */
+/* A product reads and writes its activations once, and reads the residual. */
 static void add_product(void *user, linear *of, const linear_role *role) {
     const demanding *all = user;
     demand *to = &all->out[role->part];
@@ -73,7 +73,7 @@ static void fill_demands(const encoder *body, const kernel_table *kernels, const
     out[PART_RETIREMENT] = (demand){.name = "retirement"};
 }
 
-/* GB/s from where `bytes` fit, and that place's name. */
+/* The bandwidth of the smallest cache that holds `bytes`, or of memory, and its name. */
 static double bandwidth(const rubato_machine *machine, double bytes, const char **place) {
     bool l2 = bytes <= (double)(machine->l2_bytes * machine->threads), l3 = bytes <= (double)machine->l3_bytes;
     *place = l2 ? "L2" : l3 ? "L3" : "memory";
@@ -137,7 +137,7 @@ rubato_status rubato_roofline(rubato_context *context, const rubato_machine *mac
     if (batch_size == 0 || length == 0 || length > encoder_max_length(&body->config) || batch_size > 1 << 20)
         return fail(error, RUBATO_BAD_ARGUMENT, "roofline: batch %zu of length %zu; the model takes 1 to %zu tokens",
                     batch_size, length, encoder_max_length(&body->config));
-    /* as many sequences at a time as the engine takes, so that activations lie where they would */
+    /* as many sequences at a time as in the engine, so that activations are in the same cache */
     size_t most = size_max(context->batch_tokens * team_size(context->crew) / length, 1);
     size_t sequences = size_min(batch_size, most), rows = sequences * length;
     int32_t *ids = calloc(2 * rows, sizeof *ids);
@@ -158,12 +158,12 @@ rubato_status rubato_roofline(rubato_context *context, const rubato_machine *mac
     fill_demands(body, context->kernels, machine, sequences, length, demands);
     for (size_t i = 0; i < PART_COUNT; i++) weights += demands[i].weight_bytes;
     if (body->unique < body->depth)
-        weights *= (double)body->unique / (double)body->depth; /* shared ones are there once */
+        weights *= (double)body->unique / (double)body->depth; /* shared weights are there once */
     breakdown *made = calloc(1, sizeof *made);
     if (!made) return fail_memory(error);
     made->is.parts = made->listed;
     for (size_t i = 0; i < PART_COUNT; i++) {
-        if (i == PART_RETIREMENT) continue; /* nothing retires here */
+        if (i == PART_RETIREMENT) continue; /* no rows retire here */
         rubato_part *one = &made->parts[i];
         made->listed[made->is.count++] = one;
         *one = (rubato_part){.name = demands[i].name, .ms = ms[i] * times};

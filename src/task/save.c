@@ -15,7 +15,7 @@
 
 enum { MAX_CONFIG_BYTES = 16 << 20, MAX_COPIED_BYTES = 256 << 20, PATH_BYTES = 4096 + 320 };
 
-/* ---- Files that stay as they are ---- */
+/* ---- Files that are copied ---- */
 
 static rubato_status copy_file(const char *from, const char *to, rubato_error *error) {
     char *data;
@@ -60,7 +60,7 @@ static rubato_status fail_listing(const char *folder, rubato_error *error) {
     return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: cannot be listed", folder);
 }
 
-/* What makes a folder one of sentence-transformers': modules and their settings, weights of dense modules. */
+/* Copies the files of a sentence-transformers folder: modules and their settings, weights of dense modules. */
 static rubato_status copy_sentence_files(const rubato_model *self, const char *folder, rubato_error *error) {
     static const char *const names[] = {"modules.json", "config_sentence_transformers.json"};
     static const char *const inner[] = {"config.json", "model.safetensors"};
@@ -89,11 +89,11 @@ static rubato_status copy_sentence_files(const rubato_model *self, const char *f
 
 /* ---- config.json ---- */
 
-rubato_status model_store_type(const char *name, storage *how, rubato_error *error) {
-    *how = (storage){DTYPE_F32, DTYPE_F32};
+rubato_status model_store_type(const char *name, storage *types, rubato_error *error) {
+    *types = (storage){DTYPE_F32, DTYPE_F32};
     if (!name || strcmp(name, "f32") == 0) return RUBATO_OK;
-    how->rest = how->tables = strcmp(name, "f16") == 0 ? DTYPE_F16 : DTYPE_BF16;
-    if (how->rest == DTYPE_F16 || strcmp(name, "bf16") == 0) return RUBATO_OK;
+    types->rest = types->tables = strcmp(name, "f16") == 0 ? DTYPE_F16 : DTYPE_BF16;
+    if (types->rest == DTYPE_F16 || strcmp(name, "bf16") == 0) return RUBATO_OK;
     return fail(error, RUBATO_BAD_ARGUMENT, "store \"%.40s\": use f32, f16 or bf16", name);
 }
 
@@ -133,7 +133,7 @@ static rubato_status set_labels(const rubato_model *self, json_t *config, rubato
     return status;
 }
 
-/* A weight that is in low precision alone is written as it lies. */
+/* Whether a weight is in low precision alone; it is then written in its packed form. */
 static bool is_packed(const binding *from) {
     return from->kind == BOUND_WEIGHT && !from->linear->packed;
 }
@@ -145,15 +145,15 @@ static bool any_packed(const bindings *all) {
 }
 
 /* What changes in config.json. */
-static rubato_status change_config(const rubato_model *self, json_t *config, storage how, rubato_error *error) {
+static rubato_status change_config(const rubato_model *self, json_t *config, storage types, rubato_error *error) {
     char architecture[128];
     const char *model_type = json_string_value(json_object_get(config, "model_type"));
     snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type), head_name(self->info.task));
     TRY(json_set(config, "architectures", json_pack("[s]", architecture), error));
     json_object_del(config, "torch_dtype");
-    const char *type = how.rest == DTYPE_F16 ? "float16" : how.rest == DTYPE_BF16 ? "bfloat16" : "float32";
+    const char *type = types.rest == DTYPE_F16 ? "float16" : types.rest == DTYPE_BF16 ? "bfloat16" : "float32";
     TRY(json_set(config, "dtype", json_string(type), error));
-    /* so that transformers says that it cannot read this, instead of making weights up */
+    /* makes transformers refuse the folder instead of inventing weights */
     if (any_packed(&self->bound))
         TRY(json_set(config, "quantization_config", json_pack("{s:s}", "quant_method", "rubato"), error));
     else
@@ -173,12 +173,12 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
     return config_note(sizes, config, error);
 }
 
-static rubato_status write_config(const rubato_model *self, const char *folder, storage how, rubato_error *error) {
+static rubato_status write_config(const rubato_model *self, const char *folder, storage types, rubato_error *error) {
     char path[PATH_BYTES];
     json_t *config;
     snprintf(path, sizeof path, "%s/config.json", self->folder);
     TRY(json_read_file(&config, path, MAX_CONFIG_BYTES, error));
-    rubato_status status = change_config(self, config, how, error);
+    rubato_status status = change_config(self, config, types, error);
     if (status == RUBATO_OK) status = model_write_json(config, folder, "config.json", error);
     json_decref(config);
     return status;
@@ -218,7 +218,7 @@ static void read_stored(const void *user, size_t first, size_t count, float *out
     dtype_read(out, from->type, from->data, first * columns, count * columns);
 }
 
-/* Tensors that no parameter holds but the model has: the pooler of a headless one. */
+/* Whether a tensor belongs to no parameter but to the model: the pooler of one without a head. */
 static bool is_carried(const rubato_model *self, const stored_tensor *stored) {
     bool pooler = self->info.task == RUBATO_TASK_EMBEDDING && strstr(stored->name, "pooler.dense");
     return stored->rank <= 2 && dtype_is_real(stored->type) && pooler;
@@ -242,7 +242,7 @@ static rubato_status add_tensor(outgoing *all, const char *prefix, const char *n
     return RUBATO_OK;
 }
 
-/* Instead of a tensor named "X.weight" one named "X.PART". */
+/* Adds a tensor named "X.PART" for one named "X.weight". */
 static rubato_status add_part(outgoing *all, const char *prefix, const char *name, const char *part,
                               tensor_source values, rubato_error *error) {
     char full[PATH_BYTES];
@@ -251,7 +251,7 @@ static rubato_status add_part(outgoing *all, const char *prefix, const char *nam
     return add_tensor(all, prefix, full, values, error);
 }
 
-/* A packed layer, once for all of its stacked weights, as it is in memory. */
+/* Adds a packed layer in its packed form, once for all of its stacked weights. */
 static rubato_status add_packed(outgoing *all, const char *prefix, const binding *from, rubato_error *error) {
     const linear *layer_of = from->linear;
     if (from->first > 0) return RUBATO_OK;
@@ -276,7 +276,7 @@ static rubato_status add_packed(outgoing *all, const char *prefix, const binding
 /* A table in bytes, with a scale for each row. */
 static rubato_status add_bytes(outgoing *all, const char *prefix, const binding *from, rubato_error *error) {
     enum { CHUNK = 64 };
-    int8_t *q = malloc(from->rows * from->columns); /* no more than the table has in its file */
+    int8_t *q = malloc(from->rows * from->columns); /* no larger than the table in its file */
     float *scale = malloc(from->rows * sizeof *scale), *rows = malloc(CHUNK * from->columns * sizeof *rows);
     if (q) all->made[all->made_count++] = q;
     if (scale) all->made[all->made_count++] = scale;
@@ -298,13 +298,13 @@ static rubato_status add_bytes(outgoing *all, const char *prefix, const binding 
 }
 
 static rubato_status add_bound(outgoing *all, const rubato_model *self, const char *prefix, const binding *from,
-                               storage how, rubato_error *error) {
+                               storage types, rubato_error *error) {
     bool embedding = from->kind == BOUND_TABLE &&
                      (from->table == &self->body.tables.word || from->table == &self->body.tables.position);
     if (is_packed(from)) return add_packed(all, prefix, from, error);
-    if (embedding && how.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
+    if (embedding && types.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
     return add_tensor(all, prefix, from->name,
-                      (tensor_source){.type = embedding ? how.tables : how.rest,
+                      (tensor_source){.type = embedding ? types.tables : types.rest,
                                       .rows = from->rows,
                                       .columns = from->columns,
                                       .parts = from->parts,
@@ -313,10 +313,10 @@ static rubato_status add_bound(outgoing *all, const rubato_model *self, const ch
                       error);
 }
 
-/* Everything that is written: packed layers first, so that those of usual widths lie at multiples of 64 bytes and are
+/* Collects all tensors. Packed layers come first, so that those of usual widths begin at multiples of 64 bytes and are
  * used in place. */
-static rubato_status collect(outgoing *all, const rubato_model *self, storage how, rubato_error *error) {
-    /* a headless file often has no prefix, where one with a head has it */
+static rubato_status collect(outgoing *all, const rubato_model *self, storage types, rubato_error *error) {
+    /* a file without a head often has no prefix, where one with a head has it */
     const char *prefix = self->prefix;
     if (!*prefix && self->info.task != RUBATO_TASK_EMBEDDING && self->kind->prefixes[0])
         prefix = self->kind->prefixes[0];
@@ -324,13 +324,13 @@ static rubato_status collect(outgoing *all, const rubato_model *self, storage ho
         for (size_t i = 0; i < self->bound.count; i++) {
             const binding *from = &self->bound.items[i];
             if (from->place != IN_EXITS && is_packed(from) == packed)
-                TRY(add_bound(all, self, from->place == IN_BODY ? prefix : "", from, how, error));
+                TRY(add_bound(all, self, from->place == IN_BODY ? prefix : "", from, types, error));
         }
     for (size_t shard = 0; shard < self->weights.shard_count; shard++)
         for (size_t i = 0; i < self->weights.shards[shard].count; i++) {
             const stored_tensor *from = &self->weights.shards[shard].tensors[i];
             if (!is_carried(self, from)) continue;
-            tensor_source values = {.type = how.rest,
+            tensor_source values = {.type = types.rest,
                                     .rows = from->rank == 2 ? from->shape[0] : 0,
                                     .columns = from->rank == 2 ? from->shape[1] : from->elements,
                                     .read = read_stored,
@@ -340,17 +340,17 @@ static rubato_status collect(outgoing *all, const rubato_model *self, storage ho
     return RUBATO_OK;
 }
 
-static rubato_status collect_exits(outgoing *all, const rubato_model *self, storage how, rubato_error *error) {
+static rubato_status collect_exits(outgoing *all, const rubato_model *self, storage types, rubato_error *error) {
     for (size_t i = 0; i < self->bound.count; i++)
-        if (self->bound.items[i].place == IN_EXITS) TRY(add_bound(all, self, "", &self->bound.items[i], how, error));
+        if (self->bound.items[i].place == IN_EXITS) TRY(add_bound(all, self, "", &self->bound.items[i], types, error));
     return RUBATO_OK;
 }
 
-typedef rubato_status collect_function(outgoing *all, const rubato_model *self, storage how, rubato_error *error);
+typedef rubato_status collect_function(outgoing *all, const rubato_model *self, storage types, rubato_error *error);
 
 /* Writes FOLDER/NAME. */
 static rubato_status write_weights(const rubato_model *self, const char *folder, const char *name,
-                                   collect_function *collect_them, storage how, rubato_error *error) {
+                                   collect_function *collect_them, storage types, rubato_error *error) {
     char path[PATH_BYTES];
     size_t stored = 0;
     outgoing all = {0};
@@ -360,7 +360,7 @@ static rubato_status write_weights(const rubato_model *self, const char *folder,
     all.names = calloc(most, sizeof *all.names);
     all.made = calloc(most, sizeof *all.made);
     rubato_status status = all.tensors && all.names && all.made ? RUBATO_OK : fail_memory(error);
-    if (status == RUBATO_OK) status = collect_them(&all, self, how, error);
+    if (status == RUBATO_OK) status = collect_them(&all, self, types, error);
     snprintf(path, sizeof path, "%s/%s", folder, name);
     if (status == RUBATO_OK) status = safetensors_write(path, all.tensors, all.count, NULL, error);
     for (size_t i = 0; i < all.count; i++) free(all.names[i]);
@@ -380,17 +380,17 @@ rubato_status model_save_points(const frontier *points, const json_t *notes, con
     return status;
 }
 
-rubato_status model_write(const rubato_model *self, const char *folder, storage how, const json_t *notes,
+rubato_status model_write(const rubato_model *self, const char *folder, storage types, const json_t *notes,
                           rubato_error *error) {
     char path[PATH_BYTES];
     TRY(copy_tokenizer(self, folder, error));
     if (self->info.task == RUBATO_TASK_EMBEDDING) TRY(copy_sentence_files(self, folder, error));
-    TRY(write_config(self, folder, how, error));
-    TRY(write_weights(self, folder, "model.safetensors", collect, how, error));
+    TRY(write_config(self, folder, types, error));
+    TRY(write_weights(self, folder, "model.safetensors", collect, types, error));
     if (self->exits.kind == EXIT_NONE) return model_save_points(&self->points, notes, folder, error);
     snprintf(path, sizeof path, "%s/exits", folder);
     TRY(folder_create(path, error));
-    TRY(write_weights(self, folder, "exits/model.safetensors", collect_exits, how, error));
+    TRY(write_weights(self, folder, "exits/model.safetensors", collect_exits, types, error));
     json_t *all = notes ? json_deep_copy(notes) : json_object();
     if (!all) return fail_memory(error);
     rubato_status status = exits_note(&self->exits, all, error);
@@ -399,11 +399,11 @@ rubato_status model_write(const rubato_model *self, const char *folder, storage 
     return status;
 }
 
-rubato_status model_save(const rubato_model *self, const char *folder, storage how, const json_t *notes,
+rubato_status model_save(const rubato_model *self, const char *folder, storage types, const json_t *notes,
                          rubato_error *error) {
     staged_files staged;
     TRY(staged_open(&staged, folder, error));
-    rubato_status status = model_write(self, staged.path, how, notes, error);
+    rubato_status status = model_write(self, staged.path, types, notes, error);
     if (status == RUBATO_OK) return staged_commit(&staged, error);
     staged_abandon(&staged);
     return status;

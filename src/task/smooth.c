@@ -12,9 +12,9 @@
 
 enum { SMOOTH_TEXTS = 128 };
 
-/* The largest sizes of the inputs of every linear layer that rows pass through. */
+/* The largest absolute values of the inputs of every linear layer that rows pass through. */
 typedef struct watching {
-    size_t count, widths; /* linear layers; inputs of all of them */
+    size_t count, widths; /* the number of linear layers; the number of all their inputs */
     linear **layers;      /* [count] in the order of visiting */
     float **largest;      /* [count][inputs] */
 } watching;
@@ -43,7 +43,7 @@ static void see(void *user, const linear *from, const float *x, size_t stride, s
         for (size_t k = 0; k < from->in; k++) largest[k] = fmaxf(largest[k], fabsf(x[row * stride + k]));
 }
 
-/* In place of the channel's largest size its factor. */
+/* Replaces each channel's largest absolute value by its factor. */
 static rubato_status make_factors(const linear *from, float *largest, double strength, rubato_error *error) {
     float *rows = malloc(PANEL * from->in * sizeof *rows), *weights = calloc(from->in, sizeof *weights);
     rubato_status status = rows && weights ? RUBATO_OK : fail_memory(error);
@@ -83,7 +83,7 @@ static rubato_status run_texts(rubato_context *context, const dataset *data, siz
 rubato_status smoothing_measure(smoothing *self, const char *model, const dataset *data, double strength,
                                 size_t max_length, rubato_error *error) {
     rubato_load_options wide = {.size = sizeof wide, .precision = "f32"};
-    rubato_context_options one = {.size = sizeof one, .threads = 1}; /* the observer is not to be shared */
+    rubato_context_options one = {.size = sizeof one, .threads = 1}; /* the observer must not be shared by threads */
     rubato_model *of;
     rubato_context *context = NULL;
     *self = (smoothing){0};

@@ -27,10 +27,10 @@ void rubato_tags_destroy(rubato_tags *tags) {
     free(block);
 }
 
-/* A token of the text with the window it is read from. */
+/* A token of the text, and the window from which its label is read. */
 typedef struct seen {
     size_t start, end, word;
-    size_t depth; /* tokens to the nearer end of its window: the deeper, the more context */
+    size_t depth; /* tokens to the nearer end of its window: more means more context */
     const float *scores;
 } seen;
 
@@ -41,7 +41,7 @@ static int by_place(const void *a, const void *b) {
     return x->depth > y->depth ? -1 : x->depth < y->depth;
 }
 
-/* Every token of the text once, from the window in which it stands deepest. */
+/* Lists every token of the text once, from the window in which it is farthest from both ends. */
 static size_t collect(const rubato_encoding *encoding, float *const *windows, size_t columns, seen *out) {
     size_t count = 0;
     for (size_t w = 0; w < encoding->count; w++) {
@@ -80,7 +80,7 @@ static char scheme_of(const char *label, const char **type) {
     return label[0] == 'S' || label[0] == 'U' ? 'B' : label[0] == 'E' || label[0] == 'L' ? 'I' : label[0];
 }
 
-/* Joins tokens into entities. A word's later pieces go with its first, unless punctuation begins them. */
+/* Joins tokens into entities. The later pieces of a word belong to the first one, unless punctuation begins them. */
 static size_t join(const rubato_model *model, const rubato_token_label *tokens, const size_t *words, const bool *apart,
                    size_t count, rubato_entity *out) {
     size_t entities = 0, joined = 0;
@@ -143,7 +143,7 @@ static rubato_status tag_one(const rubato_context *context, const rubato_input *
         uint32_t code = 0;
         if (at < bytes && place == all[i].start) utf8_next((const unsigned char *)input->text + at, &code);
         apart[i] = code && character_flags(code) & CHARACTER_PUNCTUATION;
-        /* and what follows punctuation begins anew */
+        /* a piece after punctuation begins a new word */
         if (i > 0 && !apart[i] && apart[i - 1] && words[i] == words[i - 1]) apart[i] = true;
     }
     out->entity_count = join(context->model, tokens, words, apart, out->token_count, entities);

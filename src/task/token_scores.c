@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One block an input: pointers to its windows, then their scores. */
+/* Allocates one block for each input: pointers to its windows, then their scores. */
 static rubato_status prepare(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
     token_scores *self = user;
     size_t rows = 0;

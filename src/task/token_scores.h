@@ -1,4 +1,4 @@
-/* Head outputs for every token of every window, as tagging, answering and filling need them. */
+/* The head's outputs for every token of every window, for tagging, answering and filling masks. */
 #ifndef RUBATO_TASK_TOKEN_SCORES_H
 #define RUBATO_TASK_TOKEN_SCORES_H
 

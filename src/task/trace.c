@@ -1,4 +1,4 @@
-/* rubato_trace: which tokens lived how long. */
+/* rubato_trace_text: the tokens that each layer keeps. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,15 +12,15 @@ typedef struct trace_block {
     uint8_t *alive, *ran;
     const encoder_shape *shape;
     const point *at;
-    size_t *within, *now, count; /* [length] the token that each has been merged with; those that are rows now */
+    size_t *within, *now, count; /* [length] the token into whose row each was merged; the tokens that are rows now */
     exit_session session, *left;
 } trace_block;
 
-/* Tokens of rows that merged in a layer are within the first of them. */
+/* Tokens whose rows merged in a layer belong to the first of them. */
 static void merge_tokens(trace_block *block, size_t made) {
     size_t length = block->trace.window->length, first;
     for (size_t i = 0; i < made; i++) {
-        size_t rows = merged_from(&block->shape->how, block->count, i, &first);
+        size_t rows = merged_from(&block->shape->merging, block->count, i, &first);
         for (size_t j = 1; j < rows; j++)
             for (size_t k = 0; k < length; k++)
                 if (block->within[k] == block->now[first + j]) block->within[k] = block->now[first];
@@ -37,7 +37,7 @@ static void note_layer(void *user, const run *on, const sight *what) {
     size_t length = block->trace.window->length;
     uint8_t *lives = block->alive + (number - 1) * length;
     block->ran[number - 1] = 1;
-    if (number - 1 == block->shape->decoder) /* all rows are back */
+    if (number - 1 == block->shape->decoder) /* all rows have come back */
         for (size_t i = 0; i < length; i++) block->within[i] = i;
     if (point_merges(block->at, block->shape, number - 1) && rows.rows < block->count) merge_tokens(block, rows.rows);
     block->count = rows.rows;
@@ -73,14 +73,14 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     encoded out;
     TRY(engine_budget(context, options, &wanted, error));
     const point *at = engine_point(context, &wanted, window->length);
-    thinning how = engine_thinning(model, engine_main_head(model), at);
-    TRY(encoder_check(body, &how, error));
+    thinning thin = engine_thinning(model, engine_main_head(model), at);
+    TRY(encoder_check(body, &thin, error));
     block->shape = &body->shape;
     block->at = at;
     block->count = window->length;
     for (size_t i = 0; i < window->length; i++) block->within[i] = block->now[i] = i;
-    engine_exits(model, engine_main_head(model), at, &on, &packed, &block->session, &block->left, &how);
-    encoder_forward(body, &on, &packed, &how, &out);
+    engine_exits(model, engine_main_head(model), at, &on, &packed, &block->session, &block->left, &thin);
+    encoder_forward(body, &on, &packed, &thin, &out);
     if (block->left && !run_failed(&on)) block->trace.left_after = block->left->left_after[0];
     arena_reset(on.memory);
     block->trace.point = at ? at->name : "full";

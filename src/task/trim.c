@@ -17,7 +17,7 @@ enum { MAX_JSON = 256 << 20, GONE = -1 };
 typedef struct trimming {
     const rubato_trim_options *options;
     rubato_model *model;
-    int32_t *new_ids; /* [old vocabulary]; GONE for what goes; NULL: all stay */
+    int32_t *new_ids; /* [old vocabulary]; GONE for removed tokens; NULL: all stay */
     size_t old_vocabulary, new_vocabulary;
     float *words, *positions; /* tables that replace the model's */
     staged_files staged;
@@ -37,7 +37,7 @@ static int by_count(const void *a, const void *b) {
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-/* Special tokens and single characters, alone and within a word: they make every text tokenisable. */
+/* Special tokens and single characters, alone and within a word. With these every text can be tokenised. */
 static bool must_stay(const tokenizer *text, int32_t id) {
     const char *name = text->tokens[id];
     if (!name) return false;
@@ -105,7 +105,7 @@ static rubato_status choose_words(trimming *t, rubato_error *error) {
             if (t->new_ids[id] != GONE) same += counts[i].count;
         }
         t->covered = all ? (double)same / (double)all : 1;
-        /* in the old order, so that what was a block of unused tokens goes and the rest keeps its neighbours */
+        /* in the old order, so that a block of unused tokens is removed and the others keep their neighbours */
         for (size_t i = 0; i < t->old_vocabulary; i++)
             if (t->new_ids[i] != GONE) t->new_ids[i] = (int32_t)t->new_vocabulary++;
     }
@@ -115,10 +115,10 @@ static rubato_status choose_words(trimming *t, rubato_error *error) {
 
 /* ---- Tables ---- */
 
-/* The table's rows for which new_ids names a place, or its first `rows`. */
+/* The rows of the table that new_ids selects, or its first `rows`. */
 static rubato_status cut_table(trimming *t, table *rows_of, const int32_t *new_ids, size_t rows, float **out,
                                rubato_error *error) {
-    float *made = malloc(rows * rows_of->width * sizeof *made); /* fewer than the table has */
+    float *made = malloc(rows * rows_of->width * sizeof *made); /* fewer than in the table */
     if (!made) return fail_memory(error);
     for (size_t i = 0, at = 0; i < rows_of->rows && at < rows; i++) {
         if (new_ids && new_ids[i] == GONE) continue;
@@ -189,7 +189,7 @@ static rubato_status trim_tokenizer_json(const trimming *t, json_t *root, rubato
     return RUBATO_OK;
 }
 
-/* added_tokens_decoder has ids as keys; the longest sequence follows the position table. */
+/* added_tokens_decoder has ids as keys; the longest sequence is that of the position table. */
 static rubato_status trim_tokenizer_config(const trimming *t, json_t *root, rubato_error *error) {
     json_t *old = json_object_get(root, "added_tokens_decoder"), *value;
     const char *key;
@@ -271,8 +271,8 @@ rubato_status layers_parse(const char *text, size_t *out, size_t *count, rubato_
 
 static rubato_status note_trimming(const trimming *t, json_t **notes, rubato_error *error) {
     json_t *made = json_object();
-    const char *how = t->options->layers ? t->options->layers : t->options->drop ? t->options->drop : "all";
-    json_put(&made, "layers", json_string(how));
+    const char *taken = t->options->layers ? t->options->layers : t->options->drop ? t->options->drop : "all";
+    json_put(&made, "layers", json_string(taken));
     json_put(&made, "vocabulary", json_integer((json_int_t)t->model->body.config.vocabulary));
     *notes = json_object();
     json_put(notes, "trimmed", made);

@@ -1,4 +1,4 @@
-/* What this library is: its version and how it was built. */
+/* The version of this library, and how it was built. */
 #include <curl/curl.h>
 #include <jansson.h>
 #include <openssl/crypto.h>

@@ -5,8 +5,8 @@
 #include "base/text_buffer.h"
 #include "store/dataset.h"
 
-/* Joins the words of a sentence by spaces; sets made of single characters, spaces among them, are joined as they are.
- * starts [word_count] receives the code point at which each begins. False when memory is short. */
+/* Joins the words of a sentence by spaces. Sentences of single characters, with spaces among them, are joined without.
+ * starts [word_count] receives the code point at which each word begins. False when memory is short. */
 bool words_join(const example *item, text_buffer *text, size_t *starts);
 
 #endif

@@ -1,4 +1,4 @@
-/* Element types on disk, and reading them as floats. */
+/* Element types on disk, and conversion to floats. */
 #ifndef RUBATO_TENSOR_DTYPE_H
 #define RUBATO_TENSOR_DTYPE_H
 
@@ -32,7 +32,7 @@ bool dtype_is_real(dtype type);
 /* Converts `count` elements of a real type or I8 from element `first` on. data may have any alignment. */
 void dtype_read(float *out, dtype type, const unsigned char *data, size_t first, size_t count);
 
-/* Whether all are finite. */
+/* Whether all values are finite. */
 bool all_finite(const float *x, size_t count);
 
 #endif

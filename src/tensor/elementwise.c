@@ -1,4 +1,4 @@
-/* Operations element by element, and their derivatives: activations, sums, dropout. */
+/* Elementwise operations and their derivatives: activations, sums, dropout. */
 #include <string.h>
 
 #include "tensor/operations.h"
@@ -61,7 +61,7 @@ static void activation_backward(const run *on, void *saved) {
     run_parallel(on, work->x.rows, 16, activation_slopes, work);
 }
 
-/* A tensor's gradient as a tensor. */
+/* The gradient of a tensor, as a tensor. */
 static tensor gradient_of(tensor x) {
     x.data = x.grad;
     return x;

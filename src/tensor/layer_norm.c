@@ -59,7 +59,7 @@ static void norm_backward(const run *on, void *saved) {
 void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer) {
     if (run_failed(self)) return;
     norm_work work = {self->kernels, out, x, layer};
-    if (x.rows < 64) /* quicker than waking anybody */
+    if (x.rows < 64) /* faster than waking the other threads */
         norm_rows(&work, 0, 0, x.rows);
     else
         run_parallel(self, x.rows, 1, norm_rows, &work);

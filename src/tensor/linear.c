@@ -47,7 +47,7 @@ typedef struct low_work {
     product_low_function *product;
 } low_work;
 
-/* Rows of x in the layer's precision. */
+/* Converts rows of x to the layer's precision. */
 static void low_ready(void *argument, size_t member, size_t first, size_t last) {
     const low_work *work = argument;
     (void)member;
@@ -145,7 +145,7 @@ static void multiply(const run *self, tensor out, tensor x, const linear *layer,
                          .depth = layer->in,
                          .b_depth = linear_depth(layer),
                          .act = act}};
-    /* Few rows: each thread reads only its part of the weights. Many: each works on its own rows. */
+    /* With few rows, each thread reads only its part of the weights. With many, each works on its own rows. */
     if (x.rows >= 32 * team_size(self->crew))
         run_parallel(self, x.rows, 1, linear_rows, &work);
     else
@@ -164,9 +164,9 @@ typedef struct linear_task {
     const saved_linear *saved;
     float *transposed; /* x^T [in, stride] */
     size_t stride;
-    float *panels;        /* of each member: its panel of the output's gradient */
-    uint32_t *low;        /* bf16: first the output's gradient by rows, then the input's columns */
-    uint32_t *low_panels; /* bf16: of each member */
+    float *panels;        /* for each member: its panel of the output's gradient */
+    uint32_t *low;        /* bf16: first the rows of the output's gradient, then the columns of the input */
+    uint32_t *low_panels; /* bf16: for each member */
 } linear_task;
 
 /* dx += dy W */

@@ -1,4 +1,4 @@
-/* Rows that are copied to other places, and the derivative. */
+/* Copying rows to other places, and the derivative. */
 #include <string.h>
 
 #include "tensor/operations.h"
@@ -15,7 +15,7 @@ typedef struct move_task {
     const saved_move *saved;
 } move_task;
 
-/* In order and by columns: a row may be the source of several. */
+/* In order and divided by columns, because a row may be the source of several. */
 static void move_columns(void *argument, size_t member, size_t first, size_t last) {
     const move_task *task = argument;
     const saved_move *s = task->saved;

@@ -1,21 +1,21 @@
 /* The operations of a forward pass. Each has its forward and its derivative side by side in one file: linear.c,
- * layer_norm.c, elementwise.c, move.c. They do nothing on a failed run. */
+ * layer_norm.c, elementwise.c, move.c. On a failed run they do nothing. */
 #ifndef RUBATO_TENSOR_OPERATIONS_H
 #define RUBATO_TENSOR_OPERATIONS_H
 
 #include "tensor/run.h"
 
-/* x as it is now, for later; not recorded. */
+/* A copy of x, for later use; not recorded. */
 tensor run_copy(const run *self, tensor x);
 
-/* out = act(x), of the same shape; out is not x when recording. */
+/* out = act(x), of the same shape; when recording, out must not be x. */
 void run_activation(const run *self, tensor out, tensor x, activation act);
 
 /* x += y. */
 void run_add(const run *self, tensor x, tensor y);
 
-/* out = act(x W^T + b) + residual. residual may be NULL, and must not be out. When recording, what is added to a
- * residual is dropped out first, at the tape's rate for hidden states, as BERT has it. */
+/* out = act(x W^T + b) + residual. residual may be NULL, and must not be out. When recording, the product is dropped
+ * out before the residual is added, at the tape's rate for hidden states, as in BERT. */
 void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual);
 
 /* out = layer_norm(x); out may be x in inference. */
@@ -24,10 +24,10 @@ void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer);
 /* Drops elements of x out, in place; nothing in inference. */
 void run_dropout(const run *self, tensor x, float rate);
 
-/* The given rows of x as a new tensor. rows [count] lives as long as the tape. */
+/* The given rows of x as a new tensor. rows [count] must live as long as the tape. */
 tensor run_gather(const run *self, tensor x, const size_t *rows, size_t count);
 
-/* Rows of x to rows of out: out[to[i]] = x[from[i]]. from and to [count] live as long as the tape. */
+/* Copies rows of x to rows of out: out[to[i]] = x[from[i]]. from and to [count] must live as long as the tape. */
 void run_scatter(const run *self, tensor out, const size_t *to, tensor x, const size_t *from, size_t count);
 
 #endif

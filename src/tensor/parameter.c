@@ -13,8 +13,8 @@ enum { MOST_STACKED = 3, ALIGNMENT = 64 };
 
 static const char *const precision_names[] = {"f32", "bf16", "int8"};
 
-const char *precision_name(precision how) {
-    return precision_names[how];
+const char *precision_name(precision of) {
+    return precision_names[of];
 }
 
 bool precision_named(precision *out, const char *name) {
@@ -23,15 +23,15 @@ bool precision_named(precision *out, const char *name) {
     return false;
 }
 
-/* What one packing of a linear layer shares among its threads: panels are dealt out. */
+/* The data of packing one linear layer, shared by its threads; panels are divided among them. */
 typedef struct packing {
     const source *weights;
     size_t count;
-    const linear *repacked; /* instead of weights */
+    const linear *repacked; /* the source instead of weights, when a layer is packed again */
     linear *target;
     const kernel_table *kernels;
     atomic_bool no_memory;
-    _Atomic(const char *) not_finite; /* name of the weight */
+    _Atomic(const char *) not_finite; /* the name of the weight that is not finite */
 } packing;
 
 /* Rows [first, first + count) of a matrix. */
@@ -71,7 +71,7 @@ void quantize_rows(const float *rows, size_t count, size_t width, int8_t *q, flo
     }
 }
 
-/* A panel from its rows; `room` is for one packed panel of floats. */
+/* Packs a panel from its rows; `room` holds one packed panel of floats. */
 static void pack_panel(const packing *work, size_t panel, size_t count, const float *rows, float *room) {
     const linear *target = work->target;
     size_t first = panel * PANEL, in = target->in;
@@ -83,7 +83,7 @@ static void pack_panel(const packing *work, size_t panel, size_t count, const fl
         quantize_panel_int8(target->low + first * words_int8(in), target->scale + first, target->offset + first, room,
                             count, in);
         break;
-    case PRECISION_STORED: break; /* was resolved when loading */
+    case PRECISION_STORED: break; /* was replaced when loading */
     }
 }
 
@@ -114,8 +114,8 @@ static rubato_status load_vector(float *out, const source *from, rubato_error *e
     return all_finite(out, from->rows * from->columns) ? RUBATO_OK : fail_not_finite(from->name, error);
 }
 
-size_t precision_words(precision how, size_t depth) {
-    return how == PRECISION_INT8 ? words_int8(depth) : how == PRECISION_BF16 ? words_bf16(depth) : depth;
+size_t precision_words(precision of, size_t depth) {
+    return of == PRECISION_INT8 ? words_int8(depth) : of == PRECISION_BF16 ? words_bf16(depth) : depth;
 }
 
 static rubato_status take_packed(linear *self, const packer *with, rubato_error *error) {
@@ -133,7 +133,7 @@ static rubato_status take_packed(linear *self, const packer *with, rubato_error 
     return self->scale && self->offset ? RUBATO_OK : fail_memory(error);
 }
 
-/* Weights, which work->target is packed from, and biases. */
+/* Packs weights, by work->target, and biases. */
 static rubato_status pack(packing *work, const packer *with, rubato_error *error) {
     linear *target = work->target;
     if (target->precision == PRECISION_INT8 && with->smooth) {
@@ -148,7 +148,7 @@ static rubato_status pack(packing *work, const packer *with, rubato_error *error
     return RUBATO_OK;
 }
 
-/* The same weights in f32 beside a layer's low ones. */
+/* Packs the same weights in f32 besides a layer's low-precision ones. */
 static rubato_status pack_both(linear *self, packing work, const packer *with, rubato_error *error) {
     if (!with->both || self->precision == PRECISION_F32) return RUBATO_OK;
     linear wide = {.in = self->in, .out = self->out, .precision = PRECISION_F32};
@@ -186,12 +186,12 @@ rubato_status linear_load(linear *self, const source *weights, const source *bia
     return load_biases(self, biases, rows, count, with, error);
 }
 
-/* The packed layer where it lies; scales and offsets are few and copied. */
+/* Uses the packed layer where it is mapped; scales and offsets are small and copied. */
 static rubato_status map_packed(linear *self, const packed_source *from, const packer *with, rubato_error *error) {
     *self = (linear){
         .in = from->in, .out = from->out, .precision = from->type == DTYPE_I8 ? PRECISION_INT8 : PRECISION_BF16};
     size_t bytes = round_up(from->out, PANEL) * precision_words(self->precision, from->in) * sizeof *self->low;
-    self->low = (uint32_t *)(uintptr_t)from->words; /* only training writes into it, and training copies */
+    self->low = (uint32_t *)(uintptr_t)from->words; /* only training writes to it, and training has a copy */
     if ((uintptr_t)from->words % ALIGNMENT != 0) {
         self->low = arena_take(with->memory, bytes);
         if (!self->low) return fail_memory(error);
@@ -317,7 +317,7 @@ void linear_unpack(const linear *self, size_t first, size_t rows, float *out) {
 
 const linear *linear_part(const linear *self, size_t first, size_t out, size_t in, arena *memory) {
     if (first == 0 && out == self->out && in == self->in) return self;
-    if (first % PANEL) return NULL; /* the caller's mistake */
+    if (first % PANEL) return NULL; /* an error of the caller */
     size_t depth = linear_depth(self), words = precision_words(self->precision, depth);
     linear *part = arena_take(memory, sizeof *part);
     if (!part) return NULL;

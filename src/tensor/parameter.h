@@ -1,6 +1,6 @@
-/* Parameters: weights in the form the operations want them. Immutable once loaded.
- * A linear layer's weight is packed for the product and its source pages are given back; a table of embeddings stays
- * in the mapped file, in the type it has there, since a text touches only a few of its rows. */
+/* Parameters: weights in the form that the operations need. They are immutable once loaded. The weight of a linear
+ * layer is packed for the product, and the file pages that it came from are released. A table of embeddings stays in
+ * the mapped file, in the type that it has there, because a text reads only a few of its rows. */
 #ifndef RUBATO_TENSOR_PARAMETER_H
 #define RUBATO_TENSOR_PARAMETER_H
 
@@ -20,8 +20,8 @@ typedef struct source {
     const float *scale; /* [rows] of an I8 matrix; else NULL */
 } source;
 
-/* A linear layer on disk as the product wants it (product_low.h), so that it is used where it lies: one or several
- * stacked weights. Borrowed; any alignment. */
+/* A linear layer on disk in the form that the product needs (product_low.h), so that it is used without a copy: one
+ * weight or several stacked ones. Borrowed; any alignment. */
 typedef struct packed_source {
     const char *name;
     dtype type;                  /* I8 or BF16 */
@@ -32,14 +32,14 @@ typedef struct packed_source {
     size_t out, in;
 } packed_source;
 
-/* What training adds: gradients in the form of the values. All are zero between steps. A NULL gradient belongs to a
- * parameter that stays as it is. */
+/* The additions of training: gradients in the form of the values. All gradients are zero between steps. A NULL gradient
+ * belongs to a parameter that does not learn. */
 typedef struct linear_learning {
     float *weight, *bias;
     float *transposed;        /* W itself packed as the second operand of dx = dy W; see linear_refresh */
-    uint32_t *low_transposed; /* the same in bf16, for a layer that learns in low precision: it has f32 weights in
-                                 `packed`, which learn, and their copies in `low`, which are multiplied forward, in bf16
-                                 or int8; gradients pass as if nothing had been rounded (Bengio et al. 2013) */
+    uint32_t *low_transposed; /* the same in bf16, for a layer that learns in low precision. Such a layer has f32
+                                 weights in `packed`, which learn, and copies in `low`, in bf16 or int8, which are
+                                 multiplied in the forward pass; gradients ignore the rounding (Bengio et al. 2013) */
 } linear_learning;
 
 typedef struct norm_learning {
@@ -65,35 +65,36 @@ static inline void table_touch(table_learning *self, size_t row) {
 /* Touched rows become zero, and none is touched any more. */
 void table_clear(table_learning *self, size_t width);
 
-/* What a weight is kept and multiplied in; sums, biases and everything between products are f32. */
+/* The number format in which a weight is stored and multiplied. Sums, biases and everything between products are
+ * f32. */
 typedef enum precision {
     PRECISION_F32,
     PRECISION_BF16,
     PRECISION_INT8,
-    PRECISION_STORED, /* only asked for: as it is in the file */
+    PRECISION_STORED, /* only as a request: the format of the file */
 } precision;
 
-/* "f32", "bf16", "int8"; and the precision of that name, false for another. */
-const char *precision_name(precision how);
+/* The name of a precision: "f32", "bf16", "int8"; and the precision of a name, false for another name. */
+const char *precision_name(precision of);
 bool precision_named(precision *out, const char *name);
 
 /* y = x W^T + b, W [out, in]. */
 typedef struct linear {
-    float *packed;     /* f32; NULL: in another precision, or no layer at all */
-    uint32_t *low;     /* bf16 or int8, packed; in a model of two precisions beside f32 */
+    float *packed;     /* f32; NULL: the layer is in another precision, or there is none */
+    uint32_t *low;     /* bf16 or int8, packed; a model of two precisions has it besides f32 */
     float *scale;      /* int8: [out] of the weights' columns */
     int32_t *offset;   /* int8: [out] */
-    float *smooth;     /* int8: [in] what inputs are multiplied by before they are rounded, and weights were divided
-by (Xiao et al. 2023); NULL: 1 */
-    int32_t *prefixes; /* int8, where parts are run: [in / PREFIX_STEP][out], offsets of the first inputs */
+    float *smooth;     /* int8: [in] factors of the inputs before rounding, by which weights were divided (Xiao et al.
+                          2023); NULL: 1 */
+    int32_t *prefixes; /* int8, for reduced widths: [in / PREFIX_STEP][out], offsets of the first inputs */
     float *bias;       /* [out] or NULL */
     size_t in, out;    /* 0: there is no such layer */
-    size_t whole_in, whole_out; /* of the layer that this is a part of; 0: of none. See linear_part */
-    precision precision;        /* of `low` where that is */
-    linear_learning *learn;     /* NULL in models that are only run; so below */
+    size_t whole_in, whole_out; /* the sizes of the layer of which this is a part; 0: it is whole. See linear_part */
+    precision precision;        /* the precision of `low` where there is one */
+    linear_learning *learn;     /* NULL in models that do not learn; also in the structs below */
 } linear;
 
-/* What the weights were packed with. */
+/* The sizes with which the weights were packed. */
 static inline size_t linear_depth(const linear *self) {
     return self->whole_in ? self->whole_in : self->in;
 }
@@ -102,7 +103,7 @@ static inline size_t linear_width(const linear *self) {
     return self->whole_out ? self->whole_out : self->out;
 }
 
-/* Whether `low` is multiplied: always where it is the only one or learns, else when asked for. */
+/* Whether `low` is multiplied: always where there is no f32 or the layer learns, else when `wanted`. */
 static inline bool linear_is_low(const linear *self, bool wanted) {
     return self->low && (wanted || !self->packed || self->learn);
 }
@@ -114,58 +115,59 @@ typedef struct norm {
     norm_learning *learn;
 } norm;
 
-/* Rows to look up. */
+/* A table of rows to look up. */
 typedef struct table {
     dtype type;
     const unsigned char *data; /* NULL: there is no such table */
     const float *scale;        /* [rows] of an I8 table; else NULL */
     size_t rows, width;
-    table_learning *learn; /* then the type is F32 and data is the learner's */
+    table_learning *learn; /* if set, the type is F32 and data belongs to the learner */
 } table;
 
-/* What loading needs: packed weights and vectors live in `memory`, which outlives the layers; `crew` packs. */
+/* The needs of loading: packed weights and vectors are allocated in `memory`, which outlives the layers; `crew`
+ * packs. */
 typedef struct packer {
     arena *memory;
     team *crew;
     const kernel_table *kernels;
-    precision precision; /* of linear layers that are loaded; made ones are f32 */
-    bool both;           /* and in f32 */
-    const float *smooth; /* [in] of the layer that is loaded next, where it becomes int8; NULL: 1 */
+    precision precision; /* of linear layers that are loaded; layers that are made are f32 */
+    bool both;           /* f32 as well */
+    const float *smooth; /* [in] of the next layer to be loaded, where it becomes int8; NULL: 1 */
 } packer;
 
-/* Packs weights stacked on top of each other (query, key and value are one product) with their biases, NULL where a
- * layer has none. All weights have the same number of columns. Fails: BAD_MODEL for NaN or infinity. */
+/* Packs weights stacked on top of each other (query, key and value are one product) with their biases, NULL for a layer
+ * without. All weights have the same number of columns. Fails: BAD_MODEL for NaN or infinity. */
 rubato_status linear_load(linear *self, const source *weights, const source *biases, size_t count, const packer *with,
                           rubato_error *error);
 
-/* The same from a packed layer: used in place where it is in the wanted precision and well aligned, else unpacked and
- * packed again. biases [count] are those of the stacked weights, of from->out / count rows each. */
+/* The same from a packed layer. It is used in place where it is in the wanted precision and well aligned, else unpacked
+ * and packed again. biases [count] are those of the stacked weights, with from->out / count rows each. */
 rubato_status linear_load_packed(linear *self, const packed_source *from, const source *biases, size_t count,
                                  const packer *with, rubato_error *error);
 
-/* 32-bit words that hold a depth in that precision. */
-size_t precision_words(precision how, size_t depth);
+/* The number of 32-bit words that hold a depth in that precision. */
+size_t precision_words(precision of, size_t depth);
 
 /* beta may be NULL. */
 rubato_status norm_load(norm *self, const source *gamma, const source *beta, float epsilon, const packer *with,
                         rubato_error *error);
 
-/* Outputs [first, first + out) from inputs [0, in) of a layer as a layer of its own, a view of the same weights,
- * gradients and packed forms. first is a multiple of PANEL; of int8 layers `in` is a multiple of PREFIX_STEP and the
- * layer has prefixes, where it is not all. The view lives in `memory`; the layer itself where it is the whole; NULL
+/* Outputs [first, first + out) from inputs [0, in) of a layer, as a layer of its own: a view of the same weights,
+ * gradients and packed forms. first is a multiple of PANEL. For int8 layers, `in` is a multiple of PREFIX_STEP, and the
+ * layer has prefixes unless `in` is all. The view is allocated in `memory`; the whole layer is returned as it is. NULL
  * when memory is short. */
 const linear *linear_part(const linear *self, size_t first, size_t out, size_t in, arena *memory);
 
 enum { PREFIX_STEP = 32 };
 
-/* Makes an int8 layer's prefixes, which parts of it need; nothing for others. */
+/* Makes an int8 layer's prefixes, which its parts need; does nothing for other layers. */
 rubato_status linear_make_prefixes(linear *self, arena *memory, rubato_error *error);
 
-/* Brings learn->transposed, and the copies in low precision where there are some, up to the packed weights: panels
- * [first, last) of the output. */
+/* Updates learn->transposed, and the low-precision copies where there are some, from the packed weights: panels [first,
+ * last) of the output. */
 void linear_refresh(const linear *self, const kernel_table *kernels, size_t first_panel, size_t last_panel);
 
-/* The weight back as rows, from any precision: out [rows, in] = rows [first, first + rows) of W. */
+/* Unpacks rows of the weight, from any precision: out [rows, in] = rows [first, first + rows) of W. */
 void linear_unpack(const linear *self, size_t first, size_t rows, float *out);
 
 /* A new layer: weights from a normal distribution of deviation 0.02 drawn from *state, biases zero. */
@@ -177,10 +179,10 @@ rubato_status norm_create(norm *self, size_t width, float epsilon, const packer 
 
 void table_load(table *self, const source *from);
 
-/* Symmetric by row: scale max |x| / 127, rounded to nearest even. q [count, width]. */
+/* Symmetric quantisation by row: the scale is max |x| / 127, values are rounded to nearest even. q [count, width]. */
 void quantize_rows(const float *rows, size_t count, size_t width, int8_t *q, float *scale);
 
-/* out [width] = row, or += row; and out [count, width] = rows. */
+/* out [width] = row; out += row; and out [count, width] = rows. */
 void table_copy(const table *self, size_t row, float *out);
 void table_read(const table *self, size_t first, size_t count, float *out);
 void table_add(const table *self, size_t row, float *out);

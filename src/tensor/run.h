@@ -1,15 +1,15 @@
 /* One forward pass.
  *
- * A run holds what the operations of a pass need: kernels, a team of threads, an arena for activations. A model's code
- * is written once against the operations (tensor/operations.h). In inference they are fused and keep nothing; with a
- * tape (tensor/tape.h) they apply dropout and record themselves, and every tensor has a gradient beside it.
+ * A run holds the needs of the operations: kernels, a team of threads, an arena for activations. The code of a model is
+ * written once with the operations (tensor/operations.h). In inference they are fused and keep nothing. With a tape
+ * (tensor/tape.h) they apply dropout and record themselves, and every tensor has a gradient beside it.
  *
- * Shapes are [rows, columns]; rows are the tokens of all sequences, packed without padding. No operation lets a row's
- * result depend on how many rows stand beside it or on the number of threads.
+ * Shapes are [rows, columns]; rows are the tokens of all sequences, packed without padding. In every operation the
+ * result of a row is independent of the number of other rows and of the number of threads.
  *
- * Failure. A run has one status. The first operation that fails sets it (run_fail); operations on a failed run do
- * nothing, and the tensors that they give have no data. A caller therefore looks at the status once, at the end of a
- * pass, and before it reads a tensor's data itself. */
+ * Failure. A run has one status. The first operation that fails sets it (run_fail). Operations on a failed run do
+ * nothing, and their tensors have no data. A caller therefore checks the status once at the end of a pass, and before
+ * it reads a tensor's data itself. */
 #ifndef RUBATO_TENSOR_RUN_H
 #define RUBATO_TENSOR_RUN_H
 
@@ -21,11 +21,11 @@ typedef struct tape tape;
 typedef struct run_state run_state; /* tensor/state.h */
 typedef struct watcher watcher;     /* tensor/watch.h */
 
-/* What a forward pass consists of, and the milliseconds that each took. */
+/* The parts of a forward pass, and the milliseconds of each. */
 typedef enum run_part {
     PART_EMBEDDINGS,
     PART_QKV,
-    PART_HEADS, /* scores, softmax, mixing of values */
+    PART_HEADS, /* scores, softmax, weighted sums of values */
     PART_ATTENTION_OUT,
     PART_UP, /* with its activation */
     PART_DOWN,
@@ -38,7 +38,7 @@ typedef struct profile {
     double ms[PART_COUNT];
 } profile;
 
-/* Sees what every linear layer is given, for calibrating. */
+/* Receives the input of every linear layer, for calibration. */
 typedef struct linear_observer {
     void (*see)(void *user, const linear *layer, const float *x, size_t stride, size_t rows);
     void *user;
@@ -48,30 +48,31 @@ typedef struct run {
     const kernel_table *kernels;
     team *crew; /* NULL: this thread alone */
     arena *memory;
-    rubato_status *status;           /* of the pass: shared by the copies of a run; never NULL */
+    rubato_status *status;           /* the status of the pass, shared by the copies of a run; never NULL */
     tape *tape;                      /* NULL in inference */
     profile *profile;                /* NULL: times are not taken */
     const linear_observer *observer; /* NULL: none */
-    const watcher *watch;            /* sees the named tensors of a pass; NULL: nothing does */
-    run_state *state;                /* what layers keep from one segment of a text to the next; NULL: nothing */
-    bool low;                        /* layers in two precisions run in the lower one */
+    const watcher *watch;            /* sees named tensors of a pass; NULL: no watcher */
+    run_state *state;                /* the state that layers keep from one segment of a text to the next; NULL: none */
+    bool low;                        /* layers in two precisions run in low precision */
 } run;
 
-/* The pass has failed. The first failure counts. Called by the run's own thread, not within run_parallel. */
+/* Makes the pass fail. The first failure counts. Only the run's own thread may call this, not a function within
+ * run_parallel. */
 void run_fail(const run *self, rubato_status status);
 
 static inline bool run_failed(const run *self) {
     return *self->status != RUBATO_OK;
 }
 
-/* The status with its message, for the function that began the pass. */
+/* The status with its message, for the function that started the pass. */
 rubato_status run_result(const run *self, rubato_error *error);
 
-/* count * size bytes of the run's arena, uninitialised. NULL on a failed run, and when memory is short: the run has
- * failed then. */
+/* Allocates count * size bytes in the run's arena, uninitialised. NULL on a failed run, and when memory is short, which
+ * makes the run fail. */
 void *run_take(const run *self, size_t count, size_t size);
 
-/* Around an operation: what begin returns goes to end. */
+/* Around an operation: the result of run_begin is passed to run_end. */
 double run_begin(const run *self);
 void run_end(const run *self, run_part part, double begin);
 
@@ -83,12 +84,12 @@ typedef struct tensor {
 } tensor;
 
 /* Uninitialised activations from the run's arena, with a gradient of zeros when recording; data is NULL on a failed
- * run. The stride is kept off multiples of 4096 bytes, where all rows of a product's tile would fall into the same few
- * cache lines. */
+ * run. The stride is never a multiple of 4096 bytes, because all rows of a product's tile would then share a few cache
+ * lines. */
 tensor run_tensor(const run *self, size_t rows, size_t columns);
 
-/* A tensor of the given rows for what follows x: x's own memory in inference, where x is not needed any more; fresh
- * when recording, where backward will read x. rows <= x.rows. */
+/* A tensor of the given rows for the result of an operation on x: x's own memory in inference, where x is not needed
+ * any more; new memory when recording, because the backward pass reads x. rows <= x.rows. */
 tensor run_over(const run *self, tensor x, size_t rows);
 
 /* Columns [first, first + count) of a tensor. */

@@ -65,6 +65,6 @@ void run_keep(const run *self, size_t layer, tensor rows, const size_t *start, s
         memcpy(made.data + i * rows.columns, tensor_row(rows, i), rows.columns * sizeof *made.data);
     memcpy(made.start, start, (sequences + 1) * sizeof *start);
     slot *s = &self->state->slots[layer];
-    slot_free(s); /* last, since the rows may be those that were kept before */
+    slot_free(s); /* last, because the rows may be those that were kept before */
     *s = made;
 }

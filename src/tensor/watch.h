@@ -1,34 +1,34 @@
-/* Tensors of a forward pass that can be watched by name: what distillation compares, and what pictures show.
+/* Tensors of a forward pass that can be watched by name, for distillation and for visualisation.
  *
- * A watched tensor is the pass's own. When recording it stays as it is, and a loss may add to its gradient; in
- * inference the next operation may overwrite it, so a watcher copies what it needs. */
+ * A watched tensor belongs to the pass. When recording it stays unchanged, and a loss may add to its gradient. In
+ * inference the next operation may overwrite it, so a watcher copies the data that it needs. */
 #ifndef RUBATO_TENSOR_WATCH_H
 #define RUBATO_TENSOR_WATCH_H
 
 #include "tensor/run.h"
 
-/* One bit each. */
+/* One bit for each kind of tensor. */
 typedef enum watch_kind {
     WATCH_STATE = 1 << 0,     /* [rows, hidden]: the output of the embeddings (layer 0) and of every layer (from 1) */
-    WATCH_QUERIES = 1 << 1,   /* [queries, heads * head size], before any scale; layers from 1, so below */
+    WATCH_QUERIES = 1 << 1,   /* [queries, heads * head size], before any scale; layers from 1, also below */
     WATCH_KEYS = 1 << 2,      /* [rows, heads * head size] */
     WATCH_VALUES = 1 << 3,    /* [rows, heads * head size] */
-    WATCH_SCORES = 1 << 4,    /* [queries, rows] of one head of one sequence, before softmax; seen by several threads */
+    WATCH_SCORES = 1 << 4,    /* [queries, rows] of one head of one sequence, before softmax; from several threads */
     WATCH_ATTENTION = 1 << 5, /* [queries, hidden]: the attention's output, with its residual, before normalisation */
 } watch_kind;
 
 typedef struct batch batch;
 
-/* What a watcher sees. */
+/* The data that a watcher receives. */
 typedef struct sight {
     watch_kind what;
     size_t layer; /* 0: the embeddings; i + 1: layer i */
     tensor rows;
-    const batch *packed;   /* whose the rows are */
-    const size_t *alive;   /* the original row of each, NULL: all are there */
+    const batch *packed;   /* the sequences of the rows */
+    const size_t *alive;   /* the original rows, NULL: all are there */
     size_t heads;          /* of queries, keys and values */
     size_t sequence, head; /* of scores */
-    size_t first;          /* the sequence's query that the first row of scores is */
+    size_t first;          /* the query, within the sequence, of the first row of scores */
 } sight;
 
 struct watcher {
@@ -37,7 +37,7 @@ struct watcher {
     void *user;
 };
 
-/* Whether somebody watches that. */
+/* Whether a watcher wants this kind. */
 static inline bool run_watches(const run *self, watch_kind what) {
     return self->watch && self->watch->wanted & (unsigned)what && !run_failed(self);
 }

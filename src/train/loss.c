@@ -27,12 +27,12 @@ static double cross_entropy(const run *on, strand s, size_t gold, double scale, 
     return -log_of(p[gold]);
 }
 
-static double divergence_of(const run *on, strand s, const float *full, size_t full_step, divergence how, double scale,
+static double divergence_of(const run *on, strand s, const float *full, size_t full_step, divergence form, double scale,
                             float *p, float *q) {
     double sum = 0;
     distribution(on, s.logits, s.count, s.step, p);
     distribution(on, full, s.count, full_step, q);
-    bool from_full = how == DIVERGENCE_FROM_FULL;
+    bool from_full = form == DIVERGENCE_FROM_FULL;
     for (size_t i = 0; i < s.count; i++)
         sum +=
             (from_full ? (double)q[i] * (log_of(q[i]) - log_of(p[i])) : (double)p[i] * (log_of(p[i]) - log_of(q[i])));
@@ -88,25 +88,25 @@ double loss_squares(const run *on, tensor logits, const float *values, double sc
     return sum;
 }
 
-double loss_divergence(const run *on, tensor logits, const float *full, const int32_t *labels, divergence how,
+double loss_divergence(const run *on, tensor logits, const float *full, const int32_t *labels, divergence form,
                        double scale) {
     float *p = room(on, 2, logits.columns);
     double sum = 0;
     for (size_t row = 0; p && row < logits.rows; row++)
         if (!labels || labels[row] >= 0)
-            sum += divergence_of(on, row_of(logits, row), full + row * logits.columns, 1, how, scale, p,
+            sum += divergence_of(on, row_of(logits, row), full + row * logits.columns, 1, form, scale, p,
                                  p + logits.columns);
     return sum;
 }
 
-double loss_spans_divergence(const run *on, tensor logits, const batch *packed, const float *full, divergence how,
+double loss_spans_divergence(const run *on, tensor logits, const batch *packed, const float *full, divergence form,
                              double scale) {
     float *p = room(on, 2, logits.rows);
     double sum = 0;
     for (size_t i = 0; p && i < packed->sequences; i++)
         for (size_t column = 0; column < 2; column++)
             sum += 0.5 * divergence_of(on, column_of(logits, packed, i, column), full + packed->start[i] * 2 + column,
-                                       2, how, 0.5 * scale, p, p + logits.rows);
+                                       2, form, 0.5 * scale, p, p + logits.rows);
     return sum;
 }
 

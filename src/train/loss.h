@@ -26,11 +26,11 @@ double loss_squares(const run *on, tensor logits, const float *values, double sc
 
 /* Divergence of rows from those of `full` [rows, columns], contiguous; rows whose label is negative do not count.
  * labels NULL: all count. */
-double loss_divergence(const run *on, tensor logits, const float *full, const int32_t *labels, divergence how,
+double loss_divergence(const run *on, tensor logits, const float *full, const int32_t *labels, divergence form,
                        double scale);
 
 /* The same of spans: the mean of start and end. */
-double loss_spans_divergence(const run *on, tensor logits, const batch *packed, const float *full, divergence how,
+double loss_spans_divergence(const run *on, tensor logits, const batch *packed, const float *full, divergence form,
                              double scale);
 
 /* Squared error of all columns against rows `rows` of `full`, `stride` floats apart; rows NULL: all in order. For

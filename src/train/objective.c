@@ -25,7 +25,7 @@ static void keep_values(const run *on, reference *keep, tensor values) {
 }
 
 /* The rows with a masked-LM target. Only these go through the decoder, which is as wide as the vocabulary. */
-static size_t *asked_rows(const run *on, const portion *self, int32_t **labels, size_t *count) {
+static size_t *masked_rows(const run *on, const portion *self, int32_t **labels, size_t *count) {
     size_t *rows = run_take(on, self->packed.rows, sizeof *rows);
     *labels = run_take(on, self->packed.rows, sizeof **labels);
     *count = 0;
@@ -63,7 +63,7 @@ static tensor portion_results(const trainer *by, const rubato_model *model, cons
         rows = out->packed.start;
         count = self->packed.sequences;
     } else if (by->kind == SAMPLE_MASKED) {
-        rows = asked_rows(on, self, labels, &count);
+        rows = masked_rows(on, self, labels, &count);
     }
     return head_forward(&model->heads[engine_main_head(model)], on, out->rows, rows, count);
 }
@@ -84,13 +84,13 @@ void portion_answers(const trainer *by, const run *on, const encoded *out, const
 }
 
 double values_loss(const trainer *by, const run *on, tensor values, const portion *self, int32_t *labels,
-                   const reference *follow, divergence how, double scale) {
+                   const reference *follow, divergence form, double scale) {
     if (follow) {
         if (by->kind == SAMPLE_CLASS) labels = NULL; /* every sequence counts, also without a label */
         if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_TAGS || by->kind == SAMPLE_MASKED)
-            return loss_divergence(on, values, follow->values, labels, how, scale);
+            return loss_divergence(on, values, follow->values, labels, form, scale);
         if (by->kind == SAMPLE_SPAN)
-            return loss_spans_divergence(on, values, &self->packed, follow->values, how, scale);
+            return loss_spans_divergence(on, values, &self->packed, follow->values, form, scale);
         return loss_match(on, values, follow->values, values.columns, NULL, scale);
     }
     switch (by->kind) {
@@ -106,12 +106,12 @@ double values_loss(const trainer *by, const run *on, tensor values, const portio
 }
 
 double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
-                    divergence how, reference *keep, double scale) {
+                    divergence form, reference *keep, double scale) {
     int32_t *labels;
     tensor values = portion_results(by, by->model, on, out, self, &labels);
     if (keep) keep_values(on, keep, values);
     if (run_failed(on)) return 0;
-    double loss = values_loss(by, on, values, self, labels, follow, how, scale);
+    double loss = values_loss(by, on, values, self, labels, follow, form, scale);
     if (by->kind == SAMPLE_MASKED && !follow) loss += next_sentence_loss(by, on, out, self, scale);
     return loss;
 }

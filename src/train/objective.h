@@ -24,11 +24,11 @@ void portion_answers(const trainer *by, const run *on, const encoded *out, const
  * divergence from those answers. labels  of the rows of values scale   multiplies the gradients, which are added to
  * those of values; the sum that is returned has no scale */
 double values_loss(const trainer *by, const run *on, tensor values, const portion *self, int32_t *labels,
-                   const reference *follow, divergence how, double scale);
+                   const reference *follow, divergence form, double scale);
 
 /* Runs the model's head and returns the loss of its answers, as values_loss. keep (may be NULL) receives the answers.
  */
 double portion_loss(const trainer *by, const run *on, const encoded *out, const portion *self, const reference *follow,
-                    divergence how, reference *keep, double scale);
+                    divergence form, reference *keep, double scale);
 
 #endif

@@ -28,14 +28,14 @@ static void keep(void *user, const run *on, const sight *what) {
     seen->at[seen->count++] = (observation){what->what, what->layer, rows, *what->packed, what->alive, what->heads};
 }
 
-void observe_forward(const encoder *body, const run *on, const run *learns_on, const batch *input, const thinning *how,
+void observe_forward(const encoder *body, const run *on, const run *learns_on, const batch *input, const thinning *thin,
                      unsigned wanted, observed *seen, encoded *out) {
     const run *memory = learns_on ? learns_on : on;
     observing all = {.seen = seen, .memory = memory, .copies = on->tape ? NULL : memory};
     const watcher watch = {wanted, keep, &all};
     run watching = *on;
     watching.watch = &watch;
-    encoder_forward(body, &watching, input, how, out);
+    encoder_forward(body, &watching, input, thin, out);
 }
 
 const observation *observed_find(const observed *self, watch_kind what, size_t index) {

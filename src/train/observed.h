@@ -26,7 +26,7 @@ typedef struct observed {
  * WATCH_SCORES, which exist for a block of queries alone). A run without a tape overwrites its tensors, so they are
  * copied, into the arena of `learns_on` where that is not NULL: then the copies have gradients, and exits can learn
  * from a model that stays as it is. Failures are the runs'. */
-void observe_forward(const encoder *body, const run *on, const run *learns_on, const batch *input, const thinning *how,
+void observe_forward(const encoder *body, const run *on, const run *learns_on, const batch *input, const thinning *thin,
                      unsigned wanted, observed *seen, encoded *out);
 
 /* Observation number `index` among those of one kind; NULL after the last. */

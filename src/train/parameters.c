@@ -59,7 +59,7 @@ static void compare_linear(void *user, linear *of, const linear_role *role) {
 static precision precision_of(const parameters *self, const linear *layer_of) {
     finding inside = {layer_of, false};
     encoder_visit(self->body, compare_linear, &inside);
-    return self->how == PRECISION_INT8 && !inside.found ? PRECISION_BF16 : self->how;
+    return self->products == PRECISION_INT8 && !inside.found ? PRECISION_BF16 : self->products;
 }
 
 /* Prepares a layer for the backward pass; its values do not change. */
@@ -75,14 +75,14 @@ static rubato_status prepare_linear(parameters *self, linear *layer_of, rubato_e
     if (!learn) return fail_memory(error);
     *learn = (linear_learning){.transposed = zeros(self, packed_size(layer_of->in, layer_of->out))};
     if (!learn->transposed) return fail_memory(error);
-    precision how = precision_of(self, layer_of);
-    if (how != PRECISION_F32) {
-        layer_of->low = (uint32_t *)(void *)zeros(self, packed_size(layer_of->out, precision_words(how, layer_of->in)));
+    precision own = precision_of(self, layer_of);
+    if (own != PRECISION_F32) {
+        layer_of->low = (uint32_t *)(void *)zeros(self, packed_size(layer_of->out, precision_words(own, layer_of->in)));
         learn->low_transposed = (uint32_t *)(void *)zeros(self, packed_size(layer_of->in, words_bf16(layer_of->out)));
         if (!layer_of->low || !learn->low_transposed) return fail_memory(error);
-        layer_of->precision = how;
+        layer_of->precision = own;
     }
-    if (how == PRECISION_INT8) {
+    if (own == PRECISION_INT8) {
         layer_of->scale = zeros(self, layer_of->out);
         layer_of->offset = (int32_t *)(void *)zeros(self, layer_of->out);
         if (!layer_of->scale || !layer_of->offset) return fail_memory(error);
@@ -156,10 +156,11 @@ static rubato_status tie(parameters *self, rubato_model *model, rubato_error *er
     return add_bias(self, &mlm->out, GROUP_HEAD, error);
 }
 
-rubato_status parameters_create(parameters *self, rubato_model *model, precision how, team *crew,
+rubato_status parameters_create(parameters *self, rubato_model *model, precision products, team *crew,
                                 const kernel_table *kernels, rubato_error *error) {
     static const size_t group_of[] = {[IN_BODY] = GROUP_BODY, [IN_HEAD] = GROUP_HEAD, [IN_EXITS] = GROUP_EXITS};
-    *self = (parameters){.how = how, .groups = {{"body"}, {"head"}, {"exits"}}, .group_count = GROUP_EXITS + 1};
+    *self =
+        (parameters){.products = products, .groups = {{"body"}, {"head"}, {"exits"}}, .group_count = GROUP_EXITS + 1};
     arena_create(&self->memory, 0, BLOCK);
     self->body = &model->body;
     TRY(tie(self, model, error));

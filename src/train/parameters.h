@@ -49,7 +49,7 @@ typedef struct parameter {
 
 typedef struct parameters {
     arena memory;
-    precision how;
+    precision products;
     parameter *items;
     size_t count, capacity;
     parameter_group groups[MOST_GROUPS];
@@ -66,7 +66,7 @@ typedef struct parameters {
 /* Makes every bound parameter of the model learn. The model must have been loaded for learning.
  *   how  F32; or BF16: products of all passes in bfloat16, and values, sums and the optimiser in f32; or INT8: the
  * same, with the encoder's layers forward in int8 */
-rubato_status parameters_create(parameters *self, rubato_model *model, precision how, team *crew,
+rubato_status parameters_create(parameters *self, rubato_model *model, precision products, team *crew,
                                 const kernel_table *kernels, rubato_error *error);
 void parameters_destroy(parameters *self);
 

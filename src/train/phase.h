@@ -28,7 +28,7 @@ struct passing {
     const run *plain; /* does not record */
     /* before_pass may change these. */
     const encoder *body;       /* the layers that run: the model's, or a copy with other layers or in another order */
-    thinning how;              /* of the pass's point */
+    thinning thin;             /* of the pass's point */
     const uint8_t *left_after; /* [rows] the layer, from 1, after which a row left; labels do not count for it in later
                                   layers. NULL: no row leaves */
     /* Known after the forward pass. */

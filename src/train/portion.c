@@ -19,13 +19,13 @@ static void mask_tokens(portion *self, const trainer *by, size_t sequence, int32
     for (size_t i = 0; i < window->length; i++) {
         size_t row = self->packed.start[sequence] + i;
         self->labels[row] = -1;
-        double asked = random_real(&state), how = random_real(&state), other = random_real(&state);
+        double asked = random_real(&state), draw = random_real(&state), other = random_real(&state);
         if (window->sequences[i] == 255 || asked >= 0.15) continue;
         self->labels[row] = ids[row];
         self->items++;
-        if (how < 0.8)
+        if (draw < 0.8)
             ids[row] = by->model->text->mask;
-        else if (how < 0.9)
+        else if (draw < 0.9)
             ids[row] = (int32_t)(other * (double)by->model->body.config.vocabulary);
     }
 }

@@ -67,25 +67,25 @@ static rubato_status run_pass(const stepping *s, const portion *part, size_t num
     run plain = on;
     plain.tape = NULL;
     const bool first = number == 0, frozen = (now->frozen & group_bit(GROUP_BODY)) != 0;
-    passing at = {
-        .by = self,
-        .what = what,
-        .number = number,
-        .part = part,
-        .key = s->mask_key,
-        .on = &on,
-        .plain = &plain,
-        .body = &self->model->body,
-        .how = engine_thinning(self->model, engine_main_head(self->model), point_is_full(&what->at) ? NULL : &what->at),
-        .ran = frozen ? &plain : &on,
-        .taught = taught,
-        .follow = what->follows || self->teacher ? kept : NULL,
-        .keep = first && !self->teacher && s->pass_count > 1 ? kept : NULL,
-        .scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count)};
-    at.how.seed = s->mask_key;
+    passing at = {.by = self,
+                  .what = what,
+                  .number = number,
+                  .part = part,
+                  .key = s->mask_key,
+                  .on = &on,
+                  .plain = &plain,
+                  .body = &self->model->body,
+                  .thin = engine_thinning(self->model, engine_main_head(self->model),
+                                          point_is_full(&what->at) ? NULL : &what->at),
+                  .ran = frozen ? &plain : &on,
+                  .taught = taught,
+                  .follow = what->follows || self->teacher ? kept : NULL,
+                  .keep = first && !self->teacher && s->pass_count > 1 ? kept : NULL,
+                  .scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count)};
+    at.thin.seed = s->mask_key;
     if (now->before_pass) TRY(now->before_pass(now->user, &at, error));
-    TRY(encoder_check(at.body, &at.how, error));
-    observe_forward(at.body, at.ran, &on, &part->packed, &at.how, s->observes, &at.seen, &at.out);
+    TRY(encoder_check(at.body, &at.thin, error));
+    observe_forward(at.body, at.ran, &on, &part->packed, &at.thin, s->observes, &at.seen, &at.out);
     TRY(run_result(&on, error));
     double loss = 0;
     for (size_t i = 0; i < s->lesson_count; i++)

@@ -186,15 +186,15 @@ static void keep_points(trainer *self) {
 static rubato_status make_exits(trainer *self, rubato_error *error) {
     size_t layers[POINT_LAYERS], count = 0, depth = self->model->body.depth;
     const char *asked = self->options->exit_layers;
-    const recipe_exits *how = &self->method->exits;
-    exit_kind kind = how->kind;
+    const recipe_exits *given = &self->method->exits;
+    exit_kind kind = given->kind;
     bool sequences = engine_main_head(self->model) == HEAD_SEQUENCE;
-    if (how->optional && !asked && (depth == 1 || !sequences)) kind = EXIT_NONE;
+    if (given->optional && !asked && (depth == 1 || !sequences)) kind = EXIT_NONE;
     if ((asked || self->options->exit_mean) && kind == EXIT_NONE)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits", self->method->name);
     if (asked) {
         TRY(layers_parse(asked, layers, &count, error));
-    } else if (how->few) {
+    } else if (given->few) {
         size_t few[] = {0, depth / 4, depth / 2 - (depth > 1)};
         for (size_t i = 0; i < 3; i++)
             if (few[i] + 1 < depth && (i == 0 || few[i] > few[i - 1])) layers[count++] = few[i];
@@ -203,8 +203,8 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
     }
     if (kind != EXIT_NONE && count == 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "a model of %zu layers has no room for exits", depth);
-    return model_make_exits(self->model, kind, self->options->exit_mean, &how->rule, layers, count, self->options->seed,
-                            error);
+    return model_make_exits(self->model, kind, self->options->exit_mean, &given->rule, layers, count,
+                            self->options->seed, error);
 }
 
 /* ---- All together ---- */
@@ -314,9 +314,9 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     TRY(make_exits(self, error));
     TRY(open_metrics(self, error));
     TRY(note_provenance(self, error));
-    precision how;
-    TRY(precision_find(&how, options->precision ? options->precision : "f32", error));
-    return parameters_create(&self->params, self->model, how, self->context->crew, self->context->kernels, error);
+    precision products;
+    TRY(precision_find(&products, options->precision ? options->precision : "f32", error));
+    return parameters_create(&self->params, self->model, products, self->context->crew, self->context->kernels, error);
 }
 
 void trainer_close(trainer *self) {

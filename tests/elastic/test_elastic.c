@@ -98,7 +98,7 @@ static void test_merged_rows(void **unused) {
     at.merge[1] = true;
     assert_false(point_is_full(&at));
     layer_rows rows = point_rows(&at, &shape, 1, 9, 9);
-    assert_true(rows.entering == 9 && rows.asking == 5 && rows.leaving == 5);
+    assert_true(rows.entering == 9 && rows.queries == 5 && rows.leaving == 5);
     at.keep[1] = 0.1f; /* does not count, whether there is something to merge or not */
     for (size_t n = 1; n < 10; n++) assert_int_equal(point_rows(&at, &shape, 1, n, n).leaving, merged_rows(&all, n));
     at.keep[1] = 1;

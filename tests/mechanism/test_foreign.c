@@ -92,7 +92,7 @@ static void test_costs(void **state) {
     point at = point_full(LAYERS);
     at.heads[0] = 0.5f;
     at.merge[1] = true;
-    double n = 100, q = (double)merged_rows(&shape->how, 100),
+    double n = 100, q = (double)merged_rows(&shape->merging, 100),
            first = 4 * n * d * d + 4 * n * d * f + n * 4 * 33 * d / 2;
     double second = 4 * n * d * d + 4 * q * d * d + 4 * q * d * f + q * 4 * 33 * d;
     assert_true(fabs(point_flops(&at, shape, 100, NULL) - first - second) < 1e-9 * (first + second));

@@ -57,7 +57,7 @@ typedef struct plain_weights {
 
 /* What is looked at: the output, and gradients of everything. */
 typedef struct plain {
-    double out[MOST_ROWS * HIDDEN], x[MOST_ROWS * HIDDEN], asking[MOST_ROWS * HIDDEN];
+    double out[MOST_ROWS * HIDDEN], x[MOST_ROWS * HIDDEN], query_rows[MOST_ROWS * HIDDEN];
     double weight[4][HIDDEN * HIDDEN], bias[4][HIDDEN];
     double received[MOST_ROWS], from_others[MOST_ROWS]; /* the attention that each row got */
 } plain;
@@ -120,9 +120,9 @@ static void plain_query(const plain_weights *with, const scene *s, size_t sequen
         }
 }
 
-/* Queries come from `asking`. `toward` is the gradient of the output. Of heads beyond s->heads nothing is used. */
+/* Queries come from `query_rows`. `toward` is the gradient of the output. Of heads beyond s->heads nothing is used. */
 static void plain_attention(plain *out, const plain_weights *with, const scene *s, const double *x,
-                            const double *asking, const double *toward) {
+                            const double *query_rows, const double *toward) {
     size_t n = s->start[SEQUENCES], m = s->query_start[SEQUENCES], width = s->heads * SIZE;
     double *rows[4], *grads[4]; /* queries, keys, values, mixed */
     *out = (plain){0};
@@ -130,7 +130,7 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
         rows[i] = calloc(MOST_ROWS * HIDDEN, sizeof **rows);
         grads[i] = calloc(MOST_ROWS * HIDDEN, sizeof **grads);
     }
-    for (size_t i = 0; i < 3; i++) apply(rows[i], i ? x : asking, i ? n : m, with->weight[i], with->bias[i]);
+    for (size_t i = 0; i < 3; i++) apply(rows[i], i ? x : query_rows, i ? n : m, with->weight[i], with->bias[i]);
     /* the gradient of what is mixed does not depend on it */
     double *unused = calloc(HIDDEN * HIDDEN, sizeof *unused);
     apply_backward(toward, rows[3], grads[3], m, with->weight[3], unused, out->bias[3]);
@@ -140,8 +140,8 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
                 plain_query(with, s, i, h, q, rows, grads, out);
     apply(out->out, rows[3], m, with->weight[3], with->bias[3]);
     for (size_t i = 0; i < m * HIDDEN; i++) {
-        out->out[i] += asking[i];
-        out->asking[i] += toward[i];
+        out->out[i] += query_rows[i];
+        out->query_rows[i] += toward[i];
     }
     for (size_t r = 0; r < m; r++)
         for (size_t o = 0; o < HIDDEN; o++)
@@ -150,8 +150,8 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
     for (size_t i = 0; i < 3; i++) {
         for (size_t r = 0; r < (i ? n : m); r++) /* nothing comes from heads that do not run */
             for (size_t j = width; j < HIDDEN; j++) assert_true(grads[i][r * HIDDEN + j] == 0);
-        apply_backward(grads[i], i ? x : asking, i ? out->x : out->asking, i ? n : m, with->weight[i], out->weight[i],
-                       out->bias[i]);
+        apply_backward(grads[i], i ? x : query_rows, i ? out->x : out->query_rows, i ? n : m, with->weight[i],
+                       out->weight[i], out->bias[i]);
     }
     for (size_t i = 0; i < 4; i++) {
         free(rows[i]);
@@ -195,7 +195,7 @@ static void compare_parameters(const bed *b, const plain *want, const scene *s, 
 }
 
 static void check_scene(bed *b, const plain_weights *with, scene s) {
-    static double x[MOST_ROWS * HIDDEN], asking[MOST_ROWS * HIDDEN], toward[MOST_ROWS * HIDDEN];
+    static double x[MOST_ROWS * HIDDEN], query_rows[MOST_ROWS * HIDDEN], toward[MOST_ROWS * HIDDEN];
     static plain want;
     uint64_t state = 3;
     const layer *one = &b->model->body.layers[0];
@@ -203,19 +203,19 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
     lay_out(&s, &state);
     size_t n = s.start[SEQUENCES], m = s.query_start[SEQUENCES];
     for (size_t i = 0; i < n * HIDDEN; i++) x[i] = (double)(float)random_normal(&state);
-    for (size_t i = 0; i < m * HIDDEN; i++) asking[i] = s.fewer ? (double)(float)random_normal(&state) : x[i];
+    for (size_t i = 0; i < m * HIDDEN; i++) query_rows[i] = s.fewer ? (double)(float)random_normal(&state) : x[i];
     for (size_t i = 0; i < m * HIDDEN; i++) toward[i] = (double)(float)random_normal(&state);
-    plain_attention(&want, with, &s, x, asking, toward);
+    plain_attention(&want, with, &s, x, query_rows, toward);
     for (int records = 0; records < 2; records++) {
         run on = run_of(b, records);
         float received[MOST_ROWS];
         bool asks = one->attending->yields_received && !s.fewer;
         b->recording = (tape){.key = 1};
-        tensor rows = fill(&on, x, n), queries = s.fewer ? fill(&on, asking, m) : rows;
+        tensor rows = fill(&on, x, n), queries = s.fewer ? fill(&on, query_rows, m) : rows;
         tensor out = run_tensor(&on, m, HIDDEN);
         attending_input in = {.heads = s.heads,
                               .x = rows,
-                              .asking = queries,
+                              .query_rows = queries,
                               .sequences = batch_of(s.start),
                               .queries = batch_of(s.query_start),
                               .origin = s.retired ? s.origin : NULL,
@@ -233,8 +233,9 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
             tape_backward(&on);
             assert_int_equal(b->status, RUBATO_OK);
             if (s.fewer)
-                compare("gradient of the asking rows", &s, isa, want.asking, queries.grad, m, HIDDEN, queries.stride);
-            for (size_t i = 0; !s.fewer && i < n * HIDDEN; i++) want.x[i] += want.asking[i];
+                compare("gradient of the query_rows rows", &s, isa, want.query_rows, queries.grad, m, HIDDEN,
+                        queries.stride);
+            for (size_t i = 0; !s.fewer && i < n * HIDDEN; i++) want.x[i] += want.query_rows[i];
             compare("gradient of the rows", &s, isa, want.x, rows.grad, n, HIDDEN, rows.stride);
             compare_parameters(b, &want, &s, isa);
             parameters_clear(&b->params);

@@ -182,7 +182,7 @@ static void forward(const void *weights, const run *on, const attending_input *i
     windows pass = {.self = self,
                     .in = *in,
                     .rows = projections_read(&self->with, on, in),
-                    .mixed = run_tensor(on, in->asking.rows, in->heads * self->with.head_size),
+                    .mixed = run_tensor(on, in->query_rows.rows, in->heads * self->with.head_size),
                     .longest = batch_longest(&in->sequences),
                     .scale = 1 / sqrtf((float)self->with.head_size)};
     double begin = run_begin(on);
@@ -203,7 +203,7 @@ static double products(const window_setting *setting, double keys, double querie
 static operations count(const void *setting, const part_extent *of) {
     operations sum = projections_count(of);
     sum.queries +=
-        products(setting, (double)of->rows.entering, (double)of->rows.asking, (double)(of->units * of->unit_size));
+        products(setting, (double)of->rows.entering, (double)of->rows.queries, (double)(of->units * of->unit_size));
     return sum;
 }
 

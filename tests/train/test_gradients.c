@@ -276,7 +276,7 @@ enum { MOST_ROWS = 135, MOST_ORIGINAL = 2 * MOST_ROWS };
 typedef struct attended {
     batch rows, queries;
     size_t start[5], query_start[5];
-    size_t origin[MOST_ROWS], asking[MOST_ROWS], query_origin[MOST_ROWS];
+    size_t origin[MOST_ROWS], query_list[MOST_ROWS], query_origin[MOST_ROWS];
     int32_t types[MOST_ORIGINAL];
     size_t longest, reach; /* rows of a sequence; the longest way between two of them, as they stood */
 } attended;
@@ -291,7 +291,7 @@ static void lay_out(attended *all, const size_t *lengths, size_t count) {
         for (size_t place = 0; place < lengths[i]; place++, original++) {
             if (place && random_real(&state) < 0.4) original++;
             if (place % 3 == 0 || random_real(&state) < 0.3) {
-                all->asking[queries] = all->rows.rows;
+                all->query_list[queries] = all->rows.rows;
                 all->query_origin[queries++] = original;
             }
             all->origin[all->rows.rows++] = original;
@@ -321,7 +321,7 @@ static tensor build_attention(bed *b, const run *on) {
     tensor qkv = take_input(&x, on), out = run_tensor(on, some_ask ? all->queries.rows : x.rows, x.columns / 3);
     attention in = attention_of(qkv);
     if (some_ask) {
-        in.query = run_gather(on, in.query, all->asking, all->queries.rows);
+        in.query = run_gather(on, in.query, all->query_list, all->queries.rows);
         in.queries = &all->queries;
         in.query_origin = all->query_origin;
     }
@@ -373,7 +373,7 @@ static exit_memory remembered(const run *on) {
 static tensor build_weighted_exit(bed *b, const run *on) {
     (void)b;
     exit_memory memory = remembered(on);
-    exit_asked who = {.which = some, .count = 3};
+    exit_subjects who = {.which = some, .count = 3};
     return exits_forward(&exits_under_test, &final_under_test, on, 5, &who, &memory);
 }
 
@@ -381,7 +381,7 @@ static tensor build_weighted_exit(bed *b, const run *on) {
 static tensor build_exit(bed *b, const run *on) {
     static const size_t two[] = {2, 0};
     bool mean = exits_under_test.reads_mean;
-    exit_asked who = {
+    exit_subjects who = {
         .x = take_input(&x, on), .packed = &three, .rows = starts, .which = mean ? two : NULL, .count = mean ? 2 : 3};
     (void)b;
     return exits_forward(&exits_under_test, &final_under_test, on, 0, &who, NULL);
@@ -541,7 +541,7 @@ static void attention_cases(const kernel_table *kernels, size_t threads) {
         const attended *all = &attended_under_test;
         lay_out(&attended_under_test, size ? many : few, size ? 4 : 3);
         size_t biases = 2 * (2 * all->reach + 1);
-        /* plain, with dropout, with a relative bias, some asking with dropout, some with a bias */
+        /* plain, with dropout, with a relative bias, fewer queries with dropout, some with a bias */
         for (int kind = 0; kind < 5; kind++) {
             bed b = bed_open(kernels, threads);
             b.attention_rate = kind % 2 ? 0.25f : 0;

@@ -4,7 +4,7 @@
 #include "train/trainer.h"
 
 /* The sum of all exits' losses. */
-static double sum_losses(const exits_setting *how, double total, passing *now, const reference *follow) {
+static double sum_losses(const exits_setting *setting, double total, passing *now, const reference *follow) {
     const rubato_model *model = now->by->model;
     const exits *from = &model->exits;
     const head *final = &model->heads[engine_main_head(model)];
@@ -14,12 +14,12 @@ static double sum_losses(const exits_setting *how, double total, passing *now, c
     for (size_t i = 0; !run_failed(now->on) && (at = observed_find(&now->seen, WATCH_STATE, i)); i++) {
         if (at->number == 0) continue;
         size_t number = at->number - 1;
-        exit_asked who = exits_ask_all(from, now->on, at->rows, &at->packed);
+        exit_subjects who = exits_all_subjects(from, now->on, at->rows, &at->packed);
         exits_remember(from, final, now->on, number, &who, &memory);
         if (!from->heads[number].present) continue;
         tensor values = exits_forward(from, final, now->on, number, &who, &memory);
         int32_t *labels = passing_labels(now, at->number);
-        double weight = how->weights[number] * total;
+        double weight = setting->weights[number] * total;
         if (weight > 0 && !run_failed(now->on))
             loss += weight * values_loss(now->by, now->on, values, now->part, labels, follow, DIVERGENCE_FROM_FULL,
                                          now->scale * weight);
@@ -28,14 +28,14 @@ static double sum_losses(const exits_setting *how, double total, passing *now, c
 }
 
 static double exits_loss(const lesson *self, passing *now) {
-    const exits_setting *how = self->setting;
+    const exits_setting *setting = self->setting;
     const reference *follow = now->follow;
     reference said = {0};
-    if (how->from_model && !follow) {
+    if (setting->from_model && !follow) {
         portion_answers(now->by, now->ran, &now->out, now->part, &said);
         follow = &said;
     }
-    double loss = sum_losses(how, self->weight, now, follow);
+    double loss = sum_losses(setting, self->weight, now, follow);
     free(said.values);
     return loss;
 }

@@ -3,7 +3,7 @@
 #include "train/trainer.h"
 
 static double halting_loss(const lesson *self, passing *now) {
-    const halting_setting *how = self->setting;
+    const halting_setting *setting = self->setting;
     const rubato_model *model = now->by->model;
     const exits *from = &model->exits;
     const head *final = &model->heads[engine_main_head(model)];
@@ -13,15 +13,15 @@ static double halting_loss(const lesson *self, passing *now) {
     const observation *at;
     for (size_t i = 0; (at = observed_find(&now->seen, WATCH_STATE, i)); i++) {
         if (at->number == 0) continue;
-        exit_asked who = exits_ask_all(from, now->on, at->rows, &at->packed);
+        exit_subjects who = exits_all_subjects(from, now->on, at->rows, &at->packed);
         exits_remember(from, final, now->on, at->number - 1, &who, &memory);
     }
-    tensor mean = halting_mean(now->on, &memory, from->rule.threshold, (float)how->ponder, scale, &ponder);
+    tensor mean = halting_mean(now->on, &memory, from->rule.threshold, (float)setting->ponder, scale, &ponder);
     tensor values = head_forward(final, now->on, mean, NULL, 0);
     if (run_failed(now->on)) return 0;
     double loss = self->weight * values_loss(now->by, now->on, values, now->part, now->part->labels, now->follow,
                                              DIVERGENCE_FROM_FULL, scale);
-    return loss + self->weight * how->ponder * ponder;
+    return loss + self->weight * setting->ponder * ponder;
 }
 
 const lesson_kind lesson_halting = {.name = "halting", .observes = WATCH_STATE, .loss = halting_loss};

@@ -40,7 +40,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
     TRY(widths_parse(&widths, options->widths, error));
     if (widths.count > 1) {
         TRY(encoder_allow_slim(&self->model->body, &self->model->packed, error));
-        if (self->params.how == PRECISION_INT8)
+        if (self->params.products == PRECISION_INT8)
             return fail(error, RUBATO_UNSUPPORTED, "narrower layers are trained in f32 or bf16");
         if (!options->refine) TRY(rewire(self, error)); /* points are for the present order of heads and neurons */
         TRY(note_widths(self, &widths, error));

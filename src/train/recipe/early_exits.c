@@ -36,9 +36,9 @@ size_t judged_exits(const trainer *self, point *out) {
 
 static rubato_status early_exits(trainer *self, rubato_error *error) {
     const rubato_train_options *options = self->options;
-    const recipe_exits *how = &self->method->exits;
-    const bool halts = how->kind == EXIT_HALTING, alone = how->apart || options->frozen;
-    exits_setting each = {.from_model = how->from_model};
+    const recipe_exits *given = &self->method->exits;
+    const bool halts = given->kind == EXIT_HALTING, alone = given->apart || options->frozen;
+    exits_setting each = {.from_model = given->from_model};
     const halting_setting halting = {.ponder = option_or(options->ponder, 0.01)};
     const double final = weigh_exits(self, &each);
     /* with halting, the head answers only from the mean */
@@ -59,9 +59,9 @@ static rubato_status early_exits(trainer *self, rubato_error *error) {
     else
         leave.also_count = judged_exits(self, also);
     if (options->resume) TRY(trainer_resume(self, error));
-    if (how->apart && !options->frozen) TRY(trainer_run_first(self, &plain, error));
+    if (given->apart && !options->frozen) TRY(trainer_run_first(self, &plain, error));
     TRY(trainer_run(self, &leave, error));
-    return how->calibrated && options->dev ? temperatures_fit(self, error) : RUBATO_OK;
+    return given->calibrated && options->dev ? temperatures_fit(self, error) : RUBATO_OK;
 }
 
 const recipe recipe_branchynet = {.name = "branchynet",

@@ -33,7 +33,7 @@ typedef struct softening {
 static rubato_status scale_rows(void *user, passing *now, rubato_error *error) {
     const softening *self = user;
     (void)error;
-    now->how.soft = &self->soft;
+    now->thin.soft = &self->soft;
     return RUBATO_OK;
 }
 

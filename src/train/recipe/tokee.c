@@ -34,7 +34,7 @@ static void look(void *user, const run *on, const sight *what) {
     (void)on;
     if (number == 0 || !from->heads[number - 1].present) return;
     arena_mark mark = arena_save(self->on->memory);
-    exit_asked all = exits_ask_all(from, self->on, rows, what->packed);
+    exit_subjects all = exits_all_subjects(from, self->on, rows, what->packed);
     exit_memory none = {0};
     tensor logits =
         exits_forward(from, &self->by->heads[engine_main_head(self->by)], self->on, number - 1, &all, &none);
@@ -101,9 +101,9 @@ static rubato_status halt_rows(void *user, passing *now, rubato_error *error) {
     const rubato_model *by = user;
     now->left_after = sample_halts(by, now->plain, &now->part->packed, now->key);
     if (!now->left_after) return fail_memory(error);
-    now->how.depart = apply_halts;
-    now->how.depart_user = (void *)(uintptr_t)now->left_after;
-    now->how.depart_rows = true;
+    now->thin.depart = apply_halts;
+    now->thin.depart_user = (void *)(uintptr_t)now->left_after;
+    now->thin.depart_rows = true;
     return RUBATO_OK;
 }
 

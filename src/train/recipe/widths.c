@@ -52,7 +52,7 @@ static size_t every_width_and_depth(const trainer *self, uint64_t *state, pass *
 static rubato_status begin(trainer *self, width_list *widths, rubato_error *error) {
     TRY(widths_parse(widths, self->options->widths, error));
     TRY(encoder_allow_slim(&self->model->body, &self->model->packed, error));
-    if (self->params.how == PRECISION_INT8)
+    if (self->params.products == PRECISION_INT8)
         return fail(error, RUBATO_UNSUPPORTED, "narrower layers are trained in f32 or bf16");
     TRY(rewire(self, error));
     return note_widths(self, widths, error);
