@@ -13,8 +13,8 @@ static void lower_bf16(const low_kernels *kernels, operand *self) {
     for (size_t i = 0; self->scale != 1 && i < packed_size(self->columns, self->depth); i++)
         self->wide[i] *= self->scale;
     for (size_t panel = 0; panel * PANEL < self->columns; panel++)
-        kernels->narrow_panel_bf16(self->low + panel * words * PANEL, self->wide + panel * self->depth * PANEL,
-                                   self->depth);
+        kernels->round_panel_bf16(self->low + panel * words * PANEL, self->wide + panel * self->depth * PANEL,
+                                  self->depth);
 }
 
 static void lower_int16(const int16_kernels *kernels, operand *self) {
@@ -49,7 +49,7 @@ void operand_multiply(const kernel_table *kernels, float *c, size_t c_stride, co
         return;
     }
     case OPERAND_BF16:
-        for (size_t i = 0; i < rows; i++) kernels->low.narrow_bf16(room + i * words, x + i * x_stride, by->depth);
+        for (size_t i = 0; i < rows; i++) kernels->low.round_bf16(room + i * words, x + i * x_stride, by->depth);
         break;
     case OPERAND_INT16: kernels->low.int16->round(room, x, x_stride, rows, by->depth, by->unit); break;
     }

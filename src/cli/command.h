@@ -55,8 +55,9 @@ typedef struct command {
     X(answer)                                                                                                          \
     X(rerank)                                                                                                          \
     X(fill)                                                                                                            \
-    X(search_text) X(tokenize) X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench)   \
-        X(pull) X(completion) X(manual)
+    X(search_text)                                                                                                     \
+    X(tokenize) X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull)          \
+        X(completion) X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;
 COMMANDS(DECLARE_COMMAND)

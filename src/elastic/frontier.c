@@ -234,7 +234,7 @@ json_t *point_object(const point *from, const char *low) {
     else
         json_decref(merges);
     if (from->low) json_put(&object, "precision", json_string(low));
-    if (point_is_slim(from)) {
+    if (point_is_narrow(from)) {
         json_put(&object, "heads", parts(from->heads, from->layers));
         json_put(&object, "neurons", parts(from->neurons, from->layers));
     }

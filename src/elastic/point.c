@@ -17,7 +17,7 @@ point point_full(size_t layers) {
 bool point_is_full(const point *self) {
     for (size_t i = 0; i < self->layers; i++)
         if (self->skip[i] || self->merge[i] || self->keep[i] < 1) return false;
-    return !self->exit.rule && !point_is_slim(self);
+    return !self->exit.rule && !point_is_narrow(self);
 }
 
 size_t point_depth(const point *self) {
@@ -50,7 +50,7 @@ layer_rows point_rows(const point *self, const encoder_shape *shape, size_t laye
     return all;
 }
 
-bool point_is_slim(const point *self) {
+bool point_is_narrow(const point *self) {
     for (size_t i = 0; i < self->layers; i++)
         if (!self->skip[i] && (self->heads[i] < 1 || self->neurons[i] < 1)) return true;
     return false;

@@ -45,7 +45,7 @@ size_t point_heads(const point *self, size_t layer, size_t heads);
 size_t point_neurons(const point *self, size_t layer, size_t inner);
 
 /* Whether a layer that runs has fewer heads or neurons than the model's. */
-bool point_is_slim(const point *self);
+bool point_is_narrow(const point *self);
 
 /* Whether a layer's rows merge, by the model's shape or by the point (NULL: full). */
 bool point_merges(const point *self, const encoder_shape *shape, size_t layer);

@@ -28,8 +28,8 @@ typedef enum instruction_set {
 /* Low precision: the products, and the functions that prepare rows for them. */
 typedef struct low_kernels {
     product_low_function *product_bf16, *product_int8;
-    narrow_bf16_function *narrow_bf16;
-    narrow_panel_bf16_function *narrow_panel_bf16;
+    narrow_bf16_function *round_bf16;
+    narrow_panel_bf16_function *round_panel_bf16;
     quantize_int8_function *quantize_int8;
     const int16_kernels *int16;             /* NULL where they are not faster than f32 */
     double (*peak_bf16)(size_t iterations); /* as peak_f32; NULL where the processor lacks the instruction */

@@ -8,7 +8,7 @@ size_t encoder_max_length(const encoder_config *config) {
     return config->positions - config->first_position;
 }
 
-rubato_status encoder_allow_slim(encoder *self, arena *memory, rubato_error *error) {
+rubato_status encoder_allow_narrow(encoder *self, arena *memory, rubato_error *error) {
     for (size_t i = 0; i < self->unique; i++) {
         const layer *one = &self->layers[i];
         if (!one->attending->narrows || !one->feeding->narrows)
@@ -32,13 +32,13 @@ rubato_status encoder_check(const encoder *self, const thinning *thin, rubato_er
     for (size_t i = 0; i < self->unique; i++) {
         const attending *attention = self->layers[i].attending;
         const feeding *feed_forward = self->layers[i].feeding;
-        bool slim = at && point_is_slim(at);
+        bool narrow = at && point_is_narrow(at);
         const char *lacks = attentive && !attention->yields_received ? "tell which rows received attention"
                             : fewer && !attention->fewer_queries     ? "have fewer queries than keys"
-                            : slim && !attention->narrows            ? "run some of its heads alone"
+                            : narrow && !attention->narrows          ? "run some of its heads alone"
                                                                      : NULL;
         if (lacks) return fail(error, RUBATO_UNSUPPORTED, "%s attention cannot %s", attention->part.name, lacks);
-        if (slim && !feed_forward->narrows)
+        if (narrow && !feed_forward->narrows)
             return fail(error, RUBATO_UNSUPPORTED, "%s feed-forward parts cannot run some of their neurons alone",
                         feed_forward->part.name);
     }

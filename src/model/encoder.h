@@ -78,7 +78,7 @@ rubato_status encoder_forward(const encoder *self, const run *on, const batch *i
 
 /* Prepares the encoder for points of reduced width, at which the first heads and neurons of each layer run. Fails:
  * UNSUPPORTED for sizes that do not divide. */
-rubato_status encoder_allow_slim(encoder *self, arena *memory, rubato_error *error);
+rubato_status encoder_allow_narrow(encoder *self, arena *memory, rubato_error *error);
 
 /* Floating-point operations of one sequence of that length, where a multiply and an add are two: the products of all
  * layers and of attention, and of the embedding's projection where there is one. point NULL: full. */

@@ -143,7 +143,7 @@ static rubato_status read_widths(searching *s, const json_t *notes, rubato_error
     double least = json_number_value(json_array_get(list, json_array_size(list) - 1));
     size_t heads = s->judge.model->body.config.heads, first = (size_t)ceil(least * (double)heads - 1e-6);
     if (json_array_size(list) < 2 || first == 0 || !asked(s->options, "widths")) return RUBATO_OK;
-    TRY(encoder_allow_slim(&s->judge.model->body, &s->judge.model->packed, error));
+    TRY(encoder_allow_narrow(&s->judge.model->body, &s->judge.model->packed, error));
     for (size_t i = heads; i >= first && i > 0 && s->space.width_count < 64; i--)
         s->widths[s->space.width_count++] = (float)i / (float)heads;
     s->space.widths = s->widths;

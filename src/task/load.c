@@ -247,9 +247,9 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
         rubato_status status = encoder_check(&self->body, &(thinning){.point = at, .by = self->points.by}, error);
         if (status != RUBATO_OK) return fail_within(error, status, name);
     }
-    bool slim = false;
-    for (size_t i = 0; i < self->points.count; i++) slim = slim || point_is_slim(&self->points.points[i]);
-    if (slim) TRY(encoder_allow_slim(&self->body, &self->packed, error));
+    bool narrow = false;
+    for (size_t i = 0; i < self->points.count; i++) narrow = narrow || point_is_narrow(&self->points.points[i]);
+    if (narrow) TRY(encoder_allow_narrow(&self->body, &self->packed, error));
     for (size_t i = 0; i < self->points.count; i++)
         if (self->points.points[i].exit.by_token && self->exits.kind != EXIT_NONE && !self->exits.by_row)
             return fail(error, RUBATO_BAD_MODEL,

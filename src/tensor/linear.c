@@ -54,7 +54,7 @@ static void low_ready(void *argument, size_t member, size_t first, size_t last) 
     for (size_t row = first; row < last; row++) {
         uint32_t *out = work->words + row * work->whole.words;
         if (work->layer->precision == PRECISION_BF16)
-            work->kernels->low.narrow_bf16(out, tensor_row(work->x, row), work->layer->in);
+            work->kernels->low.round_bf16(out, tensor_row(work->x, row), work->layer->in);
         else
             work->scales[row] =
                 work->kernels->low.quantize_int8(out, tensor_row(work->x, row), work->layer->smooth, work->layer->in);
@@ -177,18 +177,18 @@ static void input_rows(void *argument, size_t member, size_t first, size_t last)
     if (s->layer->learn->low_transposed) {
         size_t words = words_bf16(s->layer->out);
         for (size_t row = first; row < last; row++)
-            task->on->kernels->low.narrow_bf16(task->low + row * words, tensor_grad(s->out, row), s->layer->out);
-        product_low narrow = {.a = task->low + first * words,
-                              .a_stride = words,
-                              .b = s->layer->learn->low_transposed,
-                              .c = tensor_grad(s->x, first),
-                              .c_stride = s->x.stride,
-                              .rows = last - first,
-                              .columns = s->layer->in,
-                              .words = words,
-                              .b_words = words_bf16(linear_width(s->layer)),
-                              .add = true};
-        task->on->kernels->low.product_bf16(&narrow);
+            task->on->kernels->low.round_bf16(task->low + row * words, tensor_grad(s->out, row), s->layer->out);
+        product_low low = {.a = task->low + first * words,
+                           .a_stride = words,
+                           .b = s->layer->learn->low_transposed,
+                           .c = tensor_grad(s->x, first),
+                           .c_stride = s->x.stride,
+                           .rows = last - first,
+                           .columns = s->layer->in,
+                           .words = words,
+                           .b_words = words_bf16(linear_width(s->layer)),
+                           .add = true};
+        task->on->kernels->low.product_bf16(&low);
         return;
     }
     product_f32 product = {.a = tensor_grad(s->out, first),
@@ -213,7 +213,7 @@ static void transpose_columns(void *argument, size_t member, size_t first, size_
     if (!task->saved->layer->learn->low_transposed) return;
     size_t words = words_bf16(x.rows);
     for (size_t i = first; i < last; i++)
-        task->on->kernels->low.narrow_bf16(task->low + i * words, task->transposed + i * task->stride, x.rows);
+        task->on->kernels->low.round_bf16(task->low + i * words, task->transposed + i * task->stride, x.rows);
 }
 
 /* The weight's gradient has the weight's packed form, so a panel of it is one product: dW^T += x^T dy. */
@@ -226,17 +226,17 @@ static void weight_columns(void *argument, size_t member, size_t first, size_t l
         pack_straight_f32(panel, s->out.grad + at, s->out.stride, width, s->out.rows);
         if (s->layer->learn->low_transposed) {
             uint32_t *pairs = task->low_panels + member * words_bf16(s->out.rows) * PANEL;
-            task->on->kernels->low.narrow_panel_bf16(pairs, panel, s->out.rows);
-            product_low narrow = {.a = task->low,
-                                  .a_stride = words_bf16(s->out.rows),
-                                  .b = pairs,
-                                  .c = s->layer->learn->weight + at * linear_depth(s->layer),
-                                  .c_stride = PANEL,
-                                  .rows = s->layer->in,
-                                  .columns = PANEL,
-                                  .words = words_bf16(s->out.rows),
-                                  .add = true};
-            task->on->kernels->low.product_bf16(&narrow);
+            task->on->kernels->low.round_panel_bf16(pairs, panel, s->out.rows);
+            product_low low = {.a = task->low,
+                               .a_stride = words_bf16(s->out.rows),
+                               .b = pairs,
+                               .c = s->layer->learn->weight + at * linear_depth(s->layer),
+                               .c_stride = PANEL,
+                               .rows = s->layer->in,
+                               .columns = PANEL,
+                               .words = words_bf16(s->out.rows),
+                               .add = true};
+            task->on->kernels->low.product_bf16(&low);
             continue;
         }
         product_f32 product = {.a = task->transposed,

@@ -285,11 +285,11 @@ void linear_refresh(const linear *self, const kernel_table *kernels, size_t firs
             float *slice = learn->transposed + column * out + panel * PANEL * PANEL;
             kernels->pack_transposed_f32(slice, weights + column * PANEL, PANEL, size_min(PANEL, in - column), width);
             if (learn->low_transposed)
-                kernels->low.narrow_panel_bf16(
+                kernels->low.round_panel_bf16(
                     learn->low_transposed + column * words_bf16(out) + panel * PANEL / 2 * PANEL, slice, width);
         }
         if (self->precision == PRECISION_BF16)
-            kernels->low.narrow_panel_bf16(self->low + panel * words_bf16(in) * PANEL, weights, in);
+            kernels->low.round_panel_bf16(self->low + panel * words_bf16(in) * PANEL, weights, in);
         if (self->precision == PRECISION_INT8)
             quantize_panel_int8(self->low + panel * words_int8(in) * PANEL, self->scale + panel * PANEL,
                                 self->offset + panel * PANEL, weights, width, in);

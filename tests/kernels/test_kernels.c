@@ -338,8 +338,8 @@ static void test_rows_made_ready(void **state) {
             guarded x = guarded_create(depth), a = guarded_create(words), b = guarded_create(words);
             if (round % 4 == 0) x.data[random_below(depth)] = specials[random_below(SPECIAL_COUNT)];
             if (round % 50 == 0) memset(x.data, 0, x.bytes);
-            table->low.narrow_bf16((uint32_t *)(void *)a.data, x.data, depth);
-            want->narrow_bf16((uint32_t *)(void *)b.data, x.data, depth);
+            table->low.round_bf16((uint32_t *)(void *)a.data, x.data, depth);
+            want->round_bf16((uint32_t *)(void *)b.data, x.data, depth);
             assert_memory_equal(a.data, b.data, words * 4);
             guarded_free(a);
             guarded_free(b);
@@ -433,7 +433,7 @@ static void test_low_products(void **state) {
                 if (bytes)
                     scales.data[row] = want->quantize_int8(a + row * words, x, NULL, depth);
                 else
-                    want->narrow_bf16(a + row * words, x, depth);
+                    want->round_bf16(a + row * words, x, depth);
             }
             product_low p = {.a = a,
                              .b = b,

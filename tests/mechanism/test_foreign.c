@@ -36,10 +36,10 @@ static void test_refusals(void **state) {
     made_model m = make_model(WINDOW);
     open_bed(&b, m.folder, NULL, 1);
     encoder *body = &b.model->body;
-    point full = point_full(LAYERS), short_one = full, merging_one = full, slim = full, by_token = full;
+    point full = point_full(LAYERS), short_one = full, merging_one = full, narrow = full, by_token = full;
     short_one.keep[1] = 0.5f;
     merging_one.merge[1] = true;
-    slim.heads[0] = 0.5f;
+    narrow.heads[0] = 0.5f;
     by_token.exit.by_token = true;
     thinning how = {.point = &short_one, .by = SIGNIFICANCE_RECEIVED};
     refused(body, &how, "received");
@@ -63,9 +63,9 @@ static void test_refusals(void **state) {
     refused(body, &how, "fewer queries");
     refused(body, &(thinning){.point = &by_token}, "fewer queries");
     refused(body, &(thinning){.depart_rows = true}, "fewer queries");
-    refused(body, &(thinning){.point = &slim}, "heads");
+    refused(body, &(thinning){.point = &narrow}, "heads");
     assert_int_equal(encoder_check(body, &(thinning){.point = &full}, NULL), RUBATO_OK);
-    assert_int_equal(encoder_allow_slim(body, &b.model->packed, &error), RUBATO_UNSUPPORTED);
+    assert_int_equal(encoder_allow_narrow(body, &b.model->packed, &error), RUBATO_UNSUPPORTED);
     assert_non_null(strstr(error.message, "window"));
     close_bed(&b);
     remove_model(&m);

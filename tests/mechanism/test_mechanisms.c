@@ -267,7 +267,7 @@ static void check_layer(const char *parts, size_t reach, bool sloped) {
         bed b;
         if (!isa_kernels(isa)) continue;
         open_bed(&b, m.folder, isa_name(isa), 1 + isa % 2);
-        assert_int_equal(encoder_allow_slim(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
+        assert_int_equal(encoder_allow_narrow(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
         for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) check_scene(&b, &with, scenes[i]);
         close_bed(&b);
     }
@@ -367,7 +367,7 @@ static void check_encoder(const char *name, const char *parts) {
         at = point_full(LAYERS);
         snprintf(at.name, sizeof at.name, "first heads and neurons");
         at.heads[0] = at.neurons[0] = at.heads[1] = 0.5f;
-        assert_int_equal(encoder_allow_slim(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
+        assert_int_equal(encoder_allow_narrow(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
         check_point(&b, &w, &at, name);
     }
     close_bed(&b);

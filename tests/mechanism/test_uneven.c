@@ -144,13 +144,13 @@ static void test_gradients(void **state) {
     open_bed(&b, own.folder, NULL, 2);
     check_directions(&b, evaluate, &(summing){&w, &at}, "uneven");
     /* three heads of 16 features do not end with a panel, so no part of them is a view */
-    assert_int_equal(encoder_allow_slim(&b.model->body, &b.model->packed, NULL), RUBATO_UNSUPPORTED);
+    assert_int_equal(encoder_allow_narrow(&b.model->body, &b.model->packed, NULL), RUBATO_UNSUPPORTED);
     close_bed(&b);
     remove_model(&own);
     own = draw_model((const size_t[LAYERS]){2, 4}, own_inner);
     write_model(&own, "\"layer_widths\": {\"heads\": [2, 4], \"inner\": [96, 32]}, ");
     open_bed(&b, own.folder, NULL, 2);
-    assert_int_equal(encoder_allow_slim(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
+    assert_int_equal(encoder_allow_narrow(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
     at.heads[0] = at.heads[1] = at.neurons[0] = 0.5f; /* of the layer's own */
     check_directions(&b, evaluate, &(summing){&w, &at}, "uneven, first heads and neurons");
     close_bed(&b);

@@ -17,19 +17,19 @@ static size_t sandwich(const trainer *self, uint64_t *state, pass *out) {
         out[i] = (pass){.at = point_full(self->model->body.depth), .follows = i > 0};
         if (i == 0) continue;
         /* random passes are small along one axis or two, seldom along all, because good points are there */
-        bool slim = widths.count > 1 && (i == 1 || random_below(state, 2) == 0);
-        bool thin = i == 1 || !slim || random_below(state, 2) == 0;
+        bool narrow = widths.count > 1 && (i == 1 || random_below(state, 2) == 0);
+        bool thin = i == 1 || !narrow || random_below(state, 2) == 0;
         if (tags && widths.count > 1) {
-            slim = random_below(state, 4) > 0;
-            thin = !slim;
+            narrow = random_below(state, 4) > 0;
+            thin = !narrow;
         }
         if (i > 1) draw_layers(most.layer, state, at);
         /* rows merge or retire; the smallest pass merges where merging is allowed */
         bool merges = most.merges > 0 && (i == 1 || random_below(state, 2) == 0);
         if (thin && merges) draw_merges(most.merges, i == 1, state, at);
         if (thin && !merges) draw_lengths(most.length, i == 1, state, at);
-        if (i == 1 && slim) set_width(widths.parts[widths.count - 1], at);
-        if (i > 1 && slim) draw_widths(&widths, tags && random_below(state, 2) == 0, heads, state, at);
+        if (i == 1 && narrow) set_width(widths.parts[widths.count - 1], at);
+        if (i > 1 && narrow) draw_widths(&widths, tags && random_below(state, 2) == 0, heads, state, at);
     }
     return count;
 }
@@ -39,7 +39,7 @@ static rubato_status anytime(trainer *self, rubato_error *error) {
     width_list widths;
     TRY(widths_parse(&widths, options->widths, error));
     if (widths.count > 1) {
-        TRY(encoder_allow_slim(&self->model->body, &self->model->packed, error));
+        TRY(encoder_allow_narrow(&self->model->body, &self->model->packed, error));
         if (self->params.products == PRECISION_INT8)
             return fail(error, RUBATO_UNSUPPORTED, "narrower layers are trained in f32 or bf16");
         if (!options->refine) TRY(rewire(self, error)); /* points are for the present order of heads and neurons */

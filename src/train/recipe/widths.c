@@ -51,7 +51,7 @@ static size_t every_width_and_depth(const trainer *self, uint64_t *state, pass *
 
 static rubato_status begin(trainer *self, width_list *widths, rubato_error *error) {
     TRY(widths_parse(widths, self->options->widths, error));
-    TRY(encoder_allow_slim(&self->model->body, &self->model->packed, error));
+    TRY(encoder_allow_narrow(&self->model->body, &self->model->packed, error));
     if (self->params.products == PRECISION_INT8)
         return fail(error, RUBATO_UNSUPPORTED, "narrower layers are trained in f32 or bf16");
     TRY(rewire(self, error));
@@ -74,15 +74,15 @@ static rubato_status slimmable(trainer *self, rubato_error *error) {
     width_list widths;
     point also[MOST_WIDTHS];
     TRY(begin(self, &widths, error));
-    phase slim = {.name = self->method->name,
-                  .epochs = trainer_epochs(self),
-                  .passes = sandwich,
-                  .lessons = &follow,
-                  .lesson_count = 1,
-                  .also = also,
-                  .also_count = judged_widths(self, &widths, also)};
+    phase narrow = {.name = self->method->name,
+                    .epochs = trainer_epochs(self),
+                    .passes = sandwich,
+                    .lessons = &follow,
+                    .lesson_count = 1,
+                    .also = also,
+                    .also_count = judged_widths(self, &widths, also)};
     if (self->options->resume) TRY(trainer_resume(self, error));
-    return trainer_run(self, &slim, error);
+    return trainer_run(self, &narrow, error);
 }
 
 static rubato_status dynabert(trainer *self, rubato_error *error) {
