@@ -133,17 +133,19 @@ void new_file_abandon(new_file *file) {
 
 /* ---- Staged files ---- */
 
+enum { STAGED_BYTES = 4096 + 1024 };
+
 static rubato_status fail_memory_or(rubato_error *error, const char *path) {
     return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: %s", path, strerror(errno));
 }
 
 /* With all that is in it. */
 static void remove_folder(const char *path) {
-    char inner[4600];
+    char inner[STAGED_BYTES];
     DIR *listing = opendir(path);
     for (struct dirent *entry; listing && (entry = readdir(listing));) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        snprintf(inner, sizeof inner, "%.4500s/%s", path, entry->d_name);
         if (folder_exists(inner))
             remove_folder(inner);
         else
@@ -166,7 +168,7 @@ rubato_status staged_open(staged_files *self, const char *folder, rubato_error *
 /* Adds the names of what is in a folder of the staged ones, with what is in those: files, and folders with a slash
  * behind. */
 static rubato_status list_staged(const staged_files *self, const char *inner, text_buffer *names, rubato_error *error) {
-    char path[4600], name[512];
+    char path[STAGED_BYTES], name[512];
     snprintf(path, sizeof path, "%s/%s", self->path, inner);
     DIR *listing = opendir(path);
     if (!listing) return fail_memory_or(error, path);
@@ -174,7 +176,7 @@ static rubato_status list_staged(const staged_files *self, const char *inner, te
     for (struct dirent *entry; status == RUBATO_OK && (entry = readdir(listing));) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         snprintf(name, sizeof name, "%.200s%.255s", inner, entry->d_name);
-        snprintf(path, sizeof path, "%.4000s/%.500s", self->path, name);
+        snprintf(path, sizeof path, "%s/%s", self->path, name);
         bool within = folder_exists(path);
         if (within) strcat(name, "/");
         text_add(names, name, strlen(name) + 1);
@@ -187,7 +189,7 @@ static rubato_status list_staged(const staged_files *self, const char *inner, te
 
 /* Moves one file, or makes the folder. */
 static rubato_status put_in_place(const staged_files *self, const char *name, rubato_error *error) {
-    char from[4600], to[4600];
+    char from[STAGED_BYTES], to[STAGED_BYTES];
     snprintf(from, sizeof from, "%s/%s", self->path, name);
     snprintf(to, sizeof to, "%s/%s", self->folder, name);
     bool folder = text_ends_with(to, "/");
@@ -201,7 +203,7 @@ rubato_status staged_commit(staged_files *self, rubato_error *error) {
     rubato_status status = list_staged(self, "", &names, error);
     for (size_t at = 0; at < names.length && status == RUBATO_OK; at += strlen(names.data + at) + 1)
         status = put_in_place(self, names.data + at, error);
-    char folder[4600];
+    char folder[STAGED_BYTES];
     for (size_t at = 0; at < names.length && status == RUBATO_OK; at += strlen(names.data + at) + 1) {
         snprintf(folder, sizeof folder, "%s/%s", self->path, names.data + at);
         if (text_ends_with(folder, "/")) rmdir(folder); /* empty now */
