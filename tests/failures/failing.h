@@ -1,7 +1,10 @@
 /* Lets the n-th allocation of a function fail, for one n after the other, and looks at what the function then does.
  *
  * Allocations are those of this project and of jansson: malloc, calloc, realloc, aligned_alloc, and what the system
- * allocates by mmap, fopen, opendir and pthread_create. The linker puts the functions of failing.c in their places. */
+ * allocates by mmap, fopen, opendir and pthread_create. The linker puts the functions of failing.c in their places.
+ *
+ * A program takes the name of one of its tests as an argument; with FAILING_ALLOCATION=N in the environment it tries
+ * that allocation alone. */
 #ifndef RUBATO_TESTS_FAILURES_FAILING_H
 #define RUBATO_TESTS_FAILURES_FAILING_H
 
@@ -31,11 +34,11 @@ typedef struct attempt {
 
 /* Calls with each of these n: all up to `exhaustive`; of the rest the first of every stack of callers that no earlier
  * attempt of the program has tried (so that every way to an allocation is tried), the last 5, and a sample of 10. A
- * call must give RUBATO_OUT_OF_MEMORY, or succeed with the result of the undisturbed call; it must release
- * all that it allocated. What went wrong is listed, and failing_main fails then. */
+ * call must give RUBATO_OUT_OF_MEMORY, or succeed with the result of the undisturbed call; it must release all that it
+ * allocated. What went wrong is listed, and failing_main fails then. */
 void fail_allocations(const attempt *what);
 
-/* A new empty folder under /tmp, which failing_done removes. */
+/* A new empty folder under /tmp, which failing_main removes. */
 const char *failing_folder(void);
 
 /* Files of a folder and of those within it. */
