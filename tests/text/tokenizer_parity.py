@@ -7,7 +7,7 @@ trained here: WordPiece (cased, accents kept), byte-level BPE (RoBERTa), Unigram
 
 Without --full every file is thinned to about 400 lines and 200 kB. Prints 'N passed, N failed'.
 """
-import contextlib, glob, json, os, random, subprocess, sys, time
+import contextlib, functools, glob, gzip, json, os, random, subprocess, sys, time
 import tokenizers
 from tokenizers import (AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers, Regex)
 
@@ -29,8 +29,9 @@ ADVERSARIAL = [
 ]
 
 
+@functools.cache
 def lines_of(path):
-    with open(path, encoding="utf-8", newline="\n") as f:
+    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8", newline="\n") as f:
         rows = [row.rstrip("\n") for row in f]
     if full: return rows
     rng, out, size = random.Random(7), [], 0
@@ -183,8 +184,9 @@ for name, folder in folders.items():
     long_lines = ["long word " * 50000 + "a" * 500000, "가나다 " * 80000, "x" * 1000000 if name != "unigram" else "x"]
     compare(name + " 1 MB", folder, t, long_lines)
     for path in files:
-        if "\x00" in open(path, encoding="utf-8").read(): continue
-        compare(f"{name} {os.path.relpath(path, data)}", folder, t, lines_of(path))
+        rows = lines_of(path)
+        if any("\x00" in row for row in rows): continue
+        compare(f"{name} {os.path.relpath(path, data)}", folder, t, rows)
     # truncation, windows, pairs
     words = "one two three four five six seven eight nine ten eleven twelve".split()
     pairs = [(" ".join(words[:a]), " ".join(words[:b])) for a in range(0, 13, 1) for b in range(0, 13, 2)]
