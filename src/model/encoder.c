@@ -29,10 +29,10 @@ rubato_status encoder_check(const encoder *self, const thinning *thin, rubato_er
         fewer = fewer || at->merge[i] || at->exit.by_token;
     }
     bool attentive = retires && (thin->by == SIGNIFICANCE_RECEIVED || thin->by == SIGNIFICANCE_OTHERS);
+    bool narrow = at && point_is_narrow(at);
     for (size_t i = 0; i < self->unique; i++) {
         const attending *attention = self->layers[i].attending;
         const feeding *feed_forward = self->layers[i].feeding;
-        bool narrow = at && point_is_narrow(at);
         const char *lacks = attentive && !attention->yields_received ? "tell which rows received attention"
                             : fewer && !attention->fewer_queries     ? "have fewer queries than keys"
                             : narrow && !attention->narrows          ? "run some of its heads alone"
@@ -43,6 +43,10 @@ rubato_status encoder_check(const encoder *self, const thinning *thin, rubato_er
                         feed_forward->part.name);
     }
     return RUBATO_OK;
+}
+
+rubato_status encoder_result(const encoder *self, const run *on, const thinning *thin, rubato_error *error) {
+    return *on->status == RUBATO_UNSUPPORTED ? encoder_check(self, thin, error) : run_result(on, error);
 }
 
 double encoder_flops(const encoder *self, const point *at, size_t length) {

@@ -55,7 +55,7 @@ void encoder_collect(encoder *self);
 void encoder_refresh(encoder *self);
 
 /* Fails: UNSUPPORTED, naming the mechanism, when a layer cannot do what the thinning needs: tell the attention that
- * rows received, have fewer queries than keys, run some of its heads. how NULL: full. */
+ * rows received, have fewer queries than keys, run some of its heads. thin NULL: full. */
 rubato_status encoder_check(const encoder *self, const thinning *thin, rubato_error *error);
 
 /* The result: rows, and the offsets of each sequence's rows. */
@@ -70,11 +70,14 @@ typedef struct encoded {
  *   out  in the run's arena. Where rows retired and were not restored, packed.start tells where a sequence's rows are
  *        and packed.ids is NULL; else packed is the input.
  * The run's watcher sees the embeddings' output, and what it asked for of every layer. Returns the run's status;
- * UNSUPPORTED where encoder_check fails, which has the message.
+ * UNSUPPORTED where encoder_check fails; encoder_result has the message.
  * Retirement: after the attention of layer i and its normalisation, a sequence of n tokens keeps point_rows() rows,
  * by significance and in their order; the feed-forward part sees only those (Kim and Cho 2021, section 3). */
 rubato_status encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *thin,
                               encoded *out);
+
+/* The status of a forward pass with its message. */
+rubato_status encoder_result(const encoder *self, const run *on, const thinning *thin, rubato_error *error);
 
 /* Prepares the encoder for points of reduced width, at which the first heads and neurons of each layer run. Fails:
  * UNSUPPORTED for sizes that do not divide. */

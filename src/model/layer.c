@@ -51,13 +51,13 @@ void layer_visit(const layer *self, linear_visitor *visit, void *user) {
 
 typedef struct seen_precision {
     precision precision;
-    bool both, any;
+    bool both;
 } seen_precision;
 
 /* The last linear layer decides, because the feed-forward part is the same in every kind of layer. */
 static void see_precision(void *user, linear *of, const linear_role *role) {
     (void)role;
-    *(seen_precision *)user = (seen_precision){of->precision, of->low && of->packed && !of->learn, true};
+    *(seen_precision *)user = (seen_precision){of->precision, of->low && of->packed && !of->learn};
 }
 
 precision layer_precision(const layer *self, bool *both) {

@@ -211,11 +211,10 @@ static rubato_status run_batch(running *all, size_t number, const run *on, rubat
     thinning thin = engine_thinning(model, all->work->head, at);
     exit_session session, *left;
     engine_exits(model, all->work->head, at, on, &packed, &session, &left, &thin);
-    TRY(encoder_check(&model->body, &thin, error));
     exit_trail *trail = left ? all->context->trail : NULL;
     if (trail) exit_session_record(left, on);
     encoder_forward(&model->body, on, &packed, &thin, &out);
-    TRY(run_result(on, error));
+    TRY(encoder_result(&model->body, on, &thin, error));
     if (trail) exit_trail_take(trail, left, units, count);
     if (all->work->take) TRY(all->work->take(all->work->user, on, &out, left, units, error));
     double ms = clock_ms() - begin;

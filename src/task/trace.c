@@ -74,7 +74,6 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     TRY(engine_budget(context, options, &wanted, error));
     const point *at = engine_point(context, &wanted, window->length);
     thinning thin = engine_thinning(model, engine_main_head(model), at);
-    TRY(encoder_check(body, &thin, error));
     block->shape = &body->shape;
     block->at = at;
     block->count = window->length;
@@ -84,7 +83,7 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     if (block->left && !run_failed(&on)) block->trace.left_after = block->left->left_after[0];
     arena_reset(on.memory);
     block->trace.point = at ? at->name : "full";
-    return run_result(&on, error);
+    return encoder_result(body, &on, &thin, error);
 }
 
 rubato_status rubato_trace_text(rubato_context *context, const rubato_input *input, const rubato_options *options,

@@ -58,8 +58,9 @@ static void compare_linear(void *user, linear *of, const linear_role *role) {
 /* int8 is for the encoder's layers, which are in int8 after quantising. */
 static precision precision_of(const parameters *self, const linear *layer_of) {
     finding inside = {layer_of, false};
+    if (self->products != PRECISION_INT8) return self->products;
     encoder_visit(self->body, compare_linear, &inside);
-    return self->products == PRECISION_INT8 && !inside.found ? PRECISION_BF16 : self->products;
+    return inside.found ? PRECISION_INT8 : PRECISION_BF16;
 }
 
 /* Prepares a layer for the backward pass; its values do not change. */

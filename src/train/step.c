@@ -84,9 +84,8 @@ static rubato_status run_pass(const stepping *s, const portion *part, size_t num
                   .scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count)};
     at.thin.seed = s->mask_key;
     if (now->before_pass) TRY(now->before_pass(now->user, &at, error));
-    TRY(encoder_check(at.body, &at.thin, error));
     observe_forward(at.body, at.ran, &on, &part->packed, &at.thin, s->observes, &at.seen, &at.out);
-    TRY(run_result(&on, error));
+    TRY(encoder_result(at.body, &on, &at.thin, error));
     double loss = 0;
     for (size_t i = 0; i < s->lesson_count; i++)
         if (s->lessons[i].weight > 0) loss += s->lessons[i].kind->loss(&s->lessons[i], &at);
