@@ -67,10 +67,9 @@ extern "C" {
 RUBATO_API const char *rubato_version(void);
 
 /* Facts about the build of that library and its environment, one for each index from 0 on: "commit", "compiler",
- * "build_type", "instruction_sets" (those that this machine runs, the best one last), and the versions of the libraries
- * that it links.
- *   value  [bytes] receives the fact; may be NULL
- * Returns the name of the fact, NULL past the last one. */
+ * "build_type", "instruction_sets" (the sets that this machine runs, the best one last), and the versions of the
+ * libraries that it links. value  [bytes] receives the fact; may be NULL Returns the name of the fact, NULL past the
+ * last one. */
 RUBATO_API const char *rubato_build_fact(size_t index, char *value, size_t bytes);
 
 /* ---- Errors ---- */
@@ -479,7 +478,7 @@ typedef struct rubato_train_options {
                            "dynabert"; all axes at once: "anytime" */
     const char *data, *dev, *columns; /* as rubato_eval_options; without dev (NULL) the last weights are kept */
     const char *out;                  /* folder of the result, and of the files that resuming needs */
-    const char *labels;               /* names of the labels in order, "negative,positive"; NULL: those of the data */
+    const char *labels;               /* names of the labels in order, "negative,positive"; NULL: the data's names */
     double epochs, rate;              /* default 3 and 2e-5; recipes have their own */
     size_t batch, max_length;         /* sequences in a step, default 32; tokens, default the model's */
     size_t micro_tokens;              /* rows of one pass; a longer step is run in parts. Default 8192 */
@@ -536,8 +535,8 @@ typedef struct rubato_train_result {
 /* Trains a model and writes it to out as a folder that rubato and transformers load. out/metrics.jsonl gets a line for
  * each step. Batches are packed: no padding is computed. The same options give the same result bit for bit, whatever
  * the number of threads. Fails: as loading and reading data, IO, CANCELLED (the run can be resumed). Methods: Devlin et
- * al. 2018; Kim and Cho 2021 (length-adaptive); Goyal et al. 2020 (power-bert); docs/anytime.md names those of early
- * exits. */
+ * al. 2018; Kim and Cho 2021 (length-adaptive); Goyal et al. 2020 (power-bert); docs/anytime.md names the methods of
+ * early exits. */
 RUBATO_API rubato_status rubato_train(const rubato_train_options *options, rubato_train_result **result,
                                       rubato_error *error);
 

@@ -26,13 +26,8 @@ static size_t distance_bucket(long distance, size_t buckets) {
 
 rubato_status distance_bias_load(loader *load, distance_bias *out, const char *name, size_t buckets, size_t heads,
                                  size_t longest) {
-    source from;
-    TRY(loader_find(load, &from, name, buckets, heads, true));
     *out = (distance_bias){.heads = heads, .reach = longest};
-    table_load(&out->buckets, &from);
-    TRY(loader_bind(load,
-                    (binding){.kind = BOUND_TABLE, .table = &out->buckets, .rows = from.rows, .columns = from.columns},
-                    name));
+    TRY(loader_stored(load, &out->buckets, BOUND_TABLE, name, buckets, heads));
     size_t elements;
     if (!checked_multiply(2 * out->reach + 1, heads, &elements)) return fail_memory(load->error);
     out->values = arena_take_array(load->with.memory, elements, sizeof *out->values);

@@ -1,5 +1,5 @@
-/* What mechanisms of attention have in common: queries, keys and values are projected from the rows by one stacked
- * product, and what the heads give is projected back, with the rows as its residual. A mechanism whose weights begin
+/* The projections of a mechanism of attention: one stacked product makes queries, keys and values from the rows, and
+ * another product projects the output of the heads back, with the rows as its residual. A mechanism whose weights begin
  * with these owns its heads alone. */
 #ifndef RUBATO_ATTENTION_PROJECTIONS_H
 #define RUBATO_ATTENTION_PROJECTIONS_H

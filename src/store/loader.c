@@ -215,10 +215,10 @@ rubato_status loader_table(loader *load, table *out, const char *name, size_t ro
                        full);
 }
 
-rubato_status loader_buffer(loader *load, table *out, const char *name, size_t rows, size_t columns) {
+rubato_status loader_stored(loader *load, table *out, binding_kind kind, const char *name, size_t rows,
+                            size_t columns) {
     source from;
     TRY(loader_find(load, &from, name, rows, columns, true));
     table_load(out, &from);
-    return loader_bind(load, (binding){.kind = BOUND_BUFFER, .table = out, .rows = from.rows, .columns = from.columns},
-                       name);
+    return loader_bind(load, (binding){.kind = kind, .table = out, .rows = from.rows, .columns = from.columns}, name);
 }

@@ -75,8 +75,9 @@ rubato_status loader_norm(loader *load, norm *out, const char *name, size_t widt
 /* Loads a table "PREFIX NAME.weight" of any stored type; does nothing for a NULL name. */
 rubato_status loader_table(loader *load, table *out, const char *name, size_t rows, size_t columns);
 
-/* Loads a buffer: a table under its full name that is saved with the model and does not learn. */
-rubato_status loader_buffer(loader *load, table *out, const char *name, size_t rows, size_t columns);
+/* A table under its full name, in the type of real numbers that is stored: BOUND_TABLE learns, BOUND_BUFFER is saved
+ * with the model and does not. */
+rubato_status loader_stored(loader *load, table *out, binding_kind kind, const char *name, size_t rows, size_t columns);
 
 /* Records the name under which a parameter is stored. */
 rubato_status loader_bind(loader *load, binding what, const char *name);

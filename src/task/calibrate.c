@@ -148,10 +148,10 @@ typedef struct alone_work {
 static void time_alone(void *argument, size_t member, size_t members) {
     const alone_work *work = argument;
     measuring own = work->start;
-    run on = {.kernels = own.context->kernels,
-              .memory = &own.context->workers[member].memory,
-              .status = &own.status,
-              .low = own.low};
+    run on = context_run(own.context, &own.status);
+    on.crew = NULL;
+    on.memory = &own.context->workers[member].memory;
+    on.low = own.low;
     (void)members;
     work->time(&own, &on, true);
     if (member == 0)
@@ -174,11 +174,8 @@ static rubato_status measure_one(const rubato_context *context, manner by, time_
                                  cost_curve *first, cost_curve *second, rubato_error *error) {
     measuring m = {.context = context, .rows = rows, .low = by.low};
     if (by.together) {
-        run on = {.kernels = context->kernels,
-                  .crew = context->crew,
-                  .memory = &context->workers[0].memory,
-                  .status = &m.status,
-                  .low = by.low};
+        run on = context_run(context, &m.status);
+        on.low = by.low;
         time(&m, &on, true);
     } else {
         atomic_bool failed = false;

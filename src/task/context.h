@@ -33,4 +33,9 @@ rubato_status engine_budget(const rubato_context *context, const rubato_options 
 /* The point of a sequence of that length; NULL: full. */
 const point *engine_point(const rubato_context *context, const budget *wanted, size_t length);
 
+/* A run of all threads in the first thread's arena. The caller owns the status, and sets what else the run needs. */
+static inline run context_run(const rubato_context *self, rubato_status *status) {
+    return (run){.kernels = self->kernels, .crew = self->crew, .memory = &self->workers[0].memory, .status = status};
+}
+
 #endif

@@ -176,11 +176,8 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
     batch packed = {1, window->length, start, window->ids, window->types};
     rubato_status passed = RUBATO_OK;
     const watcher watch = {WATCH_STATE, copy_layer, &mine};
-    const run on = {.kernels = context->kernels,
-                    .crew = context->crew,
-                    .memory = &context->workers[0].memory,
-                    .status = &passed,
-                    .watch = &watch};
+    run on = context_run(context, &passed);
+    on.watch = &watch;
     encoded result;
     mine.out = calloc((body->depth + 1) * (window->length + 1) * mine.hidden, sizeof(float));
     if (!mine.out) {

@@ -108,8 +108,8 @@ static rubato_status measure(rubato_context *context, const batch *packed, doubl
     for (size_t round = 0; round < ROUNDS + 1; round++) {
         profile spent = {0};
         rubato_status status = RUBATO_OK;
-        run on = {
-            .kernels = context->kernels, .crew = context->crew, .memory = memory, .status = &status, .profile = &spent};
+        run on = context_run(context, &status);
+        on.profile = &spent;
         encoded made;
         arena_mark mark = arena_save(memory);
         encoder_forward(&context->model->body, &on, packed, NULL, &made);

@@ -64,11 +64,8 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     batch packed = {1, window->length, start, window->ids, window->types};
     rubato_status status = RUBATO_OK;
     const watcher watch = {WATCH_STATE, note_layer, block};
-    run on = {.kernels = context->kernels,
-              .crew = context->crew,
-              .memory = &context->workers[0].memory,
-              .status = &status,
-              .watch = &watch};
+    run on = context_run(context, &status);
+    on.watch = &watch;
     budget wanted;
     encoded out;
     TRY(engine_budget(context, options, &wanted, error));

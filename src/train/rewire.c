@@ -66,11 +66,7 @@ static void add_batch(const encoder *body, importance *sums, double *room) {
 static rubato_status one_batch(trainer *self, const sample *const *some, size_t count, rubato_error *error) {
     tape recording = {0};
     rubato_status done = RUBATO_OK;
-    run on = {.kernels = self->context->kernels,
-              .crew = self->context->crew,
-              .memory = &self->memory,
-              .status = &done,
-              .tape = &recording};
+    run on = trainer_on(self, &done, &recording);
     portion part;
     encoded out;
     if (!portion_create(&part, self, some, count, 0, &self->memory)) return fail_memory(error);

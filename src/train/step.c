@@ -59,13 +59,7 @@ static rubato_status run_pass(const stepping *s, const portion *part, size_t num
                       .hidden_rate = self->model->body.config.hidden_dropout,
                       .attention_rate = self->model->body.config.attention_dropout};
     rubato_status done = RUBATO_OK;
-    run on = {.kernels = self->context->kernels,
-              .crew = self->context->crew,
-              .memory = &self->memory,
-              .status = &done,
-              .tape = &recording};
-    run plain = on;
-    plain.tape = NULL;
+    const run on = trainer_on(self, &done, &recording), plain = trainer_on(self, &done, NULL);
     const bool first = number == 0, frozen = (now->frozen & group_bit(GROUP_BODY)) != 0;
     passing at = {.by = self,
                   .what = what,
@@ -99,7 +93,7 @@ static rubato_status run_pass(const stepping *s, const portion *part, size_t num
 static rubato_status run_passes(const stepping *s, size_t first, size_t count, reference *kept, rubato_error *error) {
     trainer *self = s->self;
     rubato_status done = RUBATO_OK;
-    run on = {.kernels = self->context->kernels, .crew = self->context->crew, .memory = &self->memory, .status = &done};
+    const run on = trainer_on(self, &done, NULL);
     observed taught = {0};
     portion part;
     if (!portion_create(&part, self, s->samples + first, count, s->mask_key, &self->memory)) return fail_memory(error);

@@ -4,6 +4,8 @@
 #ifndef RUBATO_TRAIN_TRAINER_H
 #define RUBATO_TRAIN_TRAINER_H
 
+#include "task/context.h"
+#include "tensor/tape.h"
 #include "train/optimizer.h"
 #include "train/phase.h"
 
@@ -77,5 +79,13 @@ uint64_t trainer_seed(const trainer *self, uint64_t use, uint64_t number);
  * begins at its first step. Fails: IO; BAD_DATA and BAD_ARGUMENT for a file of another model or recipe. */
 rubato_status trainer_checkpoint(const trainer *self, rubato_error *error);
 rubato_status trainer_resume(trainer *self, rubato_error *error);
+
+/* A run of all threads in the trainer's arena; recording NULL: nothing is recorded. */
+static inline run trainer_on(trainer *self, rubato_status *status, tape *recording) {
+    run on = context_run(self->context, status);
+    on.memory = &self->memory;
+    on.tape = recording;
+    return on;
+}
 
 #endif

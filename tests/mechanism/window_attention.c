@@ -53,7 +53,7 @@ static rubato_status load_terms(void *weights, const part_source *from) {
     char name[LOADER_NAME];
     if (!self->setting->sloped) return RUBATO_OK;
     part_name_beside(name, from, from->names->query, "slopes");
-    TRY(loader_buffer(from->load, &self->slopes, name, 1, from->heads));
+    TRY(loader_stored(from->load, &self->slopes, BOUND_BUFFER, name, 1, from->heads));
     self->slope = arena_take_array(from->load->with.memory, from->heads, sizeof *self->slope);
     if (!self->slope) return fail_memory(from->load->error);
     table_read(&self->slopes, 0, 1, self->slope);
