@@ -160,8 +160,9 @@ static rubato_status tie(parameters *self, rubato_model *model, rubato_error *er
 rubato_status parameters_create(parameters *self, rubato_model *model, precision products, team *crew,
                                 const kernel_table *kernels, rubato_error *error) {
     static const size_t group_of[] = {[IN_BODY] = GROUP_BODY, [IN_HEAD] = GROUP_HEAD, [IN_EXITS] = GROUP_EXITS};
-    *self =
-        (parameters){.products = products, .groups = {{.name = "body"}, {.name = "head"}, {.name = "exits"}}, .group_count = GROUP_EXITS + 1};
+    *self = (parameters){.products = products,
+                         .groups = {{.name = "body"}, {.name = "head"}, {.name = "exits"}},
+                         .group_count = GROUP_EXITS + 1};
     arena_create(&self->memory, 0, BLOCK);
     self->body = &model->body;
     TRY(tie(self, model, error));
