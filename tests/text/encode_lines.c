@@ -1,9 +1,10 @@
-/* Prints what the tokenizer of a folder makes of each line of standard input, for comparison with an oracle:
- * one line a window, tokens as id:type:first:last:word:text, separated by spaces; text as hexadecimal bytes.
+/* Prints the encoding of each line of standard input by the tokenizer of a folder, for comparison with an oracle: one line
+ * for each window, tokens as id:type:first:last:word:text, separated by spaces; text as hexadecimal bytes.
  *
- *     encode_lines FOLDER [max_length truncation stride left] [--pairs] [--quiet] [--json]
+ *     encode_lines FOLDER [--json] [--pairs] [--quiet]
  *
- * --pairs: a line is two texts with a TAB between; --json: a line is a JSON string; --quiet: only the time. */
+ * --json: a line is a JSON string; --pairs: a line is max_length, truncation, stride, left, text and pair, with TABs between;
+ * --quiet: only the time. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,30 +25,36 @@ static void print_window(const tokenizer *t, const rubato_window *window) {
     putchar('\n');
 }
 
+/* Cuts a line of --pairs into its six fields. */
+static bool read_pair(char *line, rubato_input *input, rubato_text_options *options) {
+    char *field[6] = {line};
+    for (int i = 1; i < 6; i++) {
+        char *tab = strchr(field[i - 1], '\t');
+        if (!tab) return false;
+        *tab = 0;
+        field[i] = tab + 1;
+    }
+    *input = (rubato_input){.text = field[4], .pair = field[5]};
+    *options = (rubato_text_options){.size = sizeof *options,
+                                     .max_length = strtoul(field[0], NULL, 10),
+                                     .truncation = (rubato_truncation)strtoul(field[1], NULL, 10),
+                                     .stride = strtoul(field[2], NULL, 10),
+                                     .cut_left = strcmp(field[3], "0") != 0,
+                                     .windows = 1};
+    return true;
+}
+
 int main(int argc, char **argv) {
     tokenizer *t;
     rubato_error error;
     rubato_text_options options = {.size = sizeof options, .whole = 1};
     bool pairs = false, quiet = false, json = false;
-    size_t numbers = 0, number[4] = {0};
     for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--pairs") == 0)
-            pairs = true;
-        else if (strcmp(argv[i], "--quiet") == 0)
-            quiet = true;
-        else if (strcmp(argv[i], "--json") == 0)
-            json = true;
-        else if (numbers < 4)
-            number[numbers++] = strtoul(argv[i], NULL, 10);
+        pairs |= strcmp(argv[i], "--pairs") == 0;
+        quiet |= strcmp(argv[i], "--quiet") == 0;
+        json |= strcmp(argv[i], "--json") == 0;
     }
     if (argc < 2) return 2;
-    if (numbers)
-        options = (rubato_text_options){.size = sizeof options,
-                                        .max_length = number[0],
-                                        .truncation = (rubato_truncation)number[1],
-                                        .stride = number[2],
-                                        .cut_left = number[3] != 0,
-                                        .windows = 1};
     if (tokenizer_load(&t, argv[1], &error) != RUBATO_OK) {
         fprintf(stderr, "%s\n", error.message);
         return 1;
@@ -69,13 +76,7 @@ int main(int argc, char **argv) {
             }
             input = (rubato_input){.text = json_string_value(value), .text_bytes = json_string_length(value)};
         }
-        if (pairs) {
-            char *tab = strchr(line, '\t');
-            if (!tab) continue;
-            *tab = 0;
-            input.text_bytes = (size_t)(tab - line);
-            input.pair = tab + 1;
-        }
+        if (pairs && !read_pair(line, &input, &options)) continue;
         rubato_encoding *encoding;
         double begin = clock_ms();
         rubato_status status = tokenizer_encode(t, &input, &options, &scratch, &encoding, &error);
