@@ -17,4 +17,13 @@ static inline const kernel_table *isa_kernels(size_t isa) {
     return kernel_table_named(isa_name(isa));
 }
 
+/* The same for tests that run whole layers: in a build that tests a sample, the last set alone. */
+static inline const kernel_table *isa_kernels_sampled(size_t isa) {
+#ifdef RUBATO_TESTS_SAMPLE
+    for (size_t later = isa + 1; later < ISA_COUNT; later++)
+        if (isa_kernels(later)) return NULL;
+#endif
+    return isa_kernels(isa);
+}
+
 #endif

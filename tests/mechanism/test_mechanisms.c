@@ -265,7 +265,7 @@ static void check_layer(const char *parts, size_t reach, bool sloped) {
     if (sloped) with.slopes = stored_named(&m, "encoder.layer.%zu.attention.self.slopes", 0);
     for (size_t isa = 0; isa < ISA_COUNT; isa++) {
         bed b;
-        if (!isa_kernels(isa)) continue;
+        if (!isa_kernels_sampled(isa)) continue;
         open_bed(&b, m.folder, isa_name(isa), 1 + isa % 2);
         assert_int_equal(encoder_allow_narrow(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
         for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) check_scene(&b, &with, scenes[i]);

@@ -631,7 +631,7 @@ static void exit_cases(const kernel_table *kernels, size_t threads) {
 
 static void for_each_bed(void (*one)(const kernel_table *kernels, size_t threads)) {
     for (size_t isa = 0; isa < ISA_COUNT; isa++) {
-        const kernel_table *kernels = isa_kernels(isa);
+        const kernel_table *kernels = isa_kernels_sampled(isa);
         if (!kernels) continue;
         one(kernels, 1);
         one(kernels, 2);
