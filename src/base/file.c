@@ -197,10 +197,20 @@ static rubato_status put_in_place(const staged_files *self, const char *name, ru
     return failed ? fail(error, RUBATO_IO, "%s: cannot write: %s", to, strerror(errno)) : RUBATO_OK;
 }
 
-/* Everything that needs memory comes before the first file moves. */
+/* A folder where a file goes would stop the moves half-way. */
+static rubato_status check_place(const staged_files *self, const char *name, rubato_error *error) {
+    char to[STAGED_BYTES];
+    snprintf(to, sizeof to, "%s/%s", self->folder, name);
+    if (text_ends_with(to, "/") || !folder_exists(to)) return RUBATO_OK;
+    return fail(error, RUBATO_IO, "%s: cannot write: %s", to, strerror(EISDIR));
+}
+
+/* Everything that can fail before the first file moves comes first: memory, and a folder in a file's place. */
 rubato_status staged_commit(staged_files *self, rubato_error *error) {
     text_buffer names = {0};
     rubato_status status = list_staged(self, "", &names, error);
+    for (size_t at = 0; at < names.length && status == RUBATO_OK; at += strlen(names.data + at) + 1)
+        status = check_place(self, names.data + at, error);
     for (size_t at = 0; at < names.length && status == RUBATO_OK; at += strlen(names.data + at) + 1)
         status = put_in_place(self, names.data + at, error);
     char folder[STAGED_BYTES];

@@ -224,4 +224,7 @@ for bad in (["--to", "int4", "--out", path("x")], ["--to", "int8"], ["--out", pa
     r = run("quantize", start, *bad); check(f"wrong: {' '.join(bad)}", r.status == 2 and one_line(r) and not os.path.exists(path("x")), r)
 r = run("quantize", path("none"), "--to", "int8", "--out", path("x")); check("no such model", r.status == 1 and one_line(r), r)
 
+os.makedirs(path("occupied/model.safetensors/inside"))
+r = run("quantize", os.path.join(golden, "bert"), "--to", "int8", "--out", path("occupied"))
+check("a folder in a file's place: nothing is written", r.status == 1 and one_line(r) and "model.safetensors" in r.err and os.listdir(path("occupied")) == ["model.safetensors"], r, os.listdir(path("occupied")))
 finish()
