@@ -9,7 +9,10 @@ int main(int argc, char **argv) {
     rubato_model *model;
     rubato_context *context;
     rubato_error error;
-    if (argc < 3) return 2;
+    if (argc < 3) {
+        fprintf(stderr, "usage: example_classify MODEL TEXT...\n");
+        return 2;
+    }
     if (rubato_model_load(&model, argv[1], &error) != RUBATO_OK) {
         fprintf(stderr, "%s\n", error.message);
         return 1;

@@ -11,7 +11,10 @@ int main(int argc, char **argv) {
     rubato_context *context = NULL;
     rubato_error error;
     int status = 1;
-    if (argc < 2) return 2;
+    if (argc < 2) {
+        fprintf(stderr, "usage: example_embed MODEL\n");
+        return 2;
+    }
     if (rubato_model_load(&model, argv[1], &error) != RUBATO_OK ||
         rubato_context_create(&context, model, NULL, &error) != RUBATO_OK) {
         fprintf(stderr, "%s\n", error.message);

@@ -32,7 +32,10 @@ int main(int argc, char **argv) {
     rubato_model *model;
     rubato_context *context = NULL;
     rubato_error error;
-    if (argc < 4) return 2;
+    if (argc < 4) {
+        fprintf(stderr, "usage: example_search MODEL QUERY LINE...\n");
+        return 2;
+    }
     if (rubato_model_load(&model, argv[1], &error) != RUBATO_OK) {
         fprintf(stderr, "%s\n", error.message);
         return 1;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,7 +22,8 @@ static rubato_status fail_open(rubato_error *error, const char *path) {
 
 rubato_status file_map(mapped_file *file, const char *path, rubato_error *error) {
     *file = (mapped_file){0};
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor =
+        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* else the opening of a pipe waits for its writer */
     if (descriptor < 0) return fail_open(error, path);
     struct stat status;
     rubato_status result = RUBATO_OK;
@@ -76,6 +78,11 @@ bool file_exists(const char *path) {
     return stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
+bool path_exists(const char *path) {
+    struct stat status;
+    return lstat(path, &status) == 0;
+}
+
 bool folder_exists(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
@@ -96,39 +103,49 @@ rubato_status folder_create(const char *path, rubato_error *error) {
     return RUBATO_OK;
 }
 
+static rubato_status fail_write(rubato_error *error, const char *path, int reason) {
+    if (reason == ENOMEM) return fail_memory(error);
+    return fail(error, RUBATO_IO, "%s: cannot write: %s", path, strerror(reason));
+}
+
 rubato_status new_file_open(new_file *file, const char *path, rubato_error *error) {
-    file->stream = NULL;
-    if ((size_t)snprintf(file->path, sizeof file->path, "%s", path) >= sizeof file->path - 32)
+    struct stat there;
+    bool exists = stat(path, &there) == 0;
+    *file = (new_file){.direct = exists && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode)};
+    if (exists && S_ISDIR(there.st_mode)) return fail_write(error, path, EISDIR);
+    char target[PATH_MAX]; /* a symbolic link stays one: its target is replaced */
+    bool follow = exists && !file->direct;
+    if (follow && !realpath(path, target)) return fail_write(error, path, errno);
+    if ((size_t)snprintf(file->path, sizeof file->path, "%s", follow ? target : path) >= sizeof file->path - 32)
         return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", path);
-    snprintf(file->temporary, sizeof file->temporary, "%.4000s.%ld.part", path, (long)getpid());
-    file->stream = fopen(file->temporary, "wb");
-    if (file->stream) return RUBATO_OK;
-    return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: cannot write: %s", path, strerror(errno));
+    snprintf(file->temporary, sizeof file->temporary, "%.4000s.%ld.part", file->path, (long)getpid());
+    file->stream = fopen(file->direct ? file->path : file->temporary, "wb");
+    return file->stream ? RUBATO_OK : fail_write(error, path, errno);
 }
 
 rubato_status new_file_commit(new_file *file, rubato_error *error) {
     errno = 0;
-    int bad = fflush(file->stream) != 0 || ferror(file->stream) || fsync(fileno(file->stream)) != 0;
+    int bad = fflush(file->stream) != 0 || ferror(file->stream) || (!file->direct && fsync(fileno(file->stream)) != 0);
     int reason = errno;
     if (fclose(file->stream) != 0 && !bad) {
         bad = 1;
         reason = errno;
     }
     file->stream = NULL;
-    if (!bad && rename(file->temporary, file->path) != 0) {
+    if (!bad && !file->direct && rename(file->temporary, file->path) != 0) {
         bad = 1;
         reason = errno;
     }
     if (!bad) return RUBATO_OK;
-    unlink(file->temporary);
-    return fail(error, RUBATO_IO, "%s: cannot write: %s", file->path, strerror(reason));
+    if (!file->direct) unlink(file->temporary);
+    return fail(error, RUBATO_IO, "%s: cannot write: %s", file->path, strerror(reason ? reason : EIO));
 }
 
 void new_file_abandon(new_file *file) {
     if (!file->stream) return;
     fclose(file->stream);
     file->stream = NULL;
-    unlink(file->temporary);
+    if (!file->direct) unlink(file->temporary);
 }
 
 /* ---- Staged files ---- */

@@ -22,15 +22,22 @@ void file_release(const void *data, size_t size);
 /* Reads a file of at most `limit` bytes; *data is NUL-ended and the caller's to free. */
 rubato_status file_read(char **data, size_t *size, const char *path, size_t limit, rubato_error *error);
 
+/* A regular file, or a link to one. */
 bool file_exists(const char *path);
+
+/* Anything, even a link to nothing. */
+bool path_exists(const char *path);
+
 bool folder_exists(const char *path);
 
 /* Makes a folder and its parents. */
 rubato_status folder_create(const char *path, rubato_error *error);
 
-/* A file that is written under a temporary name beside its final path. Commit renames it, abandon removes it. */
+/* A file that is written under a temporary name beside its final path. Commit renames it, abandon removes it. Where the
+ * path is a link to a file, that file is replaced and the link stays. A pipe or a device is written directly. */
 typedef struct new_file {
     FILE *stream;
+    bool direct;
     char path[4096], temporary[4096];
 } new_file;
 

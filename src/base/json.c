@@ -211,3 +211,15 @@ rubato_status json_get_text(const char **out, const json_t *object, const char *
     *out = json_string_value(value);
     return RUBATO_OK;
 }
+
+rubato_status json_get_list(const json_t **out, const json_t *object, const char *key, rubato_error *error) {
+    const json_t *value = json_object_get(object, key);
+    *out = missing(value) ? NULL : value;
+    return !*out || json_is_array(value) ? RUBATO_OK : fail_type(error, key, "a list");
+}
+
+rubato_status json_get_object(const json_t **out, const json_t *object, const char *key, rubato_error *error) {
+    const json_t *value = json_object_get(object, key);
+    *out = missing(value) ? NULL : value;
+    return !*out || json_is_object(value) ? RUBATO_OK : fail_type(error, key, "an object");
+}

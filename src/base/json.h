@@ -24,6 +24,10 @@ rubato_status json_get_bool(bool *out, const json_t *object, const char *key, bo
 rubato_status json_get_text(const char **out, const json_t *object, const char *key, const char *otherwise,
                             rubato_error *error);
 
+/* The same for members that hold members: NULL where it is missing or null. */
+rubato_status json_get_list(const json_t **out, const json_t *object, const char *key, rubato_error *error);
+rubato_status json_get_object(const json_t **out, const json_t *object, const char *key, rubato_error *error);
+
 /* Building values. Once memory is short, the value that is built becomes NULL: what is put into it later goes, and a
  * value that it is put into becomes NULL too. So the outermost one is looked at once, at the end. json_put and json_add
  * take over the value. */

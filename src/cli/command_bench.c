@@ -91,7 +91,10 @@ static int run(const arguments *given) {
     rubato_error error = {0};
     int status = session_open(&s, given);
     if (status != EXIT_OK) return status;
-    if (rubato_measure_machine(s.context, &machine, &error) != RUBATO_OK) {
+    size_t point; /* a wrong budget is refused before anything is measured */
+    if ((given->run.budget &&
+         rubato_choose_point(s.context, given->run.budget, lengths[0], &point, &error) != RUBATO_OK) ||
+        rubato_measure_machine(s.context, &machine, &error) != RUBATO_OK) {
         session_close(&s);
         return report(&error);
     }

@@ -31,7 +31,8 @@ void frontier_free(frontier *self) {
 /* One number for each layer, each in (0, 1] or, with `zero`, in [0, 1]; all 1 where the member is missing. */
 static rubato_status read_parts(float *out, const json_t *object, const char *key, size_t layers, bool zero,
                                 const char *name, rubato_error *error) {
-    const json_t *list = json_object_get(object, key);
+    const json_t *list;
+    TRY(json_get_list(&list, object, key, error));
     if (!list) return RUBATO_OK;
     if (json_array_size(list) != layers)
         return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" has %s for %zu layers, the model %zu", name,
@@ -88,7 +89,9 @@ json_t *exit_setting_object(const exit_setting *from) {
 }
 
 /* The layers whose rows merge, counted from 1. */
-static rubato_status read_merges(point *out, const json_t *list, rubato_error *error) {
+static rubato_status read_merges(point *out, const json_t *object, rubato_error *error) {
+    const json_t *list;
+    TRY(json_get_list(&list, object, "merge", error));
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
         json_int_t layer = json_integer_value(item);
@@ -113,7 +116,8 @@ rubato_status point_read(point *out, const json_t *object, size_t layers, rubato
     TRY(json_get_real(&out->quality, object, "quality", NAN, error));
     TRY(json_get_real(&out->flops_ratio, object, "flops_ratio", 1, error));
     TRY(json_get_real(&out->ms, object, "ms", NAN, error));
-    const json_t *leaving = json_object_get(object, "exit");
+    const json_t *leaving;
+    TRY(json_get_object(&leaving, object, "exit", error));
     if (leaving) TRY(exit_setting_read(&out->exit, leaving, error));
     TRY(read_parts(out->heads, object, "heads", layers, false, out->name, error));
     TRY(read_parts(out->neurons, object, "neurons", layers, false, out->name, error));
@@ -131,7 +135,7 @@ rubato_status point_read(point *out, const json_t *object, size_t layers, rubato
             return fail(error, RUBATO_BAD_MODEL, "rubato.json: point \"%s\" keeps %g of layer %zu", out->name, value,
                         i);
     }
-    TRY(read_merges(out, json_object_get(object, "merge"), error));
+    TRY(read_merges(out, object, error));
     for (size_t i = 0; i < layers && out->exit.by_token; i++)
         if (out->keep[i] < 1 || out->merge[i])
             return fail(error, RUBATO_UNSUPPORTED, "rubato.json: in point \"%s\" tokens both retire and leave early",
@@ -176,10 +180,11 @@ void frontier_widen(frontier *self) {
 }
 
 rubato_status frontier_read(frontier *self, const json_t *object, size_t layers, rubato_error *error) {
-    const json_t *list = json_object_get(object, "points");
+    const json_t *list;
     const char *by, *metric;
-    size_t count = json_array_size(list);
     frontier_free(self);
+    TRY(json_get_list(&list, object, "points", error));
+    size_t count = json_array_size(list);
     TRY(json_get_text(&by, object, "significance", significance_names[0], error));
     TRY(json_get_text(&metric, object, "metric", "", error));
     snprintf(self->metric, sizeof self->metric, "%s", metric);

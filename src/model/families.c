@@ -62,15 +62,16 @@ static rubato_status get_count(size_t *out, const json_t *json, const char *key,
 
 /* "layer_widths": {"heads": [...], "inner": [...]}, a number for each layer; either list may be missing. */
 static rubato_status parse_widths(encoder_config *config, const json_t *json, rubato_error *error) {
-    const json_t *object = json_object_get(json, WIDTHS_KEY);
-    const json_t *heads = json_object_get(object, "heads"), *inner = json_object_get(object, "inner");
+    const json_t *object, *heads, *inner;
+    TRY(json_get_object(&object, json, WIDTHS_KEY, error));
+    TRY(json_get_list(&heads, object, "heads", error));
+    TRY(json_get_list(&inner, object, "inner", error));
     const attending *mechanism = attending_of(&config->attention);
     if (!object) return RUBATO_OK;
     if (config->groups || config->blocks || config->layers > MOST_UNEVEN ||
         (heads && mechanism->sortable && !mechanism->sortable(config->attention.setting)))
         return fail(error, RUBATO_UNSUPPORTED, "\"" WIDTHS_KEY "\": this model's layers cannot differ");
-    if (!json_is_object(object) || (heads && json_array_size(heads) != config->layers) ||
-        (inner && json_array_size(inner) != config->layers))
+    if ((heads && json_array_size(heads) != config->layers) || (inner && json_array_size(inner) != config->layers))
         return fail(error, RUBATO_BAD_MODEL, "\"" WIDTHS_KEY "\" has not one number for each of %zu layers",
                     config->layers);
     config->uneven = true;

@@ -6,16 +6,17 @@
 #include "model/family.h"
 
 static rubato_status read_blocks(encoder_config *config, const json_t *json, rubato_error *error) {
-    const json_t *sizes = json_object_get(json, "block_sizes"), *repeats = json_object_get(json, "block_repeats");
+    const json_t *sizes, *repeats;
+    TRY(json_get_list(&sizes, json, "block_sizes", error));
+    TRY(json_get_list(&repeats, json, "block_repeats", error));
     config->blocks = json_array_size(sizes);
     config->layers = 0;
-    if (config->blocks == 0 || config->blocks > MOST_BLOCKS ||
-        (json_is_array(repeats) && json_array_size(repeats) != config->blocks))
+    if (config->blocks == 0 || config->blocks > MOST_BLOCKS || (repeats && json_array_size(repeats) != config->blocks))
         return fail(error, RUBATO_BAD_MODEL, "block_sizes needs 1 to %d blocks, and block_repeats as many",
                     MOST_BLOCKS);
     for (size_t i = 0; i < config->blocks; i++) {
         json_int_t size = json_integer_value(json_array_get(sizes, i));
-        json_int_t runs = json_is_array(repeats) ? json_integer_value(json_array_get(repeats, i)) : 1;
+        json_int_t runs = repeats ? json_integer_value(json_array_get(repeats, i)) : 1;
         if (size < 1 || size > 64 || runs < 1 || runs > 64)
             return fail(error, RUBATO_BAD_MODEL, "block %zu of %lld layers that run %lld times", i, (long long)size,
                         (long long)runs);

@@ -28,8 +28,9 @@ static rubato_status fail_unknown(const part_table *all, const char *name, rubat
 }
 
 rubato_status part_configure(part_choice *choice, const part_table *all, const json_t *config, rubato_error *error) {
-    const json_t *wanted = json_object_get(config, all->key);
+    const json_t *wanted;
     const char *name;
+    TRY(json_get_object(&wanted, config, all->key, error));
     if (!choice->kind) choice->kind = all->kinds[0];
     if (!wanted) return RUBATO_OK;
     TRY(json_get_text(&name, wanted, "mechanism", "", error));

@@ -22,10 +22,11 @@ rubato_status rubato_context_create(rubato_context **out, const rubato_model *mo
         return fail(error, RUBATO_BAD_ARGUMENT, "%s: only described, without weights; load it to run it", model->path);
     const kernel_table *kernels = own.isa ? kernel_table_named(own.isa) : kernel_table_best();
     if (!kernels)
-        return fail(error, RUBATO_BAD_ARGUMENT,
-                    "instruction set \"%.40s\": unknown, or not on this machine; use "
-                    "scalar, avx2, avx512, vnni or bf16",
-                    own.isa);
+        return fail(
+            error, RUBATO_BAD_ARGUMENT,
+            "instruction set \"%.40s\": unknown, or not on this machine; \"rubato info MODEL\" names the best that "
+            "it has",
+            own.isa);
     size_t threads = own.threads ? own.threads : threads_available();
     rubato_context *self = calloc(1, sizeof *self);
     if (!self) return fail_memory(error);

@@ -12,9 +12,14 @@ enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096 + 320 };
 rubato_status model_read_optional(json_t **out, const char *folder, const char *name, rubato_error *error) {
     char path[PATH_BYTES];
     *out = NULL;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || !file_exists(path))
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || !path_exists(path))
         return RUBATO_OK;
-    return json_read_file(out, path, MAX_CONFIG_BYTES, error);
+    TRY(json_read_file(out, path, MAX_CONFIG_BYTES, error));
+    bool list = strcmp(name, "modules.json") == 0;
+    if (list ? json_is_array(*out) : json_is_object(*out)) return RUBATO_OK;
+    json_decref(*out);
+    *out = NULL;
+    return fail(error, RUBATO_BAD_MODEL, "%s: not %s", path, list ? "a list" : "an object");
 }
 
 rubato_status model_read_notes(json_t **out, const char *folder, rubato_error *error) {

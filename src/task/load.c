@@ -62,7 +62,8 @@ static char *copy_string(const char *text) {
 
 /* id2label: keys are numbers as strings. */
 static rubato_status load_labels(rubato_model *self, const json_t *config, rubato_error *error) {
-    json_t *map = json_object_get(config, "id2label");
+    const json_t *map;
+    TRY(json_get_object(&map, config, "id2label", error));
     size_t count = json_object_size(map), said;
     TRY(json_get_size(&said, config, "num_labels", count ? count : 2, error));
     if (!count) count = said;
@@ -72,7 +73,7 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
     self->info.label_count = count;
     const char *key;
     json_t *value;
-    json_object_foreach(map, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)map, key, value) {
         char *end;
         unsigned long id = strtoul(key, &end, 10);
         const char *text = json_string_value(value);

@@ -69,12 +69,16 @@ static rubato_status read_layers(const json_t *list, size_t *layers, size_t *cou
 }
 
 rubato_status model_load_exits(rubato_model *model, const json_t *notes, bindings *bound, rubato_error *error) {
-    const json_t *object = json_object_get(notes, "exits");
+    const json_t *object, *after, *rule, *temperatures;
     const head *final;
     const char *kind, *reads;
     size_t layers[POINT_LAYERS], count;
     checkpoint weights;
+    TRY(json_get_object(&object, notes, "exits", error));
     if (!object) return RUBATO_OK;
+    TRY(json_get_list(&after, object, "layers", error));
+    TRY(json_get_object(&rule, object, "rule", error));
+    TRY(json_get_list(&temperatures, object, "temperatures", error));
     size_t classes;
     TRY(json_get_size(&classes, object, "classes", 0, error));
     /* exits are removed together with a head for another task */
@@ -88,7 +92,7 @@ rubato_status model_load_exits(rubato_model *model, const json_t *notes, binding
     bool reads_mean = strcmp(reads, "mean") == 0;
     if (!reads_mean && strcmp(reads, "first") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "rubato.json: exits that read \"%.40s\"", reads);
-    TRY(read_layers(json_object_get(object, "layers"), layers, &count, error));
+    TRY(read_layers(after, layers, &count, error));
     TRY(open_folder(model, &weights, error));
     loader load = exits_loader(model, &weights, bound, NULL, error);
     rubato_status status = team_create(&load.with.crew, 1, error);
@@ -97,8 +101,7 @@ rubato_status model_load_exits(rubato_model *model, const json_t *notes, binding
     team_destroy(load.with.crew);
     checkpoint_close(&weights);
     TRY(status);
-    TRY(exit_setting_read(&model->exits.rule, json_object_get(object, "rule"), error));
-    const json_t *temperatures = json_object_get(object, "temperatures");
+    TRY(exit_setting_read(&model->exits.rule, rule, error));
     for (size_t i = 0; i < json_array_size(temperatures) && i < count; i++) {
         double value = json_number_value(json_array_get(temperatures, i));
         if (!(value > 0 && isfinite(value)))

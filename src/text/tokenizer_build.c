@@ -224,14 +224,14 @@ rubato_status tokenizer_load(tokenizer **out, const char *folder, rubato_error *
     snprintf(json, sizeof json, "%.4000s/tokenizer.json", folder);
     snprintf(vocabulary, sizeof vocabulary, "%.4000s/vocab.txt", folder);
     json_t *config = NULL;
-    if (file_exists(config_path)) TRY(json_read_file(&config, config_path, MAX_JSON_BYTES, error));
+    if (path_exists(config_path)) TRY(json_read_file(&config, config_path, MAX_JSON_BYTES, error));
     rubato_status status;
     char *data = NULL;
     size_t size;
-    if (file_exists(json)) {
+    if (path_exists(json)) {
         TRY_DONE(file_read(&data, &size, json, MAX_JSON_BYTES, error));
         TRY_DONE(tokenizer_parse(out, data, size, json, error));
-    } else if (file_exists(vocabulary)) {
+    } else if (path_exists(vocabulary)) {
         TRY_DONE(load_vocabulary_file(out, vocabulary, config, error));
     } else {
         status = fail(error, RUBATO_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", folder);

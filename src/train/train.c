@@ -15,6 +15,7 @@
 #include "task/load_exits.h"
 #include "task/save.h"
 #include "train/judge.h"
+#include "train/recipe/draw.h"
 
 enum { ARENA_BLOCK = 64 << 20 };
 static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step reuses the memory of the previous one */
@@ -229,6 +230,8 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
         return fail(error, RUBATO_BAD_ARGUMENT, "refining is a part of the recipes length-adaptive and anytime");
     storage type;
     TRY(model_store_type(options->store, &type, error));
+    width_list widths;
+    TRY(widths_parse(&widths, options->widths, error));
     if (options->match_states > 0 && !self->method->matches)
         return fail(error, RUBATO_BAD_ARGUMENT, "--match-states belongs to length-adaptive, anytime and dynabert");
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)

@@ -8,7 +8,7 @@ Prints 'N passed, N failed'.
 """
 import hashlib, http.server, json, math, os, re, shutil, signal, subprocess, sys, threading, time
 
-from program import check, finish, golden, isas, model, one_line, rubato, run, work
+from program import check, finish, golden, isas, model, one_line, path, read, rubato, run, work, write
 
 real = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 
@@ -293,5 +293,31 @@ if real and os.path.exists(real):
     r = run("tokenize", os.path.join(work, "trimmed"), "--json", stdin="a quixotic zygote\n"); check("other words fall into pieces", r.status == 0 and "[UNK]" not in r.json()[0]["tokens"], r)
     r = run("embed", real, "--json", stdin="The  quick brown fox.\n"); v = r.json()[0]["embedding"]
     check("unit length", abs(math.fsum(x * x for x in v) - 1) < 1e-5, r)
+
+# ---- Special files ----
+bert, kept = os.path.join(golden, "bert"), write("kept", "old\n")
+os.symlink(kept, path("link"))
+r = run("embed", bert, "--output", path("link"), stdin="a\n"); check("--output through a link writes its target", r.status == 0 and os.path.islink(path("link")) and read("kept")[:6] == b"\x93NUMPY", r)
+r = run("embed", bert, "--output", "/dev/full", stdin="a\n"); check("--output to a device writes to it", r.status == 1 and one_line(r) and "No space" in r.err and not os.path.isfile("/dev/full"), r)
+odd = shutil.copytree(bert, path("odd"))
+def spoilt(name, make):
+    """The message of a model folder in which one file is something else."""
+    file = os.path.join(odd, name)
+    kept = file + ".kept" if os.path.exists(file) else None
+    if kept: os.rename(file, kept)
+    make(file)
+    r = run("embed", odd, stdin="a\n")
+    (os.rmdir if os.path.isdir(file) else os.remove)(file)
+    if kept: os.rename(kept, file)
+    check(f"{name} as {make.__name__}", r.status == 1 and r.err.count("\n") == 1 and name in r.err, r)
+for name in ("model.safetensors", "config.json", "tokenizer.json", "rubato.json", "modules.json"):
+    spoilt(name, os.mkfifo); spoilt(name, os.mkdir)
+for name, text in (("rubato.json", "[]"), ("modules.json", "{}")):
+    def wrong(file): open(file, "w").write(text)
+    spoilt(name, wrong)
+for what in ({"points": "x"}, {"points": {}}, {"points": [{"keep": [1, 1, 1], "merge": 5}]}, {"points": [{"keep": [1, 1, 1], "exit": "x"}]}, {"exits": []}):
+    json.dump(what, open(os.path.join(odd, "rubato.json"), "w"))
+    r = run("embed", odd, stdin="a\n"); check(f"rubato.json {what}", r.status == 1 and one_line(r) and "should be" in r.err, r)
+r = run("train", bert, "--task", "classification", "--data", path("none"), "--widths", "1,2", "--out", path("o")); check("--widths of another recipe are read", r.status == 2 and "widths" in r.err, r)
 
 finish()

@@ -69,7 +69,7 @@ for recipe in ("deebert", "fastbert"):
     r = train("alone", "--recipe", recipe, "--frozen", "--epochs", 2, start=path("ft"))
     check(f"{recipe} --frozen leaves the model as it is", r.status == 0 and read("alone/model.safetensors") == read("ft/model.safetensors"), r)
 bare = write("bare.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{random.choice(['pos', 'neg'])}\n" for w in texts(400)))
-r = run("train", path("ft"), "--task", "classification", "--data", bare, "--dev", dev, "--rate", "3e-3", "--recipe", "fastbert", "--frozen", "--epochs", 8, "--quiet", "--json", "--out", path("student"))
+r = run("train", path("ft"), "--task", "classification", "--data", bare, "--dev", dev, "--rate", "3e-3", "--recipe", "fastbert", "--frozen", "--epochs", 5, "--quiet", "--json", "--out", path("student"))
 points("student", {"rule": "fixed", "first": 2})
 got = run("eval", path("student"), "--task", "classification", "--data", dev, "--budget", "@p0", "--json").json()[0]
 check("students learn from the model, not from labels", got["metrics"]["accuracy"] > 0.8 and got["left_after"][1] > 0.999, got)
@@ -109,7 +109,7 @@ r = run("classify", path("ft"), "--target-drop", 1, stdin="a\n"); check("a model
 
 # ---- Other tasks ----
 tags = write("tags.conll", "".join("".join(f"{w}\t{'B-X' if w == 'a' else 'O'}\n" for w in s) + "\n" for s in texts(200)))
-r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 15, "--dropout", "0", "--recipe", "branchynet", "--quiet", "--json", "--out", path("tags"))
+r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 10, "--dropout", "0", "--recipe", "branchynet", "--quiet", "--json", "--out", path("tags"))
 points("tags", {"rule": "entropy", "threshold": 0}, {"rule": "entropy", "threshold": 0.5}, {"rule": "fixed"})
 full, never, some, first = (run("eval", path("tags"), "--task", "tagging", "--data", tags, "--budget", b, "--json").json()[0] for b in ("full", "@p0", "@p1", "@p2"))
 check("taggers leave by sentence", r.status == 0 and full["metrics"] == never["metrics"] and some["flops_ratio"] < 1 and first["flops_ratio"] < 0.4 and first["metrics"]["f1"] > 0.5, r, some, first)

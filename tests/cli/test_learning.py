@@ -72,14 +72,14 @@ r = run("train", bert, *common[:4], "--rate", "1e6", "--epochs", 30, "--quiet", 
 
 # ---- Other tasks ----
 tags = write("tags.conll", "".join("".join(f"{w}\t{'B-X' if w == 'a' else 'O'}\n" for w in s) + "\n" for s in texts(200)))
-r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 40, "--dropout", "0", "--quiet", "--json", "--out", path("tags"))
+r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 14, "--dropout", "0", "--quiet", "--json", "--out", path("tags"))
 check("tagging learns", r.status == 0 and r.json()[0]["best"] > 0.7, r)
 rows = []
 for w in (random.sample(letters, 8) for _ in range(200)):
     k = random.randrange(8)
     rows.append(json.dumps({"question": w[k], "context": " ".join(w), "answers": [{"text": w[k], "answer_start": 2 * k}]}))
 questions = write("qa.jsonl", "\n".join(rows) + "\n")
-r = run("train", bert, "--task", "qa", "--data", questions, "--dev", questions, "--rate", "2e-3", "--epochs", 40, "--dropout", "0", "--quiet", "--json", "--out", path("qa"))
+r = run("train", bert, "--task", "qa", "--data", questions, "--dev", questions, "--rate", "2e-3", "--epochs", 20, "--dropout", "0", "--quiet", "--json", "--out", path("qa"))
 check("qa learns", r.status == 0 and r.json()[0]["best"] > 0.5, r)
 any_qa = run("train", path("qa"), "--task", "qa", "--data", questions, "--dev", questions, "--recipe", "anytime", "--widths", "1", "--epochs", 1, "--quiet", "--json", "--out", path("any-qa"))
 check("anytime trains answers, which have no exits", any_qa.status == 0 and not os.path.exists(path("any-qa/exits")) and "exits" not in json.load(open(path("any-qa/rubato.json"))), any_qa)
