@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
-
-enum { FLAGS = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL };
+#include "base/text_buffer.h"
 
 /* ---- Whether a text is JSON: functions that skip a part of it, and give NULL where it is none ---- */
 
@@ -53,13 +52,7 @@ static const char *skip_digits(const char *at, const char *end) {
     return at > first ? at : NULL;
 }
 
-/* A number, true, false or null. */
-static const char *skip_scalar(const char *at, const char *end) {
-    static const char *const words[] = {"true", "false", "null"};
-    for (size_t i = 0; i < 3; i++) {
-        size_t length = strlen(words[i]);
-        if ((size_t)(end - at) >= length && memcmp(at, words[i], length) == 0) return at + length;
-    }
+static const char *skip_number(const char *at, const char *end) {
     if (at < end && *at == '-') at++;
     at = at < end && *at == '0' ? at + 1 : skip_digits(at, end);
     if (at && at < end && *at == '.') at = skip_digits(at + 1, end);
@@ -69,6 +62,16 @@ static const char *skip_scalar(const char *at, const char *end) {
         at = skip_digits(at, end);
     }
     return at;
+}
+
+/* A number, true, false or null. */
+static const char *skip_scalar(const char *at, const char *end) {
+    static const char *const words[] = {"true", "false", "null"};
+    for (size_t i = 0; i < 3; i++) {
+        size_t length = strlen(words[i]);
+        if ((size_t)(end - at) >= length && memcmp(at, words[i], length) == 0) return at + length;
+    }
+    return skip_number(at, end);
 }
 
 static const char *skip_value(const char *at, const char *end, int depth) {
@@ -113,13 +116,72 @@ rubato_status json_parse(json_t **value, const char *bytes, size_t size, size_t 
                                                                                             : RUBATO_BAD_DATA;
 }
 
-rubato_status json_read_bytes(json_t **value, const char *bytes, size_t size, const char *name, rubato_error *error) {
-    json_error_t where;
-    rubato_status status = json_parse(value, bytes, size, FLAGS | JSON_DECODE_ANY, &where);
+/* ---- JSON as Python's json module reads and writes it ---- */
+
+/* Whether an integer, digits without a sign, is beyond 64 bits. */
+static bool is_long(const char *digits, size_t count) {
+    static const char most[] = "9223372036854775807";
+    return count > strlen(most) || (count == strlen(most) && memcmp(digits, most, count) > 0);
+}
+
+/* Writes a text again so that jansson reads it: NaN and the infinities are null, integers beyond 64 bits are reals. A
+ * text that has neither becomes the same. */
+static void make_readable(text_buffer *out, const char *at, const char *end) {
+    static const char *const words[] = {"NaN", "Infinity", "-Infinity"};
+    while (at < end) {
+        const char *next = at + 1;
+        if (*at == '"' && (next = skip_string(at + 1, end)) == NULL) next = end;
+        bool null = false;
+        for (size_t i = 0; i < 3 && !null; i++) {
+            size_t length = strlen(words[i]);
+            null = (size_t)(end - at) >= length && memcmp(at, words[i], length) == 0;
+            if (null) next = at + length;
+        }
+        if (null) {
+            text_add(out, "null", 4);
+        } else if (isdigit((unsigned char)*at)) {
+            const char *digits = skip_digits(at, end);
+            if (!(next = skip_number(at, end))) next = digits;
+            text_add(out, at, (size_t)(next - at));
+            if (next == digits && is_long(at, (size_t)(next - at))) text_add(out, ".0", 2);
+        } else {
+            text_add(out, at, (size_t)(next - at));
+        }
+        at = next;
+    }
+}
+
+/* Most texts are standard JSON: only one that is not is written again. Errors are those of the text as it was. */
+static rubato_status parse_python(json_t **value, const char *bytes, size_t size, json_error_t *where) {
+    enum { FLAGS = JSON_ALLOW_NUL | JSON_DECODE_ANY };
+    rubato_status status = json_parse(value, bytes, size, FLAGS, where);
+    if (status != RUBATO_BAD_DATA) return status;
+    text_buffer again = {0};
+    json_error_t ignored;
+    make_readable(&again, bytes, bytes + size);
+    status = again.failed ? RUBATO_OUT_OF_MEMORY
+                          : json_parse(value, again.data ? again.data : "", again.length, FLAGS, &ignored);
+    text_free(&again);
+    return status;
+}
+
+static rubato_status explain(rubato_status status, const char *name, const json_error_t *where, rubato_error *error) {
     if (status == RUBATO_OK) return RUBATO_OK;
     if (status == RUBATO_OUT_OF_MEMORY) return fail_memory(error);
-    return fail(error, RUBATO_BAD_DATA, "%s: not valid JSON at line %d, column %d: %s", name, where.line, where.column,
-                where.text);
+    return fail(error, RUBATO_BAD_DATA, "%s: not valid JSON at line %d, column %d: %s", name, where->line,
+                where->column, where->text);
+}
+
+rubato_status json_read_bytes(json_t **value, const char *bytes, size_t size, const char *name, rubato_error *error) {
+    json_error_t where;
+    rubato_status status = parse_python(value, bytes, size, &where);
+    return explain(status, name, &where, error);
+}
+
+rubato_status json_read_strict(json_t **value, const char *bytes, size_t size, const char *name, rubato_error *error) {
+    json_error_t where;
+    rubato_status status = json_parse(value, bytes, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
+    return explain(status, name, &where, error);
 }
 
 rubato_status json_read_file(json_t **value, const char *path, size_t limit, rubato_error *error) {

@@ -10,8 +10,12 @@
 /* Parses a whole file (at most `limit` bytes) that must hold an object or array. *value is the caller's. */
 rubato_status json_read_file(json_t **value, const char *path, size_t limit, rubato_error *error);
 
-/* Parses bytes; `name` is used in messages. Any type of value is allowed. */
+/* Parses bytes; `name` is used in messages. Any type of value is allowed. It reads what Python's json module reads: of
+ * equal keys the last one holds, an integer beyond 64 bits becomes a real, NaN and the infinities become null. */
 rubato_status json_read_bytes(json_t **value, const char *bytes, size_t size, const char *name, rubato_error *error);
+
+/* The same for standard JSON alone: an object or array without equal keys. */
+rubato_status json_read_strict(json_t **value, const char *bytes, size_t size, const char *name, rubato_error *error);
 
 /* The same for a text of which the caller makes the message; flags and *where are jansson's. Fails: OUT_OF_MEMORY, or
  * BAD_DATA. */

@@ -11,6 +11,7 @@
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 
+#define BLANKS " \t\r\v\f"
 enum { MAX_COLUMNS = 64, ROLES = 3 };
 static const size_t MAX_DATA_BYTES = (size_t)4 << 30;
 
@@ -172,12 +173,13 @@ static rubato_status find_columns(const reading *r, char **fields, size_t count,
 
 static rubato_status read_table(reading *r, char *text, size_t size, bool csv) {
     char *at = text, *end = text + size, *fields[MAX_COLUMNS];
-    size_t index[ROLES], count, line = 1, lines;
+    size_t index[ROLES], count, header = SIZE_MAX, line = 1, lines;
     if (size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
     if (!numbered(r)) {
         at = cut_record(at, end, csv, fields, &count, &lines);
         if (count == SIZE_MAX) return bad_row(r, line, "too many columns, or a quote that does not end");
         TRY(find_columns(r, fields, count, index));
+        header = count;
         line += lines;
     } else {
         TRY(find_columns(r, fields, 0, index));
@@ -189,6 +191,10 @@ static rubato_status read_table(reading *r, char *text, size_t size, bool csv) {
             line += lines;
             continue;
         }
+        if (count > header)
+            return fail_line(r->error, RUBATO_BAD_DATA, line, "%s:%zu: %zu fields, and the header has %zu%s", r->name,
+                             line, count, header,
+                             csv ? "" : "; a .tsv has no quotes, so that a tab is always a new field");
         for (size_t role = 0; role < ROLES; role++)
             if (index[role] != SIZE_MAX && index[role] >= count)
                 return bad_row(r, line, "fewer columns than the header promises");
@@ -359,7 +365,24 @@ static rubato_status read_json(reading *r, const char *text, size_t size) {
 /* ---- CoNLL ---- */
 
 /* One token in each line. Its tag is the last column, except in Universal NER's files (index, token, tag, two more
- * columns). An empty line ends a sentence; '#' at the beginning and -DOCSTART- mark comments. */
+ * columns). A blank line ends a sentence; '#' at the beginning and -DOCSTART- mark comments. */
+/* Cuts a line into fields in place: at tabs where it has any, else at runs of blanks. Blanks around a field go, and
+ * empty fields; a first field of one blank stays, since data sets of single characters have it. */
+static size_t cut_line(char *at, char **fields) {
+    bool tabs = strchr(at, '\t') != NULL;
+    size_t count = 0;
+    for (char *next; at && count < MAX_COLUMNS; at = next) {
+        next = strpbrk(at, tabs ? "\t" : BLANKS);
+        if (next) *next++ = 0;
+        size_t length = strlen(at), before = strspn(at, BLANKS);
+        if (before == length && (!tabs || count || length != 1)) continue;
+        if (before < length) at += before;
+        for (length = strlen(at); length > 1 && strchr(BLANKS, at[length - 1]); length--) at[length - 1] = 0;
+        fields[count++] = at;
+    }
+    return count;
+}
+
 static rubato_status read_conll(reading *r, char *text, size_t size) {
     example *open = NULL;
     size_t line = 0, capacity = 0;
@@ -367,23 +390,17 @@ static rubato_status read_conll(reading *r, char *text, size_t size) {
     for (char *at = text, *end = text + size; at < end;) {
         char *stop = memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
         if (!stop) stop = end;
-        if (stop > at && stop[-1] == '\r') stop--;
         *stop = 0;
         line++;
+        bool blank = !at[strspn(at, BLANKS)];
         bool comment = strncmp(at, "##", 2) == 0 || strncmp(at, "# ", 2) == 0 || strncmp(at, "-DOCSTART-", 10) == 0;
-        if (at == stop || comment) {
-            if (at == stop || strncmp(at, "##", 2) == 0) open = NULL;
+        if (blank || comment) {
+            if (blank || strncmp(at, "##", 2) == 0) open = NULL;
             at = next;
             continue;
         }
-        const char *split = strchr(at, '\t') ? "\t" : " ";
         char *fields[MAX_COLUMNS];
-        size_t count = 0;
-        for (char *field = at; field && count < MAX_COLUMNS;) {
-            fields[count++] = field;
-            field = strpbrk(field + (*field == ' ' && *split == ' '), split);
-            if (field) *field++ = 0;
-        }
+        size_t count = cut_line(at, fields);
         size_t word = indexed ? 1 : 0, tag = indexed ? 2 : count - 1;
         if (count < 2 || tag >= count || tag == word)
             return bad_row(r, line, "a token and its tag are needed, divided by a tab or space");

@@ -29,7 +29,7 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
     if (stored->rank < 1 || stored->rank > 2 || (rows && have_rows != rows) || (columns && have_columns != columns) ||
         !have_rows || !have_columns)
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is [%zu, %zu], config.json makes it [%zu, %zu]", name,
-                    have_rows, have_columns, rows, columns);
+                    have_rows, have_columns, rows ? rows : have_rows, columns ? columns : have_columns);
     *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns, NULL};
     load->parameters += stored->elements;
     return checkpoint_mark(load->weights, stored, load->error);

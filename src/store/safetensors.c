@@ -107,7 +107,7 @@ rubato_status safetensors_parse(safetensors *file, const unsigned char *data, si
                     (unsigned long long)header_bytes, size);
     if (header_bytes == 0 || data[8] != '{')
         return fail(error, RUBATO_BAD_MODEL, "%s: header does not begin with '{'; not a safetensors file?", name);
-    TRY_DONE(json_read_bytes(&header, (const char *)data + 8, (size_t)header_bytes, name, error));
+    TRY_DONE(json_read_strict(&header, (const char *)data + 8, (size_t)header_bytes, name, error));
     if (!json_is_object(header)) {
         status = fail(error, RUBATO_BAD_MODEL, "%s: header is not an object", name);
         goto done;

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -15,6 +14,7 @@
 #include "task/evaluate.h"
 #include "task/encode.h"
 #include "task/job.h"
+#include "task/labels.h"
 #include "task/metrics.h"
 #include "task/token_scores.h"
 #include "task/words.h"
@@ -59,23 +59,6 @@ static rubato_status place_error(const evaluating *e, rubato_status status) {
 
 /* ---- Classification and regression ---- */
 
-static rubato_status gold_label(const evaluating *e, const example *item, size_t *out) {
-    const rubato_info *info = rubato_model_info(e->context->model);
-    for (size_t i = 0; item->label && i < info->label_count; i++)
-        if (strcasecmp(info->labels[i], item->label) == 0) {
-            *out = i;
-            return RUBATO_OK;
-        }
-    char *end = NULL;
-    unsigned long number = item->label && *item->label ? strtoul(item->label, &end, 10) : 0;
-    if (end && !*end && number < info->label_count) {
-        *out = number;
-        return RUBATO_OK;
-    }
-    return fail_line(e->error, RUBATO_BAD_DATA, item->line, "%s:%zu: label \"%.40s\" is none of the model's %zu",
-                     e->options->data, item->line, item->label ? item->label : "", info->label_count);
-}
-
 static rubato_status gold_value(const evaluating *e, const example *item, double *out) {
     char *end = NULL;
     *out = item->label && *item->label ? strtod(item->label, &end) : 0;
@@ -105,7 +88,8 @@ static rubato_status evaluate_classes(evaluating *e) {
     float *scores = malloc(count * labels * sizeof *scores);
     size_t *gold = malloc(2 * count * sizeof *gold), *predicted = gold ? gold + count : NULL;
     rubato_status status = scores && gold ? RUBATO_OK : fail_memory(e->error);
-    for (size_t i = 0; i < count && status == RUBATO_OK; i++) status = gold_label(e, &e->data.items[i], &gold[i]);
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++)
+        status = label_find(&gold[i], info, e->data.items[i].label, e->options->data, e->data.items[i].line, e->error);
     if (status == RUBATO_OK) status = classify(e, scores, labels);
     if (status == RUBATO_OK) {
         for (size_t i = 0; i < count; i++) {

@@ -60,6 +60,13 @@ static char *copy_string(const char *text) {
     return text_copy(text, strlen(text));
 }
 
+/* The name of a label; numbers and truth values as Python writes them. NULL: no name, or no memory. */
+static char *label_name(const json_t *value) {
+    if (json_is_boolean(value)) return copy_string(json_is_true(value) ? "True" : "False");
+    if (json_is_number(value)) return json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    return json_is_string(value) ? copy_string(json_string_value(value)) : NULL;
+}
+
 /* id2label: keys are numbers as strings. */
 static rubato_status load_labels(rubato_model *self, const json_t *config, rubato_error *error) {
     const json_t *map;
@@ -76,10 +83,10 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
     json_object_foreach((json_t *)(uintptr_t)map, key, value) {
         char *end;
         unsigned long id = strtoul(key, &end, 10);
-        const char *text = json_string_value(value);
-        if (*end || !*key || id >= count || !text || self->labels[id])
+        bool named = json_is_string(value) || json_is_number(value) || json_is_boolean(value);
+        if (*end || !*key || id >= count || !named || self->labels[id])
             return fail(error, RUBATO_BAD_MODEL, "config.json: id2label has the entry \"%.40s\" among %zu", key, count);
-        self->labels[id] = copy_string(text);
+        self->labels[id] = label_name(value);
         if (!self->labels[id]) return fail_memory(error);
     }
     for (size_t i = 0; i < count; i++) {

@@ -4,10 +4,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/checked.h"
 #include "base/utf8.h"
+#include "task/labels.h"
 #include "task/words.h"
 
 enum { DEFAULT_STRIDE = 128 };
@@ -41,15 +41,21 @@ static int by_label(const void *a, const void *b) {
     return strcmp(x, y);
 }
 
-rubato_status samples_labels(const samples *self, sample_kind kind, const char ***labels, size_t *count,
-                             rubato_error *error) {
+rubato_status samples_labels(const samples *self, sample_kind kind, const char *path, const char ***labels,
+                             size_t *count, rubato_error *error) {
     size_t total = 0, at = 0;
+    for (size_t i = 0; kind == SAMPLE_CLASS && i < self->data.count; i++) {
+        const example *item = &self->data.items[i];
+        if (label_missing(item->label))
+            return fail_line(error, RUBATO_BAD_DATA, item->line, "%s:%zu: %s", path, item->line,
+                             item->label && *item->label ? "the label is \"nan\": a missing value" : "no label");
+    }
     for (size_t i = 0; i < self->data.count; i++) total += kind == SAMPLE_TAGS ? self->data.items[i].word_count : 1;
     const char **all = malloc((total + 1) * sizeof *all);
     if (!all) return fail_memory(error);
     for (size_t i = 0; i < self->data.count; i++) {
         const example *item = &self->data.items[i];
-        if (kind != SAMPLE_TAGS) all[at++] = item->label ? item->label : "";
+        if (kind != SAMPLE_TAGS) all[at++] = item->label;
         for (size_t j = 0; kind == SAMPLE_TAGS && j < item->word_count; j++) all[at++] = item->tags[j];
     }
     qsort(all, at, sizeof *all, by_label);
@@ -76,20 +82,10 @@ static rubato_status bad_row(const preparing *p, const example *item, const char
 }
 
 static rubato_status find_label(const preparing *p, const example *item, const char *text, int32_t *out) {
-    const rubato_info *info = &p->model->info;
-    for (size_t i = 0; text && i < info->label_count; i++)
-        if (strcasecmp(info->labels[i], text) == 0) {
-            *out = (int32_t)i;
-            return RUBATO_OK;
-        }
-    char *end = NULL;
-    unsigned long number = text && *text ? strtoul(text, &end, 10) : 0;
-    if (end && !*end && number < info->label_count) {
-        *out = (int32_t)number;
-        return RUBATO_OK;
-    }
-    return fail_line(p->error, RUBATO_BAD_DATA, item->line, "%s:%zu: label \"%.40s\" is none of the model's %zu",
-                     p->path, item->line, text ? text : "", info->label_count);
+    size_t found;
+    TRY(label_find(&found, &p->model->info, text, p->path, item->line, p->error));
+    *out = (int32_t)found;
+    return RUBATO_OK;
 }
 
 static rubato_status find_value(const preparing *p, const example *item, float *out) {

@@ -45,9 +45,9 @@ rubato_status samples_read(samples *self, const char *path, sample_kind kind, co
                            rubato_error *error);
 
 /* The distinct labels of a data set, sorted (numbers by value; O first among tags); each points into it.
- * *labels is the caller's to free. */
-rubato_status samples_labels(const samples *self, sample_kind kind, const char ***labels, size_t *count,
-                             rubato_error *error);
+ * *labels is the caller's to free. Fails: BAD_DATA with the line of a text without a label, OUT_OF_MEMORY. */
+rubato_status samples_labels(const samples *self, sample_kind kind, const char *path, const char ***labels,
+                             size_t *count, rubato_error *error);
 
 /* Tokenises, and sets the targets. `taught`: classification and regression may lack labels. Fails: BAD_DATA with the
  * file's line for a label that the model does not have. */

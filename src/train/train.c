@@ -89,8 +89,10 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
         labels = malloc(most * sizeof *labels);
         learn.label_count = labels ? split_labels(given, labels, most) : 0;
         if (!labels) status = fail_memory(error);
+    } else if (labelled && self->teacher) {
+        learn.label_count = self->teacher->info.label_count;
     } else if (labelled) {
-        status = samples_labels(&self->data, self->kind, &labels, &learn.label_count, error);
+        status = samples_labels(&self->data, self->kind, options->data, &labels, &learn.label_count, error);
         bool serves = false;
         if (status == RUBATO_OK) status = serves_labels(self, task, labels, learn.label_count, &serves, error);
         if (serves) {
@@ -98,11 +100,6 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
             labels = NULL;
             learn.label_count = 0;
         }
-    }
-    if (self->teacher && labelled && !given) {
-        free(labels);
-        labels = NULL;
-        learn.label_count = self->teacher->info.label_count;
     }
     learn.labels = labels ? labels : self->teacher ? (const char *const *)self->teacher->labels : NULL;
     if (status == RUBATO_OK) status = model_load(&self->model, options->model, NULL, &learn, error);

@@ -320,4 +320,18 @@ for what in ({"points": "x"}, {"points": {}}, {"points": [{"keep": [1, 1, 1], "m
     r = run("embed", odd, stdin="a\n"); check(f"rubato.json {what}", r.status == 1 and one_line(r) and "should be" in r.err, r)
 r = run("train", bert, "--task", "classification", "--data", path("none"), "--widths", "1,2", "--out", path("o")); check("--widths of another recipe are read", r.status == 2 and "widths" in r.err, r)
 
+# ---- JSON as Python writes and reads it ----
+kept = open(os.path.join(odd, "config.json")).read()
+if os.path.exists(os.path.join(odd, "rubato.json")): os.remove(os.path.join(odd, "rubato.json"))
+want = run("embed", odd, "--json", stdin="a b\n").out
+for what in ('"x": 1000000000000000019884624838656', '"x": -9223372036854775809', '"x": [NaN, Infinity, -Infinity]', '"x": 1, "x": 2', '"x": "NaN 99999999999999999999"', '"x": 1e400'):
+    open(os.path.join(odd, "config.json"), "w").write("{" + what + "," + kept.lstrip()[1:])
+    r = run("embed", odd, "--json", stdin="a b\n"); check(f"config.json with {what}", r.out == want if "e400" not in what else r.status == 1 and one_line(r), r)
+open(os.path.join(odd, "config.json"), "w").write(kept)
+settings = {"model_max_length": 10 ** 30}
+json.dump(settings, open(os.path.join(odd, "tokenizer_config.json"), "w"))
+r = run("embed", odd, "--json", stdin="a b\n"); check("no limit of the tokenizer's", r.out == want, r)
+for names, said in (({"0": 0, "1": 1, "2": 2}, ["0", "1", "2"]), ({"0": 0.5, "1": True, "2": "x"}, ["0.5", "True", "x"])):
+    r = run("classify", model("bert", "BertForSequenceClassification", id2label=names, label2id={}), "--json", stdin="a\n"); check(f"id2label {names}", r.status == 0 and list(r.json()[0]["scores"]) == said, r)
+
 finish()

@@ -1,0 +1,61 @@
+/* Labels of data sets. */
+#define _DEFAULT_SOURCE
+#include "task/labels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static bool is_number(const char *text) {
+    char *end;
+    strtod(text, &end);
+    return *text && !*end;
+}
+
+bool label_missing(const char *text) {
+    return !text || !text[strspn(text, " \t\r")] || strcasecmp(text, "nan") == 0;
+}
+
+/* "a, b, c", cut where it is long. */
+static void list_labels(const rubato_info *info, char *out, size_t bytes) {
+    size_t at = 0;
+    for (size_t i = 0; i < info->label_count; i++) {
+        size_t length = strlen(info->labels[i]);
+        if (at + length + 16 > bytes) {
+            snprintf(out + at, bytes - at, ", ... (%zu)", info->label_count);
+            return;
+        }
+        at += (size_t)snprintf(out + at, bytes - at, "%s%s", i ? ", " : "", info->labels[i]);
+    }
+}
+
+static bool find(const rubato_info *info, const char *text, size_t *out) {
+    size_t alike = 0;
+    bool numbers = false;
+    for (size_t i = 0; i < info->label_count; i++) {
+        if (strcmp(info->labels[i], text) == 0) {
+            *out = i;
+            return true;
+        }
+        numbers = numbers || is_number(info->labels[i]);
+        if (strcasecmp(info->labels[i], text) != 0) continue;
+        alike++;
+        *out = i;
+    }
+    if (alike > 0) return alike == 1;
+    if (numbers || !*text || text[strspn(text, "0123456789")]) return false;
+    *out = strtoul(text, NULL, 10);
+    return *out < info->label_count;
+}
+
+rubato_status label_find(size_t *out, const rubato_info *info, const char *text, const char *file, size_t line,
+                         rubato_error *error) {
+    char known[160] = "";
+    if (text && find(info, text, out)) return RUBATO_OK;
+    list_labels(info, known, sizeof known);
+    if (!text || !*text)
+        return fail_line(error, RUBATO_BAD_DATA, line, "%s:%zu: no label; the model's are %s", file, line, known);
+    return fail_line(error, RUBATO_BAD_DATA, line, "%s:%zu: label \"%.40s\" is none of the model's: %s", file, line,
+                     text, known);
+}
