@@ -28,13 +28,19 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
         weight = (source){"word embeddings", words->type, words->data, words->rows, words->width, words->scale};
     snprintf(full, sizeof full, "%s.bias", form->out);
     TRY(loader_find(load, &bias, full, 1, weight.rows, false));
+    /* the same numbers under two names, unless the decoder was untied: then the decoder's own count */
+    const char *bias_name = form->out_bias;
     if (form->out_bias) {
         source own;
         TRY(loader_find(load, &own, form->out_bias, 1, weight.rows, false));
-        if (own.data) bias = own;
+        bool untied =
+            own.data && bias.data &&
+            (own.type != bias.type || memcmp(own.data, bias.data, weight.rows * dtype_bits(own.type) / 8) != 0);
+        if (untied) bias_name = NULL;
+        if (own.data && !untied) bias = own;
     }
     TRY(linear_load(&self->out, &weight, &bias, 1, &load->with, load->error));
-    return loader_bind_decoder(load, &self->out, form->out, form->out_bias, self->tied);
+    return loader_bind_decoder(load, &self->out, form->out, bias_name, self->tied);
 }
 
 rubato_status head_load(head *self, loader *load, const family *of, const encoder *body, head_kind kind,

@@ -132,6 +132,10 @@ tensor pooling_normalize(const run *on, tensor rows) {
 
 static tensor run_stage(const pooling_stage *stage, const run *on, tensor rows) {
     if (stage->kind == STAGE_NORMALIZE) return pooling_normalize(on, rows);
+    if (stage->kind == STAGE_TRUNCATE) {
+        rows.columns = stage->columns; /* a view: the stride stays */
+        return rows;
+    }
     tensor next = run_tensor(on, rows.rows, stage->kind == STAGE_DENSE ? stage->dense.out : rows.columns);
     if (stage->kind == STAGE_DENSE)
         run_linear(on, next, rows, &stage->dense, stage->act, NULL);

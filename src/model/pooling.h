@@ -14,13 +14,19 @@ enum {
     POOL_LAST = 32
 }; /* in the order of concatenation */
 
-typedef enum pooling_stage_kind { STAGE_DENSE, STAGE_NORMALIZE, STAGE_LAYER_NORM } pooling_stage_kind;
+typedef enum pooling_stage_kind {
+    STAGE_DENSE,
+    STAGE_NORMALIZE,
+    STAGE_LAYER_NORM,
+    STAGE_TRUNCATE /* only the first columns stay; has no derivative, since training sees all of them */
+} pooling_stage_kind;
 
 typedef struct pooling_stage {
     pooling_stage_kind kind;
     linear dense;
     activation act;
     norm norm;
+    size_t columns; /* of STAGE_TRUNCATE */
 } pooling_stage;
 
 enum { MAX_STAGES = 8 };

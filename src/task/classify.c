@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/options.h"
+#include "base/text_buffer.h"
 #include "task/costs.h"
 #include "task/encode.h"
 #include "task/job.h"
@@ -110,18 +112,25 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
     for (size_t i = 0; i < count; i++)
         if (documents[i].encoding)
             return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1, "a document's encoding cannot become one of a pair");
+    rubato_options own;
+    TRY(OPTIONS_COPY(&own, rubato_options, options, error));
+    const char *prompt = engine_prompt(model, &own);
+    text_buffer asked = {0}; /* the prompt stands before the first text of a pair */
+    if (prompt) text_add_string(&asked, prompt);
+    text_add_string(&asked, query);
     rubato_input *pairs = calloc(count ? count : 1, sizeof *pairs);
     float *scores = malloc((count ? count : 1) * columns * sizeof *scores);
-    rubato_status status = pairs && scores ? RUBATO_OK : fail_memory(error);
+    rubato_status status = pairs && scores && !asked.failed ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
         pairs[i] =
-            (rubato_input){.text = query,
+            (rubato_input){.text = asked.data ? asked.data : "",
                            .pair = documents[i].text,
                            .pair_bytes = documents[i].text_bytes ? documents[i].text_bytes : strlen(documents[i].text)};
     if (status == RUBATO_OK) status = rubato_logits(context, scores, pairs, count, options, costs, error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
         out[i] = columns == 2 ? scores[2 * i + 1] - scores[2 * i] : scores[i];
     if (status == RUBATO_OK && model->rerank_sigmoid) sigmoid(out, count);
+    text_free(&asked);
     free(pairs);
     free(scores);
     return status;

@@ -13,27 +13,49 @@
 
 enum { PATH_BYTES = 4096 };
 
+static const struct {
+    const char *key, *name;
+    unsigned mode;
+} modes[] = {{"pooling_mode_cls_token", "cls", POOL_CLS},
+             {"pooling_mode_max_tokens", "max", POOL_MAX},
+             {"pooling_mode_mean_tokens", "mean", POOL_MEAN},
+             {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", POOL_MEAN_SQRT},
+             {"pooling_mode_weightedmean_tokens", "weightedmean", POOL_WEIGHTED_MEAN},
+             {"pooling_mode_lasttoken", "lasttoken", POOL_LAST}};
+enum { MODE_COUNT = sizeof modes / sizeof modes[0] };
+
+/* "pooling_mode": a name, or a list of names in the order of concatenation. */
+static rubato_status read_named_modes(rubato_model *self, const json_t *named, const char *folder,
+                                      rubato_error *error) {
+    size_t count = json_is_array(named) ? json_array_size(named) : 1, next = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = json_string_value(json_is_array(named) ? json_array_get(named, i) : named);
+        size_t mode = 0;
+        while (name && mode < MODE_COUNT && strcmp(name, modes[mode].name) != 0) mode++;
+        if (!name || mode == MODE_COUNT)
+            return fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode \"%.40s\"", folder, name ? name : "(no name)");
+        if (mode < next)
+            return fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode names \"%s\" behind a later mode or twice", folder,
+                        name);
+        self->pool.modes |= modes[mode].mode;
+        next = mode + 1;
+    }
+    return RUBATO_OK;
+}
+
 static rubato_status load_pooling_modes(rubato_model *self, const char *folder, rubato_error *error) {
-    static const struct {
-        const char *key, *name;
-        unsigned mode;
-    } modes[] = {{"pooling_mode_cls_token", "cls", POOL_CLS},
-                 {"pooling_mode_max_tokens", "max", POOL_MAX},
-                 {"pooling_mode_mean_tokens", "mean", POOL_MEAN},
-                 {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", POOL_MEAN_SQRT},
-                 {"pooling_mode_weightedmean_tokens", "weightedmean", POOL_WEIGHTED_MEAN},
-                 {"pooling_mode_lasttoken", "lasttoken", POOL_LAST}};
     json_t *config;
     TRY(model_read_optional(&config, folder, "config.json", error));
-    const char *one = json_string_value(json_object_get(config, "pooling_mode"));
+    const json_t *named = json_object_get(config, "pooling_mode");
     self->pool.modes = 0;
     bool include_prompt = true;
     rubato_status status = json_get_bool(&include_prompt, config, "include_prompt", true, error);
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0] && status == RUBATO_OK; i++) {
-        bool on = one ? strcmp(one, modes[i].name) == 0 : false;
-        if (!one) status = json_get_bool(&on, config, modes[i].key, modes[i].mode == POOL_MEAN, error);
+    for (size_t i = 0; i < MODE_COUNT && status == RUBATO_OK && !named; i++) {
+        bool on;
+        status = json_get_bool(&on, config, modes[i].key, modes[i].mode == POOL_MEAN, error);
         if (on) self->pool.modes |= modes[i].mode;
     }
+    if (named && status == RUBATO_OK) status = read_named_modes(self, named, folder, error);
     self->pool.skip_prompt = !include_prompt;
     if (status == RUBATO_OK && !self->pool.modes)
         status = fail(error, RUBATO_UNSUPPORTED, "%s: no pooling mode that is known", folder);
@@ -73,10 +95,22 @@ done:
     return status;
 }
 
+/* Modules hand on the vector of the text. A module that reads or writes something else is refused. */
+static rubato_status check_flow(const json_t *config, const char *folder, rubato_error *error) {
+    static const char *const keys[] = {"module_input_name", "module_output_name"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *name;
+        TRY(json_get_text(&name, config, keys[i], NULL, error));
+        if (name && strcmp(name, "sentence_embedding") != 0)
+            return fail(error, RUBATO_UNSUPPORTED, "%s: %s \"%.60s\"", folder, keys[i], name);
+    }
+    return RUBATO_OK;
+}
+
 static rubato_status load_module(rubato_model *self, loader *load, const char *type, const char *folder,
                                  rubato_error *error) {
     pooling *pool = &self->pool;
-    if (text_ends_with(type, ".Transformer")) return RUBATO_OK;
+    if (text_ends_with(type, ".Transformer") || text_ends_with(type, ".Dropout")) return RUBATO_OK;
     if (text_ends_with(type, ".Pooling")) {
         TRY(load_pooling_modes(self, folder, error));
         pool->width = self->body.config.hidden * (size_t)__builtin_popcount(pool->modes);
@@ -88,8 +122,10 @@ static rubato_status load_module(rubato_model *self, loader *load, const char *t
     *stage = (pooling_stage){0};
     json_t *config;
     TRY(model_read_optional(&config, folder, "config.json", error));
-    rubato_status status = RUBATO_OK;
-    if (text_ends_with(type, ".Normalize")) {
+    rubato_status status = check_flow(config, folder, error);
+    if (status != RUBATO_OK) {
+        /* nothing is loaded */
+    } else if (text_ends_with(type, ".Normalize")) {
         stage->kind = STAGE_NORMALIZE;
     } else if (text_ends_with(type, ".Dense") || text_ends_with(type, ".LayerNorm")) {
         stage->kind = text_ends_with(type, ".Dense") ? STAGE_DENSE : STAGE_LAYER_NORM;
@@ -142,41 +178,59 @@ static rubato_status load_sentence_settings(rubato_model *self, const char *fold
     return RUBATO_OK;
 }
 
-static rubato_status load_prompts(rubato_model *self, rubato_error *error) {
-    json_t *config;
-    TRY(model_read_optional(&config, self->path, "config_sentence_transformers.json", error));
-    json_t *prompts = json_object_get(config, "prompts");
+/* config_sentence_transformers.json: prompts. */
+static rubato_status load_prompts(rubato_model *self, const json_t *config, rubato_error *error) {
+    const json_t *prompts;
+    const char *first, *key;
+    TRY(json_get_object(&prompts, config, "prompts", error));
+    TRY(json_get_text(&first, config, "default_prompt_name", NULL, error));
     size_t count = json_object_size(prompts);
-    rubato_status status = RUBATO_OK;
     self->prompts = calloc(size_max(count, 1), sizeof *self->prompts);
     self->prompt_names = calloc(size_max(count, 1), sizeof *self->prompt_names);
-    if (!self->prompts || !self->prompt_names) status = fail_memory(error);
-    const char *first = json_string_value(json_object_get(config, "default_prompt_name"));
-    const char *key;
+    if (!self->prompts || !self->prompt_names) return fail_memory(error);
     json_t *value;
-    if (status == RUBATO_OK) json_object_foreach(prompts, key, value) {
-            const char *text = json_string_value(value);
-            size_t at = self->info.prompt_count;
-            if (!text) continue;
-            self->prompt_names[at] = text_copy(key, strlen(key));
-            self->prompts[at] = text_copy(text, strlen(text));
-            self->info.prompt_count++;
-            if (!self->prompt_names[at] || !self->prompts[at]) {
-                status = fail_memory(error);
-                break;
-            }
-            if (first && strcmp(first, key) == 0) self->default_prompt = self->prompts[at];
-        }
-    json_decref(config);
-    return status;
+    json_object_foreach((json_t *)(uintptr_t)prompts, key, value) {
+        const char *text = json_string_value(value);
+        size_t at = self->info.prompt_count;
+        if (!text) continue;
+        self->prompt_names[at] = text_copy(key, strlen(key));
+        self->prompts[at] = text_copy(text, strlen(text));
+        self->info.prompt_count++;
+        if (!self->prompt_names[at] || !self->prompts[at]) return fail_memory(error);
+        if (first && strcmp(first, key) == 0) self->default_prompt = self->prompts[at];
+    }
+    return RUBATO_OK;
 }
 
-/* config.json of a cross-encoder names the activation of its score; the default for one label is a sigmoid. */
-static void load_rerank_activation(rubato_model *self, const json_t *config) {
-    const char *act =
-        json_string_value(json_object_get(json_object_get(config, "sentence_transformers"), "activation_fn"));
-    if (!act) act = json_string_value(json_object_get(config, "sbert_ce_default_activation_function"));
-    self->rerank_sigmoid = act ? text_ends_with(act, "Sigmoid") : self->info.label_count == 1;
+/* A sentence encoder's vectors may be cut. Training sees them whole. */
+static rubato_status load_truncation(rubato_model *self, const loader *load, const json_t *config,
+                                     rubato_error *error) {
+    size_t columns;
+    pooling *pool = &self->pool;
+    TRY(json_get_size(&columns, config, "truncate_dim", 0, error));
+    if (columns == 0 || columns >= pool->width || (load && load->bound)) return RUBATO_OK;
+    if (pool->stage_count == MAX_STAGES)
+        return fail(error, RUBATO_UNSUPPORTED, "modules.json: more than %d stages", MAX_STAGES - 1);
+    pool->stages[pool->stage_count++] = (pooling_stage){.kind = STAGE_TRUNCATE, .columns = columns};
+    pool->width = columns;
+    return RUBATO_OK;
+}
+
+/* The activation of a cross-encoder's score: sentence-transformers 6 names it beside the prompts, 4 and 5 within
+ * config.json, earlier ones there under another key; a sigmoid for one label unless it is named. */
+static rubato_status load_rerank_activation(rubato_model *self, const json_t *settings, const json_t *config,
+                                            rubato_error *error) {
+    const json_t *within;
+    const char *act, *older, *oldest;
+    TRY(json_get_text(&act, settings, "activation_fn", NULL, error));
+    TRY(json_get_object(&within, config, "sentence_transformers", error));
+    TRY(json_get_text(&older, within, "activation_fn", NULL, error));
+    TRY(json_get_text(&oldest, config, "sbert_ce_default_activation_function", NULL, error));
+    if (!act) act = older ? older : oldest;
+    self->rerank_sigmoid = act ? text_ends_with(act, ".Sigmoid") : self->info.label_count == 1;
+    if (!act || self->rerank_sigmoid || text_ends_with(act, ".Identity")) return RUBATO_OK;
+    return fail(error, RUBATO_UNSUPPORTED, "activation_fn \"%.80s\" of a cross-encoder; known are Sigmoid and Identity",
+                act);
 }
 
 rubato_status model_load_sentence(rubato_model *self, loader *load, const json_t *modules, const char *folder,
@@ -186,6 +240,11 @@ rubato_status model_load_sentence(rubato_model *self, loader *load, const json_t
         TRY(load_modules(self, load, modules, error));
         TRY(load_sentence_settings(self, folder, error));
     }
-    load_rerank_activation(self, config);
-    return load_prompts(self, error);
+    json_t *settings;
+    TRY(model_read_optional(&settings, self->path, "config_sentence_transformers.json", error));
+    rubato_status status = load_prompts(self, settings, error);
+    if (status == RUBATO_OK && modules) status = load_truncation(self, load, settings, error);
+    if (status == RUBATO_OK) status = load_rerank_activation(self, settings, config, error);
+    json_decref(settings);
+    return status;
 }
