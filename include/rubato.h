@@ -144,6 +144,8 @@ typedef struct rubato_info {
     const char *const *prompt_names, *const *prompts;
     size_t warning_count; /* irregularities that do not prevent use, for example tensors left over */
     const char *const *warnings;
+    int plain_value; /* config.json says "problem_type": "regression". A model of one label without that is a regression
+                        too, but servers and pipelines put its value through a sigmoid */
 } rubato_info;
 
 /* Loads a model.

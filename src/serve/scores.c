@@ -61,7 +61,7 @@ static float sigmoid(float x) {
 
 void label_probabilities(const exchange *e, float *logits) {
     size_t count = e->width;
-    if (e->wish.raw) return;
+    if (e->wish.raw || e->model->info->plain_value) return;
     if (count == 1 || e->model->info->multi_label) {
         for (size_t i = 0; i < count; i++) logits[i] = sigmoid(logits[i]);
         return;

@@ -159,6 +159,7 @@ static rubato_status read_task(rubato_model *self, const json_t *config, head_ki
     case HEAD_SEQUENCE: {
         bool regression = problem ? strcmp(problem, "regression") == 0 : info->label_count == 1;
         info->task = regression ? RUBATO_TASK_REGRESSION : RUBATO_TASK_CLASSIFICATION;
+        info->plain_value = problem && regression;
         info->multi_label = problem && strcmp(problem, "multi_label_classification") == 0;
         break;
     }

@@ -16,6 +16,7 @@ embed = model("bert", "BertModel")
 classify = points(model("bert", "BertForSequenceClassification", id2label={"0": "no", "1": "maybe", "2": "yes"}, label2id={"no": 0, "maybe": 1, "yes": 2}),
                   ("third", 0.8, 0.35, 0.3), ("half", 0.9, 0.6, 0.6))
 rank = one_label(model("bert", "BertForSequenceClassification", id2label={"0": "LABEL_0"}, label2id={"LABEL_0": 0}))
+measured = one_label(model("bert", "BertForSequenceClassification", id2label={"0": "LABEL_0"}, label2id={"LABEL_0": 0}, problem_type="regression"))
 tag = model("bert", "BertForTokenClassification", id2label={"0": "O", "1": "B-X", "2": "I-X"})
 qa, mlm = model("bert", "BertForQuestionAnswering"), model("bert", "BertForMaskedLM")
 TEXTS = ["hello world", "a world of words", "foo"]
@@ -147,6 +148,11 @@ for path, verbs in document["paths"].items():
         check(f"the documented example of {path}", status == 200, status, out)
 check("stops", s.stop() == 0, s.process.returncode, s.log[-3:])
 check("clean log: no text of users", not any("hello" in line for line in s.log) and sum(" POST /embed " in line for line in s.log) > 50, s.log[:3])
+
+# ---- A regression ----
+s = Service(measured)
+want = run("classify", measured, "--json", stdin="hello\n").json()[0]["value"]
+status, _, out = s.post("/predict", {"inputs": "hello"}); check("/predict: the value of a regression stays as it is", status == 200 and abs(out[0]["score"] - want) < 1e-5, out, want)
 
 # ---- A reranker alone; keys; JSON logs; limits ----
 s = Service(rank, "--api-key", "secret", "--log", "json", "--log-texts", "--max-client-batch-size", 4, "--max-body", 1000, "--client-timeout", 1, "--auto-truncate", "false")
