@@ -5,6 +5,8 @@
 #ifndef RUBATO_TEXT_TOKENIZER_H
 #define RUBATO_TEXT_TOKENIZER_H
 
+#include <jansson.h>
+
 #include "base/error.h"
 #include "base/text_buffer.h"
 #include "text/normalizer.h"
@@ -55,8 +57,10 @@ typedef struct tokenizer {
 rubato_status tokenizer_load(tokenizer **self, const char *folder, rubato_error *error);
 void tokenizer_destroy(tokenizer *self);
 
-/* The parts of loading, for tests and fuzzing. `name` is used in messages. */
-rubato_status tokenizer_parse(tokenizer **self, const char *json, size_t size, const char *name, rubato_error *error);
+/* A part of loading: tokenizer.json in memory. `name` is used in messages. `config` is tokenizer_config.json of
+ * `folder`, or NULL; without a folder (for fuzzing) tokenizer.json alone counts. */
+rubato_status tokenizer_parse(tokenizer **self, const char *json, size_t size, const char *name, const char *folder,
+                              const json_t *config, rubato_error *error);
 
 /* The id of a token by its exact text, -1 when there is none. */
 int32_t tokenizer_id(const tokenizer *self, const char *token);

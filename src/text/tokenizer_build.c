@@ -11,7 +11,7 @@
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 
-enum { MAX_VOCABULARY = 1 << 22, MAX_JSON_BYTES = 512 * 1024 * 1024 };
+enum { MAX_VOCABULARY = 1 << 22 };
 
 rubato_status tokenizer_create(tokenizer **out, rubato_error *error) {
     tokenizer *self = calloc(1, sizeof *self);
@@ -149,73 +149,6 @@ rubato_status tokenizer_finish(tokenizer *self, rubato_error *error) {
     return status;
 }
 
-/* vocab.txt: one token in each line, whose number is the id. The settings are those of BertTokenizer. */
-static rubato_status load_vocabulary_file(tokenizer **out, const char *path, const json_t *config,
-                                          rubato_error *error) {
-    char *data = NULL;
-    size_t size;
-    tokenizer *self = NULL;
-    rubato_status status;
-    TRY_DONE(file_read(&data, &size, path, MAX_JSON_BYTES, error));
-    size_t bad = utf8_check(data, size);
-    if (bad < size) {
-        status = fail(error, RUBATO_BAD_MODEL, "%s: not valid UTF-8 at byte %zu", path, bad);
-        goto done;
-    }
-    TRY_DONE(tokenizer_create(&self, error));
-    long long id = 0;
-    for (char *line = data; line < data + size; id++) {
-        char *end = memchr(line, '\n', (size_t)(data + size - line));
-        if (!end) end = data + size;
-        size_t length = (size_t)(end - line);
-        if (length && line[length - 1] == '\r') length--;
-        TRY_DONE(tokenizer_add_token(self, line, length, id, error));
-        line = end + 1;
-    }
-    normalizer_step *step = calloc(1, sizeof *step);
-    pre_tokenizer_step *cut = calloc(1, sizeof *cut);
-    self->normalizer.steps = step;
-    self->pre_tokenizer.steps = cut;
-    if (!step || !cut) {
-        status = fail_memory(error);
-        goto done;
-    }
-    self->normalizer.count = self->pre_tokenizer.count = 1;
-    step->kind = NORMALIZE_BERT;
-    step->clean = true;
-    TRY_DONE(json_get_bool(&step->lower, config, "do_lower_case", true, error));
-    TRY_DONE(json_get_bool(&step->cjk, config, "tokenize_chinese_chars", true, error));
-    TRY_DONE(json_get_bool(&step->accents, config, "strip_accents", step->lower, error));
-    self->model.kind = MODEL_WORDPIECE;
-    self->model.max_characters = 100;
-    TRY_DONE(tokenizer_add_continuations(self, "##", error));
-    static const char *const keys[] = {"unk_token", "cls_token", "sep_token", "pad_token", "mask_token"};
-    static const char *const names[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"};
-    int32_t ids[5];
-    for (size_t i = 0; i < 5; i++) {
-        const json_t *value = json_object_get(config, keys[i]);
-        const char *name = json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
-        if (!name) name = names[i];
-        ids[i] = tokenizer_id(self, name);
-        if (ids[i] < 0 && i < 3) {
-            status = fail(error, RUBATO_BAD_MODEL, "%s: the special token \"%.60s\" is missing", path, name);
-            goto done;
-        }
-        added_token special = {.special = true};
-        if (ids[i] >= 0) TRY_DONE(tokenizer_add_added(self, &special, name, strlen(name), ids[i], error));
-    }
-    self->model.unknown = ids[0];
-    self->pad = ids[3];
-    self->mask = ids[4];
-    TRY_DONE(tokenizer_set_template(self, ids[1], ids[2], false, error));
-    TRY_DONE(tokenizer_finish(self, error));
-    *out = self;
-done:
-    free(data);
-    if (status != RUBATO_OK) tokenizer_destroy(self);
-    return status;
-}
-
 rubato_status tokenizer_load(tokenizer **out, const char *folder, rubato_error *error) {
     *out = NULL;
     char json[4096], vocabulary[4096], config_path[4096];
@@ -224,15 +157,15 @@ rubato_status tokenizer_load(tokenizer **out, const char *folder, rubato_error *
     snprintf(json, sizeof json, "%.4000s/tokenizer.json", folder);
     snprintf(vocabulary, sizeof vocabulary, "%.4000s/vocab.txt", folder);
     json_t *config = NULL;
-    if (path_exists(config_path)) TRY(json_read_file(&config, config_path, MAX_JSON_BYTES, error));
+    if (path_exists(config_path)) TRY(json_read_file(&config, config_path, TOKENIZER_FILE_BYTES, error));
     rubato_status status;
     char *data = NULL;
     size_t size;
     if (path_exists(json)) {
-        TRY_DONE(file_read(&data, &size, json, MAX_JSON_BYTES, error));
-        TRY_DONE(tokenizer_parse(out, data, size, json, error));
+        TRY_DONE(file_read(&data, &size, json, TOKENIZER_FILE_BYTES, error));
+        TRY_DONE(tokenizer_parse(out, data, size, json, folder, config, error));
     } else if (path_exists(vocabulary)) {
-        TRY_DONE(load_vocabulary_file(out, vocabulary, config, error));
+        TRY_DONE(tokenizer_read_vocabulary(out, folder, config, error));
     } else {
         status = fail(error, RUBATO_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", folder);
         goto done;

@@ -556,7 +556,8 @@ static rubato_status parse_post_processor(tokenizer *self, const json_t *stage, 
     return fail(error, RUBATO_UNSUPPORTED, "post_processor \"%.60s\"", type);
 }
 
-rubato_status tokenizer_parse(tokenizer **out, const char *json, size_t size, const char *name, rubato_error *error) {
+rubato_status tokenizer_parse(tokenizer **out, const char *json, size_t size, const char *name, const char *folder,
+                              const json_t *config, rubato_error *error) {
     *out = NULL;
     json_t *root = NULL;
     tokenizer *self = NULL;
@@ -568,6 +569,7 @@ rubato_status tokenizer_parse(tokenizer **out, const char *json, size_t size, co
     TRY_DONE(parse_model(self, json_object_get(root, "model"), json, size, error));
     TRY_DONE(parse_added(self, json_object_get(root, "added_tokens"), error));
     TRY_DONE(parse_post_processor(self, json_object_get(root, "post_processor"), 0, error));
+    if (folder) TRY_DONE(tokenizer_configure(self, folder, config, error));
     TRY_DONE(tokenizer_finish(self, error));
     *out = self;
 done:

@@ -6,7 +6,7 @@ transformers, obeyed or refused by name.
 """
 import json, math, os, shutil, struct
 
-from program import check, finish, model, one_line, run
+from program import check, finish, golden, model, one_line, run
 
 TEXTS = "hello world\na world of words\nfoo\n"
 near = lambda a, b, off=1e-5: len(a) == len(b) and all(abs(x - y) <= off for x, y in zip(a, b))
@@ -119,4 +119,66 @@ first, last = header["cls.predictions.bias"]["data_offsets"]
 own = struct.unpack(f"<{count}f", body[first:last])
 r = with_bias(own); check("the same bias twice", r.status == 0 and r.out == want.out, r, want)
 r = with_bias([100.0 if i == 20 else 0.0 for i in range(count)]); check("a bias of the decoder's own counts", r.status == 0 and r.out != want.out and r.json()[0][0]["score"] > 0.99, r)
+
+# ---- Tokenizers: vocab.txt as tokenizer.json, and what tokenizer_config.json says over it ----
+def words_of(family):
+    """A golden tokenizer's vocabulary, in the order of ids."""
+    stored = json.load(open(os.path.join(golden, family, "tokenizer.json")))
+    ids = {**stored["model"]["vocab"], **{t["content"]: t["id"] for t in stored["added_tokens"]}}
+    return sorted(ids, key=ids.get), stored["normalizer"]
+
+
+def tokenizer(family, settings, **files):
+    """A folder with a family's configuration, tokenizer_config.json and other files."""
+    made = model(family, "Model")
+    os.remove(os.path.join(made, "tokenizer.json"))
+    config = json.load(open(os.path.join(made, "config.json")))
+    json.dump({**config, **files.pop("config", {})}, open(os.path.join(made, "config.json"), "w"))
+    if settings is not None: json.dump(settings, open(os.path.join(made, "tokenizer_config.json"), "w"))
+    for name, content in files.items():
+        with open(os.path.join(made, name.replace("_txt", ".txt").replace("_json", ".json")), "w") as f: f.write(content if isinstance(content, str) else json.dumps(content))
+    return made
+
+
+PAIRS = "".join(json.dumps(x) + "\n" for x in ({"text": "Hello WORLD"}, {"text": "a [MASK] b <mask> c"}, {"text": "hello world", "pair": "a world of Words"}, {"text": "café", "pair": "中文"}))
+def tokens(made, stdin=PAIRS): return run("tokenize", made, "--jsonl", "--json", stdin=stdin)
+
+
+for family in ("bert", "mpnet", "electra", "distilbert", "funnel"):
+    words, normal = words_of(family)
+    want = tokens(os.path.join(golden, family))
+    settings = {"do_lower_case": normal["lowercase"], "strip_accents": normal["strip_accents"], "tokenize_chinese_chars": normal["handle_chinese_chars"]}
+    if family == "mpnet": settings["unk_token"] = "<unk>"  # not its class's name for it
+    if family == "funnel": settings.update(unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", mask_token="[MASK]")
+    for name in ("MPNetTokenizer", "FunnelTokenizerFast", None) if family in ("mpnet", "funnel") else ("BertTokenizer", "ElectraTokenizerFast", None):
+        if name and family in ("mpnet", "funnel") and family not in name.lower(): continue
+        got = tokens(tokenizer(family, {**settings, **({"tokenizer_class": name} if name else {})}, vocab_txt="\n".join(words) + "\n"))
+        check(f"{family}: vocab.txt of {name}", got.status == 0 and [r["ids"] for r in got.json()] == [r["ids"] for r in want.json()] and [r["types"] for r in got.json()] == [r["types"] for r in want.json()], got, want)
+for name in ("BertJapaneseTokenizer", "KoBertTokenizer", "XLNetTokenizer"): refused(f"vocab.txt of {name}", tokenizer("bert", {"tokenizer_class": name}, vocab_txt="\n".join(words_of("bert")[0])), name, command="tokenize")
+
+stored = json.load(open(os.path.join(golden, "bert", "tokenizer.json")))
+size = 1 + max([*stored["model"]["vocab"].values(), *(t["id"] for t in stored["added_tokens"])])
+
+
+def bert(settings, **files): return tokenizer("bert", settings, tokenizer_json={**stored, "normalizer": {**stored["normalizer"], **files.pop("normalizer", {})}}, **files)
+
+
+def pieces(made, text): return tokens(made, json.dumps({"text": text}) + "\n").json()[0]["tokens"][1:-1]
+
+
+cased = {"lowercase": False, "strip_accents": False}
+lower = pieces(bert({}), "hello")
+check("a class of BERT's: tokenizer_config.json decides on upper case", pieces(bert({"tokenizer_class": "BertTokenizer", "do_lower_case": True}, normalizer=cased), "HELLO") == lower != pieces(bert({"tokenizer_class": "BertTokenizer", "do_lower_case": False}, normalizer=cased), "HELLO"))
+check("the class of the model where none is named", pieces(bert({"do_lower_case": True}, normalizer=cased), "HELLO") == lower)
+check("another class: tokenizer.json decides", pieces(bert({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": True}, normalizer=cased), "HELLO") != lower)
+check("accents", pieces(bert({"strip_accents": True}, normalizer=cased), "he\u0301llo") == lower)
+special = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False, "special": True}
+marks = {str(size): {"content": "[E1]", **special}, str(size + 1): {"content": "[/E1]", **special}}
+plain = tokens(bert({}), '{"text": "hello"}\n').json()[0]["ids"]
+want = [plain[0], size, *plain[1:-1], size + 1, plain[-1]]
+for what, made in {"added_tokens_decoder": bert({"added_tokens_decoder": marks}), "added_tokens.json": bert({}, added_tokens_json={"[/E1]": size + 1, "[E1]": size}),
+                   "additional_special_tokens": bert({"additional_special_tokens": ["[E1]", "[/E1]"]}), "special_tokens_map.json": bert({}, special_tokens_map_json={"additional_special_tokens": [{"content": "[E1]", **special}, "[/E1]"]})}.items():
+    r = tokens(made, '{"text": "[E1]hello[/E1]"}\n'); check(f"added tokens outside tokenizer.json: {what}", r.status == 0 and r.json()[0]["ids"] == want, r, want)
+r = tokens(bert({"added_tokens_decoder": {"0": {"content": "[PAD]", **special}}}), '{"text": "hello"}\n'); check("a token that is there stays", r.json()[0]["ids"] == plain, r)
+for wrong in ({"added_tokens_decoder": []}, {"added_tokens_decoder": {"7": {}}}, {"additional_special_tokens": "x"}, {"additional_special_tokens": [5]}): refused(f"{wrong}", bert(wrong), "token", command="tokenize")
 finish()
