@@ -131,16 +131,14 @@ static rubato_status read_beside(json_t **out, const char *folder, const char *n
 
 /* ---- The normaliser ---- */
 
+/* These classes build their normaliser from tokenizer_config.json and their own defaults, whatever tokenizer.json says. */
 static rubato_status set_normalizer(tokenizer *self, const json_t *config, rubato_error *error) {
-    static const char *const keys[] = {"do_lower_case", "strip_accents", "tokenize_chinese_chars"};
-    bool any = false;
-    for (size_t i = 0; i < 3; i++) any = any || json_is_boolean(json_object_get(config, keys[i]));
-    for (size_t i = 0; i < self->normalizer.count && any; i++) {
+    for (size_t i = 0; i < self->normalizer.count; i++) {
         normalizer_step *step = &self->normalizer.steps[i];
         if (step->kind != NORMALIZE_BERT) continue;
-        TRY(json_get_bool(&step->lower, config, keys[0], step->lower, error));
-        TRY(json_get_bool(&step->accents, config, keys[1], step->lower, error));
-        TRY(json_get_bool(&step->cjk, config, keys[2], step->cjk, error));
+        TRY(json_get_bool(&step->lower, config, "do_lower_case", true, error));
+        TRY(json_get_bool(&step->accents, config, "strip_accents", step->lower, error));
+        TRY(json_get_bool(&step->cjk, config, "tokenize_chinese_chars", true, error));
     }
     return RUBATO_OK;
 }

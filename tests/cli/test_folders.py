@@ -172,6 +172,7 @@ check("a class of BERT's: tokenizer_config.json decides on upper case", pieces(b
 check("the class of the model where none is named", pieces(bert({"do_lower_case": True}, normalizer=cased), "HELLO") == lower)
 check("another class: tokenizer.json decides", pieces(bert({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": True}, normalizer=cased), "HELLO") != lower)
 check("accents", pieces(bert({"strip_accents": True}, normalizer=cased), "he\u0301llo") == lower)
+check("the class's own defaults count where nothing is said", pieces(bert({}, normalizer=cased), "HELLO") == lower == pieces(bert(None, normalizer=cased), "HE\u0301LLO"))
 special = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False, "special": True}
 marks = {str(size): {"content": "[E1]", **special}, str(size + 1): {"content": "[/E1]", **special}}
 plain = tokens(bert({}), '{"text": "hello"}\n').json()[0]["ids"]
