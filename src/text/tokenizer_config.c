@@ -131,7 +131,7 @@ static rubato_status read_beside(json_t **out, const char *folder, const char *n
 
 /* ---- The normaliser ---- */
 
-/* These classes build their normaliser from tokenizer_config.json and their own defaults, whatever tokenizer.json says. */
+/* These classes build their normaliser from tokenizer_config.json and their own defaults, not from tokenizer.json. */
 static rubato_status set_normalizer(tokenizer *self, const json_t *config, rubato_error *error) {
     for (size_t i = 0; i < self->normalizer.count; i++) {
         normalizer_step *step = &self->normalizer.steps[i];
