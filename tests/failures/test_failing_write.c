@@ -84,7 +84,7 @@ static void test_trim(void **state) {
     (void)state;
     const char *folder = failing_folder();
     make_model(folder, "bert", "BertModel", 0);
-    file_write(folder, "tokenizer_config.json", "{\"model_max_length\": 100, \"added_tokens_decoder\": {\"0\": {}}}");
+    file_write(folder, "tokenizer_config.json", "{\"model_max_length\": 100, \"added_tokens_decoder\": {\"0\": {\"content\": \"[PAD]\"}}}");
     file_write(folder, "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n");
     writing w = {.model = folder, .data = write_data(failing_folder(), "data.tsv", classes)};
     fail_writing(&w, "trim", trim, 100);
