@@ -30,9 +30,12 @@ typedef struct tokenizer_class {
 } tokenizer_class;
 
 /* The class that tokenizer_config.json (`config`, or NULL) names, else config.json, else the one that goes with the
- * model's type; *out is NULL for another class. */
-rubato_status tokenizer_class_find(const tokenizer_class **out, const char *folder, const json_t *config,
-                                   rubato_error *error);
+ * model's type; *out is NULL for another class and where neither says one. *named: a file names it. */
+rubato_status tokenizer_class_find(const tokenizer_class **out, bool *named, const char *folder,
+                                   const json_t *config, rubato_error *error);
+
+/* BERT's: the class of a vocab.txt where none is named. */
+const tokenizer_class *tokenizer_class_default(void);
 
 /* Applies what tokenizer_config.json says over tokenizer.json: upper case, accents and Chinese characters for the
  * classes above, and tokens that are added later. Comes before tokenizer_finish. */

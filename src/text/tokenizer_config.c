@@ -20,18 +20,19 @@ static const tokenizer_class classes[] = {
     {{"MPNet"}, {"[UNK]", "<s>", "</s>", "<pad>", "<mask>"}, true, 0},
     {{"Funnel"}, {"<unk>", "<cls>", "<sep>", "<pad>", "<mask>"}, false, 2}};
 
-rubato_status tokenizer_class_find(const tokenizer_class **out, const char *folder, const json_t *config,
+rubato_status tokenizer_class_find(const tokenizer_class **out, bool *named, const char *folder, const json_t *config,
                                    rubato_error *error) {
     char path[4096];
     const char *name, *type = NULL;
     json_t *model = NULL;
-    *out = &classes[0];
+    *out = NULL;
+    *named = false;
     TRY(json_get_text(&name, config, "tokenizer_class", NULL, error));
     snprintf(path, sizeof path, "%.4000s/config.json", folder);
     if (path_exists(path)) TRY(json_read_file(&model, path, TOKENIZER_FILE_BYTES, error));
     rubato_status status = json_get_text(&type, model, "model_type", NULL, error);
     if (status == RUBATO_OK && !name) status = json_get_text(&name, model, "tokenizer_class", NULL, error);
-    bool found = !name;
+    *named = name != NULL;
     size_t length = name ? (size_t)(strstr(name, "Tokenizer") ? strstr(name, "Tokenizer") - name : 0) : 0;
     for (size_t i = 0; i < sizeof classes / sizeof *classes && status == RUBATO_OK; i++)
         for (size_t k = 0; classes[i].names[k]; k++) {
@@ -39,11 +40,13 @@ rubato_status tokenizer_class_find(const tokenizer_class **out, const char *fold
             bool this_one = name ? strlen(known) == length && strncmp(known, name, length) == 0
                                  : type && strcasecmp(known, type) == 0;
             if (this_one) *out = &classes[i];
-            found = found || this_one;
         }
-    if (!found) *out = NULL;
     json_decref(model);
     return status;
+}
+
+const tokenizer_class *tokenizer_class_default(void) {
+    return &classes[0];
 }
 
 /* ---- Added tokens ---- */
@@ -147,7 +150,8 @@ rubato_status tokenizer_configure(tokenizer *self, const char *folder, const jso
     const tokenizer_class *class;
     const json_t *decoder;
     json_t *specials = NULL, *added = NULL;
-    TRY(tokenizer_class_find(&class, folder, config, error));
+    bool named;
+    TRY(tokenizer_class_find(&class, &named, folder, config, error));
     if (class) TRY(set_normalizer(self, config, error));
     TRY(json_get_object(&decoder, config, "added_tokens_decoder", error));
     rubato_status status = decoder ? RUBATO_OK : read_beside(&added, folder, "added_tokens.json", error);

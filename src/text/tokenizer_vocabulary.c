@@ -18,11 +18,17 @@ rubato_status tokenizer_read_vocabulary(tokenizer **out, const char *folder, con
     rubato_status status;
     const tokenizer_class *class;
     snprintf(path, sizeof path, "%.4000s/vocab.txt", folder);
-    TRY(tokenizer_class_find(&class, folder, config, error));
-    if (!class)
+    bool named;
+    TRY(tokenizer_class_find(&class, &named, folder, config, error));
+    if (!class && named)
         return fail(error, RUBATO_UNSUPPORTED,
-                    "%s: vocab.txt for the tokenizer_class \"%.60s\"; save the folder with a tokenizer.json", folder,
-                    json_string_value(json_object_get(config, "tokenizer_class")));
+                    "%s: vocab.txt, and a tokenizer_class (%.60s) that cuts words otherwise; save the folder with a "
+                    "tokenizer.json",
+                    folder,
+                    config && json_object_get(config, "tokenizer_class")
+                        ? json_string_value(json_object_get(config, "tokenizer_class"))
+                        : "in config.json");
+    if (!class) class = tokenizer_class_default();
     TRY_DONE(file_read(&data, &size, path, TOKENIZER_FILE_BYTES, error));
     size_t bad = utf8_check(data, size);
     if (bad < size) {

@@ -171,6 +171,7 @@ lower = pieces(bert({}), "hello")
 check("a class of BERT's: tokenizer_config.json decides on upper case", pieces(bert({"tokenizer_class": "BertTokenizer", "do_lower_case": True}, normalizer=cased), "HELLO") == lower != pieces(bert({"tokenizer_class": "BertTokenizer", "do_lower_case": False}, normalizer=cased), "HELLO"))
 check("the class of the model where none is named", pieces(bert({"do_lower_case": True}, normalizer=cased), "HELLO") == lower)
 check("another class: tokenizer.json decides", pieces(bert({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": True}, normalizer=cased), "HELLO") != lower)
+check("another family: tokenizer.json decides", pieces(bert({"do_lower_case": True}, normalizer=cased, config={"model_type": "roberta"}), "HELLO") != lower)
 check("accents", pieces(bert({"strip_accents": True}, normalizer=cased), "he\u0301llo") == lower)
 check("the class's own defaults count where nothing is said", pieces(bert({}, normalizer=cased), "HELLO") == lower == pieces(bert(None, normalizer=cased), "HE\u0301LLO"))
 special = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False, "special": True}
