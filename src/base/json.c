@@ -151,7 +151,8 @@ static void make_readable(text_buffer *out, const char *at, const char *end) {
     }
 }
 
-/* Most texts are standard JSON: only one that is not is written again. Errors are those of the text as it was. */
+/* Most texts are standard JSON. A text that is not standard is written again. Errors name places in the original text.
+ */
 static rubato_status parse_python(json_t **value, const char *bytes, size_t size, json_error_t *where) {
     enum { FLAGS = JSON_ALLOW_NUL | JSON_DECODE_ANY };
     rubato_status status = json_parse(value, bytes, size, FLAGS, where);

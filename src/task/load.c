@@ -60,11 +60,11 @@ static char *copy_string(const char *text) {
     return text_copy(text, strlen(text));
 }
 
-/* The name of a label; numbers and truth values as Python writes them. NULL: no name, or no memory. */
+/* The name of a label; numbers and truth values as Python writes them. NULL: no memory. */
 static char *label_name(const json_t *value) {
     if (json_is_boolean(value)) return copy_string(json_is_true(value) ? "True" : "False");
     if (json_is_number(value)) return json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
-    return json_is_string(value) ? copy_string(json_string_value(value)) : NULL;
+    return copy_string(json_string_value(value));
 }
 
 /* id2label: keys are numbers as strings. */

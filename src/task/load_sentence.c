@@ -107,6 +107,17 @@ static rubato_status check_flow(const json_t *config, const char *folder, rubato
     return RUBATO_OK;
 }
 
+/* A new stage at the end, all zero; NULL: there are too many (UNSUPPORTED). */
+static pooling_stage *add_stage(pooling *pool, rubato_error *error) {
+    if (pool->stage_count == MAX_STAGES) {
+        fail(error, RUBATO_UNSUPPORTED, "modules.json: more than %d stages", MAX_STAGES);
+        return NULL;
+    }
+    pooling_stage *made = &pool->stages[pool->stage_count++];
+    *made = (pooling_stage){0};
+    return made;
+}
+
 static rubato_status load_module(rubato_model *self, loader *load, const char *type, const char *folder,
                                  rubato_error *error) {
     pooling *pool = &self->pool;
@@ -116,16 +127,13 @@ static rubato_status load_module(rubato_model *self, loader *load, const char *t
         pool->width = self->body.config.hidden * (size_t)__builtin_popcount(pool->modes);
         return RUBATO_OK;
     }
-    if (pool->stage_count == MAX_STAGES)
-        return fail(error, RUBATO_UNSUPPORTED, "modules.json: more than %d stages", MAX_STAGES);
-    pooling_stage *stage = &pool->stages[pool->stage_count];
-    *stage = (pooling_stage){0};
+    pooling_stage *stage = add_stage(pool, error);
+    if (!stage) return RUBATO_UNSUPPORTED;
     json_t *config;
     TRY(model_read_optional(&config, folder, "config.json", error));
-    rubato_status status = check_flow(config, folder, error);
-    if (status != RUBATO_OK) {
-        /* nothing is loaded */
-    } else if (text_ends_with(type, ".Normalize")) {
+    rubato_status status;
+    TRY_DONE(check_flow(config, folder, error));
+    if (text_ends_with(type, ".Normalize")) {
         stage->kind = STAGE_NORMALIZE;
     } else if (text_ends_with(type, ".Dense") || text_ends_with(type, ".LayerNorm")) {
         stage->kind = text_ends_with(type, ".Dense") ? STAGE_DENSE : STAGE_LAYER_NORM;
@@ -139,7 +147,7 @@ static rubato_status load_module(rubato_model *self, loader *load, const char *t
     } else {
         status = fail(error, RUBATO_UNSUPPORTED, "modules.json: module type \"%.80s\"", type);
     }
-    pool->stage_count++;
+done:
     json_decref(config);
     return status;
 }
@@ -209,9 +217,9 @@ static rubato_status load_truncation(rubato_model *self, const loader *load, con
     pooling *pool = &self->pool;
     TRY(json_get_size(&columns, config, "truncate_dim", 0, error));
     if (columns == 0 || columns >= pool->width || (load && load->bound)) return RUBATO_OK;
-    if (pool->stage_count == MAX_STAGES)
-        return fail(error, RUBATO_UNSUPPORTED, "modules.json: more than %d stages", MAX_STAGES - 1);
-    pool->stages[pool->stage_count++] = (pooling_stage){.kind = STAGE_TRUNCATE, .columns = columns};
+    pooling_stage *stage = add_stage(pool, error);
+    if (!stage) return RUBATO_UNSUPPORTED;
+    *stage = (pooling_stage){.kind = STAGE_TRUNCATE, .columns = columns};
     pool->width = columns;
     return RUBATO_OK;
 }

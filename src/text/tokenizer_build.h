@@ -39,7 +39,8 @@ const tokenizer_class *tokenizer_class_default(void);
 
 /* Applies what tokenizer_config.json says over tokenizer.json: upper case, accents and Chinese characters for the
  * classes above, and tokens that are added later. Comes before tokenizer_finish. */
-rubato_status tokenizer_configure(tokenizer *self, const char *folder, const json_t *config, rubato_error *error);
+rubato_status tokenizer_configure(tokenizer *self, const tokenizer_class *class, const char *folder,
+                                  const json_t *config, rubato_error *error);
 
 /* Reads vocab.txt. `config` is tokenizer_config.json, or NULL. */
 rubato_status tokenizer_read_vocabulary(tokenizer **self, const char *folder, const json_t *config,

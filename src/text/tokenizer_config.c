@@ -146,12 +146,10 @@ static rubato_status set_normalizer(tokenizer *self, const json_t *config, rubat
     return RUBATO_OK;
 }
 
-rubato_status tokenizer_configure(tokenizer *self, const char *folder, const json_t *config, rubato_error *error) {
-    const tokenizer_class *class;
+rubato_status tokenizer_configure(tokenizer *self, const tokenizer_class *class, const char *folder,
+                                  const json_t *config, rubato_error *error) {
     const json_t *decoder;
     json_t *specials = NULL, *added = NULL;
-    bool named;
-    TRY(tokenizer_class_find(&class, &named, folder, config, error));
     if (class) TRY(set_normalizer(self, config, error));
     TRY(json_get_object(&decoder, config, "added_tokens_decoder", error));
     rubato_status status = decoder ? RUBATO_OK : read_beside(&added, folder, "added_tokens.json", error);

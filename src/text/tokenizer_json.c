@@ -569,7 +569,12 @@ rubato_status tokenizer_parse(tokenizer **out, const char *json, size_t size, co
     TRY_DONE(parse_model(self, json_object_get(root, "model"), json, size, error));
     TRY_DONE(parse_added(self, json_object_get(root, "added_tokens"), error));
     TRY_DONE(parse_post_processor(self, json_object_get(root, "post_processor"), 0, error));
-    if (folder) TRY_DONE(tokenizer_configure(self, folder, config, error));
+    if (folder) {
+        const tokenizer_class *class;
+        bool named;
+        TRY_DONE(tokenizer_class_find(&class, &named, folder, config, error));
+        TRY_DONE(tokenizer_configure(self, class, folder, config, error));
+    }
     TRY_DONE(tokenizer_finish(self, error));
     *out = self;
 done:

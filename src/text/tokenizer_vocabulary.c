@@ -56,9 +56,6 @@ rubato_status tokenizer_read_vocabulary(tokenizer **out, const char *folder, con
     self->normalizer.count = self->pre_tokenizer.count = 1;
     step->kind = NORMALIZE_BERT;
     step->clean = true;
-    TRY_DONE(json_get_bool(&step->lower, config, "do_lower_case", true, error));
-    TRY_DONE(json_get_bool(&step->cjk, config, "tokenize_chinese_chars", true, error));
-    TRY_DONE(json_get_bool(&step->accents, config, "strip_accents", step->lower, error));
     self->model.kind = MODEL_WORDPIECE;
     self->model.max_characters = 100;
     TRY_DONE(tokenizer_add_continuations(self, "##", error));
@@ -81,7 +78,7 @@ rubato_status tokenizer_read_vocabulary(tokenizer **out, const char *folder, con
     self->mask = ids[4];
     TRY_DONE(tokenizer_set_template(self, ids[1], ids[2], class->roberta, error));
     self->single.items[0].type = self->pair.items[0].type = class->cls_type;
-    TRY_DONE(tokenizer_configure(self, folder, config, error));
+    TRY_DONE(tokenizer_configure(self, class, folder, config, error));
     TRY_DONE(tokenizer_finish(self, error));
     *out = self;
 done:
