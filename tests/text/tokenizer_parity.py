@@ -71,7 +71,7 @@ def sentencepiece_map():
 
 
 def train_all(files):
-    text = [row for f in files for row in lines_of(f)[:10]]
+    text = [row for f in files for row in lines_of(f)[:150 if full else 10]]
     made = {}
 
     def finish(name, t):
