@@ -60,30 +60,49 @@ static rubato_status fail_listing(const char *folder, rubato_error *error) {
     return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: cannot be listed", folder);
 }
 
-/* Copies the files of a sentence-transformers folder: modules and their settings, weights of dense modules. */
-static rubato_status copy_sentence_files(const rubato_model *self, const char *folder, rubato_error *error) {
-    static const char *const names[] = {"modules.json", "config_sentence_transformers.json"};
-    static const char *const inner[] = {"config.json", "model.safetensors"};
-    if (!self->sentence) return RUBATO_OK;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) TRY(copy_named(self->path, folder, names[i], error));
+/* sentence_bert_config.json and the like, which stand beside the encoder. */
+static rubato_status copy_sentence_settings(const rubato_model *self, const char *folder, rubato_error *error) {
     DIR *listing = opendir(self->folder);
     rubato_status status = listing ? RUBATO_OK : fail_listing(self->folder, error);
     for (struct dirent *entry; status == RUBATO_OK && (entry = readdir(listing));)
         if (strncmp(entry->d_name, "sentence_", 9) == 0 && text_ends_with(entry->d_name, "_config.json"))
             status = copy_named(self->folder, folder, entry->d_name, error);
     if (listing) closedir(listing);
-    listing = status == RUBATO_OK ? opendir(self->path) : NULL;
-    if (status == RUBATO_OK && !listing) status = fail_listing(self->path, error);
-    for (struct dirent *entry; listing && status == RUBATO_OK && (entry = readdir(listing));) {
-        char from[PATH_BYTES], to[PATH_BYTES];
-        if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || !strchr(entry->d_name, '_')) continue;
-        snprintf(from, sizeof from, "%s/%s", self->path, entry->d_name);
-        snprintf(to, sizeof to, "%s/%s", folder, entry->d_name);
-        if (!folder_exists(from) || strcmp(from, self->folder) == 0) continue;
-        status = folder_create(to, error);
-        for (size_t i = 0; i < 2 && status == RUBATO_OK; i++) status = copy_named(from, to, inner[i], error);
+    return status;
+}
+
+/* Copies one module after the encoder. A module without settings may have no folder. */
+static rubato_status copy_module(const rubato_model *self, const char *path, const char *folder, rubato_error *error) {
+    static const char *const names[] = {"config.json", "model.safetensors", "pytorch_model.bin"};
+    char from[PATH_BYTES], to[PATH_BYTES];
+    snprintf(from, sizeof from, "%s/%s", self->path, path);
+    snprintf(to, sizeof to, "%s/%s", folder, path);
+    if (!*path || !folder_exists(from)) return RUBATO_OK;
+    TRY(folder_create(to, error));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) TRY(copy_named(from, to, names[i], error));
+    return RUBATO_OK;
+}
+
+/* Copies what belongs to a sentence-transformers folder. The encoder is written into `folder` itself, even where it was
+ * read from a folder below; modules.json says so. */
+static rubato_status copy_sentence_files(const rubato_model *self, const char *folder, rubato_error *error) {
+    json_t *modules;
+    if (!self->sentence) return RUBATO_OK;
+    TRY(copy_named(self->path, folder, "config_sentence_transformers.json", error));
+    TRY(copy_sentence_settings(self, folder, error));
+    TRY(model_read_optional(&modules, self->path, "modules.json", error));
+    rubato_status status = RUBATO_OK;
+    for (size_t i = 0; i < json_array_size(modules) && status == RUBATO_OK; i++) {
+        json_t *item = json_array_get(modules, i);
+        const char *type = json_string_value(json_object_get(item, "type"));
+        const char *path = json_string_value(json_object_get(item, "path"));
+        if (type && text_ends_with(type, ".Transformer"))
+            status = json_set(item, "path", json_string(""), error);
+        else if (path)
+            status = copy_module(self, path, folder, error);
     }
-    if (listing) closedir(listing);
+    if (status == RUBATO_OK) status = model_write_json(modules, folder, "modules.json", error);
+    json_decref(modules);
     return status;
 }
 
