@@ -146,13 +146,17 @@ typedef struct rubato_info {
     const char *const *warnings;
     int plain_value; /* config.json says "problem_type": "regression". A model of one label without that is a regression
                         too, but servers and pipelines put its value through a sigmoid */
+    int ranks;       /* rubato_rerank takes it: a cross-encoder, which has one label, or an embedding model */
+    int rank_sigmoid;           /* a cross-encoder's score passes through a sigmoid */
+    const char *default_prompt; /* the text of the prompt that is used where a call names none; NULL: there is none */
 } rubato_info;
 
 /* Loads a model.
  *   name  a folder; the name of a model under models/ (of the working directory or the installation); or a hub id
  *         "org/name", which is looked up in the Hugging Face cache (HF_HOME, HF_HUB_CACHE)
- * Loading packs the weights for the matrix products. The files stay memory-mapped for the embedding tables. Fails:
- * NOT_FOUND, IO, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
+ * Loading packs the weights for the matrix products. The files stay memory-mapped for the embedding tables, and must
+ * stay as they are meanwhile; rubato_load_options.in_memory is for files that may change. Fails: NOT_FOUND, IO,
+ * BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
 RUBATO_API rubato_status rubato_model_load(rubato_model **model, const char *name, rubato_error *error);
 
 typedef struct rubato_load_options {
@@ -162,9 +166,16 @@ typedef struct rubato_load_options {
                               where f32 is used unless an operating point selects the other. NULL: as stored. That is
                               f32, except for folders that rubato_quantize wrote; it is both where some points of the
                               model are in low precision */
+    int in_memory; /* read the weights into memory instead of mapping their files. Then the model keeps its answers when
+                      somebody overwrites a file of its folder; a mapped one changes them, and the process dies where
+                      the file becomes shorter. Costs the size of what stays mapped: the embedding tables, and all
+                      weights of a folder that rubato_quantize wrote */
+    int (*cancelled)(void *user); /* asked every few milliseconds while weights are read and packed; non-zero: the load
+                                     ends with CANCELLED. NULL for none */
+    void *cancelled_user;
 } rubato_load_options;
 
-/* The same with options. Fails also: BAD_ARGUMENT. */
+/* The same with options. Fails also: BAD_ARGUMENT, CANCELLED. */
 RUBATO_API rubato_status rubato_model_load_with(rubato_model **model, const char *name,
                                                 const rubato_load_options *options, rubato_error *error);
 
@@ -176,6 +187,11 @@ RUBATO_API void rubato_model_destroy(rubato_model *model);
 
 /* The description of the model; it lives as long as the model. */
 RUBATO_API const rubato_info *rubato_model_info(const rubato_model *model);
+
+/* The text of a model's prompt, for rubato_options.prompt; *text lives as long as the model. Fails: BAD_ARGUMENT for a
+ * name that the model does not have, with its names in the message. */
+RUBATO_API rubato_status rubato_prompt(const rubato_model *model, const char *name, const char **text,
+                                       rubato_error *error);
 
 /* ---- Contexts ---- */
 
@@ -287,7 +303,9 @@ typedef struct rubato_options {
     size_t size;                     /* sizeof(rubato_options) */
     const rubato_text_options *text; /* NULL: defaults */
     const char *budget;              /* NULL or "full"; milliseconds want a context with a calibration */
-    const char *prompt;              /* for embeddings: a text that is put before every text */
+    const char *prompt; /* for embeddings a text that is put before every text, for rubato_rerank before the query of a
+                           cross-encoder; "" for none. NULL: info->default_prompt. rubato_prompt finds the text of a
+                           name */
     /* Called between packed batches with the number of finished inputs; a non-zero return cancels. NULL for none. */
     int (*progress)(void *user, size_t done, size_t total);
     void *progress_user;
@@ -331,6 +349,7 @@ RUBATO_API rubato_status rubato_logits(rubato_context *context, float *out, cons
 
 /* How well each document answers the query, by a cross-encoder (activation as its folder says, sigmoid by default)
  * or, for an embedding model, by cosine.   out [count]
+ * Fails: WRONG_TASK for a model without info->ranks. A classifier's scores give no order of documents.
  * A cross-encoder takes no encodings of documents: it makes pairs of its own; rubato_logits takes a pair's. */
 RUBATO_API rubato_status rubato_rerank(rubato_context *context, float *out, const char *query,
                                        const rubato_input *documents, size_t count, const rubato_options *options,
@@ -713,7 +732,8 @@ typedef struct rubato_calibration rubato_calibration;
 
 typedef struct rubato_calibrate_options {
     size_t size;                                            /* sizeof(rubato_calibrate_options) */
-    int (*progress)(void *user, size_t done, size_t total); /* non-zero: CANCELLED */
+    int (*progress)(void *user, size_t done, size_t total); /* also within a measurement, every few milliseconds;
+                                                               non-zero: CANCELLED */
     void *progress_user;
 } rubato_calibrate_options;
 

@@ -20,26 +20,68 @@ static rubato_status fail_open(rubato_error *error, const char *path) {
                 strerror(errno));
 }
 
-rubato_status file_map(mapped_file *file, const char *path, rubato_error *error) {
-    *file = (mapped_file){0};
-    int descriptor =
-        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* else the opening of a pipe waits for its writer */
-    if (descriptor < 0) return fail_open(error, path);
-    struct stat status;
+/* Opens a regular file. */
+static rubato_status open_regular(int *descriptor, struct stat *status, const char *path, rubato_error *error) {
+    *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* else the opening of a pipe waits for its writer */
+    if (*descriptor < 0) return fail_open(error, path);
     rubato_status result = RUBATO_OK;
-    if (fstat(descriptor, &status) != 0) {
+    if (fstat(*descriptor, status) != 0)
         result = fail_open(error, path);
-    } else if (!S_ISREG(status.st_mode)) {
+    else if (!S_ISREG(status->st_mode))
         result = fail(error, RUBATO_IO, "%s: not a regular file", path);
-    } else if (status.st_size > 0) {
-        void *data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (result != RUBATO_OK) close(*descriptor);
+    return result;
+}
+
+rubato_status file_check(const file_reading *how, rubato_error *error) {
+    return how && how->cancelled && how->cancelled(how->user) ? fail(error, RUBATO_CANCELLED, "cancelled") : RUBATO_OK;
+}
+
+/* Reads a whole file that had this status when it was opened. */
+static rubato_status read_whole(unsigned char *out, int descriptor, const struct stat *before, const char *path,
+                                const file_reading *how, rubato_error *error) {
+    enum { CHUNK = 8 << 20 };
+    struct stat after;
+    size_t size = (size_t)before->st_size;
+    for (size_t at = 0; at < size;) {
+        TRY(file_check(how, error));
+        ssize_t got = read(descriptor, out + at, size - at < CHUNK ? size - at : CHUNK);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return fail_open(error, path);
+        if (got == 0) break;
+        at += (size_t)got;
+    }
+    if (fstat(descriptor, &after) != 0) return fail_open(error, path);
+    if (after.st_size != before->st_size || after.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+        after.st_mtim.tv_nsec != before->st_mtim.tv_nsec)
+        return fail(error, RUBATO_IO, "%s: changed while it was read; try again when it is whole", path);
+    return RUBATO_OK;
+}
+
+rubato_status file_open(mapped_file *file, const char *path, const file_reading *how, rubato_error *error) {
+    *file = (mapped_file){0};
+    bool own = how && how->in_memory;
+    int descriptor;
+    struct stat status;
+    TRY(open_regular(&descriptor, &status, path, error));
+    rubato_status result = RUBATO_OK;
+    if (status.st_size > 0) {
+        void *data =
+            own ? mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                : mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
         if (data == MAP_FAILED)
             result = fail_open(error, path);
         else
             *file = (mapped_file){data, (size_t)status.st_size};
+        if (own && result == RUBATO_OK) result = read_whole(data, descriptor, &status, path, how, error);
     }
     close(descriptor);
+    if (result != RUBATO_OK) file_unmap(file);
     return result;
+}
+
+rubato_status file_map(mapped_file *file, const char *path, rubato_error *error) {
+    return file_open(file, path, NULL, error);
 }
 
 void file_unmap(mapped_file *file) {
@@ -56,21 +98,28 @@ void file_release(const void *data, size_t size) {
 rubato_status file_read(char **data, size_t *size, const char *path, size_t limit, rubato_error *error) {
     *data = NULL;
     *size = 0;
-    mapped_file file;
-    TRY(file_map(&file, path, error));
-    rubato_status status = RUBATO_OK;
-    if (file.size > limit) {
-        status = fail(error, RUBATO_BAD_DATA, "%s: %zu bytes, more than the %zu that such a file may have", path,
-                      file.size, limit);
-    } else if (!(*data = malloc(file.size + 1))) {
-        status = fail_memory(error);
-    } else {
-        if (file.size) memcpy(*data, file.data, file.size);
-        (*data)[file.size] = 0;
-        *size = file.size;
+    int descriptor;
+    struct stat status;
+    TRY(open_regular(&descriptor, &status, path, error));
+    rubato_status result = RUBATO_OK;
+    size_t bytes = (size_t)status.st_size;
+    char *made = NULL;
+    if (bytes > limit)
+        result = fail(error, RUBATO_BAD_DATA, "%s: %zu bytes, more than the %zu that such a file may have", path, bytes,
+                      limit);
+    else if (!(made = malloc(bytes + 1)))
+        result = fail_memory(error);
+    else
+        result = read_whole((unsigned char *)made, descriptor, &status, path, NULL, error);
+    close(descriptor);
+    if (result != RUBATO_OK) {
+        free(made);
+        return result;
     }
-    file_unmap(&file);
-    return status;
+    made[bytes] = 0;
+    *data = made;
+    *size = bytes;
+    return RUBATO_OK;
 }
 
 bool file_exists(const char *path) {

@@ -12,11 +12,25 @@ typedef struct mapped_file {
     size_t size;
 } mapped_file;
 
-/* Maps a regular file for reading. */
+/* How a large file is read. Who overwrites a mapped file changes its bytes here too, and who shortens it ends the
+ * process (SIGBUS). A file in memory costs its size, and nothing that happens to it later reaches the process. */
+typedef struct file_reading {
+    bool in_memory;               /* else mapped */
+    int (*cancelled)(void *user); /* asked every few milliseconds; non-zero: CANCELLED. NULL for none */
+    void *user;
+} file_reading;
+
+/* Opens a regular file for reading. `how` NULL: mapped. Fails: NOT_FOUND, IO (also where the file changed while it was
+ * read into memory), OUT_OF_MEMORY, CANCELLED. */
+rubato_status file_open(mapped_file *file, const char *path, const file_reading *how, rubato_error *error);
 rubato_status file_map(mapped_file *file, const char *path, rubato_error *error);
 void file_unmap(mapped_file *file);
 
-/* Tells the system that these bytes of a mapping will not be needed soon. They can be read again from the file. */
+/* CANCELLED where the caller wants to stop. */
+rubato_status file_check(const file_reading *how, rubato_error *error);
+
+/* Gives back the memory of bytes of an open file. Those of a mapped file can be read again, those of one in memory are
+ * lost. */
 void file_release(const void *data, size_t size);
 
 /* Reads a file of at most `limit` bytes; *data is NUL-ended and the caller's to free. */

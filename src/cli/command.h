@@ -27,7 +27,7 @@ typedef struct arguments {
     rubato_search_options search;
     rubato_pull_options pull;
     /* the program's own: options.c */
-    const char *query, *corpus, *output, *target_drop, *batches, *lengths;
+    const char *prompt, *query, *corpus, *output, *target_drop, *batches, *lengths;
     size_t top;
     uint64_t seed;
     int json, jsonl, cost, quiet, help, tokens, words, raw, allow_empty, check, roofline;
@@ -56,8 +56,9 @@ typedef struct command {
     X(rerank)                                                                                                          \
     X(fill)                                                                                                            \
     X(search_text)                                                                                                     \
-    X(tokenize) X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull)          \
-        X(completion) X(manual)
+    X(tokenize)                                                                                                        \
+    X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull) X(completion)        \
+        X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;
 COMMANDS(DECLARE_COMMAND)

@@ -58,7 +58,7 @@ static int run(const arguments *given) {
 const command command_embed = {"embed",
                                "MODEL [FILE]",
                                "Turns each line into a vector.",
-                               "jsonl run.prompt text.left text.special_as_text output" RUN_OPTIONS,
+                               "jsonl prompt run.prompt_text text.left text.special_as_text output" RUN_OPTIONS,
                                "  echo 'A text.' | rubato embed build/models/all-MiniLM-L6-v2 --json\n"
                                "  rubato embed MODEL texts.txt --output vectors.npy\n"
                                "  rubato embed MODEL queries.txt --prompt query --json --cost\n",

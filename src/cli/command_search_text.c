@@ -113,6 +113,6 @@ const command command_search_text = {
     "search-text",
     "MODEL [FILE]",
     "Finds the lines of a corpus that are nearest to a query, by cosine.",
-    "query corpus jsonl run.prompt top" RUN_OPTIONS,
+    "query corpus jsonl prompt run.prompt_text top" RUN_OPTIONS,
     "  rubato search-text build/models/all-MiniLM-L6-v2 examples/corpus.txt --query 'ships in the ice' --top 3\n",
     run};

@@ -13,6 +13,8 @@ OPTION_CHOICES(logs, "text", "json")
 #define OPTION_SECTION "Texts"
 static const rubato_option program_table[] = {
     FLAG_OPTION(jsonl, jsonl, "read each input line as a JSON object"),
+    TEXT_OPTION(prompt, prompt, "NAME", NULL, "the model's default prompt",
+                "name of one of the model's prompts, to put before every text"),
     TEXT_OPTION(query, query, "TEXT", NULL, NULL, "the query"),
     TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus, one text in each line; the operand FILE is the same"),
 #undef OPTION_SECTION
@@ -45,7 +47,7 @@ static const rubato_option program_table[] = {
 #undef OPTION_SECTION
 #define OPTION_SECTION "Server"
 static const rubato_option serve_table[] = {
-    TEXT_OPTION(host, serve.host, "ADDRESS", NULL, "0.0.0.0", "address to listen on"),
+    TEXT_OPTION(host, serve.host, "ADDRESS", NULL, "127.0.0.1, this machine alone", "address to listen on"),
     SIZE_OPTION(port, serve.port, "3000", "port to listen on"),
     TEXT_OPTION(slo, serve.slo, "TIME", NULL, "no promise",
                 "promised time of an answer, as 50ms; under load cheaper points keep it"),
@@ -61,8 +63,7 @@ static const rubato_option serve_table[] = {
 #undef OPTION_SECTION
 #define OPTION_SECTION "Limits"
     SIZE_OPTION(max_batch_tokens, serve.max_batch_tokens, "16384", "the most tokens of one run"),
-    SIZE_OPTION(max_queue, serve.max_queue, "512",
-                "the most texts accepted and not answered yet; more are refused"),
+    SIZE_OPTION(max_queue, serve.max_queue, "512", "the most texts accepted and not answered yet; more are refused"),
     SIZE_OPTION(max_client_batch_size, serve.max_client_batch_size, "32", "the most texts of one request"),
     SIZE_OPTION(max_body, serve.max_body, "2000000", "the most bytes of one request"),
     SIZE_OPTION(client_timeout, serve.client_timeout, "60", "seconds that a client may take to send a request"),

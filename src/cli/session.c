@@ -23,14 +23,20 @@ int report_usage(const char *format, const char *what) {
     return EXIT_USAGE;
 }
 
-static const char *find_prompt(const rubato_info *info, const char *prompt) {
-    for (size_t i = 0; prompt && i < info->prompt_count; i++)
-        if (strcmp(info->prompt_names[i], prompt) == 0) return info->prompts[i];
-    return prompt;
+/* --prompt, a name, and --prompt-text exclude each other. */
+static int take_prompt(session *s, const arguments *given) {
+    rubato_error error;
+    char message[640];
+    if (!given->prompt) return EXIT_OK;
+    if (given->run.prompt) return report_usage("%s", "--prompt and --prompt-text exclude each other");
+    if (rubato_prompt(s->model, given->prompt, &s->options.prompt, &error) == RUBATO_OK) return EXIT_OK;
+    snprintf(message, sizeof message, "%s. --prompt-text takes a text", error.message);
+    report_text(message);
+    return EXIT_USAGE;
 }
 
 /* The model's warnings, and the options of texts and runs. */
-static void take_options(session *s, const arguments *given) {
+static int take_options(session *s, const arguments *given) {
     s->info = rubato_model_info(s->model);
     for (size_t i = 0; i < s->info->warning_count && !given->quiet; i++)
         fprintf(stderr, "rubato: warning: %s: %s\n", given->model, s->info->warnings[i]);
@@ -40,15 +46,16 @@ static void take_options(session *s, const arguments *given) {
         snprintf(s->budget, sizeof s->budget, "drop:%s", given->target_drop);
         s->options.budget = s->budget;
     }
-    s->options.prompt = find_prompt(s->info, given->run.prompt);
+    return take_prompt(s, given);
 }
 
 int session_describe(session *s, const arguments *given) {
     rubato_error error;
     *s = (session){0};
     if (rubato_model_describe(&s->model, given->model, &error) != RUBATO_OK) return report(&error);
-    take_options(s, given);
-    return EXIT_OK;
+    int status = take_options(s, given);
+    if (status != EXIT_OK) session_close(s);
+    return status;
 }
 
 /* Whether the budget is one in milliseconds, among operating points. */
@@ -70,7 +77,11 @@ int session_open(session *s, const arguments *given) {
     rubato_error error;
     *s = (session){0};
     if (rubato_model_load_with(&s->model, given->model, &given->load, &error) != RUBATO_OK) return report(&error);
-    take_options(s, given);
+    int status = take_options(s, given);
+    if (status != EXIT_OK) {
+        session_close(s);
+        return status;
+    }
     if (rubato_context_create(&s->context, s->model, &given->context, &error) != RUBATO_OK ||
         (wants_calibration(s) && calibrate(s, &error) != RUBATO_OK)) {
         session_close(s);

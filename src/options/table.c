@@ -29,6 +29,8 @@ OPTION_CHOICES(search_costs, "flops", "ms")
 static const rubato_option load_table[] = {
     TEXT_OPTION(precision, precision, "P", precisions, "as the model is stored",
                 "number format of the matrix products; f32+int8: both, and operating points choose"),
+    FLAG_OPTION(in_memory, in_memory,
+                "read the weights into memory, so that the model's files may be overwritten meanwhile"),
 };
 
 #undef OPTION_OWNER
@@ -47,8 +49,7 @@ static const rubato_option run_table[] = {
                 "the most that an answer may cost: full, 0.4x, 8ms, drop:0.5 or @NAME; see BUDGETS in the manual"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Texts"
-    TEXT_OPTION(prompt, prompt, "NAME|TEXT", NULL, NULL,
-                "text to put before every text, or the name of one of the model's prompts"),
+    TEXT_OPTION(prompt_text, prompt, "TEXT", NULL, "the model's default prompt", "text to put before every text"),
 };
 
 #undef OPTION_OWNER

@@ -332,7 +332,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
         return fail(error, RUBATO_BAD_ARGUMENT, "cost \"%.40s\": use flops or ms", options->cost);
     TRY(evaluate_kind(options->task, &kind, error));
     TRY(check_axes(options, error));
-    rubato_load_options load = {.size = sizeof load, .precision = options->precision};
+    rubato_load_options load = {.size = sizeof load, .precision = options->precision, .in_memory = 1};
     TRY(rubato_model_load_with(&s->judge.model, options->model, &load, error));
     if (s->judge.model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d are searched", s->judge.model->body.depth,

@@ -15,7 +15,7 @@ static rubato_status open_shard(checkpoint *weights, const char *folder, const c
     char path[4096];
     if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path)
         return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", folder);
-    TRY(safetensors_open(&weights->shards[weights->shard_count], path, error));
+    TRY(safetensors_open_with(&weights->shards[weights->shard_count], path, &weights->how, error));
     weights->shard_count++;
     return RUBATO_OK;
 }
@@ -66,8 +66,8 @@ done:
     return status;
 }
 
-rubato_status checkpoint_open(checkpoint *weights, const char *folder, rubato_error *error) {
-    *weights = (checkpoint){0};
+rubato_status checkpoint_open(checkpoint *weights, const char *folder, file_reading how, rubato_error *error) {
+    *weights = (checkpoint){.how = how};
     char path[4096], index[4096];
     if ((size_t)snprintf(path, sizeof path, "%s/model.safetensors", folder) >= sizeof path ||
         (size_t)snprintf(index, sizeof index, "%s/model.safetensors.index.json", folder) >= sizeof index)
@@ -124,7 +124,18 @@ const stored_tensor *checkpoint_find(const checkpoint *weights, const char *name
     return NULL;
 }
 
+void checkpoint_release(const checkpoint *weights, const char *name) {
+    stored_tensor *tensor = (stored_tensor *)(uintptr_t)checkpoint_find(weights, name);
+    if (!tensor || !tensor->data) return;
+    file_release(tensor->data, tensor->bytes);
+    if (weights->how.in_memory) tensor->data = NULL;
+}
+
 rubato_status checkpoint_mark(checkpoint *weights, const stored_tensor *tensor, rubato_error *error) {
+    TRY(file_check(&weights->how, error));
+    if (!tensor->data && tensor->bytes)
+        return fail(error, RUBATO_UNSUPPORTED, "tensor \"%s\" is needed twice, and its memory was given back",
+                    tensor->name);
     if (weights->used_count == weights->used_capacity) {
         size_t capacity = weights->used_capacity ? weights->used_capacity * 2 : 256;
         char **used = realloc(weights->used, capacity * sizeof *used);

@@ -12,16 +12,21 @@ typedef struct checkpoint {
     size_t shard_count;
     char **used; /* the names of tensors that were marked */
     size_t used_count, used_capacity;
+    file_reading how;
 } checkpoint;
 
 /* Opens model.safetensors, or the shards of model.safetensors.index.json, of a folder. */
-rubato_status checkpoint_open(checkpoint *weights, const char *folder, rubato_error *error);
+rubato_status checkpoint_open(checkpoint *weights, const char *folder, file_reading how, rubato_error *error);
 void checkpoint_close(checkpoint *weights);
 
 /* The tensor of that name, or NULL; the old LayerNorm names gamma and beta are tried too. Does not mark it. */
 const stored_tensor *checkpoint_find(const checkpoint *weights, const char *name);
 
-/* Notes that the model uses a tensor, so that unused ones can be listed. */
+/* Gives back the memory of a tensor's bytes, which were copied. Of a checkpoint in memory the tensor is then gone:
+ * marking it again is an error. */
+void checkpoint_release(const checkpoint *weights, const char *name);
+
+/* Notes that the model uses a tensor, so that unused ones can be listed. Fails: CANCELLED. */
 rubato_status checkpoint_mark(checkpoint *weights, const stored_tensor *tensor, rubato_error *error);
 
 /* Calls `visit` for every tensor that was not marked. */

@@ -146,8 +146,10 @@ rubato_status loader_linear(loader *load, linear *out, const char *const *names,
         TRY(loader_find(load, &biases[i], full, 1, weights[i].rows, false));
     }
     TRY(linear_load(out, weights, biases, count, &load->with, load->error));
-    for (size_t i = 0, first = 0; i < count; first += weights[i++].rows)
+    for (size_t i = 0, first = 0; i < count; first += weights[i++].rows) {
+        checkpoint_release(load->weights, weights[i].name);
         TRY(bind_linear(load, out, names[i], first, weights[i].rows));
+    }
     return RUBATO_OK;
 }
 

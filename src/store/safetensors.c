@@ -143,9 +143,13 @@ done:
 }
 
 rubato_status safetensors_open(safetensors *file, const char *path, rubato_error *error) {
+    return safetensors_open_with(file, path, NULL, error);
+}
+
+rubato_status safetensors_open_with(safetensors *file, const char *path, const file_reading *how, rubato_error *error) {
     *file = (safetensors){0};
     mapped_file mapping;
-    TRY(file_map(&mapping, path, error));
+    TRY(file_open(&mapping, path, how, error));
     rubato_status status = safetensors_parse(file, mapping.data, mapping.size, path, error);
     if (status != RUBATO_OK)
         file_unmap(&mapping);

@@ -1,6 +1,6 @@
 /* Reading safetensors files: a JSON header of names, types, shapes and positions, then the bytes. Everything in the
  * header is checked as in the reference: offsets have no hole, overlap or rest, and sizes follow from shape and type
- * without overflow. The bytes stay in the memory-mapped file. Format: github.com/huggingface/safetensors. */
+ * without overflow. Format: github.com/huggingface/safetensors. */
 #ifndef RUBATO_STORE_SAFETENSORS_H
 #define RUBATO_STORE_SAFETENSORS_H
 
@@ -17,7 +17,7 @@ typedef struct stored_tensor {
     dtype type;
     size_t rank, shape[MAX_RANK];
     size_t elements;
-    const unsigned char *data; /* any alignment */
+    const unsigned char *data; /* any alignment; NULL: it was released */
     size_t bytes;
 } stored_tensor;
 
@@ -28,7 +28,9 @@ typedef struct safetensors {
     struct json_t *notes; /* __metadata__ */
 } safetensors;
 
-/* Opens and checks a file. On failure nothing is held. Fails: NOT_FOUND, IO, BAD_MODEL, OUT_OF_MEMORY. */
+/* Opens and checks a file. On failure nothing is held. `how` NULL: the bytes stay in the file, which is mapped.
+ * Fails: NOT_FOUND, IO, BAD_MODEL, OUT_OF_MEMORY, CANCELLED. */
+rubato_status safetensors_open_with(safetensors *file, const char *path, const file_reading *how, rubato_error *error);
 rubato_status safetensors_open(safetensors *file, const char *path, rubato_error *error);
 void safetensors_close(safetensors *file);
 

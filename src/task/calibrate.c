@@ -22,13 +22,34 @@ enum {
 
 /* ---- Measuring ---- */
 
+/* What the caller is asked about. The first thread asks; all see the answer. */
+typedef struct asking {
+    const rubato_calibrate_options *options;
+    size_t done, total;
+    atomic_bool stop;
+} asking;
+
+static bool ask(asking *self) {
+    const rubato_calibrate_options *options = self->options;
+    if (options->progress && options->progress(options->progress_user, self->done, self->total))
+        atomic_store(&self->stop, true);
+    return atomic_load(&self->stop);
+}
+
 typedef struct measuring {
     const rubato_context *context;
+    asking *caller;
+    bool first_thread;
     size_t rows; /* or the length of a sequence */
     bool low;    /* in the low precision of a model with two */
     double first[ROUNDS], second[ROUNDS];
     rubato_status status;
 } measuring;
+
+/* Whether the measurement is to end early. A layer of many rows may take a second, so each asks. */
+static bool stopped(const measuring *m) {
+    return m->first_thread ? ask(m->caller) : atomic_load(&m->caller->stop);
+}
 
 /* Rows of invented states, as sequences of at most the model's length. */
 typedef struct made_up {
@@ -53,13 +74,14 @@ static made_up make_up(const encoder *body, const run *on, size_t rows) {
 
 /* Runs all layers in turn, so that weights are read from the same cache or memory as in a forward pass. out: three mean
  * times of a layer, for attention without its heads, its heads, and the feed-forward part. */
-static void run_layers(const encoder *body, const run *whole, const made_up *what, double out[3]) {
+static void run_layers(const measuring *m, const run *whole, const made_up *what, double out[3]) {
+    const encoder *body = &m->context->model->body;
     profile spent = {0};
     run on = *whole;
     on.profile = &spent;
     double attending_ms = 0, feeding_ms = 0;
     tensor x = what->x;
-    for (size_t i = 0; i < body->depth; i++) {
+    for (size_t i = 0; i < body->depth && !stopped(m); i++) {
         const layer *one = &body->layers[body->order[i]];
         arena_mark mark = arena_save(on.memory);
         attending_input in = {.layer = i,
@@ -87,9 +109,9 @@ static void time_layers(measuring *m, const run *on, bool keep) {
     arena_mark mark = arena_save(on->memory);
     made_up what = make_up(body, on, m->rows);
     size_t rounds = m->rows <= 64 ? 4 * ROUNDS : ROUNDS;
-    for (size_t round = 0; round < rounds && !run_failed(on); round++) {
+    for (size_t round = 0; round < rounds && !run_failed(on) && !atomic_load(&m->caller->stop); round++) {
         double ms[3];
-        run_layers(body, on, &what, ms);
+        run_layers(m, on, &what, ms);
         if (!keep) continue;
         m->first[round % ROUNDS] = ms[0];
         m->second[round % ROUNDS] = ms[2];
@@ -101,9 +123,9 @@ static void time_heads(measuring *m, const run *on, bool keep) {
     const encoder *body = &m->context->model->body;
     arena_mark mark = arena_save(on->memory);
     made_up what = make_up(body, on, m->rows);
-    for (size_t round = 0; round < ROUNDS && !run_failed(on); round++) {
+    for (size_t round = 0; round < ROUNDS && !run_failed(on) && !atomic_load(&m->caller->stop); round++) {
         double ms[3];
-        run_layers(body, on, &what, ms);
+        run_layers(m, on, &what, ms);
         if (keep) m->first[round] = ms[1];
     }
     arena_rewind(on->memory, mark);
@@ -125,7 +147,7 @@ static void time_outside(measuring *m, const run *on, bool keep) {
     for (size_t i = 0; i < m->rows; i++) ids[i] = (int32_t)(i * 7919 % body->config.vocabulary);
     memset(types, 0, m->rows * sizeof *types);
     batch packed = {sequences, m->rows, start, ids, types};
-    for (size_t round = 0; round < ROUNDS; round++) {
+    for (size_t round = 0; round < ROUNDS && !stopped(m); round++) {
         encoded out;
         double begin = clock_ms();
         arena_mark inner = arena_save(on->memory);
@@ -148,6 +170,7 @@ typedef struct alone_work {
 static void time_alone(void *argument, size_t member, size_t members) {
     const alone_work *work = argument;
     measuring own = work->start;
+    own.first_thread = member == 0;
     run on = context_run(own.context, &own.status);
     on.crew = NULL;
     on.memory = &own.context->workers[member].memory;
@@ -170,9 +193,9 @@ typedef struct manner {
     bool together, low;
 } manner;
 
-static rubato_status measure_one(const rubato_context *context, manner by, time_function *time, size_t rows,
-                                 cost_curve *first, cost_curve *second, rubato_error *error) {
-    measuring m = {.context = context, .rows = rows, .low = by.low};
+static rubato_status measure_one(const rubato_context *context, manner by, asking *caller, time_function *time,
+                                 size_t rows, cost_curve *first, cost_curve *second, rubato_error *error) {
+    measuring m = {.context = context, .caller = caller, .first_thread = true, .rows = rows, .low = by.low};
     if (by.together) {
         run on = context_run(context, &m.status);
         on.low = by.low;
@@ -184,13 +207,13 @@ static rubato_status measure_one(const rubato_context *context, manner by, time_
         if (atomic_load(&failed)) return fail_memory(error);
     }
     if (m.status == RUBATO_OUT_OF_MEMORY) return fail_memory(error);
+    if (atomic_load(&caller->stop)) return fail(error, RUBATO_CANCELLED, "cancelled");
     add_sample(first, (double)rows, m.first);
     if (second) add_sample(second, (double)rows, m.second);
     return RUBATO_OK;
 }
 
-static rubato_status measure_parts(const rubato_context *context, manner by, cost_parts *parts,
-                                   const rubato_calibrate_options *options, size_t *done, size_t total,
+static rubato_status measure_parts(const rubato_context *context, manner by, asking *caller, cost_parts *parts,
                                    rubato_error *error) {
     size_t most = encoder_max_length(&context->model->body.config);
     *parts = (cost_parts){0};
@@ -198,13 +221,13 @@ static rubato_status measure_parts(const rubato_context *context, manner by, cos
         bool row = i < ROW_SAMPLES;
         size_t x = row ? row_samples[i] : length_samples[i - ROW_SAMPLES];
         if (row) {
-            TRY(measure_one(context, by, time_layers, x, &parts->attention, &parts->forward, error));
-            TRY(measure_one(context, by, time_outside, x, &parts->outside, NULL, error));
+            TRY(measure_one(context, by, caller, time_layers, x, &parts->attention, &parts->forward, error));
+            TRY(measure_one(context, by, caller, time_outside, x, &parts->outside, NULL, error));
         } else if (x <= most) {
-            TRY(measure_one(context, by, time_heads, x, &parts->heads, NULL, error));
+            TRY(measure_one(context, by, caller, time_heads, x, &parts->heads, NULL, error));
         }
-        if (options && options->progress && options->progress(options->progress_user, ++*done, total))
-            return fail(error, RUBATO_CANCELLED, "cancelled");
+        caller->done++;
+        if (ask(caller)) return fail(error, RUBATO_CANCELLED, "cancelled");
     }
     return RUBATO_OK;
 }
@@ -212,8 +235,8 @@ static rubato_status measure_parts(const rubato_context *context, manner by, cos
 rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_options *options,
                                rubato_calibration **calibration, rubato_error *error) {
     bool both = encoder_has_both(&context->model->body);
-    size_t done = 0, total = (both ? 4 : 2) * (ROW_SAMPLES + LENGTH_SAMPLES);
     rubato_calibrate_options own;
+    asking caller = {.options = &own, .total = (both ? 4 : 2) * (ROW_SAMPLES + LENGTH_SAMPLES)};
     rubato_calibration *made;
     if (calibration) *calibration = NULL;
     TRY(OPTIONS_COPY(&own, rubato_calibrate_options, options, error));
@@ -223,8 +246,7 @@ rubato_status rubato_calibrate(rubato_context *context, const rubato_calibrate_o
                                  &made->times.low_together};
     rubato_status status = RUBATO_OK;
     for (size_t i = 0; i < (both ? 4 : 2) && status == RUBATO_OK; i++)
-        status =
-            measure_parts(context, (manner){.together = i % 2, .low = i >= 2}, parts[i], &own, &done, total, error);
+        status = measure_parts(context, (manner){.together = i % 2, .low = i >= 2}, &caller, parts[i], error);
     for (size_t i = 0; i < team_size(context->crew); i++) arena_reset(&context->workers[i].memory);
     if (status == RUBATO_OK) status = calibration_write(made, error);
     if (status == RUBATO_OK && calibration)

@@ -103,12 +103,11 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
     if (costs) *costs = NULL;
     if (model->info.task == RUBATO_TASK_EMBEDDING)
         return rerank_by_cosine(context, out, query, documents, count, options, costs, error);
-    const head *scorer;
-    TRY(engine_head(model, HEAD_SEQUENCE, &scorer, error));
-    size_t columns = scorer->out.out;
-    if (columns > 2)
-        return fail(error, RUBATO_WRONG_TASK, "%s: a classifier of %zu labels; a reranker has one", model->path,
-                    columns);
+    if (!model->info.ranks)
+        return fail(error, RUBATO_WRONG_TASK,
+                    "%s: this is a model for %s with %zu labels, whose scores give no order; documents are ranked by a "
+                    "cross-encoder, which has one label, or by an embedding model",
+                    model->path, rubato_task_name(model->info.task), model->info.label_count);
     for (size_t i = 0; i < count; i++)
         if (documents[i].encoding)
             return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1, "a document's encoding cannot become one of a pair");
@@ -119,19 +118,15 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
     if (prompt) text_add_string(&asked, prompt);
     text_add_string(&asked, query);
     rubato_input *pairs = calloc(count ? count : 1, sizeof *pairs);
-    float *scores = malloc((count ? count : 1) * columns * sizeof *scores);
-    rubato_status status = pairs && scores && !asked.failed ? RUBATO_OK : fail_memory(error);
+    rubato_status status = pairs && !asked.failed ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
         pairs[i] =
             (rubato_input){.text = asked.data ? asked.data : "",
                            .pair = documents[i].text,
                            .pair_bytes = documents[i].text_bytes ? documents[i].text_bytes : strlen(documents[i].text)};
-    if (status == RUBATO_OK) status = rubato_logits(context, scores, pairs, count, options, costs, error);
-    for (size_t i = 0; i < count && status == RUBATO_OK; i++)
-        out[i] = columns == 2 ? scores[2 * i + 1] - scores[2 * i] : scores[i];
-    if (status == RUBATO_OK && model->rerank_sigmoid) sigmoid(out, count);
+    if (status == RUBATO_OK) status = rubato_logits(context, out, pairs, count, options, costs, error);
+    if (status == RUBATO_OK && model->rank_sigmoid) sigmoid(out, count);
     text_free(&asked);
     free(pairs);
-    free(scores);
     return status;
 }

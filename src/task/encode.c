@@ -26,6 +26,23 @@ rubato_status engine_options(const rubato_model *model, rubato_purpose purpose, 
     return RUBATO_OK;
 }
 
+rubato_status rubato_prompt(const rubato_model *model, const char *name, const char **text, rubato_error *error) {
+    const rubato_info *info = &model->info;
+    *text = NULL;
+    for (size_t i = 0; i < info->prompt_count; i++)
+        if (strcmp(info->prompt_names[i], name) == 0) {
+            *text = info->prompts[i];
+            return RUBATO_OK;
+        }
+    text_buffer known = {0};
+    for (size_t i = 0; i < info->prompt_count; i++)
+        text_add_format(&known, "%s\"%.60s\"", i ? ", " : "it has ", info->prompt_names[i]);
+    rubato_status status = fail(error, RUBATO_BAD_ARGUMENT, "%.200s: no prompt \"%.60s\"; %s", model->path, name,
+                                known.data && !known.failed ? known.data : "it has none");
+    text_free(&known);
+    return status;
+}
+
 const char *engine_prompt(const rubato_model *model, const rubato_options *own) {
     return own->prompt ? own->prompt : model->default_prompt;
 }

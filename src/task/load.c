@@ -227,6 +227,10 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     info->warnings = (const char *const *)self->warnings;
     info->width = self->pool.width;
     info->pooling = self->pooling_text;
+    info->ranks =
+        info->task == RUBATO_TASK_EMBEDDING || (head_of_task(info->task) == HEAD_SEQUENCE && info->label_count == 1);
+    info->rank_sigmoid = self->rank_sigmoid;
+    info->default_prompt = self->default_prompt;
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
     return RUBATO_OK;
 }
@@ -342,8 +346,13 @@ static rubato_status warn_vocabulary(rubato_model *self, rubato_error *error) {
 typedef struct loading {
     model_precision precision;
     const learning *learn;
+    file_reading how;
     bool describe; /* without its weights */
 } loading;
+
+static void release(void *user, const stored_tensor *left) {
+    checkpoint_release(user, left->name);
+}
 
 static rubato_status load_weights(rubato_model *self, description *of, const loading *wanted, team *crew,
                                   rubato_error *error) {
@@ -357,7 +366,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
     }
     uint64_t seed = learn ? learn->seed : 0;
     if (learn && learn->layers) TRY(take_layers(&of->settings, learn, error));
-    TRY(checkpoint_open(&self->weights, self->folder, error));
+    TRY(checkpoint_open(&self->weights, self->folder, wanted->how, error));
     loader load = {.weights = &self->weights,
                    .prefix = find_prefix(of->kind, &self->weights),
                    .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_best()},
@@ -385,7 +394,10 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
     self->info.parameters = load.parameters;
     self->info.precision = encoder_precision(&self->body);
     TRY(model_load_sentence(self, &load, of->modules, self->folder, of->config, error));
-    return learn ? RUBATO_OK : warn_unused(self, error);
+    if (learn) return RUBATO_OK;
+    TRY(warn_unused(self, error));
+    if (wanted->how.in_memory) checkpoint_unused(&self->weights, release, &self->weights);
+    return RUBATO_OK;
 }
 
 static rubato_status describe(rubato_model *self, const description *of, rubato_error *error) {
@@ -423,24 +435,6 @@ rubato_status precision_find(precision *out, const char *name, rubato_error *err
     return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32, bf16 or int8", name);
 }
 
-rubato_status rubato_model_load(rubato_model **out, const char *name, rubato_error *error) {
-    return rubato_model_load_with(out, name, NULL, error);
-}
-
-rubato_status rubato_model_load_with(rubato_model **out, const char *name, const rubato_load_options *options,
-                                     rubato_error *error) {
-    model_precision wanted = {0};
-    *out = NULL;
-    rubato_load_options own;
-    TRY(OPTIONS_COPY(&own, rubato_load_options, options, error));
-    const char *name_of_it = own.precision;
-    wanted.both = name_of_it && strncmp(name_of_it, "f32+", 4) == 0;
-    TRY(precision_find(&wanted.precision, wanted.both ? name_of_it + 4 : name_of_it, error));
-    if (wanted.both && wanted.precision == PRECISION_F32)
-        return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32+int8 or f32+bf16", name_of_it);
-    return model_load(out, name, &wanted, NULL, error);
-}
-
 static rubato_status load_named(rubato_model **out, const char *name, const loading *wanted, rubato_error *error) {
     *out = NULL;
     char folder[PATH_BYTES];
@@ -461,9 +455,29 @@ static rubato_status load_named(rubato_model **out, const char *name, const load
     return RUBATO_OK;
 }
 
+rubato_status rubato_model_load(rubato_model **out, const char *name, rubato_error *error) {
+    return rubato_model_load_with(out, name, NULL, error);
+}
+
+rubato_status rubato_model_load_with(rubato_model **out, const char *name, const rubato_load_options *options,
+                                     rubato_error *error) {
+    *out = NULL;
+    rubato_load_options own;
+    TRY(OPTIONS_COPY(&own, rubato_load_options, options, error));
+    loading wanted = {.how = {.in_memory = own.in_memory, .cancelled = own.cancelled, .user = own.cancelled_user}};
+    model_precision *in = &wanted.precision;
+    in->both = own.precision && strncmp(own.precision, "f32+", 4) == 0;
+    TRY(precision_find(&in->precision, in->both ? own.precision + 4 : own.precision, error));
+    if (in->both && in->precision == PRECISION_F32)
+        return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32+int8 or f32+bf16", own.precision);
+    return load_named(out, name, &wanted, error);
+}
+
 rubato_status model_load(rubato_model **out, const char *name, const model_precision *wanted, const learning *learn,
                          rubato_error *error) {
-    loading as = {.precision = {.precision = PRECISION_F32}, .learn = learn};
+    /* training takes hours, in which somebody may write to the folder; but a layer that is taken twice is read twice */
+    bool in_memory = learn && !learn->layers;
+    loading as = {.precision = {.precision = PRECISION_F32}, .learn = learn, .how = {.in_memory = in_memory}};
     if (wanted) as.precision = *wanted;
     return load_named(out, name, &as, error);
 }

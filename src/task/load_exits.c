@@ -40,7 +40,7 @@ static loader exits_loader(rubato_model *model, checkpoint *weights, bindings *b
 static rubato_status open_folder(const rubato_model *model, checkpoint *weights, rubato_error *error) {
     char folder[PATH_BYTES];
     snprintf(folder, sizeof folder, "%s/exits", model->path);
-    return checkpoint_open(weights, folder, error);
+    return checkpoint_open(weights, folder, model->weights.how, error);
 }
 
 /* Removes the bindings of exits, which are about to be bound again. */

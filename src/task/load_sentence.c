@@ -66,7 +66,7 @@ static rubato_status load_pooling_modes(rubato_model *self, const char *folder, 
 static rubato_status load_stage_weights(rubato_model *self, loader *load, const char *folder, const json_t *config,
                                         pooling_stage *stage, size_t width, rubato_error *error) {
     checkpoint weights;
-    TRY(checkpoint_open(&weights, folder, error));
+    TRY(checkpoint_open(&weights, folder, load->weights->how, error));
     loader own = *load;
     own.weights = &weights;
     own.bound = NULL;
@@ -235,8 +235,8 @@ static rubato_status load_rerank_activation(rubato_model *self, const json_t *se
     TRY(json_get_text(&older, within, "activation_fn", NULL, error));
     TRY(json_get_text(&oldest, config, "sbert_ce_default_activation_function", NULL, error));
     if (!act) act = older ? older : oldest;
-    self->rerank_sigmoid = act ? text_ends_with(act, ".Sigmoid") : self->info.label_count == 1;
-    if (!act || self->rerank_sigmoid || text_ends_with(act, ".Identity")) return RUBATO_OK;
+    self->rank_sigmoid = act ? text_ends_with(act, ".Sigmoid") : self->info.label_count == 1;
+    if (!act || self->rank_sigmoid || text_ends_with(act, ".Identity")) return RUBATO_OK;
     return fail(error, RUBATO_UNSUPPORTED, "activation_fn \"%.80s\" of a cross-encoder; known are Sigmoid and Identity",
                 act);
 }

@@ -12,7 +12,7 @@ struct rubato_model {
     const family *kind;
     const char *prefix; /* of the encoder's tensors */
     bindings bound;     /* every parameter, when loaded for learning */
-    checkpoint weights; /* stays mapped: the embedding tables are read in place */
+    checkpoint weights; /* stays open: the embedding tables are read in place */
     arena packed;       /* every weight that a product or norm reads */
     tokenizer *text;
     encoder body;
@@ -22,9 +22,9 @@ struct rubato_model {
     frontier points; /* the contents of rubato.json */
     rubato_info info;
     bool multi_label;
-    bool lowercase;      /* sentence_bert_config's do_lower_case */
-    bool sentence;       /* a sentence-transformers folder: texts are stripped */
-    bool rerank_sigmoid; /* a cross-encoder's scores pass through a sigmoid */
+    bool lowercase;    /* sentence_bert_config's do_lower_case */
+    bool sentence;     /* a sentence-transformers folder: texts are stripped */
+    bool rank_sigmoid; /* a cross-encoder's scores pass through a sigmoid */
     char **labels, **prompt_names, **prompts, **warnings;
     char *default_prompt; /* points into prompts; NULL for none */
     char *pooling_text;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/file.h"
 
 enum { MOST_STACKED = 3, ALIGNMENT = 64 };
 
@@ -181,8 +180,6 @@ rubato_status linear_load(linear *self, const source *weights, const source *bia
     packing work = {.weights = weights, .count = count, .target = self, .kernels = with->kernels};
     TRY(pack(&work, with, error));
     TRY(pack_both(self, work, with, error));
-    for (size_t i = 0; i < count; i++)
-        file_release(weights[i].data, weights[i].rows * weights[i].columns * dtype_bits(weights[i].type) / 8);
     return load_biases(self, biases, rows, count, with, error);
 }
 

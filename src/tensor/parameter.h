@@ -1,6 +1,7 @@
 /* Parameters: weights in the form that the operations need. They are immutable once loaded. The weight of a linear
- * layer is packed for the product, and the file pages that it came from are released. A table of embeddings stays in
- * the mapped file, in the type that it has there, because a text reads only a few of its rows. */
+ * layer is packed for the product, and the pages that it came from are released by those who load it. A table of
+ * embeddings stays in the bytes of its file, mapped or in memory, in the type that it has there, because a text reads
+ * only a few of its rows. */
 #ifndef RUBATO_TENSOR_PARAMETER_H
 #define RUBATO_TENSOR_PARAMETER_H
 

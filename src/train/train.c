@@ -122,7 +122,8 @@ static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error 
     const char *name = self->options->teacher;
     if (!name && wanted_matching(self) > 0) name = self->options->model;
     if (!name) return RUBATO_OK;
-    TRY(rubato_model_load(&self->teacher, name, error));
+    TRY(rubato_model_load_with(&self->teacher, name,
+                               &(rubato_load_options){.size = sizeof(rubato_load_options), .in_memory = 1}, error));
     return self->teacher->info.task == task
                ? RUBATO_OK
                : refuse_teacher(self, RUBATO_WRONG_TASK, "a model for another task", error);

@@ -15,7 +15,7 @@ typedef struct newer_options {
 #define NO_TAIL(type, last)                                                                                            \
     _Static_assert(offsetof(type, last) + sizeof((type){0}.last) == sizeof(type), #type " ends with padding")
 
-NO_TAIL(rubato_load_options, precision);
+NO_TAIL(rubato_load_options, cancelled_user);
 NO_TAIL(rubato_context_options, isa);
 NO_TAIL(rubato_text_options, whole);
 NO_TAIL(rubato_options, progress_user);
