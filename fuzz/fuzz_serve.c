@@ -66,7 +66,7 @@ static server *make_server(void) {
         make_folder(folder, architectures[i]);
         if (i == 1) give_points(folder);
         rubato_error error;
-        if (hosted_load(&self.models[i], folder, &self.options, false, &error) != RUBATO_OK) {
+        if (hosted_load(&self.models[i], folder, &self.options, false, NULL, &error) != RUBATO_OK) {
             fprintf(stderr, "%s\n", error.message);
             abort();
         }

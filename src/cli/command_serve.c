@@ -86,13 +86,13 @@ const command command_serve = {
     .operands = "MODEL [MODEL...]",
     .summary = "Serves models over HTTP, to clients of text-embeddings-inference, OpenAI, Cohere and Jina; with --slo "
                "it keeps its deadline under load by choosing cheaper operating points.",
-    .options = "serve.* run.budget load.* context.* quiet help",
+    .options = "serve.* run.budget load.precision context.* quiet help",
     .examples =
         "  rubato serve build/models/all-MiniLM-L6-v2\n"
         "  rubato serve sentiment --slo 50ms --port 8080\n"
         "  rubato serve embed=build/models/all-MiniLM-L6-v2 mood=models/sentiment --api-key $KEY\n"
         "  curl localhost:3000/embed -H 'Content-Type: application/json' -d '{\"inputs\": \"a text\"}'\n"
         "Open http://localhost:3000/ for a page to try it, /docs for all paths. SIGTERM ends it after the accepted\n"
-        "requests are answered; SIGHUP loads the models again. The environment variables HOSTNAME (an address), DTYPE\n"
-        "and JSON_OUTPUT=true stand for --host, --precision and --log json.\n",
+        "requests are answered, a second one at once; SIGHUP loads the models again. The environment variables\n"
+        "HOSTNAME (an address), DTYPE and JSON_OUTPUT=true stand for --host, --precision and --log json.\n",
     .run = run};

@@ -31,7 +31,7 @@ static void finish_embeddings(exchange *e) {
 static bool read_embeddings(exchange *e) {
     const char *format;
     if (!take_model(e, WORK_EMBED, "model is not an embedding model") || !take_options(e, e->request) ||
-        !field_text(e, e->request, "encoding_format", &format) ||
+        !take_prompt(e, e->request) || !field_text(e, e->request, "encoding_format", &format) ||
         !field_size(e, e->request, "dimensions", 0, &e->wish.dimensions) || !check_dimensions(e))
         return false;
     e->text.whole = 0;

@@ -73,8 +73,10 @@ static bool read_answer(exchange *e) {
     e->text.truncation = RUBATO_ONLY_SECOND;
     if (!check_batch(e, count, "inputs") || !exchange_make_items(e, count, 0)) return false;
     e->wish.single = !list;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (!list) place_item(&e->items[i], "inputs", WHOLE_FIELD);
         if (!take_question(e, &e->items[i], list ? json_array_get(inputs, i) : inputs)) return false;
+    }
     return true;
 }
 

@@ -27,7 +27,7 @@ static void finish_embed(exchange *e) {
 }
 
 static bool read_embed(exchange *e) {
-    return take_model(e, WORK_EMBED, NO_EMBEDDING) && take_options(e, e->request) &&
+    return take_model(e, WORK_EMBED, NO_EMBEDDING) && take_options(e, e->request) && take_prompt(e, e->request) &&
            field_bool(e, e->request, "normalize", true, &e->wish.normalize) &&
            field_size(e, e->request, "dimensions", 0, &e->wish.dimensions) && check_dimensions(e) &&
            take_texts(e, json_object_get(e->request, "inputs"), "inputs", e->model->info->width);
@@ -50,6 +50,7 @@ static void finish_embed_all(exchange *e) {
 void tei_embed_all(exchange *e) {
     e->finish = finish_embed_all;
     exchange_submit_if(e, take_model(e, WORK_TOKEN_VECTORS, NO_EMBEDDING) && take_options(e, e->request) &&
+                              take_prompt(e, e->request) &&
                               take_texts(e, json_object_get(e->request, "inputs"), "inputs", 0));
 }
 
@@ -74,7 +75,8 @@ static bool read_similarity(exchange *e) {
                  *sentences = json_object_get(inputs, "sentences");
     const json_t *parameters = json_object_get(e->request, "parameters");
     if (!take_model(e, WORK_EMBED, NO_EMBEDDING)) return false;
-    if (!take_options(e, json_is_object(parameters) ? parameters : e->request)) return false;
+    const json_t *options = json_is_object(parameters) ? parameters : e->request;
+    if (!take_options(e, options) || !take_prompt(e, options)) return false;
     size_t count = json_array_size(sentences);
     if (!json_is_string(source) || !json_is_array(sentences)) {
         exchange_fail(e, 422, "Validation",
@@ -88,9 +90,12 @@ static bool read_similarity(exchange *e) {
     }
     if (!check_batch(e, count + 1, "inputs.sentences") || !exchange_make_items(e, count + 1, e->model->info->width))
         return false;
+    place_item(&e->items[0], "inputs.source_sentence", WHOLE_FIELD);
     if (!take_text(e, &e->items[0], source)) return false;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        place_item(&e->items[i + 1], "inputs.sentences", i);
         if (!take_text(e, &e->items[i + 1], json_array_get(sentences, i))) return false;
+    }
     return true;
 }
 
@@ -133,15 +138,15 @@ static void finish_predict(exchange *e) {
 
 /* "a": a text; ["a"]: a text; ["a", "b"]: a pair; [["a"], ["b", "c"]]: a batch. */
 static bool take_pair(exchange *e, item *one, const json_t *value) {
+    char name[ITEM_NAME];
     size_t count = json_array_size(value);
     if (json_is_string(value)) return take_text(e, one, value);
-    if (!json_is_array(value) || count == 0 || count > 2) {
-        exchange_fail(e, count == 0 && json_is_array(value) ? 400 : 422,
-                      count == 0 && json_is_array(value) ? "Empty" : "Validation",
-                      count == 0 && json_is_array(value)
-                          ? "`inputs` cannot be empty"
-                          : "Failed to deserialize the JSON body into the target type: `inputs` should be a text, a "
-                            "pair of texts, or a list of those");
+    if (json_is_array(value) && count == 0) return exchange_fail_empty(e, one);
+    if (!json_is_array(value) || count > 2) {
+        exchange_fail(e, 422, "Validation",
+                      "Failed to deserialize the JSON body into the target type: `%s` should be a text, a pair of "
+                      "texts, or a list of those: [[\"a text\"], [\"another\"]]",
+                      item_name(one, name));
         return false;
     }
     return take_text(e, one, json_array_get(value, 0)) &&
@@ -164,8 +169,12 @@ static bool read_predict(exchange *e) {
         !field_text(e, parameters, "function_to_apply", &function))
         return false;
     e->wish.raw = e->wish.raw || (function && strcmp(function, "none") == 0);
-    for (size_t i = 0; i < count; i++)
+    if (!batch && json_array_size(inputs) == 2)
+        e->wish.hint = "inputs was read as one pair of texts; two texts are [[\"a text\"], [\"another\"]]";
+    for (size_t i = 0; i < count; i++) {
+        if (!batch) place_item(&e->items[i], "inputs", WHOLE_FIELD);
         if (!take_pair(e, &e->items[i], batch ? json_array_get(inputs, i) : inputs)) return false;
+    }
     return true;
 }
 
@@ -198,7 +207,7 @@ static void finish_rerank(exchange *e) {
 
 static bool read_rerank(exchange *e) {
     json_t *texts = json_object_get(e->request, "texts");
-    return take_reranker(e, NO_RERANKER) && take_options(e, e->request) &&
+    return take_ranker(e, NO_RERANKER) && take_options(e, e->request) && take_prompt(e, e->request) &&
            field_bool(e, e->request, "raw_scores", false, &e->wish.raw) &&
            field_bool(e, e->request, "return_text", false, &e->wish.return_text) && take_documents(e, texts, "texts");
 }
@@ -266,7 +275,7 @@ static bool read_tokenize(exchange *e) {
     const json_t *inputs = json_object_get(e->request, "inputs");
     bool special, list = json_is_array(inputs);
     size_t count = list ? json_array_size(inputs) : 1;
-    if (!take_model(e, WORK_ANY, "there is no model") || !take_options(e, e->request) ||
+    if (!take_model(e, WORK_ANY, "there is no model") || !take_options(e, e->request) || !take_prompt(e, e->request) ||
         !field_bool(e, e->request, "add_special_tokens", true, &special) || !check_batch(e, count, "inputs"))
         return false;
     text_add(&e->answer, "[", 1);
@@ -278,8 +287,12 @@ static bool read_tokenize(exchange *e) {
                           "a list of strings");
             return false;
         }
+        if (json_string_length(text) == 0) {
+            const item one = {.field = "inputs", .index = list ? i : WHOLE_FIELD};
+            return exchange_fail_empty(e, &one);
+        }
         text_buffer whole = {0};
-        if (e->options.prompt) text_add_string(&whole, e->options.prompt);
+        if (prompt_of(e)) text_add_string(&whole, prompt_of(e));
         text_add(&whole, json_string_value(text), json_string_length(text));
         if (i) text_add(&e->answer, ",", 1);
         e->answer.failed = e->answer.failed || whole.failed;
@@ -306,8 +319,9 @@ static bool read_decode(exchange *e) {
     if (!check_batch(e, count, "ids")) return false;
     text_add(&e->answer, "[", 1);
     for (size_t i = 0; i < count; i++) {
-        char *text;
-        if (!decode_ids(e, many ? json_array_get(ids, i) : ids, skip, &text)) return false;
+        char *text, name[ITEM_NAME];
+        const item one = {.field = "ids", .index = many ? i : WHOLE_FIELD};
+        if (!decode_ids(e, many ? json_array_get(ids, i) : ids, item_name(&one, name), skip, &text)) return false;
         if (i) text_add(&e->answer, ",", 1);
         text_add_json(&e->answer, text, strlen(text));
         rubato_free(text);

@@ -19,7 +19,8 @@ typedef struct reason {
 
 static const reason FAILED = {424, "Backend", "another text of the request failed"},
                     GONE = {499, "Overloaded", "the client has gone"},
-                    LATE = {504, "Overloaded", "the deadline passed while the request was queued"};
+                    LATE = {504, "Overloaded", "the deadline passed while the request was queued"},
+                    STOPPED = {503, NULL, NULL};
 
 /* The items of the next run, chosen from a copy of the queue. Only the dispatcher removes items from the queue, and the
  * members that it reads of items and their exchanges do not change while they wait. Therefore only copying and removing
@@ -51,10 +52,12 @@ static void drop(selection *out, item *one, const reason *why) {
 }
 
 /* The index of the first item whose client still waits; the items before it are dropped. */
-static size_t first_alive(selection *out, double now) {
+static size_t first_alive(const server *self, selection *out, double now) {
     for (size_t i = 0; i < out->waiting_count; i++) {
         item *one = out->waiting[i];
-        if (exchange_failed(one->owner))
+        if (atomic_load(&self->giving_up))
+            drop(out, one, &STOPPED);
+        else if (exchange_failed(one->owner))
             drop(out, one, &FAILED);
         else if (exchange_is_gone(one->owner))
             drop(out, one, &GONE);
@@ -68,7 +71,7 @@ static size_t first_alive(selection *out, double now) {
 
 /* Chooses items of the copied queue for the next run, and their levels. */
 static void choose(server *self, selection *out, double now) {
-    size_t first = first_alive(out, now);
+    size_t first = first_alive(self, out, now);
     if (first == out->waiting_count) return;
     item *const *waiting = out->waiting + first;
     size_t count = out->waiting_count - first;
@@ -125,7 +128,10 @@ static void give_up(const selection *chosen) {
         const reason *why = chosen->reasons[i];
         chosen->dropped[i]->begun_ms = clock_ms();
         if (why == &GONE) owner->failure = "dropped";
-        exchange_fail(owner, why->status, why->type, "%s", why->message);
+        if (why == &STOPPED)
+            exchange_give_up(owner);
+        else
+            exchange_fail(owner, why->status, why->type, "%s", why->message);
         exchange_item_done(owner);
     }
 }
@@ -135,13 +141,13 @@ static void give_up(const selection *chosen) {
 static void run_call(server *self, hosted *model, item **items, size_t count, size_t at) {
     rubato_error error = {0};
     rubato_status status = results_run(model, items, count, model->levels[at].budget, &error);
-    if (status != RUBATO_OK && count > 1) {
+    if (status != RUBATO_OK && status != RUBATO_CANCELLED && count > 1) {
         for (size_t i = 0; i < count; i++) run_call(self, model, &items[i], 1, at);
         return;
     }
-    atomic_fetch_add(&model->levels[at].texts, count);
+    if (status == RUBATO_OK) atomic_fetch_add(&model->levels[at].texts, count);
     for (size_t i = 0; i < count; i++) {
-        metrics_input(&self->metrics, items[i]->tokens);
+        if (status == RUBATO_OK) metrics_input(&self->metrics, items[i]->tokens);
         if (status != RUBATO_OK) exchange_fail_with(items[i]->owner, status, &error);
         exchange_item_done(items[i]->owner);
     }

@@ -45,6 +45,7 @@ void exchange_destroy(exchange *self) {
     free(self->values);
     json_decref(self->request);
     hosted_release(self->model);
+    text_free(&self->query);
     text_free(&self->body);
     text_free(&self->answer);
     pthread_mutex_destroy(&self->lock);
@@ -57,7 +58,7 @@ static const char *failure_of(int status, const char *type) {
     if (status == 429) return "overloaded";
     if (status == 504) return "deadline";
     if (strcmp(type, "Tokenizer") == 0) return "tokenization";
-    return strcmp(type, "Backend") == 0 ? "inference" : "validation";
+    return strcmp(type, "Backend") == 0 || status == 503 ? "inference" : "validation";
 }
 
 void exchange_fail(exchange *self, int status, const char *type, const char *format, ...) {
@@ -135,11 +136,34 @@ void exchange_fail_with(exchange *self, rubato_status status, const rubato_error
         exchange_fail(self, 422, "Validation", "Input validation error: %s", error->message);
         break;
     case RUBATO_OUT_OF_MEMORY: exchange_fail(self, 503, "Unhealthy", "out of memory"); break;
+    case RUBATO_CANCELLED: exchange_give_up(self); break;
     default: exchange_fail(self, 424, "Backend", "Backend error: %s", error->message);
     }
 }
 
+void exchange_give_up(exchange *self) {
+    pthread_mutex_lock(&self->lock);
+    if (!self->failure) self->failure = "dropped";
+    self->retry_after_s = 1;
+    pthread_mutex_unlock(&self->lock);
+    exchange_fail(self, 503, "Unhealthy", "the server is stopping");
+}
+
+bool exchange_fail_empty(exchange *self, const item *one) {
+    char name[ITEM_NAME];
+    exchange_fail(self, 400, "Empty", "`%s` cannot be empty", item_name(one, name));
+    return false;
+}
+
 /* ---- Items ---- */
+
+const char *item_name(const item *self, char out[static ITEM_NAME]) {
+    if (self->index == WHOLE_FIELD)
+        snprintf(out, ITEM_NAME, "%s", self->field);
+    else
+        snprintf(out, ITEM_NAME, "%s[%zu]", self->field, self->index);
+    return out;
+}
 
 bool exchange_make_items(exchange *self, size_t count, size_t width) {
     size_t size;
@@ -155,6 +179,8 @@ bool exchange_make_items(exchange *self, size_t count, size_t width) {
         self->items[i].owner = self;
         self->items[i].values = self->values + i * width;
         self->items[i].input.text = "";
+        self->items[i].field = "inputs";
+        self->items[i].index = i;
         self->items[i].cost.point = "";
     }
     return true;
@@ -175,7 +201,8 @@ static bool find_cap(exchange *self, item *one) {
 
 static rubato_purpose purpose_of(work_kind kind) {
     switch (kind) {
-    case WORK_EMBED: return RUBATO_FOR_EMBEDDINGS;
+    case WORK_EMBED:
+    case WORK_TOKEN_VECTORS: return RUBATO_FOR_EMBEDDINGS;
     case WORK_TAG: return RUBATO_FOR_TAGS;
     case WORK_ANSWER: return RUBATO_FOR_ANSWERS;
     default: return RUBATO_FOR_SCORES;
@@ -187,9 +214,14 @@ static bool read_item(exchange *self, item *one) {
     rubato_error error = {0};
     bool windows = self->kind == WORK_TAG || self->kind == WORK_ANSWER;
     size_t most = self->text.max_length ? self->text.max_length : self->model->info->max_length;
+    char name[ITEM_NAME];
+    item_name(one, name);
+    if (!one->own_text && one->input.text_bytes == 0 && one->input.pair_bytes == 0)
+        return exchange_fail_empty(self, one);
     rubato_status status = rubato_encode_for(self->model->model, purpose_of(self->kind), &one->input, &self->options,
                                              &one->encoding, &error);
     if (status != RUBATO_OK) {
+        if (one->index != WHOLE_FIELD && status != RUBATO_OUT_OF_MEMORY) fail_within(&error, status, name);
         exchange_fail_with(self, status, &error);
         return false;
     }
@@ -198,7 +230,8 @@ static bool read_item(exchange *self, item *one) {
     one->cut = one->encoding->cut;
     if (self->text.whole && !windows && one->tokens > most) {
         exchange_fail(self, 422, "Validation",
-                      "Input validation error: `inputs` must have less than %zu tokens. Given: %zu", most, one->tokens);
+                      "Input validation error: `%s` must have less than %zu tokens. Given: %zu", name, most,
+                      one->tokens);
         return false;
     }
     one->deadline_ms = self->deadline_ms;
@@ -220,6 +253,10 @@ static bool admit(exchange *self, const arrival *work, double now) {
     server *owner = self->server;
     queue *waiting = &owner->queue;
     size_t others = atomic_load(&owner->accepted);
+    if (atomic_load(&owner->giving_up)) {
+        exchange_give_up(self);
+        return false;
+    }
     if (others + self->count > owner->options.max_queue) {
         self->retry_after_s = 1;
         exchange_fail(self, 429, "Overloaded", "Model is overloaded");
@@ -291,7 +328,10 @@ void exchange_item_done(exchange *self) {
 void exchange_complete(exchange *self) {
     if (self->done_ms == 0) self->done_ms = clock_ms();
     self->ready = true;
-    if (self->suspended) MHD_resume_connection(self->connection);
+    if (!self->suspended) return;
+    atomic_size_t *suspended = &self->server->suspended;
+    MHD_resume_connection(self->connection); /* the exchange may be gone from here on */
+    atomic_fetch_sub(suspended, 1);
 }
 
 void exchange_write(exchange *self) {

@@ -19,7 +19,10 @@ typedef enum work_kind {
     WORK_ANSWER,
     WORK_FILL,
     WORK_TRACE,
-    WORK_ANY /* any kind; also the number of kinds */
+    WORK_ANY, /* any kind; also the number of kinds */
+    /* not kinds of work, but of models: they rank documents by scores of pairs, or by the cosines of vectors */
+    WORK_RANK_PAIRS,
+    WORK_RANK_VECTORS
 } work_kind;
 
 /* The two JSON shapes of an error. */
@@ -34,6 +37,7 @@ typedef struct wish {
     bool allow_empty;
     const char *aggregation;
     json_t *documents; /* borrowed from the request */
+    const char *hint;  /* for the person who wrote the request, where it has two meanings; NULL: none */
 } wish;
 
 struct exchange {
@@ -47,6 +51,7 @@ struct exchange {
     text_buffer body;
     size_t excess; /* bytes beyond the largest allowed body */
     bool suspended, ready, sent;
+    text_buffer query; /* of a cross-encoder, after its prompt */
 
     json_t *request;
     hosted *model;
@@ -71,7 +76,7 @@ struct exchange {
     const char *failure;    /* for metrics: "validation", "overloaded", ... */
     unsigned retry_after_s; /* with 429 */
 
-    double arrived_ms, received_ms, read_ms, queued_ms, done_ms;
+    double arrived_ms, received_ms, read_ms, queued_ms, done_ms, sent_ms;
     double tokenizing_ms, waited_ms, running_ms; /* means, where there are several items */
 };
 
@@ -100,6 +105,9 @@ void exchange_read(exchange *self);
 /* As exchange_fail, for an error that a library function reported. */
 void exchange_fail_with(exchange *self, rubato_status status, const rubato_error *error);
 
+/* As exchange_fail, for what is accepted and will not be answered, because the server stops. */
+void exchange_give_up(exchange *self);
+
 bool exchange_failed(const exchange *self);
 
 /* Allocates `count` items with `width` numbers each (0: none). False after an error. */
@@ -112,6 +120,13 @@ void exchange_submit(exchange *self);
 /* The last call of every dialect that has items: submits them where the request was read (`good`), else completes the
  * exchange. */
 void exchange_submit_if(exchange *self, bool good);
+
+/* The name of an item's text in its request: "inputs", "inputs[1]". */
+enum { ITEM_NAME = 64 };
+const char *item_name(const item *self, char out[static ITEM_NAME]);
+
+/* Fails with text-embeddings-inference's error for an empty text; false. */
+bool exchange_fail_empty(exchange *self, const item *one);
 
 /* One item is finished or given up. After the last one the exchange is complete. */
 void exchange_item_done(exchange *self);

@@ -41,38 +41,55 @@ bool field_text(exchange *e, const json_t *object, const char *key, const char *
 
 /* ---- The model ---- */
 
-bool take_model(exchange *e, work_kind kind, const char *what) {
+/* The model that the request names, if it names one of these; false after an error. */
+static bool find_named(exchange *e) {
     const char *name;
     if (!field_text(e, e->request, "model", &name)) return false;
-    e->kind = kind;
     if (name) e->model = server_model(e->server, name, WORK_ANY);
-    if (!e->model && name && e->server->model_count > 1) {
-        exchange_fail(e, 404, "Validation", "no model \"%.100s\" here; /v1/models lists them", name);
-        return false;
-    }
-    if (!e->model) e->model = server_model(e->server, NULL, kind);
-    if (!e->model) e->model = server_model(e->server, NULL, WORK_ANY);
-    if (e->model && hosted_does(e->model, kind)) return true;
+    if (e->model || !name || e->server->model_count == 1) return true;
+    exchange_fail(e, 404, "Validation", "no model \"%.100s\" here; /v1/models lists them", name);
+    return false;
+}
+
+static bool fail_kind(exchange *e, const char *what) {
     e->failure = "model_type";
     exchange_fail(e, 424, "Backend", "Backend error: %s", what);
     return false;
 }
 
-static bool take_prompt(exchange *e, const json_t *object) {
-    const rubato_info *info = e->model->info;
-    const char *name;
-    if (!field_text(e, object, "prompt_name", &name)) return false;
-    if (!name && !field_text(e, object, "input_type", &name)) return false;
-    bool by_type = name && !present(object, "prompt_name"); /* input_type is no error for a model without prompts */
-    for (size_t i = 0; name && i < info->prompt_count; i++)
-        if (strcmp(info->prompt_names[i], name) == 0) {
-            e->options.prompt = info->prompts[i];
-            return true;
-        }
-    if (!name || by_type) return true;
-    exchange_fail(e, 422, "Validation",
-                  "Input validation error: `prompt_name` \"%.100s\" is not in the model's configuration", name);
-    return false;
+bool take_model(exchange *e, work_kind kind, const char *what) {
+    if (!find_named(e)) return false;
+    e->kind = kind;
+    if (!e->model) e->model = server_model(e->server, NULL, kind);
+    if (!e->model) e->model = server_model(e->server, NULL, WORK_ANY);
+    return (e->model && hosted_does(e->model, kind)) || fail_kind(e, what);
+}
+
+bool take_ranker(exchange *e, const char *what) {
+    if (!find_named(e)) return false;
+    if (!e->model) e->model = server_model(e->server, NULL, WORK_RANK_PAIRS);
+    if (!e->model) e->model = server_model(e->server, NULL, WORK_RANK_VECTORS);
+    if (!e->model) e->model = server_model(e->server, NULL, WORK_ANY);
+    bool vectors = e->model && hosted_does(e->model, WORK_RANK_VECTORS);
+    e->kind = vectors ? WORK_EMBED : WORK_SCORES;
+    return vectors || (e->model && hosted_does(e->model, WORK_RANK_PAIRS)) || fail_kind(e, what);
+}
+
+bool take_prompt(exchange *e, const json_t *object) {
+    const char *name, *type;
+    rubato_error error;
+    if (!field_text(e, object, "prompt_name", &name) || !field_text(e, object, "input_type", &type)) return false;
+    if (!name) { /* an input_type is no error for a model that has no such prompt */
+        if (type) rubato_prompt(e->model->model, type, &e->options.prompt, NULL);
+        return true;
+    }
+    rubato_status status = rubato_prompt(e->model->model, name, &e->options.prompt, &error);
+    if (status != RUBATO_OK) exchange_fail_with(e, status, &error);
+    return status == RUBATO_OK;
+}
+
+const char *prompt_of(const exchange *e) {
+    return e->options.prompt ? e->options.prompt : e->model->info->default_prompt;
 }
 
 bool take_options(exchange *e, const json_t *object) {
@@ -87,7 +104,7 @@ bool take_options(exchange *e, const json_t *object) {
         e->text.cut_left = 1;
     else if (direction && strcmp(direction, "right") != 0 && strcmp(direction, "Right") != 0)
         return wrong_type(e, "truncation_direction", "\"left\" or \"right\"");
-    return take_prompt(e, object);
+    return true;
 }
 
 /* ---- Texts ---- */
@@ -108,6 +125,16 @@ bool check_batch(exchange *e, size_t count, const char *key) {
     return false;
 }
 
+void place_item(item *one, const char *field, size_t index) {
+    one->field = field;
+    one->index = index;
+}
+
+static bool wrong_item(exchange *e, const item *one, const char *wanted) {
+    char name[ITEM_NAME];
+    return wrong_type(e, item_name(one, name), wanted);
+}
+
 /* The bytes of a text that can matter: a text that is far longer than the model's tokens can cover is cut before it is
  * tokenised. */
 static size_t useful_bytes(const exchange *e, const char *text, size_t bytes) {
@@ -120,7 +147,7 @@ static size_t useful_bytes(const exchange *e, const char *text, size_t bytes) {
 
 bool take_string(exchange *e, item *one, const json_t *value, bool second) {
     if (json_is_object(value)) value = json_object_get(value, "text");
-    if (!json_is_string(value)) return wrong_type(e, "inputs", "a string");
+    if (!json_is_string(value)) return wrong_item(e, one, "a string");
     const char *text = json_string_value(value);
     size_t bytes = useful_bytes(e, text, json_string_length(value));
     if (second) {
@@ -133,35 +160,45 @@ bool take_string(exchange *e, item *one, const json_t *value, bool second) {
     return true;
 }
 
-bool decode_ids(exchange *e, const json_t *list, bool skip_special, char **text) {
+/* NULL: no memory, or not a list of ids. */
+static int32_t *read_ids(const json_t *list, bool *good) {
     size_t count = json_array_size(list);
     int32_t *ids = malloc((count + 1) * sizeof *ids);
+    *good = json_is_array(list);
+    for (size_t i = 0; i < count && ids && *good; i++) {
+        const json_t *id = json_array_get(list, i);
+        json_int_t value = json_integer_value(id);
+        *good = json_is_integer(id) && value >= 0 && value <= INT32_MAX;
+        ids[i] = *good ? (int32_t)value : 0;
+    }
+    return ids;
+}
+
+bool decode_ids(exchange *e, const json_t *list, const char *name, bool skip_special, char **text) {
     rubato_error error;
+    bool good;
+    int32_t *ids = read_ids(list, &good);
     if (!ids) {
         exchange_fail(e, 503, "Unhealthy", "out of memory");
         return false;
     }
-    bool good = json_is_array(list);
-    for (size_t i = 0; i < count && good; i++) {
-        const json_t *id = json_array_get(list, i);
-        json_int_t value = json_integer_value(id);
-        good = json_is_integer(id) && value >= 0 && value <= INT32_MAX;
-        ids[i] = good ? (int32_t)value : 0;
-    }
     if (!good) {
         free(ids);
-        return wrong_type(e, "inputs", "a list of token ids");
+        return wrong_type(e, name, "a list of token ids");
     }
-    rubato_status status = rubato_decode(e->model->model, ids, count, skip_special, text, &error);
+    rubato_status status = rubato_decode(e->model->model, ids, json_array_size(list), skip_special, text, &error);
     free(ids);
+    if (status != RUBATO_OK) fail_within(&error, status, name);
     if (status != RUBATO_OK) exchange_fail_with(e, status, &error);
     return status == RUBATO_OK;
 }
 
 /* Ids are decoded and encoded again, as in text-embeddings-inference; they contain the special tokens already. */
 static bool take_ids(exchange *e, item *one, const json_t *list) {
-    bool prompt = e->options.prompt != NULL;
-    if (!decode_ids(e, list, prompt, &one->own_text)) return false;
+    char name[ITEM_NAME];
+    bool prompt = prompt_of(e) != NULL;
+    if (json_array_size(list) == 0) return exchange_fail_empty(e, one);
+    if (!decode_ids(e, list, item_name(one, name), prompt, &one->own_text)) return false;
     one->input.text = one->own_text;
     one->input.text_bytes = strlen(one->own_text);
     e->text.no_special = !prompt;
@@ -169,21 +206,20 @@ static bool take_ids(exchange *e, item *one, const json_t *list) {
 }
 
 bool take_text(exchange *e, item *one, const json_t *value) {
-    if (json_is_array(value)) {
-        if (json_array_size(value) == 0) return fail_empty(e, "inputs");
-        return take_ids(e, one, value);
-    }
-    if (!json_is_string(value)) return wrong_type(e, "inputs", "a string, or a list of token ids");
-    return json_string_length(value) ? take_string(e, one, value, false) : fail_empty(e, "inputs");
+    if (json_is_array(value)) return take_ids(e, one, value);
+    return json_is_string(value) ? take_string(e, one, value, false)
+                                 : wrong_item(e, one, "a string, or a list of token ids");
 }
 
 bool take_texts(exchange *e, const json_t *value, const char *key, size_t width) {
-    bool list = json_is_array(value), ids = list && json_is_integer(json_array_get(value, 0));
-    size_t count = list && !ids ? json_array_size(value) : 1;
+    bool list = json_is_array(value), ids = list && json_is_integer(json_array_get(value, 0)), many = list && !ids;
+    size_t count = many ? json_array_size(value) : 1;
     if (!value || json_is_null(value)) return wrong_type(e, key, "a string or a list; it is missing");
     if (!check_batch(e, count, key) || !exchange_make_items(e, count, width)) return false;
-    e->wish.single = !list || ids;
-    for (size_t i = 0; i < count; i++)
-        if (!take_text(e, &e->items[i], list && !ids ? json_array_get(value, i) : value)) return false;
+    e->wish.single = !many;
+    for (size_t i = 0; i < count; i++) {
+        place_item(&e->items[i], key, many ? i : WHOLE_FIELD);
+        if (!take_text(e, &e->items[i], many ? json_array_get(value, i) : value)) return false;
+    }
     return true;
 }

@@ -15,14 +15,26 @@ bool field_text(exchange *e, const json_t *object, const char *key, const char *
  * and e->kind. `what` is text-embeddings-inference's message for a model of the wrong kind. */
 bool take_model(exchange *e, work_kind kind, const char *what);
 
-/* Reads the fields that most routes share: truncate, truncation_direction, prompt_name, budget. */
+/* The same for ranking documents: a cross-encoder, or else an embedding model, which ranks by cosine. */
+bool take_ranker(exchange *e, const char *what);
+
+/* Reads the fields that most routes share: truncate, truncation_direction, budget. */
 bool take_options(exchange *e, const json_t *object);
+
+/* Reads prompt_name, for routes that have prompts. */
+bool take_prompt(exchange *e, const json_t *object);
+
+/* The prompt of the request, else the model's default; NULL: none. */
+const char *prompt_of(const exchange *e);
+
+/* Says where an item's text stands in the request, for messages; WHOLE_FIELD: the field is the text. */
+void place_item(item *one, const char *field, size_t index);
 
 /* Reads a string or a list of token ids as an item's text. Ids are decoded, and a prompt is put before them. */
 bool take_text(exchange *e, item *one, const json_t *value);
 
-/* The text of a list of token ids; release with free(). */
-bool decode_ids(exchange *e, const json_t *list, bool skip_special, char **text);
+/* The text of a list of token ids; release with rubato_free. `name` is the list's, for messages. */
+bool decode_ids(exchange *e, const json_t *list, const char *name, bool skip_special, char **text);
 
 /* Reads a string, or an object with "text", as an item's pair (`second`) or text. */
 bool take_string(exchange *e, item *one, const json_t *value, bool second);

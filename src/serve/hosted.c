@@ -19,6 +19,7 @@ static const double LEAST_CORRECTION = 0.2, MOST_CORRECTION = 5;
 static void free_hosted(hosted *self) {
     rubato_context_destroy(self->context);
     rubato_model_destroy(self->model);
+    stamp_free(self->files);
     free(self->name);
     free(self->source);
     free(self->levels);
@@ -97,13 +98,52 @@ static rubato_status make_levels(hosted *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
+static int is_stopped(void *user) {
+    const atomic_uint *stops = user;
+    return stops && atomic_load(stops) > 0;
+}
+
+static int is_stopped_at(void *user, size_t done, size_t total) {
+    (void)done;
+    (void)total;
+    return is_stopped(user);
+}
+
+/* Gives the model's times to the context, where there are some or they are needed. */
+static rubato_status take_times(hosted *self, bool need_times, void *stops, rubato_error *error) {
+    rubato_calibration *calibration;
+    rubato_status status = RUBATO_OK;
+    self->timed = rubato_calibration_load(self->context, &calibration, NULL) == RUBATO_OK;
+    if (!self->timed && need_times) {
+        rubato_calibrate_options how = {.size = sizeof how, .progress = is_stopped_at, .progress_user = stops};
+        fprintf(stderr, "rubato: measuring this machine for %s, once\n", self->name);
+        status = rubato_calibrate(self->context, &how, &calibration, error);
+        self->timed = status == RUBATO_OK;
+    }
+    if (self->timed) status = rubato_context_set_calibration(self->context, calibration, error);
+    rubato_calibration_destroy(calibration);
+    return status;
+}
+
+bool hosted_has_changed(hosted *self, char *name, size_t bytes) {
+    stamp *now;
+    if (atomic_load(&self->changed) || stamp_take(&now, self->info->path, NULL) != RUBATO_OK) return false;
+    /* a file that was written to while the model was loaded may not fit to one that was read before */
+    bool changed = stamp_since(now, self->loaded, name, bytes) || stamp_differs(self->files, now, name, bytes);
+    stamp_free(now);
+    if (changed) atomic_store(&self->changed, true);
+    return changed;
+}
+
 rubato_status hosted_load(hosted **out, const char *source, const serve_options *options, bool need_times,
-                          rubato_error *error) {
+                          const atomic_uint *stops, rubato_error *error) {
+    void *stop = (void *)(uintptr_t)stops;
     const char *equals = strchr(source, '='), *path = equals ? equals + 1 : source;
     hosted *self = calloc(1, sizeof *self);
     *out = NULL;
     if (!self) return fail_memory(error);
     self->uses = 1;
+    self->loaded = stamp_now();
     self->correction = (run_time){1, 1};
     self->source = text_copy(source, strlen(source));
     self->name = equals ? text_copy(source, (size_t)(equals - source)) : name_of(path, strlen(path));
@@ -111,22 +151,20 @@ rubato_status hosted_load(hosted **out, const char *source, const serve_options 
                                       .threads = options->threads,
                                       .batch_tokens = options->context_tokens,
                                       .isa = options->isa};
-    rubato_load_options load = {.size = sizeof load, .precision = options->precision};
+    /* in memory, because nobody who overwrites a file of the folder may change answers or end the process */
+    rubato_load_options load = {.size = sizeof load,
+                                .precision = options->precision,
+                                .in_memory = 1,
+                                .cancelled = is_stopped,
+                                .cancelled_user = stop};
     rubato_status status =
         self->name && self->source ? rubato_model_load_with(&self->model, path, &load, error) : fail_memory(error);
     if (status == RUBATO_OK) status = rubato_context_create(&self->context, self->model, &context, error);
     if (status == RUBATO_OK) {
         self->info = rubato_model_info(self->model);
-        rubato_calibration *calibration;
-        self->timed = rubato_calibration_load(self->context, &calibration, NULL) == RUBATO_OK;
-        if (!self->timed && need_times) {
-            fprintf(stderr, "rubato: measuring this machine for %s, once\n", self->name);
-            status = rubato_calibrate(self->context, NULL, &calibration, error);
-            self->timed = status == RUBATO_OK;
-        }
-        if (self->timed) status = rubato_context_set_calibration(self->context, calibration, error);
-        rubato_calibration_destroy(calibration);
+        status = stamp_take(&self->files, self->info->path, error);
     }
+    if (status == RUBATO_OK) status = take_times(self, need_times, stop, error);
     if (status == RUBATO_OK) status = make_levels(self, error);
     if (status == RUBATO_OK)
         *out = self;

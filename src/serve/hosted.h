@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "serve/serve.h"
+#include "serve/stamp.h"
 
 /* An operating point among which the dispatcher chooses: the model's points, cheapest first, then "full". */
 typedef struct level {
@@ -36,12 +37,19 @@ typedef struct hosted {
     double *times;       /* the memory of the levels' `each` and `start` */
     bool timed;          /* false: this machine was not calibrated, and times are guessed from operations */
     run_time correction; /* measured over predicted time, for each part; under the queue's lock */
+    double loaded;       /* when loading began, in seconds since 1970 */
+    stamp *files;        /* of the folder, when it was loaded */
+    atomic_bool changed; /* since then */
 } hosted;
 
 /* Loads `source`: "NAME=MODEL", or "MODEL", whose last path part becomes the name. With `need_times` a machine that was
- * not calibrated for the model is calibrated. The result has one use. */
+ * not calibrated for the model is calibrated. The result has one use. Fails: CANCELLED when *stops becomes other than
+ * 0; NULL: never. */
 rubato_status hosted_load(hosted **out, const char *source, const serve_options *options, bool need_times,
-                          rubato_error *error);
+                          const atomic_uint *stops, rubato_error *error);
+
+/* Whether a file of the model's folder was changed since it was loaded; true only once, with the file's name. */
+bool hosted_has_changed(hosted *self, char *name, size_t bytes);
 
 /* Adds a use; removes a use. The last removal frees the model. */
 hosted *hosted_use(hosted *self);

@@ -23,7 +23,7 @@ enum {
     INLINE_BODY = 64 << 10,  /* larger bodies are read by separate threads, because a connection's thread serves many
                                 connections and must not spend long on one */
     READERS = 2,
-    LINGER_MS = 1000,    /* when stopping: the time for one more request of an open connection, which closes it */
+    SEND_MS = 300,       /* when stopping: the time for the last answers to be sent */
     BODY_BYTES_A_MS = 16 /* the least speed of a body, in addition to the client's time */
 };
 
@@ -240,7 +240,7 @@ static void add_cors(const exchange *e, struct MHD_Response *response) {
     MHD_add_response_header(
         response, "Access-Control-Expose-Headers",
         "x-rubato-point, x-rubato-flops-ratio, x-rubato-layers, x-rubato-queue-ms, x-rubato-compute-ms, "
-        "x-compute-tokens, x-total-time, x-request-id");
+        "x-rubato-hint, x-compute-tokens, x-total-time, x-request-id");
     if (strcmp(e->method, "OPTIONS") != 0) return;
     MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST");
     MHD_add_response_header(response, "Access-Control-Allow-Headers",
@@ -248,13 +248,15 @@ static void add_cors(const exchange *e, struct MHD_Response *response) {
     MHD_add_response_header(response, "Access-Control-Max-Age", "86400");
 }
 
-static void count_exchange(exchange *e) {
-    if (!e->route || !e->route->is_json || !e->route->metric) return;
+/* Counts an exchange whose answer was written, or whose client went before it was. */
+static void count_exchange(exchange *e, bool written) {
+    metrics_status(&e->server->metrics, written ? e->status : 499);
+    if (!e->route || !e->route->metric || !json_is_object(e->request)) return; /* not a request of a dialect */
     metrics_request one = {.family = strcmp(e->route->metric, "embed") == 0 ? FAMILY_EMBED : FAMILY_PREDICT,
                            .batch = !e->wish.single,
-                           .success = e->status == 200,
-                           .failure = e->failure,
-                           .duration_ms = clock_ms() - e->arrived_ms,
+                           .success = written && e->status == 200,
+                           .failure = written || e->failure ? e->failure : "dropped",
+                           .duration_ms = e->sent_ms - e->arrived_ms,
                            .tokenization_ms = e->tokenizing_ms,
                            .queue_ms = e->waited_ms,
                            .inference_ms = e->running_ms};
@@ -263,8 +265,7 @@ static void count_exchange(exchange *e) {
 
 static enum MHD_Result send_answer(exchange *e) {
     exchange_write(e);
-    count_exchange(e);
-    journal_exchange(e, e->status);
+    e->sent_ms = clock_ms();
     struct MHD_Response *response = MHD_create_response_from_buffer(
         e->answer.length, e->answer.data, e->answer.data ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!response) return MHD_NO;
@@ -279,6 +280,7 @@ static enum MHD_Result send_answer(exchange *e) {
         MHD_add_response_header(response, "Retry-After", text);
     }
     if (e->status == 405) MHD_add_response_header(response, "Allow", strcmp(e->method, "POST") == 0 ? "GET" : "POST");
+    if (e->wish.hint) MHD_add_response_header(response, "x-rubato-hint", e->wish.hint);
     if (atomic_load(&e->server->stopping)) MHD_add_response_header(response, "Connection", "close");
     enum MHD_Result result = MHD_queue_response(e->connection, (unsigned)e->status, response);
     MHD_destroy_response(response);
@@ -373,6 +375,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         return send_answer(e);
     }
     e->suspended = true;
+    atomic_fetch_add(&self->owner->suspended, 1);
     MHD_suspend_connection(connection);
     if (e->body.length <= INLINE_BODY || !give_to_reader(self, e)) read_request(e);
     return MHD_YES;
@@ -381,10 +384,15 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
 static void completed(void *user, struct MHD_Connection *connection, void **context,
                       enum MHD_RequestTerminationCode code) {
     http *self = user;
-    (void)code;
+    exchange *e = *context;
     visitor_expect(self, connection, self->owner->options.client_ms);
-    if (!*context) return;
-    exchange_destroy(*context);
+    if (!e) return;
+    if (e->sent) {
+        bool written = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+        count_exchange(e, written);
+        journal_exchange(e, written ? e->status : 499);
+    }
+    exchange_destroy(e);
     *context = NULL;
     atomic_fetch_sub(&self->alive, 1);
 }
@@ -486,7 +494,7 @@ rubato_status http_start(http **out, server *owner, unsigned *port, rubato_error
     if (status == RUBATO_OK) status = start_daemon(self, port, error);
     *out = self;
     if (status != RUBATO_OK) {
-        http_stop(self, 0);
+        http_stop(self);
         *out = NULL;
     }
     return status;
@@ -504,11 +512,14 @@ static bool has_visitors(http *self) {
     return any;
 }
 
-void http_stop(http *self, double most_ms) {
-    double now = clock_ms(), end = now + most_ms, close_at = now + fmin(most_ms, LINGER_MS);
-    while (self->daemon && clock_ms() < end &&
-           (atomic_load(&self->alive) > 0 || (has_visitors(self) && clock_ms() < close_at)))
-        usleep(2000);
+bool http_is_quiet(http *self, bool with_visitors) {
+    return atomic_load(&self->alive) == 0 && !(with_visitors && has_visitors(self));
+}
+
+void http_stop(http *self) {
+    /* suspended connections cannot be closed, and the dispatcher wakes them all */
+    while (atomic_load(&self->owner->suspended) > 0) usleep(1000);
+    for (double end = clock_ms() + SEND_MS; !http_is_quiet(self, false) && clock_ms() < end;) usleep(1000);
     pthread_mutex_lock(&self->bodies_lock);
     self->closed = true;
     pthread_cond_broadcast(&self->bodies_more);

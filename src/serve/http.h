@@ -12,7 +12,10 @@ rubato_status http_start(http **out, server *owner, unsigned *port, rubato_error
 /* Refuses new connections; open ones may finish. */
 void http_refuse(http *self);
 
-/* Waits until every exchange is answered and sent, at most `most_ms`, then closes everything. */
-void http_stop(http *self, double most_ms);
+/* Whether every exchange is answered and sent, and, with `with_visitors`, no connection is open. */
+bool http_is_quiet(http *self, bool with_visitors);
+
+/* Waits until no exchange waits for the dispatcher, which goes on meanwhile, then closes everything. */
+void http_stop(http *self);
 
 #endif

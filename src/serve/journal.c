@@ -61,7 +61,7 @@ static void write_line(text_buffer *out, const exchange *e, int status, double m
 
 void journal_exchange(const exchange *e, int status) {
     text_buffer out = {0};
-    double ms = clock_ms() - e->arrived_ms;
+    double ms = e->sent_ms - e->arrived_ms;
     size_t tokens = 0;
     if (e->server->options.silent) return;
     for (size_t i = 0; i < e->count; i++) tokens += e->items[i].tokens;

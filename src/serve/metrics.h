@@ -9,7 +9,7 @@
 
 #include "base/text_buffer.h"
 
-enum { METRIC_BUCKETS = 36 };
+enum { METRIC_BUCKETS = 36, METRIC_STATUSES = 600 };
 
 typedef struct histogram {
     uint64_t counts[METRIC_BUCKETS]; /* the last one is +Inf */
@@ -39,6 +39,7 @@ typedef struct metrics {
     histogram duration[METRIC_FAMILIES], tokenization[METRIC_FAMILIES], queueing[METRIC_FAMILIES],
         inference[METRIC_FAMILIES];
     histogram input_length, batch_size, batch_tokens;
+    uint64_t answers[METRIC_STATUSES];
     double predicted_s, measured_s; /* of all runs */
 } metrics;
 
@@ -57,8 +58,14 @@ typedef struct metrics_request {
 
 void metrics_add(metrics *self, const metrics_request *request);
 
+/* Counts an answer by its HTTP status. */
+void metrics_status(metrics *self, int status);
+
 /* Counts an answered text of that many tokens. */
 void metrics_input(metrics *self, size_t tokens);
+
+/* The two lines before a family's samples. `type` is "counter", "gauge" or "histogram". */
+void metrics_head(text_buffer *out, const char *name, const char *type, const char *help);
 
 /* Writes the text that Prometheus reads, without the gauges. */
 void metrics_write(metrics *self, text_buffer *out);

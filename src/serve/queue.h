@@ -7,11 +7,14 @@
 #define RUBATO_SERVE_QUEUE_H
 
 #include <pthread.h>
+#include <stdint.h>
 
 #include "base/text_buffer.h"
 #include "serve/hosted.h"
 
 typedef struct exchange exchange;
+
+#define WHOLE_FIELD SIZE_MAX
 
 /* One text or pair that waits or runs. It belongs to its exchange. */
 typedef struct item {
@@ -19,6 +22,8 @@ typedef struct item {
     rubato_input input;
     rubato_encoding *encoding;                /* of the input, by the options of its work */
     char *own_text;                           /* set where the text is not a part of the request */
+    const char *field;                        /* the request's field that has the text, for messages */
+    size_t index;                             /* of the text in that field; WHOLE_FIELD: the field is the text */
     size_t tokens, cut;                       /* tokens after truncation; tokens truncated away */
     size_t cap;                               /* the dearest level that the request allows */
     bool pinned;                              /* runs at exactly that level */

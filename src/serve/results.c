@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "serve/exchange.h"
 #include "serve/json_text.h"
+#include "serve/server.h"
 
 typedef struct call {
     hosted *model;
@@ -26,6 +27,19 @@ static void take_cost(item *one, const rubato_cost *cost) {
 }
 
 typedef rubato_status run_function(call *c, rubato_error *error);
+
+/* Whether the run is to end early; its answer would not be sent any more. */
+static int is_given_up(void *user, size_t done, size_t total) {
+    const server *owner = user;
+    (void)done;
+    (void)total;
+    return atomic_load(&owner->giving_up);
+}
+
+/* For the kinds of work that run one text at a time. */
+static rubato_status go_on(const call *c, rubato_error *error) {
+    return is_given_up(c->options.progress_user, 0, 0) ? fail(error, RUBATO_CANCELLED, "cancelled") : RUBATO_OK;
+}
 
 /* ---- Numbers ---- */
 
@@ -56,6 +70,7 @@ static rubato_status run_token_vectors(call *c, rubato_error *error) {
     for (size_t i = 0; i < c->count; i++) {
         float *states;
         size_t length;
+        TRY(go_on(c, error));
         rubato_status status =
             rubato_hidden_states(c->model->context, &states, &length, &c->inputs[i], &c->options, error);
         if (status != RUBATO_OK) return status;
@@ -177,7 +192,10 @@ static rubato_status fill_one(call *c, size_t i, rubato_error *error) {
 
 static rubato_status run_fills(call *c, rubato_error *error) {
     rubato_status status = RUBATO_OK;
-    for (size_t i = 0; i < c->count && status == RUBATO_OK; i++) status = fill_one(c, i, error);
+    for (size_t i = 0; i < c->count && status == RUBATO_OK; i++) {
+        status = go_on(c, error);
+        if (status == RUBATO_OK) status = fill_one(c, i, error);
+    }
     return status;
 }
 
@@ -223,6 +241,7 @@ static void write_trace(const call *c, size_t i, const rubato_trace *trace) {
 static rubato_status run_traces(call *c, rubato_error *error) {
     for (size_t i = 0; i < c->count; i++) {
         rubato_trace *trace;
+        TRY(go_on(c, error));
         rubato_status status = rubato_trace_text(c->model->context, &c->inputs[i], &c->options, &trace, error);
         if (status != RUBATO_OK) return status;
         write_trace(c, i, trace);
@@ -242,6 +261,8 @@ rubato_status results_run(hosted *model, item **items, size_t count, const char 
     call c = {.model = model, .items = items, .count = count, .options = first->options};
     c.inputs = calloc(count, sizeof *c.inputs);
     c.options.budget = budget;
+    c.options.progress = is_given_up;
+    c.options.progress_user = first->server;
     rubato_status status = c.inputs ? RUBATO_OK : RUBATO_OUT_OF_MEMORY;
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         c.inputs[i] = items[i]->input;

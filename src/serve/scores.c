@@ -99,29 +99,13 @@ bool sort_by_value(const float *values, size_t count, size_t *order) {
 
 /* ---- Ranking ---- */
 
-/* Whether a model scores pairs: it has one label, or two where the request names the model. */
-static bool is_reranker(const hosted *model, bool named) {
-    return hosted_does(model, WORK_SCORES) && score_width(model) <= (named ? 2 : 1);
-}
-
-bool take_reranker(exchange *e, const char *what) {
-    const json_t *name = json_object_get(e->request, "model");
-    hosted *model = json_is_string(name) ? server_model(e->server, json_string_value(name), WORK_ANY) : NULL;
-    bool named = model != NULL || e->server->model_count == 1;
-    if (!model) model = server_model(e->server, NULL, WORK_SCORES);
-    bool scores = model && is_reranker(model, named), embeds = model && named && hosted_does(model, WORK_EMBED);
-    if (model && !scores && !embeds && !named) {
-        hosted_release(model);
-        model = server_model(e->server, NULL, WORK_EMBED);
-        embeds = model != NULL;
-    }
-    if (!model) embeds = (model = server_model(e->server, NULL, WORK_EMBED)) != NULL;
-    e->model = model;
-    e->kind = embeds ? WORK_EMBED : WORK_SCORES;
-    if (scores || embeds) return true;
-    e->failure = "model_type";
-    exchange_fail(e, 424, "Backend", "Backend error: %s", what);
-    return false;
+/* The text that a cross-encoder reads first: the query after the prompt. */
+static bool make_query(exchange *e, const json_t *query, size_t bytes) {
+    const char *prompt = prompt_of(e);
+    if (prompt) text_add_string(&e->query, prompt);
+    text_add(&e->query, json_string_value(query), bytes);
+    if (e->query.failed) exchange_fail(e, 503, "Unhealthy", "out of memory");
+    return !e->query.failed;
 }
 
 bool take_documents(exchange *e, json_t *documents, const char *key) {
@@ -138,11 +122,18 @@ bool take_documents(exchange *e, json_t *documents, const char *key) {
     if (!check_batch(e, count, key)) return false;
     if (!exchange_make_items(e, count + extra, extra ? e->model->info->width : score_width(e->model))) return false;
     e->wish.documents = documents;
+    if (extra) place_item(&e->items[count], "query", WHOLE_FIELD);
     if (extra && !take_string(e, &e->items[count], query, false)) return false;
     for (size_t i = 0; i < count; i++) {
         item *one = &e->items[i];
+        place_item(one, key, i);
         if (!extra && !take_string(e, one, query, false)) return false;
+        if (!extra && !e->query.data && !make_query(e, query, one->input.text_bytes)) return false;
         if (!take_string(e, one, json_array_get(documents, i), !extra)) return false;
+        if (extra) continue;
+        if (json_string_length(query) == 0 && one->input.pair_bytes == 0) return exchange_fail_empty(e, one);
+        one->input.text = e->query.data ? e->query.data : "";
+        one->input.text_bytes = e->query.length;
     }
     return true;
 }
@@ -153,10 +144,9 @@ size_t *rank_documents(exchange *e, size_t *count) {
     if (!order) return NULL;
     for (size_t i = 0; i < all; i++) {
         const float *values = e->items[i].values; /* from i * width on: never before values[i] */
-        float score = e->kind == WORK_EMBED ? cosine(e->items[all].values, values, e->width)
-                      : e->width == 2       ? values[1] - values[0]
-                                            : values[0];
-        e->values[i] = e->kind == WORK_EMBED || e->wish.raw ? score : sigmoid(score);
+        bool vectors = e->kind == WORK_EMBED, plain = vectors || e->wish.raw || !e->model->info->rank_sigmoid;
+        float score = vectors ? cosine(e->items[all].values, values, e->width) : values[0];
+        e->values[i] = plain ? score : sigmoid(score);
     }
     if (!sort_by_value(e->values, all, order)) {
         free(order);

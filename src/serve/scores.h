@@ -26,9 +26,6 @@ void label_probabilities(const exchange *e, float *logits);
 /* Fills `order` with the indices of the values, highest first. */
 bool sort_by_value(const float *values, size_t count, size_t *order);
 
-/* Finds a reranker, or else an embedding model, which ranks by cosine; writes the error. */
-bool take_reranker(exchange *e, const char *what);
-
 /* Makes the items for ranking `documents` by the request's "query". */
 bool take_documents(exchange *e, json_t *documents, const char *key);
 

@@ -19,7 +19,7 @@
 typedef struct serve_options {
     const char *const *models; /* folders, names or hub ids; "NAME=MODEL" serves a model under another name */
     size_t model_count;
-    const char *host;               /* "0.0.0.0" */
+    const char *host;               /* "127.0.0.1" */
     unsigned port;                  /* 3000 */
     size_t threads, context_tokens; /* as rubato_context_options */
     const char *isa;                /* as rubato_context_options */
@@ -40,9 +40,9 @@ typedef struct serve_options {
     bool json_logs, log_texts, silent; /* silent: no line for each request */
 } serve_options;
 
-/* Serves until SIGTERM or SIGINT, then answers the accepted requests and returns. SIGHUP loads the models again, while
- * requests go on. Prints one line to standard error when the server is ready. A process may call it only once at a
- * time, because it owns those signals. */
+/* Serves until SIGTERM or SIGINT, then answers the accepted requests and returns; the second of these signals gives up
+ * those that are not answered yet. SIGHUP loads the models again, while requests go on. Says on standard error when the
+ * server is ready. A process may call it only once at a time, because it owns those signals. */
 rubato_status serve_run(const serve_options *options, rubato_error *error);
 
 /* The version of libmicrohttpd. */

@@ -15,7 +15,12 @@
 #include "base/threads.h"
 #include "serve/http.h"
 
-enum { FINISH_MS = 30000 }; /* accepted requests are answered within this time, or given up */
+enum {
+    FINISH_MS = 20000, /* when stopping, accepted requests are answered within this time, or given up; less than the 30
+                          s after which Kubernetes kills */
+    LINGER_MS = 500,   /* when stopping: the time for one more request of an open connection, which closes it */
+    LOOK_MS = 1000     /* the time between two looks at the models' files */
+};
 
 /* ---- Models ---- */
 
@@ -29,6 +34,8 @@ bool hosted_does(const hosted *self, work_kind kind) {
     case WORK_TAG: return task == RUBATO_TASK_TAGGING;
     case WORK_ANSWER: return task == RUBATO_TASK_QA;
     case WORK_FILL: return task == RUBATO_TASK_MLM;
+    case WORK_RANK_PAIRS: return self->info->ranks && task != RUBATO_TASK_EMBEDDING;
+    case WORK_RANK_VECTORS: return self->info->ranks && task == RUBATO_TASK_EMBEDDING;
     default: return true;
     }
 }
@@ -44,6 +51,23 @@ hosted *server_model(server *self, const char *name, work_kind kind) {
     return found;
 }
 
+/* Loads the model of that place in the options. */
+static rubato_status load_model(server *self, size_t slot, hosted **out, rubato_error *error) {
+    const serve_options *options = &self->options;
+    hosted *one;
+    size_t index;
+    *out = NULL;
+    TRY(hosted_load(&one, options->models[slot], options, options->slo_ms > 0, &self->signals.stops, error));
+    rubato_status status =
+        options->budget ? rubato_choose_point(one->context, options->budget, 64, &index, error) : RUBATO_OK;
+    one->slot = slot;
+    if (status == RUBATO_OK)
+        *out = one;
+    else
+        hosted_release(one);
+    return status;
+}
+
 static rubato_status load_models(server *self, rubato_error *error) {
     const serve_options *options = &self->options;
     if (options->model_count > MOST_MODELS)
@@ -51,7 +75,7 @@ static rubato_status load_models(server *self, rubato_error *error) {
                     MOST_MODELS);
     for (size_t i = 0; i < options->model_count; i++) {
         hosted *one;
-        TRY(hosted_load(&one, options->models[i], options, options->slo_ms > 0, error));
+        TRY(load_model(self, i, &one, error));
         for (size_t j = 0; j < i; j++)
             if (strcmp(self->models[j]->name, one->name) == 0) {
                 rubato_status status =
@@ -59,15 +83,6 @@ static rubato_status load_models(server *self, rubato_error *error) {
                 hosted_release(one);
                 return status;
             }
-        if (options->budget) {
-            size_t index;
-            rubato_status status = rubato_choose_point(one->context, options->budget, 64, &index, error);
-            if (status != RUBATO_OK) {
-                hosted_release(one);
-                return status;
-            }
-        }
-        one->slot = self->model_count;
         self->models[self->model_count++] = one;
     }
     return RUBATO_OK;
@@ -79,15 +94,15 @@ static void reload_models(server *self) {
     for (size_t i = 0; i < self->model_count; i++) {
         hosted *fresh, *old;
         rubato_error error;
-        if (hosted_load(&fresh, self->options.models[i], &self->options, self->options.slo_ms > 0, &error) !=
-            RUBATO_OK) {
+        rubato_status status = load_model(self, i, &fresh, &error);
+        if (status == RUBATO_CANCELLED) return;
+        if (status != RUBATO_OK) {
             fprintf(stderr, "rubato: reload of %s failed, the loaded one stays: %s\n", self->models[i]->name,
                     error.message);
             continue;
         }
         pthread_mutex_lock(&self->models_lock);
         old = self->models[i];
-        fresh->slot = i;
         pthread_mutex_lock(&self->queue.lock);
         fresh->correction = old->correction;
         pthread_mutex_unlock(&self->queue.lock);
@@ -98,10 +113,22 @@ static void reload_models(server *self) {
     }
 }
 
+/* Says it once when a model's files are no longer those that were loaded. */
+static void notice_changes(server *self) {
+    for (size_t i = 0; i < self->model_count; i++) {
+        char name[160];
+        if (hosted_has_changed(self->models[i], name, sizeof name))
+            fprintf(stderr,
+                    "rubato: %s: %s was changed; answers still come from the model as it was loaded; reload with "
+                    "kill -HUP %ld\n",
+                    self->models[i]->name, name, (long)getpid());
+    }
+}
+
 /* ---- Running ---- */
 
 static void fill_defaults(serve_options *options) {
-    if (!options->host) options->host = "0.0.0.0";
+    if (!options->host) options->host = "127.0.0.1";
     if (!options->max_batch_tokens) options->max_batch_tokens = 16384;
     if (!options->max_queue) options->max_queue = 512;
     if (!options->max_client_batch) options->max_client_batch = 32;
@@ -119,22 +146,46 @@ static void raise_descriptors(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Whether others than this machine can reach an address. */
+static bool is_open(const char *host) {
+    return strncmp(host, "127.", 4) != 0 && strcmp(host, "::1") != 0 && strcmp(host, "localhost") != 0;
+}
+
 static void say_ready(const server *self, unsigned port, double begin_ms) {
     fprintf(stderr, "rubato: serving");
     for (size_t i = 0; i < self->model_count; i++) fprintf(stderr, "%s %s", i ? "," : "", self->models[i]->name);
     fprintf(stderr, " on %s://%s:%u after %.0f ms (%s, %zu thread%s)\n", self->options.tls_cert ? "https" : "http",
             self->options.host, port, clock_ms() - begin_ms, rubato_context_isa(self->models[0]->context),
             self->options.threads, self->options.threads == 1 ? "" : "s");
+    if (!is_open(self->options.host))
+        fprintf(stderr, "rubato: only this machine reaches it; --host 0.0.0.0 opens it to others\n");
+    else if (!self->options.api_key)
+        fprintf(stderr, "rubato: everyone who reaches this address is answered; --api-key KEY asks for a key\n");
 }
 
-/* Waits for a signal that ends the server; reloads the models at SIGHUP. */
-static void wait_for_end(server *self, const sigset_t *signals) {
-    for (;;) {
-        int which;
-        if (sigwait(signals, &which) != 0) continue;
-        if (which != SIGHUP) return;
-        reload_models(self);
+/* Serves until a signal asks to stop; reloads the models at SIGHUP. */
+static void serve_on(server *self) {
+    signals *from = &self->signals;
+    while (atomic_load(&from->stops) == 0) {
+        if (atomic_exchange(&from->reload, false)) reload_models(self);
+        notice_changes(self);
+        if (!atomic_load(&from->reload) && atomic_load(&from->stops) == 0) signals_wait(from, LOOK_MS);
     }
+}
+
+/* Answers what is accepted, at most for FINISH_MS or until the second signal, and refuses the rest. */
+static void finish(server *self, http *connections) {
+    double begin = clock_ms();
+    fprintf(stderr, "rubato: stopping; %zu texts are being answered\n", atomic_load(&self->accepted));
+    atomic_store(&self->stopping, true);
+    http_refuse(connections);
+    while (atomic_load(&self->signals.stops) < 2 && clock_ms() < begin + FINISH_MS &&
+           !http_is_quiet(connections, clock_ms() < begin + LINGER_MS))
+        usleep(2000);
+    if (atomic_load(&self->accepted) > 0)
+        fprintf(stderr, "rubato: %zu texts are given up\n", atomic_load(&self->accepted));
+    atomic_store(&self->giving_up, true);
+    http_stop(connections);
 }
 
 static void free_server(server *self) {
@@ -148,29 +199,25 @@ static void free_server(server *self) {
 
 rubato_status serve_run(const serve_options *options, rubato_error *error) {
     double begin = clock_ms();
-    sigset_t signals, before;
+    struct timespec now;
     server *self = calloc(1, sizeof *self);
     if (!self) return fail_memory(error);
     self->options = *options;
     fill_defaults(&self->options);
-    self->started = (long long)time(NULL);
+    clock_gettime(CLOCK_REALTIME, &now);
+    self->started = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
     pthread_mutex_init(&self->models_lock, NULL);
     queue_create(&self->queue);
     metrics_create(&self->metrics);
     raise_descriptors();
     signal(SIGPIPE, SIG_IGN);
-    /* blocked before any thread starts, so that only sigwait receives them */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, &before);
     pthread_t dispatcher;
     http *connections = NULL;
     unsigned port = 0;
-    rubato_status status = load_models(self, error);
-    if (status == RUBATO_OK) status = dispatcher_create(self, error);
     bool running = false;
+    rubato_status status = signals_start(&self->signals, error); /* before any other thread, which inherits the mask */
+    if (status == RUBATO_OK) status = load_models(self, error);
+    if (status == RUBATO_OK) status = dispatcher_create(self, error);
     if (status == RUBATO_OK) {
         running = pthread_create(&dispatcher, NULL, dispatcher_run, self) == 0;
         if (!running) status = fail(error, RUBATO_OUT_OF_MEMORY, "cannot start a thread");
@@ -178,11 +225,8 @@ rubato_status serve_run(const serve_options *options, rubato_error *error) {
     if (status == RUBATO_OK) status = http_start(&connections, self, &port, error);
     if (status == RUBATO_OK) {
         say_ready(self, port, begin);
-        wait_for_end(self, &signals);
-        fprintf(stderr, "rubato: stopping; %zu texts are being answered\n", atomic_load(&self->accepted));
-        atomic_store(&self->stopping, true);
-        http_refuse(connections);
-        http_stop(connections, FINISH_MS);
+        serve_on(self);
+        finish(self, connections);
     }
     if (running) {
         pthread_mutex_lock(&self->queue.lock);
@@ -191,7 +235,11 @@ rubato_status serve_run(const serve_options *options, rubato_error *error) {
         pthread_mutex_unlock(&self->queue.lock);
         pthread_join(dispatcher, NULL);
     }
+    if (status == RUBATO_CANCELLED) { /* asked to stop while loading: nothing was accepted */
+        fprintf(stderr, "rubato: stopped before it served\n");
+        status = RUBATO_OK;
+    }
+    signals_end(&self->signals);
     free_server(self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status;
 }

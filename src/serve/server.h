@@ -5,6 +5,7 @@
 #include "serve/control.h"
 #include "serve/exchange.h"
 #include "serve/metrics.h"
+#include "serve/signals.h"
 
 enum { MOST_MODELS = 64 };
 
@@ -17,19 +18,22 @@ struct server {
     size_t model_count;
     control controls[MOST_MODELS]; /* by hosted.slot; under the queue's lock */
     queue queue;
-    selection *selection;   /* the dispatcher's */
-    double busy_until_ms;   /* the expected end of the running batch; under the queue's lock */
-    atomic_size_t accepted; /* items accepted and not done */
-    atomic_bool stopping;   /* new work is refused */
+    selection *selection;    /* the dispatcher's */
+    double busy_until_ms;    /* the expected end of the running batch; under the queue's lock */
+    atomic_size_t accepted;  /* items accepted and not done */
+    atomic_size_t suspended; /* connections that wait for the dispatcher or a reader */
+    atomic_bool stopping;    /* the server takes no new connections */
+    atomic_bool giving_up;   /* what is accepted and not answered yet is refused */
+    signals signals;
     metrics metrics;
-    long long started; /* seconds since 1970 */
+    double started; /* seconds since 1970 */
 };
 
 /* The model of that name; with name NULL the first model that does this kind of work (WORK_ANY: the first of all). The
  * caller gets a use. NULL when there is none. */
 hosted *server_model(server *self, const char *name, work_kind kind);
 
-/* Whether a model can do that kind of work. */
+/* Whether a model can do that kind of work, or rank in that manner. */
 bool hosted_does(const hosted *self, work_kind kind);
 
 /* The dispatcher's memory, for the options' max_queue. The caller destroys it after a failure as well. */

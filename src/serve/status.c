@@ -6,6 +6,7 @@
 #include "serve/fields.h"
 #include "serve/json_text.h"
 #include "serve/page/pages.h"
+#include "serve/process.h"
 #include "serve/server.h"
 
 static void add_text(text_buffer *out, const char *text) {
@@ -153,27 +154,32 @@ static void add_level_metric(text_buffer *out, const hosted *model, const char *
     text_add_format(out, "\"} %.9g\n", value);
 }
 
-void status_metrics(exchange *e) {
-    text_buffer *out = &e->answer;
-    server *self = e->server;
-    metrics_write(&self->metrics, out);
+static void add_queue_metrics(text_buffer *out, server *self) {
     pthread_mutex_lock(&self->queue.lock);
-    size_t waiting = self->queue.count, waiting_tokens = self->queue.tokens;
+    size_t waiting = self->queue.count, tokens = self->queue.tokens;
     pthread_mutex_unlock(&self->queue.lock);
-    text_add_format(out,
-                    "# TYPE te_queue_size gauge\nte_queue_size %zu\n"
-                    "# HELP rubato_queue_tokens Tokens that wait.\n# TYPE rubato_queue_tokens gauge\n"
-                    "rubato_queue_tokens %zu\n",
-                    waiting, waiting_tokens);
-    text_add_string(out, "# HELP rubato_point_texts Texts answered at each operating point.\n"
-                         "# TYPE rubato_point_texts counter\n");
-    pthread_mutex_lock(&self->models_lock);
+    metrics_head(out, "te_queue_size", "gauge", "Texts that wait.");
+    text_add_format(out, "te_queue_size %zu\n", waiting);
+    metrics_head(out, "rubato_queue_tokens", "gauge", "Tokens of the texts that wait.");
+    text_add_format(out, "rubato_queue_tokens %zu\n", tokens);
+}
+
+/* With the models' lock held. */
+static void add_model_metrics(text_buffer *out, server *self) {
+    metrics_head(out, "rubato_point_texts", "counter", "Texts answered at each operating point.");
     for (size_t i = 0; i < self->model_count; i++)
         for (size_t j = 0; j < self->models[i]->level_count; j++)
             add_level_metric(out, self->models[i], "rubato_point_texts", self->models[i]->levels[j].name,
                              (double)atomic_load(&self->models[i]->levels[j].texts));
-    text_add_string(out, "# HELP rubato_point_in_use The dearest point that load and deadlines allow now.\n"
-                         "# TYPE rubato_point_in_use gauge\n");
+    metrics_head(out, "rubato_model_changed", "gauge",
+                 "1: files of the model's folder were changed since it was loaded, and a reload reads them.");
+    for (size_t i = 0; i < self->model_count; i++) {
+        text_add_string(out, "rubato_model_changed{model=\"");
+        add_label_value(out, self->models[i]->name);
+        text_add_format(out, "\"} %d\n", atomic_load(&self->models[i]->changed));
+    }
+    metrics_head(out, "rubato_point_in_use", "gauge",
+                 "Cost of the most expensive point that load and deadlines allow now.");
     pthread_mutex_lock(&self->queue.lock);
     for (size_t i = 0; i < self->model_count; i++) {
         const hosted *model = self->models[i];
@@ -181,8 +187,8 @@ void status_metrics(exchange *e) {
         size_t at = self->options.slo_ms > 0 && rule->levels ? rule->chosen : model->level_count - 1;
         add_level_metric(out, model, "rubato_point_in_use", model->levels[at].name, model->levels[at].flops_ratio);
     }
-    text_add_string(out, "# HELP rubato_time_correction Measured over predicted time, as deadline control applies it.\n"
-                         "# TYPE rubato_time_correction gauge\n");
+    metrics_head(out, "rubato_time_correction", "gauge",
+                 "Measured over predicted time, as deadline control applies it.");
     for (size_t i = 0; i < self->model_count; i++) {
         const run_time *by = &self->models[i]->correction;
         for (int start = 0; start < 2; start++) {
@@ -192,6 +198,44 @@ void status_metrics(exchange *e) {
         }
     }
     pthread_mutex_unlock(&self->queue.lock);
+}
+
+/* A metric of one value, by Prometheus's standard names. */
+static void add_value(text_buffer *out, const char *name, const char *type, double value, const char *help) {
+    metrics_head(out, name, type, help);
+    text_add_format(out, "%s %.15g\n", name, value);
+}
+
+static void add_process_metrics(text_buffer *out, const server *self) {
+    const process_facts now = process_look();
+    char value[160];
+    const char *name;
+    metrics_head(out, "rubato_build_info", "gauge", "How the program was built; always 1.");
+    text_add_string(out, "rubato_build_info{version=\"" RUBATO_VERSION_STRING "\"");
+    for (size_t i = 0; (name = rubato_build_fact(i, value, sizeof value)); i++) {
+        if (strcmp(name, "commit") != 0 && strcmp(name, "compiler") != 0 && strcmp(name, "build_type") != 0) continue;
+        text_add_format(out, ",%s=\"", name);
+        add_label_value(out, value);
+        text_add(out, "\"", 1);
+    }
+    text_add_format(out, ",isa=\"%s\"} 1\n", rubato_context_isa(self->models[0]->context));
+    add_value(out, "process_cpu_seconds_total", "counter", now.cpu_seconds, "Seconds of processors, of all threads.");
+    add_value(out, "process_resident_memory_bytes", "gauge", (double)now.resident_bytes, "Resident memory.");
+    add_value(out, "process_virtual_memory_bytes", "gauge", (double)now.virtual_bytes, "Virtual memory.");
+    add_value(out, "process_open_fds", "gauge", (double)now.open_files, "Open file descriptors.");
+    if (now.most_files)
+        add_value(out, "process_max_fds", "gauge", (double)now.most_files, "Limit of open file descriptors.");
+    add_value(out, "process_start_time_seconds", "gauge", self->started, "Start, in seconds since 1970.");
+}
+
+void status_metrics(exchange *e) {
+    text_buffer *out = &e->answer;
+    server *self = e->server;
+    metrics_write(&self->metrics, out);
+    add_queue_metrics(out, self);
+    pthread_mutex_lock(&self->models_lock);
+    add_model_metrics(out, self);
+    add_process_metrics(out, self);
     pthread_mutex_unlock(&self->models_lock);
     e->type = "text/plain; version=0.0.4; charset=utf-8";
 }

@@ -29,7 +29,7 @@ static server *make_server(void) {
         const char *folder = failing_folder();
         rubato_error error;
         make_model(folder, "bert", architectures[i], i == 1 || i == 2 ? 3 : 0);
-        if (hosted_load(&self.models[i], folder, &self.options, false, &error) != RUBATO_OK)
+        if (hosted_load(&self.models[i], folder, &self.options, false, NULL, &error) != RUBATO_OK)
             fail_msg("%s", error.message);
         self.model_count++;
     }
@@ -110,7 +110,7 @@ typedef struct hosting {
 static rubato_status host_once(void *user, digest *out, rubato_error *error) {
     const hosting *h = user;
     hosted *made;
-    TRY(hosted_load(&made, h->folder, &h->options, false, error));
+    TRY(hosted_load(&made, h->folder, &h->options, false, NULL, error));
     digest_text(out, made->name);
     digest_add(out, &made->level_count, sizeof made->level_count);
     hosted_release(made);
