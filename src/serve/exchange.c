@@ -144,7 +144,7 @@ void exchange_fail_with(exchange *self, rubato_status status, const rubato_error
 void exchange_give_up(exchange *self) {
     pthread_mutex_lock(&self->lock);
     if (!self->failure) self->failure = "dropped";
-    self->retry_after_s = 1;
+    if (self->status == 0) self->retry_after_s = 1;
     pthread_mutex_unlock(&self->lock);
     exchange_fail(self, 503, "Unhealthy", "the server is stopping");
 }

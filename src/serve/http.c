@@ -37,7 +37,7 @@ typedef struct visitor {
 struct http {
     server *owner;
     struct MHD_Daemon *daemon;
-    atomic_size_t alive; /* exchanges */
+    atomic_size_t whole; /* exchanges whose request has arrived and whose answer is not sent yet */
     atomic_uint_least64_t numbers;
     uint64_t salt;
 
@@ -357,7 +357,6 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     if (!e) {
         e = exchange_create(self->owner, method, url);
         if (!e) return MHD_NO;
-        atomic_fetch_add(&self->alive, 1);
         *context = e;
         e->connection = connection;
         begin_exchange(self, e);
@@ -369,6 +368,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     if (e->ready || e->status) return send_answer(e);
     if (e->body.failed) return MHD_NO;
     e->received_ms = clock_ms();
+    atomic_fetch_add(&self->whole, 1);
     visitor_expect(self, connection, INFINITY);
     if (!e->route->is_json) {
         e->route->read(e);
@@ -392,9 +392,9 @@ static void completed(void *user, struct MHD_Connection *connection, void **cont
         count_exchange(e, written);
         journal_exchange(e, written ? e->status : 499);
     }
+    if (e->received_ms > 0) atomic_fetch_sub(&self->whole, 1);
     exchange_destroy(e);
     *context = NULL;
-    atomic_fetch_sub(&self->alive, 1);
 }
 
 static void ignore_log(void *user, const char *format, va_list arguments) {
@@ -513,7 +513,7 @@ static bool has_visitors(http *self) {
 }
 
 bool http_is_quiet(http *self, bool with_visitors) {
-    return atomic_load(&self->alive) == 0 && !(with_visitors && has_visitors(self));
+    return atomic_load(&self->whole) == 0 && !(with_visitors && has_visitors(self));
 }
 
 void http_stop(http *self) {

@@ -12,7 +12,8 @@ rubato_status http_start(http **out, server *owner, unsigned *port, rubato_error
 /* Refuses new connections; open ones may finish. */
 void http_refuse(http *self);
 
-/* Whether every exchange is answered and sent, and, with `with_visitors`, no connection is open. */
+/* Whether every request that has arrived is answered and the answer sent, and, with `with_visitors`, no connection is
+ * open. */
 bool http_is_quiet(http *self, bool with_visitors);
 
 /* Waits until no exchange waits for the dispatcher, which goes on meanwhile, then closes everything. */
