@@ -36,9 +36,9 @@ rubato_status rubato_prompt(const rubato_model *model, const char *name, const c
         }
     text_buffer known = {0};
     for (size_t i = 0; i < info->prompt_count; i++)
-        text_add_format(&known, "%s\"%.60s\"", i ? ", " : "it has ", info->prompt_names[i]);
-    rubato_status status = fail(error, RUBATO_BAD_ARGUMENT, "%.200s: no prompt \"%.60s\"; %s", model->path, name,
-                                known.data && !known.failed ? known.data : "it has none");
+        text_add_format(&known, "%s\"%.60s\"", i ? ", " : "", info->prompt_names[i]);
+    rubato_status status = fail(error, RUBATO_BAD_ARGUMENT, "no prompt \"%.60s\"; this model has %s", name,
+                                known.data && !known.failed ? known.data : "none");
     text_free(&known);
     return status;
 }

@@ -58,7 +58,7 @@ check("an empty text is none", vectors(prompted, "--prompt-text", "") == vectors
 for command in ("embed", "search-text", "rerank"):
     more = [] if command == "embed" else ["--query", "a"]
     usage(f"{command}: a name that the model has not", run(command, prompted, *more, "--prompt", "document", stdin="a\n"), '"document"', '"query", "passage"', "--prompt-text")
-usage("a name, and no prompts", run("embed", embed, "--prompt", "query", stdin="a\n"), "it has none")
+usage("a name, and no prompts", run("embed", embed, "--prompt", "query", stdin="a\n"), "has none")
 usage("a name and a text", run("embed", prompted, "--prompt", "query", "--prompt-text", "a", stdin="a\n"), "exclude")
 check("a prompt before the query", order(plain, "--prompt", "passage") == order(plain, "--prompt-text", "world ") != order(plain))
 
@@ -98,7 +98,7 @@ check("/embed_all has the prompt too", len(served("/embed_all", prompt_name="que
 check("/tokenize too", len(served("/tokenize")[2][2]) > len(served("/tokenize", model="embed")[2][2]))
 for path in ("/embed", "/embed_all", "/tokenize"):
     status, _, out = served(path, prompt_name="document"); check(f"{path}: a name that the model has not", status == 422 and '"query", "passage"' in out["error"], status, out)
-status, _, out = served(model="embed", prompt_name="query"); check("a name, and no prompts", status == 422 and "it has none" in out["error"], out)
+status, _, out = served(model="embed", prompt_name="query"); check("a name, and no prompts", status == 422 and "has none" in out["error"], out)
 status, _, out = s.post("/v1/embeddings", {"input": "a", "model": "prompted", "input_type": "other"}); check("an input_type is no name", status == 200, out)
 check("what takes no prompt ignores its name", s.post("/predict", {"inputs": "a", "model": "three", "prompt_name": "no"})[0] == 200)
 
