@@ -469,6 +469,18 @@ typedef struct rubato_train_progress {
     double value, best;
 } rubato_train_progress;
 
+/* What a data file holds, as training understood it. */
+typedef struct rubato_data_summary {
+    const char *path, *use;           /* the file; "train" or "dev" */
+    size_t rows, limit;               /* rows in the file; those that `limit` leaves, 0: all */
+    size_t samples;                   /* windows of the rows: what a step takes */
+    size_t shortest, median, longest; /* tokens of a window, special ones included */
+    size_t cut;                       /* rows of which tokens were cut away */
+    size_t label_count;               /* classification and tagging; 0 for other tasks */
+    const char *const *labels;        /* [label_count] */
+    const size_t *counts;             /* [label_count] rows, or tagged words, of each label */
+} rubato_data_summary;
+
 /* 0 is the default of every member. Where zero is a meaningful value, a negative number means zero. */
 typedef struct rubato_train_options {
     size_t size;        /* sizeof(rubato_train_options) */
@@ -526,6 +538,11 @@ typedef struct rubato_train_options {
     /* Called after every step; a non-zero return saves a checkpoint and ends with CANCELLED. */
     int (*progress)(void *user, const rubato_train_progress *progress);
     void *progress_user;
+    int overwrite;  /* replace a model, or another run, in `out`; without it that is refused */
+    int keep_state; /* keep the optimiser's state when the run has ended */
+    /* Called before training with what was read: the training data, then the dev data. NULL for none. */
+    void (*data_read)(void *user, const rubato_data_summary *summary);
+    void *data_user;
 } rubato_train_options;
 
 typedef struct rubato_train_result {
@@ -556,6 +573,8 @@ typedef struct rubato_trim_options {
                           all */
     size_t positions;  /* longest sequence; 0: the model's */
     const char *store; /* "f32" (default), "f16", "bf16" */
+    int overwrite;     /* replace a model in `out`; without it that is refused */
+    int reserved;      /* 0 */
 } rubato_trim_options;
 
 typedef struct rubato_trim_result {
@@ -583,6 +602,8 @@ typedef struct rubato_quantize_options {
     const char *isa;
     void (*progress)(void *user, size_t done, size_t all); /* counts evaluations */
     void *progress_user;
+    int overwrite; /* replace a model in `out`; without it that is refused */
+    int reserved;  /* 0 */
 } rubato_quantize_options;
 
 typedef struct rubato_quantize_result {
@@ -626,6 +647,8 @@ typedef struct rubato_search_options {
     int resume; /* evaluations in out/search.jsonl are not repeated */
     int (*progress)(void *user, const rubato_search_progress *progress); /* non-zero: the search ends */
     void *progress_user;
+    int overwrite; /* replace the points and the log of an earlier search; without it that is refused */
+    int reserved;  /* 0 */
 } rubato_search_options;
 
 typedef struct rubato_search_result {

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -101,6 +102,22 @@ rubato_status folder_create(const char *path, rubato_error *error) {
     }
     if (!folder_exists(path)) return fail(error, RUBATO_IO, "%s: exists and is not a folder", path);
     return RUBATO_OK;
+}
+
+/* The folder itself is locked, so that no file of a lock can stay behind. */
+rubato_status folder_lock(int *lock, const char *path, rubato_error *error) {
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0 || flock(*lock, LOCK_EX | LOCK_NB) == 0) return RUBATO_OK;
+    bool taken = errno == EWOULDBLOCK;
+    close(*lock);
+    *lock = -1;
+    if (!taken) return RUBATO_OK;
+    return fail(error, RUBATO_BAD_ARGUMENT, "%s: another rubato is writing this folder; wait, or name another folder",
+                path);
+}
+
+void folder_unlock(int lock) {
+    if (lock >= 0) close(lock);
 }
 
 static rubato_status fail_write(rubato_error *error, const char *path, int reason) {

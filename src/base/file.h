@@ -33,6 +33,13 @@ bool folder_exists(const char *path);
 /* Makes a folder and its parents. */
 rubato_status folder_create(const char *path, rubato_error *error);
 
+/* Keeps a folder for this process until folder_unlock or the process's end. *lock is -1 where the file system has no
+ * locks. Fails: BAD_ARGUMENT where another process has the folder. */
+rubato_status folder_lock(int *lock, const char *path, rubato_error *error);
+
+/* Accepts -1. */
+void folder_unlock(int lock);
+
 /* A file that is written under a temporary name beside its final path. Commit renames it, abandon removes it. Where the
  * path is a link to a file, that file is replaced and the link stays. A pipe or a device is written directly. */
 typedef struct new_file {

@@ -6,20 +6,22 @@
 
 static const char *const nsp_labels[] = {"next", "not_next"};
 
-static int print_row(session *s, const arguments *given, const rubato_input *input, const float *scores,
-                     const char *const *labels, size_t columns, const rubato_cost *cost) {
+static int print_row(session *s, const arguments *given, const record *row, const rubato_input *input,
+                     const float *scores, const char *const *labels, size_t columns, const rubato_cost *cost) {
     size_t best = 0;
     int status = EXIT_OK;
     for (size_t j = 1; j < columns; j++)
         if (scores[j] > scores[best]) best = j;
     if (given->json && s->info->task == RUBATO_TASK_REGRESSION) {
-        printf("{\"value\": ");
+        print_row_begin(row);
+        printf("\"value\": ");
         print_float((double)scores[0]);
         print_cost_member(given, cost);
         if (given->words) status = print_words(s, given, input);
         puts("}");
     } else if (given->json) {
-        printf("{\"label\": ");
+        print_row_begin(row);
+        printf("\"label\": ");
         print_json_string(labels[best], strlen(labels[best]));
         printf(", \"score\": ");
         print_float((double)scores[best]);
@@ -58,8 +60,8 @@ static int each(void *user, session *s, const arguments *given, const record *re
                                       : rubato_classify(s->context, scores, inputs, count, &s->options, costs, &error);
     int result = status == RUBATO_OK ? EXIT_OK : report_record(&error, records, count);
     for (size_t i = 0; i < count && result == EXIT_OK; i++)
-        result = print_row(s, given, &inputs[i], scores + i * columns, nsp ? nsp_labels : s->info->labels, columns,
-                           rubato_costs_at(*costs, i));
+        result = print_row(s, given, &records[i], &inputs[i], scores + i * columns, nsp ? nsp_labels : s->info->labels,
+                           columns, rubato_costs_at(*costs, i));
     free(scores);
     return result;
 }
@@ -72,7 +74,7 @@ const command command_classify = {
     "classify",
     "MODEL [FILE]",
     "Gives the label of each line (or pair, with --jsonl); for a regression model the value.",
-    "jsonl text.truncation text.left text.special_as_text raw words" RUN_OPTIONS,
+    ROW_OPTIONS "text.truncation text.left text.special_as_text raw words" RUN_OPTIONS,
     "  echo 'A fine film.' | rubato classify MODEL --json\n"
     "  echo '{\"text\": \"A man sleeps.\", \"pair\": \"Nobody is awake.\"}' | rubato classify MODEL --jsonl --json\n"
     "  echo 'A fine film.' | rubato classify MODEL --budget 0.4x --words --cost\n",

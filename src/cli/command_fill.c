@@ -56,13 +56,13 @@ static int each(void *user, session *s, const arguments *given, const record *re
 }
 
 static int run(const arguments *given) {
-    return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
+    return for_each_row(given, &(row_work){.kind = RECORD_TEXT, .one_by_one = true, .each = each});
 }
 
 const command command_fill = {"fill",
                               "MODEL [FILE]",
                               "Gives the best tokens for each mask in each line.",
-                              "jsonl top" RUN_OPTIONS,
+                              ROW_OPTIONS "top" RUN_OPTIONS,
                               "  echo 'Paris is the [MASK] of France.' | rubato fill MODEL --top 3\n"
                               "  rubato fill MODEL masked.txt --json\n",
                               run};

@@ -24,7 +24,8 @@ static void print_span(const record *r, const char *label, size_t start, size_t 
 
 static void print_json_row(const session *s, const arguments *given, const record *r, const rubato_tags *tags,
                            const rubato_cost *cost) {
-    printf("{\"%s\": [", given->tokens ? "tokens" : "entities");
+    print_row_begin(r);
+    printf("\"%s\": [", given->tokens ? "tokens" : "entities");
     size_t count = given->tokens ? tags->token_count : tags->entity_count;
     for (size_t i = 0; i < count; i++) {
         if (i) fputs(", ", stdout);
@@ -83,7 +84,7 @@ static int run(const arguments *given) {
 const command command_tag = {"tag",
                              "MODEL [FILE]",
                              "Finds entities in each line; long lines are cut into windows (--stride).",
-                             "jsonl text.stride text.special_as_text tokens" RUN_OPTIONS,
+                             ROW_OPTIONS "text.stride text.special_as_text tokens" RUN_OPTIONS,
                              "  echo 'Marie Curie lived in Paris.' | rubato tag MODEL --json\n"
                              "  rubato tag MODEL texts.txt --tokens --json\n",
                              run};

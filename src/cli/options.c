@@ -8,11 +8,17 @@
 
 OPTION_CHOICES(truths, "true", "false")
 OPTION_CHOICES(logs, "text", "json")
+OPTION_CHOICES(errors, "row", "skip", "stop")
 
 #define OPTION_OWNER arguments
 #define OPTION_SECTION "Texts"
 static const rubato_option program_table[] = {
-    FLAG_OPTION(jsonl, jsonl, "read each input line as a JSON object"),
+    FLAG_OPTION(jsonl, jsonl, "read JSON objects, one in each line, whatever the file's name"),
+    TEXT_OPTION(columns, columns, "LIST", NULL, "by their common names",
+                "columns of a table or keys of JSON objects that hold the texts, as text=NAME,pair=NAME"),
+    CHOICE_OPTION(on_error, int, on_error, "HOW", errors, "row",
+                  "a row that cannot be answered gives a row with the error, is left out, or ends the command"),
+    FLAG_OPTION(line_buffered, line_buffered, "answer each line as soon as it arrives"),
     TEXT_OPTION(query, query, "TEXT", NULL, NULL, "the query"),
     TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus, one text in each line; the operand FILE is the same"),
 #undef OPTION_SECTION
@@ -22,7 +28,9 @@ static const rubato_option program_table[] = {
     FLAG_OPTION(words, words, "show the words that each layer kept"),
     FLAG_OPTION(raw, raw, "logits instead of probabilities"),
     FLAG_OPTION(allow_empty, allow_empty, "give no answer where \"no answer\" is more probable"),
-    TEXT_OPTION(output, output, "FILE", NULL, NULL, "write the vectors, float32 [lines, width], to a .npy file"),
+    TEXT_OPTION(output, output, "FILE", NULL, NULL, "write the vectors, float32 [rows, width], to a .npy file"),
+    FLAG_OPTION(resume, resume, "continue the rows of an interrupted command, which FILE.part holds"),
+    FLAG_OPTION(overwrite, overwrite, "replace the rows of an interrupted command, which FILE.part holds"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Cost and speed"
     TEXT_OPTION(target_drop, target_drop, "X", NULL, NULL,
@@ -61,8 +69,7 @@ static const rubato_option serve_table[] = {
 #undef OPTION_SECTION
 #define OPTION_SECTION "Limits"
     SIZE_OPTION(max_batch_tokens, serve.max_batch_tokens, "16384", "the most tokens of one run"),
-    SIZE_OPTION(max_queue, serve.max_queue, "512",
-                "the most texts accepted and not answered yet; more are refused"),
+    SIZE_OPTION(max_queue, serve.max_queue, "512", "the most texts accepted and not answered yet; more are refused"),
     SIZE_OPTION(max_client_batch_size, serve.max_client_batch_size, "32", "the most texts of one request"),
     SIZE_OPTION(max_body, serve.max_body, "2000000", "the most bytes of one request"),
     SIZE_OPTION(client_timeout, serve.client_timeout, "60", "seconds that a client may take to send a request"),

@@ -19,6 +19,7 @@ OPTION_CHOICES(search_costs, "flops", "ms")
 #define COLUMNS_HELP "names of the data's columns, as text=NAME,pair=NAME,label=NAME"
 #define COLUMNS_STANDARD "by their common names"
 #define LIMIT_HELP "use the first N examples only"
+#define OVERWRITE_HELP "replace a model in --out; without this option, that is refused"
 #define THREADS_STANDARD "as many as affinity and the container allow"
 #define ISA_HELP "instruction set of the kernels"
 #define ISA_STANDARD "the best of this machine"
@@ -93,7 +94,9 @@ static const rubato_option train_table[] = {
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
     SIZE_OPTION(eval_steps, eval_steps, "four evaluations in each epoch", "steps between evaluations"),
     SIZE_OPTION(checkpoint_steps, checkpoint_steps, "at every evaluation", "steps between checkpoints"),
-    FLAG_OPTION(resume, resume, "continue from the last checkpoint in --out, bit for bit"),
+    FLAG_OPTION(resume, resume, "continue the run in --out from its last checkpoint, bit for bit"),
+    FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
+    FLAG_OPTION(keep_state, keep_state, "keep the optimiser's state in --out when the run has ended"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Training"
     TEXT_OPTION(recipe, recipe, "NAME", recipe_name, "finetune", "training method; docs/anytime.md describes each"),
@@ -156,6 +159,7 @@ static const rubato_option trim_table[] = {
     SIZE_OPTION(vocabulary, vocabulary, "all", "word pieces that stay, the most frequent ones of --data"),
     SIZE_OPTION(positions, positions, "the model's", "longest sequence in tokens"),
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
+    FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Data"
     TEXT_OPTION(data, data, "FILE", NULL, NULL, "texts whose words are counted" DATA_HELP),
@@ -169,6 +173,7 @@ static const rubato_option trim_table[] = {
 static const rubato_option quantize_table[] = {
     TEXT_OPTION(to, to, "P", one_precision, NULL, "number format of the result; f32 converts back"),
     TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the result"),
+    FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
     BETWEEN_OPTION(smooth, smooth, 0, 1, "no smoothing",
                    "int8, with --data: strength with which outliers of the inputs are moved into the weights, as 0.5"),
     BETWEEN_OPTION(max_drop, max_drop, 0, 100, "no limit",
@@ -199,6 +204,7 @@ static const rubato_option search_table[] = {
 #define OPTION_SECTION "Result"
     TEXT_OPTION(out, out, "DIR", NULL, "the model's", "folder for rubato.json and frontier.svg"),
     FLAG_OPTION(resume, resume, "do not repeat evaluations that search.jsonl in that folder has"),
+    FLAG_OPTION(overwrite, overwrite, "replace the points of an earlier search; without this option, that is refused"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Search"
     TEXT_OPTION(cost, cost, "C", search_costs, "flops",

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/text_buffer.h"
 
@@ -98,6 +99,13 @@ void checkpoint_close(checkpoint *weights) {
     free(weights->shards);
     free(weights->used);
     *weights = (checkpoint){0};
+}
+
+uint64_t checkpoint_hash(const checkpoint *weights) {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < weights->shard_count; i++)
+        hash = hash_bytes(hash, weights->shards[i].file.data, weights->shards[i].file.size);
+    return hash;
 }
 
 static const stored_tensor *find_exact(const checkpoint *weights, const char *name) {

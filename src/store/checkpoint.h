@@ -27,4 +27,7 @@ rubato_status checkpoint_mark(checkpoint *weights, const stored_tensor *tensor, 
 /* Calls `visit` for every tensor that was not marked. */
 void checkpoint_unused(const checkpoint *weights, void (*visit)(void *user, const stored_tensor *tensor), void *user);
 
+/* A hash of all files' bytes. */
+uint64_t checkpoint_hash(const checkpoint *weights);
+
 #endif

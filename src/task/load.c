@@ -115,26 +115,6 @@ static rubato_status set_labels(rubato_model *self, const char *const *labels, s
     return RUBATO_OK;
 }
 
-/* Loads the head for training: the checkpoint's where it fits, else a new one. */
-static rubato_status load_learning_head(rubato_model *self, loader *load, const learning *learn, const json_t *config,
-                                        rubato_error *error) {
-    static const char *const value[] = {"LABEL_0"};
-    rubato_info *info = &self->info;
-    head_kind kind = head_of_task(learn->task);
-    info->task = learn->task;
-    if (kind == HEAD_COUNT) return RUBATO_OK;
-    if (learn->task == RUBATO_TASK_REGRESSION)
-        TRY(set_labels(self, value, 1, error));
-    else if (learn->labels)
-        TRY(set_labels(self, learn->labels, learn->label_count, error));
-    else if (kind == HEAD_SEQUENCE || kind == HEAD_TOKEN)
-        TRY(load_labels(self, config, error));
-    TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, info->label_count));
-    if (kind == HEAD_MLM && checkpoint_find(&self->weights, "cls.seq_relationship.weight"))
-        TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
-    return RUBATO_OK;
-}
-
 /* What config.json says the model does: its task and labels; *kind: its head, HEAD_COUNT for none. */
 static rubato_status read_task(rubato_model *self, const json_t *config, head_kind *kind, rubato_error *error) {
     const char *architecture = first_architecture(config), *problem;
@@ -178,6 +158,29 @@ static rubato_status load_heads(rubato_model *self, loader *load, const json_t *
     if (kind == HEAD_COUNT) return RUBATO_OK;
     TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, self->info.label_count));
     if (architecture_is(first_architecture(config), "BertForPreTraining"))
+        TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
+    return RUBATO_OK;
+}
+
+/* Loads the head for training: the checkpoint's where it fits, else a new one. */
+static rubato_status load_learning_head(rubato_model *self, loader *load, const learning *learn, const json_t *config,
+                                        rubato_error *error) {
+    static const char *const value[] = {"LABEL_0"};
+    rubato_info *info = &self->info;
+    head_kind kind = head_of_task(learn->task);
+    self->as_stored = learn->as_stored;
+    if (self->as_stored) return load_heads(self, load, config, error);
+    info->task = learn->task;
+    if (kind == HEAD_COUNT) return RUBATO_OK;
+    if (learn->task == RUBATO_TASK_REGRESSION)
+        TRY(set_labels(self, value, 1, error));
+    else if (learn->labels)
+        TRY(set_labels(self, learn->labels, learn->label_count, error));
+    else if (kind == HEAD_SEQUENCE || kind == HEAD_TOKEN)
+        TRY(load_labels(self, config, error));
+    info->multi_label = learn->several;
+    TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, info->label_count));
+    if (kind == HEAD_MLM && checkpoint_find(&self->weights, "cls.seq_relationship.weight"))
         TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
     return RUBATO_OK;
 }

@@ -21,7 +21,7 @@ struct rubato_model {
     pooling pool;
     frontier points; /* the contents of rubato.json */
     rubato_info info;
-    bool multi_label;
+    bool as_stored;      /* loaded to be changed, not trained: it keeps its task */
     bool lowercase;      /* sentence_bert_config's do_lower_case */
     bool sentence;       /* a sentence-transformers folder: texts are stripped */
     bool rerank_sigmoid; /* a cross-encoder's scores pass through a sigmoid */

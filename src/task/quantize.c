@@ -11,6 +11,7 @@
 #include "task/evaluate.h"
 #include "task/folder.h"
 #include "task/load.h"
+#include "task/output_folder.h"
 #include "task/save.h"
 #include "task/smooth.h"
 
@@ -137,7 +138,7 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
 
 static rubato_status write(const quantizing *q, const rubato_model *about, const char *folder, rubato_error *error) {
     storage types = {DTYPE_F32, q->to == PRECISION_INT8 ? DTYPE_I8 : q->to == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32};
-    learning learn = {.task = about->info.task};
+    learning learn = {.task = about->info.task, .as_stored = true};
     model_precision wanted = {.precision = q->to, .each = q->each, .smooth = q->smooth.factors};
     json_t *notes;
     rubato_model *model;
@@ -184,7 +185,7 @@ static rubato_status write_files(quantizing *q, const rubato_model *about, rubat
     TRY(staged_open(&staged, q->options->out, error));
     rubato_status status = write(q, about, staged.path, error);
     if (status == RUBATO_OK) status = look_back(q, staged.path, error);
-    if (status == RUBATO_OK) return staged_commit(&staged, error);
+    if (status == RUBATO_OK) return output_commit(&staged, error);
     staged_abandon(&staged);
     return status;
 }
@@ -208,7 +209,7 @@ static rubato_status check(quantizing *q, rubato_error *error) {
     if (!q->judged) return RUBATO_OK;
     dataset_kind kind;
     TRY(evaluate_kind(options->task, &kind, error));
-    return dataset_read(&q->data, options->data, kind, options->columns, 0, error);
+    return dataset_read(&q->data, options->data, kind, options->columns, error);
 }
 
 static rubato_status quantize(quantizing *q, rubato_error *error) {
@@ -221,8 +222,7 @@ static rubato_status quantize(quantizing *q, rubato_error *error) {
     rubato_status status = q->each ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; q->each && i < q->layers; i++) q->each[i] = q->to;
     q->all = 3;
-    if (status == RUBATO_OK && strcmp(about->path, q->options->out) == 0)
-        status = fail(error, RUBATO_BAD_ARGUMENT, "%s is the model itself; give another folder", q->options->out);
+    if (status == RUBATO_OK) status = output_check(q->options->out, about, q->options->overwrite, error);
     if (status == RUBATO_OK && q->judged) status = judge_model(q, q->options->model, NULL, &q->result->before, error);
     if (status == RUBATO_OK && q->options->smooth != 0)
         status = smoothing_measure(&q->smooth, q->options->model, &q->data, q->options->smooth, q->options->max_length,

@@ -12,6 +12,7 @@
 #include "store/safetensors_write.h"
 #include "task/folder.h"
 #include "task/load_exits.h"
+#include "task/output_folder.h"
 
 enum { MAX_CONFIG_BYTES = 16 << 20, MAX_COPIED_BYTES = 256 << 20, PATH_BYTES = 4096 + 320 };
 
@@ -185,9 +186,11 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
     if (self->info.label_count) {
         bool regression = self->info.task == RUBATO_TASK_REGRESSION;
         TRY(set_labels(self, config, error));
-        if (self->info.task != RUBATO_TASK_TAGGING && !self->info.multi_label)
-            TRY(json_set(config, "problem_type", json_string(regression ? "regression" : "single_label_classification"),
-                         error));
+        const char *problem = regression               ? "regression"
+                              : self->info.multi_label ? "multi_label_classification"
+                                                       : "single_label_classification";
+        if (self->info.task != RUBATO_TASK_TAGGING && !self->as_stored)
+            TRY(json_set(config, "problem_type", json_string(problem), error));
     }
     return config_note(sizes, config, error);
 }
@@ -423,7 +426,7 @@ rubato_status model_save(const rubato_model *self, const char *folder, storage t
     staged_files staged;
     TRY(staged_open(&staged, folder, error));
     rubato_status status = model_write(self, staged.path, types, notes, error);
-    if (status == RUBATO_OK) return staged_commit(&staged, error);
+    if (status == RUBATO_OK) return output_commit(&staged, error);
     staged_abandon(&staged);
     return status;
 }

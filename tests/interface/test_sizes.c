@@ -20,10 +20,10 @@ NO_TAIL(rubato_context_options, isa);
 NO_TAIL(rubato_text_options, whole);
 NO_TAIL(rubato_options, progress_user);
 NO_TAIL(rubato_eval_options, run);
-NO_TAIL(rubato_train_options, progress_user);
-NO_TAIL(rubato_trim_options, store);
-NO_TAIL(rubato_quantize_options, progress_user);
-NO_TAIL(rubato_search_options, progress_user);
+NO_TAIL(rubato_train_options, data_user);
+NO_TAIL(rubato_trim_options, reserved);
+NO_TAIL(rubato_quantize_options, reserved);
+NO_TAIL(rubato_search_options, reserved);
 NO_TAIL(rubato_calibrate_options, progress_user);
 NO_TAIL(rubato_pull_options, progress_user);
 

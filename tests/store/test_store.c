@@ -103,7 +103,7 @@ static void test_numbers(void **state) {
 
 static void read_text(dataset *data, const char *text, const char *name, dataset_kind kind, const char *columns) {
     rubato_error error = {0};
-    if (dataset_parse(data, text, strlen(text), name, kind, columns, 0, &error) != RUBATO_OK)
+    if (dataset_parse(data, text, strlen(text), name, kind, columns, &error) != RUBATO_OK)
         fail_msg("%s", error.message);
 }
 
@@ -111,7 +111,7 @@ static void expect_bad_row(const char *text, const char *name, dataset_kind kind
                            const char *part) {
     dataset data;
     rubato_error error = {0};
-    rubato_status status = dataset_parse(&data, text, strlen(text), name, kind, columns, 0, &error);
+    rubato_status status = dataset_parse(&data, text, strlen(text), name, kind, columns, &error);
     if (status == RUBATO_OK || error.line != line || !strstr(error.message, part) || data.items)
         fail_msg("%s: status %d, line %zu: %s", part, (int)status, error.line, error.message);
 }
