@@ -220,7 +220,7 @@ typedef struct rubato_text_options {
     size_t size;       /* sizeof(rubato_text_options) */
     size_t max_length; /* in tokens, special tokens included; 0: the model's */
     rubato_truncation truncation;
-    int cut_left;        /* remove tokens at the beginning instead of the end */
+    int cut_left;        /* remove tokens at the beginning instead of the end; also where the tokenizer says so */
     size_t stride;       /* tokens that neighbouring windows share */
     int windows;         /* return the windows of the overflow too */
     int no_special;      /* without special tokens such as [CLS] and [SEP] */
