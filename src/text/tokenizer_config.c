@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text_buffer.h"
 #include "text/tokenizer_class.h"
 
 /* ---- Added tokens ---- */
@@ -68,6 +69,18 @@ static rubato_status add_more(tokenizer *self, const json_t *list, rubato_error 
     return RUBATO_OK;
 }
 
+/* Keys of a model's own: "image_token" names a special token too. */
+static rubato_status add_named(tokenizer *self, const json_t *config, rubato_error *error) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)config, key, value) {
+        bool names = text_ends_with(key, "_token") && (json_is_string(value) || json_object_get(value, "content"));
+        for (size_t i = 0; i < SPECIAL_TOKENS; i++) names = names && strcmp(key, special_keys[i]) != 0;
+        if (names) TRY(add_described(self, value, special_token_like, error));
+    }
+    return RUBATO_OK;
+}
+
 static bool lists_token(const json_t *list, const char *name) {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
@@ -77,9 +90,10 @@ static bool lists_token(const json_t *list, const char *name) {
     return false;
 }
 
+static const tokenizer_class none; /* it has no tokens of its own */
+
 /* Whether tokenizer_config.json says that a token is special. */
 static bool names_special(const json_t *config, const json_t *const lists[2], const char *name) {
-    static const tokenizer_class none;
     for (int i = 0; i < SPECIAL_TOKENS; i++) {
         const char *special = tokenizer_class_token(&none, (special_token)i, config);
         if (special && strcmp(special, name) == 0) return true;
@@ -158,6 +172,7 @@ static rubato_status add_tokens(tokenizer *self, const tokenizer_source *from, b
     rubato_status status = add_numbered(self, decoder ? decoder : added, from->config, lists, error);
     if (status == RUBATO_OK) status = add_specials(self, from->class, built, from->config, error);
     for (size_t i = 0; i < 2 && status == RUBATO_OK; i++) status = add_more(self, lists[i], error);
+    if (status == RUBATO_OK) status = add_named(self, from->config, error);
     json_decref(added);
     return status;
 }
@@ -197,5 +212,10 @@ static rubato_status set_use(tokenizer *self, const tokenizer_source *from, ruba
 rubato_status tokenizer_configure(tokenizer *self, const tokenizer_source *from, bool built, rubato_error *error) {
     if (from->class && !from->class->rebuilds) TRY(set_normalizer(self, from->config, error));
     TRY(add_tokens(self, from, built, error));
+    const tokenizer_class *class = from->class ? from->class : &none;
+    const char *mask = tokenizer_class_token(class, MASK_TOKEN, from->config);
+    const char *pad = tokenizer_class_token(class, PAD_TOKEN, from->config);
+    if (mask) self->mask = tokenizer_id(self, mask);
+    if (pad) self->pad = tokenizer_id(self, pad);
     return set_use(self, from, error);
 }

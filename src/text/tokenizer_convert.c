@@ -190,9 +190,14 @@ static json_t *merges_of(const tokenizer_class *class, const json_t *ids, const 
     return NULL;
 }
 
-/* Pieces that stand for themselves wherever they occur. */
-static json_t *added_pieces(const tokenizer_class *class, const sentencepiece_model *model) {
+/* Pieces that stand for themselves wherever they occur: added tokens, unless tokenizer_config.json has a list of its
+ * own. */
+static json_t *added_pieces(const tokenizer_class *class, const json_t *config, const sentencepiece_model *model) {
     json_t *list = json_array();
+    if (json_array_size(json_object_get(config, "extra_special_tokens")) > 0 ||
+        (json_array_size(json_object_get(config, "additional_special_tokens")) > 0 &&
+         json_object_size(json_object_get(config, "extra_special_tokens")) == 0))
+        return list;
     for (size_t i = class->dropped; i < model->count; i++) {
         const sentencepiece *from = &model->pieces[i];
         if (from->type != PIECE_CONTROL && from->type != PIECE_USER_DEFINED) continue;
@@ -243,7 +248,7 @@ static rubato_status from_sentencepiece(json_t **root, const tokenizer_class *cl
         status = fail(error, RUBATO_UNSUPPORTED, "model_type %d of a SentencePiece model is neither unigram nor bpe",
                       model.model_type);
     if (model.charsmap.size) json_put(&made, "normalizer", charsmap_stage(model.charsmap));
-    json_put(&made, "added_tokens", added_pieces(class, &model));
+    json_put(&made, "added_tokens", added_pieces(class, config, &model));
     sentencepiece_free(&model);
     if (status == RUBATO_OK && !made) status = fail_memory(error);
     if (status != RUBATO_OK) json_decref(made);
