@@ -321,7 +321,8 @@ rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input,
     parts sequences[2] = {{0}, {0}};
     block *made = NULL;
     rubato_status status;
-    bool cut_left = options->cut_left || self->cut_left;
+    /* windows lose nothing, so they are counted as the caller says */
+    bool cut_left = options->cut_left || (self->cut_left && !options->windows);
     TRY_DONE(make_parts(&sequences[0], have[0], keep[0], options, cut_left, error));
     if (pair) TRY_DONE(make_parts(&sequences[1], have[1], keep[1], options, cut_left, error));
     TRY_DONE(assemble(self, scratch, sequences, pair, !options->no_special, &made, error));
