@@ -146,6 +146,7 @@ typedef struct rubato_info {
     const char *const *warnings;
     int plain_value; /* config.json says "problem_type": "regression". A model of one label without that is a regression
                         too, but servers and pipelines put its value through a sigmoid */
+    int cut_left;    /* the tokenizer says that a text that is too long loses its beginning */
 } rubato_info;
 
 /* Loads a model.
@@ -220,7 +221,7 @@ typedef struct rubato_text_options {
     size_t size;       /* sizeof(rubato_text_options) */
     size_t max_length; /* in tokens, special tokens included; 0: the model's */
     rubato_truncation truncation;
-    int cut_left;        /* remove tokens at the beginning instead of the end */
+    int cut_left;        /* remove tokens at the beginning instead of the end; without windows, rubato_info.cut_left too */
     size_t stride;       /* tokens that neighbouring windows share */
     int windows;         /* return the windows of the overflow too */
     int no_special;      /* without special tokens such as [CLS] and [SEP] */

@@ -3,6 +3,7 @@
 #ifndef RUBATO_MODEL_FAMILY_H
 #define RUBATO_MODEL_FAMILY_H
 
+#include "base/foreign.h"
 #include "base/json.h"
 #include "elastic/merge.h"
 #include "kernels/activation.h"
@@ -93,10 +94,6 @@ typedef struct family {
         .kind = HEAD_MLM, .dense = "lm_head.dense", .act = ACTIVATION_GELU, .norm = "lm_head.layer_norm",              \
         .out = "lm_head.decoder", .out_bias = "lm_head.bias"                                                           \
     }
-
-/* A prefix of the model_type of models with a part that `transformers` does not have, so that `transformers` refuses
- * them. */
-#define FOREIGN_PREFIX "rubato-"
 
 /* The heads and the inner width of a layer of its own weights. */
 static inline layer_widths config_widths(const encoder_config *config, size_t number) {

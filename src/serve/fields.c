@@ -112,7 +112,8 @@ bool check_batch(exchange *e, size_t count, const char *key) {
  * tokenised. */
 static size_t useful_bytes(const exchange *e, const char *text, size_t bytes) {
     size_t most = 250 * e->model->info->max_length;
-    if (bytes <= most || e->text.whole || e->text.cut_left || e->kind == WORK_TAG || e->kind == WORK_ANSWER)
+    if (bytes <= most || e->text.whole || e->text.cut_left || e->model->info->cut_left || e->kind == WORK_TAG ||
+        e->kind == WORK_ANSWER)
         return bytes;
     while (most > 0 && ((unsigned char)text[most] & 0xc0) == 0x80) most--;
     return most;

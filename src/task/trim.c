@@ -76,6 +76,8 @@ static rubato_status choose_words(trimming *t, rubato_error *error) {
     if (t->options->vocabulary == 0) return RUBATO_OK;
     if (!t->options->data)
         return fail(error, RUBATO_BAD_ARGUMENT, "to trim the vocabulary, give --data to count words in");
+    if (text->model.kind != MODEL_WORDPIECE)
+        return fail(error, RUBATO_UNSUPPORTED, "only the vocabulary of a WordPiece tokenizer can be trimmed");
     if (text->vocabulary > t->old_vocabulary)
         return fail(error, RUBATO_BAD_MODEL, "the tokenizer knows more tokens than the model");
     counted *counts = calloc(t->old_vocabulary, sizeof *counts);
@@ -165,10 +167,8 @@ static rubato_status set_item(json_t *array, size_t at, json_int_t value, rubato
 
 static rubato_status trim_tokenizer_json(const trimming *t, json_t *root, rubato_error *error) {
     json_t *model = json_object_get(root, "model"), *vocab = json_object_get(model, "vocab"), *item, *value;
-    const char *type = json_string_value(json_object_get(model, "type")), *key;
+    const char *key;
     size_t i;
-    if (!vocab || (type && strcmp(type, "WordPiece") != 0))
-        return fail(error, RUBATO_UNSUPPORTED, "only the vocabulary of a WordPiece tokenizer can be trimmed");
     json_t *kept = json_object();
     json_object_foreach(vocab, key, value) {
         if (moved(t, value) != GONE) json_put(&kept, key, json_integer(moved(t, value)));

@@ -62,6 +62,23 @@ static void make_valid(text_buffer *text) {
     *text = out;
 }
 
+/* clean_up_tokenization_spaces: removes blanks before marks, one mark after the other. */
+static void clean_spaces(text_buffer *text) {
+    static const char *const marks[] = {" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"};
+    for (size_t m = 0; m < sizeof marks / sizeof *marks; m++) {
+        size_t length = strlen(marks[m]), out = 0;
+        size_t left = marks[m][length - 1] == ' ' ? length - 2 : length - 1; /* of the mark without its blanks */
+        for (size_t i = 0; i < text->length;) {
+            bool here = text->length - i >= length && memcmp(text->data + i, marks[m], length) == 0;
+            if (here) memmove(text->data + out, marks[m] + 1, left);
+            if (!here) text->data[out] = text->data[i];
+            out += here ? left : 1;
+            i += here ? length : 1;
+        }
+        text->length = out;
+    }
+}
+
 rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t count, bool skip_special,
                                text_buffer *out, rubato_error *error) {
     bool first = true, marked = self->model.kind == MODEL_WORDPIECE;
@@ -80,6 +97,7 @@ rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t
     }
     if (self->model.kind == MODEL_UNIGRAM && out->length && out->data[0] == ' ')
         memmove(out->data, out->data + 1, --out->length);
+    if (self->cleans_spaces && self->model.kind != MODEL_BPE) clean_spaces(out);
     if (out->length && utf8_check(out->data, out->length) != out->length) make_valid(out);
     text_add(out, "", 0);
     return out->failed ? fail_memory(error) : RUBATO_OK;
