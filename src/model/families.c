@@ -25,6 +25,26 @@ const family *family_find(const char *model_type) {
     return NULL;
 }
 
+const family *family_at(size_t place) {
+    return place < FAMILY_COUNT ? families[place] : NULL;
+}
+
+const family *family_of_class(const char *class_name, const char **model_type) {
+    /* "RobertaPreLayerNormModel" is no class of RoBERTa's: one of these follows the name of the family */
+    static const char *const rests[] = {"Model", "For", "LMHead", "BaseModel"};
+    for (size_t i = 0; i < FAMILY_COUNT; i++)
+        for (size_t j = 0; j < 4 && families[i]->class_names[j]; j++) {
+            size_t length = strlen(families[i]->class_names[j]);
+            if (strncmp(class_name, families[i]->class_names[j], length) != 0) continue;
+            for (size_t k = 0; k < sizeof rests / sizeof rests[0]; k++)
+                if (strncmp(class_name + length, rests[k], strlen(rests[k])) == 0) {
+                    *model_type = families[i]->model_types[j];
+                    return families[i];
+                }
+        }
+    return NULL;
+}
+
 void family_list(char *out, size_t bytes) {
     size_t at = 0;
     out[0] = 0;

@@ -111,6 +111,12 @@ rubato_status config_note(const encoder_config *config, json_t *json, rubato_err
 /* The family of a model_type, or NULL. */
 const family *family_find(const char *model_type);
 
+/* The families in order; NULL behind the last. */
+const family *family_at(size_t place);
+
+/* The family of a class of transformers, such as "XLMRobertaForMaskedLM", and its model_type; or NULL. */
+const family *family_of_class(const char *class_name, const char **model_type);
+
 /* All model types, for messages: "bert, distilbert, ...". */
 void family_list(char *out, size_t bytes);
 

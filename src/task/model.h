@@ -10,10 +10,11 @@
 struct rubato_model {
     char *path, *folder; /* the name as given; the folder of the encoder's config.json */
     const family *kind;
-    const char *prefix; /* of the encoder's tensors */
-    bindings bound;     /* every parameter, when loaded for learning */
-    checkpoint weights; /* stays mapped: the embedding tables are read in place */
-    arena packed;       /* every weight that a product or norm reads */
+    const char *model_type; /* what config.json should have as such; NULL: what it has */
+    const char *prefix;     /* of the encoder's tensors */
+    bindings bound;         /* every parameter, when loaded for learning */
+    checkpoint weights;     /* stays mapped: the embedding tables are read in place */
+    arena packed;           /* every weight that a product or norm reads */
     tokenizer *text;
     encoder body;
     head heads[HEAD_COUNT];

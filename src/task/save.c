@@ -166,6 +166,7 @@ static bool any_packed(const bindings *all) {
 /* What changes in config.json. */
 static rubato_status change_config(const rubato_model *self, json_t *config, storage types, rubato_error *error) {
     char architecture[128];
+    if (self->model_type) TRY(json_set(config, "model_type", json_string(self->model_type), error));
     const char *model_type = json_string_value(json_object_get(config, "model_type"));
     snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type), head_name(self->info.task));
     TRY(json_set(config, "architectures", json_pack("[s]", architecture), error));
