@@ -131,9 +131,13 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     const config_keys *keys = &kind->keys;
     *config = kind->defaults;
     config->family = kind->name;
+    TRY(config_refuse(json, error));
     TRY(get_count(&config->layers, json, keys->layers, MOST_LAYERS, error));
+    TRY(get_count(&config->layers, json, keys->layers ? SECOND_LAYERS : NULL, MOST_LAYERS, error));
     TRY(get_count(&config->hidden, json, keys->hidden, MOST_WIDTH, error));
+    TRY(get_count(&config->hidden, json, SECOND_HIDDEN, MOST_WIDTH, error));
     TRY(get_count(&config->heads, json, keys->heads, MOST_WIDTH, error));
+    TRY(get_count(&config->heads, json, SECOND_HEADS, MOST_WIDTH, error));
     TRY(get_count(&config->inner, json, keys->inner, MOST_WIDTH * 4, error));
     TRY(get_count(&config->positions, json, keys->positions, MOST_ROWS, error));
     TRY(get_count(&config->types, json, keys->types, MOST_WIDTH, error));
@@ -150,15 +154,19 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
             return fail(error, RUBATO_BAD_MODEL, "\"%s\" is %g", keys->epsilon, epsilon);
         config->epsilon = (float)epsilon;
     }
-    double hidden_dropout, attention_dropout;
-    TRY(json_get_real(&hidden_dropout, json, keys->hidden_dropout ? keys->hidden_dropout : "hidden_dropout_prob", 0.1,
+    double hidden_dropout, attention_dropout, usual = keys->undropped ? 0 : 0.1;
+    TRY(json_get_real(&hidden_dropout, json, keys->hidden_dropout ? keys->hidden_dropout : "hidden_dropout_prob", usual,
                       error));
     TRY(json_get_real(&attention_dropout, json,
-                      keys->attention_dropout ? keys->attention_dropout : "attention_probs_dropout_prob", 0.1, error));
+                      keys->attention_dropout ? keys->attention_dropout : "attention_probs_dropout_prob", usual,
+                      error));
     if (!(hidden_dropout >= 0 && hidden_dropout < 1 && attention_dropout >= 0 && attention_dropout < 1))
         return fail(error, RUBATO_BAD_MODEL, "a dropout rate of config.json is not in [0, 1)");
     config->hidden_dropout = (float)hidden_dropout;
     config->attention_dropout = (float)attention_dropout;
+    bool tied;
+    TRY(json_get_bool(&tied, json, "tie_word_embeddings", true, error));
+    config->untied = !tied;
     const char *act;
     TRY(json_get_text(&act, json, keys->act, NULL, error));
     if (act && !activation_find(&config->act, act)) return fail(error, RUBATO_UNSUPPORTED, "activation \"%.40s\"", act);

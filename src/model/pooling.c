@@ -137,10 +137,18 @@ static tensor run_stage(const pooling_stage *stage, const run *on, tensor rows) 
         return rows;
     }
     tensor next = run_tensor(on, rows.rows, stage->kind == STAGE_DENSE ? stage->dense.out : rows.columns);
-    if (stage->kind == STAGE_DENSE)
-        run_linear(on, next, rows, &stage->dense, stage->act, NULL);
-    else
+    if (stage->kind == STAGE_LAYER_NORM) {
         run_layer_norm(on, next, rows, &stage->norm);
+        return next;
+    }
+    run_linear(on, next, rows, &stage->dense, stage->act, NULL);
+    if (!stage->residual) return next;
+    tensor more = rows;
+    if (stage->beside.out) {
+        more = run_tensor(on, rows.rows, stage->beside.out);
+        run_linear(on, more, rows, &stage->beside, ACTIVATION_NONE, NULL);
+    }
+    run_add(on, next, more);
     return next;
 }
 

@@ -25,6 +25,8 @@ typedef struct pooling_stage {
     pooling_stage_kind kind;
     linear dense;
     activation act;
+    bool residual; /* the stage's input is added to its result, through `beside` where their widths differ */
+    linear beside;
     norm norm;
     size_t columns; /* of STAGE_TRUNCATE */
 } pooling_stage;

@@ -75,6 +75,9 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
     size_t count = json_object_size(map), said;
     TRY(json_get_size(&said, config, "num_labels", count ? count : 2, error));
     if (!count) count = said;
+    if (count != said) /* transformers 4 takes the one, transformers 5 the other */
+        return fail(error, RUBATO_UNSUPPORTED, "config.json: num_labels is %zu, and id2label has %zu labels", said,
+                    count);
     if (count == 0 || count > MAX_LABELS) return fail(error, RUBATO_BAD_MODEL, "config.json: %zu labels", count);
     self->labels = calloc(count, sizeof *self->labels);
     if (!self->labels) return fail_memory(error);
@@ -136,6 +139,10 @@ static rubato_status load_learning_head(rubato_model *self, loader *load, const 
 static rubato_status read_task(rubato_model *self, const json_t *config, head_kind *kind, rubato_error *error) {
     const char *architecture = model_architecture(config), *problem;
     TRY(json_get_text(&problem, config, "problem_type", NULL, error));
+    static const char *const problems[] = {"regression", "single_label_classification", "multi_label_classification"};
+    bool known = !problem;
+    for (size_t i = 0; i < 3 && !known; i++) known = strcmp(problem, problems[i]) == 0;
+    if (!known) return fail(error, RUBATO_UNSUPPORTED, "config.json: problem_type \"%.40s\"", problem);
     rubato_info *info = &self->info;
     *kind = HEAD_COUNT;
     if (architecture_is(architecture, "ForSequenceClassification"))

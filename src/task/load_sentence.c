@@ -73,8 +73,11 @@ static rubato_status load_stage_weights(rubato_model *self, loader *load, const 
     own.fresh = NULL;
     rubato_status status;
     if (stage->kind == STAGE_DENSE) {
-        const char *names[] = {"linear"}, *act;
+        const char *names[] = {"linear"}, *beside[] = {"residual"}, *act;
         TRY_DONE(loader_linear(&own, &stage->dense, names, 1, 0, width));
+        TRY_DONE(json_get_bool(&stage->residual, config, "use_residual", false, error));
+        if (stage->residual && stage->dense.out != width)
+            TRY_DONE(loader_linear(&own, &stage->beside, beside, 1, stage->dense.out, width));
         TRY_DONE(json_get_text(&act, config, "activation_function", "torch.nn.modules.activation.Tanh", error));
         if (text_ends_with(act, "Identity"))
             stage->act = ACTIVATION_NONE;
@@ -168,6 +171,39 @@ static rubato_status load_modules(rubato_model *self, loader *load, const json_t
     return RUBATO_OK;
 }
 
+/* The module that runs the encoder hands on its rows, or a classifier's scores; nothing else is made here. */
+static rubato_status check_encoder_module(const json_t *settings, rubato_error *error) {
+    static const json_refusal refused[] = {
+        {"processing_kwargs", "it would change how texts become tokens"},
+        {"query_length", "queries and documents are cut alike, at max_seq_length"},
+        {"document_length", "queries and documents are cut alike, at max_seq_length"},
+        {"query_expansion", "it belongs to models of several vectors for each text"},
+        {"tokenizer_name_or_path", "put the tokenizer's files into the folder"},
+        {"tokenizer_args", "put its keys into tokenizer_config.json"},
+        {"processor_kwargs", "put its keys into tokenizer_config.json"},
+        {"config_args", "put its keys into config.json"},
+        {"config_kwargs", "put its keys into config.json"},
+        {NULL, NULL}};
+    static const struct {
+        const char *key, *values[3];
+    } known[] = {{"transformer_task", {"feature-extraction", "sequence-classification"}},
+                 {"module_output_name", {"token_embeddings", "scores"}},
+                 {"method", {"forward"}},
+                 {"method_output_name", {"last_hidden_state", "logits"}}};
+    const json_t *modalities, *text;
+    TRY(json_refuse(settings, refused, error));
+    TRY(json_get_object(&modalities, settings, "modality_config", error));
+    TRY(json_get_object(&text, modalities, "text", error));
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        const char *value;
+        TRY(json_get_text(&value, i < 2 ? settings : text, known[i].key, NULL, error));
+        bool good = !value;
+        for (size_t k = 0; known[i].values[k] && !good; k++) good = strcmp(value, known[i].values[k]) == 0;
+        if (!good) return fail(error, RUBATO_UNSUPPORTED, "\"%s\" is \"%.60s\"", known[i].key, value);
+    }
+    return RUBATO_OK;
+}
+
 static rubato_status load_sentence_settings(rubato_model *self, const char *folder, rubato_error *error) {
     static const char *const names[] = {"sentence_bert_config.json",        "sentence_roberta_config.json",
                                         "sentence_distilbert_config.json",  "sentence_albert_config.json",
@@ -177,7 +213,9 @@ static rubato_status load_sentence_settings(rubato_model *self, const char *fold
         TRY(model_read_optional(&config, folder, names[i], error));
         if (!config) continue;
         size_t most = 0;
-        rubato_status status = json_get_size(&most, config, "max_seq_length", 0, error);
+        rubato_status status = check_encoder_module(config, error);
+        if (status != RUBATO_OK) fail_within(error, status, names[i]);
+        if (status == RUBATO_OK) status = json_get_size(&most, config, "max_seq_length", 0, error);
         if (status == RUBATO_OK) status = json_get_bool(&self->lowercase, config, "do_lower_case", false, error);
         if (most) self->info.max_length = size_min(most, encoder_max_length(&self->body.config));
         json_decref(config);
@@ -241,6 +279,17 @@ static rubato_status load_rerank_activation(rubato_model *self, const json_t *se
                 act);
 }
 
+/* Models of other kinds have the same modules and use them otherwise. */
+static rubato_status check_kind(const json_t *settings, rubato_error *error) {
+    const char *kind;
+    TRY(json_get_text(&kind, settings, "model_type", "SentenceTransformer", error));
+    if (strcmp(kind, "SentenceTransformer") == 0 || strcmp(kind, "CrossEncoder") == 0) return RUBATO_OK;
+    return fail(
+        error, RUBATO_UNSUPPORTED,
+        "config_sentence_transformers.json: model_type \"%.60s\"; known are SentenceTransformer and CrossEncoder",
+        kind);
+}
+
 rubato_status model_load_sentence(rubato_model *self, loader *load, const json_t *modules, const char *folder,
                                   const json_t *config, rubato_error *error) {
     self->sentence = modules != NULL;
@@ -250,7 +299,8 @@ rubato_status model_load_sentence(rubato_model *self, loader *load, const json_t
     }
     json_t *settings;
     TRY(model_read_optional(&settings, self->path, "config_sentence_transformers.json", error));
-    rubato_status status = load_prompts(self, settings, error);
+    rubato_status status = check_kind(settings, error);
+    if (status == RUBATO_OK) status = load_prompts(self, settings, error);
     if (status == RUBATO_OK && modules) status = load_truncation(self, load, settings, error);
     if (status == RUBATO_OK) status = load_rerank_activation(self, settings, config, error);
     json_decref(settings);

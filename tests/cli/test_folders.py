@@ -96,7 +96,7 @@ check("the default prompt stands before the query", scores(ranker(prompts), "hel
 check("a prompt that is no default does not", scores(ranker({**prompts, "default_prompt_name": None}), "hello") == plain)
 
 # ---- Masked tokens: an untied decoder has a bias of its own ----
-made = model("bert", "BertForMaskedLM", tie_word_embeddings=False)
+made = model("bert", "BertForMaskedLM")
 want = run("fill", made, "--top", 1, "--json", stdin="hello [MASK]\n")
 data = open(os.path.join(made, "model.safetensors"), "rb").read()
 size = struct.unpack("<Q", data[:8])[0]
