@@ -53,23 +53,6 @@ void family_list(char *out, size_t bytes) {
             at += (size_t)snprintf(out + at, bytes - at, "%s%s", at ? ", " : "", families[i]->model_types[j]);
 }
 
-bool activation_find(activation *act, const char *name) {
-    static const struct {
-        const char *name;
-        activation act;
-    } names[] = {{"gelu", ACTIVATION_GELU},           {"gelu_python", ACTIVATION_GELU},
-                 {"gelu_new", ACTIVATION_GELU_TANH},  {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
-                 {"gelu_fast", ACTIVATION_GELU_TANH}, {"quick_gelu", ACTIVATION_QUICK_GELU},
-                 {"relu", ACTIVATION_RELU},           {"silu", ACTIVATION_SILU},
-                 {"swish", ACTIVATION_SILU},          {"tanh", ACTIVATION_TANH}};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i].name, name) == 0) {
-            *act = names[i].act;
-            return true;
-        }
-    return false;
-}
-
 /* No real encoder is near these limits; a larger value in a file is wrong. */
 enum { MOST_LAYERS = 1024, MOST_WIDTH = 1 << 16, MOST_ROWS = 1 << 26 };
 
@@ -169,7 +152,7 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     config->untied = !tied;
     const char *act;
     TRY(json_get_text(&act, json, keys->act, NULL, error));
-    if (act && !activation_find(&config->act, act)) return fail(error, RUBATO_UNSUPPORTED, "activation \"%.40s\"", act);
+    if (act) TRY(activation_find(&config->act, keys->act, act, error));
     const char *positions;
     TRY(json_get_text(&positions, json, "position_embedding_type", "absolute", error));
     if (strcmp(positions, "absolute") != 0)

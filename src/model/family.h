@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "elastic/merge.h"
-#include "kernels/activation.h"
+#include "model/activation_names.h"
 #include "store/part.h"
 
 enum { MOST_BLOCKS = 16, MOST_UNEVEN = 64 };
@@ -126,9 +126,6 @@ const family *family_of_class(const char *class_name, const char **model_type);
 
 /* All model types, for messages: "bert, distilbert, ...". */
 void family_list(char *out, size_t bytes);
-
-/* The activation that config.json names; false when unknown. */
-bool activation_find(activation *act, const char *name);
 
 /* Refuses keys of config.json that would change what every family computes. Fails: UNSUPPORTED. */
 rubato_status config_refuse(const json_t *json, rubato_error *error);

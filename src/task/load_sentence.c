@@ -79,16 +79,7 @@ static rubato_status load_stage_weights(rubato_model *self, loader *load, const 
         if (stage->residual && stage->dense.out != width)
             TRY_DONE(loader_linear(&own, &stage->beside, beside, 1, stage->dense.out, width));
         TRY_DONE(json_get_text(&act, config, "activation_function", "torch.nn.modules.activation.Tanh", error));
-        if (text_ends_with(act, "Identity"))
-            stage->act = ACTIVATION_NONE;
-        else if (text_ends_with(act, ".Tanh"))
-            stage->act = ACTIVATION_TANH;
-        else if (text_ends_with(act, ".ReLU"))
-            stage->act = ACTIVATION_RELU;
-        else if (text_ends_with(act, ".GELU"))
-            stage->act = ACTIVATION_GELU;
-        else
-            status = fail(error, RUBATO_UNSUPPORTED, "%s: activation_function \"%.80s\"", folder, act);
+        TRY_DONE(activation_find_class(&stage->act, "activation_function", act, error));
     } else {
         status = loader_norm(&own, &stage->norm, "norm", width, 1e-5f);
     }
@@ -273,10 +264,8 @@ static rubato_status load_rerank_activation(rubato_model *self, const json_t *se
     TRY(json_get_text(&older, within, "activation_fn", NULL, error));
     TRY(json_get_text(&oldest, config, "sbert_ce_default_activation_function", NULL, error));
     if (!act) act = older ? older : oldest;
-    self->rerank_sigmoid = act ? text_ends_with(act, ".Sigmoid") : self->info.label_count == 1;
-    if (!act || self->rerank_sigmoid || text_ends_with(act, ".Identity")) return RUBATO_OK;
-    return fail(error, RUBATO_UNSUPPORTED, "activation_fn \"%.80s\" of a cross-encoder; known are Sigmoid and Identity",
-                act);
+    self->rerank_act = self->info.label_count == 1 ? ACTIVATION_SIGMOID : ACTIVATION_NONE;
+    return act ? activation_find_class(&self->rerank_act, "activation_fn", act, error) : RUBATO_OK;
 }
 
 /* Models of other kinds have the same modules and use them otherwise. */

@@ -23,9 +23,9 @@ struct rubato_model {
     frontier points; /* the contents of rubato.json */
     rubato_info info;
     bool multi_label;
-    bool lowercase;      /* sentence_bert_config's do_lower_case */
-    bool sentence;       /* a sentence-transformers folder: texts are stripped */
-    bool rerank_sigmoid; /* a cross-encoder's scores pass through a sigmoid */
+    bool lowercase;        /* sentence_bert_config's do_lower_case */
+    bool sentence;         /* a sentence-transformers folder: texts are stripped */
+    activation rerank_act; /* of a cross-encoder's scores */
     char **labels, **prompt_names, **prompts, **warnings;
     char *default_prompt; /* points into prompts; NULL for none */
     char *pooling_text;

@@ -90,7 +90,9 @@ check("activation_fn beside the prompts", near([plain[i] for i in range(3)], [si
 check("activation_fn within config.json", scores(ranker(sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"})) == identity)
 check("its oldest name", scores(ranker(sbert_ce_default_activation_function="torch.nn.modules.linear.Identity")) == identity)
 check("the newest place wins", scores(ranker({"activation_fn": "torch.nn.modules.activation.Sigmoid"}, sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"})) == plain)
-refused("an activation that is not known", ranker({"activation_fn": "torch.nn.modules.activation.Tanh"}), "activation_fn", "Tanh", command="rerank")
+tanh = scores(ranker({"activation_fn": "torch.nn.modules.activation.Tanh"}))
+check("another activation of PyTorch", near([tanh[i] for i in range(3)], [math.tanh(identity[i]) for i in range(3)]), tanh, identity)
+refused("an activation that is not known", ranker({"activation_fn": "torch.nn.modules.activation.Softmax"}), "activation_fn", "Softmax", command="rerank")
 prompts = {"prompts": {"query": "world "}, "default_prompt_name": "query"}
 check("the default prompt stands before the query", scores(ranker(prompts), "hello") == scores(ranker(), "world hello") != plain)
 check("a prompt that is no default does not", scores(ranker({**prompts, "default_prompt_name": None}), "hello") == plain)

@@ -79,7 +79,7 @@ REFUSED = {"pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "relat
 check("every key that is refused is tried", with_word("config.json", "refused") == set(REFUSED), with_word("config.json", "refused") ^ set(REFUSED))
 for key, (family, value) in REFUSED.items(): refused(f"{key} {value}", folder(family, **{key: value}), key)
 for family in plain: refused(f"is_decoder of {family}", folder(family, is_decoder=True), "is_decoder")
-for key, value in (("is_decoder", "yes"), ("problem_type", "ranking"), ("position_embedding_type", 5), ("quantization_config", {"bits": 4}), ("quantization_config", [])):
+for key, value in (("is_decoder", "yes"), ("hidden_act", "prelu"), ("hidden_act", "xielu"), ("hidden_act", "gelu_11"), ("problem_type", "ranking"), ("position_embedding_type", 5), ("quantization_config", {"bits": 4}), ("quantization_config", [])):
     head = "BertForSequenceClassification"
     refused(f"{key} {value}", folder("bert", head, **{key: value}), key, command="classify")
 refused("num_hidden_layers in a Funnel-Transformer", folder("funnel", num_hidden_layers=3), "num_hidden_layers")
@@ -114,7 +114,7 @@ names = {"dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_
 whole = json.load(open(os.path.join(golden, "distilbert", "config.json")))
 same("DistilBERT's second names", folder("distilbert", drop=list(names), **{second: whole[first] for first, second in names.items()}), plain["distilbert"])
 other("DistilBERT's second names win", folder("distilbert", num_hidden_layers=1), plain["distilbert"])
-for act in ("gelu_python", "relu", "silu", "swish", "tanh", "gelu_new", "quick_gelu"): other(f"hidden_act {act}", folder("electra", hidden_act=act), plain["electra"]) if act != "gelu_python" else same(act, folder("electra", hidden_act=act), plain["electra"])
+for act in ("gelu_python", "linear", "mish", "relu2", "relu6", "leaky_relu", "sigmoid", "laplace", "hardswish", "sqrtsoftplus", "relu", "silu", "swish", "tanh", "gelu_new", "quick_gelu"): other(f"hidden_act {act}", folder("electra", hidden_act=act), plain["electra"]) if act != "gelu_python" else same(act, folder("electra", hidden_act=act), plain["electra"])
 
 want = answers(folder("bert", "BertForSequenceClassification"), "classify")
 other("id2label", folder("bert", "BertForSequenceClassification", id2label={"0": "x", "1": "y", "2": "z"}), want, command="classify")
@@ -173,6 +173,9 @@ first = ("residual.weight", ("F32", [3, 24], floats([1.0 if j == 2 * i else 0.0 
 check("obeyed: use_residual through weights", near(rows(dense({"use_residual": True}, 3, [first])), [[a + b for a, b in zip(p, q[::2])] for p, q in zip(rows(dense({}, 3)), inputs)]))
 refused("use_residual whose weights are not stored", dense({"use_residual": True}, 3), "residual")
 for key in ("module_input_name", "module_output_name"): refused(f"Dense: {key}", dense({key: "token_embeddings"}), key)
+for name in ("ReLU", "ReLU6", "LeakyReLU", "GELU", "SiLU", "Hardswish", "Mish", "Sigmoid", "Tanh"):
+    got = rows(dense({"activation_function": f"torch.nn.modules.activation.{name}"}))
+    check(f"obeyed: activation_function {name}", isinstance(got, list) and (got != ways) == (got != rows(dense({}))), got)
 for name in ("torch.nn.modules.activation.PReLU", "transformers.activations.GELUActivation", "Tanh", ""): refused(f"activation_function {name!r}", dense({"activation_function": name}), "activation_function")
 flags = {k: False for k in decided["N_Pooling/config.json"] if k.startswith("pooling_mode_")}
 for key in flags: r = answers(sentence({"Pooling": {**flags, key: True}})); check(f"obeyed: {key}", r.status == 0 and (r.out == mean.out) == (key == "pooling_mode_mean_tokens"), r)
