@@ -325,8 +325,7 @@ static rubato_status read_folder(rubato_model *self, description *of, rubato_err
     TRY(config_parse(&of->settings, of->kind, of->config, error));
     TRY(tokenizer_load(&self->text, folder, error));
     self->info.max_length = size_min(encoder_max_length(&of->settings), self->text->max_length);
-    self->pool.modes = POOL_MEAN;
-    self->pool.width = of->settings.hidden;
+    self->pool = (pooling){.modes = {{POOL_MEAN}, 1}, .width = of->settings.hidden};
     return RUBATO_OK;
 }
 

@@ -13,32 +13,30 @@
 
 enum { PATH_BYTES = 4096 };
 
+/* The older flag and the newer name of each mode. */
 static const struct {
-    const char *key, *name;
-    unsigned mode;
-} modes[] = {{"pooling_mode_cls_token", "cls", POOL_CLS},
-             {"pooling_mode_max_tokens", "max", POOL_MAX},
-             {"pooling_mode_mean_tokens", "mean", POOL_MEAN},
-             {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", POOL_MEAN_SQRT},
-             {"pooling_mode_weightedmean_tokens", "weightedmean", POOL_WEIGHTED_MEAN},
-             {"pooling_mode_lasttoken", "lasttoken", POOL_LAST}};
-enum { MODE_COUNT = sizeof modes / sizeof modes[0] };
+    const char *flag, *name;
+} mode_keys[POOL_COUNT] = {[POOL_CLS] = {"pooling_mode_cls_token", "cls"},
+                           [POOL_MAX] = {"pooling_mode_max_tokens", "max"},
+                           [POOL_MEAN] = {"pooling_mode_mean_tokens", "mean"},
+                           [POOL_MEAN_SQRT] = {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"},
+                           [POOL_WEIGHTED_MEAN] = {"pooling_mode_weightedmean_tokens", "weightedmean"},
+                           [POOL_LAST] = {"pooling_mode_lasttoken", "lasttoken"}};
 
 /* "pooling_mode": a name, or a list of names in the order of concatenation. */
 static rubato_status read_named_modes(rubato_model *self, const json_t *named, const char *folder,
                                       rubato_error *error) {
-    size_t count = json_is_array(named) ? json_array_size(named) : 1, next = 0;
+    pooling_modes *modes = &self->pool.modes;
+    size_t count = json_is_array(named) ? json_array_size(named) : 1;
+    if (count > MOST_MODES)
+        return fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode has more than %d modes", folder, MOST_MODES);
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_is_array(named) ? json_array_get(named, i) : named);
         size_t mode = 0;
-        while (name && mode < MODE_COUNT && strcmp(name, modes[mode].name) != 0) mode++;
-        if (!name || mode == MODE_COUNT)
+        while (name && mode < POOL_COUNT && strcmp(name, mode_keys[mode].name) != 0) mode++;
+        if (!name || mode == POOL_COUNT)
             return fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode \"%.40s\"", folder, name ? name : "(no name)");
-        if (mode < next)
-            return fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode names \"%s\" behind a later mode or twice", folder,
-                        name);
-        self->pool.modes |= modes[mode].mode;
-        next = mode + 1;
+        modes->list[modes->count++] = (pooling_mode)mode;
     }
     return RUBATO_OK;
 }
@@ -47,18 +45,20 @@ static rubato_status load_pooling_modes(rubato_model *self, const char *folder, 
     json_t *config;
     TRY(model_read_optional(&config, folder, "config.json", error));
     const json_t *named = json_object_get(config, "pooling_mode");
-    self->pool.modes = 0;
+    pooling_modes *modes = &self->pool.modes;
+    modes->count = 0;
     bool include_prompt = true;
     rubato_status status = json_get_bool(&include_prompt, config, "include_prompt", true, error);
-    for (size_t i = 0; i < MODE_COUNT && status == RUBATO_OK && !named; i++) {
+    for (size_t i = 0; i < POOL_COUNT && status == RUBATO_OK && !named; i++) {
         bool on;
-        status = json_get_bool(&on, config, modes[i].key, modes[i].mode == POOL_MEAN, error);
-        if (on) self->pool.modes |= modes[i].mode;
+        status = json_get_bool(&on, config, mode_keys[i].flag, false, error);
+        if (on) modes->list[modes->count++] = (pooling_mode)i;
     }
+    if (!named && modes->count == 0) modes->list[modes->count++] = POOL_MEAN;
     if (named && status == RUBATO_OK) status = read_named_modes(self, named, folder, error);
     self->pool.skip_prompt = !include_prompt;
-    if (status == RUBATO_OK && !self->pool.modes)
-        status = fail(error, RUBATO_UNSUPPORTED, "%s: no pooling mode that is known", folder);
+    if (status == RUBATO_OK && !modes->count)
+        status = fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode is empty", folder);
     json_decref(config);
     return status;
 }
@@ -118,7 +118,7 @@ static rubato_status load_module(rubato_model *self, loader *load, const char *t
     if (text_ends_with(type, ".Transformer") || text_ends_with(type, ".Dropout")) return RUBATO_OK;
     if (text_ends_with(type, ".Pooling")) {
         TRY(load_pooling_modes(self, folder, error));
-        pool->width = self->body.config.hidden * (size_t)__builtin_popcount(pool->modes);
+        pool->width = self->body.config.hidden * pool->modes.count;
         return RUBATO_OK;
     }
     pooling_stage *stage = add_stage(pool, error);

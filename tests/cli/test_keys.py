@@ -178,7 +178,10 @@ for name in ("ReLU", "ReLU6", "LeakyReLU", "GELU", "SiLU", "Hardswish", "Mish", 
     check(f"obeyed: activation_function {name}", isinstance(got, list) and (got != ways) == (got != rows(dense({}))), got)
 for name in ("torch.nn.modules.activation.PReLU", "transformers.activations.GELUActivation", "Tanh", ""): refused(f"activation_function {name!r}", dense({"activation_function": name}), "activation_function")
 flags = {k: False for k in decided["N_Pooling/config.json"] if k.startswith("pooling_mode_")}
+same("no flag is true: the mean", sentence({"Pooling": flags}), mean)
 for key in flags: r = answers(sentence({"Pooling": {**flags, key: True}})); check(f"obeyed: {key}", r.status == 0 and (r.out == mean.out) == (key == "pooling_mode_mean_tokens"), r)
+
+check("a flag alone is no mean", answers(sentence({"Pooling": {"pooling_mode_cls_token": True}})).out == answers(sentence({"Pooling": {"pooling_mode": "cls"}})).out)
 
 # ---- tokenizer_config.json ----
 file, pairs = "tokenizer_config.json", "".join(json.dumps(x) + "\n" for x in ({"text": "hello", "pair": "a world"}, {"text": "foo [E1]"}))
