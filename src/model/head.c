@@ -22,7 +22,7 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
     const table *words = &body->tables.word;
     source weight, bias = {0};
     snprintf(full, sizeof full, "%s.weight", form->out);
-    TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, false));
+    TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, body->config.untied));
     self->tied = !weight.data;
     if (self->tied)
         weight = (source){"word embeddings", words->type, words->data, words->rows, words->width, words->scale};

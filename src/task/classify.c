@@ -129,7 +129,7 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
     if (status == RUBATO_OK) status = rubato_logits(context, scores, pairs, count, options, costs, error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
         out[i] = columns == 2 ? scores[2 * i + 1] - scores[2 * i] : scores[i];
-    if (status == RUBATO_OK && model->rerank_sigmoid) sigmoid(out, count);
+    if (status == RUBATO_OK) context->kernels->activate_f32(out, count, model->rerank_act);
     text_free(&asked);
     free(pairs);
     free(scores);

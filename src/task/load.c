@@ -12,16 +12,17 @@
 #include "store/hub.h"
 #include "task/folder.h"
 #include "task/load_exits.h"
+#include "task/load_family.h"
 #include "task/load_sentence.h"
 
 enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096, MAX_LABELS = 1 << 20, PACKED_BLOCK = 16 << 20 };
 
 /* ---- Warnings ---- */
 
-static rubato_status warn(rubato_model *self, const char *format, const char *what, rubato_error *error) {
+rubato_status model_warn(rubato_model *self, const char *format, const char *what, rubato_error *error) {
     if (self->info.warning_count == 16) return RUBATO_OK;
     text_buffer text = {0};
-    text_add_format(&text, format, what); /* NOLINT: the formats are below */
+    text_add_format(&text, format, what); /* NOLINT: all formats are literals */
     char **grown = realloc(self->warnings, (self->info.warning_count + 1) * sizeof *grown);
     if (grown) self->warnings = grown;
     if (!grown || text.failed) {
@@ -51,7 +52,7 @@ static rubato_status warn_unused(rubato_model *self, rubato_error *error) {
     if (all.count == 0) return RUBATO_OK;
     snprintf(what, sizeof what, all.count > 1 ? "\"%.80s\" and %zu more tensors are" : "tensor \"%.80s\" is", all.first,
              all.count - 1);
-    return warn(self, "%s not used", what, error);
+    return model_warn(self, "%s not used", what, error);
 }
 
 /* ---- Heads and labels ---- */
@@ -74,6 +75,9 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
     size_t count = json_object_size(map), said;
     TRY(json_get_size(&said, config, "num_labels", count ? count : 2, error));
     if (!count) count = said;
+    if (count != said) /* transformers 4 takes the one, transformers 5 the other */
+        return fail(error, RUBATO_UNSUPPORTED, "config.json: num_labels is %zu, and id2label has %zu labels", said,
+                    count);
     if (count == 0 || count > MAX_LABELS) return fail(error, RUBATO_BAD_MODEL, "config.json: %zu labels", count);
     self->labels = calloc(count, sizeof *self->labels);
     if (!self->labels) return fail_memory(error);
@@ -97,10 +101,6 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
     return RUBATO_OK;
 }
 
-static const char *first_architecture(const json_t *config) {
-    return json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
-}
-
 static bool architecture_is(const char *architecture, const char *suffix) {
     return architecture && text_ends_with(architecture, suffix);
 }
@@ -117,8 +117,12 @@ static rubato_status set_labels(rubato_model *self, const char *const *labels, s
 
 /* What config.json says the model does: its task and labels; *kind: its head, HEAD_COUNT for none. */
 static rubato_status read_task(rubato_model *self, const json_t *config, head_kind *kind, rubato_error *error) {
-    const char *architecture = first_architecture(config), *problem;
+    const char *architecture = model_architecture(config), *problem;
     TRY(json_get_text(&problem, config, "problem_type", NULL, error));
+    static const char *const problems[] = {"regression", "single_label_classification", "multi_label_classification"};
+    bool known = !problem;
+    for (size_t i = 0; i < 3 && !known; i++) known = strcmp(problem, problems[i]) == 0;
+    if (!known) return fail(error, RUBATO_UNSUPPORTED, "config.json: problem_type \"%.40s\"", problem);
     rubato_info *info = &self->info;
     *kind = HEAD_COUNT;
     if (architecture_is(architecture, "ForSequenceClassification"))
@@ -133,7 +137,7 @@ static rubato_status read_task(rubato_model *self, const json_t *config, head_ki
     else if (architecture_is(architecture, "ForNextSentencePrediction"))
         *kind = HEAD_NSP;
     else if (architecture && !text_ends_with(architecture, "Model") && !architecture_is(architecture, "ForPreTraining"))
-        TRY(warn(self, "architecture \"%s\" has no head here; embeddings only", architecture, error));
+        TRY(model_warn(self, "architecture \"%s\" has no head here; embeddings only", architecture, error));
     if (*kind == HEAD_SEQUENCE || *kind == HEAD_TOKEN) TRY(load_labels(self, config, error));
     switch (*kind) {
     case HEAD_SEQUENCE: {
@@ -157,7 +161,7 @@ static rubato_status load_heads(rubato_model *self, loader *load, const json_t *
     TRY(read_task(self, config, &kind, error));
     if (kind == HEAD_COUNT) return RUBATO_OK;
     TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, self->info.label_count));
-    if (architecture_is(first_architecture(config), "BertForPreTraining"))
+    if (architecture_is(model_architecture(config), "BertForPreTraining"))
         TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
     return RUBATO_OK;
 }
@@ -277,7 +281,7 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
 /* Whether the heads see all rows again: a Funnel-Transformer's heads for every token, and its embeddings where it has a
  * decoder. The others see the rows at its end. */
 static bool needs_decoder(const loader *load, const family *kind, const json_t *config, const learning *learn) {
-    const char *architecture = first_architecture(config);
+    const char *architecture = model_architecture(config);
     char first[PATH_BYTES], name[PATH_BYTES + 16];
     bool sequence = learn ? learn->task == RUBATO_TASK_CLASSIFICATION || learn->task == RUBATO_TASK_REGRESSION
                           : architecture_is(architecture, "ForSequenceClassification");
@@ -319,26 +323,19 @@ static rubato_status read_folder(rubato_model *self, description *of, rubato_err
     if (!(self->folder = copy_string(folder))) return fail_memory(error);
     snprintf(path, sizeof path, "%s/config.json", folder);
     TRY(json_read_file(&of->config, path, MAX_CONFIG_BYTES, error));
-    const char *model_type = json_string_value(json_object_get(of->config, "model_type"));
-    of->kind = self->kind = model_type ? family_find(model_type) : NULL;
-    if (!of->kind) {
-        char known[256];
-        family_list(known, sizeof known);
-        return fail(error, RUBATO_UNSUPPORTED, "model_type \"%.60s\" is not known; known are %s",
-                    model_type ? model_type : "", known);
-    }
+    TRY(model_find_family(self, of->config, error));
+    of->kind = self->kind;
     TRY(config_parse(&of->settings, of->kind, of->config, error));
     TRY(tokenizer_load(&self->text, folder, error));
     self->info.max_length = size_min(encoder_max_length(&of->settings), self->text->max_length);
     self->info.cut_left = self->text->cut_left;
-    self->pool.modes = POOL_MEAN;
-    self->pool.width = of->settings.hidden;
+    self->pool = (pooling){.modes = {{POOL_MEAN}, 1}, .width = of->settings.hidden};
     return RUBATO_OK;
 }
 
 static rubato_status warn_vocabulary(rubato_model *self, rubato_error *error) {
     return self->text->vocabulary > self->body.config.vocabulary
-               ? warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary", error)
+               ? model_warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary", error)
                : RUBATO_OK;
 }
 

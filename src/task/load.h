@@ -30,6 +30,9 @@ typedef struct model_precision {
 rubato_status model_load(rubato_model **model, const char *name, const model_precision *wanted, const learning *learn,
                          rubato_error *error);
 
+/* Adds a warning to those of rubato_info: a format with one %s, and what stands for it. Fails: OUT_OF_MEMORY. */
+rubato_status model_warn(rubato_model *model, const char *format, const char *what, rubato_error *error);
+
 /* "0,2,5": numbers of layers. out [POINT_LAYERS]; NULL text: none. Fails: BAD_ARGUMENT. */
 rubato_status layers_parse(const char *text, size_t *out, size_t *count, rubato_error *error);
 

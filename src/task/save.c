@@ -167,10 +167,12 @@ static bool any_packed(const bindings *all) {
 /* What changes in config.json. */
 static rubato_status change_config(const rubato_model *self, json_t *config, storage types, rubato_error *error) {
     char architecture[128];
+    if (self->model_type) TRY(json_set(config, "model_type", json_string(self->model_type), error));
     const char *model_type = json_string_value(json_object_get(config, "model_type"));
     snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type), head_name(self->info.task));
     TRY(json_set(config, "architectures", json_pack("[s]", architecture), error));
     json_object_del(config, "torch_dtype");
+    json_object_del(config, "num_labels"); /* id2label says it */
     const char *type = types.rest == DTYPE_F16 ? "float16" : types.rest == DTYPE_BF16 ? "bfloat16" : "float32";
     TRY(json_set(config, "dtype", json_string(type), error));
     /* makes transformers refuse the folder instead of inventing weights */
@@ -180,6 +182,7 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
         json_object_del(config, "quantization_config");
     const config_keys *keys = &self->kind->keys;
     const encoder_config *sizes = &self->body.config;
+    if (keys->layers && strcmp(keys->layers, SECOND_LAYERS) != 0) json_object_del(config, SECOND_LAYERS);
     if (keys->layers) TRY(json_set(config, keys->layers, json_integer((json_int_t)sizes->layers), error));
     if (keys->positions) TRY(json_set(config, keys->positions, json_integer((json_int_t)sizes->positions), error));
     TRY(json_set(config, "vocab_size", json_integer((json_int_t)sizes->vocabulary), error));

@@ -210,6 +210,9 @@ static rubato_status set_use(tokenizer *self, const tokenizer_source *from, ruba
 }
 
 rubato_status tokenizer_configure(tokenizer *self, const tokenizer_source *from, bool built, rubato_error *error) {
+    static const json_refusal refused[] = {{"fast_tokenizer_files", "rename the wanted file to tokenizer.json"},
+                                           {NULL, NULL}};
+    TRY(json_refuse(from->config, refused, error));
     if (from->class && !from->class->rebuilds) TRY(set_normalizer(self, from->config, error));
     TRY(add_tokens(self, from, built, error));
     const tokenizer_class *class = from->class ? from->class : &none;

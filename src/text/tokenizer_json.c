@@ -267,6 +267,9 @@ static rubato_status parse_bpe(tokenizer *self, const json_t *model, rubato_erro
     const char *suffix = json_string_value(json_object_get(model, "end_of_word_suffix"));
     if ((prefix && *prefix) || (suffix && *suffix) || flag(model, "byte_fallback", false))
         return fail(error, RUBATO_UNSUPPORTED, "model BPE: prefixes, suffixes and byte_fallback");
+    double dropout;
+    TRY(json_get_real(&dropout, model, "dropout", 0, error));
+    if (dropout != 0) return fail(error, RUBATO_UNSUPPORTED, "model BPE: dropout %g makes tokens random", dropout);
     TRY(parse_vocabulary(self, json_object_get(model, "vocab"), error));
     TRY(find_unknown(self, model, false, error));
     self->model.fuse_unknown = flag(model, "fuse_unk", false);
