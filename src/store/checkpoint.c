@@ -13,11 +13,17 @@
 enum { MAX_INDEX_BYTES = 64 * 1024 * 1024, MAX_SHARDS = 4096, PATH_BYTES = 4096 };
 
 /* The files that may hold a folder's weights; the first that is there does. */
-static const struct weight_form {
-    const char *single, *index;
+typedef struct weight_form {
+    const char *single, *index; /* index NULL: there are no shards */
     tensor_parser *parse;
-} forms[] = {{"model.safetensors", "model.safetensors.index.json", safetensors_parse},
-             {"pytorch_model.bin", "pytorch_model.bin.index.json", torch_file_parse}};
+} weight_form;
+
+enum { FORMS = 2 };
+
+static const weight_form adapter_forms[FORMS] = {{"adapter_model.safetensors", NULL, safetensors_parse},
+                                                 {"adapter_model.bin", NULL, torch_file_parse}};
+static const weight_form model_forms[FORMS] = {{"model.safetensors", "model.safetensors.index.json", safetensors_parse},
+                                               {"pytorch_model.bin", "pytorch_model.bin.index.json", torch_file_parse}};
 
 static rubato_status join(char path[PATH_BYTES], const char *folder, const char *name, rubato_error *error) {
     if ((size_t)snprintf(path, PATH_BYTES, "%s/%s", folder, name) < PATH_BYTES) return RUBATO_OK;
@@ -81,11 +87,11 @@ done:
 }
 
 /* Opens a folder's weights of that form, where it has them. */
-static rubato_status open_form(checkpoint *weights, const char *folder, const struct weight_form *form, bool *found,
+static rubato_status open_form(checkpoint *weights, const char *folder, const weight_form *form, bool *found,
                                rubato_error *error) {
     char single[PATH_BYTES], index[PATH_BYTES];
     TRY(join(single, folder, form->single, error));
-    TRY(join(index, folder, form->index, error));
+    TRY(join(index, folder, form->index ? form->index : form->single, error));
     *found = file_exists(single) || file_exists(index);
     if (!*found) return RUBATO_OK;
     if (!file_exists(single)) return open_index(weights, folder, index, form->parse, error);
@@ -93,15 +99,50 @@ static rubato_status open_form(checkpoint *weights, const char *folder, const st
     return weights->shards ? open_shard(weights, folder, form->single, form->parse, error) : fail_memory(error);
 }
 
-rubato_status checkpoint_open(checkpoint *weights, const char *folder, rubato_error *error) {
+static rubato_status open_first(checkpoint *weights, const char *folder, const weight_form choices[FORMS],
+                                rubato_error *error) {
     *weights = (checkpoint){0};
     rubato_status status = RUBATO_OK;
     bool found = false;
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0] && status == RUBATO_OK && !found; i++)
-        status = open_form(weights, folder, &forms[i], &found, error);
+    for (size_t i = 0; i < FORMS && status == RUBATO_OK && !found; i++)
+        status = open_form(weights, folder, &choices[i], &found, error);
     if (status != RUBATO_OK) checkpoint_close(weights);
     if (status != RUBATO_OK || found) return status;
-    return fail(error, RUBATO_NOT_FOUND, "%s: no weights: neither model.safetensors nor pytorch_model.bin", folder);
+    return fail(error, RUBATO_NOT_FOUND, "%s: no weights: neither %s nor %s", folder, choices[0].single,
+                choices[1].single);
+}
+
+rubato_status checkpoint_open(checkpoint *weights, const char *folder, rubato_error *error) {
+    return open_first(weights, folder, model_forms, error);
+}
+
+rubato_status checkpoint_open_adapter(checkpoint *weights, const char *folder, rubato_error *error) {
+    return open_first(weights, folder, adapter_forms, error);
+}
+
+/* Removes the tensors of a file whose names another file has. */
+static void drop_named(tensor_file *file, const tensor_file *named) {
+    size_t kept = 0;
+    for (size_t i = 0; i < file->count; i++) {
+        if (tensor_file_find(named, file->tensors[i].name))
+            free(file->tensors[i].name);
+        else
+            file->tensors[kept++] = file->tensors[i];
+    }
+    file->count = kept;
+}
+
+rubato_status checkpoint_overlay(checkpoint *weights, tensor_file *over, tensor_file *holder, rubato_error *error) {
+    tensor_file *grown = realloc(weights->shards, (weights->shard_count + 2) * sizeof *grown);
+    if (!grown) return fail_memory(error);
+    weights->shards = grown;
+    for (size_t i = 0; i < weights->shard_count; i++) drop_named(&grown[i], over);
+    for (size_t i = 0; i < holder->count; i++) free(holder->tensors[i].name);
+    holder->count = 0;
+    grown[weights->shard_count++] = *holder;
+    grown[weights->shard_count++] = *over;
+    *holder = *over = (tensor_file){0};
+    return RUBATO_OK;
 }
 
 size_t checkpoint_bytes(const checkpoint *weights) {

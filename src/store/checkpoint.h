@@ -16,7 +16,14 @@ typedef struct checkpoint {
 /* Opens the first of these that the folder has: model.safetensors, the shards of model.safetensors.index.json,
  * pytorch_model.bin, the shards of pytorch_model.bin.index.json. Fails: NOT_FOUND, as tensor_file_open. */
 rubato_status checkpoint_open(checkpoint *weights, const char *folder, rubato_error *error);
+
+/* The same for an adapter: adapter_model.safetensors or adapter_model.bin. */
+rubato_status checkpoint_open_adapter(checkpoint *weights, const char *folder, rubato_error *error);
 void checkpoint_close(checkpoint *weights);
+
+/* Adds the tensors of `over`, in place of those with the same names, whose places in memory no longer count. Takes over
+ * both files; of `holder`, in which bytes of `over` may stand, only the bytes stay. */
+rubato_status checkpoint_overlay(checkpoint *weights, tensor_file *over, tensor_file *holder, rubato_error *error);
 
 /* The size of its files. */
 size_t checkpoint_bytes(const checkpoint *weights);

@@ -246,8 +246,9 @@ static bool wanted(const json_t *files, const char *name) {
         if (strncmp(name, skip[i], strlen(skip[i])) == 0) return false;
     for (size_t i = 0; i < sizeof keep / sizeof keep[0]; i++)
         if (text_ends_with(name, keep[i])) return true;
-    bool pickle = text_ends_with(name, ".bin") && strncmp(name + folder_length(name), "pytorch_model", 13) == 0;
-    return pickle && only_pickles(files, name);
+    const char *last = name + folder_length(name);
+    bool pickle = strncmp(last, "pytorch_model", 13) == 0 || strcmp(last, "adapter_model.bin") == 0;
+    return pickle && text_ends_with(name, ".bin") && only_pickles(files, name);
 }
 
 /* ---- Files ---- */

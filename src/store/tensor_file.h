@@ -22,7 +22,7 @@ typedef struct stored_tensor {
 
 typedef struct tensor_file {
     mapped_file file;
-    mapped_file made;       /* the tensors that do not stand row by row in the file */
+    mapped_file made;       /* tensors that do not stand in the file as they are */
     stored_tensor *tensors; /* sorted by name */
     size_t count;
     struct json_t *notes; /* __metadata__ of a safetensors file */
