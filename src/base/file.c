@@ -43,6 +43,18 @@ rubato_status file_map(mapped_file *file, const char *path, rubato_error *error)
     return result;
 }
 
+/* A shared mapping keeps its bytes when its pages are released. */
+rubato_status file_map_memory(mapped_file *file, unsigned char **bytes, size_t size, rubato_error *error) {
+    *file = (mapped_file){0};
+    *bytes = NULL;
+    if (size == 0) return RUBATO_OK;
+    void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return fail_memory(error);
+    *bytes = data;
+    *file = (mapped_file){data, size};
+    return RUBATO_OK;
+}
+
 void file_unmap(mapped_file *file) {
     if (file->data) munmap((void *)(uintptr_t)file->data, file->size);
     *file = (mapped_file){0};

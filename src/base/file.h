@@ -16,6 +16,10 @@ typedef struct mapped_file {
 rubato_status file_map(mapped_file *file, const char *path, rubato_error *error);
 void file_unmap(mapped_file *file);
 
+/* Memory of that size, all zero, as a mapping that is written through *bytes: for what a file could hold and does not.
+ * file_release keeps its bytes. */
+rubato_status file_map_memory(mapped_file *file, unsigned char **bytes, size_t size, rubato_error *error);
+
 /* Tells the system that these bytes of a mapping will not be needed soon. They can be read again from the file. */
 void file_release(const void *data, size_t size);
 

@@ -15,6 +15,11 @@ static const head_form *find_form(const family *kind, head_kind wanted) {
     return NULL;
 }
 
+const char *head_out_name(const family *of, head_kind kind) {
+    const head_form *form = find_form(of, kind);
+    return form ? form->out : NULL;
+}
+
 /* The weight of a masked-LM decoder is usually tied to the word embeddings, and then not in the file; the bias has its
  * own name. */
 static rubato_status load_decoder(head *self, loader *load, const encoder *body, const head_form *form) {

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/options.h"
 #include "base/text_buffer.h"
+#include "store/adapter.h"
 #include "store/hub.h"
 #include "task/folder.h"
 #include "task/load_exits.h"
@@ -115,6 +116,23 @@ static rubato_status set_labels(rubato_model *self, const char *const *labels, s
     return RUBATO_OK;
 }
 
+/* The head of an architecture; HEAD_COUNT for none. */
+static head_kind head_of_architecture(const char *architecture) {
+    static const struct {
+        const char *end;
+        head_kind kind;
+    } heads[] = {{"ForSequenceClassification", HEAD_SEQUENCE},
+                 {"ForTokenClassification", HEAD_TOKEN},
+                 {"ForQuestionAnswering", HEAD_QA},
+                 {"ForMaskedLM", HEAD_MLM},
+                 {"BertForPreTraining", HEAD_MLM},
+                 {"AlbertForPreTraining", HEAD_MLM},
+                 {"ForNextSentencePrediction", HEAD_NSP}};
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
+        if (architecture_is(architecture, heads[i].end)) return heads[i].kind;
+    return HEAD_COUNT;
+}
+
 /* What config.json says the model does: its task and labels; *kind: its head, HEAD_COUNT for none. */
 static rubato_status read_task(rubato_model *self, const json_t *config, head_kind *kind, rubato_error *error) {
     const char *architecture = model_architecture(config), *problem;
@@ -124,19 +142,9 @@ static rubato_status read_task(rubato_model *self, const json_t *config, head_ki
     for (size_t i = 0; i < 3 && !known; i++) known = strcmp(problem, problems[i]) == 0;
     if (!known) return fail(error, RUBATO_UNSUPPORTED, "config.json: problem_type \"%.40s\"", problem);
     rubato_info *info = &self->info;
-    *kind = HEAD_COUNT;
-    if (architecture_is(architecture, "ForSequenceClassification"))
-        *kind = HEAD_SEQUENCE;
-    else if (architecture_is(architecture, "ForTokenClassification"))
-        *kind = HEAD_TOKEN;
-    else if (architecture_is(architecture, "ForQuestionAnswering"))
-        *kind = HEAD_QA;
-    else if (architecture_is(architecture, "ForMaskedLM") || architecture_is(architecture, "BertForPreTraining") ||
-             architecture_is(architecture, "AlbertForPreTraining"))
-        *kind = HEAD_MLM;
-    else if (architecture_is(architecture, "ForNextSentencePrediction"))
-        *kind = HEAD_NSP;
-    else if (architecture && !text_ends_with(architecture, "Model") && !architecture_is(architecture, "ForPreTraining"))
+    *kind = head_of_architecture(architecture);
+    if (*kind == HEAD_COUNT && architecture && !text_ends_with(architecture, "Model") &&
+        !architecture_is(architecture, "ForPreTraining"))
         TRY(model_warn(self, "architecture \"%s\" has no head here; embeddings only", architecture, error));
     if (*kind == HEAD_SEQUENCE || *kind == HEAD_TOKEN) TRY(load_labels(self, config, error));
     switch (*kind) {
@@ -310,9 +318,22 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
 /* What a folder's files say before any weight is read. */
 typedef struct description {
     json_t *notes, *modules, *config; /* rubato.json, modules.json; NULL: there is none */
+    adapter added;                    /* to the weights */
     const family *kind;
     encoder_config settings;
 } description;
+
+/* What an adapter says over its base's config.json: the head, and by the head's weight the number of labels. */
+static rubato_status adapt_config(const adapter *added, const family *kind, json_t *config, rubato_error *error) {
+    if (added->architecture) TRY(json_set(config, "architectures", json_pack("[s]", added->architecture), error));
+    head_kind wanted = head_of_architecture(model_architecture(config));
+    if (wanted != HEAD_SEQUENCE && wanted != HEAD_TOKEN) return RUBATO_OK;
+    const char *name = head_out_name(kind, wanted);
+    size_t labels = name ? adapter_rows(added, name) : 0;
+    if (!labels || labels == json_object_size(json_object_get(config, "id2label"))) return RUBATO_OK;
+    json_object_del(config, "id2label");
+    return json_set(config, "num_labels", json_integer((json_int_t)labels), error);
+}
 
 /* Reads the configuration and the tokenizer. */
 static rubato_status read_folder(rubato_model *self, description *of, rubato_error *error) {
@@ -321,12 +342,16 @@ static rubato_status read_folder(rubato_model *self, description *of, rubato_err
     TRY(model_read_optional(&of->modules, self->path, "modules.json", error));
     model_encoder_folder(folder, sizeof folder, self->path, of->modules);
     if (!(self->folder = copy_string(folder))) return fail_memory(error);
-    snprintf(path, sizeof path, "%s/config.json", folder);
+    TRY(adapter_open(&of->added, folder, error));
+    if (of->added.config) TRY(model_base_folder(folder, sizeof folder, self->folder, of->added.base, error));
+    if (!(self->base = copy_string(folder))) return fail_memory(error);
+    snprintf(path, sizeof path, "%s/config.json", self->base);
     TRY(json_read_file(&of->config, path, MAX_CONFIG_BYTES, error));
     TRY(model_find_family(self, of->config, error));
     of->kind = self->kind;
+    if (of->added.config) TRY(adapt_config(&of->added, of->kind, of->config, error));
     TRY(config_parse(&of->settings, of->kind, of->config, error));
-    TRY(tokenizer_load(&self->text, folder, error));
+    TRY(tokenizer_load(&self->text, model_tokenizer_folder(self->folder, self->base), error));
     self->info.max_length = size_min(encoder_max_length(&of->settings), self->text->max_length);
     self->info.cut_left = self->text->cut_left;
     self->pool = (pooling){.modes = {{POOL_MEAN}, 1}, .width = of->settings.hidden};
@@ -358,9 +383,11 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
     }
     uint64_t seed = learn ? learn->seed : 0;
     if (learn && learn->layers) TRY(take_layers(&of->settings, learn, error));
-    TRY(checkpoint_open(&self->weights, self->folder, error));
+    TRY(checkpoint_open(&self->weights, self->base, error));
+    self->prefix = find_prefix(of->kind, &self->weights);
+    if (of->added.config) TRY(adapter_merge(&of->added, &self->weights, of->kind->prefixes, self->prefix, error));
     loader load = {.weights = &self->weights,
-                   .prefix = find_prefix(of->kind, &self->weights),
+                   .prefix = self->prefix,
                    .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_best()},
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
@@ -372,7 +399,6 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
                          .both = in.both,
                          .smooth = in.smooth,
                          .layers = learn ? learn->layers : NULL};
-    self->prefix = load.prefix;
     plan.decoder = of->settings.blocks && needs_decoder(&load, of->kind, of->config, learn);
     TRY(encoder_load(&self->body, &load, &plan));
     if (learn)
@@ -408,6 +434,7 @@ static rubato_status load_folder(rubato_model *self, const loading *wanted, team
     TRY_DONE(warn_vocabulary(self, error));
     TRY_DONE(fill_info(self, error));
 done:
+    adapter_close(&of.added);
     json_decref(of.modules);
     json_decref(of.config);
     json_decref(of.notes);
@@ -487,6 +514,7 @@ void rubato_model_destroy(rubato_model *self) {
     frontier_free(&self->points);
     bindings_free(&self->bound);
     free(self->folder);
+    free(self->base);
     free(self->pooling_text);
     free(self->shown);
     encoder_free(&self->body);

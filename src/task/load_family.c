@@ -69,7 +69,7 @@ rubato_status model_find_family(rubato_model *self, const json_t *config, rubato
     self->kind = by_class;
     self->model_type = class_type;
     if (!class) {
-        TRY(find_by_tensors(&self->kind, self->folder, error));
+        TRY(find_by_tensors(&self->kind, self->base, error));
         if (self->kind) self->model_type = self->kind->model_types[0];
     }
     if (!self->kind) return fail_unknown(NULL, error);

@@ -8,7 +8,8 @@
 #include "text/tokenizer.h"
 
 struct rubato_model {
-    char *path, *folder; /* the name as given; the folder of the encoder's config.json */
+    char *path, *folder; /* the name as given; the folder of the encoder */
+    char *base;          /* the folder of its config.json and weights: another one where `folder` has an adapter */
     const family *kind;
     const char *model_type; /* what config.json should have as such; NULL: what it has */
     const char *prefix;     /* of the encoder's tensors */

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/checked.h"
 #include "base/json.h"
@@ -14,8 +13,6 @@
 #include "task/output_folder.h"
 #include "task/save.h"
 #include "task/smooth.h"
-
-enum { PATH_BYTES = 4096 + 64 };
 
 typedef struct quantizing {
     const rubato_quantize_options *options;
@@ -111,13 +108,6 @@ static rubato_status lift(quantizing *q, rubato_error *error) {
 
 /* ---- Writing ---- */
 
-static size_t weight_bytes(const char *folder) {
-    char path[PATH_BYTES];
-    struct stat about;
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    return stat(path, &about) == 0 ? (size_t)about.st_size : 0;
-}
-
 static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_error *error) {
     if (q->to == PRECISION_F32) {
         json_object_del(notes, "weights");
@@ -161,7 +151,7 @@ static rubato_status look_back(quantizing *q, const char *folder, rubato_error *
     rubato_context *context = NULL;
     json_t *notes = NULL;
     TRY(rubato_model_load(&model, folder, error));
-    q->result->bytes_after = weight_bytes(model->folder);
+    q->result->bytes_after = checkpoint_bytes(&model->weights);
     frontier *points = &model->points;
     q->all = q->done + 1 + points->count;
     rubato_status status = q->judged ? rubato_context_create(&context, model, &options, error) : RUBATO_OK;
@@ -216,7 +206,7 @@ static rubato_status quantize(quantizing *q, rubato_error *error) {
     TRY(check(q, error));
     rubato_model *about;
     TRY(rubato_model_load(&about, q->options->model, error));
-    q->result->bytes_before = weight_bytes(about->folder);
+    q->result->bytes_before = checkpoint_bytes(&about->weights);
     q->layers = about->body.unique;
     q->each = calloc(size_max(q->layers, 1), sizeof *q->each);
     rubato_status status = q->each ? RUBATO_OK : fail_memory(error);

@@ -53,7 +53,8 @@ static rubato_status copy_tokenizer(const rubato_model *self, const char *folder
                                         "spiece.model",
                                         "added_tokens.json",
                                         "sentencepiece.bpe.model"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) TRY(copy_named(self->folder, folder, names[i], error));
+    const char *from = model_tokenizer_folder(self->folder, self->base);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) TRY(copy_named(from, folder, names[i], error));
     return RUBATO_OK;
 }
 
@@ -201,7 +202,7 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
 static rubato_status write_config(const rubato_model *self, const char *folder, storage types, rubato_error *error) {
     char path[PATH_BYTES];
     json_t *config;
-    snprintf(path, sizeof path, "%s/config.json", self->folder);
+    snprintf(path, sizeof path, "%s/config.json", self->base);
     TRY(json_read_file(&config, path, MAX_CONFIG_BYTES, error));
     rubato_status status = change_config(self, config, types, error);
     if (status == RUBATO_OK) status = model_write_json(config, folder, "config.json", error);
