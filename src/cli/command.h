@@ -27,10 +27,10 @@ typedef struct arguments {
     rubato_search_options search;
     rubato_pull_options pull;
     /* the program's own: options.c */
-    const char *query, *corpus, *output, *target_drop, *batches, *lengths;
+    const char *query, *corpus, *output, *target_drop, *batches, *lengths, *targets, *labels, *hypothesis;
     size_t top;
     uint64_t seed;
-    int json, jsonl, cost, quiet, help, tokens, words, raw, allow_empty, check, roofline;
+    int json, jsonl, cost, quiet, help, tokens, words, raw, allow_empty, check, roofline, multi_label;
     struct {
         const char *host, *slo, *api_key, *auto_truncate, *tls_cert, *tls_key, *cors_allow_origin;
         size_t port, max_batch_tokens, max_queue, max_client_batch_size, max_body, client_timeout;
