@@ -55,9 +55,11 @@ typedef struct command {
     X(answer)                                                                                                          \
     X(rerank)                                                                                                          \
     X(fill)                                                                                                            \
+    X(zero_shot)                                                                                                       \
     X(search_text)                                                                                                     \
-    X(tokenize) X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull)          \
-        X(completion) X(manual)
+    X(tokenize)                                                                                                        \
+    X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull) X(completion)        \
+        X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;
 COMMANDS(DECLARE_COMMAND)
@@ -125,6 +127,18 @@ void print_cost(const rubato_cost *cost);
 void print_cost_member(const arguments *given, const rubato_cost *cost);
 
 /* Prints the words that each layer kept, for --words: a member of the JSON object, or a readable line for each
+/* The labels of one text: all members of a JSON object, or in words. */
+typedef struct scored_labels {
+    const char *const *labels;
+    const float *scores;
+    size_t count;
+    bool sorted;  /* JSON: the best first, not in the model's order */
+    bool several; /* in words: all labels, not the best one alone */
+} scored_labels;
+
+/* Prints them, or the --top best. Returns the exit status. */
+int print_labels(const arguments *given, const scored_labels *what);
+
  * layer. */
 int print_words(session *s, const arguments *given, const rubato_input *input);
 
