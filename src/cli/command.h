@@ -100,6 +100,7 @@ typedef struct record {
     size_t text_bytes, pair_bytes;
     char **documents; /* rerank: of a JSON object */
     size_t document_count;
+    const char *file; /* NULL: standard input */
     size_t line;
 } record;
 
@@ -126,7 +127,6 @@ void print_cost(const rubato_cost *cost);
 /* Prints `, "cost": {...}` for --json, or a readable line, when costs were asked for. */
 void print_cost_member(const arguments *given, const rubato_cost *cost);
 
-/* Prints the words that each layer kept, for --words: a member of the JSON object, or a readable line for each
 /* The labels of one text: all members of a JSON object, or in words. */
 typedef struct scored_labels {
     const char *const *labels;
@@ -139,6 +139,7 @@ typedef struct scored_labels {
 /* Prints them, or the --top best. Returns the exit status. */
 int print_labels(const arguments *given, const scored_labels *what);
 
+/* Prints the words that each layer kept, for --words: a member of the JSON object, or a readable line for each
  * layer. */
 int print_words(session *s, const arguments *given, const rubato_input *input);
 
@@ -159,7 +160,10 @@ int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, f
 int session_each_chunk(session *s, const arguments *given, record_kind kind, each_chunk *each, finish_input *finish,
                        void *user);
 
-/* Reports the error of a running function, with the line of its input. */
+/* "rubato: FILE: line N: " on standard error, before a message about a line. */
+void print_place(const char *file, size_t line);
+
+/* Reports the error of a running function, with the file and line of its input. */
 int report_record(const rubato_error *error, const record *records, size_t count);
 
 #endif

@@ -66,9 +66,13 @@ bool reader_failed(const reader *self) {
     return self && self->failed;
 }
 
+static const char *file_of(const reader *self) {
+    return self->stream == stdin ? NULL : self->path;
+}
+
 static void refuse(reader *self, const char *why) {
-    fflush(stdout);
-    fprintf(stderr, "rubato: line %zu: %s\n", self->number, why);
+    print_place(file_of(self), self->number);
+    fprintf(stderr, "%s\n", why);
     self->failed = true;
 }
 
@@ -152,7 +156,7 @@ int reader_next(reader *self, record **records, size_t *count) {
             continue;
         }
         record *r = &self->records[self->count++];
-        *r = (record){.line = self->number};
+        *r = (record){.file = file_of(self), .line = self->number};
         if (self->jsonl) {
             if (!parse_object(self, r, self->line, length)) {
                 release_record(r);

@@ -17,10 +17,16 @@ int report(const rubato_error *error) {
 }
 
 int report_usage(const char *format, const char *what) {
-    char message[512];
-    snprintf(message, sizeof message, format, what); /* NOLINT: formats are literals of this program */
-    report_text(message);
+    fflush(stdout);
+    fputs("rubato: ", stderr);
+    fprintf(stderr, format, what); /* NOLINT: formats are literals of this program */
+    fputc('\n', stderr);
     return EXIT_USAGE;
+}
+
+void print_place(const char *file, size_t line) {
+    fflush(stdout);
+    fprintf(stderr, "rubato: %s%sline %zu: ", file ? file : "", file ? ": " : "", line);
 }
 
 static const char *find_prompt(const rubato_info *info, const char *prompt) {
@@ -87,8 +93,8 @@ void session_close(session *s) {
 
 int report_record(const rubato_error *error, const record *records, size_t count) {
     if (error->line == 0 || error->line > count) return report(error);
-    fflush(stdout);
-    fprintf(stderr, "rubato: line %zu: %s\n", records[error->line - 1].line, error->message);
+    print_place(records[error->line - 1].file, records[error->line - 1].line);
+    fprintf(stderr, "%s\n", error->message);
     return error->code == RUBATO_BAD_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
 }
 
