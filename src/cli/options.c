@@ -67,8 +67,7 @@ static const rubato_option serve_table[] = {
 #undef OPTION_SECTION
 #define OPTION_SECTION "Limits"
     SIZE_OPTION(max_batch_tokens, serve.max_batch_tokens, "16384", "the most tokens of one run"),
-    SIZE_OPTION(max_queue, serve.max_queue, "512",
-                "the most texts accepted and not answered yet; more are refused"),
+    SIZE_OPTION(max_queue, serve.max_queue, "512", "the most texts accepted and not answered yet; more are refused"),
     SIZE_OPTION(max_client_batch_size, serve.max_client_batch_size, "32", "the most texts of one request"),
     SIZE_OPTION(max_body, serve.max_body, "2000000", "the most bytes of one request"),
     SIZE_OPTION(client_timeout, serve.client_timeout, "60", "seconds that a client may take to send a request"),

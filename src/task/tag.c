@@ -164,8 +164,7 @@ typedef struct joining {
     const char *ignored;
 } joining;
 
-/* Entities by a strategy of `transformers`: in each window, and then among the windows; AGGREGATE_NONE of all tokens.
- */
+/* Entities by a strategy of `transformers`, of each window and then of all; AGGREGATE_NONE: of all tokens. */
 static rubato_status join_placed(const rubato_model *model, const joining *join, const pointed_text *text,
                                  const rubato_encoding *encoding, float *const *windows, seen *all, size_t count,
                                  placed_token *placed, entity_list *out, rubato_error *error) {
