@@ -113,12 +113,12 @@ static char scheme_of(const char *label, const char **type) {
 
 /* Joins tokens into entities of the types that are not ignored. The later pieces of a word belong to the first one,
  * unless punctuation begins them. */
-static size_t join(const rubato_model *model, const char *ignored, const rubato_token_label *tokens,
-                   const size_t *words, const bool *apart, size_t count, rubato_entity *out) {
+static size_t join(const rubato_model *model, const char *ignored, const rubato_token_label *tokens, const seen *all,
+                   const bool *apart, size_t count, rubato_entity *out) {
     size_t entities = 0, joined = 0;
     bool open = false;
     for (size_t i = 0; i < count; i++) {
-        bool later = i > 0 && words[i] == words[i - 1] && !apart[i];
+        bool later = i > 0 && all[i].word == all[i - 1].word && !apart[i];
         const char *type;
         char scheme = scheme_of(model->labels[tokens[i].label], &type);
         if (later) {
@@ -164,21 +164,7 @@ typedef struct joining {
     const char *ignored;
 } joining;
 
-/* Entities by a strategy of `transformers`, of each window and then of all; AGGREGATE_NONE: of all tokens. */
-static rubato_status join_placed(const rubato_model *model, const joining *join, const pointed_text *text,
-                                 const rubato_encoding *encoding, float *const *windows, seen *all, size_t count,
-                                 placed_token *placed, entity_list *out, rubato_error *error) {
-    bool once = join->how == AGGREGATE_NONE;
-    for (size_t w = 0; w < (once ? 1 : encoding->count); w++) {
-        if (!once) count = list_window(&encoding->windows[w], windows[w], model->info.label_count, all);
-        for (size_t i = 0; i < count; i++) placed[i] = all[i].at;
-        TRY(aggregate(model, join->how, join->ignored, text, placed, count, out, error));
-    }
-    if (!once && encoding->count > 1) entity_list_resolve(out);
-    return RUBATO_OK;
-}
-
-/* The array of entities that the caller gets; takes the list over. */
+/* The array of entities that the caller gets, with room for more; takes the list over. */
 static rubato_status keep_entities(entity_list *list, size_t room, rubato_tags *out, rubato_error *error) {
     entity_block *block = calloc(1, sizeof *block + (size_max(room, list->count) + 1) * sizeof block->entities[0]);
     if (!block) return fail_memory(error);
@@ -190,10 +176,46 @@ static rubato_status keep_entities(entity_list *list, size_t room, rubato_tags *
     return RUBATO_OK;
 }
 
-static rubato_status tag_one(const rubato_context *context, const joining *join_as, const rubato_input *input,
+/* Entities by Rubato's own rule. */
+static rubato_status join_words(const rubato_model *model, const joining *how, const pointed_text *text,
+                                const seen *all, rubato_tags *out, rubato_error *error) {
+    size_t count = out->token_count;
+    entity_list none = {0};
+    bool *apart = calloc(count + 1, sizeof *apart);
+    rubato_status status = apart ? keep_entities(&none, count, out, error) : fail_memory(error);
+    if (status == RUBATO_OK) {
+        find_apart(text, all, count, apart);
+        out->entity_count = join(model, how->ignored, out->tokens, all, apart, count, entities_of(out)->entities);
+    }
+    free(apart);
+    return status;
+}
+
+/* Entities by a strategy of `transformers`, of each window and then of all; AGGREGATE_NONE: of all tokens. */
+static rubato_status join_placed(const rubato_model *model, const joining *join, const pointed_text *text,
+                                 const rubato_encoding *encoding, float *const *windows, seen *all, rubato_tags *out,
+                                 rubato_error *error) {
+    bool once = join->how == AGGREGATE_NONE;
+    size_t most = out->token_count, count = most;
+    entity_list found = {0};
+    for (size_t w = 0; w < encoding->count; w++) most = size_max(most, encoding->windows[w].length);
+    placed_token *placed = calloc(most + 1, sizeof *placed);
+    rubato_status status = placed ? RUBATO_OK : fail_memory(error);
+    for (size_t w = 0; w < (once ? 1 : encoding->count) && status == RUBATO_OK; w++) {
+        if (!once) count = list_window(&encoding->windows[w], windows[w], model->info.label_count, all);
+        for (size_t i = 0; i < count; i++) placed[i] = all[i].at;
+        status = aggregate(model, join->how, join->ignored, text, placed, count, &found, error);
+    }
+    if (!once && encoding->count > 1) entity_list_resolve(&found);
+    if (status == RUBATO_OK) status = keep_entities(&found, 0, out, error);
+    entity_list_free(&found);
+    free(placed);
+    return status;
+}
+
+static rubato_status tag_one(const rubato_context *context, const joining *how, const rubato_input *input,
                              const rubato_encoding *encoding, float *const *windows, size_t columns, rubato_tags *out,
                              rubato_error *error) {
-    const rubato_model *model = context->model;
     size_t most = 0;
     for (size_t w = 0; w < encoding->count; w++) {
         size_t length = encoding->windows[w].length;
@@ -201,39 +223,21 @@ static rubato_status tag_one(const rubato_context *context, const joining *join_
         most += length;
     }
     seen *all = calloc(most + 1, sizeof *all);
-    size_t *words = calloc(most + 1, sizeof *words);
-    bool *apart = calloc(most + 1, sizeof *apart);
-    placed_token *placed = calloc(most + 1, sizeof *placed);
     rubato_token_label *tokens = calloc(most + 1, sizeof *tokens);
     pointed_text text = pointed_text_create(input);
-    entity_list found = {0};
-    rubato_status status = RUBATO_OK;
+    rubato_status status = all && tokens && text.bytes ? RUBATO_OK : fail_memory(error);
     out->tokens = tokens;
-    if (!all || !words || !apart || !placed || !tokens || !text.bytes) {
-        status = fail_memory(error);
-        goto done;
+    if (status == RUBATO_OK) {
+        out->token_count = collect(encoding, windows, columns, all);
+        for (size_t i = 0; i < out->token_count; i++) {
+            tokens[i] = (rubato_token_label){.start = all[i].at.start, .end = all[i].at.end};
+            tokens[i].label = best_label(all[i].at.scores, columns, &tokens[i].score);
+        }
+        status = how->how == AGGREGATE_ENTITIES
+                     ? join_words(context->model, how, &text, all, out, error)
+                     : join_placed(context->model, how, &text, encoding, windows, all, out, error);
     }
-    out->token_count = collect(encoding, windows, columns, all);
-    for (size_t i = 0; i < out->token_count; i++) {
-        tokens[i] = (rubato_token_label){.start = all[i].at.start, .end = all[i].at.end};
-        tokens[i].label = best_label(all[i].at.scores, columns, &tokens[i].score);
-        words[i] = all[i].word;
-    }
-    bool own = join_as->how == AGGREGATE_ENTITIES;
-    if (own)
-        find_apart(&text, all, out->token_count, apart);
-    else
-        TRY_DONE(join_placed(model, join_as, &text, encoding, windows, all, out->token_count, placed, &found, error));
-    TRY_DONE(keep_entities(&found, own ? most : 0, out, error));
-    if (own)
-        out->entity_count =
-            join(model, join_as->ignored, tokens, words, apart, out->token_count, entities_of(out)->entities);
-done:
-    entity_list_free(&found);
     free(all);
-    free(words);
-    free(apart);
-    free(placed);
     free(text.bytes);
     return status;
 }
@@ -245,8 +249,8 @@ rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const ruba
     rubato_text_options text;
     if (costs) *costs = NULL;
     TRY(engine_options(context->model, RUBATO_FOR_TAGS, options, &own, &text, error));
-    joining join_as = {.ignored = own.ignore_labels ? own.ignore_labels : "O"};
-    TRY(aggregation_find(&join_as.how, own.aggregation, error));
+    joining how = {.ignored = own.ignore_labels ? own.ignore_labels : "O"};
+    TRY(aggregation_find(&how.how, own.aggregation, error));
     token_scores scores;
     tag_block *block = NULL;
     rubato_status status;
@@ -258,7 +262,7 @@ rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const ruba
     }
     block->count = count;
     for (size_t i = 0; i < count; i++)
-        TRY_DONE(tag_one(context, &join_as, &inputs[i], scores.work.encodings[i], scores.windows[i], scores.columns,
+        TRY_DONE(tag_one(context, &how, &inputs[i], scores.work.encodings[i], scores.windows[i], scores.columns,
                          &block->tags[i], error));
     *tags = block->tags;
 done:
