@@ -292,6 +292,9 @@ typedef struct rubato_options {
     /* Called between packed batches with the number of finished inputs; a non-zero return cancels. NULL for none. */
     int (*progress)(void *user, size_t done, size_t total);
     void *progress_user;
+    const char *aggregation;       /* rubato_tag: how tokens become entities; NULL: "entities" */
+    const char *ignore_labels;     /* rubato_tag: labels that give no entity, "O,MISC"; NULL: "O" */
+    const char *function_to_apply; /* rubato_classify: "softmax", "sigmoid" or "none"; NULL: by the model */
 } rubato_options;
 
 /* The running functions, by the tokens that they make of a text. */
@@ -322,6 +325,7 @@ RUBATO_API rubato_status rubato_embed(rubato_context *context, float *out, const
                                       const rubato_options *options, rubato_costs **costs, rubato_error *error);
 
 /* Scores every label: by softmax, or by sigmoid for a multi-label model. A regression model has one column, its value.
+ * options->function_to_apply decides otherwise.
  *   out    [count, label_count] ([count, 2] for NSP, column 0: B follows A) */
 RUBATO_API rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                                          const rubato_options *options, rubato_costs **costs, rubato_error *error);
@@ -337,8 +341,44 @@ RUBATO_API rubato_status rubato_rerank(rubato_context *context, float *out, cons
                                        const rubato_input *documents, size_t count, const rubato_options *options,
                                        rubato_costs **costs, rubato_error *error);
 
+/* ---- Zero-shot classification ---- */
+
+typedef struct rubato_zero_shot_options {
+    size_t size;               /* sizeof(rubato_zero_shot_options) */
+    const char *hypothesis;    /* the sentence that says a label, with {} in its place; NULL: "This example is {}." */
+    const rubato_options *run; /* NULL: defaults */
+    size_t multi_label;        /* 1: several labels may be true, and each gets a probability of its own */
+} rubato_zero_shot_options;
+
+/* Scores labels that no model was trained for, with a model of natural language inference (Yin et al. 2019): how
+ * probable it is that a text entails the sentence of a label. As zero-shot classification in transformers: softmax over
+ * the labels' logits of entailment; with multi_label, or for a single label, softmax of contradiction and entailment.
+ * The contradiction is label 0 of the model, or the last label where 0 is the entailment. A text that is too long is
+ * cut; the sentence never is.
+ *   out    [count, label_count]
+ *   costs  of a text: the sum over its pairs with the labels
+ * Fails: as rubato_logits; WRONG_TASK where no label of the model begins with "entail"; BAD_ARGUMENT for no label, a
+ * text with a second text or an encoding, and a hypothesis without {}. */
+RUBATO_API rubato_status rubato_zero_shot(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                                          const char *const *labels, size_t label_count,
+                                          const rubato_zero_shot_options *options, rubato_costs **costs,
+                                          rubato_error *error);
+
+/* The parts of it, for callers that run the pairs by themselves. The sentence of a label: "{}" or "{0}" is the label,
+ * "{{" and "}}" are braces. hypothesis NULL: the default; *text is released with rubato_free. */
+RUBATO_API rubato_status rubato_hypothesis(const char *hypothesis, const char *label, char **text, rubato_error *error);
+
+/* Which label of the model is entailment: the one whose name begins with "entail", in lower or upper case. */
+RUBATO_API rubato_status rubato_entailment(const rubato_model *model, size_t *label, rubato_error *error);
+
+/* From the logits [label_count, the model's labels] of one text's pairs to its scores [label_count]. */
+RUBATO_API rubato_status rubato_zero_shot_scores(const rubato_model *model, const float *logits, size_t label_count,
+                                                 int multi_label, float *scores, rubato_error *error);
+
+/* ---- Tags, answers, masks ---- */
+
 typedef struct rubato_entity {
-    const char *label; /* the model's, without B- or I- */
+    const char *label; /* the model's, without B- or I-; with them for the aggregation "none" */
     size_t start, end; /* code points */
     float score;       /* mean probability of its tokens' labels */
 } rubato_entity;
@@ -356,13 +396,28 @@ typedef struct rubato_tags {
     const rubato_token_label *tokens; /* all tokens except special ones, in order */
 } rubato_tags;
 
-/* Labels tokens and joins them into entities (the first piece of a word decides its label; B- starts, I- continues).
+/* Labels tokens and joins them into entities, by options->aggregation:
+ *   "entities"  the first piece of a word decides its label, and punctuation is a word of its own; B- (S-, U-) starts
+ *               an entity, I- (E-, L-) continues one
+ *   "none"      every token is an entity; its label has its B- or I-
+ *   "simple", "first", "average", "max"
+ *               as the strategies of transformers: neighbours with one label are an entity, B- starts a new one; the
+ *               label of a word is that of each of its tokens, of the first one, of the mean of their probabilities,
+ *               or of the most certain one
  * Long texts are cut into windows that share options->text.stride tokens (default: a quarter of the window). A token
- * takes its label from the window in which it is farthest from both ends.
+ * takes its label from the window in which it is farthest from both ends. The strategies of transformers join tokens
+ * in each window; of entities that overlap the longer one stays.
  *   *tags  [count]; release with rubato_tags_destroy */
 RUBATO_API rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const rubato_input *inputs,
                                     size_t count, const rubato_options *options, rubato_costs **costs,
                                     rubato_error *error);
+
+/* An entity's text as the tokenizer joins its tokens: "new york" of "New  York" where a model reads lower case; NULL
+ * with the aggregation "entities". It lives as long as the tags. */
+RUBATO_API const char *rubato_entity_word(const rubato_tags *tags, size_t entity);
+
+/* With the aggregation "none": the place of the token in its sequence, special tokens included; else 0. */
+RUBATO_API size_t rubato_entity_token(const rubato_tags *tags, size_t entity);
 RUBATO_API void rubato_tags_destroy(rubato_tags *tags);
 
 typedef struct rubato_answer_span {
@@ -382,13 +437,29 @@ typedef struct rubato_candidate {
     float score;
 } rubato_candidate;
 
-/* The best tokens for each mask token in the input.
+/* The best tokens for each mask token in the input, by softmax over the vocabulary.
  *   masks  receives how many masks there were
- *   *out   [masks, top]; release with rubato_free
+ *   *out   [masks, top], where top is at most the vocabulary's size; release with rubato_free
  * Fails: BAD_ARGUMENT when the text has no mask token. */
 RUBATO_API rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_t *masks,
                                      const rubato_input *input, size_t top, const rubato_options *options,
                                      rubato_costs **costs, rubato_error *error);
+
+/* The same among the given tokens alone; their probabilities are those of softmax over the whole vocabulary.
+ *   targets  [target_count] ids; one that is there twice counts once. NULL: all tokens
+ *   each     receives how many candidates each mask has: top, or fewer where there are fewer targets
+ *   *out     [masks, each]; release with rubato_free
+ * Fails also: BAD_ARGUMENT for no target, or an id that the model does not have. */
+RUBATO_API rubato_status rubato_fill_among(rubato_context *context, rubato_candidate **out, size_t *masks, size_t *each,
+                                           const rubato_input *input, const int32_t *targets, size_t target_count,
+                                           size_t top, const rubato_options *options, rubato_costs **costs,
+                                           rubato_error *error);
+
+/* The token that a text stands for as a target: the token of exactly that name in the vocabulary (*exact is 1), else
+ * the first token that the tokenizer makes of it (*exact is 0). *id is -1 where it makes none.
+ * Fails: as rubato_encode. */
+RUBATO_API rubato_status rubato_fill_target(const rubato_model *model, const char *text, int32_t *id, int *exact,
+                                            rubato_error *error);
 
 /* The text with each mask token replaced by the given token; a new string, release with rubato_free. */
 RUBATO_API rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask, int32_t id,
@@ -797,7 +868,7 @@ RUBATO_API rubato_status rubato_pull(const char *name, const rubato_pull_options
 typedef enum rubato_option_type {
     RUBATO_OPTION_FLAG,    /* int: 1 when it is on */
     RUBATO_OPTION_SWITCH,  /* int: 1 on, -1 off, 0: Rubato decides */
-    RUBATO_OPTION_SIZE,    /* size_t: a whole number; 0 is the default */
+    RUBATO_OPTION_SIZE,    /* size_t: a whole number from 1 on; a field of 0 is the default */
     RUBATO_OPTION_SEED,    /* uint64_t: a whole number */
     RUBATO_OPTION_INTEGER, /* int: a whole number; -1 means that 0 was given, 0 means the default */
     RUBATO_OPTION_REAL,    /* double: as INTEGER */

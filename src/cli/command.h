@@ -30,11 +30,11 @@ typedef struct arguments {
     rubato_search_options search;
     rubato_pull_options pull;
     /* the program's own: options.c */
-    const char *query, *corpus, *output, *target_drop, *batches, *lengths, *columns;
+    const char *query, *corpus, *output, *target_drop, *batches, *lengths, *columns, *targets, *labels, *hypothesis;
     size_t top;
     uint64_t seed;
     int json, jsonl, on_error, line_buffered, resume, overwrite, cost, quiet, help, tokens, words, raw, allow_empty,
-        check, roofline;
+        check, roofline, multi_label;
     struct {
         const char *host, *slo, *api_key, *auto_truncate, *tls_cert, *tls_key, *cors_allow_origin;
         size_t port, max_batch_tokens, max_queue, max_client_batch_size, max_body, client_timeout;
@@ -59,6 +59,7 @@ typedef struct command {
     X(answer)                                                                                                          \
     X(rerank)                                                                                                          \
     X(fill)                                                                                                            \
+    X(zero_shot)                                                                                                       \
     X(search_text)                                                                                                     \
     X(tokenize)                                                                                                        \
     X(info)                                                                                                            \
@@ -108,7 +109,8 @@ typedef struct record {
     char *kept;  /* the other members of a JSON object or fields of a table, as members of an answer: `"id": 7, `; NULL
                     for none */
     char *why;   /* why there is no answer; NULL for a row that can be answered */
-    size_t line; /* its first line in the file */
+    const char *file; /* NULL: standard input */
+    size_t line;      /* its first line in the file */
 } record;
 
 typedef struct reader reader;
@@ -142,6 +144,18 @@ void print_cost(const rubato_cost *cost);
 
 /* Prints `, "cost": {...}` for --json, or a readable line, when costs were asked for. */
 void print_cost_member(const arguments *given, const rubato_cost *cost);
+
+/* The labels of one text: all members of a JSON object, or in words. */
+typedef struct scored_labels {
+    const char *const *labels;
+    const float *scores;
+    size_t count;
+    bool sorted;  /* JSON: the best first, not in the model's order */
+    bool several; /* in words: all labels, not the best one alone */
+} scored_labels;
+
+/* Prints them, or the --top best. Returns the exit status. */
+int print_labels(const arguments *given, const scored_labels *what);
 
 /* Prints the words that each layer kept, for --words: a member of the JSON object, or a readable line for each
  * layer. */
@@ -185,6 +199,9 @@ int for_each_row(const arguments *given, const row_work *work);
 
 /* The usual case of it. */
 int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, finish_input *finish, void *user);
+
+/* "rubato: FILE: line N: " on standard error, before a message about a line. */
+void print_place(const char *file, size_t line);
 
 /* Reports the error of a running function: one with the number of an input becomes that row's (EXIT_ROW). */
 int report_record(const rubato_error *error, const record *records, size_t count);

@@ -55,7 +55,7 @@ static int watch(void *user, const rubato_train_progress *p) {
 }
 
 /* ", 2 labels: negative 29,780, positive 37,569" */
-static void print_labels(const rubato_data_summary *told) {
+static void print_counts(const rubato_data_summary *told) {
     enum { SHOWN = 8 };
     size_t missing = 0;
     for (size_t i = 0; i < told->label_count; i++) {
@@ -77,7 +77,7 @@ static void print_summary(void *user, const rubato_data_summary *told) {
     else
         fprintf(stderr, "%zu row%s", told->rows, told->rows == 1 ? "" : "s");
     if (told->samples != (told->limit ? told->limit : told->rows)) fprintf(stderr, " in %zu windows", told->samples);
-    print_labels(told);
+    print_counts(told);
     fprintf(stderr, "; %zu to %zu tokens, median %zu", told->shortest, told->longest, told->median);
     if (told->cut) fprintf(stderr, "; %zu row%s longer and cut", told->cut, told->cut == 1 ? " is" : "s are");
     fputc('\n', stderr);

@@ -23,7 +23,13 @@ static const rubato_option program_table[] = {
     TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus, one text in each line; the operand FILE is the same"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Answers"
-    SIZE_OPTION(top, top, "5; rerank: all", "number of results"),
+    SIZE_OPTION(top, top, "5; rerank, classify, zero-shot: all", "number of results"),
+    TEXT_OPTION(targets, targets, "LIST", NULL, "all tokens",
+                "the words that may fill a mask, as cat,dog; of a word that is no token, its first token"),
+    TEXT_OPTION(labels, labels, "LIST", NULL, NULL, "the labels to choose from, as sport,politics,science"),
+    TEXT_OPTION(template, hypothesis, "TEXT", NULL, "This example is {}.",
+                "the sentence that says a label, with {} in the label's place"),
+    FLAG_OPTION(multi_label, multi_label, "several labels may be true: each gets a probability of its own"),
     FLAG_OPTION(tokens, tokens, "one label for each token instead of entities"),
     FLAG_OPTION(words, words, "show the words that each layer kept"),
     FLAG_OPTION(raw, raw, "logits instead of probabilities"),

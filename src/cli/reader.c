@@ -394,7 +394,7 @@ static void parse_record(const reader *self, record *r, size_t size) {
 /* One record more. False at the end. */
 static bool take_record(reader *self, record *r, size_t *bytes) {
     ssize_t got;
-    *r = (record){.line = self->number + 1};
+    *r = (record){.file = self->stream == stdin ? NULL : self->path, .line = self->number + 1};
     if (self->form != FORM_TABLE)
         got = next_line(self);
     else if (!next_record(self, &got))

@@ -28,8 +28,8 @@ void print_row_begin(const record *r) {
 static int refuse_row(looping *l, const record *r) {
     const char *why = r->why ? r->why : "out of memory";
     if (l->refused++ < SHOWN_ERRORS && !l->given->quiet) {
-        fflush(stdout);
-        fprintf(stderr, "rubato: line %zu: %s\n", r->line, why);
+        print_place(r->file, r->line);
+        fprintf(stderr, "%s\n", why);
     }
     if (l->given->on_error == ON_ERROR_STOP) return EXIT_FAILED;
     if (l->work->refused) return l->work->refused(l->work->user, l->given, r);

@@ -18,10 +18,16 @@ int report(const rubato_error *error) {
 }
 
 int report_usage(const char *format, const char *what) {
-    char message[512];
-    snprintf(message, sizeof message, format, what); /* NOLINT: formats are literals of this program */
-    report_text(message);
+    fflush(stdout);
+    fputs("rubato: ", stderr);
+    fprintf(stderr, format, what); /* NOLINT: formats are literals of this program */
+    fputc('\n', stderr);
     return EXIT_USAGE;
+}
+
+void print_place(const char *file, size_t line) {
+    fflush(stdout);
+    fprintf(stderr, "rubato: %s%sline %zu: ", file ? file : "", file ? ": " : "", line);
 }
 
 static const char *find_prompt(const rubato_info *info, const char *prompt) {
@@ -87,7 +93,8 @@ void session_close(session *s) {
 }
 
 int report_record(const rubato_error *error, const record *records, size_t count) {
-    if (error->line == 0 || error->line > count) return report(error);
+    bool of_row = error->code == RUBATO_BAD_TEXT || error->code == RUBATO_BAD_ARGUMENT;
+    if (!of_row || error->line == 0 || error->line > count) return report(error);
     record *row = (record *)(uintptr_t)&records[error->line - 1];
     row->why = strdup(error->message);
     return row->why ? EXIT_ROW : report_text("out of memory");

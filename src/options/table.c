@@ -9,6 +9,8 @@ OPTION_CHOICES(search_tasks, "classification", "regression", "tagging", "qa", "s
 OPTION_CHOICES(precisions, "f32", "bf16", "int8", "f32+int8", "f32+bf16")
 OPTION_CHOICES(one_precision, "f32", "bf16", "int8")
 OPTION_CHOICES(instruction_sets, "scalar", "neon", "avx2", "avx512", "vnni", "bf16")
+OPTION_CHOICES(aggregations, "entities", "none", "simple", "first", "average", "max")
+OPTION_CHOICES(activations, "softmax", "sigmoid", "none")
 OPTION_CHOICES(truncations, "longest_first", "only_first", "only_second")
 OPTION_CHOICES(stored_types, "f32", "f16", "bf16")
 OPTION_CHOICES(divergences, "sub", "full")
@@ -50,8 +52,17 @@ static const rubato_option run_table[] = {
 #define OPTION_SECTION "Texts"
     TEXT_OPTION(prompt, prompt, "NAME|TEXT", NULL, NULL,
                 "text to put before every text, or the name of one of the model's prompts"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Answers"
+    TEXT_OPTION(aggregation, aggregation, "NAME", aggregations, "entities",
+                "how tokens become entities: by their words, or as in transformers; none: every token is one"),
+    TEXT_OPTION(function_to_apply, function_to_apply, "F", activations, "by the model",
+                "function that makes scores of the model's outputs"),
+    TEXT_OPTION(ignore_labels, ignore_labels, "LIST", NULL, "O", "labels that give no entity, as O,MISC"),
 };
 
+#undef OPTION_SECTION
+#define OPTION_SECTION "Texts"
 #undef OPTION_OWNER
 #define OPTION_OWNER rubato_text_options
 static const rubato_option text_table[] = {
@@ -59,7 +70,8 @@ static const rubato_option text_table[] = {
     CHOICE_OPTION(truncation, rubato_truncation, truncation, "HOW", truncations, "longest_first",
                   "the text of a pair that is cut when both are too long"),
     FLAG_OPTION(left, cut_left, "cut the beginning of a text that is too long, not its end"),
-    SIZE_OPTION(stride, stride, NULL, "tokens that neighbouring windows of a long text share"),
+    SIZE_OPTION(stride, stride, "tag: a quarter of the window; answers: 128; tokenize: none",
+                "tokens that neighbouring windows of a long text share"),
     FLAG_OPTION(no_special, no_special, "leave out special tokens such as [CLS] and [SEP]"),
     FLAG_OPTION(special_as_text, special_as_text, "read special tokens in a text, such as [SEP], as plain characters"),
 };

@@ -61,8 +61,10 @@ static float sigmoid(float x) {
 
 void label_probabilities(const exchange *e, float *logits) {
     size_t count = e->width;
-    if (e->wish.raw || e->model->info->plain_value) return;
-    if (count == 1 || e->model->info->multi_label) {
+    const char *how = e->options.function_to_apply;
+    bool independent = how ? strcmp(how, "sigmoid") == 0 : count == 1 || e->model->info->multi_label;
+    if (e->wish.raw || (how ? strcmp(how, "none") == 0 : e->model->info->plain_value)) return;
+    if (independent) {
         for (size_t i = 0; i < count; i++) logits[i] = sigmoid(logits[i]);
         return;
     }

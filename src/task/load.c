@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/checked.h"
 #include "base/json.h"
@@ -69,6 +70,24 @@ static char *label_name(const json_t *value) {
     return copy_string(json_string_value(value));
 }
 
+static bool is_entailment(const char *label) {
+    return strncasecmp(label, "entail", strlen("entail")) == 0;
+}
+
+/* 1 + the label that label2id calls entailment, or else id2label; 0: none. */
+static size_t find_entailment(const rubato_model *self, const json_t *config) {
+    const char *key;
+    json_t *value, *map = json_object_get(config, "label2id");
+    json_object_foreach(map, key, value) {
+        json_int_t id = json_integer_value(value);
+        if (is_entailment(key) && json_is_integer(value) && id >= 0 && (size_t)id < self->info.label_count)
+            return (size_t)id + 1;
+    }
+    for (size_t i = 0; i < self->info.label_count; i++)
+        if (is_entailment(self->labels[i])) return i + 1;
+    return 0;
+}
+
 /* id2label: keys are numbers as strings. */
 static rubato_status load_labels(rubato_model *self, const json_t *config, rubato_error *error) {
     const json_t *map;
@@ -99,6 +118,7 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
         snprintf(name, sizeof name, "LABEL_%zu", i);
         if (!self->labels[i] && !(self->labels[i] = copy_string(name))) return fail_memory(error);
     }
+    self->entailment = find_entailment(self, config);
     return RUBATO_OK;
 }
 

@@ -27,6 +27,7 @@ struct rubato_model {
     bool lowercase;        /* sentence_bert_config's do_lower_case */
     bool sentence;         /* a sentence-transformers folder: texts are stripped */
     activation rerank_act; /* of a cross-encoder's scores */
+    size_t entailment;     /* 1 + the label of a model of natural language inference that is entailment; 0: none */
     char **labels, **prompt_names, **prompts, **warnings;
     char *default_prompt; /* points into prompts; NULL for none */
     char *pooling_text;
