@@ -48,6 +48,11 @@ void example_free(example *item);
  * nothing. */
 rubato_status dataset_sample(dataset *data, size_t limit, uint64_t seed, rubato_error *error);
 
+/* Moves about `share` of the examples into `rest`, which receives the same proportions of labels. Examples of one
+ * document stay together: questions about one context, pairs with one first text, equal texts. A function of the contents
+ * alone. On failure both are as before. */
+rubato_status dataset_divide(dataset *data, dataset *rest, double share, rubato_error *error);
+
 /* A hash of all contents. */
 uint64_t dataset_hash(const dataset *data);
 
