@@ -172,7 +172,7 @@ check("models/NAME", run("info", "small", "--json", cwd=work).json()[0]["layers"
 FILES = {"config.json": open(os.path.join(bert, "config.json"), "rb").read(), "tokenizer.json": open(os.path.join(golden, "bert/tokenizer.json"), "rb").read(),
          "model.safetensors": open(os.path.join(golden, "bert/model.safetensors"), "rb").read(), "1_Pooling/config.json": b'{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}',
          "modules.json": json.dumps([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}, {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]).encode(),
-         "onnx/model.onnx": b"x" * 100, "pytorch_model.bin": b"pickle"}
+         "onnx/model.onnx": b"x" * 100, "pytorch_model.bin": b"pickle", "9_Dense/pytorch_model.bin": b"dense"}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 seen, trouble = [], {}
 
@@ -240,6 +240,7 @@ r = pull("org/name", HF_TOKEN="secret"); snapshot = os.path.join(repository, "sn
 check("pull", r.status == 0 and r.out.strip() == snapshot and open(os.path.join(snapshot, "model.safetensors"), "rb").read() == FILES["model.safetensors"], r)
 check("pull: links to blobs", os.readlink(os.path.join(snapshot, "1_Pooling/config.json")) == f"../../../blobs/{etag('1_Pooling/config.json')}" and open(os.path.join(repository, "refs/main")).read() == COMMIT)
 check("pull: only what is needed", not os.path.exists(os.path.join(snapshot, "onnx")) and not os.path.exists(os.path.join(snapshot, "pytorch_model.bin")))
+check("pull: a pickle in a folder without safetensors", os.path.exists(os.path.join(snapshot, "9_Dense/pytorch_model.bin")))
 check("pull: the token stays with the hub", all(a == ("Bearer secret" if not p.startswith("/cdn/") else None) for _, p, a, _ in seen), seen)
 trouble.clear()
 r = run("embed", "org/name", "--json", stdin="a bc d\n", env=env); check("a pulled model by its id; its pooling", r.status == 0 and len(r.json()[0]["embedding"]) == 24, r)
