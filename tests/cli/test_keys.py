@@ -90,6 +90,8 @@ for key in with_word("config.json", "refused"): same(f"{key} without a value", f
 for key, value in (("pruned_heads", {}), ("is_decoder", False), ("is_decoder", 0), ("configuration_files", []), ("quantization_config", {"quant_method": "rubato"}), ("position_embedding_type", "absolute")):
     same(f"{key} {value}", folder("bert", **{key: value}), plain["bert"])
 
+refused("an adapter beside the model", folder("bert", files={"adapter_config.json": {"peft_type": "LORA"}}), "adapter_config.json")
+
 # ---- config.json: what has no effect ----
 STRANGE = {"attention_type": None, "auto_map": None, "dtype": "float16", "torch_dtype": "bfloat16", "label2id": {"x": 5}, "problem_type": None}
 strange = {key: STRANGE.get(key, value) for key in with_word("config.json", "no effect") for value in [{"a": 1} if key.endswith("params") else 7 if key.endswith("_id") or "size" in key else 0.5 if "dropout" in key or "range" in key else "mean"]}
