@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/options.h"
 #include "base/text_buffer.h"
@@ -319,10 +318,6 @@ static rubato_status read_folder(rubato_model *self, description *of, rubato_err
     TRY(model_read_optional(&of->modules, self->path, "modules.json", error));
     model_encoder_folder(folder, sizeof folder, self->path, of->modules);
     if (!(self->folder = copy_string(folder))) return fail_memory(error);
-    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
-    if (path_exists(path))
-        return fail(error, RUBATO_UNSUPPORTED,
-                    "adapter_config.json: adapters are not supported; merge the adapter into the model's weights");
     snprintf(path, sizeof path, "%s/config.json", folder);
     TRY(json_read_file(&of->config, path, MAX_CONFIG_BYTES, error));
     TRY(model_find_family(self, of->config, error));

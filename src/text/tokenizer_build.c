@@ -171,7 +171,6 @@ rubato_status tokenizer_load(tokenizer **out, const char *folder, rubato_error *
         goto done;
     }
     const json_t *longest = json_object_get(config, "model_max_length");
-    if (!longest) longest = json_object_get(config, "max_len"); /* its old name */
     double most = json_number_value(longest);
     if (json_is_number(longest) && most >= 1 && most < 1e6) (*out)->max_length = (size_t)most;
 done:

@@ -119,14 +119,9 @@ static rubato_status add_specials(tokenizer *self, const json_t *config, rubato_
         const json_t *item = json_object_get(config, keys[i]);
         if (json_is_string(item) || json_is_object(item)) TRY(add_described(self, item, true, error));
     }
-    const json_t *more, *extra = json_object_get(config, "extra_special_tokens");
+    const json_t *more;
     TRY(json_get_list(&more, config, "additional_special_tokens", error));
     for (size_t i = 0; i < json_array_size(more); i++) TRY(add_described(self, json_array_get(more, i), true, error));
-    /* the newer key: a list, or an object of tokens by names */
-    for (size_t i = 0; i < json_array_size(extra); i++) TRY(add_described(self, json_array_get(extra, i), true, error));
-    const char *name;
-    json_t *item;
-    json_object_foreach((json_t *)(uintptr_t)extra, name, item) TRY(add_described(self, item, true, error));
     return RUBATO_OK;
 }
 
@@ -151,39 +146,10 @@ static rubato_status set_normalizer(tokenizer *self, const json_t *config, rubat
     return RUBATO_OK;
 }
 
-/* ---- Keys of their own ---- */
-
-/* Where the model's inputs are listed without token types, all types are 0. */
-static rubato_status set_types(tokenizer *self, const json_t *config, rubato_error *error) {
-    const json_t *inputs;
-    TRY(json_get_list(&inputs, config, "model_input_names", error));
-    for (size_t i = 0; i < json_array_size(inputs); i++) {
-        const char *name = json_string_value(json_array_get(inputs, i));
-        if (name && strcmp(name, "token_type_ids") == 0) return RUBATO_OK;
-    }
-    template *const shapes[] = {&self->single, &self->pair};
-    for (size_t k = 0; inputs && k < 2; k++)
-        for (size_t i = 0; i < shapes[k]->count; i++) shapes[k]->items[i].type = 0;
-    return RUBATO_OK;
-}
-
-static rubato_status refuse_keys(const json_t *config, rubato_error *error) {
-    static const json_refusal refused[] = {{"split_special_tokens", "special tokens are found in texts"},
-                                           {"fast_tokenizer_files", "rename the wanted file to tokenizer.json"},
-                                           {NULL, NULL}};
-    const char *side;
-    TRY(json_refuse(config, refused, error));
-    TRY(json_get_text(&side, config, "truncation_side", "right", error));
-    if (strcmp(side, "right") == 0) return RUBATO_OK;
-    return fail(error, RUBATO_UNSUPPORTED, "truncation_side \"%.40s\": long texts lose their end", side);
-}
-
 rubato_status tokenizer_configure(tokenizer *self, const tokenizer_class *class, const char *folder,
                                   const json_t *config, rubato_error *error) {
     const json_t *decoder;
     json_t *specials = NULL, *added = NULL;
-    TRY(refuse_keys(config, error));
-    TRY(set_types(self, config, error));
     if (class) TRY(set_normalizer(self, config, error));
     TRY(json_get_object(&decoder, config, "added_tokens_decoder", error));
     rubato_status status = decoder ? RUBATO_OK : read_beside(&added, folder, "added_tokens.json", error);
