@@ -131,6 +131,16 @@ for what, decoder in {"an untied decoder that is the embeddings": data, "another
     write_tensors(made, {**stored, "cls.predictions.decoder.weight": (kind, shape, floats([0.1 * (i % 7) for i in range(shape[0] * shape[1])])[2] if "another" in what else decoder)})
     r = answers(made, "fill", "hello [MASK]\n"); check(f"obeyed: {what}", r.status == 0 and (r.out == tied.out) == ("another" not in what), r, tied)
 
+# ---- What is saved has no key that contradicts what was changed ----
+data = os.path.join(work, "two.tsv")
+with open(data, "w") as f: f.write("text\tlabel\nhello\tx\nworld\ty\n")
+made = folder("distilbert", drop=["id2label", "label2id", *names], num_labels=3, **{second: whole[first] for first, second in names.items()})
+r = run("trim", made, "--layers", "0,2", "--out", made + "-trimmed")
+if r.status == 0: r = run("train", made + "-trimmed", "--task", "classification", "--data", data, "--epochs", 1, "--out", made + "-out")
+saved = json.load(open(os.path.join(made + "-out", "config.json"))) if r.status == 0 else {}
+check("fewer layers, and training with other labels", r.status == 0 and saved["n_layers"] == 2 and not {"num_labels", "num_hidden_layers"} & set(saved), r, saved)
+r = answers(made + "-out", "classify"); check("and what it saved answers", r.status == 0 and '"x"' in r.out, r)
+
 # ---- sentence-transformers ----
 pooling = {"Pooling": {"pooling_mode": "mean"}}
 mean = answers(sentence(pooling))
