@@ -74,7 +74,8 @@ rubato_status model_find_family(rubato_model *self, const json_t *config, rubato
     }
     if (!self->kind) return fail_unknown(NULL, error);
     return model_warn(self,
-                      type ? "config.json's model_type is not known; by its architecture it is %s"
-                           : "config.json has no model_type; by its architecture or tensors it is %s",
+                      type    ? "config.json's model_type is not known; by its architecture it is %s"
+                      : class ? "config.json has no model_type; by its architecture it is %s"
+                              : "config.json has no model_type; by the names of its tensors it is %s",
                       self->model_type, error);
 }
