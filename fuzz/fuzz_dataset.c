@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     dataset set;
     rubato_error error;
     if (dataset_parse(&set, (const char *)data + 1, size - 1, names[choice % 6], (dataset_kind)(choice / 6 % 3),
-                      choice & 128 ? "text=2,label=1" : NULL, 0, &error) == RUBATO_OK)
+                      choice & 128 ? "text=2,label=1" : NULL, &error) == RUBATO_OK)
         dataset_free(&set);
     return 0;
 }

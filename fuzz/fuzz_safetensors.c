@@ -4,7 +4,7 @@
 #include "store/safetensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    safetensors file;
+    tensor_file file;
     rubato_error error;
     if (safetensors_parse(&file, data, size, "fuzz", &error) != RUBATO_OK) return 0;
     unsigned sum = 0;
@@ -13,8 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         float values[4];
         size_t few = file.tensors[i].elements < 4 ? file.tensors[i].elements : 4;
         if (dtype_is_real(file.tensors[i].type)) dtype_read(values, file.tensors[i].type, file.tensors[i].data, 0, few);
-        if (safetensors_find(&file, file.tensors[i].name) != &file.tensors[i]) abort();
+        if (tensor_file_find(&file, file.tensors[i].name) != &file.tensors[i]) abort();
     }
-    safetensors_close(&file);
+    tensor_file_close(&file);
     return sum == 0xdeadbeef;
 }

@@ -146,6 +146,7 @@ typedef struct rubato_info {
     const char *const *warnings;
     int plain_value; /* config.json says "problem_type": "regression". A model of one label without that is a regression
                         too, but servers and pipelines put its value through a sigmoid */
+    int cut_left;    /* the tokenizer says that a text that is too long loses its beginning */
     int ranks;       /* rubato_rerank takes it: a cross-encoder, which has one label, or an embedding model */
     int rank_sigmoid;           /* a cross-encoder's score passes through a sigmoid */
     const char *default_prompt; /* the text of the prompt that is used where a call names none; NULL: there is none */
@@ -236,10 +237,10 @@ typedef struct rubato_text_options {
     size_t size;       /* sizeof(rubato_text_options) */
     size_t max_length; /* in tokens, special tokens included; 0: the model's */
     rubato_truncation truncation;
-    int cut_left;        /* remove tokens at the beginning instead of the end */
-    size_t stride;       /* tokens that neighbouring windows share */
-    int windows;         /* return the windows of the overflow too */
-    int no_special;      /* without special tokens such as [CLS] and [SEP] */
+    int cut_left;   /* remove tokens at the beginning instead of the end; without windows, rubato_info.cut_left too */
+    size_t stride;  /* tokens that neighbouring windows share */
+    int windows;    /* return the windows of the overflow too */
+    int no_special; /* without special tokens such as [CLS] and [SEP] */
     int special_as_text; /* a "[SEP]" in the text stays seven characters instead of becoming the special token */
     int whole;           /* never truncate */
 } rubato_text_options;
@@ -309,6 +310,9 @@ typedef struct rubato_options {
     /* Called between packed batches with the number of finished inputs; a non-zero return cancels. NULL for none. */
     int (*progress)(void *user, size_t done, size_t total);
     void *progress_user;
+    const char *aggregation;       /* rubato_tag: how tokens become entities; NULL: "entities" */
+    const char *ignore_labels;     /* rubato_tag: labels that give no entity, "O,MISC"; NULL: "O" */
+    const char *function_to_apply; /* rubato_classify: "softmax", "sigmoid" or "none"; NULL: by the model */
 } rubato_options;
 
 /* The running functions, by the tokens that they make of a text. */
@@ -339,6 +343,7 @@ RUBATO_API rubato_status rubato_embed(rubato_context *context, float *out, const
                                       const rubato_options *options, rubato_costs **costs, rubato_error *error);
 
 /* Scores every label: by softmax, or by sigmoid for a multi-label model. A regression model has one column, its value.
+ * options->function_to_apply decides otherwise.
  *   out    [count, label_count] ([count, 2] for NSP, column 0: B follows A) */
 RUBATO_API rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                                          const rubato_options *options, rubato_costs **costs, rubato_error *error);
@@ -355,8 +360,48 @@ RUBATO_API rubato_status rubato_rerank(rubato_context *context, float *out, cons
                                        const rubato_input *documents, size_t count, const rubato_options *options,
                                        rubato_costs **costs, rubato_error *error);
 
+/* What rubato_rerank makes of a cross-encoder's logits [count], in place: the model's activation. For logits that
+ * rubato_logits gave for pairs. */
+RUBATO_API void rubato_rank_scores(const rubato_context *context, float *logits, size_t count);
+
+/* ---- Zero-shot classification ---- */
+
+typedef struct rubato_zero_shot_options {
+    size_t size;               /* sizeof(rubato_zero_shot_options) */
+    const char *hypothesis;    /* the sentence that says a label, with {} in its place; NULL: "This example is {}." */
+    const rubato_options *run; /* NULL: defaults */
+    size_t multi_label;        /* 1: several labels may be true, and each gets a probability of its own */
+} rubato_zero_shot_options;
+
+/* Scores labels that no model was trained for, with a model of natural language inference (Yin et al. 2019): how
+ * probable it is that a text entails the sentence of a label. As zero-shot classification in transformers: softmax over
+ * the labels' logits of entailment; with multi_label, or for a single label, softmax of contradiction and entailment.
+ * The contradiction is label 0 of the model, or the last label where 0 is the entailment. A text that is too long is
+ * cut; the sentence never is.
+ *   out    [count, label_count]
+ *   costs  of a text: the sum over its pairs with the labels
+ * Fails: as rubato_logits; WRONG_TASK where no label of the model begins with "entail"; BAD_ARGUMENT for no label, a
+ * text with a second text or an encoding, and a hypothesis without {}. */
+RUBATO_API rubato_status rubato_zero_shot(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                                          const char *const *labels, size_t label_count,
+                                          const rubato_zero_shot_options *options, rubato_costs **costs,
+                                          rubato_error *error);
+
+/* The parts of it, for callers that run the pairs by themselves. The sentence of a label: "{}" or "{0}" is the label,
+ * "{{" and "}}" are braces. hypothesis NULL: the default; *text is released with rubato_free. */
+RUBATO_API rubato_status rubato_hypothesis(const char *hypothesis, const char *label, char **text, rubato_error *error);
+
+/* Which label of the model is entailment: the one whose name begins with "entail", in lower or upper case. */
+RUBATO_API rubato_status rubato_entailment(const rubato_model *model, size_t *label, rubato_error *error);
+
+/* From the logits [label_count, the model's labels] of one text's pairs to its scores [label_count]. */
+RUBATO_API rubato_status rubato_zero_shot_scores(const rubato_model *model, const float *logits, size_t label_count,
+                                                 int multi_label, float *scores, rubato_error *error);
+
+/* ---- Tags, answers, masks ---- */
+
 typedef struct rubato_entity {
-    const char *label; /* the model's, without B- or I- */
+    const char *label; /* the model's, without B- or I-; with them for the aggregation "none" */
     size_t start, end; /* code points */
     float score;       /* mean probability of its tokens' labels */
 } rubato_entity;
@@ -374,13 +419,28 @@ typedef struct rubato_tags {
     const rubato_token_label *tokens; /* all tokens except special ones, in order */
 } rubato_tags;
 
-/* Labels tokens and joins them into entities (the first piece of a word decides its label; B- starts, I- continues).
+/* Labels tokens and joins them into entities, by options->aggregation:
+ *   "entities"  the first piece of a word decides its label, and punctuation is a word of its own; B- (S-, U-) starts
+ *               an entity, I- (E-, L-) continues one
+ *   "none"      every token is an entity; its label has its B- or I-
+ *   "simple", "first", "average", "max"
+ *               as the strategies of transformers: neighbours with one label are an entity, B- starts a new one; the
+ *               label of a word is that of each of its tokens, of the first one, of the mean of their probabilities,
+ *               or of the most certain one
  * Long texts are cut into windows that share options->text.stride tokens (default: a quarter of the window). A token
- * takes its label from the window in which it is farthest from both ends.
+ * takes its label from the window in which it is farthest from both ends. The strategies of transformers join tokens
+ * in each window; of entities that overlap the longer one stays.
  *   *tags  [count]; release with rubato_tags_destroy */
 RUBATO_API rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const rubato_input *inputs,
                                     size_t count, const rubato_options *options, rubato_costs **costs,
                                     rubato_error *error);
+
+/* An entity's text as the tokenizer joins its tokens: "new york" of "New  York" where a model reads lower case; NULL
+ * with the aggregation "entities". It lives as long as the tags. */
+RUBATO_API const char *rubato_entity_word(const rubato_tags *tags, size_t entity);
+
+/* With the aggregation "none": the place of the token in its sequence, special tokens included; else 0. */
+RUBATO_API size_t rubato_entity_token(const rubato_tags *tags, size_t entity);
 RUBATO_API void rubato_tags_destroy(rubato_tags *tags);
 
 typedef struct rubato_answer_span {
@@ -400,13 +460,29 @@ typedef struct rubato_candidate {
     float score;
 } rubato_candidate;
 
-/* The best tokens for each mask token in the input.
+/* The best tokens for each mask token in the input, by softmax over the vocabulary.
  *   masks  receives how many masks there were
- *   *out   [masks, top]; release with rubato_free
+ *   *out   [masks, top], where top is at most the vocabulary's size; release with rubato_free
  * Fails: BAD_ARGUMENT when the text has no mask token. */
 RUBATO_API rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_t *masks,
                                      const rubato_input *input, size_t top, const rubato_options *options,
                                      rubato_costs **costs, rubato_error *error);
+
+/* The same among the given tokens alone; their probabilities are those of softmax over the whole vocabulary.
+ *   targets  [target_count] ids; one that is there twice counts once. NULL: all tokens
+ *   each     receives how many candidates each mask has: top, or fewer where there are fewer targets
+ *   *out     [masks, each]; release with rubato_free
+ * Fails also: BAD_ARGUMENT for no target, or an id that the model does not have. */
+RUBATO_API rubato_status rubato_fill_among(rubato_context *context, rubato_candidate **out, size_t *masks, size_t *each,
+                                           const rubato_input *input, const int32_t *targets, size_t target_count,
+                                           size_t top, const rubato_options *options, rubato_costs **costs,
+                                           rubato_error *error);
+
+/* The token that a text stands for as a target: the token of exactly that name in the vocabulary (*exact is 1), else
+ * the first token that the tokenizer makes of it (*exact is 0). *id is -1 where it makes none.
+ * Fails: as rubato_encode. */
+RUBATO_API rubato_status rubato_fill_target(const rubato_model *model, const char *text, int32_t *id, int *exact,
+                                            rubato_error *error);
 
 /* The text with each mask token replaced by the given token; a new string, release with rubato_free. */
 RUBATO_API rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask, int32_t id,
@@ -488,6 +564,18 @@ typedef struct rubato_train_progress {
     double value, best;
 } rubato_train_progress;
 
+/* What a data file holds, as training understood it. */
+typedef struct rubato_data_summary {
+    const char *path, *use;           /* the file; "train" or "dev" */
+    size_t rows, limit;               /* rows in the file; those that `limit` leaves, 0: all */
+    size_t samples;                   /* windows of the rows: what a step takes */
+    size_t shortest, median, longest; /* tokens of a window, special ones included */
+    size_t cut;                       /* rows of which tokens were cut away */
+    size_t label_count;               /* classification and tagging; 0 for other tasks */
+    const char *const *labels;        /* [label_count] */
+    const size_t *counts;             /* [label_count] rows, or tagged words, of each label */
+} rubato_data_summary;
+
 /* 0 is the default of every member. Where zero is a meaningful value, a negative number means zero. */
 typedef struct rubato_train_options {
     size_t size;        /* sizeof(rubato_train_options) */
@@ -545,6 +633,11 @@ typedef struct rubato_train_options {
     /* Called after every step; a non-zero return saves a checkpoint and ends with CANCELLED. */
     int (*progress)(void *user, const rubato_train_progress *progress);
     void *progress_user;
+    int overwrite;  /* replace a model, or another run, in `out`; without it that is refused */
+    int keep_state; /* keep the optimiser's state when the run has ended */
+    /* Called before training with what was read: the training data, then the dev data. NULL for none. */
+    void (*data_read)(void *user, const rubato_data_summary *summary);
+    void *data_user;
 } rubato_train_options;
 
 typedef struct rubato_train_result {
@@ -575,6 +668,8 @@ typedef struct rubato_trim_options {
                           all */
     size_t positions;  /* longest sequence; 0: the model's */
     const char *store; /* "f32" (default), "f16", "bf16" */
+    int overwrite;     /* replace a model in `out`; without it that is refused */
+    int reserved;      /* 0 */
 } rubato_trim_options;
 
 typedef struct rubato_trim_result {
@@ -602,6 +697,8 @@ typedef struct rubato_quantize_options {
     const char *isa;
     void (*progress)(void *user, size_t done, size_t all); /* counts evaluations */
     void *progress_user;
+    int overwrite; /* replace a model in `out`; without it that is refused */
+    int reserved;  /* 0 */
 } rubato_quantize_options;
 
 typedef struct rubato_quantize_result {
@@ -645,6 +742,8 @@ typedef struct rubato_search_options {
     int resume; /* evaluations in out/search.jsonl are not repeated */
     int (*progress)(void *user, const rubato_search_progress *progress); /* non-zero: the search ends */
     void *progress_user;
+    int overwrite; /* replace the points and the log of an earlier search; without it that is refused */
+    int reserved;  /* 0 */
 } rubato_search_options;
 
 typedef struct rubato_search_result {
@@ -793,7 +892,7 @@ RUBATO_API rubato_status rubato_pull(const char *name, const rubato_pull_options
 typedef enum rubato_option_type {
     RUBATO_OPTION_FLAG,    /* int: 1 when it is on */
     RUBATO_OPTION_SWITCH,  /* int: 1 on, -1 off, 0: Rubato decides */
-    RUBATO_OPTION_SIZE,    /* size_t: a whole number; 0 is the default */
+    RUBATO_OPTION_SIZE,    /* size_t: a whole number from 1 on; a field of 0 is the default */
     RUBATO_OPTION_SEED,    /* uint64_t: a whole number */
     RUBATO_OPTION_INTEGER, /* int: a whole number; -1 means that 0 was given, 0 means the default */
     RUBATO_OPTION_REAL,    /* double: as INTEGER */

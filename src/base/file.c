@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,6 +85,18 @@ rubato_status file_map(mapped_file *file, const char *path, rubato_error *error)
     return file_open(file, path, NULL, error);
 }
 
+/* A shared mapping keeps its bytes when its pages are released. */
+rubato_status file_map_memory(mapped_file *file, unsigned char **bytes, size_t size, rubato_error *error) {
+    *file = (mapped_file){0};
+    *bytes = NULL;
+    if (size == 0) return RUBATO_OK;
+    void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return fail_memory(error);
+    *bytes = data;
+    *file = (mapped_file){data, size};
+    return RUBATO_OK;
+}
+
 void file_unmap(mapped_file *file) {
     if (file->data) munmap((void *)(uintptr_t)file->data, file->size);
     *file = (mapped_file){0};
@@ -150,6 +163,22 @@ rubato_status folder_create(const char *path, rubato_error *error) {
     }
     if (!folder_exists(path)) return fail(error, RUBATO_IO, "%s: exists and is not a folder", path);
     return RUBATO_OK;
+}
+
+/* The folder itself is locked, so that no file of a lock can stay behind. */
+rubato_status folder_lock(int *lock, const char *path, rubato_error *error) {
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0 || flock(*lock, LOCK_EX | LOCK_NB) == 0) return RUBATO_OK;
+    bool taken = errno == EWOULDBLOCK;
+    close(*lock);
+    *lock = -1;
+    if (!taken) return RUBATO_OK;
+    return fail(error, RUBATO_BAD_ARGUMENT, "%s: another rubato is writing this folder; wait, or name another folder",
+                path);
+}
+
+void folder_unlock(int lock) {
+    if (lock >= 0) close(lock);
 }
 
 static rubato_status fail_write(rubato_error *error, const char *path, int reason) {

@@ -29,6 +29,10 @@ void file_unmap(mapped_file *file);
 /* CANCELLED where the caller wants to stop. */
 rubato_status file_check(const file_reading *how, rubato_error *error);
 
+/* Memory of that size, all zero, as a mapping that is written through *bytes: for what a file could hold and does not.
+ * file_release keeps its bytes. */
+rubato_status file_map_memory(mapped_file *file, unsigned char **bytes, size_t size, rubato_error *error);
+
 /* Gives back the memory of bytes of an open file. Those of a mapped file can be read again, those of one in memory are
  * lost. */
 void file_release(const void *data, size_t size);
@@ -46,6 +50,13 @@ bool folder_exists(const char *path);
 
 /* Makes a folder and its parents. */
 rubato_status folder_create(const char *path, rubato_error *error);
+
+/* Keeps a folder for this process until folder_unlock or the process's end. *lock is -1 where the file system has no
+ * locks. Fails: BAD_ARGUMENT where another process has the folder. */
+rubato_status folder_lock(int *lock, const char *path, rubato_error *error);
+
+/* Accepts -1. */
+void folder_unlock(int lock);
 
 /* A file that is written under a temporary name beside its final path. Commit renames it, abandon removes it. Where the
  * path is a link to a file, that file is replaced and the link stays. A pipe or a device is written directly. */

@@ -286,3 +286,17 @@ rubato_status json_get_object(const json_t **out, const json_t *object, const ch
     *out = missing(value) ? NULL : value;
     return !*out || json_is_object(value) ? RUBATO_OK : fail_type(error, key, "an object");
 }
+
+bool json_truth(const json_t *value) {
+    if (missing(value) || json_is_false(value)) return false;
+    if (json_is_number(value)) return json_number_value(value) != 0;
+    if (json_is_string(value)) return json_string_length(value) > 0;
+    return json_is_true(value) || json_array_size(value) > 0 || json_object_size(value) > 0;
+}
+
+rubato_status json_refuse(const json_t *object, const json_refusal *list, rubato_error *error) {
+    for (; list->key; list++)
+        if (json_truth(json_object_get(object, list->key)))
+            return fail(error, RUBATO_UNSUPPORTED, "\"%s\" is not supported: %s", list->key, list->why);
+    return RUBATO_OK;
+}

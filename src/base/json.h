@@ -32,6 +32,18 @@ rubato_status json_get_text(const char **out, const json_t *object, const char *
 rubato_status json_get_list(const json_t **out, const json_t *object, const char *key, rubato_error *error);
 rubato_status json_get_object(const json_t **out, const json_t *object, const char *key, rubato_error *error);
 
+/* Whether Python takes a value for true: it is there, and is none of null, false, 0, "", [] and {}. */
+bool json_truth(const json_t *value);
+
+/* A key whose value, where Python takes it for true, is not supported; and why, for the message. */
+typedef struct json_refusal {
+    const char *key, *why;
+} json_refusal;
+
+/* Fails with UNSUPPORTED and names the first key of the list that an object (or NULL) has set. The list ends with a
+ * NULL key. */
+rubato_status json_refuse(const json_t *object, const json_refusal *list, rubato_error *error);
+
 /* Building values. Once memory is short, the value that is built becomes NULL: what is put into it later goes, and a
  * value that it is put into becomes NULL too. So the outermost one is looked at once, at the end. json_put and json_add
  * take over the value. */

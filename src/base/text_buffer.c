@@ -51,6 +51,20 @@ void text_add_format(text_buffer *buffer, const char *format, ...) {
     va_end(arguments);
 }
 
+void text_add_base64(text_buffer *buffer, const unsigned char *bytes, size_t size) {
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < size; i += 3) {
+        unsigned char three[3] = {0};
+        size_t some = size_min(size - i, 3);
+        memcpy(three, bytes + i, some);
+        char four[4] = {alphabet[three[0] >> 2], alphabet[(three[0] & 3) << 4 | three[1] >> 4],
+                        alphabet[(three[1] & 15) << 2 | three[2] >> 6], alphabet[three[2] & 63]};
+        if (some < 3) four[3] = '=';
+        if (some < 2) four[2] = '=';
+        text_add(buffer, four, 4);
+    }
+}
+
 void text_clear(text_buffer *buffer) {
     buffer->length = 0;
     if (buffer->data) buffer->data[0] = 0;

@@ -14,6 +14,10 @@ typedef struct text_buffer {
 void text_add(text_buffer *buffer, const char *bytes, size_t length);
 void text_add_string(text_buffer *buffer, const char *string);
 void text_add_format(text_buffer *buffer, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
+
+/* Adds bytes in base64, with the padding at the end. */
+void text_add_base64(text_buffer *buffer, const unsigned char *bytes, size_t size);
+
 void text_clear(text_buffer *buffer);
 void text_free(text_buffer *buffer);
 

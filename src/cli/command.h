@@ -10,6 +10,9 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+/* What a command does with a row that it cannot answer. */
+enum { ON_ERROR_ROW, ON_ERROR_SKIP, ON_ERROR_STOP };
+
 /* The values of the command line; zero where it has none. */
 typedef struct arguments {
     const char *model, *file;
@@ -27,10 +30,12 @@ typedef struct arguments {
     rubato_search_options search;
     rubato_pull_options pull;
     /* the program's own: options.c */
-    const char *prompt, *query, *corpus, *output, *target_drop, *batches, *lengths;
+    const char *prompt, *query, *corpus, *output, *target_drop, *batches, *lengths, *columns, *targets, *labels,
+        *hypothesis;
     size_t top;
     uint64_t seed;
-    int json, jsonl, cost, quiet, help, tokens, words, raw, allow_empty, check, roofline;
+    int json, jsonl, on_error, line_buffered, resume, overwrite, cost, quiet, help, tokens, words, raw, allow_empty,
+        check, roofline, multi_label;
     struct {
         const char *host, *slo, *api_key, *auto_truncate, *tls_cert, *tls_key, *cors_allow_origin;
         size_t port, max_batch_tokens, max_queue, max_client_batch_size, max_body, client_timeout;
@@ -55,10 +60,11 @@ typedef struct command {
     X(answer)                                                                                                          \
     X(rerank)                                                                                                          \
     X(fill)                                                                                                            \
+    X(zero_shot)                                                                                                       \
     X(search_text)                                                                                                     \
     X(tokenize)                                                                                                        \
-    X(info) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull) X(completion)        \
-        X(manual)
+    X(info)                                                                                                            \
+    X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull) X(completion) X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;
 COMMANDS(DECLARE_COMMAND)
@@ -66,7 +72,8 @@ COMMANDS(DECLARE_COMMAND)
 
 extern const command *const commands[]; /* NULL ends the list */
 
-/* The options of every command that runs a model. */
+/* The options of every command that reads rows, and of every command that runs a model. */
+#define ROW_OPTIONS "jsonl columns on_error line_buffered "
 #define RUN_OPTIONS " text.max_length run.budget target_drop cost load.* context.* json seed quiet help"
 
 /* ---- Shared by commands ---- */
@@ -94,26 +101,40 @@ void session_close(session *s);
 
 /* ---- Input ---- */
 
+/* One row of the input. */
 typedef struct record {
-    char *text, *pair; /* the caller's line; pair NULL */
+    char *text, *pair; /* pair NULL */
     size_t text_bytes, pair_bytes;
     char **documents; /* rerank: of a JSON object */
     size_t document_count;
-    size_t line;
+    char *kept; /* the other members of a JSON object or fields of a table, as members of an answer: `"id": 7, `; NULL
+                   for none */
+    char *why;  /* why there is no answer; NULL for a row that can be answered */
+    const char *file; /* NULL: standard input */
+    size_t line;      /* its first line in the file */
 } record;
 
 typedef struct reader reader;
 
-/* The kind of object that a JSON line must hold. */
+/* The texts that a row must hold: a text or a pair; a question with its context; a query with documents. */
 typedef enum record_kind { RECORD_TEXT, RECORD_QUESTION, RECORD_DOCUMENTS } record_kind;
 
-/* Opens the file, or standard input for NULL and "-". */
-int reader_open(reader **out, const char *path, bool jsonl, record_kind kind);
+enum { CHUNK_LINES = 4096 }; /* the most rows of one call of reader_next */
 
-/* Reads the next records, up to some thousands; *count is 0 at the end. A line that cannot be used is reported and
- * skipped; reader_failed tells afterwards. The records live until the next call. */
-int reader_next(reader *self, record **records, size_t *count);
-bool reader_failed(const reader *self);
+/* Opens the operand FILE, or standard input. Its name gives the form: .jsonl, .csv and .tsv with a header, else a text
+ * in each line; .gz behind it is unpacked. Reports a failure and returns the exit status; then, too, the caller closes.
+ */
+int reader_open(reader **out, const arguments *given, record_kind kind);
+
+/* Whether rows are JSON objects. */
+bool reader_takes_objects(const reader *self);
+
+/* Reads the next rows, at most `most`; *count is 0 at the end. A row that cannot be used has `why`. The records live
+ * until the next call. */
+int reader_next(reader *self, size_t most, record **records, size_t *count);
+
+/* The part of the file that was read, 0 where that is unknown. */
+double reader_share(const reader *self);
 void reader_close(reader *self);
 
 /* ---- Output ---- */
@@ -125,6 +146,18 @@ void print_cost(const rubato_cost *cost);
 /* Prints `, "cost": {...}` for --json, or a readable line, when costs were asked for. */
 void print_cost_member(const arguments *given, const rubato_cost *cost);
 
+/* The labels of one text: all members of a JSON object, or in words. */
+typedef struct scored_labels {
+    const char *const *labels;
+    const float *scores;
+    size_t count;
+    bool sorted;  /* JSON: the best first, not in the model's order */
+    bool several; /* in words: all labels, not the best one alone */
+} scored_labels;
+
+/* Prints them, or the --top best. Returns the exit status. */
+int print_labels(const arguments *given, const scored_labels *what);
+
 /* Prints the words that each layer kept, for --words: a member of the JSON object, or a readable line for each
  * layer. */
 int print_words(session *s, const arguments *given, const rubato_input *input);
@@ -135,18 +168,43 @@ int print_version(bool json);
 /* Flushes standard output; EXIT_FAILED with a message when that fails (a full disk, say). */
 int finish_output(int status);
 
-/* The usual loop of a command: `each` on the input in chunks, with a place for what a running function says they cost,
- * then `finish` (NULL for none) with the same session. */
+/* Begins the JSON object of an answer with what is kept of its row: `{"id": 7, `. */
+void print_row_begin(const record *r);
+
+/* ---- The loop of a command ---- */
+
+/* Answers some rows, all of which can be answered as far as is known, with a place for what they cost. EXIT_ROW, by way
+ * of report_record: one of them cannot, and nothing was printed. */
 typedef int each_chunk(void *user, session *s, const arguments *given, const record *records, size_t count,
                        const rubato_input *inputs, rubato_costs **costs);
 typedef int finish_input(void *user, session *s, const arguments *given);
+enum { EXIT_ROW = 100 };
+
+/* What a command does with its input. All but `each` may be NULL or zero. */
+typedef struct row_work {
+    record_kind kind;
+    bool one_by_one; /* `each` takes one row at a time */
+    each_chunk *each;
+    int (*refused)(void *user, const arguments *given, const record *row); /* instead of printing the error's row */
+    finish_input *finish; /* after the last row, with the same session */
+    bool (*stop)(void *user);
+    void *user;
+} row_work;
+
+/* Reads all rows and answers each, in chunks that grow to what takes about a second. A row that cannot be answered
+ * gives a row with the error in its place, or as --on-error says. Closes the session. */
+int session_run(session *s, const arguments *given, const row_work *work);
+
+/* The same with a new session. */
+int for_each_row(const arguments *given, const row_work *work);
+
+/* The usual case of it. */
 int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, finish_input *finish, void *user);
 
-/* The same with a session that is open; closes it. */
-int session_each_chunk(session *s, const arguments *given, record_kind kind, each_chunk *each, finish_input *finish,
-                       void *user);
+/* "rubato: FILE: line N: " on standard error, before a message about a line. */
+void print_place(const char *file, size_t line);
 
-/* Reports the error of a running function, with the line of its input. */
+/* Reports the error of a running function: one with the number of an input becomes that row's (EXIT_ROW). */
 int report_record(const rubato_error *error, const record *records, size_t count);
 
 #endif

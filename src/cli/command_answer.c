@@ -20,7 +20,8 @@ static int each(void *user, session *s, const arguments *given, const record *re
         size_t first = utf8_byte_of(r->pair, r->pair_bytes, span.start);
         size_t last = utf8_byte_of(r->pair, r->pair_bytes, span.end);
         if (given->json) {
-            printf("{\"answer\": ");
+            print_row_begin(r);
+            printf("\"answer\": ");
             print_json_string(r->pair + first, last - first);
             printf(", \"start\": %zu, \"end\": %zu, \"score\": ", span.start, span.end);
             print_float((double)span.score);
@@ -37,16 +38,18 @@ static int each(void *user, session *s, const arguments *given, const record *re
 }
 
 static int run(const arguments *given) {
-    arguments with_json = *given;
-    with_json.jsonl = true; /* two texts can be given only as JSON */
-    return for_each_chunk(&with_json, RECORD_QUESTION, each, NULL, NULL);
+    arguments two_texts = *given;
+    const char *file = given->file ? given->file : "";
+    /* a line holds two texts as a JSON object, or as columns of a table */
+    two_texts.jsonl = !strstr(file, ".csv") && !strstr(file, ".tsv");
+    return for_each_chunk(&two_texts, RECORD_QUESTION, each, NULL, NULL);
 }
 
 const command command_answer = {
     "answer",
     "MODEL [FILE]",
     "Answers questions from their contexts; lines are {\"question\", \"context\"} objects.",
-    "jsonl text.stride text.special_as_text allow_empty" RUN_OPTIONS,
+    ROW_OPTIONS "text.stride text.special_as_text allow_empty" RUN_OPTIONS,
     "  echo '{\"question\": \"Where?\", \"context\": \"She lived in Paris.\"}' | rubato answer MODEL --json\n"
     "  rubato answer MODEL questions.jsonl --stride 64 --json --cost\n",
     run};

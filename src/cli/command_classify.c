@@ -6,43 +6,22 @@
 
 static const char *const nsp_labels[] = {"next", "not_next"};
 
-static int print_row(session *s, const arguments *given, const rubato_input *input, const float *scores,
-                     const char *const *labels, size_t columns, const rubato_cost *cost) {
-    size_t best = 0;
+static int print_row(session *s, const arguments *given, const record *row, const rubato_input *input,
+                     const scored_labels *what, const rubato_cost *cost) {
     int status = EXIT_OK;
-    for (size_t j = 1; j < columns; j++)
-        if (scores[j] > scores[best]) best = j;
-    if (given->json && s->info->task == RUBATO_TASK_REGRESSION) {
-        printf("{\"value\": ");
-        print_float((double)scores[0]);
-        print_cost_member(given, cost);
-        if (given->words) status = print_words(s, given, input);
-        puts("}");
+    if (given->json) print_row_begin(row);
+    if (s->info->task != RUBATO_TASK_REGRESSION) {
+        status = print_labels(given, what);
     } else if (given->json) {
-        printf("{\"label\": ");
-        print_json_string(labels[best], strlen(labels[best]));
-        printf(", \"score\": ");
-        print_float((double)scores[best]);
-        printf(", \"scores\": {");
-        for (size_t j = 0; j < columns; j++) {
-            if (j) fputs(", ", stdout);
-            print_json_string(labels[j], strlen(labels[j]));
-            fputs(": ", stdout);
-            print_float((double)scores[j]);
-        }
-        putchar('}');
-        print_cost_member(given, cost);
-        if (given->words) status = print_words(s, given, input);
-        puts("}");
+        printf("\"value\": ");
+        print_float((double)what->scores[0]);
     } else {
-        if (s->info->task == RUBATO_TASK_REGRESSION)
-            printf("%.4f", (double)scores[0]);
-        else
-            printf("%-16s %.4f", labels[best], (double)scores[best]);
-        print_cost_member(given, cost);
-        putchar('\n');
-        if (given->words) status = print_words(s, given, input);
+        printf("%.4f", (double)what->scores[0]);
     }
+    print_cost_member(given, cost);
+    if (!given->json) putchar('\n');
+    if (given->words && status == EXIT_OK) status = print_words(s, given, input);
+    if (given->json) puts("}");
     return status;
 }
 
@@ -58,7 +37,9 @@ static int each(void *user, session *s, const arguments *given, const record *re
                                       : rubato_classify(s->context, scores, inputs, count, &s->options, costs, &error);
     int result = status == RUBATO_OK ? EXIT_OK : report_record(&error, records, count);
     for (size_t i = 0; i < count && result == EXIT_OK; i++)
-        result = print_row(s, given, &inputs[i], scores + i * columns, nsp ? nsp_labels : s->info->labels, columns,
+        result = print_row(s, given, &records[i], &inputs[i],
+                           &(scored_labels){nsp ? nsp_labels : s->info->labels, scores + i * columns, columns, false,
+                                            s->info->multi_label},
                            rubato_costs_at(*costs, i));
     free(scores);
     return result;
@@ -72,8 +53,9 @@ const command command_classify = {
     "classify",
     "MODEL [FILE]",
     "Gives the label of each line (or pair, with --jsonl); for a regression model the value.",
-    "jsonl text.truncation text.left text.special_as_text raw words" RUN_OPTIONS,
+    ROW_OPTIONS "text.truncation text.left text.special_as_text top run.function_to_apply raw words" RUN_OPTIONS,
     "  echo 'A fine film.' | rubato classify MODEL --json\n"
+    "  rubato classify MODEL texts.txt --top 3\n"
     "  echo '{\"text\": \"A man sleeps.\", \"pair\": \"Nobody is awake.\"}' | rubato classify MODEL --jsonl --json\n"
     "  echo 'A fine film.' | rubato classify MODEL --budget 0.4x --words --cost\n",
     run};

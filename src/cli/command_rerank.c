@@ -1,4 +1,5 @@
 /* rubato rerank: documents by how well they answer a query. */
+#define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +16,10 @@ static int best_first(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* Scores and prints one query's documents. */
+/* Scores and prints one query's documents. rows [count]: the rows of the input that they are; NULL: all are in `row`.
+ */
 static int rank(session *s, const arguments *given, const char *query, const rubato_input *documents, size_t count,
-                const size_t *lines) {
+                const record *rows, const record *row) {
     rubato_error error = {0};
     float *scores = calloc(count + 1, sizeof *scores);
     rubato_costs *costs = NULL;
@@ -33,9 +35,11 @@ static int rank(session *s, const arguments *given, const char *query, const rub
         size_t top = given->top && given->top < count ? given->top : count;
         for (size_t i = 0; i < top; i++) {
             const rubato_input *document = &documents[order[i].index];
-            size_t index = lines ? lines[order[i].index] - 1 : order[i].index;
+            const record *from = rows ? &rows[order[i].index] : row;
+            size_t index = rows ? from->line - 1 : order[i].index;
             if (given->json) {
-                printf("{\"index\": %zu, \"score\": ", index);
+                print_row_begin(from);
+                printf("\"index\": %zu, \"score\": ", index);
                 print_float((double)order[i].score);
                 printf(", \"text\": ");
                 print_json_string(document->text, document->text_bytes);
@@ -54,58 +58,81 @@ static int rank(session *s, const arguments *given, const char *query, const rub
     return result;
 }
 
-/* All lines are the documents of one query, so they are gathered before anything is scored. */
+/* All rows are the documents of one query, so they are gathered before anything is scored. */
 typedef struct gathered {
     rubato_input *documents;
-    size_t *lines, count;
+    record *rows; /* [count] */
+    size_t count;
 } gathered;
 
-static int gather(gathered *all, const record *records, size_t count) {
-    rubato_input *documents = realloc(all->documents, (all->count + count) * sizeof *documents);
-    if (documents) all->documents = documents;
-    size_t *lines = realloc(all->lines, (all->count + count) * sizeof *lines);
-    if (lines) all->lines = lines;
-    if (!documents || !lines) return report_text("out of memory");
-    for (size_t i = 0; i < count; i++) {
-        char *copy = malloc(records[i].text_bytes + 1);
-        if (!copy) return report_text("out of memory");
-        memcpy(copy, records[i].text, records[i].text_bytes + 1);
-        documents[all->count] = (rubato_input){.text = copy, .text_bytes = records[i].text_bytes};
-        lines[all->count++] = records[i].line;
-    }
-    return EXIT_OK;
+static char *copy_text(const char *text, bool *failed) {
+    char *copy = text ? strdup(text) : NULL;
+    *failed = *failed || (text && !copy);
+    return copy;
 }
 
-static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
-                const rubato_input *inputs, rubato_costs **costs) {
+static int gather(void *user, session *s, const arguments *given, const record *records, size_t count,
+                  const rubato_input *inputs, rubato_costs **costs) {
+    (void)s;
+    (void)given;
     (void)inputs;
     (void)costs;
-    if (!given->jsonl) return gather(user, records, count);
+    gathered *all = user;
+    bool failed = false;
+    rubato_input *documents = realloc(all->documents, (all->count + count) * sizeof *documents);
+    if (documents) all->documents = documents;
+    record *rows = realloc(all->rows, (all->count + count) * sizeof *rows);
+    if (rows) all->rows = rows;
+    for (size_t i = 0; documents && rows && i < count; i++) {
+        record *row = &rows[all->count];
+        *row = (record){.text = copy_text(records[i].text, &failed),
+                        .text_bytes = records[i].text_bytes,
+                        .kept = copy_text(records[i].kept, &failed),
+                        .line = records[i].line};
+        documents[all->count++] = (rubato_input){.text = row->text, .text_bytes = row->text_bytes};
+    }
+    return documents && rows && !failed ? EXIT_OK : report_text("out of memory");
+}
+
+static int rank_gathered(void *user, session *s, const arguments *given) {
+    const gathered *all = user;
+    return rank(s, given, given->query, all->documents, all->count, all->rows, NULL);
+}
+
+/* A row is a query with its documents. */
+static int rank_rows(void *user, session *s, const arguments *given, const record *records, size_t count,
+                     const rubato_input *inputs, rubato_costs **costs) {
+    (void)user;
+    (void)inputs;
+    (void)costs;
     for (size_t i = 0; i < count; i++) {
         const record *r = &records[i];
         rubato_input *documents = calloc(r->document_count + 1, sizeof *documents);
         if (!documents) return report_text("out of memory");
         for (size_t j = 0; j < r->document_count; j++)
             documents[j] = (rubato_input){.text = r->documents[j], .text_bytes = strlen(r->documents[j])};
-        int status = rank(s, given, r->text, documents, r->document_count, NULL);
+        int status = rank(s, given, r->text, documents, r->document_count, NULL, r);
         free(documents);
         if (status != EXIT_OK) return status;
     }
     return EXIT_OK;
 }
 
-static int finish(void *user, session *s, const arguments *given) {
-    const gathered *all = user;
-    return given->jsonl ? EXIT_OK : rank(s, given, given->query, all->documents, all->count, all->lines);
-}
-
 static int run(const arguments *given) {
-    if (!given->jsonl && !given->query) return report_usage("%s", "rerank needs --query TEXT (or --jsonl)");
+    if (!given->query) {
+        arguments objects = *given;
+        objects.jsonl = 1;
+        if (!given->file && !given->jsonl) return report_usage("%s", "rerank needs --query TEXT (or --jsonl)");
+        return for_each_row(&objects, &(row_work){.kind = RECORD_DOCUMENTS, .one_by_one = true, .each = rank_rows});
+    }
     gathered all = {0};
-    int status = for_each_chunk(given, given->jsonl ? RECORD_DOCUMENTS : RECORD_TEXT, each, finish, &all);
-    for (size_t i = 0; i < all.count; i++) free((char *)(uintptr_t)all.documents[i].text);
+    int status = for_each_chunk(given, RECORD_TEXT, gather, rank_gathered, &all);
+    for (size_t i = 0; i < all.count; i++) {
+        free(all.rows[i].text);
+        free(all.rows[i].kept);
+    }
     free(all.documents);
-    free(all.lines);
+    free(all.rows);
     return status;
 }
 
@@ -113,7 +140,7 @@ const command command_rerank = {
     "rerank",
     "MODEL [FILE]",
     "Sorts documents (one in each line) by the query, the best answer first.",
-    "query jsonl prompt run.prompt_text text.truncation text.special_as_text top" RUN_OPTIONS,
+    "query " ROW_OPTIONS "prompt run.prompt_text text.truncation text.special_as_text top" RUN_OPTIONS,
     "  rubato rerank MODEL documents.txt --query 'how do plants breathe' --top 3\n"
     "  echo '{\"query\": \"q\", \"documents\": [\"a\", \"b\"]}' | rubato rerank MODEL --jsonl --json\n",
     run};

@@ -10,13 +10,18 @@ static const char *cut(const record *r, size_t start, size_t end, size_t *bytes)
     return r->text + first;
 }
 
-static void print_span(const record *r, const char *label, size_t start, size_t end, float score) {
+/* word: NULL for none. */
+static void print_span(const record *r, const char *label, size_t start, size_t end, float score, const char *word) {
     size_t bytes;
     const char *text = cut(r, start, end, &bytes);
     printf("{\"label\": ");
     print_json_string(label, strlen(label));
     printf(", \"text\": ");
     print_json_string(text, bytes);
+    if (word) {
+        printf(", \"word\": ");
+        print_json_string(word, strlen(word));
+    }
     printf(", \"start\": %zu, \"end\": %zu, \"score\": ", start, end);
     print_float((double)score);
     putchar('}');
@@ -24,16 +29,17 @@ static void print_span(const record *r, const char *label, size_t start, size_t 
 
 static void print_json_row(const session *s, const arguments *given, const record *r, const rubato_tags *tags,
                            const rubato_cost *cost) {
-    printf("{\"%s\": [", given->tokens ? "tokens" : "entities");
+    print_row_begin(r);
+    printf("\"%s\": [", given->tokens ? "tokens" : "entities");
     size_t count = given->tokens ? tags->token_count : tags->entity_count;
     for (size_t i = 0; i < count; i++) {
         if (i) fputs(", ", stdout);
         if (given->tokens)
             print_span(r, s->info->labels[tags->tokens[i].label], tags->tokens[i].start, tags->tokens[i].end,
-                       tags->tokens[i].score);
+                       tags->tokens[i].score, NULL);
         else
             print_span(r, tags->entities[i].label, tags->entities[i].start, tags->entities[i].end,
-                       tags->entities[i].score);
+                       tags->entities[i].score, rubato_entity_word(tags, i));
     }
     putchar(']');
     print_cost_member(given, cost);
@@ -83,7 +89,9 @@ static int run(const arguments *given) {
 const command command_tag = {"tag",
                              "MODEL [FILE]",
                              "Finds entities in each line; long lines are cut into windows (--stride).",
-                             "jsonl text.stride text.special_as_text tokens" RUN_OPTIONS,
+                             ROW_OPTIONS
+                             "text.stride text.special_as_text tokens run.aggregation run.ignore_labels" RUN_OPTIONS,
                              "  echo 'Marie Curie lived in Paris.' | rubato tag MODEL --json\n"
-                             "  rubato tag MODEL texts.txt --tokens --json\n",
+                             "  rubato tag MODEL texts.txt --tokens --json\n"
+                             "  rubato tag MODEL texts.txt --aggregation simple --ignore-labels O,MISC --json\n",
                              run};

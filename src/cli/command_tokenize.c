@@ -44,7 +44,7 @@ static int each(void *user, session *s, const arguments *given, const record *re
             return report_record(&error, records, count);
         }
         if (given->json) {
-            putchar('{');
+            print_row_begin(&records[i]);
             print_json_window(s, &encoding->windows[0]);
             if (encoding->cut) printf(", \"cut\": %zu", encoding->cut);
             for (size_t w = 1; w < encoding->count; w++) {
@@ -72,13 +72,15 @@ static int each(void *user, session *s, const arguments *given, const record *re
 static int run(const arguments *given) {
     session s;
     int status = session_describe(&s, given);
-    return status == EXIT_OK ? session_each_chunk(&s, given, RECORD_TEXT, each, NULL, NULL) : status;
+    return status == EXIT_OK
+               ? session_run(&s, given, &(row_work){.kind = RECORD_TEXT, .one_by_one = true, .each = each})
+               : status;
 }
 
 const command command_tokenize = {"tokenize",
                                   "MODEL [FILE]",
                                   "Cuts each line into the model's tokens, with their positions in code points.",
-                                  "jsonl text.* context.threads context.isa json quiet help",
+                                  ROW_OPTIONS "text.* context.threads context.isa json quiet help",
                                   "  echo 'Hello, world!' | rubato tokenize build/models/all-MiniLM-L6-v2 --json\n"
                                   "  rubato tokenize MODEL long.txt --max-length 128 --stride 32 --json\n",
                                   run};

@@ -54,6 +54,35 @@ static int watch(void *user, const rubato_train_progress *p) {
     return interrupted;
 }
 
+/* ", 2 labels: negative 29,780, positive 37,569" */
+static void print_counts(const rubato_data_summary *told) {
+    enum { SHOWN = 8 };
+    size_t missing = 0;
+    for (size_t i = 0; i < told->label_count; i++) {
+        missing += told->counts[i] == 0;
+        if (i == SHOWN) fprintf(stderr, " and %zu more", told->label_count - SHOWN);
+        if (i >= SHOWN) continue;
+        if (i == 0) fprintf(stderr, "; %zu label%s: ", told->label_count, told->label_count == 1 ? "" : "s");
+        fprintf(stderr, "%s%s %zu", i ? ", " : "", told->labels[i], told->counts[i]);
+    }
+    if (missing) fprintf(stderr, " (%zu without an example)", missing);
+}
+
+static void print_summary(void *user, const rubato_data_summary *told) {
+    const watching *w = user;
+    if (w->quiet) return;
+    fprintf(stderr, "%s: %s: ", told->use, told->path);
+    if (told->limit)
+        fprintf(stderr, "%zu of %zu rows, drawn by --limit and --seed", told->limit, told->rows);
+    else
+        fprintf(stderr, "%zu row%s", told->rows, told->rows == 1 ? "" : "s");
+    if (told->samples != (told->limit ? told->limit : told->rows)) fprintf(stderr, " in %zu windows", told->samples);
+    print_counts(told);
+    fprintf(stderr, "; %zu to %zu tokens, median %zu", told->shortest, told->longest, told->median);
+    if (told->cut) fprintf(stderr, "; %zu row%s longer and cut", told->cut, told->cut == 1 ? " is" : "s are");
+    fputc('\n', stderr);
+}
+
 static int run(const arguments *given) {
     rubato_train_options options = given->train;
     if (!options.task || !options.data || !options.out)
@@ -62,6 +91,8 @@ static int run(const arguments *given) {
     options.model = given->model;
     options.progress = watch;
     options.progress_user = &seen;
+    options.data_read = print_summary;
+    options.data_user = &seen;
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
     rubato_error error = {0};
@@ -101,5 +132,7 @@ const command command_train = {
     "  rubato train MODEL --task tagging --data train.conll --dev dev.conll --epochs 5 --rate 5e-5 --out ner\n"
     "  rubato train sst2 --task classification --data train.tsv --dev dev.tsv --recipe deebert --frozen --out "
     "sst2-exits\n"
-    "Ctrl-C saves a checkpoint; the same command with --resume continues from it.\n",
+    "Ctrl-C saves a checkpoint; the same command with --resume continues from it. A folder that holds a model or "
+    "another\n"
+    "run is refused; --overwrite replaces it.\n",
     run};

@@ -8,23 +8,37 @@
 
 OPTION_CHOICES(truths, "true", "false")
 OPTION_CHOICES(logs, "text", "json")
+OPTION_CHOICES(errors, "row", "skip", "stop")
 
 #define OPTION_OWNER arguments
 #define OPTION_SECTION "Texts"
 static const rubato_option program_table[] = {
-    FLAG_OPTION(jsonl, jsonl, "read each input line as a JSON object"),
+    FLAG_OPTION(jsonl, jsonl, "read JSON objects, one in each line, whatever the file's name"),
+    TEXT_OPTION(columns, columns, "LIST", NULL, "by their common names",
+                "columns of a table or keys of JSON objects that hold the texts, as text=NAME,pair=NAME"),
+    CHOICE_OPTION(on_error, int, on_error, "HOW", errors, "row",
+                  "a row that cannot be answered gives a row with the error, is left out, or ends the command"),
+    FLAG_OPTION(line_buffered, line_buffered, "answer each line as soon as it arrives"),
     TEXT_OPTION(prompt, prompt, "NAME", NULL, "the model's default prompt",
                 "name of one of the model's prompts, to put before every text"),
     TEXT_OPTION(query, query, "TEXT", NULL, NULL, "the query"),
     TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus, one text in each line; the operand FILE is the same"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Answers"
-    SIZE_OPTION(top, top, "5; rerank: all", "number of results"),
+    SIZE_OPTION(top, top, "5; rerank, classify, zero-shot: all", "number of results"),
+    TEXT_OPTION(targets, targets, "LIST", NULL, "all tokens",
+                "the words that may fill a mask, as cat,dog; of a word that is no token, its first token"),
+    TEXT_OPTION(labels, labels, "LIST", NULL, NULL, "the labels to choose from, as sport,politics,science"),
+    TEXT_OPTION(template, hypothesis, "TEXT", NULL, "This example is {}.",
+                "the sentence that says a label, with {} in the label's place"),
+    FLAG_OPTION(multi_label, multi_label, "several labels may be true: each gets a probability of its own"),
     FLAG_OPTION(tokens, tokens, "one label for each token instead of entities"),
     FLAG_OPTION(words, words, "show the words that each layer kept"),
     FLAG_OPTION(raw, raw, "logits instead of probabilities"),
     FLAG_OPTION(allow_empty, allow_empty, "give no answer where \"no answer\" is more probable"),
-    TEXT_OPTION(output, output, "FILE", NULL, NULL, "write the vectors, float32 [lines, width], to a .npy file"),
+    TEXT_OPTION(output, output, "FILE", NULL, NULL, "write the vectors, float32 [rows, width], to a .npy file"),
+    FLAG_OPTION(resume, resume, "continue the rows of an interrupted command, which FILE.part holds"),
+    FLAG_OPTION(overwrite, overwrite, "replace the rows of an interrupted command, which FILE.part holds"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Cost and speed"
     TEXT_OPTION(target_drop, target_drop, "X", NULL, NULL,

@@ -1,5 +1,6 @@
 /* Printing. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
@@ -50,4 +51,54 @@ void print_cost_member(const arguments *given, const rubato_cost *cost) {
     if (cost->windows > 1) printf(", %zu windows", cost->windows);
     if (cost->cut) printf(", %zu tokens cut", cost->cut);
     printf("]");
+}
+
+typedef struct ranked {
+    float score;
+    size_t label;
+} ranked;
+
+static int best_first(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    return x->label < y->label ? -1 : x->label > y->label;
+}
+
+static void print_ranked(const arguments *given, const scored_labels *what, const ranked *order, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const char *label = what->labels[order[i].label];
+        if (given->json) {
+            if (i) fputs(", ", stdout);
+            print_json_string(label, strlen(label));
+            fputs(": ", stdout);
+            print_float((double)order[i].score);
+        } else if (count > 1) {
+            printf("%s%s %.4f", i ? ", " : "", label, (double)order[i].score);
+        } else {
+            printf("%-16s %.4f", label, (double)order[i].score);
+        }
+    }
+}
+
+int print_labels(const arguments *given, const scored_labels *what) {
+    size_t shown = given->json || what->several ? what->count : 1, best = 0;
+    if (given->top) shown = given->top < what->count ? given->top : what->count;
+    ranked *order = calloc(what->count + 1, sizeof *order);
+    if (!order) return report_text("out of memory");
+    for (size_t i = 0; i < what->count; i++) {
+        order[i] = (ranked){what->scores[i], i};
+        if (what->scores[i] > what->scores[best]) best = i;
+    }
+    if (!given->json || given->top || what->sorted) qsort(order, what->count, sizeof *order, best_first);
+    if (given->json) {
+        printf("\"label\": ");
+        print_json_string(what->labels[best], strlen(what->labels[best]));
+        printf(", \"score\": ");
+        print_float((double)what->scores[best]);
+        printf(", \"scores\": {");
+    }
+    print_ranked(given, what, order, shown);
+    if (given->json) putchar('}');
+    free(order);
+    return EXIT_OK;
 }

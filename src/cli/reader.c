@@ -1,42 +1,104 @@
-/* Input, line by line: texts or JSON objects, checked to be UTF-8. */
+/* Input: texts line by line, JSON objects, or records of a table, checked to be UTF-8. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/gzip.h"
 #include "base/json.h"
+#include "base/table.h"
+#include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "cli/command.h"
 
-enum { CHUNK_LINES = 4096, CHUNK_BYTES = 8 << 20 };
+enum { CHUNK_BYTES = 8 << 20, NAME = 128 };
+
+typedef enum form { FORM_LINES, FORM_OBJECTS, FORM_TABLE } form;
 
 struct reader {
     FILE *stream;
     const char *path;
-    bool jsonl, failed;
+    form form;
+    bool csv, by_number, open; /* of a table; by_number: --columns counts columns, there is no header; open: a quote did
+                                  not end */
     record_kind kind;
-    char *line;
-    size_t capacity, number;
+    char wanted[2][NAME]; /* the columns of --columns for the first and second text; "" for none */
+    char *line, *record;  /* the next line; the record of a table that the fields borrow from */
+    size_t capacity, record_capacity, number;
+    char *names[TABLE_COLUMNS]; /* of a table's header */
+    size_t name_count, column[2];
     record records[CHUNK_LINES];
     size_t count;
+    int raw;            /* the descriptor whose position tells the progress; -1: unknown */
+    double total_bytes; /* 0: unknown */
 };
 
-static void release_record(record *r) {
-    free(r->text);
-    free(r->pair);
-    for (size_t j = 0; j < r->document_count; j++) free(r->documents[j]);
-    free(r->documents);
+/* ---- Names of columns ---- */
+
+/* Usual names of a first text, each with the name of the second text that goes with it. */
+static const char *const usual[][2] = {{"text", "pair"},
+                                       {"sentence1", "sentence2"},
+                                       {"premise", "hypothesis"},
+                                       {"question1", "question2"},
+                                       {"sentence", NULL},
+                                       {"document", NULL},
+                                       {"query", NULL}};
+static const char *const question[][2] = {{"question", "context"}};
+static const char *const documents[][2] = {{"query", "documents"}};
+
+static const char *const (*usual_names(record_kind kind, size_t *count))[2] {
+    *count = kind == RECORD_TEXT ? sizeof usual / sizeof usual[0] : 1;
+    return kind == RECORD_QUESTION ? question : kind == RECORD_DOCUMENTS ? documents : usual;
 }
 
-static void release_records(reader *self) {
-    for (size_t i = 0; i < self->count; i++) release_record(&self->records[i]);
-    self->count = 0;
+static bool all_digits(const char *text) {
+    return *text && !text[strspn(text, "0123456789")];
 }
 
-int reader_open(reader **out, const char *path, bool jsonl, record_kind kind) {
-    *out = NULL;
+static int parse_columns(reader *self, const char *columns) {
+    static const char *const roles[] = {"text=", "pair="};
+    for (const char *at = columns; at && *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] != 0)) {
+        size_t length = strcspn(at, ","), role = 0;
+        while (role < 2 && strncmp(at, roles[role], 5) != 0) role++;
+        if (role == 2 || length <= 5 || length - 5 >= NAME)
+            return report_usage("--columns %.80s: write text=NAME or text=NAME,pair=NAME", columns);
+        snprintf(self->wanted[role], NAME, "%.*s", (int)(length - 5), at + 5);
+    }
+    if (columns && !self->wanted[0][0]) return report_usage("--columns %.80s: text=NAME is needed", columns);
+    self->by_number = all_digits(self->wanted[0]);
+    return EXIT_OK;
+}
+
+/* ---- Opening ---- */
+
+static void take_form(reader *self, bool jsonl) {
+    char name[512];
+    snprintf(name, sizeof name, "%s", self->path);
+    if (gzip_named(name)) name[strlen(name) - 3] = 0;
+    self->csv = text_ends_with(name, ".csv");
+    if (jsonl || text_ends_with(name, ".jsonl") || text_ends_with(name, ".ndjson"))
+        self->form = FORM_OBJECTS;
+    else if (self->csv || text_ends_with(name, ".tsv"))
+        self->form = FORM_TABLE;
+}
+
+/* The size of what is read, for the progress. */
+static void take_size(reader *self) {
+    struct stat of;
+    if (self->raw < 0) self->raw = fileno(self->stream);
+    if (fstat(self->raw, &of) == 0 && S_ISREG(of.st_mode)) self->total_bytes = (double)of.st_size;
+}
+
+static int read_header(reader *self);
+
+int reader_open(reader **out, const arguments *given, record_kind kind) {
+    const char *path = given->file;
     bool standard = !path || strcmp(path, "-") == 0;
-    FILE *stream = standard ? stdin : fopen(path, "rb");
+    int raw = -1;
+    *out = NULL;
+    FILE *stream = standard ? stdin : gzip_named(path) ? gzip_open(path, &raw) : fopen(path, "rb");
     if (!stream) {
         fprintf(stderr, "rubato: %s: %s\n", path, strerror(errno));
         return EXIT_FAILED;
@@ -46,130 +108,324 @@ int reader_open(reader **out, const char *path, bool jsonl, record_kind kind) {
         if (!standard) fclose(stream);
         return report_text("out of memory");
     }
+    *out = self;
     self->stream = stream;
     self->path = standard ? "standard input" : path;
-    self->jsonl = jsonl;
     self->kind = kind;
-    *out = self;
-    return EXIT_OK;
+    self->raw = raw;
+    take_form(self, given->jsonl);
+    take_size(self);
+    int status = parse_columns(self, given->columns);
+    if (status != EXIT_OK) return status;
+    if (self->form == FORM_LINES && given->columns)
+        return report_usage("%s: --columns is for .csv, .tsv and .jsonl", self->path);
+    if (self->form != FORM_OBJECTS && kind == RECORD_DOCUMENTS)
+        return report_usage("%s: a query with its documents is read from .jsonl", self->path);
+    return self->form == FORM_TABLE ? read_header(self) : EXIT_OK;
+}
+
+bool reader_takes_objects(const reader *self) {
+    return self->form == FORM_OBJECTS;
+}
+
+static void release_record(record *r) {
+    free(r->text);
+    free(r->pair);
+    free(r->kept);
+    free(r->why);
+    for (size_t j = 0; j < r->document_count; j++) free(r->documents[j]);
+    free(r->documents);
+    *r = (record){0};
 }
 
 void reader_close(reader *self) {
     if (!self) return;
-    release_records(self);
+    for (size_t i = 0; i < self->count; i++) release_record(&self->records[i]);
+    for (size_t i = 0; i < self->name_count; i++) free(self->names[i]);
     free(self->line);
+    free(self->record);
     if (self->stream != stdin) fclose(self->stream);
     free(self);
 }
 
-bool reader_failed(const reader *self) {
-    return self && self->failed;
+double reader_share(const reader *self) {
+    off_t at = self->total_bytes > 0 ? lseek(self->raw, 0, SEEK_CUR) : -1;
+    return at > 0 ? (double)at / self->total_bytes : 0;
 }
 
-static void refuse(reader *self, const char *why) {
-    fflush(stdout);
-    fprintf(stderr, "rubato: line %zu: %s\n", self->number, why);
-    self->failed = true;
+/* ---- Records ---- */
+
+/* Notes why a record cannot be used. */
+static void refuse(record *r, const char *format, ...) PRINTF_LIKE(2, 3);
+static void refuse(record *r, const char *format, ...) {
+    va_list values;
+    if (r->why) return;
+    va_start(values, format);
+    if (vasprintf(&r->why, format, values) < 0) r->why = NULL;
+    va_end(values);
 }
 
-/* A copy of a JSON string; NULL with *why set when there is none. */
-static char *take_string(const json_t *object, const char *key, size_t *bytes, const char **why) {
-    const json_t *value = json_object_get(object, key);
-    if (!json_is_string(value)) {
-        *why = key;
-        return NULL;
-    }
-    *bytes = json_string_length(value);
-    char *copy = malloc(*bytes + 1);
-    if (copy) memcpy(copy, json_string_value(value), *bytes + 1);
-    if (!copy) *why = "memory";
+static char *copy_bytes(const char *bytes, size_t length) {
+    char *copy = malloc(length + 1);
+    if (!copy) return NULL;
+    memcpy(copy, bytes, length);
+    copy[length] = 0;
     return copy;
 }
 
-static void take_documents(record *out, const json_t *object, const char **why) {
-    const json_t *list = json_object_get(object, "documents");
-    size_t count = json_array_size(list);
-    *why = "documents";
-    if (!json_is_array(list) || !(out->documents = calloc(count + 1, sizeof *out->documents))) return;
-    for (size_t i = 0; i < count; i++) {
-        const json_t *item = json_array_get(list, i);
-        const char *text = json_string_value(json_is_object(item) ? json_object_get(item, "text") : item);
-        if (!text || !(out->documents[i] = strdup(text))) return;
-        out->document_count++;
-    }
-    *why = NULL;
-}
-
-static bool parse_object(reader *self, record *out, const char *line, size_t length) {
-    json_error_t where;
-    json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
-    if (!json_is_object(object)) {
-        char message[256];
-        snprintf(message, sizeof message, object ? "not a JSON object" : "not valid JSON at column %d: %s",
-                 where.column, where.text);
-        refuse(self, message);
-        json_decref(object);
-        return false;
-    }
-    const char *why = NULL;
-    if (self->kind == RECORD_QUESTION) {
-        out->text = take_string(object, "question", &out->text_bytes, &why);
-        if (out->text) out->pair = take_string(object, "context", &out->pair_bytes, &why);
-    } else if (self->kind == RECORD_DOCUMENTS) {
-        out->text = take_string(object, "query", &out->text_bytes, &why);
-        if (out->text) take_documents(out, object, &why);
-    } else {
-        out->text = take_string(object, "text", &out->text_bytes, &why);
-        if (out->text && json_object_get(object, "pair"))
-            out->pair = take_string(object, "pair", &out->pair_bytes, &why);
-    }
-    json_decref(object);
-    if (!why) return true;
-    char message[128];
-    snprintf(message, sizeof message, "\"%s\" is missing or of the wrong type", why);
-    refuse(self, message);
+/* Members that answers have; a caller's member of such a name is kept as "input_NAME". */
+static bool is_answer(const char *name) {
+    static const char *const names[] = {"label",    "labels",   "score",  "scores",  "value", "embedding",
+                                        "entities", "tokens",   "answer", "start",   "end",   "cost",
+                                        "error",    "line",     "ids",    "offsets", "types", "cut",
+                                        "index",    "overflow", "words",  "layers",  "fills", "text"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], name) == 0) return true;
     return false;
 }
 
-int reader_next(reader *self, record **records, size_t *count) {
-    release_records(self);
-    size_t bytes = 0;
-    while (self->count < CHUNK_LINES && bytes < CHUNK_BYTES) {
-        ssize_t got = getline(&self->line, &self->capacity, self->stream);
+/* Adds a member to the text `"id": 7, ` of what is kept. Takes over the value. */
+static void keep(text_buffer *out, const char *name, json_t *value) {
+    json_t *key = json_sprintf("%s%s", is_answer(name) ? "input_" : "", name);
+    char *quoted = key ? json_dumps(key, JSON_ENCODE_ANY) : NULL;
+    char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17)) : NULL;
+    if (!quoted || !text) out->failed = true;
+    if (quoted && text) text_add_format(out, "%s: %s, ", quoted, text);
+    free(quoted);
+    free(text);
+    json_decref(key);
+    json_decref(value);
+}
+
+static void take_kept(record *r, text_buffer *kept) {
+    if (kept->failed) {
+        text_free(kept);
+        refuse(r, "out of memory");
+        return;
+    }
+    r->kept = kept->data;
+}
+
+/* ---- JSON objects ---- */
+
+static char *take_string(record *r, const json_t *object, const char *key, size_t *bytes) {
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_string(value)) {
+        refuse(r, "\"%s\" is %s", key, value ? "no text" : "missing; --columns text=NAME names another key");
+        return NULL;
+    }
+    *bytes = json_string_length(value);
+    char *copy = copy_bytes(json_string_value(value), *bytes);
+    if (!copy) refuse(r, "out of memory");
+    return copy;
+}
+
+static void take_documents(record *r, const json_t *object) {
+    const json_t *list = json_object_get(object, "documents");
+    size_t count = json_array_size(list);
+    if (!json_is_array(list)) refuse(r, "\"documents\" is %s", list ? "no list" : "missing");
+    if (!json_is_array(list)) return;
+    r->documents = calloc(count + 1, sizeof *r->documents);
+    for (size_t i = 0; r->documents && i < count; i++) {
+        const json_t *item = json_array_get(list, i);
+        const char *text = json_string_value(json_is_object(item) ? json_object_get(item, "text") : item);
+        if (!text) refuse(r, "\"documents\": number %zu is no text", i + 1);
+        if (!text || !(r->documents[i] = strdup(text))) break;
+        r->document_count++;
+    }
+    if (r->document_count < count) refuse(r, "out of memory");
+}
+
+/* The keys of the texts: those of --columns, else the usual pair of which the object has the first. */
+static void choose_keys(const reader *self, const json_t *object, const char *keys[2]) {
+    size_t count;
+    const char *const(*names)[2] = usual_names(self->kind, &count);
+    keys[0] = names[0][0];
+    keys[1] = names[0][1];
+    for (size_t i = count; i-- > 0;)
+        if (json_object_get(object, names[i][0])) memcpy(keys, names[i], sizeof names[i]);
+    if (!self->wanted[0][0]) return;
+    keys[0] = self->wanted[0];
+    keys[1] = self->wanted[1][0] ? self->wanted[1] : NULL;
+}
+
+static void parse_object(const reader *self, record *r, const char *line, size_t length) {
+    json_error_t where;
+    const char *keys[2], *key;
+    json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where), *value;
+    if (!json_is_object(object)) {
+        if (object)
+            refuse(r, "not a JSON object");
+        else
+            refuse(r, "not valid JSON at column %d: %s", where.column, where.text);
+        json_decref(object);
+        return;
+    }
+    text_buffer kept = {0};
+    choose_keys(self, object, keys);
+    r->text = take_string(r, object, keys[0], &r->text_bytes);
+    if (self->kind == RECORD_DOCUMENTS)
+        take_documents(r, object);
+    else if (keys[1] && (self->kind == RECORD_QUESTION || json_object_get(object, keys[1])))
+        r->pair = take_string(r, object, keys[1], &r->pair_bytes);
+    json_object_foreach(object, key, value) if (strcmp(key, keys[0]) != 0 && !(keys[1] && strcmp(key, keys[1]) == 0))
+        keep(&kept, key, json_incref(value));
+    take_kept(r, &kept);
+    json_decref(object);
+}
+
+/* ---- Lines and tables ---- */
+
+/* The next line into self->line; -1 at the end. */
+static ssize_t next_line(reader *self) {
+    ssize_t got = getline(&self->line, &self->capacity, self->stream);
+    if (got < 0) return -1;
+    self->number++;
+    size_t length = (size_t)got;
+    if (length && self->line[length - 1] == '\n') length--;
+    if (length && self->line[length - 1] == '\r') length--;
+    self->line[length] = 0;
+    return (ssize_t)length;
+}
+
+static bool add_to_record(reader *self, size_t *size, const char *bytes, size_t length) {
+    if (*size + length + 1 > self->record_capacity) {
+        size_t capacity = 2 * (*size + length + 1);
+        char *grown = realloc(self->record, capacity);
+        if (!grown) return false;
+        self->record = grown;
+        self->record_capacity = capacity;
+    }
+    memcpy(self->record + *size, bytes, length);
+    *size += length;
+    self->record[*size] = 0;
+    return true;
+}
+
+/* The next record of a table into self->record: of a .csv the lines up to an even number of quotes. *size is -1 at the
+ * end. False: memory is short. */
+static bool next_record(reader *self, ssize_t *size) {
+    size_t all = 0, quotes = 0;
+    *size = -1;
+    do {
+        ssize_t got = next_line(self);
         if (got < 0) break;
-        size_t length = (size_t)got;
-        self->number++;
-        if (length && self->line[length - 1] == '\n') length--;
-        if (length && self->line[length - 1] == '\r') length--;
-        self->line[length] = 0;
-        bytes += length;
-        size_t bad = utf8_check(self->line, length);
-        if (bad < length) {
-            char message[80];
-            snprintf(message, sizeof message, "not valid UTF-8 at byte %zu (0x%02x)", bad,
-                     (unsigned char)self->line[bad]);
-            refuse(self, message);
-            continue;
-        }
-        record *r = &self->records[self->count++];
-        *r = (record){.line = self->number};
-        if (self->jsonl) {
-            if (!parse_object(self, r, self->line, length)) {
-                release_record(r);
-                self->count--;
-            }
-        } else {
-            r->text = malloc(length + 1);
-            if (!r->text) return report_text("out of memory");
-            memcpy(r->text, self->line, length + 1);
-            r->text_bytes = length;
-        }
+        if (*size >= 0 && !add_to_record(self, &all, "\n", 1)) return false;
+        if (!add_to_record(self, &all, self->line, (size_t)got)) return false;
+        for (ssize_t i = 0; self->csv && i < got; i++) quotes += self->line[i] == '"';
+        *size = (ssize_t)all;
+    } while (quotes % 2 && all < CHUNK_BYTES);
+    return true;
+}
+
+static size_t find_name(const reader *self, const char *name) {
+    for (size_t i = 0; name && i < self->name_count; i++)
+        if (strcmp(self->names[i], name) == 0) return i;
+    return SIZE_MAX;
+}
+
+static int find_columns(reader *self) {
+    size_t count;
+    const char *const(*names)[2] = usual_names(self->kind, &count);
+    self->column[0] = self->column[1] = SIZE_MAX;
+    for (size_t i = 0; i < 2 && self->wanted[0][0]; i++) {
+        if (!self->wanted[i][0]) continue;
+        self->column[i] = self->by_number ? strtoul(self->wanted[i], NULL, 10) - 1 : find_name(self, self->wanted[i]);
+        if (self->column[i] == SIZE_MAX)
+            return report_usage("%s: the header has no such column as --columns names", self->path);
     }
-    if (ferror(self->stream)) {
-        fprintf(stderr, "rubato: %s: %s\n", self->path, strerror(errno));
-        return EXIT_FAILED;
+    for (size_t i = 0; i < count && self->column[0] == SIZE_MAX; i++) {
+        self->column[0] = find_name(self, names[i][0]);
+        self->column[1] = self->column[0] == SIZE_MAX ? SIZE_MAX : find_name(self, names[i][1]);
     }
+    if (self->column[0] == SIZE_MAX)
+        return report_usage("%s: no column of its header is known to hold the text; --columns text=NAME names one, "
+                            "--columns text=1 counts them in a file without a header",
+                            self->path);
+    if (self->kind == RECORD_QUESTION && self->column[1] == SIZE_MAX)
+        return report_usage("%s: columns \"question\" and \"context\" are needed", self->path);
+    return EXIT_OK;
+}
+
+static int read_header(reader *self) {
+    char *fields[TABLE_COLUMNS];
+    ssize_t size;
+    size_t count, lines;
+    if (self->by_number) return find_columns(self);
+    if (!next_record(self, &size)) return report_text("out of memory");
+    if (size < 0) return report_usage("%s: empty; a table begins with a header", self->path);
+    char *at = self->record;
+    if (size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
+    table_cut(at, self->record + size, self->csv, fields, &count, &lines);
+    for (size_t i = 0; count != SIZE_MAX && i < count; i++) {
+        if (!(self->names[i] = strdup(fields[i]))) return report_text("out of memory");
+        self->name_count++;
+    }
+    return find_columns(self);
+}
+
+static void parse_record(const reader *self, record *r, size_t size) {
+    char *fields[TABLE_COLUMNS], number[32];
+    size_t count, lines;
+    text_buffer kept = {0};
+    table_cut(self->record, self->record + size, self->csv, fields, &count, &lines);
+    if (count == SIZE_MAX) {
+        refuse(r, "more than %d fields, or a quote that does not end", TABLE_COLUMNS);
+        return;
+    }
+    if (self->name_count && count != self->name_count)
+        refuse(r, "%zu fields, and the header has %zu", count, self->name_count);
+    for (size_t i = 0; i < 2; i++) {
+        if (self->column[i] == SIZE_MAX) continue;
+        const char *field = self->column[i] < count ? fields[self->column[i]] : NULL;
+        char *copy = field ? copy_bytes(field, strlen(field)) : NULL;
+        if (!copy) refuse(r, field ? "out of memory" : "column %zu is missing", self->column[i] + 1);
+        *(i ? &r->pair : &r->text) = copy;
+        *(i ? &r->pair_bytes : &r->text_bytes) = copy ? strlen(copy) : 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (i == self->column[0] || i == self->column[1]) continue;
+        snprintf(number, sizeof number, "column%zu", i + 1);
+        keep(&kept, i < self->name_count ? self->names[i] : number, json_string(fields[i]));
+    }
+    take_kept(r, &kept);
+}
+
+/* One record more. False at the end. */
+static bool take_record(reader *self, record *r, size_t *bytes) {
+    ssize_t got;
+    *r = (record){.file = self->stream == stdin ? NULL : self->path, .line = self->number + 1};
+    if (self->form != FORM_TABLE)
+        got = next_line(self);
+    else if (!next_record(self, &got))
+        refuse(r, "out of memory");
+    if (got < 0) return r->why != NULL;
+    *bytes += (size_t)got;
+    const char *line = self->form == FORM_TABLE ? self->record : self->line;
+    size_t length = (size_t)got, bad = utf8_check(line, length);
+    if (bad < length)
+        refuse(r, "not valid UTF-8 at byte %zu (0x%02x)", bad, (unsigned char)line[bad]);
+    else if (self->form == FORM_OBJECTS)
+        parse_object(self, r, line, length);
+    else if (self->form == FORM_TABLE)
+        parse_record(self, r, length);
+    else if (!(r->text = copy_bytes(line, length)))
+        refuse(r, "out of memory");
+    else
+        r->text_bytes = length;
+    return true;
+}
+
+int reader_next(reader *self, size_t most, record **records, size_t *count) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < self->count; i++) release_record(&self->records[i]);
+    self->count = 0;
+    while (self->count < most && bytes < CHUNK_BYTES && take_record(self, &self->records[self->count], &bytes))
+        self->count++;
     *records = self->records;
     *count = self->count;
-    return EXIT_OK;
+    if (!ferror(self->stream)) return EXIT_OK;
+    fprintf(stderr, "rubato: %s: %s\n", self->path,
+            errno == EILSEQ ? "damaged or cut, or not compressed by gzip" : strerror(errno));
+    return EXIT_FAILED;
 }

@@ -1,4 +1,5 @@
 /* Shared by commands: loading, reporting, the loop over the input. */
+#define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,22 +18,25 @@ int report(const rubato_error *error) {
 }
 
 int report_usage(const char *format, const char *what) {
-    char message[512];
-    snprintf(message, sizeof message, format, what); /* NOLINT: formats are literals of this program */
-    report_text(message);
+    fflush(stdout);
+    fputs("rubato: ", stderr);
+    fprintf(stderr, format, what); /* NOLINT: formats are literals of this program */
+    fputc('\n', stderr);
     return EXIT_USAGE;
+}
+
+void print_place(const char *file, size_t line) {
+    fflush(stdout);
+    fprintf(stderr, "rubato: %s%sline %zu: ", file ? file : "", file ? ": " : "", line);
 }
 
 /* --prompt, a name, and --prompt-text exclude each other. */
 static int take_prompt(session *s, const arguments *given) {
     rubato_error error;
-    char message[640];
     if (!given->prompt) return EXIT_OK;
     if (given->run.prompt) return report_usage("%s", "--prompt and --prompt-text exclude each other");
     if (rubato_prompt(s->model, given->prompt, &s->options.prompt, &error) == RUBATO_OK) return EXIT_OK;
-    snprintf(message, sizeof message, "%s. --prompt-text takes a text", error.message);
-    report_text(message);
-    return EXIT_USAGE;
+    return report_usage("%s. --prompt-text takes a text", error.message);
 }
 
 /* The model's warnings, and the options of texts and runs. */
@@ -97,10 +101,11 @@ void session_close(session *s) {
 }
 
 int report_record(const rubato_error *error, const record *records, size_t count) {
-    if (error->line == 0 || error->line > count) return report(error);
-    fflush(stdout);
-    fprintf(stderr, "rubato: line %zu: %s\n", records[error->line - 1].line, error->message);
-    return error->code == RUBATO_BAD_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
+    bool of_row = error->code == RUBATO_BAD_TEXT || error->code == RUBATO_BAD_ARGUMENT;
+    if (!of_row || error->line == 0 || error->line > count) return report(error);
+    record *row = (record *)(uintptr_t)&records[error->line - 1];
+    row->why = strdup(error->message);
+    return row->why ? EXIT_ROW : report_text("out of memory");
 }
 
 int finish_output(int status) {
@@ -109,48 +114,4 @@ int finish_output(int status) {
         return EXIT_FAILED;
     }
     return status;
-}
-
-int for_each_chunk(const arguments *given, record_kind kind, each_chunk *each, finish_input *finish, void *user) {
-    session s;
-    int status = session_open(&s, given);
-    return status == EXIT_OK ? session_each_chunk(&s, given, kind, each, finish, user) : status;
-}
-
-int session_each_chunk(session *s, const arguments *given, record_kind kind, each_chunk *each, finish_input *finish,
-                       void *user) {
-    reader *input = NULL;
-    rubato_input *inputs = NULL;
-    rubato_costs *costs = NULL;
-    int status = reader_open(&input, given->file, given->jsonl, kind);
-    progress bar;
-    progress_begin(&bar, "lines", "", given->quiet);
-    record *records;
-    for (size_t count = 0, done = 0; status == EXIT_OK;) {
-        status = reader_next(input, &records, &count);
-        if (status != EXIT_OK || count == 0) break;
-        rubato_input *more = realloc(inputs, count * sizeof *inputs);
-        if (more) inputs = more;
-        if (!more) {
-            status = report_text("out of memory");
-            break;
-        }
-        for (size_t i = 0; i < count; i++)
-            inputs[i] = (rubato_input){.text = records[i].text,
-                                       .text_bytes = records[i].text_bytes,
-                                       .pair = records[i].pair,
-                                       .pair_bytes = records[i].pair_bytes};
-        status = each(user, s, given, records, count, inputs, &costs);
-        rubato_free(costs);
-        costs = NULL;
-        done += count;
-        progress_show(&bar, (double)done, 0);
-    }
-    progress_end(&bar);
-    if (status == EXIT_OK && finish) status = finish(user, s, given);
-    if (status == EXIT_OK && reader_failed(input)) status = EXIT_FAILED;
-    reader_close(input);
-    free(inputs);
-    session_close(s);
-    return finish_output(status);
 }

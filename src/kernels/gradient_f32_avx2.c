@@ -31,13 +31,16 @@ static inline __m256 slope_8(__m256 x, activation act) {
         __m256 t = activate_8(x, ACTIVATION_TANH);
         return _mm256_fnmadd_ps(t, t, one);
     }
-    case ACTIVATION_NONE:
-    case ACTIVATION_COUNT: break;
+    default: break;
     }
     return one;
 }
 
 static void own_activate_backward(float *dx, const float *dy, const float *x, size_t count, activation act) {
+    if (act >= ACTIVATION_RARE) {
+        gradient_f32_scalar.activate_backward(dx, dy, x, count, act);
+        return;
+    }
     for (size_t i = 0; i < count; i += 8) {
         __m256i mask = lanes_8(count - i < 8 ? count - i : 8);
         __m256 sum = _mm256_fmadd_ps(_mm256_maskload_ps(dy + i, mask), slope_8(_mm256_maskload_ps(x + i, mask), act),

@@ -32,13 +32,16 @@ static inline __m512 slope_16(__m512 x, activation act) {
         __m512 t = activate_16(x, ACTIVATION_TANH);
         return _mm512_fnmadd_ps(t, t, one);
     }
-    case ACTIVATION_NONE:
-    case ACTIVATION_COUNT: break;
+    default: break;
     }
     return one;
 }
 
 static void own_activate_backward(float *dx, const float *dy, const float *x, size_t count, activation act) {
+    if (act >= ACTIVATION_RARE) {
+        gradient_f32_scalar.activate_backward(dx, dy, x, count, act);
+        return;
+    }
     for (size_t i = 0; i < count; i += 16) {
         __mmask16 mask = lanes_16(count - i < 16 ? count - i : 16);
         __m512 slope = slope_16(_mm512_maskz_loadu_ps(mask, x + i), act);

@@ -67,8 +67,7 @@ static inline __m256 activate_8(__m256 x, activation act) {
     case ACTIVATION_SILU: return _mm256_mul_ps(x, sigmoid_8(x));
     case ACTIVATION_TANH:
         return _mm256_fmsub_ps(_mm256_set1_ps(2.0f), sigmoid_8(_mm256_add_ps(x, x)), _mm256_set1_ps(1.0f));
-    case ACTIVATION_NONE:
-    case ACTIVATION_COUNT: break;
+    default: break;
     }
     return x;
 }

@@ -84,8 +84,7 @@ static inline __m512 activate_16(__m512 x, activation act) {
     case ACTIVATION_SILU: return _mm512_mul_ps(x, sigmoid_16(x));
     case ACTIVATION_TANH:
         return _mm512_fmsub_ps(_mm512_set1_ps(2.0f), sigmoid_16(_mm512_add_ps(x, x)), _mm512_set1_ps(1.0f));
-    case ACTIVATION_NONE:
-    case ACTIVATION_COUNT: break;
+    default: break;
     }
     return x;
 }

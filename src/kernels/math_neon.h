@@ -66,8 +66,7 @@ static inline float32x4_t activate_4(float32x4_t x, activation act) {
     case ACTIVATION_RELU: return vmaxq_f32(vdupq_n_f32(0), x);
     case ACTIVATION_SILU: return vmulq_f32(x, sigmoid_4(x));
     case ACTIVATION_TANH: return fma_4(vdupq_n_f32(2.0f), sigmoid_4(vaddq_f32(x, x)), -1.0f);
-    case ACTIVATION_NONE:
-    case ACTIVATION_COUNT: break;
+    default: break;
     }
     return x;
 }

@@ -29,8 +29,8 @@ typedef struct product_low {
     size_t a_stride, c_stride, residual_stride; /* a_stride in words */
     size_t rows, columns, words;
     size_t b_words; /* the words with which b was packed; the product uses the first part of them. 0: words */
-    activation act;
-    bool add; /* c += a b: for bf16 alone */
+    activation act; /* no rare one */
+    bool add;       /* c += a b: for bf16 alone */
 } product_low;
 
 /* The distance from a panel of b to the next, divided by PANEL. */

@@ -25,29 +25,32 @@ const family *family_find(const char *model_type) {
     return NULL;
 }
 
+const family *family_at(size_t place) {
+    return place < FAMILY_COUNT ? families[place] : NULL;
+}
+
+const family *family_of_class(const char *class_name, const char **model_type) {
+    /* "RobertaPreLayerNormModel" is no class of RoBERTa's: one of these follows the name of the family */
+    static const char *const rests[] = {"Model", "For", "LMHead", "BaseModel"};
+    for (size_t i = 0; i < FAMILY_COUNT; i++)
+        for (size_t j = 0; j < 4 && families[i]->class_names[j]; j++) {
+            size_t length = strlen(families[i]->class_names[j]);
+            if (strncmp(class_name, families[i]->class_names[j], length) != 0) continue;
+            for (size_t k = 0; k < sizeof rests / sizeof rests[0]; k++)
+                if (strncmp(class_name + length, rests[k], strlen(rests[k])) == 0) {
+                    *model_type = families[i]->model_types[j];
+                    return families[i];
+                }
+        }
+    return NULL;
+}
+
 void family_list(char *out, size_t bytes) {
     size_t at = 0;
     out[0] = 0;
     for (size_t i = 0; i < FAMILY_COUNT; i++)
         for (size_t j = 0; j < 4 && families[i]->model_types[j] && at < bytes; j++)
             at += (size_t)snprintf(out + at, bytes - at, "%s%s", at ? ", " : "", families[i]->model_types[j]);
-}
-
-bool activation_find(activation *act, const char *name) {
-    static const struct {
-        const char *name;
-        activation act;
-    } names[] = {{"gelu", ACTIVATION_GELU},           {"gelu_python", ACTIVATION_GELU},
-                 {"gelu_new", ACTIVATION_GELU_TANH},  {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
-                 {"gelu_fast", ACTIVATION_GELU_TANH}, {"quick_gelu", ACTIVATION_QUICK_GELU},
-                 {"relu", ACTIVATION_RELU},           {"silu", ACTIVATION_SILU},
-                 {"swish", ACTIVATION_SILU},          {"tanh", ACTIVATION_TANH}};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i].name, name) == 0) {
-            *act = names[i].act;
-            return true;
-        }
-    return false;
 }
 
 /* No real encoder is near these limits; a larger value in a file is wrong. */
@@ -111,9 +114,13 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     const config_keys *keys = &kind->keys;
     *config = kind->defaults;
     config->family = kind->name;
+    TRY(config_refuse(json, error));
     TRY(get_count(&config->layers, json, keys->layers, MOST_LAYERS, error));
+    TRY(get_count(&config->layers, json, keys->layers ? SECOND_LAYERS : NULL, MOST_LAYERS, error));
     TRY(get_count(&config->hidden, json, keys->hidden, MOST_WIDTH, error));
+    TRY(get_count(&config->hidden, json, SECOND_HIDDEN, MOST_WIDTH, error));
     TRY(get_count(&config->heads, json, keys->heads, MOST_WIDTH, error));
+    TRY(get_count(&config->heads, json, SECOND_HEADS, MOST_WIDTH, error));
     TRY(get_count(&config->inner, json, keys->inner, MOST_WIDTH * 4, error));
     TRY(get_count(&config->positions, json, keys->positions, MOST_ROWS, error));
     TRY(get_count(&config->types, json, keys->types, MOST_WIDTH, error));
@@ -130,18 +137,22 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
             return fail(error, RUBATO_BAD_MODEL, "\"%s\" is %g", keys->epsilon, epsilon);
         config->epsilon = (float)epsilon;
     }
-    double hidden_dropout, attention_dropout;
-    TRY(json_get_real(&hidden_dropout, json, keys->hidden_dropout ? keys->hidden_dropout : "hidden_dropout_prob", 0.1,
+    double hidden_dropout, attention_dropout, usual = keys->undropped ? 0 : 0.1;
+    TRY(json_get_real(&hidden_dropout, json, keys->hidden_dropout ? keys->hidden_dropout : "hidden_dropout_prob", usual,
                       error));
     TRY(json_get_real(&attention_dropout, json,
-                      keys->attention_dropout ? keys->attention_dropout : "attention_probs_dropout_prob", 0.1, error));
+                      keys->attention_dropout ? keys->attention_dropout : "attention_probs_dropout_prob", usual,
+                      error));
     if (!(hidden_dropout >= 0 && hidden_dropout < 1 && attention_dropout >= 0 && attention_dropout < 1))
         return fail(error, RUBATO_BAD_MODEL, "a dropout rate of config.json is not in [0, 1)");
     config->hidden_dropout = (float)hidden_dropout;
     config->attention_dropout = (float)attention_dropout;
+    bool tied;
+    TRY(json_get_bool(&tied, json, "tie_word_embeddings", true, error));
+    config->untied = !tied;
     const char *act;
     TRY(json_get_text(&act, json, keys->act, NULL, error));
-    if (act && !activation_find(&config->act, act)) return fail(error, RUBATO_UNSUPPORTED, "activation \"%.40s\"", act);
+    if (act) TRY(activation_find(&config->act, keys->act, act, error));
     const char *positions;
     TRY(json_get_text(&positions, json, "position_embedding_type", "absolute", error));
     if (strcmp(positions, "absolute") != 0)

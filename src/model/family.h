@@ -3,9 +3,10 @@
 #ifndef RUBATO_MODEL_FAMILY_H
 #define RUBATO_MODEL_FAMILY_H
 
+#include "base/foreign.h"
 #include "base/json.h"
 #include "elastic/merge.h"
-#include "kernels/activation.h"
+#include "model/activation_names.h"
 #include "store/part.h"
 
 enum { MOST_BLOCKS = 16, MOST_UNEVEN = 64 };
@@ -23,6 +24,7 @@ typedef struct encoder_config {
     bool count_pads;       /* pad tokens in a text have no position of their own (RoBERTa) */
     int32_t pad;
     float epsilon;
+    bool untied; /* a masked-LM decoder has weights of its own */
     activation act;
     size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
     /* Funnel-Transformer: layers form blocks, and rows merge between blocks; 0 blocks: no merging. */
@@ -36,10 +38,16 @@ typedef struct encoder_config {
     part_choice attention, feeding;          /* the mechanisms of all layers and their settings */
 } encoder_config;
 
+/* transformers takes these names too, and before a family's own. */
+#define SECOND_LAYERS "num_hidden_layers"
+#define SECOND_HIDDEN "hidden_size"
+#define SECOND_HEADS "num_attention_heads"
+
 /* Keys of config.json, NULL where the family has none. */
 typedef struct config_keys {
     const char *layers, *hidden, *heads, *inner, *positions, *types, *embedding, *epsilon, *act;
     const char *hidden_dropout, *attention_dropout; /* NULL: hidden_dropout_prob, attention_probs_dropout_prob */
+    bool undropped;                                 /* both rates are 0 where config.json has none; else 0.1 */
 } config_keys;
 
 typedef enum head_kind { HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QA, HEAD_MLM, HEAD_NSP, HEAD_COUNT } head_kind;
@@ -94,10 +102,6 @@ typedef struct family {
         .out = "lm_head.decoder", .out_bias = "lm_head.bias"                                                           \
     }
 
-/* A prefix of the model_type of models with a part that `transformers` does not have, so that `transformers` refuses
- * them. */
-#define FOREIGN_PREFIX "rubato-"
-
 /* The heads and the inner width of a layer of its own weights. */
 static inline layer_widths config_widths(const encoder_config *config, size_t number) {
     layer_widths whole = {(uint32_t)config->heads, (uint32_t)config->inner};
@@ -111,11 +115,17 @@ rubato_status config_note(const encoder_config *config, json_t *json, rubato_err
 /* The family of a model_type, or NULL. */
 const family *family_find(const char *model_type);
 
+/* The families in order; NULL behind the last. */
+const family *family_at(size_t place);
+
+/* The family of a class of transformers, such as "XLMRobertaForMaskedLM", and its model_type; or NULL. */
+const family *family_of_class(const char *class_name, const char **model_type);
+
 /* All model types, for messages: "bert, distilbert, ...". */
 void family_list(char *out, size_t bytes);
 
-/* The activation that config.json names; false when unknown. */
-bool activation_find(activation *act, const char *name);
+/* Refuses keys of config.json that would change what every family computes. Fails: UNSUPPORTED. */
+rubato_status config_refuse(const json_t *json, rubato_error *error);
 
 /* Reads the common settings of config.json. Fails: BAD_MODEL, UNSUPPORTED. */
 rubato_status config_parse(encoder_config *config, const family *kind, const json_t *json, rubato_error *error);

@@ -29,7 +29,7 @@ const family family_albert = {
                  .embedding = 128,
                  .epsilon = 1e-12f,
                  .act = ACTIVATION_GELU_TANH},
-    .keys = {BERT_KEYS, .types = BERT_TYPES, .embedding = "embedding_size"},
+    .keys = {BERT_KEYS, .types = BERT_TYPES, .embedding = "embedding_size", .undropped = true},
     .names = {.type = BERT_TYPE_TABLE,
               BERT_EMBEDDINGS,
               .projection = "encoder.embedding_hidden_mapping_in",

@@ -5,6 +5,10 @@
 #include "attention/softmax_attention.h"
 #include "model/family.h"
 
+static const json_refusal refused[] = {{SECOND_LAYERS, "block_sizes says the layers of this model"},
+                                       {"num_blocks", "block_sizes says the blocks of this model"},
+                                       {NULL, NULL}};
+
 static rubato_status read_blocks(encoder_config *config, const json_t *json, rubato_error *error) {
     const json_t *sizes, *repeats;
     TRY(json_get_list(&sizes, json, "block_sizes", error));
@@ -28,9 +32,10 @@ static rubato_status read_blocks(encoder_config *config, const json_t *json, rub
 }
 
 static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {
-    const char *type;
+    const char *type, *attention;
     size_t head_size;
     bool separate, truncate, queries;
+    TRY(json_refuse(json, refused, error));
     TRY(read_blocks(config, json, error));
     TRY(json_get_size(&config->decoder_layers, json, "num_decoder_layers", 2, error));
     if (config->decoder_layers > 64) return fail(error, RUBATO_BAD_MODEL, "%zu decoder layers", config->decoder_layers);
@@ -46,7 +51,9 @@ static rubato_status configure(encoder_config *config, const json_t *json, rubat
     TRY(json_get_text(&type, json, "pooling_type", "mean", error));
     if (strcmp(type, "mean") != 0 && strcmp(type, "max") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "pooling_type \"%.40s\"", type);
-    /* attention_type does not matter: both forms give the same scores */
+    TRY(json_get_text(&attention, json, "attention_type", "factorized", error)); /* both give the same scores */
+    if (strcmp(attention, "factorized") != 0 && strcmp(attention, "relative_shift") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "attention_type \"%.40s\"", attention);
     config->merging = (merging){!separate, truncate, strcmp(type, "max") == 0};
     softmax_choose(&config->attention, (softmax_setting){.relative = true, .with_first = !separate});
     config->positions = 512; /* the length with which the published models were trained; no weight depends on it */

@@ -2,13 +2,18 @@
 #include "attention/softmax_attention.h"
 #include "model/family.h"
 
+enum { BUCKETS = 32 };
+
 static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {
+    config->pad = 1; /* whatever pad_token_id says, as in transformers */
     config->first_position = (size_t)config->pad + 1;
     config->count_pads = true;
     size_t buckets;
-    TRY(json_get_size(&buckets, json, "relative_attention_num_buckets", 32, error));
-    if (buckets < 4 || buckets > 4096 || buckets % 4 != 0)
-        return fail(error, RUBATO_UNSUPPORTED, "relative_attention_num_buckets %zu", buckets);
+    TRY(json_get_size(&buckets, json, "relative_attention_num_buckets", BUCKETS, error));
+    if (buckets != BUCKETS)
+        return fail(error, RUBATO_UNSUPPORTED,
+                    "relative_attention_num_buckets is %zu; transformers computes with %d, whatever the table has",
+                    buckets, BUCKETS);
     softmax_choose(&config->attention, (softmax_setting){.buckets = buckets});
     return RUBATO_OK;
 }

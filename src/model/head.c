@@ -15,6 +15,11 @@ static const head_form *find_form(const family *kind, head_kind wanted) {
     return NULL;
 }
 
+const char *head_out_name(const family *of, head_kind kind) {
+    const head_form *form = find_form(of, kind);
+    return form ? form->out : NULL;
+}
+
 /* The weight of a masked-LM decoder is usually tied to the word embeddings, and then not in the file; the bias has its
  * own name. */
 static rubato_status load_decoder(head *self, loader *load, const encoder *body, const head_form *form) {
@@ -22,7 +27,7 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
     const table *words = &body->tables.word;
     source weight, bias = {0};
     snprintf(full, sizeof full, "%s.weight", form->out);
-    TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, false));
+    TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, body->config.untied));
     self->tied = !weight.data;
     if (self->tied)
         weight = (source){"word embeddings", words->type, words->data, words->rows, words->width, words->scale};

@@ -18,6 +18,9 @@ typedef struct head {
  * UNSUPPORTED when the family has no such head. */
 rubato_status head_load(head *self, loader *load, const family *of, const encoder *body, head_kind kind, size_t labels);
 
+/* The name of that head's last layer; NULL: the family has no such head. */
+const char *head_out_name(const family *of, head_kind kind);
+
 /* [count, columns] for the given rows of x; rows NULL: all of x. */
 tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count);
 

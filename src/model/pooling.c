@@ -9,28 +9,24 @@
 #include "tensor/operations.h"
 #include "tensor/tape.h"
 
-static const struct {
-    unsigned mode;
-    const char *name;
-} modes[] = {{POOL_CLS, "cls"},
-             {POOL_MAX, "max"},
-             {POOL_MEAN, "mean"},
-             {POOL_MEAN_SQRT, "mean_sqrt_len"},
-             {POOL_WEIGHTED_MEAN, "weightedmean"},
-             {POOL_LAST, "lasttoken"}};
+static const char *const names[POOL_COUNT] = {"cls", "max", "mean", "mean_sqrt_len", "weightedmean", "lasttoken"};
 
-enum { MODE_COUNT = sizeof modes / sizeof modes[0] };
+bool pooling_has(const pooling *self, pooling_mode mode) {
+    bool has = false;
+    for (size_t i = 0; i < self->modes.count; i++) has = has || self->modes.list[i] == mode;
+    return has;
+}
 
 void pooling_name(const pooling *self, char *out, size_t bytes) {
     size_t at = 0;
     out[0] = 0;
-    for (size_t i = 0; i < MODE_COUNT && at < bytes; i++)
-        if (self->modes & modes[i].mode)
-            at += (size_t)snprintf(out + at, bytes - at, "%s%s", at ? "+" : "", modes[i].name);
+    for (size_t i = 0; i < self->modes.count && at < bytes; i++)
+        at += (size_t)snprintf(out + at, bytes - at, "%s%s", at ? "+" : "", names[self->modes.list[i]]);
 }
 
 /* One mode over rows [first, last), of which [skip_first, skip_last) do not count. */
-static void pool(unsigned mode, tensor x, size_t first, size_t last, size_t skip_first, size_t skip_last, float *out) {
+static void pool(pooling_mode mode, tensor x, size_t first, size_t last, size_t skip_first, size_t skip_last,
+                 float *out) {
     size_t width = x.columns;
     const float *top = x.data + first * x.stride;
     if (mode == POOL_CLS || mode == POOL_LAST) {
@@ -57,12 +53,12 @@ static void pool(unsigned mode, tensor x, size_t first, size_t last, size_t skip
 /* ---- Derivatives ---- */
 
 typedef struct saved_pooling {
-    unsigned modes;
+    pooling_modes modes;
     tensor out, x;
     const size_t *start, *skip; /* of each sequence; skip NULL: none */
 } saved_pooling;
 
-static void pool_backward(unsigned mode, const saved_pooling *s, size_t sequence, const float *grad) {
+static void pool_backward(pooling_mode mode, const saved_pooling *s, size_t sequence, const float *grad) {
     size_t first = s->start[sequence], last = s->start[sequence + 1], width = s->x.columns;
     size_t skip = s->skip ? s->skip[sequence] : 0;
     float total = 0;
@@ -92,9 +88,8 @@ static void pooling_backward(const run *on, void *saved) {
     (void)on;
     for (size_t i = 0; i < s->out.rows; i++) {
         const float *grad = s->out.grad + i * s->out.stride;
-        for (size_t m = 0; m < MODE_COUNT; m++) {
-            if (!(s->modes & modes[m].mode)) continue;
-            pool_backward(modes[m].mode, s, i, grad);
+        for (size_t m = 0; m < s->modes.count; m++) {
+            pool_backward(s->modes.list[m], s, i, grad);
             grad += s->x.columns;
         }
     }
@@ -137,27 +132,32 @@ static tensor run_stage(const pooling_stage *stage, const run *on, tensor rows) 
         return rows;
     }
     tensor next = run_tensor(on, rows.rows, stage->kind == STAGE_DENSE ? stage->dense.out : rows.columns);
-    if (stage->kind == STAGE_DENSE)
-        run_linear(on, next, rows, &stage->dense, stage->act, NULL);
-    else
+    if (stage->kind == STAGE_LAYER_NORM) {
         run_layer_norm(on, next, rows, &stage->norm);
+        return next;
+    }
+    run_linear(on, next, rows, &stage->dense, stage->act, NULL);
+    if (!stage->residual) return next;
+    tensor more = rows;
+    if (stage->beside.out) {
+        more = run_tensor(on, rows.rows, stage->beside.out);
+        run_linear(on, more, rows, &stage->beside, ACTIVATION_NONE, NULL);
+    }
+    run_add(on, next, more);
     return next;
 }
 
 tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch *input, const size_t *prompt_rows) {
-    size_t count = 0;
-    for (size_t i = 0; i < MODE_COUNT; i++) count += (self->modes & modes[i].mode) != 0;
-    tensor rows = run_tensor(on, input->sequences, count * x.columns);
+    tensor rows = run_tensor(on, input->sequences, self->modes.count * x.columns);
     size_t *skips = run_take(on, input->sequences, sizeof *skips);
     if (run_failed(on)) return rows;
     for (size_t s = 0; s < input->sequences; s++) {
         float *at = tensor_row(rows, s);
         size_t first = input->start[s], last = input->start[s + 1];
         skips[s] = self->skip_prompt && prompt_rows ? size_min(prompt_rows[s], last - first) : 0;
-        for (size_t i = 0; i < MODE_COUNT; i++) {
-            if (!(self->modes & modes[i].mode)) continue;
+        for (size_t i = 0; i < self->modes.count; i++) {
             /* the prompt's rows from the first on are left out, [CLS] included */
-            pool(modes[i].mode, x, first, last, first, first + skips[s], at);
+            pool(self->modes.list[i], x, first, last, first, first + skips[s], at);
             at += x.columns;
         }
     }

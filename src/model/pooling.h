@@ -5,14 +5,15 @@
 
 #include "model/encoder.h"
 
-enum {
-    POOL_CLS = 1,
-    POOL_MAX = 2,
-    POOL_MEAN = 4,
-    POOL_MEAN_SQRT = 8,
-    POOL_WEIGHTED_MEAN = 16,
-    POOL_LAST = 32
-}; /* in the order of concatenation */
+typedef enum pooling_mode {
+    POOL_CLS,
+    POOL_MAX,
+    POOL_MEAN,
+    POOL_MEAN_SQRT,
+    POOL_WEIGHTED_MEAN,
+    POOL_LAST,
+    POOL_COUNT
+} pooling_mode;
 
 typedef enum pooling_stage_kind {
     STAGE_DENSE,
@@ -25,19 +26,30 @@ typedef struct pooling_stage {
     pooling_stage_kind kind;
     linear dense;
     activation act;
+    bool residual; /* the stage's input is added to its result, through `beside` where their widths differ */
+    linear beside;
     norm norm;
     size_t columns; /* of STAGE_TRUNCATE */
 } pooling_stage;
 
-enum { MAX_STAGES = 8 };
+enum { MAX_STAGES = 8, MOST_MODES = 16 };
+
+/* Modes in the order of concatenation. */
+typedef struct pooling_modes {
+    pooling_mode list[MOST_MODES];
+    size_t count;
+} pooling_modes;
 
 typedef struct pooling {
-    unsigned modes;
+    pooling_modes modes;
     bool skip_prompt; /* rows of the prompt do not count */
     pooling_stage stages[MAX_STAGES];
     size_t stage_count;
     size_t width; /* of the result */
 } pooling;
+
+/* Whether one of the modes is that one. */
+bool pooling_has(const pooling *self, pooling_mode mode);
 
 /* "mean", "cls+max", ... */
 void pooling_name(const pooling *self, char *out, size_t bytes);

@@ -45,6 +45,8 @@ static rubato_status parse_whole(const rubato_option *option, unsigned long long
     *out = strtoull(value, &end, 10);
     if (*end || end == value || value[0] == '-' || errno)
         return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is not a whole number", value);
+    if ((double)*out < option->least)
+        return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is less than %.0f", value, option->least);
     if ((double)*out > option->most)
         return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is more than %.0f", value, option->most);
     return RUBATO_OK;

@@ -9,6 +9,8 @@ OPTION_CHOICES(search_tasks, "classification", "regression", "tagging", "qa", "s
 OPTION_CHOICES(precisions, "f32", "bf16", "int8", "f32+int8", "f32+bf16")
 OPTION_CHOICES(one_precision, "f32", "bf16", "int8")
 OPTION_CHOICES(instruction_sets, "scalar", "neon", "avx2", "avx512", "vnni", "bf16")
+OPTION_CHOICES(aggregations, "entities", "none", "simple", "first", "average", "max")
+OPTION_CHOICES(activations, "softmax", "sigmoid", "none")
 OPTION_CHOICES(truncations, "longest_first", "only_first", "only_second")
 OPTION_CHOICES(stored_types, "f32", "f16", "bf16")
 OPTION_CHOICES(divergences, "sub", "full")
@@ -19,6 +21,7 @@ OPTION_CHOICES(search_costs, "flops", "ms")
 #define COLUMNS_HELP "names of the data's columns, as text=NAME,pair=NAME,label=NAME"
 #define COLUMNS_STANDARD "by their common names"
 #define LIMIT_HELP "use the first N examples only"
+#define OVERWRITE_HELP "replace a model in --out; without this option, that is refused"
 #define THREADS_STANDARD "as many as affinity and the container allow"
 #define ISA_HELP "instruction set of the kernels"
 #define ISA_STANDARD "the best of this machine"
@@ -50,8 +53,17 @@ static const rubato_option run_table[] = {
 #undef OPTION_SECTION
 #define OPTION_SECTION "Texts"
     TEXT_OPTION(prompt_text, prompt, "TEXT", NULL, "the model's default prompt", "text to put before every text"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Answers"
+    TEXT_OPTION(aggregation, aggregation, "NAME", aggregations, "entities",
+                "how tokens become entities: by their words, or as in transformers; none: every token is one"),
+    TEXT_OPTION(function_to_apply, function_to_apply, "F", activations, "by the model",
+                "function that makes scores of the model's outputs"),
+    TEXT_OPTION(ignore_labels, ignore_labels, "LIST", NULL, "O", "labels that give no entity, as O,MISC"),
 };
 
+#undef OPTION_SECTION
+#define OPTION_SECTION "Texts"
 #undef OPTION_OWNER
 #define OPTION_OWNER rubato_text_options
 static const rubato_option text_table[] = {
@@ -59,7 +71,8 @@ static const rubato_option text_table[] = {
     CHOICE_OPTION(truncation, rubato_truncation, truncation, "HOW", truncations, "longest_first",
                   "the text of a pair that is cut when both are too long"),
     FLAG_OPTION(left, cut_left, "cut the beginning of a text that is too long, not its end"),
-    SIZE_OPTION(stride, stride, NULL, "tokens that neighbouring windows of a long text share"),
+    SIZE_OPTION(stride, stride, "tag: a quarter of the window; answers: 128; tokenize: none",
+                "tokens that neighbouring windows of a long text share"),
     FLAG_OPTION(no_special, no_special, "leave out special tokens such as [CLS] and [SEP]"),
     FLAG_OPTION(special_as_text, special_as_text, "read special tokens in a text, such as [SEP], as plain characters"),
 };
@@ -94,7 +107,9 @@ static const rubato_option train_table[] = {
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
     SIZE_OPTION(eval_steps, eval_steps, "four evaluations in each epoch", "steps between evaluations"),
     SIZE_OPTION(checkpoint_steps, checkpoint_steps, "at every evaluation", "steps between checkpoints"),
-    FLAG_OPTION(resume, resume, "continue from the last checkpoint in --out, bit for bit"),
+    FLAG_OPTION(resume, resume, "continue the run in --out from its last checkpoint, bit for bit"),
+    FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
+    FLAG_OPTION(keep_state, keep_state, "keep the optimiser's state in --out when the run has ended"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Training"
     TEXT_OPTION(recipe, recipe, "NAME", recipe_name, "finetune", "training method; docs/anytime.md describes each"),
@@ -157,6 +172,7 @@ static const rubato_option trim_table[] = {
     SIZE_OPTION(vocabulary, vocabulary, "all", "word pieces that stay, the most frequent ones of --data"),
     SIZE_OPTION(positions, positions, "the model's", "longest sequence in tokens"),
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
+    FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Data"
     TEXT_OPTION(data, data, "FILE", NULL, NULL, "texts whose words are counted" DATA_HELP),
@@ -170,6 +186,7 @@ static const rubato_option trim_table[] = {
 static const rubato_option quantize_table[] = {
     TEXT_OPTION(to, to, "P", one_precision, NULL, "number format of the result; f32 converts back"),
     TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the result"),
+    FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
     BETWEEN_OPTION(smooth, smooth, 0, 1, "no smoothing",
                    "int8, with --data: strength with which outliers of the inputs are moved into the weights, as 0.5"),
     BETWEEN_OPTION(max_drop, max_drop, 0, 100, "no limit",
@@ -200,6 +217,7 @@ static const rubato_option search_table[] = {
 #define OPTION_SECTION "Result"
     TEXT_OPTION(out, out, "DIR", NULL, "the model's", "folder for rubato.json and frontier.svg"),
     FLAG_OPTION(resume, resume, "do not repeat evaluations that search.jsonl in that folder has"),
+    FLAG_OPTION(overwrite, overwrite, "replace the points of an earlier search; without this option, that is refused"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Search"
     TEXT_OPTION(cost, cost, "C", search_costs, "flops",

@@ -18,8 +18,9 @@
 /* clang-format on */
 #define FLAG_OPTION(name, field, help) OPTION(name, FLAG, int, field, 0, 1, 0, NULL, NULL, NULL, help)
 #define SWITCH_OPTION(name, field, standard, help) OPTION(name, SWITCH, int, field, 0, 1, 0, NULL, NULL, standard, help)
+/* From 1 on: a field of 0 is the default, so that nobody may give 0. */
 #define SIZE_OPTION(name, field, standard, help)                                                                       \
-    OPTION(name, SIZE, size_t, field, 0, 1e18, 0, "N", NULL, standard, help)
+    OPTION(name, SIZE, size_t, field, 1, 1e18, 0, "N", NULL, standard, help)
 #define SEED_OPTION(name, field, help) OPTION(name, SEED, uint64_t, field, 0, 1.9e19, 0, "N", NULL, "0", help)
 #define INTEGER_OPTION(name, field, most, standard, help)                                                              \
     OPTION(name, INTEGER, int, field, 0, most, 0, "N", NULL, standard, help)

@@ -61,8 +61,10 @@ static rubato_status measure_lengths(judging *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
-rubato_status judging_begin(judging *self, dataset_kind kind, const char *columns, size_t limit, rubato_error *error) {
-    TRY(dataset_read(&self->data, self->path, kind, columns, limit, error));
+rubato_status judging_begin(judging *self, dataset_kind kind, const char *columns, size_t limit, uint64_t seed,
+                            rubato_error *error) {
+    TRY(dataset_read(&self->data, self->path, kind, columns, error));
+    TRY(dataset_sample(&self->data, limit, seed, error));
     if (self->data.count < GLIMPSE) return fail(error, RUBATO_BAD_DATA, "%s: too few examples", self->path);
     TRY(measure_lengths(self, error));
     return divide(self, error);

@@ -35,7 +35,8 @@ typedef struct judging {
 } judging;
 
 /* Reads and divides the data. The caller has set the model, the context and the borrowed members. */
-rubato_status judging_begin(judging *self, dataset_kind kind, const char *columns, size_t limit, rubato_error *error);
+rubato_status judging_begin(judging *self, dataset_kind kind, const char *columns, size_t limit, uint64_t seed,
+                            rubato_error *error);
 void judging_free(judging *self);
 
 /* The cost as a part of the full model's, over a sample of the data's lengths; with exits by the point's `alive`. */

@@ -362,7 +362,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     s->judge.path = options->data;
     s->judge.max_length = options->max_length;
     if (s->space.exit_count && exit_trail_suits(&s->judge.model->exits)) judge_all_exits(s);
-    TRY(judging_begin(&s->judge, kind, options->columns, options->limit, error));
+    TRY(judging_begin(&s->judge, kind, options->columns, options->limit, options->seed, error));
     TRY(model_read_notes(notes, s->judge.model->path, error));
     TRY(read_widths(s, *notes, error));
     double layer_drop = json_number_value(json_object_get(json_object_get(*notes, "training"), "layer_drop"));
@@ -373,12 +373,31 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     return RUBATO_OK;
 }
 
+/* A search replaces the points and the log of an earlier one only when it is asked to. */
+static rubato_status check_earlier(const searching *s, const char *out, const char *log, rubato_error *error) {
+    json_t *notes;
+    if (s->options->resume && s->options->overwrite)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "--resume continues a search, --overwrite replaces it; give one of them");
+    if (s->options->resume || s->options->overwrite) return RUBATO_OK;
+    TRY(model_read_notes(&notes, out, error));
+    size_t points = json_array_size(json_object_get(notes, "points"));
+    json_decref(notes);
+    if (path_exists(log))
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "%s holds the evaluations of a search; --resume continues it, --overwrite replaces it", log);
+    if (points == 0) return RUBATO_OK;
+    return fail(error, RUBATO_BAD_ARGUMENT, "%s/rubato.json has %zu points already; --overwrite replaces them", out,
+                points);
+}
+
 static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     char path[4200];
     TRY(prepare(s, notes, error));
     const char *out = s->options->out ? s->options->out : s->judge.model->path;
     TRY(folder_create(out, error));
     snprintf(path, sizeof path, "%s/search.jsonl", out);
+    TRY(check_earlier(s, out, path, error));
     TRY(judging_open_log(&s->judge, path, s->options->resume != 0, error));
     TRY(baselines(s, error));
     TRY(leave_early(s, error));

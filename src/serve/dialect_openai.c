@@ -15,7 +15,7 @@ static void finish_embeddings(exchange *e) {
         text_add_format(out, "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", i ? "," : "", i);
         if (e->wish.base64) {
             text_add(out, "\"", 1);
-            text_add_base64(out, e->items[i].values, width);
+            text_add_floats_base64(out, e->items[i].values, width);
             text_add(out, "\"}", 2);
         } else {
             text_add_floats(out, e->items[i].values, width);

@@ -42,16 +42,12 @@ static void finish_rank(exchange *e) {
 }
 
 static bool read_rank(exchange *e) {
-    json_t *documents = json_object_get(e->request, "documents"), *top = json_object_get(e->request, "top_n");
+    json_t *documents = json_object_get(e->request, "documents");
     if (!take_ranker(e, "model is not a re-ranker model") || !take_options(e, e->request) ||
-        !take_prompt(e, e->request) || !field_size(e, e->request, "top_n", 0, &e->wish.top) ||
+        !take_prompt(e, e->request) || !field_count(e, e->request, "top_n", 0, &e->wish.top) ||
         !field_bool(e, e->request, "raw_scores", false, &e->wish.raw) ||
         !field_bool(e, e->request, "return_documents", false, &e->wish.return_text))
         return false;
-    if (json_is_integer(top) && e->wish.top == 0) {
-        exchange_fail(e, 422, "Validation", "`top_n` should be at least 1");
-        return false;
-    }
     e->text.whole = 0;
     return take_documents(e, documents, "documents");
 }

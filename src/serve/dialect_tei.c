@@ -153,6 +153,14 @@ static bool take_pair(exchange *e, item *one, const json_t *value) {
            (count == 1 || take_string(e, one, json_array_get(value, 1), true));
 }
 
+static bool take_function(exchange *e, const json_t *parameters) {
+    const char **how = &e->options.function_to_apply;
+    if (!field_text(e, parameters, "function_to_apply", how)) return false;
+    if (!*how || strcmp(*how, "sigmoid") == 0 || strcmp(*how, "softmax") == 0 || strcmp(*how, "none") == 0) return true;
+    exchange_fail(e, 422, "Validation", "`function_to_apply` should be sigmoid, softmax or none");
+    return false;
+}
+
 static bool read_predict(exchange *e) {
     const json_t *inputs = json_object_get(e->request, "inputs");
     bool batch = json_is_array(inputs) && json_is_array(json_array_get(inputs, 0));
@@ -163,12 +171,8 @@ static bool read_predict(exchange *e) {
     if (!check_batch(e, count, "inputs") || !exchange_make_items(e, count, score_width(e->model))) return false;
     /* Hugging Face's InferenceClient sends "parameters" and expects a list of lists */
     const json_t *parameters = json_object_get(e->request, "parameters");
-    const char *function;
     e->wish.single = !batch && !parameters;
-    if (!field_size(e, parameters, "top_k", 0, &e->wish.top) ||
-        !field_text(e, parameters, "function_to_apply", &function))
-        return false;
-    e->wish.raw = e->wish.raw || (function && strcmp(function, "none") == 0);
+    if (!field_count(e, parameters, "top_k", 0, &e->wish.top) || !take_function(e, parameters)) return false;
     if (!batch && json_array_size(inputs) == 2)
         e->wish.hint = "inputs was read as one pair of texts; two texts are [[\"a text\"], [\"another\"]]";
     for (size_t i = 0; i < count; i++) {
@@ -179,6 +183,10 @@ static bool read_predict(exchange *e) {
 }
 
 void tei_predict(exchange *e) {
+    if (json_object_get(parameters_of(e), "candidate_labels")) {
+        zero_shot_predict(e);
+        return;
+    }
     e->finish = finish_predict;
     exchange_submit_if(e, read_predict(e));
 }

@@ -31,6 +31,10 @@ void task_answer(exchange *e);
 void task_fill(exchange *e);
 void task_trace(exchange *e);
 
+/* Zero-shot classification: the answer as the pipeline of `transformers` gives it, and as /predict does */
+void task_zero_shot(exchange *e);
+void zero_shot_predict(exchange *e);
+
 /* Information about the server */
 void status_info(exchange *e);
 void status_health(exchange *e);

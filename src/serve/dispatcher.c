@@ -41,9 +41,15 @@ struct selection {
     double predicted_ms;
 };
 
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
 /* Whether two items can be parts of one call. All other options are in their encodings already. */
 static bool alike(const exchange *a, const exchange *b) {
-    return a == b || (a->model == b->model && a->kind == b->kind && a->options.prompt == b->options.prompt);
+    return a == b || (a->model == b->model && a->kind == b->kind && a->options.prompt == b->options.prompt &&
+                      same_text(a->options.aggregation, b->options.aggregation) &&
+                      same_text(a->options.ignore_labels, b->options.ignore_labels));
 }
 
 static void drop(selection *out, item *one, const reason *why) {

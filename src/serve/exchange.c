@@ -43,6 +43,9 @@ void exchange_destroy(exchange *self) {
     }
     free(self->items);
     free(self->values);
+    free(self->wish.targets);
+    free((void *)self->wish.labels);
+    text_free(&self->wish.ignored);
     json_decref(self->request);
     hosted_release(self->model);
     text_free(&self->query);

@@ -34,10 +34,16 @@ typedef struct wish {
     bool normalize, raw, return_text, base64;
     size_t dimensions; /* 0: all */
     size_t top;        /* 0: all */
+    int32_t *targets;  /* tokens that may fill a mask, owned; NULL: all */
+    size_t target_count;
+    size_t replaced; /* targets that are no token: their first token counts, or none */
     bool allow_empty;
-    const char *aggregation;
-    json_t *documents; /* borrowed from the request */
-    const char *hint;  /* for the person who wrote the request, where it has two meanings; NULL: none */
+    const char **labels; /* zero-shot: one block, owned */
+    size_t label_count;
+    bool multi_label;
+    text_buffer ignored; /* options.ignore_labels */
+    json_t *documents;   /* borrowed from the request */
+    const char *hint;    /* for the person who wrote the request, where it has two meanings; NULL: none */
 } wish;
 
 struct exchange {

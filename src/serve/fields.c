@@ -18,6 +18,11 @@ static const json_t *present(const json_t *object, const char *key) {
     return json_is_null(value) ? NULL : value;
 }
 
+const json_t *parameters_of(const exchange *e) {
+    const json_t *parameters = json_object_get(e->request, "parameters");
+    return json_is_object(parameters) ? parameters : e->request;
+}
+
 bool field_bool(exchange *e, const json_t *object, const char *key, bool otherwise, bool *out) {
     const json_t *value = present(object, key);
     *out = value ? json_is_true(value) : otherwise;
@@ -37,6 +42,31 @@ bool field_text(exchange *e, const json_t *object, const char *key, const char *
     const json_t *value = present(object, key);
     *out = json_string_value(value);
     return !value || json_is_string(value) || wrong_type(e, key, "a string");
+}
+
+bool field_count(exchange *e, const json_t *object, const char *key, size_t otherwise, size_t *out) {
+    if (!field_size(e, object, key, otherwise, out)) return false;
+    if (*out || !present(object, key)) return true;
+    exchange_fail(e, 422, "Validation", "`%s` should be at least 1", key);
+    return false;
+}
+
+/* Strings that hold NUL are no texts for a library of C. */
+static bool is_text(const json_t *value) {
+    return json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value);
+}
+
+bool field_texts(exchange *e, const json_t *object, const char *key, const json_t **out) {
+    const json_t *value = present(object, key);
+    bool good = !value || is_text(value) || json_is_array(value);
+    for (size_t i = 0; good && i < json_array_size(value); i++) good = is_text(json_array_get(value, i));
+    *out = good ? value : NULL;
+    return good || wrong_type(e, key, "a string or a list of strings");
+}
+
+const char *field_text_at(const json_t *texts, size_t index) {
+    if (json_is_array(texts)) return json_string_value(json_array_get(texts, index));
+    return index == 0 ? json_string_value(texts) : NULL;
 }
 
 /* ---- The model ---- */
@@ -139,7 +169,8 @@ static bool wrong_item(exchange *e, const item *one, const char *wanted) {
  * tokenised. */
 static size_t useful_bytes(const exchange *e, const char *text, size_t bytes) {
     size_t most = 250 * e->model->info->max_length;
-    if (bytes <= most || e->text.whole || e->text.cut_left || e->kind == WORK_TAG || e->kind == WORK_ANSWER)
+    if (bytes <= most || e->text.whole || e->text.cut_left || e->model->info->cut_left || e->kind == WORK_TAG ||
+        e->kind == WORK_ANSWER)
         return bytes;
     while (most > 0 && ((unsigned char)text[most] & 0xc0) == 0x80) most--;
     return most;

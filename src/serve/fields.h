@@ -5,11 +5,23 @@
 
 #include "serve/exchange.h"
 
+/* The object of a task's options: "parameters", else the request itself. */
+const json_t *parameters_of(const exchange *e);
+
 bool field_bool(exchange *e, const json_t *object, const char *key, bool otherwise, bool *out);
 bool field_size(exchange *e, const json_t *object, const char *key, size_t otherwise, size_t *out);
 
+/* The same for a number from 1 on. */
+bool field_count(exchange *e, const json_t *object, const char *key, size_t otherwise, size_t *out);
+
 /* *out is NULL where the field is missing. */
 bool field_text(exchange *e, const json_t *object, const char *key, const char **out);
+
+/* A list of strings, or one string; *out is the value, NULL where the field is missing. */
+bool field_texts(exchange *e, const json_t *object, const char *key, const json_t **out);
+
+/* Number `index` of the value that field_texts found; NULL after the last. */
+const char *field_text_at(const json_t *texts, size_t index);
 
 /* Finds the model: the one that the request's "model" names, else the first that does this kind of work. Sets e->model
  * and e->kind. `what` is text-embeddings-inference's message for a model of the wrong kind. */

@@ -221,6 +221,7 @@ static void add_costs(const exchange *e, struct MHD_Response *response) {
     add_number(response, "x-queue-time", e->waited_ms);
     add_number(response, "x-inference-time", e->running_ms);
     if (cut > 0) add_number(response, "x-truncated", cut);
+    if (e->wish.replaced) add_number(response, "x-rubato-replaced-targets", (double)e->wish.replaced);
     MHD_add_response_header(response, "x-rubato-point", one_point ? e->items[0].cost.point : "mixed");
     snprintf(text, sizeof text, "%.4f", full > 0 ? flops / full : 1.0);
     MHD_add_response_header(response, "x-rubato-flops-ratio", text);

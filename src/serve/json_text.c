@@ -68,24 +68,15 @@ void text_add_floats(text_buffer *out, const float *values, size_t count) {
     text_add(out, "]", 1);
 }
 
-void text_add_base64(text_buffer *out, const float *values, size_t count) {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+void text_add_floats_base64(text_buffer *out, const float *values, size_t count) {
     unsigned char bytes[12];
     for (size_t i = 0; i < count; i += 3) {
-        size_t size = count - i < 3 ? 4 * (count - i) : 12;
-        memset(bytes, 0, sizeof bytes);
-        for (size_t j = 0; j < size / 4; j++) {
+        size_t some = count - i < 3 ? count - i : 3;
+        for (size_t j = 0; j < some; j++) {
             uint32_t bits;
             memcpy(&bits, &values[i + j], 4);
             for (size_t k = 0; k < 4; k++) bytes[4 * j + k] = (unsigned char)(bits >> 8 * k);
         }
-        for (size_t j = 0; j < size; j += 3) {
-            uint32_t three = (uint32_t)bytes[j] << 16 | (uint32_t)bytes[j + 1] << 8 | bytes[j + 2];
-            char four[4] = {alphabet[three >> 18], alphabet[three >> 12 & 63], alphabet[three >> 6 & 63],
-                            alphabet[three & 63]};
-            if (size - j < 3) four[3] = '=';
-            if (size - j < 2) four[2] = '=';
-            text_add(out, four, 4);
-        }
+        text_add_base64(out, bytes, 4 * some);
     }
 }

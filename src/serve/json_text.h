@@ -15,6 +15,6 @@ void text_add_float(text_buffer *out, float value);
 void text_add_floats(text_buffer *out, const float *values, size_t count);
 
 /* Adds the bytes of a little-endian float32 array in base64, as OpenAI's clients expect them. */
-void text_add_base64(text_buffer *out, const float *values, size_t count);
+void text_add_floats_base64(text_buffer *out, const float *values, size_t count);
 
 #endif

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checked.h"
 #include "base/utf8.h"
 #include "serve/exchange.h"
 #include "serve/json_text.h"
@@ -88,37 +87,27 @@ static rubato_status run_token_vectors(call *c, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* Names as in the pipelines of `transformers`: groups, or with "none" every token that is not O. */
+/* Names as in the pipelines of `transformers`: groups, or with "none" tokens. */
 static void write_tags(const call *c, size_t i, const rubato_tags *tags) {
     text_buffer *out = &c->items[i]->result;
     const rubato_input *input = &c->inputs[i];
-    const char *how = c->items[i]->owner->wish.aggregation;
-    bool tokens = how && strcmp(how, "none") == 0, first = true;
+    bool tokens = c->options.aggregation && strcmp(c->options.aggregation, "none") == 0;
     size_t bytes = input->text_bytes ? input->text_bytes : strlen(input->text);
     text_add(out, "[", 1);
-    for (size_t j = 0; tokens && j < tags->token_count; j++) {
-        const rubato_token_label *one = &tags->tokens[j];
-        const char *label = c->model->info->labels[one->label];
-        if (strcmp(label, "O") == 0) continue;
-        text_add_string(out, first ? "{\"entity\":" : ",{\"entity\":");
-        text_add_json(out, label, strlen(label));
-        text_add_string(out, ",\"score\":");
-        text_add_float(out, one->score);
-        text_add_format(out, ",\"index\":%zu,\"word\":", j + 1);
-        add_slice(out, input->text, bytes, one->start, one->end);
-        text_add_format(out, ",\"start\":%zu,\"end\":%zu}", one->start, one->end);
-        first = false;
-    }
-    for (size_t j = 0; !tokens && j < tags->entity_count; j++) {
+    for (size_t j = 0; j < tags->entity_count; j++) {
         const rubato_entity *one = &tags->entities[j];
-        text_add_string(out, first ? "{\"entity_group\":" : ",{\"entity_group\":");
+        const char *word = rubato_entity_word(tags, j);
+        text_add_format(out, "%s{\"%s\":", j ? "," : "", tokens ? "entity" : "entity_group");
         text_add_json(out, one->label, strlen(one->label));
         text_add_string(out, ",\"score\":");
         text_add_float(out, one->score);
+        if (tokens) text_add_format(out, ",\"index\":%zu", rubato_entity_token(tags, j));
         text_add_string(out, ",\"word\":");
-        add_slice(out, input->text, bytes, one->start, one->end);
+        if (word)
+            text_add_json(out, word, strlen(word));
+        else
+            add_slice(out, input->text, bytes, one->start, one->end);
         text_add_format(out, ",\"start\":%zu,\"end\":%zu}", one->start, one->end);
-        first = false;
     }
     text_add(out, "]", 1);
 }
@@ -152,16 +141,16 @@ static rubato_status run_answers(call *c, rubato_error *error) {
 
 /* One list for each mask; a single mask is not wrapped in a list, as in `transformers`. */
 static rubato_status fill_one(call *c, size_t i, rubato_error *error) {
-    size_t top = c->items[i]->owner->wish.top, masks;
+    const wish *wished = &c->items[i]->owner->wish;
+    size_t top, masks;
     const rubato_model *model = c->model->model;
     rubato_candidate *found;
     rubato_costs *costs;
-    rubato_status status =
-        rubato_fill(c->model->context, &found, &masks, &c->inputs[i], top, &c->options, &costs, error);
+    rubato_status status = rubato_fill_among(c->model->context, &found, &masks, &top, &c->inputs[i], wished->targets,
+                                             wished->target_count, wished->top, &c->options, &costs, error);
     if (status != RUBATO_OK) return status;
     take_cost(c->items[i], rubato_costs_at(costs, 0));
     rubato_free(costs);
-    top = size_min(size_max(top, 1), c->model->info->vocabulary);
     text_buffer *out = &c->items[i]->result;
     if (masks > 1) text_add(out, "[", 1);
     for (size_t mask = 0; mask < masks && status == RUBATO_OK; mask++) {

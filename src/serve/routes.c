@@ -26,6 +26,8 @@ const route routes[] = {
     {"POST", "/v1/answer", task_answer, DIALECT_TEI, false, true, "predict"},
     {"POST", "/fill", task_fill, DIALECT_TEI, false, true, "predict"},
     {"POST", "/v1/fill", task_fill, DIALECT_TEI, false, true, "predict"},
+    {"POST", "/zero-shot", task_zero_shot, DIALECT_TEI, false, true, "predict"},
+    {"POST", "/v1/zero-shot", task_zero_shot, DIALECT_TEI, false, true, "predict"},
     {"POST", "/v1/trace", task_trace, DIALECT_TEI, false, true, NULL},
     {"GET", "/info", status_info, DIALECT_TEI, false, false, NULL},
     {"GET", "/health", status_health, DIALECT_TEI, true, false, NULL},

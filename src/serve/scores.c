@@ -61,8 +61,10 @@ static float sigmoid(float x) {
 
 void label_probabilities(const exchange *e, float *logits) {
     size_t count = e->width;
-    if (e->wish.raw || e->model->info->plain_value) return;
-    if (count == 1 || e->model->info->multi_label) {
+    const char *how = e->options.function_to_apply;
+    bool independent = how ? strcmp(how, "sigmoid") == 0 : count == 1 || e->model->info->multi_label;
+    if (e->wish.raw || (how ? strcmp(how, "none") == 0 : e->model->info->plain_value)) return;
+    if (independent) {
         for (size_t i = 0; i < count; i++) logits[i] = sigmoid(logits[i]);
         return;
     }
@@ -142,12 +144,12 @@ size_t *rank_documents(exchange *e, size_t *count) {
     size_t all = json_array_size(e->wish.documents);
     size_t *order = malloc((all + 1) * sizeof *order);
     if (!order) return NULL;
+    bool vectors = e->kind == WORK_EMBED;
     for (size_t i = 0; i < all; i++) {
         const float *values = e->items[i].values; /* from i * width on: never before values[i] */
-        bool vectors = e->kind == WORK_EMBED, plain = vectors || e->wish.raw || !e->model->info->rank_sigmoid;
-        float score = vectors ? cosine(e->items[all].values, values, e->width) : values[0];
-        e->values[i] = plain ? score : sigmoid(score);
+        e->values[i] = vectors ? cosine(e->items[all].values, values, e->width) : values[0];
     }
+    if (!vectors && !e->wish.raw) rubato_rank_scores(e->model->context, e->values, all);
     if (!sort_by_value(e->values, all, order)) {
         free(order);
         return NULL;

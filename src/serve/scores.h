@@ -18,9 +18,10 @@ size_t score_width(const hosted *model);
 /* The name of a column. */
 const char *label_name(const hosted *model, size_t label);
 
-/* Turns logits into probabilities, in place, unless the request wants raw scores or the model is a regression by
- * its problem_type: sigmoid for one label or for independent labels, else softmax. (text-embeddings-inference takes a
- * softmax over independent labels too, which is not the meaning of such a model.) */
+/* Turns logits into probabilities, in place, by the request's function_to_apply. Without one, unless the request wants
+ * raw scores or the model is a regression by its problem_type: sigmoid for one label or for independent labels, else
+ * softmax. (text-embeddings-inference takes a softmax over independent labels too, which is not the meaning of such a
+ * model.) */
 void label_probabilities(const exchange *e, float *logits);
 
 /* Fills `order` with the indices of the values, highest first. */

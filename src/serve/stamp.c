@@ -27,7 +27,7 @@ struct stamp {
 
 /* Only such files are read. */
 static bool is_read(const char *name) {
-    static const char *const ends[] = {".json", ".safetensors", ".txt", ".model"};
+    static const char *const ends[] = {".json", ".safetensors", ".bin", ".txt", ".model"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (text_ends_with(name, ends[i])) return true;
     return false;

@@ -7,19 +7,20 @@
 
 #include "base/checked.h"
 #include "base/file.h"
+#include "base/gzip.h"
 #include "base/json.h"
+#include "base/table.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 
 #define BLANKS " \t\r\v\f"
-enum { MAX_COLUMNS = 64, ROLES = 3 };
+enum { ROLES = 3 };
 static const size_t MAX_DATA_BYTES = (size_t)4 << 30;
 
 typedef struct reading {
     dataset *data;
     const char *name;
     dataset_kind kind;
-    size_t limit;
     char wanted[ROLES][128]; /* names or numbers of the columns for text, pair, label; "" for the usual names */
     rubato_error *error;
 } reading;
@@ -29,27 +30,35 @@ static void free_list(char **list, size_t count) {
     free(list);
 }
 
+void example_free(example *item) {
+    free(item->text);
+    free(item->pair);
+    free(item->label);
+    free_list(item->labels, item->label_count);
+    free_list(item->answers, item->answer_count);
+    free(item->answer_starts);
+    free_list(item->words, item->word_count);
+    free_list(item->tags, item->word_count);
+    *item = (example){0};
+}
+
 void dataset_free(dataset *data) {
-    for (size_t i = 0; i < data->count; i++) {
-        example *e = &data->items[i];
-        free(e->text);
-        free(e->pair);
-        free(e->label);
-        free_list(e->answers, e->answer_count);
-        free(e->answer_starts);
-        free_list(e->words, e->word_count);
-        free_list(e->tags, e->word_count);
-    }
+    for (size_t i = 0; i < data->count; i++) example_free(&data->items[i]);
     free(data->items);
     *data = (dataset){0};
 }
 
-static rubato_status bad_row(const reading *r, size_t line, const char *what) {
-    return fail_line(r->error, RUBATO_BAD_DATA, line, "%s:%zu: %s", r->name, line, what);
+/* Whether the file's name ends so, a ".gz" behind aside. */
+static bool named(const reading *r, const char *ending) {
+    char name[512];
+    size_t length = strlen(r->name), from = length > sizeof name - 1 ? length - (sizeof name - 1) : 0;
+    snprintf(name, sizeof name, "%s", r->name + from);
+    if (text_ends_with(name, ".gz")) name[strlen(name) - 3] = 0;
+    return text_ends_with(name, ending);
 }
 
-static bool full(const reading *r) {
-    return r->limit && r->data->count >= r->limit;
+static rubato_status bad_row(const reading *r, size_t line, const char *what) {
+    return fail_line(r->error, RUBATO_BAD_DATA, line, "%s:%zu: %s", r->name, line, what);
 }
 
 /* A new example at the end, all zero; NULL when memory is short. */
@@ -76,7 +85,7 @@ static char *copy_text(const char *text) {
 static const char *const usual[ROLES][12] = {
     {"text", "sentence", "sentence1", "document", "premise", "question1", "comments", "query", "#1 String", "question"},
     {"pair", "sentence2", "hypothesis", "question2", "#2 String", "context"},
-    {"label", "score", "gold_label", "category", "is_duplicate", "Quality", "intent", "class", "hate"}};
+    {"label", "labels", "score", "gold_label", "category", "is_duplicate", "Quality", "intent", "class", "hate"}};
 
 static rubato_status parse_columns(reading *r, const char *columns) {
     static const char *const roles[ROLES] = {"text=", "pair=", "label="};
@@ -107,46 +116,6 @@ static bool numbered(const reading *r) {
 
 /* ---- Tables ---- */
 
-/* Cuts one record into fields in place. Returns the start of the next record. *count is SIZE_MAX for too many fields or
- * an open quote. *lines receives the number of lines of the record. */
-static char *cut_record(char *at, char *end, bool csv, char **fields, size_t *count, size_t *lines) {
-    *count = 0;
-    *lines = 1;
-    for (;;) {
-        if (*count == MAX_COLUMNS) {
-            *count = SIZE_MAX;
-            return end;
-        }
-        char *out = at;
-        fields[(*count)++] = out;
-        if (csv && at < end && *at == '"') {
-            for (at++;; at++) {
-                if (at >= end) {
-                    *count = SIZE_MAX;
-                    return end;
-                }
-                if (*at == '"') {
-                    if (at + 1 < end && at[1] == '"')
-                        at++;
-                    else
-                        break;
-                }
-                *lines += *at == '\n';
-                *out++ = *at;
-            }
-            at++;
-        }
-        char separator = csv ? ',' : '\t';
-        while (at < end && *at != separator && *at != '\n') *out++ = *at++;
-        bool more = at < end && *at == separator;
-        char *next = at < end ? at + 1 : end;
-        if (!more && out > fields[*count - 1] && out[-1] == '\r') out--;
-        *out = 0;
-        if (!more) return next;
-        at = next;
-    }
-}
-
 static rubato_status find_columns(const reading *r, char **fields, size_t count, size_t index[ROLES]) {
     for (size_t role = 0; role < ROLES; role++) {
         index[role] = SIZE_MAX;
@@ -172,11 +141,11 @@ static rubato_status find_columns(const reading *r, char **fields, size_t count,
 }
 
 static rubato_status read_table(reading *r, char *text, size_t size, bool csv) {
-    char *at = text, *end = text + size, *fields[MAX_COLUMNS];
+    char *at = text, *end = text + size, *fields[TABLE_COLUMNS];
     size_t index[ROLES], count, header = SIZE_MAX, line = 1, lines;
     if (size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
     if (!numbered(r)) {
-        at = cut_record(at, end, csv, fields, &count, &lines);
+        at = table_cut(at, end, csv, fields, &count, &lines);
         if (count == SIZE_MAX) return bad_row(r, line, "too many columns, or a quote that does not end");
         TRY(find_columns(r, fields, count, index));
         header = count;
@@ -184,8 +153,8 @@ static rubato_status read_table(reading *r, char *text, size_t size, bool csv) {
     } else {
         TRY(find_columns(r, fields, 0, index));
     }
-    while (at < end && !full(r)) {
-        at = cut_record(at, end, csv, fields, &count, &lines);
+    while (at < end) {
+        at = table_cut(at, end, csv, fields, &count, &lines);
         if (count == SIZE_MAX) return bad_row(r, line, "too many columns, or a quote that does not end");
         if (count == 1 && !fields[0][0]) { /* an empty line */
             line += lines;
@@ -247,6 +216,21 @@ static rubato_status copy_strings(reading *r, const json_t *list, char ***out, s
     return RUBATO_OK;
 }
 
+/* "label": ["a", "b"]: any number of labels. */
+static rubato_status read_labels(reading *r, const json_t *list, example *made, size_t line) {
+    size_t count = json_array_size(list);
+    made->labels = calloc(count + 1, sizeof *made->labels);
+    if (!made->labels) return fail_memory(r->error);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *value = json_array_get(list, i);
+        if (json_is_object(value) || json_is_array(value) || json_is_null(value))
+            return bad_row(r, line, "a list of labels that holds something else");
+        if (!(made->labels[i] = scalar_text(value))) return fail_memory(r->error);
+        made->label_count++;
+    }
+    return RUBATO_OK;
+}
+
 /* {"answers": ["..."]} or SQuAD's {"answers": [{"text": ...}]} or {"answers": {"text": [...]}} or {"answer": "..."}. */
 static rubato_status read_answers(reading *r, const json_t *row, example *made, size_t line) {
     const json_t *list = json_object_get(row, "answers"), *one = json_object_get(row, "answer"), *places = NULL;
@@ -255,6 +239,7 @@ static rubato_status read_answers(reading *r, const json_t *row, example *made, 
         list = json_object_get(list, "text");
     }
     if (json_is_true(json_object_get(row, "is_impossible"))) return RUBATO_OK;
+    if (!json_is_string(one) && !json_is_array(list)) return bad_row(r, line, "no \"answers\"");
     size_t count = json_is_string(one) ? 1 : json_array_size(list);
     made->answers = calloc(count + 1, sizeof *made->answers);
     made->answer_starts = calloc(count + 1, sizeof *made->answer_starts);
@@ -289,8 +274,12 @@ static rubato_status read_object(reading *r, const json_t *row, size_t line) {
         const json_t *value = find_member(r, row, role);
         if (r->kind == DATASET_QUESTIONS && role == 0 && !r->wanted[0][0]) value = json_object_get(row, "question");
         if (!value || json_is_null(value)) continue;
-        if (role < 2 ? !json_is_string(value) : json_is_object(value) || json_is_array(value))
-            return bad_row(r, line, "a text that is not a string, or a label that is a list");
+        if (role == 2 && json_is_array(value)) {
+            TRY(read_labels(r, value, made, line));
+            continue;
+        }
+        if (role < 2 ? !json_is_string(value) : json_is_object(value))
+            return bad_row(r, line, "a text that is not a string, or a label that is an object");
         if (!(*parts[role] = scalar_text(value))) return fail_memory(r->error);
     }
     if (!made->text) return bad_row(r, line, "no text; name its key with --columns text=KEY");
@@ -301,7 +290,7 @@ static rubato_status read_object(reading *r, const json_t *row, size_t line) {
 
 static rubato_status read_jsonl(reading *r, const char *text, size_t size) {
     size_t line = 0;
-    for (const char *at = text, *end = text + size; at < end && !full(r);) {
+    for (const char *at = text, *end = text + size; at < end;) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
         line++;
@@ -330,7 +319,7 @@ static rubato_status read_json(reading *r, const char *text, size_t size) {
     rubato_status status = RUBATO_OK;
     const json_t *articles = json_object_get(root, "data");
     if (json_is_array(root)) {
-        for (size_t i = 0; i < json_array_size(root) && status == RUBATO_OK && !full(r); i++)
+        for (size_t i = 0; i < json_array_size(root) && status == RUBATO_OK; i++)
             status = read_object(r, json_array_get(root, i), i + 1);
     } else if (!json_is_array(articles)) {
         status = fail(r->error, RUBATO_BAD_DATA, "%s: neither SQuAD's \"data\" nor a list", r->name);
@@ -340,7 +329,7 @@ static rubato_status read_json(reading *r, const char *text, size_t size) {
         for (size_t j = 0; j < json_array_size(paragraphs) && status == RUBATO_OK; j++) {
             const json_t *paragraph = json_array_get(paragraphs, j), *list = json_object_get(paragraph, "qas");
             const char *context = json_string_value(json_object_get(paragraph, "context"));
-            for (size_t k = 0; k < json_array_size(list) && status == RUBATO_OK && !full(r); k++) {
+            for (size_t k = 0; k < json_array_size(list) && status == RUBATO_OK; k++) {
                 const json_t *row = json_array_get(list, k);
                 const char *question = json_string_value(json_object_get(row, "question"));
                 example *made = add_example(r, r->data->count + 1);
@@ -362,16 +351,36 @@ static rubato_status read_json(reading *r, const char *text, size_t size) {
     return status;
 }
 
+/* ---- Plain text ---- */
+
+/* A text in each line, without a label; blank lines are left out. */
+static rubato_status read_lines(reading *r, char *text, size_t size) {
+    size_t line = 0;
+    for (char *at = text, *end = text + size; at < end;) {
+        char *stop = memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
+        if (!stop) stop = end;
+        size_t length = (size_t)(stop - at);
+        line++;
+        if (length && at[length - 1] == '\r') length--;
+        if (memchr(at, 0, length) || utf8_check(at, length) != length) return bad_row(r, line, "not valid UTF-8 text");
+        at[length] = 0;
+        if (at[strspn(at, BLANKS)]) {
+            example *made = add_example(r, line);
+            if (!made || !(made->text = text_copy(at, length))) return fail_memory(r->error);
+        }
+        at = next;
+    }
+    return RUBATO_OK;
+}
+
 /* ---- CoNLL ---- */
 
-/* One token in each line. Its tag is the last column, except in Universal NER's files (index, token, tag, two more
- * columns). A blank line ends a sentence; '#' at the beginning and -DOCSTART- mark comments. */
 /* Cuts a line into fields in place: at tabs where it has any, else at runs of blanks. Blanks around a field go, and
  * empty fields; a first field of one blank stays, since data sets of single characters have it. */
 static size_t cut_line(char *at, char **fields) {
     bool tabs = strchr(at, '\t') != NULL;
     size_t count = 0;
-    for (char *next; at && count < MAX_COLUMNS; at = next) {
+    for (char *next; at && count < TABLE_COLUMNS; at = next) {
         next = strpbrk(at, tabs ? "\t" : BLANKS);
         if (next) *next++ = 0;
         size_t length = strlen(at), before = strspn(at, BLANKS);
@@ -383,10 +392,30 @@ static size_t cut_line(char *at, char **fields) {
     return count;
 }
 
+/* Running text is no CoNLL: its lines have different numbers of words, and a table of texts has blanks in its words. */
+static rubato_status check_columns(const reading *r, size_t line, char **fields, size_t word, size_t count, bool blanks,
+                                   size_t *before) {
+    if (strpbrk(fields[word], BLANKS) && strlen(fields[word]) > 1)
+        return fail_line(
+            r->error, RUBATO_BAD_DATA, line,
+            "%s:%zu: the word \"%.40s\" holds blanks; tagging reads one word in each line, with its tag in "
+            "the last column",
+            r->name, line, fields[word]);
+    if (blanks && *before && *before != count)
+        return fail_line(r->error, RUBATO_BAD_DATA, line,
+                         "%s:%zu: %zu columns, and %zu in the lines before; tagging reads one word in each line, with "
+                         "its tag in the last column",
+                         r->name, line, count, *before);
+    if (blanks) *before = count;
+    return RUBATO_OK;
+}
+
+/* One token in each line. Its tag is the last column, except in Universal NER's files (index, token, tag, two more
+ * columns). A blank line ends a sentence; '#' at the beginning and -DOCSTART- mark comments. */
 static rubato_status read_conll(reading *r, char *text, size_t size) {
     example *open = NULL;
-    size_t line = 0, capacity = 0;
-    bool indexed = text_ends_with(r->name, ".iob2");
+    size_t line = 0, capacity = 0, columns = 0;
+    bool indexed = named(r, ".iob2");
     for (char *at = text, *end = text + size; at < end;) {
         char *stop = memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
         if (!stop) stop = end;
@@ -399,15 +428,16 @@ static rubato_status read_conll(reading *r, char *text, size_t size) {
             at = next;
             continue;
         }
-        char *fields[MAX_COLUMNS];
+        char *fields[TABLE_COLUMNS];
+        bool blanks = !strchr(at, '\t');
         size_t count = cut_line(at, fields);
         size_t word = indexed ? 1 : 0, tag = indexed ? 2 : count - 1;
         if (count < 2 || tag >= count || tag == word)
             return bad_row(r, line, "a token and its tag are needed, divided by a tab or space");
         if (utf8_check(fields[word], strlen(fields[word])) != strlen(fields[word]))
             return bad_row(r, line, "not valid UTF-8");
+        TRY(check_columns(r, line, fields, word, count, blanks, &columns));
         if (!open) {
-            if (full(r)) return RUBATO_OK;
             open = add_example(r, line);
             capacity = 0;
             if (!open) return fail_memory(r->error);
@@ -429,20 +459,27 @@ static rubato_status read_conll(reading *r, char *text, size_t size) {
 }
 
 rubato_status dataset_parse(dataset *data, const char *text, size_t size, const char *name, dataset_kind kind,
-                            const char *columns, size_t limit, rubato_error *error) {
+                            const char *columns, rubato_error *error) {
     *data = (dataset){0};
-    reading r = {.data = data, .name = name, .kind = kind, .limit = limit, .error = error};
+    reading r = {.data = data, .name = name, .kind = kind, .error = error};
     TRY(parse_columns(&r, columns));
     char *copy = text_copy(text, size); /* tables are cut in place */
     if (!copy) return fail_memory(error);
     rubato_status status;
-    if (text_ends_with(name, ".jsonl"))
+    if (named(&r, ".jsonl"))
         status = read_jsonl(&r, copy, size);
-    else if (text_ends_with(name, ".json"))
+    else if (named(&r, ".json"))
         status = read_json(&r, copy, size);
+    else if (kind == DATASET_QUESTIONS)
+        status = fail(error, RUBATO_BAD_DATA, "%s: questions with answers are read from .json and .jsonl", name);
+    else if (kind == DATASET_TAGS && named(&r, ".csv"))
+        status =
+            fail(error, RUBATO_BAD_DATA, "%s: tagged words are read from CoNLL, .iob2 and .jsonl, not from .csv", name);
     else if (kind == DATASET_TAGS)
         status = read_conll(&r, copy, size);
-    else if (text_ends_with(name, ".csv") && !(memchr(copy, '\t', size_min(size, strcspn(copy, "\n")))))
+    else if (named(&r, ".txt") && !columns && !memchr(copy, '\t', strcspn(copy, "\n")))
+        status = read_lines(&r, copy, size);
+    else if (named(&r, ".csv") && !(memchr(copy, '\t', size_min(size, strcspn(copy, "\n")))))
         status = read_table(&r, copy, size, true);
     else
         status = read_table(&r, copy, size, false);
@@ -483,7 +520,7 @@ static rubato_status read_folder(reading *r) {
     for (int i = 0; i < 2; i++) TRY_DONE(file_read(&text[i], &size, path[i], MAX_DATA_BYTES, r->error));
     char *at[2] = {text[0], text[1]};
     r->name = path[0];
-    for (size_t line = 1; *at[0] && !full(r); line++) {
+    for (size_t line = 1; *at[0]; line++) {
         char *next[2];
         for (int i = 0; i < 2; i++) {
             size_t length = strcspn(at[i], "\n");
@@ -502,17 +539,21 @@ done:
     return status;
 }
 
-rubato_status dataset_read(dataset *data, const char *path, dataset_kind kind, const char *columns, size_t limit,
+rubato_status dataset_read(dataset *data, const char *path, dataset_kind kind, const char *columns,
                            rubato_error *error) {
     *data = (dataset){0};
     char *text;
     size_t size;
     if (folder_exists(path)) {
-        reading r = {.data = data, .name = path, .kind = kind, .limit = limit, .error = error};
+        reading r = {.data = data, .name = path, .kind = kind, .error = error};
         return read_folder(&r);
     }
-    TRY(file_read(&text, &size, path, MAX_DATA_BYTES, error));
-    rubato_status status = dataset_parse(data, text, size, path, kind, columns, limit, error);
+    if (!gzip_named(path)) {
+        TRY(file_read(&text, &size, path, MAX_DATA_BYTES, error));
+    } else {
+        TRY(gzip_read(&text, &size, path, MAX_DATA_BYTES, error));
+    }
+    rubato_status status = dataset_parse(data, text, size, path, kind, columns, error);
     free(text);
     return status;
 }

@@ -221,15 +221,34 @@ static bool good_file(const char *name) {
     return true;
 }
 
-/* Whether a model needs the file: settings, vocabularies, weights, but not the copies for other frameworks. */
-static bool wanted(const char *name) {
+static size_t folder_length(const char *name) {
+    const char *slash = strrchr(name, '/');
+    return slash ? (size_t)(slash - name) + 1 : 0;
+}
+
+/* Whether a folder's weights are in pickles alone. */
+static bool only_pickles(const json_t *files, const char *name) {
+    size_t folder = folder_length(name);
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const char *other = json_string_value(json_object_get(json_array_get(files, i), "rfilename"));
+        if (other && text_ends_with(other, ".safetensors") && folder_length(other) == folder &&
+            strncmp(name, other, folder) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* Whether a model needs one of the files: settings, vocabularies, weights, but not the copies for other frameworks. */
+static bool wanted(const json_t *files, const char *name) {
     static const char *const skip[] = {"onnx/", "openvino/", "coreml/", "tf_", "flax_", "rust_", "."};
     static const char *const keep[] = {".json", ".txt", ".safetensors", ".model"};
     for (size_t i = 0; i < sizeof skip / sizeof skip[0]; i++)
         if (strncmp(name, skip[i], strlen(skip[i])) == 0) return false;
     for (size_t i = 0; i < sizeof keep / sizeof keep[0]; i++)
         if (text_ends_with(name, keep[i])) return true;
-    return false;
+    const char *last = name + folder_length(name);
+    bool pickle = strncmp(last, "pytorch_model", 13) == 0 || strcmp(last, "adapter_model.bin") == 0;
+    return pickle && text_ends_with(name, ".bin") && only_pickles(files, name);
 }
 
 /* ---- Files ---- */
@@ -402,22 +421,13 @@ static rubato_status pull_listing(puller *pull, const json_t *listing) {
     snprintf(blobs, sizeof blobs, "%s/blobs", pull->repository);
     TRY(folder_create(blobs, pull->error));
     TRY(folder_create(pull->snapshot, pull->error));
-    bool weights = false, pickle = false;
     for (size_t i = 0; i < json_array_size(files); i++) {
         const char *name = json_string_value(json_object_get(json_array_get(files, i), "rfilename"));
         if (!name || !good_file(name))
             return fail(pull->error, RUBATO_NETWORK, "%s: the hub names a file \"%.60s\"", pull->name,
                         name ? name : "");
-        pickle = pickle || text_ends_with(name, "pytorch_model.bin");
-        if (!wanted(name)) continue;
-        weights = weights || text_ends_with(name, ".safetensors");
-        TRY(pull_file(pull, name));
+        if (wanted(files, name)) TRY(pull_file(pull, name));
     }
-    if (!weights && pickle)
-        return fail(pull->error, RUBATO_UNSUPPORTED,
-                    "%s: has only pytorch_model.bin; ask for a revision with "
-                    "model.safetensors (often refs/pr/1)",
-                    pull->name);
     return write_reference(pull);
 }
 

@@ -113,8 +113,8 @@ bool hub_offline(void) {
 
 static bool is_model(const char *folder) {
     char path[HUB_PATH + 32];
-    static const char *const files[] = {"config.json", "modules.json"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const files[] = {"config.json", "modules.json", "adapter_config.json"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);
         if (file_exists(path)) return true;
     }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checked.h"
 #include "base/json.h"
 #include "base/text_buffer.h"
 
@@ -35,24 +34,16 @@ static rubato_status parse_entry(stored_tensor *tensor, size_t *begin, size_t *e
     tensor->rank = json_array_size(shape);
     if (tensor->rank > MAX_RANK)
         return fail(error, RUBATO_UNSUPPORTED, "%s: tensor \"%.120s\": %zu dimensions", file, key, tensor->rank);
-    size_t elements = 1, bits;
-    for (size_t i = 0; i < tensor->rank; i++) {
+    for (size_t i = 0; i < tensor->rank; i++)
         if (!whole_number(json_array_get(shape, i), &tensor->shape[i]))
             return fail(error, RUBATO_BAD_MODEL, "%s: tensor \"%.120s\": shape is not of whole numbers", file, key);
-        if (!checked_multiply(elements, tensor->shape[i], &elements))
-            return fail(error, RUBATO_BAD_MODEL, "%s: tensor \"%.120s\": shape overflows", file, key);
-    }
-    if (!checked_multiply(elements, dtype_bits(tensor->type), &bits) || bits % 8 != 0)
-        return fail(error, RUBATO_BAD_MODEL, "%s: tensor \"%.120s\": shape overflows or fills no whole byte", file,
-                    key);
+    TRY(tensor_measure(tensor, file, key, error));
     if (!whole_number(json_array_get(offsets, 0), begin) || !whole_number(json_array_get(offsets, 1), end) ||
         *end < *begin)
         return fail(error, RUBATO_BAD_MODEL, "%s: tensor \"%.120s\": bad data_offsets", file, key);
-    if (*end - *begin != bits / 8)
+    if (*end - *begin != tensor->bytes)
         return fail(error, RUBATO_BAD_MODEL, "%s: tensor \"%.120s\": shape and dtype make %zu bytes, data_offsets %zu",
-                    file, key, bits / 8, *end - *begin);
-    tensor->elements = elements;
-    tensor->bytes = bits / 8;
+                    file, key, tensor->bytes, *end - *begin);
     tensor->name = text_copy(key, strlen(key));
     return tensor->name ? RUBATO_OK : fail_memory(error);
 }
@@ -67,11 +58,7 @@ static int by_place(const void *a, const void *b) {
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(((const stored_tensor *)a)->name, ((const stored_tensor *)b)->name);
-}
-
-static rubato_status check_places(safetensors *file, place *places, const unsigned char *buffer, size_t buffer_bytes,
+static rubato_status check_places(tensor_file *file, place *places, const unsigned char *buffer, size_t buffer_bytes,
                                   const char *name, rubato_error *error) {
     if (file->count) qsort(places, file->count, sizeof *places, by_place);
     size_t expected = 0;
@@ -93,9 +80,9 @@ static rubato_status check_places(safetensors *file, place *places, const unsign
     return RUBATO_OK;
 }
 
-rubato_status safetensors_parse(safetensors *file, const unsigned char *data, size_t size, const char *name,
+rubato_status safetensors_parse(tensor_file *file, const unsigned char *data, size_t size, const char *name,
                                 rubato_error *error) {
-    *file = (safetensors){0};
+    *file = (tensor_file){0};
     rubato_status status = RUBATO_OK;
     json_t *header = NULL;
     place *places = NULL;
@@ -133,46 +120,11 @@ rubato_status safetensors_parse(safetensors *file, const unsigned char *data, si
         if (status != RUBATO_OK) goto done;
     }
     TRY_DONE(check_places(file, places, data + 8 + header_bytes, size - 8 - (size_t)header_bytes, name, error));
-    if (file->count) qsort(file->tensors, file->count, sizeof *file->tensors, by_name);
+    TRY_DONE(tensor_file_sort(file, name, error));
 done:
     json_decref(header);
     free(places);
     if (status == RUBATO_BAD_DATA && error) error->code = status = RUBATO_BAD_MODEL;
-    if (status != RUBATO_OK) safetensors_close(file);
+    if (status != RUBATO_OK) tensor_file_close(file);
     return status;
-}
-
-rubato_status safetensors_open(safetensors *file, const char *path, rubato_error *error) {
-    return safetensors_open_with(file, path, NULL, error);
-}
-
-rubato_status safetensors_open_with(safetensors *file, const char *path, const file_reading *how, rubato_error *error) {
-    *file = (safetensors){0};
-    mapped_file mapping;
-    TRY(file_open(&mapping, path, how, error));
-    rubato_status status = safetensors_parse(file, mapping.data, mapping.size, path, error);
-    if (status != RUBATO_OK)
-        file_unmap(&mapping);
-    else
-        file->file = mapping;
-    return status;
-}
-
-void safetensors_close(safetensors *file) {
-    if (!file) return;
-    for (size_t i = 0; i < file->count; i++) free(file->tensors[i].name);
-    free(file->tensors);
-    json_decref(file->notes);
-    file_unmap(&file->file);
-    *file = (safetensors){0};
-}
-
-const char *safetensors_note(const safetensors *file, const char *key) {
-    return json_string_value(json_object_get(file->notes, key));
-}
-
-const stored_tensor *safetensors_find(const safetensors *file, const char *name) {
-    stored_tensor key = {.name = (char *)(uintptr_t)name};
-    if (file->count == 0) return NULL;
-    return bsearch(&key, file->tensors, file->count, sizeof key, by_name);
 }

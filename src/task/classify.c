@@ -60,21 +60,42 @@ static void sigmoid(float *x, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = 1.0f / (1.0f + expf(-x[i]));
 }
 
+/* What makes scores of logits. */
+typedef enum scoring { BY_MODEL, SOFTMAX, SIGMOID, AS_IT_IS, SCORINGS } scoring;
+
+/* Fails: BAD_ARGUMENT. NULL: by the model. */
+static rubato_status scoring_find(scoring *out, const char *name, rubato_error *error) {
+    static const char *const names[SCORINGS] = {"", "softmax", "sigmoid", "none"};
+    *out = BY_MODEL;
+    for (int i = BY_MODEL + 1; name && i < SCORINGS; i++)
+        if (strcmp(name, names[i]) == 0) *out = (scoring)i;
+    if (!name || *out) return RUBATO_OK;
+    return fail(error, RUBATO_BAD_ARGUMENT, "function_to_apply \"%.40s\" is none of softmax, sigmoid and none", name);
+}
+
+static void make_scores(const rubato_context *context, scoring how, float *out, size_t count) {
+    const rubato_info *info = &context->model->info;
+    size_t columns = info->task == RUBATO_TASK_NSP ? 2 : info->label_count;
+    bool value = info->task == RUBATO_TASK_REGRESSION;
+    if (how == BY_MODEL) how = value ? AS_IT_IS : info->multi_label || columns == 1 ? SIGMOID : SOFTMAX;
+    if (how == SIGMOID) sigmoid(out, count * columns);
+    for (size_t i = 0; how == SOFTMAX && i < count; i++) context->kernels->softmax_f32(out + i * columns, columns);
+}
+
 rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                               const rubato_options *options, rubato_costs **costs, rubato_error *error) {
+    rubato_options own;
+    scoring how;
+    if (costs) *costs = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_options, options, error));
+    TRY(scoring_find(&how, own.function_to_apply, error));
     TRY(rubato_logits(context, out, inputs, count, options, costs, error));
-    engine_scores(context, out, count);
+    make_scores(context, how, out, count);
     return RUBATO_OK;
 }
 
 void engine_scores(const rubato_context *context, float *out, size_t count) {
-    const rubato_info *info = &context->model->info;
-    size_t columns = info->task == RUBATO_TASK_NSP ? 2 : info->label_count;
-    if (info->task == RUBATO_TASK_REGRESSION) return;
-    if (info->multi_label || columns == 1)
-        sigmoid(out, count * columns);
-    else
-        for (size_t i = 0; i < count; i++) context->kernels->softmax_f32(out + i * columns, columns);
+    make_scores(context, BY_MODEL, out, count);
 }
 
 /* Bi-encoder: cosine between the query's vector and each document's. */
@@ -95,6 +116,10 @@ static rubato_status rerank_by_cosine(rubato_context *context, float *out, const
     }
     free(vectors);
     return status;
+}
+
+void rubato_rank_scores(const rubato_context *context, float *logits, size_t count) {
+    context->kernels->activate_f32(logits, count, context->model->rerank_act);
 }
 
 rubato_status rubato_rerank(rubato_context *context, float *out, const char *query, const rubato_input *documents,
@@ -125,7 +150,7 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
                            .pair = documents[i].text,
                            .pair_bytes = documents[i].text_bytes ? documents[i].text_bytes : strlen(documents[i].text)};
     if (status == RUBATO_OK) status = rubato_logits(context, out, pairs, count, options, costs, error);
-    if (status == RUBATO_OK && model->rank_sigmoid) sigmoid(out, count);
+    if (status == RUBATO_OK) rubato_rank_scores(context, out, count);
     text_free(&asked);
     free(pairs);
     return status;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/checked.h"
 #include "base/error.h"
 
 rubato_status costs_create(rubato_costs **out, size_t count, size_t layers, rubato_error *error) {
@@ -16,6 +17,21 @@ rubato_status costs_create(rubato_costs **out, size_t count, size_t layers, ruba
     for (size_t i = 0; i < count; i++)
         made->items[i] = (rubato_cost){.point = "full", .flops_ratio = 1, .rows = made->rows + i * layers};
     return RUBATO_OK;
+}
+
+void costs_add(rubato_costs *all, size_t index, const rubato_cost *part) {
+    rubato_cost *to = &all->items[index];
+    size_t *rows = all->rows + index * all->layers;
+    to->point = part->point;
+    to->flops += part->flops;
+    to->full_flops += part->full_flops;
+    to->flops_ratio = to->full_flops > 0 ? to->flops / to->full_flops : 1;
+    to->layers = size_max(to->layers, part->layers);
+    to->tokens += part->tokens;
+    to->cut += part->cut;
+    to->windows += part->windows;
+    to->ms += part->ms;
+    for (size_t i = 0; i < part->layers; i++) rows[i] += part->rows[i];
 }
 
 rubato_status costs_end(rubato_costs **costs, rubato_status status) {

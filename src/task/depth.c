@@ -40,8 +40,10 @@ static rubato_status drop_idle(const rubato_model *model, double most, const cha
     dataset data;
     rubato_context *context;
     if (!file) return fail(error, RUBATO_BAD_ARGUMENT, "contribution:X is measured on --data, which is missing");
-    TRY(dataset_read(&data, file, DATASET_TEXTS, columns, SAMPLE_TEXTS, error));
-    rubato_status status = rubato_context_create(&context, model, NULL, error);
+    TRY(dataset_read(&data, file, DATASET_TEXTS, columns, error));
+    rubato_status status = dataset_sample(&data, SAMPLE_TEXTS, 0, error);
+    context = NULL;
+    if (status == RUBATO_OK) status = rubato_context_create(&context, model, NULL, error);
     for (size_t i = 0; i < data.count && status == RUBATO_OK; i++)
         status = add_text(context, &data.items[i], sums, &tokens, error);
     rubato_context_destroy(context);

@@ -38,7 +38,10 @@ static void add_metric(evaluation *out, const char *name, double value) {
 
 static rubato_status prepare(evaluating *e, dataset_kind kind) {
     const rubato_eval_options *options = e->options;
-    if (!e->loaded) TRY(dataset_read(&e->data, options->data, kind, options->columns, options->limit, e->error));
+    if (!e->loaded) {
+        TRY(dataset_read(&e->data, options->data, kind, options->columns, e->error));
+        TRY(dataset_sample(&e->data, options->limit, options->seed, e->error));
+    }
     size_t count = e->data.count;
     if (count == 0) return fail(e->error, RUBATO_BAD_DATA, "%s: no examples", options->data);
     e->inputs = calloc(count, sizeof *e->inputs);
@@ -78,6 +81,41 @@ static rubato_status classify(evaluating *e, float *scores, size_t labels) {
     return RUBATO_OK;
 }
 
+/* Marks the labels of every text in gold [count, labels]. */
+static rubato_status mark_labels(const evaluating *e, unsigned char *gold) {
+    const rubato_info *info = rubato_model_info(e->context->model);
+    for (size_t i = 0; i < e->data.count; i++) {
+        const example *item = &e->data.items[i];
+        char *const *own = item->labels ? item->labels : &item->label;
+        size_t own_count = item->labels ? item->label_count : 1, found;
+        for (size_t j = 0; j < own_count; j++) {
+            TRY(label_find(&found, info, own[j], e->options->data, item->line, e->error));
+            gold[i * info->label_count + found] = 1;
+        }
+    }
+    return RUBATO_OK;
+}
+
+/* Any number of labels for a text: those with a score of 0.5 and more. */
+static rubato_status evaluate_several(evaluating *e) {
+    size_t count = e->data.count, labels = rubato_model_info(e->context->model)->label_count;
+    float *scores = malloc(count * labels * sizeof *scores);
+    unsigned char *gold = calloc(count * labels, 1);
+    rubato_status status = scores && gold ? mark_labels(e, gold) : fail_memory(e->error);
+    if (status == RUBATO_OK) status = classify(e, scores, labels);
+    if (status == RUBATO_OK) {
+        label_counts found = metric_count_labels(gold, scores, count, labels);
+        add_metric(e->out, "f1", found.micro_f1);
+        add_metric(e->out, "macro_f1", found.macro_f1);
+        add_metric(e->out, "precision", found.precision);
+        add_metric(e->out, "recall", found.recall);
+        add_metric(e->out, "exact", found.exact);
+    }
+    free(scores);
+    free(gold);
+    return status;
+}
+
 static rubato_status evaluate_classes(evaluating *e) {
     TRY(prepare(e, DATASET_TEXTS));
     const rubato_info *info = rubato_model_info(e->context->model);
@@ -85,6 +123,12 @@ static rubato_status evaluate_classes(evaluating *e) {
     if (info->task != RUBATO_TASK_CLASSIFICATION)
         return fail(e->error, RUBATO_WRONG_TASK, "%s: a model for %s, not for classification", info->path,
                     rubato_task_name(info->task));
+    if (info->multi_label) return evaluate_several(e);
+    for (size_t i = 0; i < count; i++)
+        if (e->data.items[i].labels)
+            return fail_line(e->error, RUBATO_BAD_DATA, e->data.items[i].line,
+                             "%s:%zu: a list of labels, and the model gives one label to a text", e->options->data,
+                             e->data.items[i].line);
     float *scores = malloc(count * labels * sizeof *scores);
     size_t *gold = malloc(2 * count * sizeof *gold), *predicted = gold ? gold + count : NULL;
     rubato_status status = scores && gold ? RUBATO_OK : fail_memory(e->error);

@@ -32,23 +32,55 @@ static rubato_status take_masks(void *user, const run *on, const encoded *out, c
     return RUBATO_OK;
 }
 
-static void best_tokens(const float *scores, size_t count, size_t top, rubato_candidate *out) {
+/* The best of the tokens `among` (NULL: of all), the lower id first where scores are equal. */
+static void best_tokens(const float *scores, const int32_t *among, size_t count, size_t top, rubato_candidate *out) {
     size_t found = 0;
-    for (size_t id = 0; id < count; id++) {
+    for (size_t i = 0; i < count; i++) {
+        int32_t id = among ? among[i] : (int32_t)i;
         if (found == top && scores[id] <= out[top - 1].score) continue;
         size_t at = found < top ? found++ : top - 1;
         for (; at > 0 && out[at - 1].score < scores[id]; at--) out[at] = out[at - 1];
-        out[at] = (rubato_candidate){(int32_t)id, scores[id]};
+        out[at] = (rubato_candidate){id, scores[id]};
     }
+}
+
+static int by_id(const void *a, const void *b) {
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The targets in order and once each, in *out; the caller's to free. */
+static rubato_status sort_targets(const int32_t *targets, size_t count, size_t vocabulary, int32_t **out, size_t *kept,
+                                  rubato_error *error) {
+    if (count == 0) return fail(error, RUBATO_BAD_ARGUMENT, "no target token");
+    for (size_t i = 0; i < count; i++)
+        if (targets[i] < 0 || (size_t)targets[i] >= vocabulary)
+            return fail(error, RUBATO_BAD_ARGUMENT, "target token %d; the model has %zu tokens", targets[i],
+                        vocabulary);
+    *out = malloc(count * sizeof **out);
+    if (!*out) return fail_memory(error);
+    memcpy(*out, targets, count * sizeof **out);
+    qsort(*out, count, sizeof **out, by_id);
+    *kept = 1;
+    for (size_t i = 1; i < count; i++)
+        if ((*out)[i] != (*out)[i - 1]) (*out)[(*kept)++] = (*out)[i];
+    return RUBATO_OK;
 }
 
 rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_t *masks, const rubato_input *input,
                           size_t top, const rubato_options *options, rubato_costs **costs, rubato_error *error) {
+    size_t each;
+    return rubato_fill_among(context, out, masks, &each, input, NULL, 0, top, options, costs, error);
+}
+
+rubato_status rubato_fill_among(rubato_context *context, rubato_candidate **out, size_t *masks, size_t *each,
+                                const rubato_input *input, const int32_t *targets, size_t target_count, size_t top,
+                                const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     const rubato_model *model = context->model;
     fill_job mine = {.model = model};
     rubato_input known = *input; /* with its encoding */
     *out = NULL;
-    *masks = 0;
+    *masks = *each = 0;
     rubato_options own;
     if (costs) *costs = NULL;
     TRY(engine_head(model, HEAD_MLM, &mine.head, error));
@@ -60,7 +92,8 @@ rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_
                 .user = &mine,
                 .costs = costs};
     TRY(engine_options(model, RUBATO_FOR_SCORES, options, &own, &work.text, error));
-    size_t *rows = NULL, vocabulary = mine.head->out.out;
+    size_t *rows = NULL, vocabulary = mine.head->out.out, candidates = vocabulary;
+    int32_t *among = NULL;
     rubato_status status;
     TRY_DONE(engine_encode(model, input, &work.text, &context->workers[0].text, &known.encoding, error));
     const rubato_window *window = &known.encoding->windows[0];
@@ -76,7 +109,8 @@ rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_
         status = fail(error, RUBATO_BAD_ARGUMENT, "no %s in the text (or it was cut away)", mask ? mask : "mask token");
         goto done;
     }
-    top = size_min(size_max(top, 1), vocabulary);
+    if (targets) TRY_DONE(sort_targets(targets, target_count, vocabulary, &among, &candidates, error));
+    top = size_min(size_max(top, 1), candidates);
     mine.rows = rows;
     mine.scores = malloc(mine.count * vocabulary * sizeof *mine.scores);
     *out = calloc(mine.count * top, sizeof **out);
@@ -88,18 +122,34 @@ rubato_status rubato_fill(rubato_context *context, rubato_candidate **out, size_
     TRY_DONE(engine_check(mine.scores, mine.count * vocabulary, error));
     for (size_t i = 0; i < mine.count; i++) {
         context->kernels->softmax_f32(mine.scores + i * vocabulary, vocabulary);
-        best_tokens(mine.scores + i * vocabulary, vocabulary, top, *out + i * top);
+        best_tokens(mine.scores + i * vocabulary, among, candidates, top, *out + i * top);
     }
     *masks = mine.count;
+    *each = top;
 done:
     engine_encoding_free(input, known.encoding);
     free(rows);
+    free(among);
     free(mine.scores);
     if (status != RUBATO_OK) {
         free(*out);
         *out = NULL;
     }
     return costs_end(costs, status);
+}
+
+rubato_status rubato_fill_target(const rubato_model *model, const char *text, int32_t *id, int *exact,
+                                 rubato_error *error) {
+    const rubato_input input = {.text = text};
+    const rubato_text_options options = {.size = sizeof options, .no_special = 1, .whole = 1};
+    rubato_encoding *encoding;
+    *id = tokenizer_id(model->text, text);
+    *exact = *id >= 0;
+    if (*exact) return RUBATO_OK;
+    TRY(rubato_encode(model, &input, &options, &encoding, error));
+    if (encoding->windows[0].length) *id = encoding->windows[0].ids[0];
+    rubato_encoding_destroy(encoding);
+    return RUBATO_OK;
 }
 
 /* Adds a token as it reads within running text: without the mark of a continuation, or a space at its beginning. */

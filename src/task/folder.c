@@ -1,4 +1,4 @@
-/* Reading and writing a model folder's JSON files. */
+/* The files of a model's folder. */
 #include "task/folder.h"
 
 #include <stdio.h>
@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/text_buffer.h"
+#include "store/hub.h"
 
 enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096 + 320 };
 
@@ -43,4 +44,31 @@ void model_encoder_folder(char *out, size_t bytes, const char *folder, const jso
         if (type && path && *path && text_ends_with(type, ".Transformer") && !strstr(path, "..") && path[0] != '/')
             snprintf(out, bytes, "%s/%s", folder, path);
     }
+}
+
+rubato_status model_base_folder(char *out, size_t bytes, const char *folder, const char *name, rubato_error *error) {
+    char root[PATH_BYTES], path[2 * PATH_BYTES];
+    json_t *modules;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (hub_resolve(root, sizeof root, name, NULL) != RUBATO_OK &&
+        hub_resolve(root, sizeof root, path, NULL) != RUBATO_OK)
+        return fail(error, RUBATO_NOT_FOUND,
+                    "adapter_config.json: its base model \"%.200s\" is neither a model's name or folder nor a folder "
+                    "beside the adapter; rubato pull fetches it from the hub",
+                    name);
+    TRY(model_read_optional(&modules, root, "modules.json", error));
+    model_encoder_folder(out, bytes, root, modules);
+    json_decref(modules);
+    snprintf(path, sizeof path, "%s/adapter_config.json", out);
+    if (!file_exists(path)) return RUBATO_OK;
+    return fail(error, RUBATO_UNSUPPORTED, "adapter_config.json: its base model \"%.200s\" is an adapter too", name);
+}
+
+const char *model_tokenizer_folder(const char *folder, const char *base) {
+    static const char *const names[] = {"tokenizer.json", "vocab.txt", "vocab.json"};
+    char path[PATH_BYTES];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path && file_exists(path))
+            return folder;
+    return base;
 }

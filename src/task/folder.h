@@ -16,4 +16,11 @@ rubato_status model_write_json(const json_t *value, const char *folder, const ch
 /* The folder of the encoder: `folder`, or the folder below it that modules.json (NULL: none) names. */
 void model_encoder_folder(char *out, size_t bytes, const char *folder, const json_t *modules);
 
+/* The folder of the encoder of the base model that an adapter in `folder` names: a model's name, or else a folder
+ * beside the adapter. Fails: NOT_FOUND; UNSUPPORTED for an adapter. */
+rubato_status model_base_folder(char *out, size_t bytes, const char *folder, const char *name, rubato_error *error);
+
+/* The folder of the tokenizer's files: the encoder's, or its base's where only that has any. */
+const char *model_tokenizer_folder(const char *folder, const char *base);
+
 #endif

@@ -95,7 +95,7 @@ static bool one_row(head_kind kind) {
 }
 
 thinning engine_thinning(const rubato_model *model, head_kind kind, const point *at) {
-    bool first = one_row(kind) || (kind == HEAD_COUNT && model->pool.modes & POOL_CLS);
+    bool first = one_row(kind) || (kind == HEAD_COUNT && pooling_has(&model->pool, POOL_CLS));
     return (thinning){.point = at, .by = model->points.by, .protect_first = first, .restore = !one_row(kind)};
 }
 

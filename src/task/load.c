@@ -4,24 +4,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/checked.h"
 #include "base/json.h"
 #include "base/options.h"
 #include "base/text_buffer.h"
+#include "store/adapter.h"
 #include "store/hub.h"
 #include "task/folder.h"
 #include "task/load_exits.h"
+#include "task/load_family.h"
 #include "task/load_sentence.h"
 
 enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096, MAX_LABELS = 1 << 20, PACKED_BLOCK = 16 << 20 };
 
 /* ---- Warnings ---- */
 
-static rubato_status warn(rubato_model *self, const char *format, const char *what, rubato_error *error) {
+rubato_status model_warn(rubato_model *self, const char *format, const char *what, rubato_error *error) {
     if (self->info.warning_count == 16) return RUBATO_OK;
     text_buffer text = {0};
-    text_add_format(&text, format, what); /* NOLINT: the formats are below */
+    text_add_format(&text, format, what); /* NOLINT: all formats are literals */
     char **grown = realloc(self->warnings, (self->info.warning_count + 1) * sizeof *grown);
     if (grown) self->warnings = grown;
     if (!grown || text.failed) {
@@ -51,7 +54,7 @@ static rubato_status warn_unused(rubato_model *self, rubato_error *error) {
     if (all.count == 0) return RUBATO_OK;
     snprintf(what, sizeof what, all.count > 1 ? "\"%.80s\" and %zu more tensors are" : "tensor \"%.80s\" is", all.first,
              all.count - 1);
-    return warn(self, "%s not used", what, error);
+    return model_warn(self, "%s not used", what, error);
 }
 
 /* ---- Heads and labels ---- */
@@ -67,6 +70,24 @@ static char *label_name(const json_t *value) {
     return copy_string(json_string_value(value));
 }
 
+static bool is_entailment(const char *label) {
+    return strncasecmp(label, "entail", strlen("entail")) == 0;
+}
+
+/* 1 + the label that label2id calls entailment, or else id2label; 0: none. */
+static size_t find_entailment(const rubato_model *self, const json_t *config) {
+    const char *key;
+    json_t *value, *map = json_object_get(config, "label2id");
+    json_object_foreach(map, key, value) {
+        json_int_t id = json_integer_value(value);
+        if (is_entailment(key) && json_is_integer(value) && id >= 0 && (size_t)id < self->info.label_count)
+            return (size_t)id + 1;
+    }
+    for (size_t i = 0; i < self->info.label_count; i++)
+        if (is_entailment(self->labels[i])) return i + 1;
+    return 0;
+}
+
 /* id2label: keys are numbers as strings. */
 static rubato_status load_labels(rubato_model *self, const json_t *config, rubato_error *error) {
     const json_t *map;
@@ -74,6 +95,9 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
     size_t count = json_object_size(map), said;
     TRY(json_get_size(&said, config, "num_labels", count ? count : 2, error));
     if (!count) count = said;
+    if (count != said) /* transformers 4 takes the one, transformers 5 the other */
+        return fail(error, RUBATO_UNSUPPORTED, "config.json: num_labels is %zu, and id2label has %zu labels", said,
+                    count);
     if (count == 0 || count > MAX_LABELS) return fail(error, RUBATO_BAD_MODEL, "config.json: %zu labels", count);
     self->labels = calloc(count, sizeof *self->labels);
     if (!self->labels) return fail_memory(error);
@@ -94,11 +118,8 @@ static rubato_status load_labels(rubato_model *self, const json_t *config, rubat
         snprintf(name, sizeof name, "LABEL_%zu", i);
         if (!self->labels[i] && !(self->labels[i] = copy_string(name))) return fail_memory(error);
     }
+    self->entailment = find_entailment(self, config);
     return RUBATO_OK;
-}
-
-static const char *first_architecture(const json_t *config) {
-    return json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
 }
 
 static bool architecture_is(const char *architecture, const char *suffix) {
@@ -115,45 +136,36 @@ static rubato_status set_labels(rubato_model *self, const char *const *labels, s
     return RUBATO_OK;
 }
 
-/* Loads the head for training: the checkpoint's where it fits, else a new one. */
-static rubato_status load_learning_head(rubato_model *self, loader *load, const learning *learn, const json_t *config,
-                                        rubato_error *error) {
-    static const char *const value[] = {"LABEL_0"};
-    rubato_info *info = &self->info;
-    head_kind kind = head_of_task(learn->task);
-    info->task = learn->task;
-    if (kind == HEAD_COUNT) return RUBATO_OK;
-    if (learn->task == RUBATO_TASK_REGRESSION)
-        TRY(set_labels(self, value, 1, error));
-    else if (learn->labels)
-        TRY(set_labels(self, learn->labels, learn->label_count, error));
-    else if (kind == HEAD_SEQUENCE || kind == HEAD_TOKEN)
-        TRY(load_labels(self, config, error));
-    TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, info->label_count));
-    if (kind == HEAD_MLM && checkpoint_find(&self->weights, "cls.seq_relationship.weight"))
-        TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
-    return RUBATO_OK;
+/* The head of an architecture; HEAD_COUNT for none. */
+static head_kind head_of_architecture(const char *architecture) {
+    static const struct {
+        const char *end;
+        head_kind kind;
+    } heads[] = {{"ForSequenceClassification", HEAD_SEQUENCE},
+                 {"ForTokenClassification", HEAD_TOKEN},
+                 {"ForQuestionAnswering", HEAD_QA},
+                 {"ForMaskedLM", HEAD_MLM},
+                 {"BertForPreTraining", HEAD_MLM},
+                 {"AlbertForPreTraining", HEAD_MLM},
+                 {"ForNextSentencePrediction", HEAD_NSP}};
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
+        if (architecture_is(architecture, heads[i].end)) return heads[i].kind;
+    return HEAD_COUNT;
 }
 
 /* What config.json says the model does: its task and labels; *kind: its head, HEAD_COUNT for none. */
 static rubato_status read_task(rubato_model *self, const json_t *config, head_kind *kind, rubato_error *error) {
-    const char *architecture = first_architecture(config), *problem;
+    const char *architecture = model_architecture(config), *problem;
     TRY(json_get_text(&problem, config, "problem_type", NULL, error));
+    static const char *const problems[] = {"regression", "single_label_classification", "multi_label_classification"};
+    bool known = !problem;
+    for (size_t i = 0; i < 3 && !known; i++) known = strcmp(problem, problems[i]) == 0;
+    if (!known) return fail(error, RUBATO_UNSUPPORTED, "config.json: problem_type \"%.40s\"", problem);
     rubato_info *info = &self->info;
-    *kind = HEAD_COUNT;
-    if (architecture_is(architecture, "ForSequenceClassification"))
-        *kind = HEAD_SEQUENCE;
-    else if (architecture_is(architecture, "ForTokenClassification"))
-        *kind = HEAD_TOKEN;
-    else if (architecture_is(architecture, "ForQuestionAnswering"))
-        *kind = HEAD_QA;
-    else if (architecture_is(architecture, "ForMaskedLM") || architecture_is(architecture, "BertForPreTraining") ||
-             architecture_is(architecture, "AlbertForPreTraining"))
-        *kind = HEAD_MLM;
-    else if (architecture_is(architecture, "ForNextSentencePrediction"))
-        *kind = HEAD_NSP;
-    else if (architecture && !text_ends_with(architecture, "Model") && !architecture_is(architecture, "ForPreTraining"))
-        TRY(warn(self, "architecture \"%s\" has no head here; embeddings only", architecture, error));
+    *kind = head_of_architecture(architecture);
+    if (*kind == HEAD_COUNT && architecture && !text_ends_with(architecture, "Model") &&
+        !architecture_is(architecture, "ForPreTraining"))
+        TRY(model_warn(self, "architecture \"%s\" has no head here; embeddings only", architecture, error));
     if (*kind == HEAD_SEQUENCE || *kind == HEAD_TOKEN) TRY(load_labels(self, config, error));
     switch (*kind) {
     case HEAD_SEQUENCE: {
@@ -177,7 +189,30 @@ static rubato_status load_heads(rubato_model *self, loader *load, const json_t *
     TRY(read_task(self, config, &kind, error));
     if (kind == HEAD_COUNT) return RUBATO_OK;
     TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, self->info.label_count));
-    if (architecture_is(first_architecture(config), "BertForPreTraining"))
+    if (architecture_is(model_architecture(config), "BertForPreTraining"))
+        TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
+    return RUBATO_OK;
+}
+
+/* Loads the head for training: the checkpoint's where it fits, else a new one. */
+static rubato_status load_learning_head(rubato_model *self, loader *load, const learning *learn, const json_t *config,
+                                        rubato_error *error) {
+    static const char *const value[] = {"LABEL_0"};
+    rubato_info *info = &self->info;
+    head_kind kind = head_of_task(learn->task);
+    self->as_stored = learn->as_stored;
+    if (self->as_stored) return load_heads(self, load, config, error);
+    info->task = learn->task;
+    if (kind == HEAD_COUNT) return RUBATO_OK;
+    if (learn->task == RUBATO_TASK_REGRESSION)
+        TRY(set_labels(self, value, 1, error));
+    else if (learn->labels)
+        TRY(set_labels(self, learn->labels, learn->label_count, error));
+    else if (kind == HEAD_SEQUENCE || kind == HEAD_TOKEN)
+        TRY(load_labels(self, config, error));
+    info->multi_label = learn->several;
+    TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, info->label_count));
+    if (kind == HEAD_MLM && checkpoint_find(&self->weights, "cls.seq_relationship.weight"))
         TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
     return RUBATO_OK;
 }
@@ -229,7 +264,7 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     info->pooling = self->pooling_text;
     info->ranks =
         info->task == RUBATO_TASK_EMBEDDING || (head_of_task(info->task) == HEAD_SEQUENCE && info->label_count == 1);
-    info->rank_sigmoid = self->rank_sigmoid;
+    info->rank_sigmoid = self->rerank_act == ACTIVATION_SIGMOID;
     info->default_prompt = self->default_prompt;
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
     return RUBATO_OK;
@@ -278,7 +313,7 @@ static rubato_status load_points(rubato_model *self, const json_t *object, rubat
 /* Whether the heads see all rows again: a Funnel-Transformer's heads for every token, and its embeddings where it has a
  * decoder. The others see the rows at its end. */
 static bool needs_decoder(const loader *load, const family *kind, const json_t *config, const learning *learn) {
-    const char *architecture = first_architecture(config);
+    const char *architecture = model_architecture(config);
     char first[PATH_BYTES], name[PATH_BYTES + 16];
     bool sequence = learn ? learn->task == RUBATO_TASK_CLASSIFICATION || learn->task == RUBATO_TASK_REGRESSION
                           : architecture_is(architecture, "ForSequenceClassification");
@@ -307,38 +342,49 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
 /* What a folder's files say before any weight is read. */
 typedef struct description {
     json_t *notes, *modules, *config; /* rubato.json, modules.json; NULL: there is none */
+    adapter added;                    /* to the weights */
     const family *kind;
     encoder_config settings;
 } description;
 
+/* What an adapter says over its base's config.json: the head, and by the head's weight the number of labels. */
+static rubato_status adapt_config(const adapter *added, const family *kind, json_t *config, rubato_error *error) {
+    if (added->architecture) TRY(json_set(config, "architectures", json_pack("[s]", added->architecture), error));
+    head_kind wanted = head_of_architecture(model_architecture(config));
+    if (wanted != HEAD_SEQUENCE && wanted != HEAD_TOKEN) return RUBATO_OK;
+    const char *name = head_out_name(kind, wanted);
+    size_t labels = name ? adapter_rows(added, name) : 0;
+    if (!labels || labels == json_object_size(json_object_get(config, "id2label"))) return RUBATO_OK;
+    json_object_del(config, "id2label");
+    return json_set(config, "num_labels", json_integer((json_int_t)labels), error);
+}
+
 /* Reads the configuration and the tokenizer. */
-static rubato_status read_folder(rubato_model *self, description *of, rubato_error *error) {
+static rubato_status read_folder(rubato_model *self, description *of, file_reading how, rubato_error *error) {
     char folder[PATH_BYTES], path[PATH_BYTES + 32];
     TRY(model_read_optional(&of->notes, self->path, "rubato.json", error));
     TRY(model_read_optional(&of->modules, self->path, "modules.json", error));
     model_encoder_folder(folder, sizeof folder, self->path, of->modules);
     if (!(self->folder = copy_string(folder))) return fail_memory(error);
-    snprintf(path, sizeof path, "%s/config.json", folder);
+    TRY(adapter_open(&of->added, folder, how, error));
+    if (of->added.config) TRY(model_base_folder(folder, sizeof folder, self->folder, of->added.base, error));
+    if (!(self->base = copy_string(folder))) return fail_memory(error);
+    snprintf(path, sizeof path, "%s/config.json", self->base);
     TRY(json_read_file(&of->config, path, MAX_CONFIG_BYTES, error));
-    const char *model_type = json_string_value(json_object_get(of->config, "model_type"));
-    of->kind = self->kind = model_type ? family_find(model_type) : NULL;
-    if (!of->kind) {
-        char known[256];
-        family_list(known, sizeof known);
-        return fail(error, RUBATO_UNSUPPORTED, "model_type \"%.60s\" is not known; known are %s",
-                    model_type ? model_type : "", known);
-    }
+    TRY(model_find_family(self, of->config, how, error));
+    of->kind = self->kind;
+    if (of->added.config) TRY(adapt_config(&of->added, of->kind, of->config, error));
     TRY(config_parse(&of->settings, of->kind, of->config, error));
-    TRY(tokenizer_load(&self->text, folder, error));
+    TRY(tokenizer_load(&self->text, model_tokenizer_folder(self->folder, self->base), error));
     self->info.max_length = size_min(encoder_max_length(&of->settings), self->text->max_length);
-    self->pool.modes = POOL_MEAN;
-    self->pool.width = of->settings.hidden;
+    self->info.cut_left = self->text->cut_left;
+    self->pool = (pooling){.modes = {{POOL_MEAN}, 1}, .width = of->settings.hidden};
     return RUBATO_OK;
 }
 
 static rubato_status warn_vocabulary(rubato_model *self, rubato_error *error) {
     return self->text->vocabulary > self->body.config.vocabulary
-               ? warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary", error)
+               ? model_warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary", error)
                : RUBATO_OK;
 }
 
@@ -347,6 +393,7 @@ typedef struct loading {
     model_precision precision;
     const learning *learn;
     file_reading how;
+    bool hash;     /* weights.hash is wanted */
     bool describe; /* without its weights */
 } loading;
 
@@ -366,9 +413,12 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
     }
     uint64_t seed = learn ? learn->seed : 0;
     if (learn && learn->layers) TRY(take_layers(&of->settings, learn, error));
-    TRY(checkpoint_open(&self->weights, self->folder, wanted->how, error));
+    TRY(checkpoint_open(&self->weights, self->base, wanted->how, error));
+    self->prefix = find_prefix(of->kind, &self->weights);
+    if (of->added.config) TRY(adapter_merge(&of->added, &self->weights, of->kind->prefixes, self->prefix, error));
+    if (wanted->hash) checkpoint_hash(&self->weights);
     loader load = {.weights = &self->weights,
-                   .prefix = find_prefix(of->kind, &self->weights),
+                   .prefix = self->prefix,
                    .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_best()},
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
@@ -380,7 +430,6 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
                          .both = in.both,
                          .smooth = in.smooth,
                          .layers = learn ? learn->layers : NULL};
-    self->prefix = load.prefix;
     plan.decoder = of->settings.blocks && needs_decoder(&load, of->kind, of->config, learn);
     TRY(encoder_load(&self->body, &load, &plan));
     if (learn)
@@ -411,7 +460,7 @@ static rubato_status describe(rubato_model *self, const description *of, rubato_
 static rubato_status load_folder(rubato_model *self, const loading *wanted, team *crew, rubato_error *error) {
     description of = {0};
     rubato_status status;
-    TRY_DONE(read_folder(self, &of, error));
+    TRY_DONE(read_folder(self, &of, wanted->how, error));
     if (wanted->describe)
         TRY_DONE(describe(self, &of, error));
     else
@@ -419,6 +468,7 @@ static rubato_status load_folder(rubato_model *self, const loading *wanted, team
     TRY_DONE(warn_vocabulary(self, error));
     TRY_DONE(fill_info(self, error));
 done:
+    adapter_close(&of.added);
     json_decref(of.modules);
     json_decref(of.config);
     json_decref(of.notes);
@@ -477,9 +527,16 @@ rubato_status model_load(rubato_model **out, const char *name, const model_preci
                          rubato_error *error) {
     /* training takes hours, in which somebody may write to the folder; but a layer that is taken twice is read twice */
     bool in_memory = learn && !learn->layers;
-    loading as = {.precision = {.precision = PRECISION_F32}, .learn = learn, .how = {.in_memory = in_memory}};
+    loading as = {.precision = {.precision = PRECISION_F32},
+                  .learn = learn,
+                  .how = {.in_memory = in_memory},
+                  .hash = learn && !learn->as_stored};
     if (wanted) as.precision = *wanted;
     return load_named(out, name, &as, error);
+}
+
+rubato_status model_load_teacher(rubato_model **out, const char *name, rubato_error *error) {
+    return load_named(out, name, &(loading){.how = {.in_memory = true}, .hash = true}, error);
 }
 
 rubato_status rubato_model_describe(rubato_model **out, const char *name, rubato_error *error) {
@@ -500,6 +557,7 @@ void rubato_model_destroy(rubato_model *self) {
     frontier_free(&self->points);
     bindings_free(&self->bound);
     free(self->folder);
+    free(self->base);
     free(self->pooling_text);
     free(self->shown);
     encoder_free(&self->body);

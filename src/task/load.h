@@ -12,6 +12,8 @@ typedef struct learning {
     uint64_t seed;        /* of a head that the checkpoint lacks */
     const size_t *layers; /* the checkpoint's layers to take, from 0 on; NULL: all */
     size_t layer_count;
+    bool several;   /* classification with any number of labels for a text */
+    bool as_stored; /* task, labels and problem_type stay those of config.json: the model is changed, not trained */
 } learning;
 
 /* The wanted precision of the encoder's products. */
@@ -27,6 +29,13 @@ typedef struct model_precision {
  * for learning belongs to the caller alone; to be trained it must be f32. */
 rubato_status model_load(rubato_model **model, const char *name, const model_precision *wanted, const learning *learn,
                          rubato_error *error);
+
+/* As rubato_model_load, in memory, with the hash of the weights: for training, which takes hours. A model that is
+ * loaded to be trained has its hash too. */
+rubato_status model_load_teacher(rubato_model **model, const char *name, rubato_error *error);
+
+/* Adds a warning to those of rubato_info: a format with one %s, and what stands for it. Fails: OUT_OF_MEMORY. */
+rubato_status model_warn(rubato_model *model, const char *format, const char *what, rubato_error *error);
 
 /* "0,2,5": numbers of layers. out [POINT_LAYERS]; NULL text: none. Fails: BAD_ARGUMENT. */
 rubato_status layers_parse(const char *text, size_t *out, size_t *count, rubato_error *error);

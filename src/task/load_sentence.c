@@ -13,32 +13,30 @@
 
 enum { PATH_BYTES = 4096 };
 
+/* The older flag and the newer name of each mode. */
 static const struct {
-    const char *key, *name;
-    unsigned mode;
-} modes[] = {{"pooling_mode_cls_token", "cls", POOL_CLS},
-             {"pooling_mode_max_tokens", "max", POOL_MAX},
-             {"pooling_mode_mean_tokens", "mean", POOL_MEAN},
-             {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", POOL_MEAN_SQRT},
-             {"pooling_mode_weightedmean_tokens", "weightedmean", POOL_WEIGHTED_MEAN},
-             {"pooling_mode_lasttoken", "lasttoken", POOL_LAST}};
-enum { MODE_COUNT = sizeof modes / sizeof modes[0] };
+    const char *flag, *name;
+} mode_keys[POOL_COUNT] = {[POOL_CLS] = {"pooling_mode_cls_token", "cls"},
+                           [POOL_MAX] = {"pooling_mode_max_tokens", "max"},
+                           [POOL_MEAN] = {"pooling_mode_mean_tokens", "mean"},
+                           [POOL_MEAN_SQRT] = {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"},
+                           [POOL_WEIGHTED_MEAN] = {"pooling_mode_weightedmean_tokens", "weightedmean"},
+                           [POOL_LAST] = {"pooling_mode_lasttoken", "lasttoken"}};
 
 /* "pooling_mode": a name, or a list of names in the order of concatenation. */
 static rubato_status read_named_modes(rubato_model *self, const json_t *named, const char *folder,
                                       rubato_error *error) {
-    size_t count = json_is_array(named) ? json_array_size(named) : 1, next = 0;
+    pooling_modes *modes = &self->pool.modes;
+    size_t count = json_is_array(named) ? json_array_size(named) : 1;
+    if (count > MOST_MODES)
+        return fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode has more than %d modes", folder, MOST_MODES);
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_is_array(named) ? json_array_get(named, i) : named);
         size_t mode = 0;
-        while (name && mode < MODE_COUNT && strcmp(name, modes[mode].name) != 0) mode++;
-        if (!name || mode == MODE_COUNT)
+        while (name && mode < POOL_COUNT && strcmp(name, mode_keys[mode].name) != 0) mode++;
+        if (!name || mode == POOL_COUNT)
             return fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode \"%.40s\"", folder, name ? name : "(no name)");
-        if (mode < next)
-            return fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode names \"%s\" behind a later mode or twice", folder,
-                        name);
-        self->pool.modes |= modes[mode].mode;
-        next = mode + 1;
+        modes->list[modes->count++] = (pooling_mode)mode;
     }
     return RUBATO_OK;
 }
@@ -47,18 +45,20 @@ static rubato_status load_pooling_modes(rubato_model *self, const char *folder, 
     json_t *config;
     TRY(model_read_optional(&config, folder, "config.json", error));
     const json_t *named = json_object_get(config, "pooling_mode");
-    self->pool.modes = 0;
+    pooling_modes *modes = &self->pool.modes;
+    modes->count = 0;
     bool include_prompt = true;
     rubato_status status = json_get_bool(&include_prompt, config, "include_prompt", true, error);
-    for (size_t i = 0; i < MODE_COUNT && status == RUBATO_OK && !named; i++) {
+    for (size_t i = 0; i < POOL_COUNT && status == RUBATO_OK && !named; i++) {
         bool on;
-        status = json_get_bool(&on, config, modes[i].key, modes[i].mode == POOL_MEAN, error);
-        if (on) self->pool.modes |= modes[i].mode;
+        status = json_get_bool(&on, config, mode_keys[i].flag, false, error);
+        if (on) modes->list[modes->count++] = (pooling_mode)i;
     }
+    if (!named && modes->count == 0) modes->list[modes->count++] = POOL_MEAN;
     if (named && status == RUBATO_OK) status = read_named_modes(self, named, folder, error);
     self->pool.skip_prompt = !include_prompt;
-    if (status == RUBATO_OK && !self->pool.modes)
-        status = fail(error, RUBATO_UNSUPPORTED, "%s: no pooling mode that is known", folder);
+    if (status == RUBATO_OK && !modes->count)
+        status = fail(error, RUBATO_UNSUPPORTED, "%s: pooling_mode is empty", folder);
     json_decref(config);
     return status;
 }
@@ -73,19 +73,13 @@ static rubato_status load_stage_weights(rubato_model *self, loader *load, const 
     own.fresh = NULL;
     rubato_status status;
     if (stage->kind == STAGE_DENSE) {
-        const char *names[] = {"linear"}, *act;
+        const char *names[] = {"linear"}, *beside[] = {"residual"}, *act;
         TRY_DONE(loader_linear(&own, &stage->dense, names, 1, 0, width));
+        TRY_DONE(json_get_bool(&stage->residual, config, "use_residual", false, error));
+        if (stage->residual && stage->dense.out != width)
+            TRY_DONE(loader_linear(&own, &stage->beside, beside, 1, stage->dense.out, width));
         TRY_DONE(json_get_text(&act, config, "activation_function", "torch.nn.modules.activation.Tanh", error));
-        if (text_ends_with(act, "Identity"))
-            stage->act = ACTIVATION_NONE;
-        else if (text_ends_with(act, ".Tanh"))
-            stage->act = ACTIVATION_TANH;
-        else if (text_ends_with(act, ".ReLU"))
-            stage->act = ACTIVATION_RELU;
-        else if (text_ends_with(act, ".GELU"))
-            stage->act = ACTIVATION_GELU;
-        else
-            status = fail(error, RUBATO_UNSUPPORTED, "%s: activation_function \"%.80s\"", folder, act);
+        TRY_DONE(activation_find_class(&stage->act, "activation_function", act, error));
     } else {
         status = loader_norm(&own, &stage->norm, "norm", width, 1e-5f);
     }
@@ -124,7 +118,7 @@ static rubato_status load_module(rubato_model *self, loader *load, const char *t
     if (text_ends_with(type, ".Transformer") || text_ends_with(type, ".Dropout")) return RUBATO_OK;
     if (text_ends_with(type, ".Pooling")) {
         TRY(load_pooling_modes(self, folder, error));
-        pool->width = self->body.config.hidden * (size_t)__builtin_popcount(pool->modes);
+        pool->width = self->body.config.hidden * pool->modes.count;
         return RUBATO_OK;
     }
     pooling_stage *stage = add_stage(pool, error);
@@ -168,6 +162,39 @@ static rubato_status load_modules(rubato_model *self, loader *load, const json_t
     return RUBATO_OK;
 }
 
+/* The module that runs the encoder hands on its rows, or a classifier's scores; nothing else is made here. */
+static rubato_status check_encoder_module(const json_t *settings, rubato_error *error) {
+    static const json_refusal refused[] = {
+        {"processing_kwargs", "it would change how texts become tokens"},
+        {"query_length", "queries and documents are cut alike, at max_seq_length"},
+        {"document_length", "queries and documents are cut alike, at max_seq_length"},
+        {"query_expansion", "it belongs to models of several vectors for each text"},
+        {"tokenizer_name_or_path", "put the tokenizer's files into the folder"},
+        {"tokenizer_args", "put its keys into tokenizer_config.json"},
+        {"processor_kwargs", "put its keys into tokenizer_config.json"},
+        {"config_args", "put its keys into config.json"},
+        {"config_kwargs", "put its keys into config.json"},
+        {NULL, NULL}};
+    static const struct {
+        const char *key, *values[3];
+    } known[] = {{"transformer_task", {"feature-extraction", "sequence-classification"}},
+                 {"module_output_name", {"token_embeddings", "scores"}},
+                 {"method", {"forward"}},
+                 {"method_output_name", {"last_hidden_state", "logits"}}};
+    const json_t *modalities, *text;
+    TRY(json_refuse(settings, refused, error));
+    TRY(json_get_object(&modalities, settings, "modality_config", error));
+    TRY(json_get_object(&text, modalities, "text", error));
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        const char *value;
+        TRY(json_get_text(&value, i < 2 ? settings : text, known[i].key, NULL, error));
+        bool good = !value;
+        for (size_t k = 0; known[i].values[k] && !good; k++) good = strcmp(value, known[i].values[k]) == 0;
+        if (!good) return fail(error, RUBATO_UNSUPPORTED, "\"%s\" is \"%.60s\"", known[i].key, value);
+    }
+    return RUBATO_OK;
+}
+
 static rubato_status load_sentence_settings(rubato_model *self, const char *folder, rubato_error *error) {
     static const char *const names[] = {"sentence_bert_config.json",        "sentence_roberta_config.json",
                                         "sentence_distilbert_config.json",  "sentence_albert_config.json",
@@ -177,7 +204,9 @@ static rubato_status load_sentence_settings(rubato_model *self, const char *fold
         TRY(model_read_optional(&config, folder, names[i], error));
         if (!config) continue;
         size_t most = 0;
-        rubato_status status = json_get_size(&most, config, "max_seq_length", 0, error);
+        rubato_status status = check_encoder_module(config, error);
+        if (status != RUBATO_OK) fail_within(error, status, names[i]);
+        if (status == RUBATO_OK) status = json_get_size(&most, config, "max_seq_length", 0, error);
         if (status == RUBATO_OK) status = json_get_bool(&self->lowercase, config, "do_lower_case", false, error);
         if (most) self->info.max_length = size_min(most, encoder_max_length(&self->body.config));
         json_decref(config);
@@ -235,10 +264,19 @@ static rubato_status load_rerank_activation(rubato_model *self, const json_t *se
     TRY(json_get_text(&older, within, "activation_fn", NULL, error));
     TRY(json_get_text(&oldest, config, "sbert_ce_default_activation_function", NULL, error));
     if (!act) act = older ? older : oldest;
-    self->rank_sigmoid = act ? text_ends_with(act, ".Sigmoid") : self->info.label_count == 1;
-    if (!act || self->rank_sigmoid || text_ends_with(act, ".Identity")) return RUBATO_OK;
-    return fail(error, RUBATO_UNSUPPORTED, "activation_fn \"%.80s\" of a cross-encoder; known are Sigmoid and Identity",
-                act);
+    self->rerank_act = self->info.label_count == 1 ? ACTIVATION_SIGMOID : ACTIVATION_NONE;
+    return act ? activation_find_class(&self->rerank_act, "activation_fn", act, error) : RUBATO_OK;
+}
+
+/* Models of other kinds have the same modules and use them otherwise. */
+static rubato_status check_kind(const json_t *settings, rubato_error *error) {
+    const char *kind;
+    TRY(json_get_text(&kind, settings, "model_type", "SentenceTransformer", error));
+    if (strcmp(kind, "SentenceTransformer") == 0 || strcmp(kind, "CrossEncoder") == 0) return RUBATO_OK;
+    return fail(
+        error, RUBATO_UNSUPPORTED,
+        "config_sentence_transformers.json: model_type \"%.60s\"; known are SentenceTransformer and CrossEncoder",
+        kind);
 }
 
 rubato_status model_load_sentence(rubato_model *self, loader *load, const json_t *modules, const char *folder,
@@ -250,7 +288,8 @@ rubato_status model_load_sentence(rubato_model *self, loader *load, const json_t
     }
     json_t *settings;
     TRY(model_read_optional(&settings, self->path, "config_sentence_transformers.json", error));
-    rubato_status status = load_prompts(self, settings, error);
+    rubato_status status = check_kind(settings, error);
+    if (status == RUBATO_OK) status = load_prompts(self, settings, error);
     if (status == RUBATO_OK && modules) status = load_truncation(self, load, settings, error);
     if (status == RUBATO_OK) status = load_rerank_activation(self, settings, config, error);
     json_decref(settings);

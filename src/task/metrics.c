@@ -50,6 +50,38 @@ double metric_matthews(const size_t *gold, const size_t *predicted, size_t count
     return below > 0 ? (correct * n - dot) / below : 0;
 }
 
+static double f1_of(double right, double given, double gold) {
+    return given + gold > 0 ? 2 * right / (given + gold) : 0;
+}
+
+label_counts metric_count_labels(const unsigned char *gold, const float *scores, size_t count, size_t labels) {
+    double right = 0, given = 0, all = 0, macro = 0;
+    size_t exact = 0;
+    for (size_t j = 0; j < labels; j++) {
+        double own[3] = {0};
+        for (size_t i = 0; i < count; i++) {
+            bool has = gold[i * labels + j], says = scores[i * labels + j] >= 0.5f;
+            own[0] += has && says;
+            own[1] += says;
+            own[2] += has;
+        }
+        right += own[0];
+        given += own[1];
+        all += own[2];
+        macro += f1_of(own[0], own[1], own[2]) / (double)labels;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t same = 0;
+        for (size_t j = 0; j < labels; j++) same += gold[i * labels + j] == (scores[i * labels + j] >= 0.5f);
+        exact += same == labels;
+    }
+    return (label_counts){.precision = given > 0 ? right / given : 0,
+                          .recall = all > 0 ? right / all : 0,
+                          .micro_f1 = f1_of(right, given, all),
+                          .macro_f1 = macro,
+                          .exact = (double)exact / (double)count};
+}
+
 double metric_pearson(const double *a, const double *b, size_t count) {
     double mean_a = 0, mean_b = 0, ab = 0, aa = 0, bb = 0;
     for (size_t i = 0; i < count; i++) {

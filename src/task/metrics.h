@@ -13,6 +13,16 @@ double metric_macro_f1(const size_t *gold, const size_t *predicted, size_t count
 /* Matthews correlation, for any number of labels (Gorodkin 2004). 0 when it is undefined. */
 double metric_matthews(const size_t *gold, const size_t *predicted, size_t count, size_t labels);
 
+/* Any number of labels for each text: a label is given where its score is 0.5 or more. Precision, recall and F1 over
+ * all decisions (scikit-learn's micro average), the unweighted mean of the labels' F1 (macro; a label that occurs
+ * nowhere counts 0), and the share of texts whose labels are all right. */
+typedef struct label_counts {
+    double precision, recall, micro_f1, macro_f1, exact;
+} label_counts;
+
+/* gold [count, labels] 0 or 1, scores [count, labels]. */
+label_counts metric_count_labels(const unsigned char *gold, const float *scores, size_t count, size_t labels);
+
 double metric_pearson(const double *a, const double *b, size_t count);
 
 /* Pearson of ranks; ties share their mean rank. NaN when memory is short. */

@@ -8,12 +8,14 @@
 #include "text/tokenizer.h"
 
 struct rubato_model {
-    char *path, *folder; /* the name as given; the folder of the encoder's config.json */
+    char *path, *folder; /* the name as given; the folder of the encoder */
+    char *base;          /* the folder of its config.json and weights: another one where `folder` has an adapter */
     const family *kind;
-    const char *prefix; /* of the encoder's tensors */
-    bindings bound;     /* every parameter, when loaded for learning */
-    checkpoint weights; /* stays open: the embedding tables are read in place */
-    arena packed;       /* every weight that a product or norm reads */
+    const char *model_type; /* what config.json should have as such; NULL: what it has */
+    const char *prefix;     /* of the encoder's tensors */
+    bindings bound;         /* every parameter, when loaded for learning */
+    checkpoint weights;     /* stays open: the embedding tables are read in place */
+    arena packed;           /* every weight that a product or norm reads */
     tokenizer *text;
     encoder body;
     head heads[HEAD_COUNT];
@@ -21,10 +23,11 @@ struct rubato_model {
     pooling pool;
     frontier points; /* the contents of rubato.json */
     rubato_info info;
-    bool multi_label;
-    bool lowercase;    /* sentence_bert_config's do_lower_case */
-    bool sentence;     /* a sentence-transformers folder: texts are stripped */
-    bool rank_sigmoid; /* a cross-encoder's scores pass through a sigmoid */
+    bool as_stored;        /* loaded to be changed, not trained: it keeps its task */
+    bool lowercase;        /* sentence_bert_config's do_lower_case */
+    bool sentence;         /* a sentence-transformers folder: texts are stripped */
+    activation rerank_act; /* of a cross-encoder's scores */
+    size_t entailment;     /* 1 + the label of a model of natural language inference that is entailment; 0: none */
     char **labels, **prompt_names, **prompts, **warnings;
     char *default_prompt; /* points into prompts; NULL for none */
     char *pooling_text;

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/checked.h"
 #include "base/json.h"
@@ -11,10 +10,9 @@
 #include "task/evaluate.h"
 #include "task/folder.h"
 #include "task/load.h"
+#include "task/output_folder.h"
 #include "task/save.h"
 #include "task/smooth.h"
-
-enum { PATH_BYTES = 4096 + 64 };
 
 typedef struct quantizing {
     const rubato_quantize_options *options;
@@ -110,13 +108,6 @@ static rubato_status lift(quantizing *q, rubato_error *error) {
 
 /* ---- Writing ---- */
 
-static size_t weight_bytes(const char *folder) {
-    char path[PATH_BYTES];
-    struct stat about;
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    return stat(path, &about) == 0 ? (size_t)about.st_size : 0;
-}
-
 static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_error *error) {
     if (q->to == PRECISION_F32) {
         json_object_del(notes, "weights");
@@ -137,7 +128,7 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
 
 static rubato_status write(const quantizing *q, const rubato_model *about, const char *folder, rubato_error *error) {
     storage types = {DTYPE_F32, q->to == PRECISION_INT8 ? DTYPE_I8 : q->to == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32};
-    learning learn = {.task = about->info.task};
+    learning learn = {.task = about->info.task, .as_stored = true};
     model_precision wanted = {.precision = q->to, .each = q->each, .smooth = q->smooth.factors};
     json_t *notes;
     rubato_model *model;
@@ -160,7 +151,7 @@ static rubato_status look_back(quantizing *q, const char *folder, rubato_error *
     rubato_context *context = NULL;
     json_t *notes = NULL;
     TRY(rubato_model_load(&model, folder, error));
-    q->result->bytes_after = weight_bytes(model->folder);
+    q->result->bytes_after = checkpoint_bytes(&model->weights);
     frontier *points = &model->points;
     q->all = q->done + 1 + points->count;
     rubato_status status = q->judged ? rubato_context_create(&context, model, &options, error) : RUBATO_OK;
@@ -184,7 +175,7 @@ static rubato_status write_files(quantizing *q, const rubato_model *about, rubat
     TRY(staged_open(&staged, q->options->out, error));
     rubato_status status = write(q, about, staged.path, error);
     if (status == RUBATO_OK) status = look_back(q, staged.path, error);
-    if (status == RUBATO_OK) return staged_commit(&staged, error);
+    if (status == RUBATO_OK) return output_commit(&staged, error);
     staged_abandon(&staged);
     return status;
 }
@@ -208,21 +199,20 @@ static rubato_status check(quantizing *q, rubato_error *error) {
     if (!q->judged) return RUBATO_OK;
     dataset_kind kind;
     TRY(evaluate_kind(options->task, &kind, error));
-    return dataset_read(&q->data, options->data, kind, options->columns, 0, error);
+    return dataset_read(&q->data, options->data, kind, options->columns, error);
 }
 
 static rubato_status quantize(quantizing *q, rubato_error *error) {
     TRY(check(q, error));
     rubato_model *about;
     TRY(rubato_model_load(&about, q->options->model, error));
-    q->result->bytes_before = weight_bytes(about->folder);
+    q->result->bytes_before = checkpoint_bytes(&about->weights);
     q->layers = about->body.unique;
     q->each = calloc(size_max(q->layers, 1), sizeof *q->each);
     rubato_status status = q->each ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; q->each && i < q->layers; i++) q->each[i] = q->to;
     q->all = 3;
-    if (status == RUBATO_OK && strcmp(about->path, q->options->out) == 0)
-        status = fail(error, RUBATO_BAD_ARGUMENT, "%s is the model itself; give another folder", q->options->out);
+    if (status == RUBATO_OK) status = output_check(q->options->out, about, q->options->overwrite, error);
     if (status == RUBATO_OK && q->judged) status = judge_model(q, q->options->model, NULL, &q->result->before, error);
     if (status == RUBATO_OK && q->options->smooth != 0)
         status = smoothing_measure(&q->smooth, q->options->model, &q->data, q->options->smooth, q->options->max_length,

@@ -84,7 +84,8 @@ static rubato_status read_collection(collection *c, const char *folder, const ch
                                      size_t limit, char *path, rubato_error *error) {
     if ((size_t)snprintf(path, PATH_BYTES, "%s/%s", folder, name) >= PATH_BYTES)
         return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", folder);
-    return dataset_read(&c->data, path, DATASET_TEXTS, columns, limit, error);
+    TRY(dataset_read(&c->data, path, DATASET_TEXTS, columns, error));
+    return dataset_sample(&c->data, limit, 0, error);
 }
 
 /* relevant[query * documents + document], from query-id, corpus-id and a score above 0. */
@@ -94,11 +95,10 @@ static rubato_status read_judgements(unsigned char *relevant, const collection *
     snprintf(path, sizeof path, "%.4000s/qrels.tsv", folder);
     if (!file_exists(path)) snprintf(path, sizeof path, "%.4000s/qrels/test.tsv", folder);
     dataset rows;
-    rubato_status status =
-        dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=score", 0, error);
+    rubato_status status = dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=score", error);
     if (status == RUBATO_OUT_OF_MEMORY) return status;
     if (status != RUBATO_OK) /* other collections have a column of another name */
-        TRY(dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=code", 0, error));
+        TRY(dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=code", error));
     for (size_t i = 0; i < rows.count; i++) {
         size_t query = find_id(queries, rows.items[i].text), document = find_id(corpus, rows.items[i].pair);
         if (query != SIZE_MAX && document != SIZE_MAX && strtod(rows.items[i].label, NULL) > 0)

@@ -12,6 +12,7 @@
 #include "store/safetensors_write.h"
 #include "task/folder.h"
 #include "task/load_exits.h"
+#include "task/output_folder.h"
 
 enum { MAX_CONFIG_BYTES = 16 << 20, MAX_COPIED_BYTES = 256 << 20, PATH_BYTES = 4096 + 320 };
 
@@ -52,7 +53,8 @@ static rubato_status copy_tokenizer(const rubato_model *self, const char *folder
                                         "spiece.model",
                                         "added_tokens.json",
                                         "sentencepiece.bpe.model"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) TRY(copy_named(self->folder, folder, names[i], error));
+    const char *from = model_tokenizer_folder(self->folder, self->base);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) TRY(copy_named(from, folder, names[i], error));
     return RUBATO_OK;
 }
 
@@ -166,10 +168,12 @@ static bool any_packed(const bindings *all) {
 /* What changes in config.json. */
 static rubato_status change_config(const rubato_model *self, json_t *config, storage types, rubato_error *error) {
     char architecture[128];
+    if (self->model_type) TRY(json_set(config, "model_type", json_string(self->model_type), error));
     const char *model_type = json_string_value(json_object_get(config, "model_type"));
     snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type), head_name(self->info.task));
     TRY(json_set(config, "architectures", json_pack("[s]", architecture), error));
     json_object_del(config, "torch_dtype");
+    json_object_del(config, "num_labels"); /* id2label says it */
     const char *type = types.rest == DTYPE_F16 ? "float16" : types.rest == DTYPE_BF16 ? "bfloat16" : "float32";
     TRY(json_set(config, "dtype", json_string(type), error));
     /* makes transformers refuse the folder instead of inventing weights */
@@ -179,15 +183,18 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
         json_object_del(config, "quantization_config");
     const config_keys *keys = &self->kind->keys;
     const encoder_config *sizes = &self->body.config;
+    if (keys->layers && strcmp(keys->layers, SECOND_LAYERS) != 0) json_object_del(config, SECOND_LAYERS);
     if (keys->layers) TRY(json_set(config, keys->layers, json_integer((json_int_t)sizes->layers), error));
     if (keys->positions) TRY(json_set(config, keys->positions, json_integer((json_int_t)sizes->positions), error));
     TRY(json_set(config, "vocab_size", json_integer((json_int_t)sizes->vocabulary), error));
     if (self->info.label_count) {
         bool regression = self->info.task == RUBATO_TASK_REGRESSION;
         TRY(set_labels(self, config, error));
-        if (self->info.task != RUBATO_TASK_TAGGING && !self->info.multi_label)
-            TRY(json_set(config, "problem_type", json_string(regression ? "regression" : "single_label_classification"),
-                         error));
+        const char *problem = regression               ? "regression"
+                              : self->info.multi_label ? "multi_label_classification"
+                                                       : "single_label_classification";
+        if (self->info.task != RUBATO_TASK_TAGGING && !self->as_stored)
+            TRY(json_set(config, "problem_type", json_string(problem), error));
     }
     return config_note(sizes, config, error);
 }
@@ -195,7 +202,7 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
 static rubato_status write_config(const rubato_model *self, const char *folder, storage types, rubato_error *error) {
     char path[PATH_BYTES];
     json_t *config;
-    snprintf(path, sizeof path, "%s/config.json", self->folder);
+    snprintf(path, sizeof path, "%s/config.json", self->base);
     TRY(json_read_file(&config, path, MAX_CONFIG_BYTES, error));
     rubato_status status = change_config(self, config, types, error);
     if (status == RUBATO_OK) status = model_write_json(config, folder, "config.json", error);
@@ -423,7 +430,7 @@ rubato_status model_save(const rubato_model *self, const char *folder, storage t
     staged_files staged;
     TRY(staged_open(&staged, folder, error));
     rubato_status status = model_write(self, staged.path, types, notes, error);
-    if (status == RUBATO_OK) return staged_commit(&staged, error);
+    if (status == RUBATO_OK) return output_commit(&staged, error);
     staged_abandon(&staged);
     return status;
 }

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/text_list.h"
 #include "base/utf8.h"
+#include "task/aggregate.h"
 #include "task/context.h"
 #include "task/costs.h"
 #include "task/encode.h"
@@ -17,11 +19,34 @@ typedef struct tag_block {
     rubato_tags tags[];
 } tag_block;
 
+/* The entities of one text, and behind the array that the caller gets what an entity cannot hold. */
+typedef struct entity_block {
+    entity_list list; /* their words and indices; empty with Rubato's own rule */
+    rubato_entity entities[];
+} entity_block;
+
+static entity_block *entities_of(const rubato_tags *tags) {
+    return (entity_block *)(void *)((char *)(uintptr_t)tags->entities - offsetof(entity_block, entities));
+}
+
+const char *rubato_entity_word(const rubato_tags *tags, size_t entity) {
+    const entity_list *list = &entities_of(tags)->list;
+    return entity < list->count ? list->items[entity].word : NULL;
+}
+
+size_t rubato_entity_token(const rubato_tags *tags, size_t entity) {
+    const entity_list *list = &entities_of(tags)->list;
+    return entity < list->count ? list->items[entity].index : 0;
+}
+
 void rubato_tags_destroy(rubato_tags *tags) {
     if (!tags) return;
     tag_block *block = (tag_block *)(void *)((char *)tags - offsetof(tag_block, tags));
     for (size_t i = 0; i < block->count; i++) {
-        free((void *)(uintptr_t)block->tags[i].entities);
+        if (block->tags[i].entities) {
+            entity_list_free(&entities_of(&block->tags[i])->list);
+            free(entities_of(&block->tags[i]));
+        }
         free((void *)(uintptr_t)block->tags[i].tokens);
     }
     free(block);
@@ -29,45 +54,51 @@ void rubato_tags_destroy(rubato_tags *tags) {
 
 /* A token of the text, and the window from which its label is read. */
 typedef struct seen {
-    size_t start, end, word;
+    placed_token at;
+    size_t word;
     size_t depth; /* tokens to the nearer end of its window: more means more context */
-    const float *scores;
 } seen;
 
 static int by_place(const void *a, const void *b) {
     const seen *x = a, *y = b;
-    if (x->start != y->start) return x->start < y->start ? -1 : 1;
-    if (x->end != y->end) return x->end < y->end ? -1 : 1;
+    if (x->at.start != y->at.start) return x->at.start < y->at.start ? -1 : 1;
+    if (x->at.end != y->at.end) return x->at.end < y->at.end ? -1 : 1;
     return x->depth > y->depth ? -1 : x->depth < y->depth;
+}
+
+/* Lists the text's tokens of a window; scores [length, columns] are probabilities. */
+static size_t list_window(const rubato_window *window, const float *scores, size_t columns, seen *out) {
+    size_t count = 0;
+    for (size_t i = 0; i < window->length; i++) {
+        if (window->sequences[i] != 0) continue;
+        out[count++] = (seen){{window->offsets[i][0], window->offsets[i][1], window->ids[i], i, scores + i * columns},
+                              window->words[i],
+                              size_min(i, window->length - 1 - i)};
+    }
+    return count;
 }
 
 /* Lists every token of the text once, from the window in which it is farthest from both ends. */
 static size_t collect(const rubato_encoding *encoding, float *const *windows, size_t columns, seen *out) {
     size_t count = 0;
-    for (size_t w = 0; w < encoding->count; w++) {
-        const rubato_window *window = &encoding->windows[w];
-        for (size_t i = 0; i < window->length; i++) {
-            if (window->sequences[i] != 0) continue;
-            out[count++] = (seen){window->offsets[i][0], window->offsets[i][1], window->words[i],
-                                  size_min(i, window->length - 1 - i), windows[w] + i * columns};
-        }
-    }
-    if (encoding->count < 2) return count;
+    for (size_t w = 0; w < encoding->count; w++)
+        count += list_window(&encoding->windows[w], windows[w], columns, out + count);
+    if (encoding->count < 2 || count == 0) return count;
+    size_t before = out[0].at.index; /* special tokens */
     qsort(out, count, sizeof *out, by_place);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (kept == 0 || out[i].start != out[kept - 1].start || out[i].end != out[kept - 1].end) out[kept++] = out[i];
+        if (kept == 0 || out[i].at.start != out[kept - 1].at.start || out[i].at.end != out[kept - 1].at.end)
+            out[kept++] = out[i];
+    for (size_t i = 0; i < kept; i++) out[i].at.index = before + i;
     return kept;
 }
 
-static size_t best_label(const kernel_table *kernels, const float *scores, float *buffer, size_t columns,
-                         float *probability) {
+static size_t best_label(const float *scores, size_t columns, float *probability) {
     size_t best = 0;
-    memcpy(buffer, scores, columns * sizeof *buffer);
-    kernels->softmax_f32(buffer, columns);
     for (size_t j = 1; j < columns; j++)
-        if (buffer[j] > buffer[best]) best = j;
-    *probability = buffer[best];
+        if (scores[j] > scores[best]) best = j;
+    *probability = scores[best];
     return best;
 }
 
@@ -80,13 +111,14 @@ static char scheme_of(const char *label, const char **type) {
     return label[0] == 'S' || label[0] == 'U' ? 'B' : label[0] == 'E' || label[0] == 'L' ? 'I' : label[0];
 }
 
-/* Joins tokens into entities. The later pieces of a word belong to the first one, unless punctuation begins them. */
-static size_t join(const rubato_model *model, const rubato_token_label *tokens, const size_t *words, const bool *apart,
-                   size_t count, rubato_entity *out) {
+/* Joins tokens into entities of the types that are not ignored. The later pieces of a word belong to the first one,
+ * unless punctuation begins them. */
+static size_t join(const rubato_model *model, const char *ignored, const rubato_token_label *tokens, const seen *all,
+                   const bool *apart, size_t count, rubato_entity *out) {
     size_t entities = 0, joined = 0;
     bool open = false;
     for (size_t i = 0; i < count; i++) {
-        bool later = i > 0 && words[i] == words[i - 1] && !apart[i];
+        bool later = i > 0 && all[i].word == all[i - 1].word && !apart[i];
         const char *type;
         char scheme = scheme_of(model->labels[tokens[i].label], &type);
         if (later) {
@@ -109,49 +141,104 @@ static size_t join(const rubato_model *model, const rubato_token_label *tokens, 
         out[entities - 1].end = tokens[i].end;
     }
     if (open) out[entities - 1].score /= (float)joined;
-    return entities;
+    size_t kept = 0;
+    for (size_t i = 0; i < entities; i++)
+        if (!text_list_has(ignored, out[i].label)) out[kept++] = out[i];
+    return kept;
 }
 
-static rubato_status tag_one(const rubato_context *context, const rubato_input *input, const rubato_encoding *encoding,
-                             float *const *windows, size_t columns, rubato_tags *out, rubato_error *error) {
-    size_t most = 0;
-    for (size_t i = 0; i < encoding->count; i++) most += encoding->windows[i].length;
-    seen *all = calloc(most + 1, sizeof *all);
-    float *buffer = malloc(columns * sizeof *buffer);
-    size_t *words = calloc(most + 1, sizeof *words);
-    bool *apart = calloc(most + 1, sizeof *apart);
-    rubato_token_label *tokens = calloc(most + 1, sizeof *tokens);
-    rubato_entity *entities = calloc(most + 1, sizeof *entities);
-    out->tokens = tokens;
-    out->entities = entities;
-    rubato_status status = RUBATO_OK;
-    if (!all || !buffer || !words || !apart || !tokens || !entities) {
-        status = fail_memory(error);
-        goto done;
-    }
-    out->token_count = collect(encoding, windows, columns, all);
-    size_t bytes = input->text_bytes ? input->text_bytes : strlen(input->text), at = 0, place = 0;
-    for (size_t i = 0; i < out->token_count; i++) {
-        tokens[i].start = all[i].start;
-        tokens[i].end = all[i].end;
-        tokens[i].label = best_label(context->kernels, all[i].scores, buffer, columns, &tokens[i].score);
-        words[i] = all[i].word;
-        for (; at < bytes && place < all[i].start; place++) {
-            uint32_t code;
-            at += utf8_next((const unsigned char *)input->text + at, &code);
-        }
+/* Whether punctuation begins a token, or the token follows one that does within a word. */
+static void find_apart(const pointed_text *text, const seen *all, size_t count, bool *apart) {
+    for (size_t i = 0; i < count; i++) {
         uint32_t code = 0;
-        if (at < bytes && place == all[i].start) utf8_next((const unsigned char *)input->text + at, &code);
+        size_t start = all[i].at.start;
+        if (start < text->points) utf8_next((const unsigned char *)text->text + text->bytes[start], &code);
         apart[i] = code && character_flags(code) & CHARACTER_PUNCTUATION;
-        /* a piece after punctuation begins a new word */
-        if (i > 0 && !apart[i] && apart[i - 1] && words[i] == words[i - 1]) apart[i] = true;
+        if (i > 0 && !apart[i] && apart[i - 1] && all[i].word == all[i - 1].word) apart[i] = true;
     }
-    out->entity_count = join(context->model, tokens, words, apart, out->token_count, entities);
-done:
-    free(all);
-    free(buffer);
-    free(words);
+}
+
+/* How tokens become entities. */
+typedef struct joining {
+    aggregation how;
+    const char *ignored;
+} joining;
+
+/* The array of entities that the caller gets, with room for more; takes the list over. */
+static rubato_status keep_entities(entity_list *list, size_t room, rubato_tags *out, rubato_error *error) {
+    entity_block *block = calloc(1, sizeof *block + (size_max(room, list->count) + 1) * sizeof block->entities[0]);
+    if (!block) return fail_memory(error);
+    for (size_t i = 0; i < list->count; i++) block->entities[i] = list->items[i].entity;
+    block->list = *list;
+    out->entities = block->entities;
+    out->entity_count = list->count;
+    *list = (entity_list){0};
+    return RUBATO_OK;
+}
+
+/* Entities by Rubato's own rule. */
+static rubato_status join_words(const rubato_model *model, const joining *how, const pointed_text *text,
+                                const seen *all, rubato_tags *out, rubato_error *error) {
+    size_t count = out->token_count;
+    entity_list none = {0};
+    bool *apart = calloc(count + 1, sizeof *apart);
+    rubato_status status = apart ? keep_entities(&none, count, out, error) : fail_memory(error);
+    if (status == RUBATO_OK) {
+        find_apart(text, all, count, apart);
+        out->entity_count = join(model, how->ignored, out->tokens, all, apart, count, entities_of(out)->entities);
+    }
     free(apart);
+    return status;
+}
+
+/* Entities by a strategy of `transformers`, of each window and then of all; AGGREGATE_NONE: of all tokens. */
+static rubato_status join_placed(const rubato_model *model, const joining *join, const pointed_text *text,
+                                 const rubato_encoding *encoding, float *const *windows, seen *all, rubato_tags *out,
+                                 rubato_error *error) {
+    bool once = join->how == AGGREGATE_NONE;
+    size_t most = out->token_count, count = most;
+    entity_list found = {0};
+    for (size_t w = 0; w < encoding->count; w++) most = size_max(most, encoding->windows[w].length);
+    placed_token *placed = calloc(most + 1, sizeof *placed);
+    rubato_status status = placed ? RUBATO_OK : fail_memory(error);
+    for (size_t w = 0; w < (once ? 1 : encoding->count) && status == RUBATO_OK; w++) {
+        if (!once) count = list_window(&encoding->windows[w], windows[w], model->info.label_count, all);
+        for (size_t i = 0; i < count; i++) placed[i] = all[i].at;
+        status = aggregate(model, join->how, join->ignored, text, placed, count, &found, error);
+    }
+    if (!once && encoding->count > 1) entity_list_resolve(&found);
+    if (status == RUBATO_OK) status = keep_entities(&found, 0, out, error);
+    entity_list_free(&found);
+    free(placed);
+    return status;
+}
+
+static rubato_status tag_one(const rubato_context *context, const joining *how, const rubato_input *input,
+                             const rubato_encoding *encoding, float *const *windows, size_t columns, rubato_tags *out,
+                             rubato_error *error) {
+    size_t most = 0;
+    for (size_t w = 0; w < encoding->count; w++) {
+        size_t length = encoding->windows[w].length;
+        for (size_t i = 0; i < length; i++) context->kernels->softmax_f32(windows[w] + i * columns, columns);
+        most += length;
+    }
+    seen *all = calloc(most + 1, sizeof *all);
+    rubato_token_label *tokens = calloc(most + 1, sizeof *tokens);
+    pointed_text text = pointed_text_create(input);
+    rubato_status status = all && tokens && text.bytes ? RUBATO_OK : fail_memory(error);
+    out->tokens = tokens;
+    if (status == RUBATO_OK) {
+        out->token_count = collect(encoding, windows, columns, all);
+        for (size_t i = 0; i < out->token_count; i++) {
+            tokens[i] = (rubato_token_label){.start = all[i].at.start, .end = all[i].at.end};
+            tokens[i].label = best_label(all[i].at.scores, columns, &tokens[i].score);
+        }
+        status = how->how == AGGREGATE_ENTITIES
+                     ? join_words(context->model, how, &text, all, out, error)
+                     : join_placed(context->model, how, &text, encoding, windows, all, out, error);
+    }
+    free(all);
+    free(text.bytes);
     return status;
 }
 
@@ -162,6 +249,8 @@ rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const ruba
     rubato_text_options text;
     if (costs) *costs = NULL;
     TRY(engine_options(context->model, RUBATO_FOR_TAGS, options, &own, &text, error));
+    joining how = {.ignored = own.ignore_labels ? own.ignore_labels : "O"};
+    TRY(aggregation_find(&how.how, own.aggregation, error));
     token_scores scores;
     tag_block *block = NULL;
     rubato_status status;
@@ -173,7 +262,7 @@ rubato_status rubato_tag(rubato_context *context, rubato_tags **tags, const ruba
     }
     block->count = count;
     for (size_t i = 0; i < count; i++)
-        TRY_DONE(tag_one(context, &inputs[i], scores.work.encodings[i], scores.windows[i], scores.columns,
+        TRY_DONE(tag_one(context, &how, &inputs[i], scores.work.encodings[i], scores.windows[i], scores.columns,
                          &block->tags[i], error));
     *tags = block->tags;
 done:

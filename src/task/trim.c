@@ -10,6 +10,7 @@
 #include "task/depth.h"
 #include "task/folder.h"
 #include "task/load.h"
+#include "task/output_folder.h"
 #include "task/save.h"
 
 enum { MAX_JSON = 256 << 20, GONE = -1 };
@@ -53,7 +54,7 @@ static bool must_stay(const tokenizer *text, int32_t id) {
 
 static rubato_status count_tokens(const trimming *t, counted *counts, rubato_error *error) {
     dataset data;
-    TRY(dataset_read(&data, t->options->data, DATASET_TEXTS, t->options->columns, 0, error));
+    TRY(dataset_read(&data, t->options->data, DATASET_TEXTS, t->options->columns, error));
     rubato_text_options whole = {.size = sizeof whole, .whole = 1};
     rubato_status status = RUBATO_OK;
     for (size_t i = 0; i < data.count && status == RUBATO_OK; i++) {
@@ -75,6 +76,8 @@ static rubato_status choose_words(trimming *t, rubato_error *error) {
     if (t->options->vocabulary == 0) return RUBATO_OK;
     if (!t->options->data)
         return fail(error, RUBATO_BAD_ARGUMENT, "to trim the vocabulary, give --data to count words in");
+    if (text->model.kind != MODEL_WORDPIECE)
+        return fail(error, RUBATO_UNSUPPORTED, "only the vocabulary of a WordPiece tokenizer can be trimmed");
     if (text->vocabulary > t->old_vocabulary)
         return fail(error, RUBATO_BAD_MODEL, "the tokenizer knows more tokens than the model");
     counted *counts = calloc(t->old_vocabulary, sizeof *counts);
@@ -164,10 +167,8 @@ static rubato_status set_item(json_t *array, size_t at, json_int_t value, rubato
 
 static rubato_status trim_tokenizer_json(const trimming *t, json_t *root, rubato_error *error) {
     json_t *model = json_object_get(root, "model"), *vocab = json_object_get(model, "vocab"), *item, *value;
-    const char *type = json_string_value(json_object_get(model, "type")), *key;
+    const char *key;
     size_t i;
-    if (!vocab || (type && strcmp(type, "WordPiece") != 0))
-        return fail(error, RUBATO_UNSUPPORTED, "only the vocabulary of a WordPiece tokenizer can be trimmed");
     json_t *kept = json_object();
     json_object_foreach(vocab, key, value) {
         if (moved(t, value) != GONE) json_put(&kept, key, json_integer(moved(t, value)));
@@ -301,7 +302,7 @@ static rubato_status write_files(trimming *t, storage type, const json_t *notes,
     TRY(staged_open(&t->staged, t->options->out, error));
     rubato_status status = write_staged(t, type, notes, error);
     if (status == RUBATO_OK) status = fill_result(t, result, error);
-    if (status == RUBATO_OK) return staged_commit(&t->staged, error);
+    if (status == RUBATO_OK) return output_commit(&t->staged, error);
     staged_abandon(&t->staged);
     return status;
 }
@@ -317,12 +318,14 @@ static rubato_status trim(trimming *t, rubato_trim_result *result, rubato_error 
     TRY(layers_parse(t->options->layers, layers, &count, error));
     if (t->options->layers && t->options->drop)
         return fail(error, RUBATO_BAD_ARGUMENT, "give the layers that stay, or how to drop some, not both");
+    TRY(output_check(t->options->out, NULL, t->options->overwrite, error));
     TRY(t->options->drop ? rubato_model_load(&as_it_is, t->options->model, error)
                          : rubato_model_describe(&as_it_is, t->options->model, error));
-    rubato_status chosen = RUBATO_OK;
-    if (t->options->drop)
+    rubato_status chosen = output_check(t->options->out, as_it_is, t->options->overwrite, error);
+    if (t->options->drop && chosen == RUBATO_OK)
         chosen = depth_choose(as_it_is, t->options->drop, t->options->data, t->options->columns, layers, &count, error);
-    learning learn = {.task = as_it_is->info.task, .layers = count ? layers : NULL, .layer_count = count};
+    learning learn = {
+        .task = as_it_is->info.task, .as_stored = true, .layers = count ? layers : NULL, .layer_count = count};
     rubato_model_destroy(as_it_is);
     TRY(chosen);
     TRY(model_load(&t->model, t->options->model, NULL, &learn, error));

@@ -277,7 +277,7 @@ static void linear_backward(const run *on, void *saved) {
 
 void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual) {
     if (run_failed(self)) return;
-    if (!self->tape) {
+    if (!self->tape && act < ACTIVATION_RARE) {
         multiply(self, out, x, layer, act, residual);
         return;
     }
@@ -285,11 +285,11 @@ void run_linear(const run *self, tensor out, tensor x, const linear *layer, acti
     tensor sum = active ? run_tensor(self, out.rows, out.columns) : out;
     if (run_failed(self)) return;
     multiply(self, sum, x, layer, ACTIVATION_NONE, NULL);
-    saved_linear *saved = tape_push(self, linear_backward, sizeof *saved);
+    saved_linear *saved = self->tape ? tape_push(self, linear_backward, sizeof *saved) : NULL;
     if (saved) *saved = (saved_linear){sum, x, layer};
     if (active) run_activation(self, out, sum, act);
     if (residual) {
-        run_dropout(self, out, self->tape->hidden_rate);
+        if (self->tape) run_dropout(self, out, self->tape->hidden_rate);
         run_add(self, out, *residual);
     }
 }

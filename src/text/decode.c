@@ -1,4 +1,5 @@
 /* From token ids back to text, as the decoders of the `tokenizers` library do it for each kind of model. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -11,32 +12,58 @@ static int byte_of(uint32_t code) {
     return -1;
 }
 
-void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out) {
-    const char *name = self->tokens[id];
-    size_t size = name ? self->token_bytes[id] : 0;
-    if (self->model.kind == MODEL_WORDPIECE) {
-        text_add(out, name ? name : "", size);
+/* A token in the byte-level alphabet; a token with any other character stays as it is. */
+static void add_bytes(const char *name, size_t size, text_buffer *out) {
+    char *bytes = malloc(size + 1);
+    size_t count = 0;
+    bool all = true;
+    if (!bytes) {
+        out->failed = true;
         return;
     }
+    for (size_t i = 0; i < size && all;) {
+        uint32_t code;
+        i += utf8_next((const unsigned char *)name + i, &code);
+        int byte = byte_of(code);
+        all = byte >= 0;
+        bytes[count++] = (char)byte;
+    }
+    text_add(out, all ? bytes : name, all ? count : size);
+    free(bytes);
+}
+
+/* A Unigram token: its marks of white space become spaces; the first token of a text loses them. */
+static void add_unmarked(const char *name, size_t size, bool first, text_buffer *out) {
     for (size_t i = 0; i < size;) {
         uint32_t code;
         size_t length = utf8_next((const unsigned char *)name + i, &code);
-        int byte = self->model.kind == MODEL_BPE ? byte_of(code) : -1;
-        if (byte >= 0)
-            text_add(out, (char[]){(char)byte}, 1);
-        else if (code == 0x2581 && self->model.kind == MODEL_UNIGRAM)
-            text_add(out, " ", 1);
-        else
+        if (code != 0x2581)
             text_add(out, name + i, length);
+        else if (!first)
+            text_add(out, " ", 1);
         i += length;
     }
 }
 
+static void add_plain(const tokenizer *self, const char *name, size_t size, bool first, text_buffer *out) {
+    if (self->model.kind == MODEL_BPE)
+        add_bytes(name, size, out);
+    else if (self->model.kind == MODEL_UNIGRAM)
+        add_unmarked(name, size, first, out);
+    else
+        text_add(out, name, size);
+}
+
+void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out) {
+    const char *name = self->tokens[id];
+    if (name) add_plain(self, name, self->token_bytes[id], false, out);
+}
+
 /* Whether the original text has no space before a token that begins in this way. */
-static bool joins_left(const char *name) {
+static bool joins_left(const char *name, size_t size) {
     static const char *const all[] = {".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strncmp(name, all[i], strlen(all[i])) == 0) return true;
+        if (size >= strlen(all[i]) && memcmp(name, all[i], strlen(all[i])) == 0) return true;
     return false;
 }
 
@@ -62,25 +89,53 @@ static void make_valid(text_buffer *text) {
     *text = out;
 }
 
+/* clean_up_tokenization_spaces: removes blanks before marks, one mark after the other. */
+static void clean_spaces(text_buffer *text) {
+    static const char *const marks[] = {" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"};
+    for (size_t m = 0; m < sizeof marks / sizeof *marks; m++) {
+        size_t length = strlen(marks[m]), out = 0;
+        size_t left = marks[m][length - 1] == ' ' ? length - 2 : length - 1; /* of the mark without its blanks */
+        for (size_t i = 0; i < text->length;) {
+            bool here = text->length - i >= length && memcmp(text->data + i, marks[m], length) == 0;
+            if (here) memmove(text->data + out, marks[m] + 1, left);
+            if (!here) text->data[out] = text->data[i];
+            out += here ? left : 1;
+            i += here ? length : 1;
+        }
+        text->length = out;
+    }
+}
+
+void tokenizer_join(const tokenizer *self, const char *name, size_t size, bool first, text_buffer *out) {
+    if (self->model.kind == MODEL_WORDPIECE && !first) {
+        if (size >= 2 && memcmp(name, "##", 2) == 0) {
+            name += 2;
+            size -= 2;
+        } else if (!joins_left(name, size)) {
+            text_add(out, " ", 1);
+        }
+    }
+    add_plain(self, name, size, first, out);
+}
+
+void tokenizer_join_end(text_buffer *out) {
+    if (out->length && utf8_check(out->data, out->length) != out->length) make_valid(out);
+    text_add(out, "", 0);
+}
+
 rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t count, bool skip_special,
                                text_buffer *out, rubato_error *error) {
-    bool first = true, marked = self->model.kind == MODEL_WORDPIECE;
+    bool first = true;
     for (size_t i = 0; i < count; i++) {
         if (ids[i] < 0 || (size_t)ids[i] >= self->vocabulary)
             return fail(error, RUBATO_BAD_ARGUMENT, "token id %d is not in the vocabulary", ids[i]);
         if (!self->tokens[ids[i]] || (skip_special && is_special(self, ids[i]))) continue;
-        const char *name = self->tokens[ids[i]];
-        if (marked && !first && strncmp(name, "##", 2) == 0)
-            text_add_string(out, name + 2);
-        else {
-            if (marked && !first && !joins_left(name)) text_add(out, " ", 1);
-            tokenizer_add_plain(self, ids[i], out);
-        }
+        tokenizer_join(self, self->tokens[ids[i]], self->token_bytes[ids[i]], first, out);
         first = false;
     }
     if (self->model.kind == MODEL_UNIGRAM && out->length && out->data[0] == ' ')
         memmove(out->data, out->data + 1, --out->length);
-    if (out->length && utf8_check(out->data, out->length) != out->length) make_valid(out);
-    text_add(out, "", 0);
+    if (self->cleans_spaces && self->model.kind != MODEL_BPE) clean_spaces(out);
+    tokenizer_join_end(out);
     return out->failed ? fail_memory(error) : RUBATO_OK;
 }

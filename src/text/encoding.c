@@ -61,7 +61,7 @@ static rubato_status lengths_within(const size_t have[2], bool pair, size_t room
 
 /* The windows of one sequence, counted from the left or the right end: `keep` tokens each, of which two neighbours
  * share `stride`. */
-static rubato_status make_parts(parts *out, size_t have, size_t keep, const rubato_text_options *options,
+static rubato_status make_parts(parts *out, size_t have, size_t keep, const rubato_text_options *options, bool cut_left,
                                 rubato_error *error) {
     bool cut = keep < have;
     size_t most = 1;
@@ -75,7 +75,7 @@ static rubato_status make_parts(parts *out, size_t have, size_t keep, const ruba
     if (!out->ranges) return fail_memory(error);
     out->count = 1;
     size_t step = keep > options->stride ? keep - options->stride : 1;
-    if (!options->cut_left) {
+    if (!cut_left) {
         out->ranges[0][1] = keep;
         if (!cut || !options->windows) return RUBATO_OK;
         if (keep == 0) {
@@ -190,7 +190,7 @@ static size_t write_window(const tokenizer *self, const tokenizer_scratch *scrat
         if (item->sequence < 0) {
             if (!specials) continue;
             made->ids[at] = item->id;
-            made->types[at] = item->type;
+            made->types[at] = self->one_type ? 0 : item->type;
             made->words[at] = UINT32_MAX;
             made->sequences[at++] = 255;
             continue;
@@ -200,7 +200,7 @@ static size_t write_window(const tokenizer *self, const tokenizer_scratch *scrat
         for (size_t j = first; j < last; j++, at++) {
             const token *from = &tokens[j];
             made->ids[at] = from->id;
-            made->types[at] = item->type;
+            made->types[at] = self->one_type ? 0 : item->type;
             made->words[at] = from->word;
             made->sequences[at] = (uint8_t)item->sequence;
             made->offsets[at][0] = from->first;
@@ -290,7 +290,8 @@ static rubato_status tokenize_one(const tokenizer *self, const char *text, size_
     size_t bad = utf8_check(text, bytes);
     if (bad < bytes)
         return fail(error, RUBATO_BAD_TEXT, "not valid UTF-8 at byte %zu (0x%02x)", bad, (unsigned char)text[bad]);
-    if (!tokenizer_run(self, text, bytes, options->special_as_text, which, scratch)) return fail_memory(error);
+    bool special_as_text = options->special_as_text || self->special_as_text;
+    if (!tokenizer_run(self, text, bytes, special_as_text, which, scratch)) return fail_memory(error);
     return RUBATO_OK;
 }
 
@@ -320,8 +321,10 @@ rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input,
     parts sequences[2] = {{0}, {0}};
     block *made = NULL;
     rubato_status status;
-    TRY_DONE(make_parts(&sequences[0], have[0], keep[0], options, error));
-    if (pair) TRY_DONE(make_parts(&sequences[1], have[1], keep[1], options, error));
+    /* windows lose nothing, so they are counted as the caller says */
+    bool cut_left = options->cut_left || (self->cut_left && !options->windows);
+    TRY_DONE(make_parts(&sequences[0], have[0], keep[0], options, cut_left, error));
+    if (pair) TRY_DONE(make_parts(&sequences[1], have[1], keep[1], options, cut_left, error));
     TRY_DONE(assemble(self, scratch, sequences, pair, !options->no_special, &made, error));
     *encoding = &made->encoding;
 done:

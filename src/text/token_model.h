@@ -28,7 +28,13 @@ typedef struct model_scratch {
 
 void *model_scratch_take(model_scratch *scratch, size_t bytes);
 
-typedef enum token_model_kind { MODEL_WORDPIECE, MODEL_BPE, MODEL_UNIGRAM, MODEL_WORD_LEVEL } token_model_kind;
+typedef enum token_model_kind {
+    MODEL_WORDPIECE,
+    MODEL_BPE,
+    MODEL_UNIGRAM,
+    MODEL_WORD_LEVEL,
+    MODEL_UNKNOWN
+} token_model_kind;
 
 typedef struct merge {
     uint64_t pair; /* left << 32 | right; UINT64_MAX in a free slot */

@@ -38,17 +38,26 @@ void tokenizer_scratch_free(tokenizer_scratch *scratch) {
     *scratch = (tokenizer_scratch){0};
 }
 
-int32_t tokenizer_id(const tokenizer *self, const char *content) {
-    for (size_t i = 0; i < self->added_count; i++)
-        if (strcmp(self->added[i].content, content) == 0) return self->added[i].id;
-    uint32_t node = 0;
-    size_t size = strlen(content);
+/* The value of a key, -1 when there is none. */
+static int32_t find_text(const trie *t, uint32_t root, const char *text) {
+    uint32_t node = root;
+    size_t size = strlen(text);
     for (size_t i = 0; i < size;) {
         uint32_t code;
-        i += utf8_next((const unsigned char *)content + i, &code);
-        if ((node = trie_step(&self->model.vocabulary, node, code)) == TRIE_NONE) return -1;
+        i += utf8_next((const unsigned char *)text + i, &code);
+        if ((node = trie_step(t, node, code)) == TRIE_NONE) return -1;
     }
-    return self->model.vocabulary.values[node];
+    return t->values[node];
+}
+
+const added_token *tokenizer_added(const tokenizer *self, const char *content) {
+    int32_t index = find_text(&self->added_trie, ADDED_CONTENTS, content);
+    return index < 0 ? NULL : &self->added[index];
+}
+
+int32_t tokenizer_id(const tokenizer *self, const char *content) {
+    const added_token *added = tokenizer_added(self, content);
+    return added ? added->id : find_text(&self->model.vocabulary, 0, content);
 }
 
 static bool is_word(const character *c) {

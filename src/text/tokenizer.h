@@ -33,13 +33,17 @@ typedef struct template {
 }
 template;
 
+/* The roots of the trie of added tokens. */
+enum { ADDED_RAW, ADDED_NORMALIZED, ADDED_CONTENTS, ADDED_ROOTS };
+
 typedef struct tokenizer {
     normalizer normalizer;
     pre_tokenizer pre_tokenizer;
     token_model model;
     added_token *added;
     size_t added_count;
-    trie added_trie;           /* root 0: on the raw text, root 1: on the normalised text; values index added */
+    trie added_trie; /* to find them in the raw text, in the normalised text, and by their contents; values index added
+                      */
     bool added_starts[2][128]; /* ASCII code points with which an added token begins, so that other text is skipped
                                   quickly */
     bool added_starts_wide[2]; /* an added token begins with another code point */
@@ -48,19 +52,20 @@ typedef struct tokenizer {
     char **tokens;                        /* [vocabulary], NULL for unused ids */
     uint32_t *token_bytes;
     size_t vocabulary;
-    size_t max_length; /* model_max_length of tokenizer_config.json; SIZE_MAX: none */
-    int32_t mask, pad; /* ids; -1 where there is none */
+    size_t max_length;              /* model_max_length of tokenizer_config.json; SIZE_MAX: none */
+    bool cut_left, special_as_text; /* as in rubato_text_options; either asks for it */
+    bool one_type;                  /* tokens have type 0 alone: the model's inputs have no types */
+    bool cleans_spaces;             /* decoding removes the blanks before marks */
+    int32_t mask, pad;              /* ids; -1 where there is none */
 } tokenizer;
 
-/* Reads tokenizer.json, or vocab.txt with tokenizer_config.json, of a folder.
+/* Reads tokenizer.json, or the files that its class had before, with tokenizer_config.json, of a folder.
  * Fails: NOT_FOUND, BAD_MODEL, UNSUPPORTED, OUT_OF_MEMORY. */
 rubato_status tokenizer_load(tokenizer **self, const char *folder, rubato_error *error);
 void tokenizer_destroy(tokenizer *self);
 
-/* A part of loading: tokenizer.json in memory. `name` is used in messages. `config` is tokenizer_config.json of
- * `folder`, or NULL; without a folder (for fuzzing) tokenizer.json alone counts. */
-rubato_status tokenizer_parse(tokenizer **self, const char *json, size_t size, const char *name, const char *folder,
-                              const json_t *config, rubato_error *error);
+/* The added token of exactly that content, or NULL. */
+const added_token *tokenizer_added(const tokenizer *self, const char *content);
 
 /* The id of a token by its exact text, -1 when there is none. */
 int32_t tokenizer_id(const tokenizer *self, const char *token);
@@ -105,6 +110,11 @@ const tokenizer *encoding_tokenizer(const rubato_encoding *encoding);
 
 /* Adds a token as it reads in running text; a continuation of a word has its mark. The id must be in the vocabulary. */
 void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out);
+
+/* Adds the next of the tokens that make up a text: with a space before it, or without the mark of a continuation. After
+ * the last one, tokenizer_join_end replaces bytes that are not valid UTF-8. */
+void tokenizer_join(const tokenizer *self, const char *name, size_t size, bool first, text_buffer *out);
+void tokenizer_join_end(text_buffer *out);
 
 /* The text that the ids stand for. Fails: BAD_ARGUMENT for an id that is not in the vocabulary, OUT_OF_MEMORY. */
 rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t count, bool skip_special,

@@ -1,5 +1,5 @@
 /* Building a tokenizer. */
-#include "text/tokenizer_build.h"
+#include "text/tokenizer_convert.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ rubato_status tokenizer_create(tokenizer **out, rubato_error *error) {
     if (!self) return fail_memory(error);
     self->max_length = SIZE_MAX;
     self->mask = self->pad = self->model.unknown = -1;
-    if (!trie_create(&self->model.vocabulary, 2, 1 << 15) || !trie_create(&self->added_trie, 2, 64))
+    if (!trie_create(&self->model.vocabulary, 2, 1 << 15) || !trie_create(&self->added_trie, ADDED_ROOTS, 64))
         return fail_memory(error);
     return RUBATO_OK;
 }
@@ -70,7 +70,7 @@ rubato_status tokenizer_add_continuations(tokenizer *self, const char *prefix, r
 
 rubato_status tokenizer_add_added(tokenizer *self, const added_token *like, const char *text, size_t bytes,
                                   long long id, rubato_error *error) {
-    if (bytes == 0) return RUBATO_OK;
+    if (bytes == 0 || tokenizer_added(self, text)) return RUBATO_OK;
     TRY(name_token(self, text, bytes, id, true, error));
     added_token *added = realloc(self->added, (self->added_count + 1) * sizeof *added);
     if (!added) return fail_memory(error);
@@ -80,7 +80,8 @@ rubato_status tokenizer_add_added(tokenizer *self, const added_token *like, cons
     made.content = text_copy(text, bytes);
     if (!made.content) return fail_memory(error);
     added[self->added_count++] = made;
-    return RUBATO_OK;
+    bool done = trie_add_text(&self->added_trie, ADDED_CONTENTS, text, bytes, (int32_t)self->added_count - 1);
+    return done ? RUBATO_OK : fail_memory(error);
 }
 
 static void put(template *shape, int sequence, int32_t id, int32_t type) {
@@ -106,7 +107,7 @@ rubato_status tokenizer_set_template(tokenizer *self, long long cls, long long s
 
 static rubato_status add_to_trie(tokenizer *self, int32_t index, tokenizer_scratch *scratch, rubato_error *error) {
     const added_token *entry = &self->added[index];
-    uint32_t root = entry->normalized ? 1 : 0;
+    uint32_t root = entry->normalized ? ADDED_NORMALIZED : ADDED_RAW;
     characters *text = &scratch->pool;
     text->count = 0;
     size_t bytes = strlen(entry->content);
@@ -149,32 +150,85 @@ rubato_status tokenizer_finish(tokenizer *self, rubato_error *error) {
     return status;
 }
 
-rubato_status tokenizer_load(tokenizer **out, const char *folder, rubato_error *error) {
-    *out = NULL;
-    char json[4096], vocabulary[4096], config_path[4096];
-    if ((size_t)snprintf(config_path, sizeof config_path, "%s/tokenizer_config.json", folder) >= sizeof config_path)
-        return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", folder);
-    snprintf(json, sizeof json, "%.4000s/tokenizer.json", folder);
-    snprintf(vocabulary, sizeof vocabulary, "%.4000s/vocab.txt", folder);
-    json_t *config = NULL;
-    if (path_exists(config_path)) TRY(json_read_file(&config, config_path, TOKENIZER_FILE_BYTES, error));
-    rubato_status status;
-    char *data = NULL;
-    size_t size;
-    if (path_exists(json)) {
-        TRY_DONE(file_read(&data, &size, json, TOKENIZER_FILE_BYTES, error));
-        TRY_DONE(tokenizer_parse(out, data, size, json, folder, config, error));
-    } else if (path_exists(vocabulary)) {
-        TRY_DONE(tokenizer_read_vocabulary(out, folder, config, error));
-    } else {
-        status = fail(error, RUBATO_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", folder);
-        goto done;
+/* Where the file lists no added tokens by their ids, special_tokens_map.json stands over it. */
+static rubato_status read_config(json_t **out, const char *folder, rubato_error *error) {
+    char path[4096];
+    json_t *map = NULL, *value;
+    const char *key;
+    snprintf(path, sizeof path, "%.4000s/tokenizer_config.json", folder);
+    if (path_exists(path))
+        TRY(json_read_file(out, path, TOKENIZER_FILE_BYTES, error));
+    else if (!(*out = json_object()))
+        return fail_memory(error);
+    snprintf(path, sizeof path, "%.4000s/special_tokens_map.json", folder);
+    if (json_object_get(*out, "added_tokens_decoder") || !path_exists(path)) return RUBATO_OK;
+    rubato_status status = json_read_file(&map, path, TOKENIZER_FILE_BYTES, error);
+    json_object_foreach(map, key, value) {
+        if (status != RUBATO_OK) break;
+        bool kept = json_is_array(value) && json_object_get(*out, key);
+        if (!kept) status = json_set(*out, key, json_incref(value), error);
     }
+    json_decref(map);
+    return status;
+}
+
+static void read_length(size_t *out, const json_t *config) {
     const json_t *longest = json_object_get(config, "model_max_length");
+    if (!longest) longest = json_object_get(config, "max_len");
     double most = json_number_value(longest);
-    if (json_is_number(longest) && most >= 1 && most < 1e6) (*out)->max_length = (size_t)most;
-done:
+    if (json_is_number(longest) && most >= 1 && most < 1e6) *out = (size_t)most;
+}
+
+static rubato_status load_json(tokenizer **out, const char *path, const char *folder, const tokenizer_class *class,
+                               const json_t *config, rubato_error *error) {
+    char *data;
+    size_t size;
+    TRY(file_read(&data, &size, path, TOKENIZER_FILE_BYTES, error));
+    rubato_status status = tokenizer_parse(out, data, size, path, folder, class, config, error);
     free(data);
+    return status;
+}
+
+/* Without tokenizer.json. A vocab.txt is BERT's where no file names a class. */
+static rubato_status load_own_files(tokenizer **out, const char *folder, const tokenizer_class *class,
+                                    const char *named, const json_t *config, rubato_error *error) {
+    const tokenizer_class *bert = tokenizer_class_named("Bert");
+    if (!*named && !(class && tokenizer_files_exist(class, folder)) && tokenizer_files_exist(bert, folder))
+        class = bert;
+    if (!class)
+        return *named
+                   ? fail(error, RUBATO_UNSUPPORTED,
+                          "%s: no tokenizer.json, and a tokenizer_class (%.60s) whose own files Rubato does not read; "
+                          "save the folder with a tokenizer.json",
+                          folder, named)
+                   : fail(error, RUBATO_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", folder);
+    if (!tokenizer_files_exist(class, folder))
+        return fail(error, RUBATO_NOT_FOUND, "%s: neither tokenizer.json nor %s%s%s is there", folder, class->files[0],
+                    class->files[1] ? " with " : "", class->files[1] ? class->files[1] : "");
+    tokenizer_source from = {.class = class, .folder = folder, .config = config};
+    TRY(tokenizer_convert_folder(&from.root, class, config, folder, error));
+    rubato_status status = tokenizer_assemble(out, &from, error);
+    json_decref(from.root);
+    return status == RUBATO_OK || status == RUBATO_OUT_OF_MEMORY ? status : fail_within(error, status, folder);
+}
+
+rubato_status tokenizer_load(tokenizer **out, const char *folder, rubato_error *error) {
+    char path[4096], named[64];
+    const tokenizer_class *class;
+    json_t *config = NULL;
+    rubato_status status;
+    *out = NULL;
+    if ((size_t)snprintf(path, sizeof path, "%s/tokenizer_config.json", folder) >= sizeof path)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", folder);
+    TRY_DONE(read_config(&config, folder, error));
+    TRY_DONE(tokenizer_class_find(&class, named, sizeof named, folder, config, error));
+    snprintf(path, sizeof path, "%.4000s/tokenizer.json", folder);
+    if (path_exists(path))
+        TRY_DONE(load_json(out, path, folder, class, config, error));
+    else
+        TRY_DONE(load_own_files(out, folder, class, named, config, error));
+    read_length(&(*out)->max_length, config);
+done:
     json_decref(config);
     return status;
 }

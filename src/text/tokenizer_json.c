@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
-#include "text/tokenizer_build.h"
+#include "text/tokenizer_class.h"
 #include "text/unicode.h"
 
 static const char *type_of(const json_t *stage) {
@@ -267,6 +267,9 @@ static rubato_status parse_bpe(tokenizer *self, const json_t *model, rubato_erro
     const char *suffix = json_string_value(json_object_get(model, "end_of_word_suffix"));
     if ((prefix && *prefix) || (suffix && *suffix) || flag(model, "byte_fallback", false))
         return fail(error, RUBATO_UNSUPPORTED, "model BPE: prefixes, suffixes and byte_fallback");
+    double dropout;
+    TRY(json_get_real(&dropout, model, "dropout", 0, error));
+    if (dropout != 0) return fail(error, RUBATO_UNSUPPORTED, "model BPE: dropout %g makes tokens random", dropout);
     TRY(parse_vocabulary(self, json_object_get(model, "vocab"), error));
     TRY(find_unknown(self, model, false, error));
     self->model.fuse_unknown = flag(model, "fuse_unk", false);
@@ -411,7 +414,7 @@ static rubato_status parse_unigram(tokenizer *self, const json_t *model, const c
         TRY(tokenizer_add_token(self, json_string_value(text), json_string_length(text), (json_int_t)i, error));
         self->model.scores[i] = json_number_value(score);
     }
-    reread_scores(self->model.scores, count, json, size);
+    if (json) reread_scores(self->model.scores, count, json, size);
     double lowest = self->model.scores[0];
     for (size_t i = 1; i < count; i++)
         if (self->model.scores[i] < lowest) lowest = self->model.scores[i];
@@ -429,32 +432,33 @@ static rubato_status parse_unigram(tokenizer *self, const json_t *model, const c
     return RUBATO_OK;
 }
 
+token_model_kind tokenizer_model_kind(const json_t *model) {
+    static const char *const names[] = {[MODEL_WORDPIECE] = "WordPiece",
+                                        [MODEL_BPE] = "BPE",
+                                        [MODEL_UNIGRAM] = "Unigram",
+                                        [MODEL_WORD_LEVEL] = "WordLevel"};
+    const char *type = type_of(model);
+    if (!*type) /* old files have none */
+        return json_object_get(model, "merges")                 ? MODEL_BPE
+               : json_is_array(json_object_get(model, "vocab")) ? MODEL_UNIGRAM
+                                                                : MODEL_WORDPIECE;
+    int kind = 0;
+    while (kind < MODEL_UNKNOWN && strcmp(names[kind], type) != 0) kind++;
+    return (token_model_kind)kind;
+}
+
 static rubato_status parse_model(tokenizer *self, const json_t *model, const char *json, size_t size,
                                  rubato_error *error) {
-    const char *type = type_of(model);
-    /* old files have no type */
-    if (!*type)
-        type = json_object_get(model, "merges")                 ? "BPE"
-               : json_is_array(json_object_get(model, "vocab")) ? "Unigram"
-                                                                : "WordPiece";
-    if (strcmp(type, "WordPiece") == 0) {
-        self->model.kind = MODEL_WORDPIECE;
-        return parse_wordpiece(self, model, error);
-    }
-    if (strcmp(type, "BPE") == 0) {
-        self->model.kind = MODEL_BPE;
-        return parse_bpe(self, model, error);
-    }
-    if (strcmp(type, "Unigram") == 0) {
-        self->model.kind = MODEL_UNIGRAM;
-        return parse_unigram(self, model, json, size, error);
-    }
-    if (strcmp(type, "WordLevel") == 0) {
-        self->model.kind = MODEL_WORD_LEVEL;
+    self->model.kind = tokenizer_model_kind(model);
+    switch (self->model.kind) {
+    case MODEL_WORDPIECE: return parse_wordpiece(self, model, error);
+    case MODEL_BPE: return parse_bpe(self, model, error);
+    case MODEL_UNIGRAM: return parse_unigram(self, model, json, size, error);
+    case MODEL_WORD_LEVEL:
         TRY(parse_vocabulary(self, json_object_get(model, "vocab"), error));
         return find_unknown(self, model, false, error);
+    default: return fail(error, RUBATO_UNSUPPORTED, "tokenizer model \"%.60s\"", type_of(model));
     }
-    return fail(error, RUBATO_UNSUPPORTED, "tokenizer model \"%.60s\"", type);
 }
 
 /* ---- Added tokens ---- */
@@ -556,34 +560,48 @@ static rubato_status parse_post_processor(tokenizer *self, const json_t *stage, 
     return fail(error, RUBATO_UNSUPPORTED, "post_processor \"%.60s\"", type);
 }
 
-rubato_status tokenizer_parse(tokenizer **out, const char *json, size_t size, const char *name, const char *folder,
-                              const json_t *config, rubato_error *error) {
-    *out = NULL;
-    json_t *root = NULL;
+/* A class of the reference that builds the stages by itself does so for a model of its kind. (A file with another model
+ * was made for the class PreTrainedTokenizerFast.) */
+rubato_status tokenizer_assemble(tokenizer **out, const tokenizer_source *from, rubato_error *error) {
+    json_t *root = from->root;
+    const tokenizer_class *class = from->class;
+    const json_t *added = json_object_get(root, "added_tokens");
     tokenizer *self = NULL;
     rubato_status status;
-    TRY_DONE(json_read_bytes(&root, json, size, name, error));
+    bool own_files = !from->json;
+    bool rebuilt =
+        class && class->rebuilds && (own_files || tokenizer_model_kind(json_object_get(root, "model")) == class->model);
+    *out = NULL;
     TRY_DONE(tokenizer_create(&self, error));
+    if (rebuilt) TRY_DONE(tokenizer_class_rebuild(class, root, from->config, error));
     TRY_DONE(parse_normalizer(&self->normalizer, json_object_get(root, "normalizer"), 0, error));
     TRY_DONE(parse_pre_tokenizer(&self->pre_tokenizer, json_object_get(root, "pre_tokenizer"), 0, error));
-    TRY_DONE(parse_model(self, json_object_get(root, "model"), json, size, error));
-    TRY_DONE(parse_added(self, json_object_get(root, "added_tokens"), error));
+    TRY_DONE(parse_model(self, json_object_get(root, "model"), from->json, from->size, error));
+    /* added_tokens_decoder of tokenizer_config.json replaces the list of a tokenizer.json */
+    bool listed = rebuilt && json_object_get(from->config, "added_tokens_decoder");
+    if (!listed && !own_files) TRY_DONE(parse_added(self, added, error));
+    TRY_DONE(tokenizer_configure(self, from, rebuilt || own_files, error));
+    if (own_files) TRY_DONE(parse_added(self, added, error));
     TRY_DONE(parse_post_processor(self, json_object_get(root, "post_processor"), 0, error));
-    if (folder) {
-        const tokenizer_class *class;
-        bool named;
-        TRY_DONE(tokenizer_class_find(&class, &named, folder, config, error));
-        TRY_DONE(tokenizer_configure(self, class, folder, config, error));
-    }
+    if ((rebuilt || own_files) && self->single.count == 0)
+        TRY_DONE(tokenizer_class_template(self, class, from->config, error));
     TRY_DONE(tokenizer_finish(self, error));
     *out = self;
 done:
-    json_decref(root);
-    if (status != RUBATO_OK) {
-        tokenizer_destroy(self);
-        if (status == RUBATO_BAD_DATA) status = RUBATO_BAD_MODEL;
-        if (error && status != RUBATO_OUT_OF_MEMORY && strncmp(error->message, name, strlen(name)) != 0)
-            fail_within(error, status, name);
-    }
+    if (status != RUBATO_OK) tokenizer_destroy(self);
+    return status == RUBATO_BAD_DATA ? RUBATO_BAD_MODEL : status;
+}
+
+rubato_status tokenizer_parse(tokenizer **out, const char *json, size_t size, const char *name, const char *folder,
+                              const tokenizer_class *class, const json_t *config, rubato_error *error) {
+    tokenizer_source from = {.json = json, .size = size, .class = class, .folder = folder, .config = config};
+    *out = NULL;
+    rubato_status status = json_read_bytes(&from.root, json, size, name, error);
+    if (status == RUBATO_OK) status = tokenizer_assemble(out, &from, error);
+    json_decref(from.root);
+    if (status == RUBATO_BAD_DATA) status = RUBATO_BAD_MODEL;
+    if (status != RUBATO_OK && error && status != RUBATO_OUT_OF_MEMORY &&
+        strncmp(error->message, name, strlen(name)) != 0)
+        fail_within(error, status, name);
     return status;
 }

@@ -98,6 +98,6 @@ bool trie_add_text(trie *self, uint32_t root, const char *bytes, size_t size, in
         i += utf8_next((const unsigned char *)bytes + i, &code);
         if ((node = step_or_add(self, node, code)) == TRIE_NONE) return false;
     }
-    if (self->values[node] < 0) self->values[node] = value;
+    self->values[node] = value;
     return true;
 }

@@ -23,10 +23,10 @@ enum { TRIE_NONE = 0 }; /* no node: the root is never a child */
 bool trie_create(trie *self, size_t roots, size_t expected_edges);
 void trie_free(trie *self);
 
-/* Adds a key of code points below `root`. An existing value stays. */
+/* Adds a key of code points below `root`. Of equal keys the first one counts. */
 bool trie_add(trie *self, uint32_t root, const uint32_t *codes, size_t count, int32_t value);
 
-/* The same for UTF-8. */
+/* The same for UTF-8, but of equal keys the last one counts, as in the reference's vocabularies. */
 bool trie_add_text(trie *self, uint32_t root, const char *bytes, size_t size, int32_t value);
 
 static inline uint64_t trie_key(uint32_t node, uint32_t code) {

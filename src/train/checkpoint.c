@@ -75,10 +75,10 @@ rubato_status trainer_checkpoint(const trainer *self, rubato_error *error) {
     return status;
 }
 
-static rubato_status read_numbers(trainer *self, const safetensors *file, const char *path, rubato_error *error) {
-    const char *method = safetensors_note(file, "recipe"), *phase_text = safetensors_note(file, "phase");
-    const char *step = safetensors_note(file, "step"), *best = safetensors_note(file, "best");
-    const char *best_step = safetensors_note(file, "best_step");
+static rubato_status read_numbers(trainer *self, const tensor_file *file, const char *path, rubato_error *error) {
+    const char *method = tensor_file_note(file, "recipe"), *phase_text = tensor_file_note(file, "phase");
+    const char *step = tensor_file_note(file, "step"), *best = tensor_file_note(file, "best");
+    const char *best_step = tensor_file_note(file, "best_step");
     if (!method || !phase_text || !step || !best || !best_step)
         return fail(error, RUBATO_BAD_DATA, "%s: not a checkpoint of training", path);
     if (strcmp(method, self->method->name) != 0)
@@ -92,15 +92,15 @@ static rubato_status read_numbers(trainer *self, const safetensors *file, const 
 
 rubato_status trainer_resume(trainer *self, rubato_error *error) {
     char path[4200];
-    safetensors file;
+    tensor_file file;
     size_t count;
     file_path(self, path, sizeof path);
     if (!file_exists(path)) return RUBATO_OK; /* stopped before the first checkpoint: start over */
-    TRY(safetensors_open(&file, path, error));
+    TRY(tensor_file_open(&file, path, safetensors_parse, NULL, error));
     stretch *all = describe(&self->params, &count);
     rubato_status status = all ? read_numbers(self, &file, path, error) : fail_memory(error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-        const stored_tensor *stored = safetensors_find(&file, all[i].name);
+        const stored_tensor *stored = tensor_file_find(&file, all[i].name);
         size_t wanted = (all[i].rows ? all[i].rows : 1) * all[i].columns;
         if (!stored || stored->type != DTYPE_F32 || stored->elements != wanted)
             status = fail(error, RUBATO_BAD_DATA, "%s: of another model than this one", path);
@@ -108,7 +108,7 @@ rubato_status trainer_resume(trainer *self, rubato_error *error) {
             dtype_read(all[i].data, stored->type, stored->data, 0, wanted);
     }
     free(all);
-    safetensors_close(&file);
+    tensor_file_close(&file);
     parameters_find_moving(&self->params);
     parameters_refresh(&self->params, self->context->crew, self->context->kernels);
     return status;

@@ -6,6 +6,7 @@
 
 #include "base/text_buffer.h"
 #include "task/context.h"
+#include "task/evaluate.h"
 
 static double metric_named(const rubato_evaluation *e, const char *name) {
     for (size_t i = 0; i < e->metric_count; i++)
@@ -16,6 +17,7 @@ static double metric_named(const rubato_evaluation *e, const char *name) {
 const char *trainer_metric(const trainer *self) {
     switch (self->kind) {
     case SAMPLE_CLASS: return "accuracy";
+    case SAMPLE_CLASSES:
     case SAMPLE_TAGS:
     case SAMPLE_SPAN: return "f1";
     case SAMPLE_MASKED: return "perplexity";
@@ -38,7 +40,7 @@ static rubato_status judge_at(trainer *self, const point *at, double *value, rub
                                          .run = &running};
     rubato_evaluation *result;
     self->context->force = at;
-    rubato_status status = rubato_evaluate(self->context, &options, &result, error);
+    rubato_status status = evaluate_loaded(self->context, &options, &self->dev.data, &result, error);
     self->context->force = NULL;
     *value = status == RUBATO_OK ? metric_named(result, trainer_metric(self)) : NAN;
     rubato_free(result);

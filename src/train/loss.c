@@ -65,6 +65,38 @@ double loss_cross_entropy(const run *on, tensor logits, const int32_t *labels, d
     return sum;
 }
 
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
+/* log(1 + e^x) - target * x, without overflow. */
+static double binary_cross_entropy(double x, double target) {
+    return fmax(x, 0) - x * target + log1p(exp(-fabs(x)));
+}
+
+static double add_binary(tensor logits, size_t row, size_t column, double target, double scale) {
+    double x = (double)tensor_row(logits, row)[column], each = scale / (double)logits.columns;
+    logits.grad[row * logits.stride + column] += (float)(each * (sigmoid(x) - target));
+    return binary_cross_entropy(x, target) / (double)logits.columns;
+}
+
+double loss_labels(const run *on, tensor logits, const float *const *targets, double scale) {
+    double sum = 0;
+    (void)on;
+    for (size_t row = 0; row < logits.rows; row++)
+        for (size_t j = 0; j < logits.columns; j++) sum += add_binary(logits, row, j, (double)targets[row][j], scale);
+    return sum;
+}
+
+double loss_labels_match(const run *on, tensor logits, const float *full, double scale) {
+    double sum = 0;
+    (void)on;
+    for (size_t row = 0; row < logits.rows; row++)
+        for (size_t j = 0; j < logits.columns; j++)
+            sum += add_binary(logits, row, j, sigmoid((double)full[row * logits.columns + j]), scale);
+    return sum;
+}
+
 double loss_spans(const run *on, tensor logits, const batch *packed, const int32_t *starts, const int32_t *ends,
                   double scale) {
     float *p = room(on, 1, logits.rows);

@@ -16,6 +16,12 @@ typedef enum divergence {
 /* Cross-entropy of rows against label ids; rows whose label is negative do not count. */
 double loss_cross_entropy(const run *on, tensor logits, const int32_t *labels, double scale);
 
+/* Binary cross-entropy of every column against targets [logits.rows][columns] in [0, 1]; the mean of the columns. */
+double loss_labels(const run *on, tensor logits, const float *const *targets, double scale);
+
+/* The same against the probabilities of other logits [rows, columns], contiguous. */
+double loss_labels_match(const run *on, tensor logits, const float *full, double scale);
+
 /* The same of start (column 0) and end (column 1) over the rows of each sequence; the mean of the two.
  * starts, ends [sequences] count from the sequence's first row; negative: the sequence does not count. */
 double loss_spans(const run *on, tensor logits, const batch *packed, const int32_t *starts, const int32_t *ends,

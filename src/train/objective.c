@@ -59,7 +59,7 @@ static tensor portion_results(const trainer *by, const rubato_model *model, cons
         tensor vectors = pooling_forward(&model->pool, on, out->rows, &out->packed, NULL);
         return !model->info.normalized ? pooling_normalize(on, vectors) : vectors;
     }
-    if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_VALUE) {
+    if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_CLASSES || by->kind == SAMPLE_VALUE) {
         rows = out->packed.start;
         count = self->packed.sequences;
     } else if (by->kind == SAMPLE_MASKED) {
@@ -86,6 +86,7 @@ void portion_answers(const trainer *by, const run *on, const encoded *out, const
 double values_loss(const trainer *by, const run *on, tensor values, const portion *self, int32_t *labels,
                    const reference *follow, divergence form, double scale) {
     if (follow) {
+        if (by->kind == SAMPLE_CLASSES) return loss_labels_match(on, values, follow->values, scale);
         if (by->kind == SAMPLE_CLASS) labels = NULL; /* every sequence counts, also without a label */
         if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_TAGS || by->kind == SAMPLE_MASKED)
             return loss_divergence(on, values, follow->values, labels, form, scale);
@@ -97,6 +98,7 @@ double values_loss(const trainer *by, const run *on, tensor values, const portio
     case SAMPLE_VALUE: return loss_squares(on, values, self->values, scale);
     case SAMPLE_SPAN: return loss_spans(on, values, &self->packed, self->starts, self->ends, scale);
     case SAMPLE_COSINE: return loss_cosine(on, values, self->values, scale);
+    case SAMPLE_CLASSES: return loss_labels(on, values, self->targets, scale);
     case SAMPLE_CONTRAST: return loss_contrast(on, values, 20, scale);
     case SAMPLE_MASKED:
     case SAMPLE_CLASS:

@@ -42,8 +42,10 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
     *self = (portion){.labels = arena_take_array(memory, by_row ? rows : sequences, sizeof *self->labels),
                       .starts = arena_take_array(memory, sequences, sizeof *self->starts),
                       .ends = arena_take_array(memory, sequences, sizeof *self->ends),
-                      .values = arena_take_array(memory, sequences, sizeof *self->values)};
-    if (!start || !ids || !types || !owners || !self->labels || !self->starts || !self->ends || !self->values)
+                      .values = arena_take_array(memory, sequences, sizeof *self->values),
+                      .targets = arena_take_array(memory, sequences, sizeof *self->targets)};
+    if (!start || !ids || !types || !owners || !self->labels || !self->starts || !self->ends || !self->values ||
+        !self->targets)
         return false;
     start[0] = 0;
     for (size_t i = 0, at = 0; i < count; i++) {
@@ -60,6 +62,7 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
         const sample *from = owners[i];
         self->starts[i] = from->start;
         self->ends[i] = from->end;
+        self->targets[i] = from->targets;
         self->values[pairs ? i / 2 : i] = from->value;
         if (!by_row) self->labels[i] = from->label;
         if (by->kind == SAMPLE_MASKED) mask_tokens(self, by, i, ids, key);

@@ -13,6 +13,7 @@ typedef struct portion {
     int32_t *labels;              /* classification [sequences]; tagging and masked LM [rows] */
     int32_t *starts, *ends;
     float *values;
+    const float **targets; /* several labels at once: [sequences] */
 } portion;
 
 /* Lays samples out in the arena; masks tokens by `key` for masked LM. False when memory is short. */

@@ -12,19 +12,38 @@
 
 enum { DEFAULT_STRIDE = 128 };
 
-rubato_status samples_read(samples *self, const char *path, sample_kind kind, const char *columns, size_t limit,
-                           rubato_error *error) {
+/* Either every row has a list of labels, or none has. */
+static rubato_status find_lists(const dataset *data, const char *path, sample_kind *kind, rubato_error *error) {
+    size_t lists = 0;
+    for (size_t i = 0; i < data->count; i++) lists += data->items[i].labels != NULL;
+    if (lists == 0) return RUBATO_OK;
+    if (*kind != SAMPLE_CLASS)
+        return fail(error, RUBATO_BAD_DATA, "%s: a list of labels belongs to the task classification", path);
+    *kind = SAMPLE_CLASSES;
+    for (size_t i = 0; i < data->count; i++)
+        if (!data->items[i].labels)
+            return fail_line(error, RUBATO_BAD_DATA, data->items[i].line,
+                             "%s:%zu: the label is no list, as in other rows; a text without labels has []", path,
+                             data->items[i].line);
+    return RUBATO_OK;
+}
+
+rubato_status samples_read(samples *self, const char *path, sample_kind *kind, const char *columns, size_t limit,
+                           uint64_t seed, rubato_error *error) {
     *self = (samples){0};
-    dataset_kind form = kind == SAMPLE_TAGS ? DATASET_TAGS : kind == SAMPLE_SPAN ? DATASET_QUESTIONS : DATASET_TEXTS;
-    TRY(dataset_read(&self->data, path, form, columns, limit, error));
-    return self->data.count ? RUBATO_OK : fail(error, RUBATO_BAD_DATA, "%s: no examples", path);
+    dataset_kind form = *kind == SAMPLE_TAGS ? DATASET_TAGS : *kind == SAMPLE_SPAN ? DATASET_QUESTIONS : DATASET_TEXTS;
+    TRY(dataset_read(&self->data, path, form, columns, error));
+    if (self->data.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no examples", path);
+    self->rows = self->data.count;
+    if (form == DATASET_TEXTS) TRY(find_lists(&self->data, path, kind, error));
+    return dataset_sample(&self->data, limit, seed, error);
 }
 
 void samples_free(samples *self) {
     for (size_t i = 0; i < self->encoding_count; i++) rubato_encoding_destroy(self->encodings[i]);
-    for (size_t i = 0; i < self->labelled_count; i++) free(self->token_labels[i]);
+    for (size_t i = 0; i < self->array_count; i++) free(self->arrays[i]);
     free(self->encodings);
-    free(self->token_labels);
+    free(self->arrays);
     free(self->items);
     dataset_free(&self->data);
     *self = (samples){0};
@@ -41,22 +60,32 @@ static int by_label(const void *a, const void *b) {
     return strcmp(x, y);
 }
 
+/* The labels of an example: its own, those of its list, or its words' tags. */
+static size_t example_labels(const example *item, sample_kind kind, char *const **out) {
+    char *const *list = kind == SAMPLE_TAGS ? item->tags : kind == SAMPLE_CLASSES ? item->labels : &item->label;
+    if (out) *out = list;
+    return kind == SAMPLE_TAGS ? item->word_count : kind == SAMPLE_CLASSES ? item->label_count : 1;
+}
+
 rubato_status samples_labels(const samples *self, sample_kind kind, const char *path, const char ***labels,
                              size_t *count, rubato_error *error) {
     size_t total = 0, at = 0;
-    for (size_t i = 0; kind == SAMPLE_CLASS && i < self->data.count; i++) {
+    for (size_t i = 0; kind != SAMPLE_TAGS && i < self->data.count; i++) {
         const example *item = &self->data.items[i];
-        if (label_missing(item->label))
-            return fail_line(error, RUBATO_BAD_DATA, item->line, "%s:%zu: %s", path, item->line,
-                             item->label && *item->label ? "the label is \"nan\": a missing value" : "no label");
+        char *const *own;
+        size_t own_count = example_labels(item, kind, &own);
+        for (size_t j = 0; j < own_count; j++)
+            if (label_missing(own[j]))
+                return fail_line(error, RUBATO_BAD_DATA, item->line, "%s:%zu: %s", path, item->line,
+                                 own[j] && *own[j] ? "the label is \"nan\": a missing value" : "no label");
     }
-    for (size_t i = 0; i < self->data.count; i++) total += kind == SAMPLE_TAGS ? self->data.items[i].word_count : 1;
+    for (size_t i = 0; i < self->data.count; i++) total += example_labels(&self->data.items[i], kind, NULL);
     const char **all = malloc((total + 1) * sizeof *all);
     if (!all) return fail_memory(error);
     for (size_t i = 0; i < self->data.count; i++) {
-        const example *item = &self->data.items[i];
-        if (kind != SAMPLE_TAGS) all[at++] = item->label;
-        for (size_t j = 0; kind == SAMPLE_TAGS && j < item->word_count; j++) all[at++] = item->tags[j];
+        char *const *own;
+        size_t own_count = example_labels(&self->data.items[i], kind, &own);
+        for (size_t j = 0; j < own_count; j++) all[at++] = own[j];
     }
     qsort(all, at, sizeof *all, by_label);
     *count = 0;
@@ -122,6 +151,7 @@ static rubato_status encode(preparing *p, const example *item, rubato_input inpu
     }
     TRY(status);
     self->encodings[self->encoding_count++] = *out;
+    self->cut += (*out)->cut > 0;
     for (size_t w = 0; w < (*out)->count; w++)
         for (size_t i = 0; i < (*out)->windows[w].length; i++)
             if ((size_t)(*out)->windows[w].ids[i] >= p->model->body.config.vocabulary)
@@ -145,7 +175,7 @@ static rubato_status add_tagged(preparing *p, const example *item) {
             status = fail_memory(p->error);
             break;
         }
-        p->self->token_labels[p->self->labelled_count++] = labels;
+        p->self->arrays[p->self->array_count++] = labels;
         size_t word = 0, labelled = SIZE_MAX;
         for (size_t i = 0; i < window->length && status == RUBATO_OK; i++) {
             labels[i] = -1;
@@ -215,11 +245,26 @@ static rubato_status add_pair(preparing *p, const example *item) {
     return add_sample(p, made);
 }
 
+/* A 1 for each label that the text has. */
+static rubato_status find_labels(preparing *p, const example *item, const float **out) {
+    float *targets = calloc(size_max(p->model->info.label_count, 1), sizeof *targets);
+    if (!targets) return fail_memory(p->error);
+    p->self->arrays[p->self->array_count++] = targets;
+    for (size_t i = 0; i < item->label_count; i++) {
+        int32_t found;
+        TRY(find_label(p, item, item->labels[i], &found));
+        targets[found] = 1;
+    }
+    *out = targets;
+    return RUBATO_OK;
+}
+
 static rubato_status add_text(preparing *p, const example *item) {
     rubato_encoding *encoding;
     sample made = {.label = -1};
     bool bare = p->taught && !item->label;
     if (p->kind == SAMPLE_CLASS && !bare) TRY(find_label(p, item, item->label, &made.label));
+    if (p->kind == SAMPLE_CLASSES) TRY(find_labels(p, item, &made.targets));
     if (p->kind == SAMPLE_VALUE && !bare) TRY(find_value(p, item, &made.value));
     if (p->kind == SAMPLE_MASKED && item->pair && item->label)
         made.label = strcmp(item->label, "0") == 0 ? 0 : 1; /* 0: the second text follows the first */
@@ -251,8 +296,8 @@ rubato_status samples_prepare(samples *self, const rubato_model *model, sample_k
     self->encodings = calloc(self->data.count * (two ? 2 : 1), sizeof *self->encodings);
     size_t words = 0;
     for (size_t i = 0; i < self->data.count; i++) words += self->data.items[i].word_count + 1;
-    self->token_labels = calloc(kind == SAMPLE_TAGS ? words * 4 : 1, sizeof *self->token_labels);
-    if (!self->encodings || !self->token_labels) return fail_memory(error);
+    self->arrays = calloc(kind == SAMPLE_TAGS ? words * 4 : self->data.count, sizeof *self->arrays);
+    if (!self->encodings || !self->arrays) return fail_memory(error);
     for (size_t i = 0; i < self->data.count; i++) {
         const example *item = &self->data.items[i];
         if (kind == SAMPLE_TAGS)

@@ -11,22 +11,26 @@ typedef struct sample {
     int32_t start, end; /* question answering: first and last token of the answer; 0, 0: the window does not hold it */
     float value;        /* regression, cosine */
     const int32_t *labels; /* tagging: [window->length], -1 where a token has none */
+    const float *targets;  /* several labels at once: [label_count] 1 for a label that the text has, else 0 */
 } sample;
 
 typedef struct samples {
     dataset data;
     rubato_encoding **encodings;
     size_t encoding_count;
-    int32_t **token_labels; /* the arrays that the samples' labels point to */
-    size_t labelled_count;
+    void **arrays; /* those that the samples' labels and targets point to */
+    size_t array_count;
     sample *items;
     size_t count;
     size_t tokens; /* of all windows */
+    size_t cut;    /* rows of which tokens were cut away */
+    size_t rows;   /* of the file, before some were drawn */
 } samples;
 
 /* The contents that a task needs of its data file. */
 typedef enum sample_kind {
     SAMPLE_CLASS,
+    SAMPLE_CLASSES, /* any number of labels for a text */
     SAMPLE_VALUE,
     SAMPLE_TAGS,
     SAMPLE_SPAN,
@@ -40,9 +44,10 @@ static inline bool sample_takes_pairs(sample_kind kind) {
     return kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;
 }
 
-/* Reads the file. Fails as dataset_read. */
-rubato_status samples_read(samples *self, const char *path, sample_kind kind, const char *columns, size_t limit,
-                           rubato_error *error);
+/* Reads the file and draws `limit` of its rows by the seed (0: all). A kind of SAMPLE_CLASS becomes SAMPLE_CLASSES
+ * where rows have lists of labels. Fails as dataset_read. */
+rubato_status samples_read(samples *self, const char *path, sample_kind *kind, const char *columns, size_t limit,
+                           uint64_t seed, rubato_error *error);
 
 /* The distinct labels of a data set, sorted (numbers by value; O first among tags); each points into it.
  * *labels is the caller's to free. Fails: BAD_DATA with the line of a text without a label, OUT_OF_MEMORY. */

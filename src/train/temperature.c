@@ -81,7 +81,7 @@ rubato_status temperatures_fit(const trainer *self, rubato_error *error) {
     dataset_kind kind;
     if (self->kind != SAMPLE_CLASS) return RUBATO_OK;
     TRY(evaluate_kind(self->options->task, &kind, error));
-    TRY(dataset_read(&f.data, self->options->dev, kind, self->options->columns, 0, error));
+    TRY(dataset_read(&f.data, self->options->dev, kind, self->options->columns, error));
     rubato_status status = rubato_model_load(&f.model, self->options->out, error);
     if (status == RUBATO_OK) status = rubato_context_create(&f.context, f.model, &options, error);
     for (size_t i = 0; status == RUBATO_OK && i < f.model->exits.depth; i++) f.model->exits.heads[i].temperature = 1;

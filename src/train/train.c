@@ -16,6 +16,8 @@
 #include "task/save.h"
 #include "train/judge.h"
 #include "train/recipe/draw.h"
+#include "train/run_record.h"
+#include "train/summary.h"
 
 enum { ARENA_BLOCK = 64 << 20 };
 static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step reuses the memory of the previous one */
@@ -77,10 +79,10 @@ static rubato_status serves_labels(const trainer *self, rubato_task task, const 
  * data. */
 static rubato_status load_model(trainer *self, rubato_task task, rubato_error *error) {
     const rubato_train_options *options = self->options;
-    learning learn = {.task = task, .seed = options->seed};
+    learning learn = {.task = task, .seed = options->seed, .several = self->kind == SAMPLE_CLASSES};
     const char **labels = NULL;
     char *given = options->labels ? text_copy(options->labels, strlen(options->labels)) : NULL;
-    bool labelled = self->kind == SAMPLE_CLASS || self->kind == SAMPLE_TAGS;
+    bool labelled = self->kind == SAMPLE_CLASS || self->kind == SAMPLE_CLASSES || self->kind == SAMPLE_TAGS;
     rubato_status status = RUBATO_OK;
     if (options->labels && !given) {
         status = fail_memory(error);
@@ -122,11 +124,13 @@ static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error 
     const char *name = self->options->teacher;
     if (!name && wanted_matching(self) > 0) name = self->options->model;
     if (!name) return RUBATO_OK;
-    TRY(rubato_model_load_with(&self->teacher, name,
-                               &(rubato_load_options){.size = sizeof(rubato_load_options), .in_memory = 1}, error));
-    return self->teacher->info.task == task
-               ? RUBATO_OK
-               : refuse_teacher(self, RUBATO_WRONG_TASK, "a model for another task", error);
+    TRY(model_load_teacher(&self->teacher, name, error));
+    const rubato_info *info = &self->teacher->info;
+    if (info->task == RUBATO_TASK_CLASSIFICATION && info->multi_label && self->kind == SAMPLE_CLASS)
+        self->kind = SAMPLE_CLASSES; /* the data have no labels */
+    bool same = info->task == task &&
+                (task != RUBATO_TASK_CLASSIFICATION || (info->multi_label != 0) == (self->kind == SAMPLE_CLASSES));
+    return same ? RUBATO_OK : refuse_teacher(self, RUBATO_WRONG_TASK, "a model for another task", error);
 }
 
 rubato_status trainer_teach_itself(trainer *self, rubato_error *error) {
@@ -187,8 +191,11 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
     const char *asked = self->options->exit_layers;
     const recipe_exits *given = &self->method->exits;
     exit_kind kind = given->kind;
-    bool sequences = engine_main_head(self->model) == HEAD_SEQUENCE;
+    bool sequences = engine_main_head(self->model) == HEAD_SEQUENCE && self->kind != SAMPLE_CLASSES;
     if (given->optional && !asked && (depth == 1 || !sequences)) kind = EXIT_NONE;
+    if (kind != EXIT_NONE && self->kind == SAMPLE_CLASSES)
+        return fail(error, RUBATO_UNSUPPORTED, "recipe %s has exits, and texts with several labels have none yet",
+                    self->method->name);
     if ((asked || self->options->exit_mean) && kind == EXIT_NONE)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits", self->method->name);
     if (asked) {
@@ -251,7 +258,6 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
 
 static rubato_status open_metrics(trainer *self, rubato_error *error) {
     char path[4200];
-    TRY(folder_create(self->options->out, error));
     snprintf(path, sizeof path, "%s/metrics.jsonl", self->options->out);
     self->metrics = fopen(path, self->options->resume ? "a" : "w");
     if (self->metrics) return RUBATO_OK;
@@ -284,12 +290,28 @@ static rubato_status note_provenance(trainer *self, rubato_error *error) {
     return self->options->frozen ? keep_axes(self, made, error) : RUBATO_OK;
 }
 
+/* A dev set that cannot be judged fails before the first step. */
+static rubato_status read_dev(trainer *self, const rubato_text_options *text, rubato_error *error) {
+    const rubato_train_options *options = self->options;
+    sample_kind kind = self->kind == SAMPLE_CONTRAST ? SAMPLE_COSINE : self->kind, found = kind;
+    if (!options->dev) return RUBATO_OK;
+    if (kind == SAMPLE_CLASSES) found = SAMPLE_CLASS;
+    TRY(samples_read(&self->dev, options->dev, &found, options->columns, 0, 0, error));
+    if (found != kind && kind == SAMPLE_CLASS)
+        return fail(error, RUBATO_BAD_DATA, "%s: lists of labels, and the training data have single ones",
+                    options->dev);
+    if (found != kind)
+        return fail(error, RUBATO_BAD_DATA, "%s: single labels, and the training data have lists", options->dev);
+    return samples_prepare(&self->dev, self->model, kind, false, text, options->dev, error);
+}
+
 rubato_status trainer_open(trainer *self, const rubato_train_options *options, rubato_error *error) {
-    *self = (trainer){.options = options};
+    *self = (trainer){.options = options, .lock = -1};
     arena_create(&self->memory, ARENA_KEEP, ARENA_BLOCK);
     size_t task = 0;
     TRY(check_options(self, &task, error));
-    TRY(samples_read(&self->data, options->data, self->kind, options->columns, options->limit, error));
+    TRY(run_record_claim(self, error));
+    TRY(samples_read(&self->data, options->data, &self->kind, options->columns, options->limit, options->seed, error));
     TRY(load_teacher(self, tasks[task].task, error));
     TRY(load_model(self, tasks[task].task, error));
     TRY(compare_teacher(self, error));
@@ -312,7 +334,10 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     TRY(engine_options(self->model, RUBATO_FOR_SCORES, &running, &own, &text, error));
     TRY(samples_prepare(&self->data, self->model, self->kind, self->teacher != NULL, &text, options->data, error));
     if (self->data.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no tokens to learn from", options->data);
+    TRY(read_dev(self, &text, error));
     TRY(make_exits(self, error));
+    TRY(run_record_begin(self, error));
+    TRY(trainer_summarize(self, error));
     TRY(open_metrics(self, error));
     TRY(note_provenance(self, error));
     precision products;
@@ -327,6 +352,8 @@ void trainer_close(trainer *self) {
     arena_destroy(&self->memory);
     rubato_context_destroy(self->context);
     samples_free(&self->data);
+    samples_free(&self->dev);
+    run_record_close(self);
     rubato_model_destroy(self->model);
     rubato_model_destroy(self->teacher);
 }
@@ -338,6 +365,7 @@ rubato_status rubato_train(const rubato_train_options *options, rubato_train_res
     TRY(OPTIONS_COPY(&own, rubato_train_options, options, error));
     rubato_status status = trainer_open(&self, &own, error);
     if (status == RUBATO_OK) status = self.method->run(&self, error);
+    if (status == RUBATO_OK) status = run_record_end(&self, error);
     if (status == RUBATO_OK && !(*result = malloc(sizeof **result))) status = fail_memory(error);
     if (*result) {
         double seconds = (clock_ms() - self.begun_ms) / 1e3;

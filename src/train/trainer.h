@@ -18,8 +18,8 @@ struct trainer {
     sample_kind kind;
     parameters params;
     const gradient_exchange *exchange; /* NULL: this process works alone */
-    samples data;
-    arena memory; /* of passes */
+    samples data, dev;                 /* dev: empty without one */
+    arena memory;                      /* of passes */
     const phase *now;
     size_t phase_number, first_phase; /* first_phase: the one in which a resumed run goes on */
     size_t step;                      /* steps of this phase done so far */
@@ -32,6 +32,8 @@ struct trainer {
     json_t *notes; /* for rubato.json */
     step_rule rule;
     size_t batch;
+    int lock; /* of the output folder */
+    bool made_folder;
 };
 
 /* An optional number of rubato_train_options: 0 means the default, a negative number means zero. */

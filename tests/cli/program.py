@@ -37,6 +37,11 @@ def run(*arguments, stdin="", env=None, cwd=None):
     return Result(p)
 
 
+def renew(*arguments, **more):
+    """Runs a command that writes a folder, whatever an earlier test left there."""
+    return run(*arguments, *([] if "--resume" in arguments else ["--overwrite"]), **more)
+
+
 def isas():
     """The instruction sets that this machine has."""
     return [isa for isa in ("scalar", "neon", "avx2", "avx512", "vnni", "bf16") if run("info", os.path.join(golden, "bert"), "--isa", isa).status == 0]

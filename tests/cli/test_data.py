@@ -12,7 +12,7 @@ plain = ["--rate", "5e-3", "--dropout", "0", "--quiet"]
 
 
 def train(data, out, *more, task="classification"):
-    return run("train", bert, "--task", task, "--data", data, "--epochs", 1, *plain, *more, "--out", path(out))
+    return run("train", bert, "--task", task, "--data", data, "--epochs", 1, *plain, *more, "--overwrite", "--out", path(out))
 
 
 def labels_of(out): return list(json.load(open(path(out + "/config.json")))["id2label"].values())

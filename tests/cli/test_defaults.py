@@ -7,7 +7,7 @@ Prints 'N passed, N failed'.
 """
 import json, random, re
 
-from program import check, finish, large, model, path, read, run, texts, write_labelled
+from program import renew, check, finish, large, model, path, read, run, texts, write_labelled
 
 random.seed(1)
 
@@ -43,14 +43,14 @@ common = ["--task", "classification", "--data", data, "--dev", dev, "--epochs", 
 of_recipes = {"finetune": {"--batch-size", "--micro-tokens", "--clip", "--seed"} | words, "length-adaptive": {"--match-states", "--length-drop", "--layer-drop", "--merges", "--sandwiches", "--divergence", "--significance"},
               "power-bert": {"--soft-rate", "--soft-penalty"}, "act": {"--ponder"}, "slimmable": {"--widths", "--sandwiches"}, "anytime": {"--match-states", "--length-drop", "--layer-drop", "--sandwiches", "--widths"}}
 wide = large(2, 2, 64)  # narrower layers need multiples of 32
-r = run("train", wide, *common, "--labels", "pos,neg", "--out", path("wide")); check("a start", r.status == 0, r)
+r = renew("train", wide, *common, "--labels", "pos,neg", "--out", path("wide")); check("a start", r.status == 0, r)
 for recipe, options in of_recipes.items():
     start = path("wide") if "--widths" in options else bert
     given = {o: stated[o] if o in words else value(stated[o], recipe) for o in options}
-    plain = run("train", start, *common, "--recipe", recipe, "--out", path(recipe))
-    r = run("train", start, *common, "--recipe", recipe, *(x for pair in given.items() for x in pair), "--out", path(recipe + "-given"))
+    plain = renew("train", start, *common, "--recipe", recipe, "--out", path(recipe))
+    r = renew("train", start, *common, "--recipe", recipe, *(x for pair in given.items() for x in pair), "--out", path(recipe + "-given"))
     check(f"{recipe}: the stated defaults hold", plain.status == 0 and r.status == 0 and read(f"{recipe}/model.safetensors") == read(f"{recipe}-given/model.safetensors") and losses(recipe) == losses(recipe + "-given"), given, plain, r)
-r = run("train", bert, *common, "--recipe", "length-adaptive", "--length-drop", "0.25", "--out", path("other"))
+r = renew("train", bert, *common, "--recipe", "length-adaptive", "--length-drop", "0.25", "--out", path("other"))
 check("another value is another run", r.status == 0 and losses("other") != losses("length-adaptive"), r)
 
 stated = defaults("search")

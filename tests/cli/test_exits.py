@@ -5,7 +5,7 @@
 """
 import json, os, random, shutil, subprocess
 
-from program import check, finish, golden, kill, label, large, letters, one_line, path, read, rubato, run, texts, work, write, write_labelled
+from program import renew, check, finish, golden, kill, label, large, letters, one_line, path, read, rubato, run, texts, work, write, write_labelled
 
 bert = os.path.join(golden, "bert")
 random.seed(2)
@@ -18,7 +18,7 @@ lines = "".join(" ".join(w) + "\n" for w in dev_texts)
 common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "3e-3", "--quiet", "--json"]
 
 
-def train(out, *more, start): return run("train", start, *common, "--out", path(out), *more)
+def train(out, *more, start): return renew("train", start, *common, "--out", path(out), *more)
 
 
 def points(name, *exits, layers=3):
@@ -69,7 +69,7 @@ for recipe in ("deebert", "fastbert"):
     r = train("alone", "--recipe", recipe, "--frozen", "--epochs", 2, start=path("ft"))
     check(f"{recipe} --frozen leaves the model as it is", r.status == 0 and read("alone/model.safetensors") == read("ft/model.safetensors"), r)
 bare = write("bare.tsv", "sentence\tlabel\n" + "".join(f"{' '.join(w)}\t{random.choice(['pos', 'neg'])}\n" for w in texts(400)))
-r = run("train", path("ft"), "--task", "classification", "--data", bare, "--dev", dev, "--rate", "3e-3", "--recipe", "fastbert", "--frozen", "--epochs", 5, "--quiet", "--json", "--out", path("student"))
+r = renew("train", path("ft"), "--task", "classification", "--data", bare, "--dev", dev, "--rate", "3e-3", "--recipe", "fastbert", "--frozen", "--epochs", 5, "--quiet", "--json", "--out", path("student"))
 points("student", {"rule": "fixed", "first": 2})
 got = run("eval", path("student"), "--task", "classification", "--data", dev, "--budget", "@p0", "--json").json()[0]
 check("students learn from the model, not from labels", got["metrics"]["accuracy"] > 0.8 and got["left_after"][1] > 0.999, got)
@@ -84,7 +84,7 @@ check("a killed run goes on to the same bits, both stages", r.status == 0 and re
 
 # ---- Search ----
 for recipe in ("branchynet", "pabee"):
-    r = run("search", path(recipe), "--task", "classification", "--data", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json")
+    r = renew("search", path(recipe), "--task", "classification", "--data", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json")
     found = json.load(open(path(recipe + "/rubato.json")))["points"] if r.status == 0 else []
     leaving = [p for p in found if "exit" in p]
     check(f"{recipe}: search finds points that leave early", leaving and all(p["alive"][0] == 1 and sorted(p["alive"], reverse=True) == p["alive"] for p in leaving), r)
@@ -96,7 +96,7 @@ svg = open(path("branchynet/frontier.svg")).read()
 check("and draws them", "leaving early alone" in svg and "everything out at one exit" in svg)
 r = run("classify", path("branchynet"), "--budget", "0.7x", "--json", "--cost", stdin=lines)
 check("a budget takes them", r.status == 0 and min(row["cost"]["layers"] for row in r.json()) < 3, r)
-again = run("search", path("branchynet"), "--task", "classification", "--data", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json", "--resume")
+again = renew("search", path("branchynet"), "--task", "classification", "--data", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json", "--resume")
 check("a search goes on", again.status == 0 and again.json()[0]["evaluations"] < 40, again)
 
 notes = json.load(open(path("branchynet/rubato.json")))
@@ -109,12 +109,12 @@ r = run("classify", path("ft"), "--target-drop", 1, stdin="a\n"); check("a model
 
 # ---- Other tasks ----
 tags = write("tags.conll", "".join("".join(f"{w}\t{'B-X' if w == 'a' else 'O'}\n" for w in s) + "\n" for s in texts(200)))
-r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 10, "--dropout", "0", "--recipe", "branchynet", "--quiet", "--json", "--out", path("tags"))
+r = renew("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 10, "--dropout", "0", "--recipe", "branchynet", "--quiet", "--json", "--out", path("tags"))
 points("tags", {"rule": "entropy", "threshold": 0}, {"rule": "entropy", "threshold": 0.5}, {"rule": "fixed"})
 full, never, some, first = (run("eval", path("tags"), "--task", "tagging", "--data", tags, "--budget", b, "--json").json()[0] for b in ("full", "@p0", "@p1", "@p2"))
 check("taggers leave by sentence", r.status == 0 and full["metrics"] == never["metrics"] and some["flops_ratio"] < 1 and first["flops_ratio"] < 0.4 and first["metrics"]["f1"] > 0.5, r, some, first)
 for more in ([], ["--exit-layers", "1"]):
-    r = run("train", bert, "--task", "tagging", "--data", tags, "--recipe", "anytime", "--widths", "1", "--epochs", 1, "--quiet", "--out", path(f"any{len(more)}"), *more)
+    r = renew("train", bert, "--task", "tagging", "--data", tags, "--recipe", "anytime", "--widths", "1", "--epochs", 1, "--quiet", "--out", path(f"any{len(more)}"), *more)
     check("anytime gives taggers exits when asked", r.status == 0 and os.path.exists(path(f"any{len(more)}/exits/model.safetensors")) == bool(more), r)
 token = {"rule": "entropy", "unit": "token"}
 sentences = "".join(" ".join(w) + "\n" for w in texts(80))
@@ -128,7 +128,7 @@ def tagged(budget, stdin=sentences, *more):
 # a hidden size of no whole panels, and one of two
 for start, rate, epochs in ((large(2, 3, 64), "1e-3", 6), (bert, "3e-3", 12)):
     where = f"tokens of {os.path.basename(start)}"
-    r = run("train", start, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", rate, "--epochs", epochs, "--dropout", "0", "--recipe", "tokee", "--quiet", "--json", "--out", path("tokens"))
+    r = renew("train", start, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", rate, "--epochs", epochs, "--dropout", "0", "--recipe", "tokee", "--quiet", "--json", "--out", path("tokens"))
     check(f"{where}: tokee learns, both stages", r.status == 0 and r.json()[0]["best"] > 0.5 and '"self-sampling"' in open(path("tokens/metrics.jsonl")).read(), r)
     points("tokens", {**token, "threshold": 0}, {**token, "threshold": 0.3, "window": 1}, {**token, "threshold": 1.1}, {**token, "threshold": 0.3, "window": 50}, {"rule": "entropy", "threshold": 0.3}, {**token, "threshold": 0.3})
     full, never, some, once, wide, sentence, alone = (tagged(b) for b in ("full", "@p0", "@p1", "@p2", "@p3", "@p4", "@p5"))
@@ -139,7 +139,7 @@ for start, rate, epochs in ((large(2, 3, 64), "1e-3", 6), (bert, "3e-3", 12)):
     check(f"{where}: a wider window is never earlier", all(sum(a["rows"]) <= sum(b["rows"]) for (_, a), (_, b) in zip(alone, some)))
     check(f"{where}: alone as in a batch", [tagged("@p1", line + "\n")[0][0] for line in sentences.splitlines()[:20]] == [t for t, _ in some][:20])
     check(f"{where}: on one thread as on all", [t for t, _ in tagged("@p1", sentences, "--threads", "1")] == [t for t, _ in some])
-r = run("search", path("tokens"), "--task", "tagging", "--data", tags, "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
+r = renew("search", path("tokens"), "--task", "tagging", "--data", tags, "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
 leaving = [p for p in map(json.loads, open(path("tokens/search.jsonl"))) if p.get("exit", {}).get("unit") == "token" and p["quality"] and p["exit"].get("window")][:2] if r.status == 0 else []
 notes = json.load(open(path("tokens/rubato.json"))); notes["points"] = [{**p, "name": f"s{i}"} for i, p in enumerate(leaving)]; json.dump(notes, open(path("tokens/rubato.json"), "w"))
 check("tokens: search tries them", r.status == 0 and leaving and all(max(p["keep"]) == min(p["keep"]) == 1 for p in leaving), r)
@@ -147,18 +147,18 @@ for p in notes["points"]:
     e = run("eval", path("tokens"), "--task", "tagging", "--data", tags, "--budget", "@" + p["name"], "--json").json()[0]
     check("tokens: a point does what search said", abs(e["metrics"]["f1"] - p["quality"]) < 1e-6, e, p)
 pairs = write("pairs.tsv", "text\tpair\tlabel\n" + "".join(f"{' '.join(a)}\t{' '.join(b)}\t{len(set(a) & set(b))}\n" for a, b in zip(texts(200), texts(200))))
-r = run("train", bert, "--task", "regression", "--data", pairs, "--dev", pairs, "--rate", "3e-3", "--epochs", 8, "--dropout", "0", "--recipe", "pabee", "--quiet", "--json", "--out", path("values"))
+r = renew("train", bert, "--task", "regression", "--data", pairs, "--dev", pairs, "--rate", "3e-3", "--epochs", 8, "--dropout", "0", "--recipe", "pabee", "--quiet", "--json", "--out", path("values"))
 points("values", {"rule": "patience", "patience": 1, "threshold": 0}, {"rule": "patience", "patience": 1, "threshold": 100})
 full, never, always = (run("eval", path("values"), "--task", "regression", "--data", pairs, "--budget", b, "--json").json()[0] for b in ("full", "@p0", "@p1"))
 check("patience over values", r.status == 0 and full["metrics"] == never["metrics"] and always["left_after"][1] > 0.999, r, never, always)
 
 # ---- What other commands make of them ----
 points("fastbert", {"rule": "entropy", "threshold": 0.4})
-r = run("quantize", path("fastbert"), "--to", "int8", "--out", path("fast8")); got = scores("fast8", "@p0")
+r = renew("quantize", path("fastbert"), "--to", "int8", "--out", path("fast8")); got = scores("fast8", "@p0")
 check("quantize keeps exits", r.status == 0 and isinstance(got, list) and min(c["layers"] for _, c in got) < 3, r, got)
 r = train("finer", "--epochs", 1, start=path("fastbert"))
 check("other training takes them away", r.status == 0 and "exits" not in json.load(open(path("finer/rubato.json"))), r)
-r = run("trim", path("fastbert"), "--layers", "0,2", "--out", path("trimmed")); check("so does taking layers out", r.status == 0 and "exits" not in json.load(open(path("trimmed/rubato.json"))), r)
+r = renew("trim", path("fastbert"), "--layers", "0,2", "--out", path("trimmed")); check("so does taking layers out", r.status == 0 and "exits" not in json.load(open(path("trimmed/rubato.json"))), r)
 r = run("classify", path("fastbert"), "--words", "--budget", "@p0", stdin="a a a\n"); check("--words", r.status == 0, r)
 
 # ---- Wrong input ----
@@ -176,5 +176,5 @@ r = train("x", "--exit-layers", "0", start=path("ft")); check("exits of a recipe
 r = train("x", "--exit-mean", start=path("ft")); check("exits of a recipe that has none, reading means", r.status == 2 and one_line(r), r)
 r = train("x", "--recipe", "fastbert", "--exit-mean", start=path("ft")); check("students that read means", r.status == 1 and one_line(r), r)
 r = train("x", "--recipe", "pabee", "--exit-layers", "2", start=path("ft")); check("an exit beside the model's own head", r.status == 1 and one_line(r), r)
-r = run("train", bert, "--task", "mlm", "--data", data, "--recipe", "pabee", "--out", path("x")); check("exits of a masked language model", r.status == 1 and one_line(r), r)
+r = renew("train", bert, "--task", "mlm", "--data", data, "--recipe", "pabee", "--out", path("x")); check("exits of a masked language model", r.status == 1 and one_line(r), r)
 finish()

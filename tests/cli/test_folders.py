@@ -42,9 +42,11 @@ def refused(what, made, *names, command="embed"):
 # ---- Pooling, and what follows it ----
 cls, mean = vectors(pool("cls")), vectors(pool("mean"))
 check("a list of modes is concatenated", vectors(pool(["cls", "mean"])) == [a + b for a, b in zip(cls, mean)] and cls != mean)
+check("in the order of the list", vectors(pool(["mean", "cls"])) == [b + a for a, b in zip(cls, mean)])
+check("a mode may come twice", vectors(pool(["cls", "mean", "cls"])) == [a + b + a for a, b in zip(cls, mean)])
 check("a list of one", vectors(pool(["mean"])) == mean)
 check("the old flags", vectors(folder(modules=[("Pooling", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True})])) == [a + b for a, b in zip(cls, mean)])
-for wrong in ("median", ["mean", "median"], ["mean", "cls"], ["cls", "cls"], [1], 5): refused(f"pooling_mode {wrong}", pool(wrong), "pooling_mode")
+for wrong in ("median", ["mean", "median"], ["cls"] * 17, [], [1], 5): refused(f"pooling_mode {wrong}", pool(wrong), "pooling_mode")
 check("Dropout changes no answer", vectors(pool("mean", ("Dropout", {"dropout": 0.2}))) == mean)
 unit = vectors(pool("mean", ("Dropout", {"dropout": 0.2}), ("Normalize", None)))
 check("and modules behind it count", all(abs(sum(x * x for x in v) - 1) < 1e-5 for v in unit))
@@ -90,13 +92,15 @@ check("activation_fn beside the prompts", near([plain[i] for i in range(3)], [si
 check("activation_fn within config.json", scores(ranker(sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"})) == identity)
 check("its oldest name", scores(ranker(sbert_ce_default_activation_function="torch.nn.modules.linear.Identity")) == identity)
 check("the newest place wins", scores(ranker({"activation_fn": "torch.nn.modules.activation.Sigmoid"}, sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"})) == plain)
-refused("an activation that is not known", ranker({"activation_fn": "torch.nn.modules.activation.Tanh"}), "activation_fn", "Tanh", command="rerank")
+tanh = scores(ranker({"activation_fn": "torch.nn.modules.activation.Tanh"}))
+check("another activation of PyTorch", near([tanh[i] for i in range(3)], [math.tanh(identity[i]) for i in range(3)]), tanh, identity)
+refused("an activation that is not known", ranker({"activation_fn": "torch.nn.modules.activation.Softmax"}), "activation_fn", "Softmax", command="rerank")
 prompts = {"prompts": {"query": "world "}, "default_prompt_name": "query"}
 check("the default prompt stands before the query", scores(ranker(prompts), "hello") == scores(ranker(), "world hello") != plain)
 check("a prompt that is no default does not", scores(ranker({**prompts, "default_prompt_name": None}), "hello") == plain)
 
 # ---- Masked tokens: an untied decoder has a bias of its own ----
-made = model("bert", "BertForMaskedLM", tie_word_embeddings=False)
+made = model("bert", "BertForMaskedLM")
 want = run("fill", made, "--top", 1, "--json", stdin="hello [MASK]\n")
 data = open(os.path.join(made, "model.safetensors"), "rb").read()
 size = struct.unpack("<Q", data[:8])[0]

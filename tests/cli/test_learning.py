@@ -5,7 +5,7 @@
 """
 import json, os, random, shutil, subprocess
 
-from program import check, finish, golden, interrupt, kill, letters, lines_of, one_line, path, read, rubato, run, texts, work, write, write_labelled
+from program import renew, check, finish, golden, interrupt, kill, letters, lines_of, one_line, path, read, rubato, run, texts, work, write, write_labelled
 
 bert = os.path.join(golden, "bert")
 random.seed(1)
@@ -16,7 +16,7 @@ dev = write_labelled("dev.tsv", texts(150))
 common = ["--task", "classification", "--data", data, "--rate", "3e-3", "--quiet"]
 
 
-def train(out, *more, start=bert): return run("train", start, *common, "--out", path(out), *more)
+def train(out, *more, start=bert): return renew("train", start, *common, "--out", path(out), *more)
 
 
 # ---- Training ----
@@ -43,7 +43,7 @@ for recipe in ("finetune", "length-adaptive", "power-bert"):
     train(whole, *more)
     p = subprocess.Popen([rubato, "train", bert, *common, "--out", path(parts), *map(str, more)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     kill(p, lambda: os.path.exists(path(parts + "/training.safetensors")))
-    r = run("train", bert, *common, "--out", path(parts), *more, "--resume")
+    r = renew("train", bert, *common, "--out", path(parts), *more, "--resume")
     check(f"a killed {recipe} goes on to the same bits", r.status == 0 and read(parts + "/model.safetensors") == read(whole + "/model.safetensors"), r)
 
 # ---- bfloat16 ----
@@ -54,87 +54,87 @@ check("and by the same way", all(abs(x["loss"] - y["loss"]) < 0.03 for x, y in z
 one = train("narrow1", "--dev", dev, "--precision", "bf16", "--threads", 1)
 check("to the bit on any number of threads", read("narrow1/model.safetensors") == read("narrow/model.safetensors"), one)
 aware = train("aware", "--dev", dev, "--precision", "int8", "--json"); check("quantisation-aware training learns", aware.status == 0 and aware.json()[0]["best"] > wide.json()[0]["best"] - 0.08, wide, aware)
-r = run("quantize", path("aware"), "--to", "int8", "--out", path("aware8")); r = run("eval", path("aware8"), "--task", "classification", "--data", dev, "--json")
+r = renew("quantize", path("aware"), "--to", "int8", "--out", path("aware8")); r = run("eval", path("aware8"), "--task", "classification", "--data", dev, "--json")
 check("and saw what quantize makes of it", r.status == 0 and abs(r.json()[0]["metrics"]["accuracy"] - aware.json()[0]["best"]) < 0.02, r, aware)
 one = train("aware1", "--dev", dev, "--precision", "int8", "--threads", 1); check("the same with one thread, to the bit", read("aware/model.safetensors") == read("aware1/model.safetensors"))
-r = run("train", bert, *common, "--precision", "int4", "--out", path("x")); check("no training in int4", r.status == 2 and "bf16" in r.err, r)
+r = renew("train", bert, *common, "--precision", "int4", "--out", path("x")); check("no training in int4", r.status == 2 and "bf16" in r.err, r)
 
 # ---- Wrong input ----
 bad = write("bad.tsv", "sentence\tlabel\na\tpos\nb\tneg\nc\n")
-r = run("train", bert, "--task", "classification", "--data", bad, "--out", path("x")); check("a bad row names file and line", r.status == 1 and one_line(r) and "bad.tsv:4:" in r.err, r)
+r = renew("train", bert, "--task", "classification", "--data", bad, "--out", path("x")); check("a bad row names file and line", r.status == 1 and one_line(r) and "bad.tsv:4:" in r.err, r)
 odd = write("odd.tsv", "sentence\tlabel\na\tgood\n")
-r = run("train", path("ft"), "--task", "classification", "--data", odd, "--labels", "pos,neg", "--out", path("x")); check("a label that is none", r.status == 1 and "odd.tsv:2:" in r.err and "good" in r.err, r)
-r = run("train", bert, "--task", "singing", "--data", data, "--out", path("x")); check("an unknown task", r.status == 2 and one_line(r), r)
-r = run("train", bert, "--task", "classification", "--data", data, "--recipe", "soup", "--out", path("x")); check("an unknown recipe", r.status == 2 and r.err.rstrip().endswith("tokee"), r)
-r = run("train", bert, "--task", "classification", "--data", data, "--rate", "fast", "--out", path("x")); check("a rate that is no number", r.status == 2 and one_line(r), r)
-r = run("train", bert, "--task", "classification", "--data", data); check("no output folder", r.status == 2 and one_line(r), r)
-r = run("train", bert, *common[:4], "--rate", "1e6", "--epochs", 30, "--quiet", "--out", path("x")); check("a loss that explodes", r.status in (0, 1) and (r.status == 0 or "smaller --rate" in r.err), r)
+r = renew("train", path("ft"), "--task", "classification", "--data", odd, "--labels", "pos,neg", "--out", path("x")); check("a label that is none", r.status == 1 and "odd.tsv:2:" in r.err and "good" in r.err, r)
+r = renew("train", bert, "--task", "singing", "--data", data, "--out", path("x")); check("an unknown task", r.status == 2 and one_line(r), r)
+r = renew("train", bert, "--task", "classification", "--data", data, "--recipe", "soup", "--out", path("x")); check("an unknown recipe", r.status == 2 and r.err.rstrip().endswith("tokee"), r)
+r = renew("train", bert, "--task", "classification", "--data", data, "--rate", "fast", "--out", path("x")); check("a rate that is no number", r.status == 2 and one_line(r), r)
+r = renew("train", bert, "--task", "classification", "--data", data); check("no output folder", r.status == 2 and one_line(r), r)
+r = renew("train", bert, *common[:4], "--rate", "1e6", "--epochs", 30, "--quiet", "--out", path("x")); check("a loss that explodes", r.status in (0, 1) and (r.status == 0 or "smaller --rate" in r.err), r)
 
 # ---- Other tasks ----
 tags = write("tags.conll", "".join("".join(f"{w}\t{'B-X' if w == 'a' else 'O'}\n" for w in s) + "\n" for s in texts(200)))
-r = run("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 14, "--dropout", "0", "--quiet", "--json", "--out", path("tags"))
+r = renew("train", bert, "--task", "tagging", "--data", tags, "--dev", tags, "--rate", "3e-3", "--epochs", 14, "--dropout", "0", "--quiet", "--json", "--out", path("tags"))
 check("tagging learns", r.status == 0 and r.json()[0]["best"] > 0.7, r)
 rows = []
 for w in (random.sample(letters, 8) for _ in range(200)):
     k = random.randrange(8)
     rows.append(json.dumps({"question": w[k], "context": " ".join(w), "answers": [{"text": w[k], "answer_start": 2 * k}]}))
 questions = write("qa.jsonl", "\n".join(rows) + "\n")
-r = run("train", bert, "--task", "qa", "--data", questions, "--dev", questions, "--rate", "2e-3", "--epochs", 20, "--dropout", "0", "--quiet", "--json", "--out", path("qa"))
+r = renew("train", bert, "--task", "qa", "--data", questions, "--dev", questions, "--rate", "2e-3", "--epochs", 20, "--dropout", "0", "--quiet", "--json", "--out", path("qa"))
 check("qa learns", r.status == 0 and r.json()[0]["best"] > 0.5, r)
-any_qa = run("train", path("qa"), "--task", "qa", "--data", questions, "--dev", questions, "--recipe", "anytime", "--widths", "1", "--epochs", 1, "--quiet", "--json", "--out", path("any-qa"))
+any_qa = renew("train", path("qa"), "--task", "qa", "--data", questions, "--dev", questions, "--recipe", "anytime", "--widths", "1", "--epochs", 1, "--quiet", "--json", "--out", path("any-qa"))
 check("anytime trains answers, which have no exits", any_qa.status == 0 and not os.path.exists(path("any-qa/exits")) and "exits" not in json.load(open(path("any-qa/rubato.json"))), any_qa)
 pairs = write("pairs.tsv", "text\tpair\tlabel\n" + "".join(f"{' '.join(a)}\t{' '.join(b)}\t{len(set(a) & set(b))}\n" for a, b in zip(texts(200), texts(200))))
 for task in ("sts", "regression", "retrieval"):
-    r = run("train", bert, "--task", task, "--data", pairs, "--dev", pairs, "--rate", "3e-3", "--epochs", 8, "--dropout", "0", "--quiet", "--json", "--out", path(task))
+    r = renew("train", bert, "--task", task, "--data", pairs, "--dev", pairs, "--rate", "3e-3", "--epochs", 8, "--dropout", "0", "--quiet", "--json", "--out", path(task))
     check(f"{task} trains", r.status == 0 and (task == "retrieval" or r.json()[0]["best"] > 0.3), r)
-r = run("train", bert, "--task", "mlm", "--data", data, "--dev", dev, "--rate", "3e-3", "--epochs", 4, "--quiet", "--json", "--out", path("mlm"))
+r = renew("train", bert, "--task", "mlm", "--data", data, "--dev", dev, "--rate", "3e-3", "--epochs", 4, "--quiet", "--json", "--out", path("mlm"))
 check("mlm learns", r.status == 0 and r.json()[0]["best"] < 30, r)
 r = run("fill", path("mlm"), stdin="a [MASK] c\n"); check("and fills", r.status == 0, r)
 
 # ---- A teacher ----
 bare = write("bare.tsv", "sentence\n" + "".join(" ".join(w) + "\n" for w in texts(300)))
-r = run("train", bert, "--task", "classification", "--data", bare, "--teacher", path("ft"), "--dev", dev, "--rate", "3e-3", "--epochs", 10, "--quiet", "--json", "--out", path("taught"))
+r = renew("train", bert, "--task", "classification", "--data", bare, "--teacher", path("ft"), "--dev", dev, "--rate", "3e-3", "--epochs", 10, "--quiet", "--json", "--out", path("taught"))
 check("a teacher needs no labels", r.status == 0 and r.json()[0]["best"] > 0.75, r)
-r = run("train", path("ft"), "--task", "classification", "--data", bare, "--teacher", path("ft"), "--dropout", "0", "--epochs", 1, "--quiet", "--out", path("same"))
+r = renew("train", path("ft"), "--task", "classification", "--data", bare, "--teacher", path("ft"), "--dropout", "0", "--epochs", 1, "--quiet", "--out", path("same"))
 losses = [json.loads(l)["loss"] for l in open(path("same/metrics.jsonl"))]
 check("its own pupil has nothing to learn", r.status == 0 and max(losses) < 1e-5, r, losses)
-r = run("train", bert, "--task", "classification", "--data", bare, "--out", path("x")); check("without one, labels are needed", r.status == 1 and one_line(r), r)
-r = run("train", bert, "--task", "classification", "--data", data, "--teacher", path("tags") if os.path.exists(path("tags")) else bert, "--out", path("x")); check("a teacher of another task", r.status == 1 and one_line(r) and "teacher" in r.err, r)
+r = renew("train", bert, "--task", "classification", "--data", bare, "--out", path("x")); check("without one, labels are needed", r.status == 1 and one_line(r), r)
+r = renew("train", bert, "--task", "classification", "--data", data, "--teacher", path("tags") if os.path.exists(path("tags")) else bert, "--out", path("x")); check("a teacher of another task", r.status == 1 and one_line(r) and "teacher" in r.err, r)
 
 # ---- Trimming ----
-r = run("trim", path("ft"), "--layers", "0,2", "--vocabulary", 45, "--data", data, "--positions", 15, "--out", path("small"), "--json"); t = r.json()[0] if r.status == 0 else {}
+r = renew("trim", path("ft"), "--layers", "0,2", "--vocabulary", 45, "--data", data, "--positions", 15, "--out", path("small"), "--json"); t = r.json()[0] if r.status == 0 else {}
 check("trim", r.status == 0 and t["layers"] == 2 and t["vocabulary"] == 61 and t["covered"] == 1, r)
 r = run("tokenize", path("small"), "--json", stdin="a bcd z\n"); check("every letter stays", r.status == 0 and r.json()[0]["tokens"] == ["[CLS]", "a", "b", "##c", "##d", "z", "[SEP]"], r)
 whole = run("classify", path("small"), "--raw", "--json", stdin="a b c\n")
 r = train("small2", "--epochs", 3, "--dev", dev, "--json", start=path("small")); check("and is a start", r.status == 0 and whole.status == 0 and r.json()[0]["best"] > 0.6, r)
-r = run("trim", path("ft"), "--layers", "0,2", "--out", path("half")); a = run("classify", path("half"), "--raw", "--json", stdin="a b c\n").json()[0]
+r = renew("trim", path("ft"), "--layers", "0,2", "--out", path("half")); a = run("classify", path("half"), "--raw", "--json", stdin="a b c\n").json()[0]
 b = whole.json()[0]; check("fewer words change nothing where they are known", all(abs(a["scores"][k] - b["scores"][k]) < 1e-6 for k in a["scores"]), a, b)
-r = run("trim", path("ft"), "--layers", "0,0,1,2,2,2", "--out", path("deep"), "--json"); s = run("trim", path("deep"), "--layers", "1,2,4", "--out", path("flat"))
+r = renew("trim", path("ft"), "--layers", "0,0,1,2,2,2", "--out", path("deep"), "--json"); s = renew("trim", path("deep"), "--layers", "1,2,4", "--out", path("flat"))
 check("stacked layers", r.status == 0 and r.json()[0]["layers"] == 6 and s.status == 0 and run("classify", path("flat"), "--raw", "--json", stdin="a b c\n").out == run("classify", path("ft"), "--raw", "--json", stdin="a b c\n").out, r, s)
-for bad in ("2,0", "7", "x", ","): r = run("trim", bert, "--layers", bad, "--out", path("x")); check(f"layers {bad}", r.status == 2 and one_line(r), r)
+for bad in ("2,0", "7", "x", ","): r = renew("trim", bert, "--layers", bad, "--out", path("x")); check(f"layers {bad}", r.status == 2 and one_line(r), r)
 for how, want in (("top:1", "0,1"), ("bottom:2", "2"), ("odd:1", "0,2"), ("even:2", "1"), ("symmetric:1", "0,2"), ("contribution:0.999999", "0,1,2")):
-    r = run("trim", bert, "--drop", how, "--data", data, "--out", path("dropped")); same = run("trim", bert, "--layers", want, "--out", path("taken"))
+    r = renew("trim", bert, "--drop", how, "--data", data, "--out", path("dropped")); same = renew("trim", bert, "--layers", want, "--out", path("taken"))
     check(f"drop {how}", r.status == 0 and same.status == 0 and read("dropped/model.safetensors") == read("taken/model.safetensors"), r)
-for bad in ("top:3", "top", "middle:1", "odd:2", "contribution:2", "top:x", "contribution:-1"): r = run("trim", bert, "--drop", bad, "--data", data, "--out", path("x")); check(f"drop {bad}", r.status == 2 and one_line(r), r)
-r = run("trim", bert, "--drop", "contribution:0.9", "--out", path("x")); check("contribution needs data", r.status == 2 and one_line(r), r)
-r = run("trim", bert, "--drop", "top:1", "--layers", "0", "--out", path("x")); check("one way to choose layers", r.status == 2 and one_line(r), r)
-r = run("trim", bert, "--vocabulary", 50, "--out", path("x")); check("a vocabulary needs data", r.status == 2 and one_line(r), r)
+for bad in ("top:3", "top", "middle:1", "odd:2", "contribution:2", "top:x", "contribution:-1"): r = renew("trim", bert, "--drop", bad, "--data", data, "--out", path("x")); check(f"drop {bad}", r.status == 2 and one_line(r), r)
+r = renew("trim", bert, "--drop", "contribution:0.9", "--out", path("x")); check("contribution needs data", r.status == 2 and one_line(r), r)
+r = renew("trim", bert, "--drop", "top:1", "--layers", "0", "--out", path("x")); check("one way to choose layers", r.status == 2 and one_line(r), r)
+r = renew("trim", bert, "--vocabulary", 50, "--out", path("x")); check("a vocabulary needs data", r.status == 2 and one_line(r), r)
 
 # ---- The frontier ----
 r = train("la", "--dev", dev, "--recipe", "length-adaptive", "--epochs", 6, "--length-drop", "0.4", "--json", start=path("ft"))
 check("length-adaptive", r.status == 0 and r.json()[0]["best"] > 0.75, r)
 shutil.copytree(path("la"), path("la2"))
 search = ["--task", "classification", "--data", dev, "--iterations", 3, "--mutations", 6, "--crossovers", 6, "--quiet", "--json"]
-r = run("search", path("la"), *search); found = r.json()[0] if r.status == 0 else {"points": []}
+r = renew("search", path("la"), *search); found = r.json()[0] if r.status == 0 else {"points": []}
 costs, qualities = [p["flops_ratio"] for p in found["points"]], [p["quality"] for p in found["points"]]
 check("search finds a rising frontier", r.status == 0 and len(costs) > 1 and costs == sorted(costs) and qualities == sorted(qualities), r)
 svg = open(path("la/frontier.svg")).read() if os.path.exists(path("la/frontier.svg")) else ""
 check("and draws it", svg.startswith("<svg") and svg.rstrip().endswith("</svg>") and "uniform" in svg)
 lines = open(path("la/search.jsonl")).read().splitlines()
 open(path("la2/search.jsonl"), "w").write("\n".join(lines[: len(lines) // 2]) + "\n" + lines[-1][:9])
-again = run("search", path("la2"), *search, "--resume").json()[0]
+again = renew("search", path("la2"), *search, "--resume").json()[0]
 shutil.copytree(path("la"), path("la3")); os.remove(path("la3/search.jsonl"))
-p = subprocess.Popen([rubato, "search", path("la3"), *search[:4], "--iterations", "4000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+p = subprocess.Popen([rubato, "search", path("la3"), *search[:4], "--iterations", "4000", "--overwrite"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 out, err = interrupt(p, lambda: lines_of("la3/search.jsonl") >= 12)
 check("Ctrl-C ends a search with what it found", p.returncode == 1 and "--resume goes on" in err and "written" in out and json.load(open(path("la3/rubato.json")))["points"], out, err)
 strip = lambda f: [(p["name"], p["quality"], p["flops_ratio"]) for p in f["points"]]
@@ -171,11 +171,11 @@ r = train("cheap", *refine, "--refine-to", costs[len(costs) // 2] + 1e-6, start=
 r = train("cheap", *refine, "--refine-from", costs[-1] + 0.1, start=path("la")); check("none of them", r.status == 2 and one_line(r) and "search" in r.err, r)
 r = train("cheap", "--dev", dev, "--recipe", "length-adaptive", "--refine-to", 0.5, start=path("la")); check("a range of nothing", r.status == 2 and one_line(r), r)
 r = train("plain", "--dev", dev, "--epochs", 1, start=path("la")); check("other training drops points", r.status == 0 and kept("plain") == [], r)
-r = run("search", path("refined"), *search); check("search looks at the points it finds", r.status == 0 and all(any(json.loads(row)["keep"] == keep for row in open(path("refined/search.jsonl"))) for keep, _, _ in kept("la")), r)
+r = renew("search", path("refined"), *search); check("search looks at the points it finds", r.status == 0 and all(any(json.loads(row)["keep"] == keep for row in open(path("refined/search.jsonl"))) for keep, _, _ in kept("la")), r)
 shutil.copytree(path("la"), path("again")); notes = json.load(open(path("again/rubato.json"))); before = notes.pop("points"); json.dump(notes, open(path("again/rubato.json"), "w"))
-r = run("search", path("again"), "--task", "classification", "--data", dev, "--iterations", 1, "--mutations", 1, "--crossovers", 1, "--seed", 9, "--resume", "--quiet")
+r = renew("search", path("again"), "--task", "classification", "--data", dev, "--iterations", 1, "--mutations", 1, "--crossovers", 1, "--seed", 9, "--resume", "--quiet")
 after = json.load(open(path("again/rubato.json")))["points"]; check("a search that goes on loses nothing that its log knows", r.status == 0 and all(any(q["quality"] >= p["quality"] and q["flops_ratio"] <= p["flops_ratio"] * 1.03 for q in after) for p in before), r, before, after)
-r = run("train", bert, *common, "--recipe", "power-bert", "--epochs", 8, "--dev", dev, "--soft-rate", "2e-2", "--soft-penalty", "3e-3", "--json", "--out", path("power"))
+r = renew("train", bert, *common, "--recipe", "power-bert", "--epochs", 8, "--dev", dev, "--soft-rate", "2e-2", "--soft-penalty", "3e-3", "--json", "--out", path("power"))
 point = json.load(open(path("power/rubato.json")))["points"][0] if r.status == 0 else {"keep": [1]}
 check("power-bert derives lengths", r.status == 0 and point["keep"][-1] < 0.9 and point["keep"] == sorted(point["keep"], reverse=True), r, point)
 

@@ -5,7 +5,7 @@
 """
 import json, os, random
 
-from program import check, finish, model, one_line, path, points, run, texts, work, write_labelled
+from program import renew, check, finish, model, one_line, path, points, run, texts, work, write_labelled
 
 random.seed(4)
 TEXTS = "hello world\na world of words, and foo\nthe quick brown fox\n"
@@ -45,21 +45,21 @@ for count, folder in enumerate((plain, narrow, wide), 1):
 # ---- Learning, saving, precision ----
 data = write_labelled("data.tsv", texts(40))
 common = ["--task", "classification", "--data", data, "--epochs", 1, "--threads", 1, "--quiet"]
-r = run("train", narrow, *common, "--out", path("tuned")); check("it learns", r.status == 0, r)
+r = renew("train", narrow, *common, "--out", path("tuned")); check("it learns", r.status == 0, r)
 made = config(path("tuned"))
 check("what is saved names it, under a type that transformers does not have", made["attention"] == window["attention"] and made["model_type"] == "rubato-bert" and made["architectures"] == ["BertForSequenceClassification"], made)
 answers = lambda folder, *more: run("classify", folder, "--json", "--raw", *more, stdin=TEXTS).out
 check("and is loaded as it", answers(path("tuned")) != "" and run("info", path("tuned"), "--json").json()[0]["attention"] == "window (2 rows)")
-r = run("train", path("tuned"), *common, "--out", path("again")); check("it learns again, under the same type", r.status == 0 and config(path("again"))["model_type"] == "rubato-bert", r)
+r = renew("train", path("tuned"), *common, "--out", path("again")); check("it learns again, under the same type", r.status == 0 and config(path("again"))["model_type"] == "rubato-bert", r)
 for precision in ("int8", "bf16"):
-    r = run("quantize", path("tuned"), "--to", precision, "--out", path(precision)); check(f"it goes into {precision}", r.status == 0 and config(path(precision))["attention"] == window["attention"], r)
-    r = run("quantize", path(precision), "--to", "f32", "--out", path("f32")); check("and back", r.status == 0, r)
+    r = renew("quantize", path("tuned"), "--to", precision, "--out", path(precision)); check(f"it goes into {precision}", r.status == 0 and config(path(precision))["attention"] == window["attention"], r)
+    r = renew("quantize", path(precision), "--to", "f32", "--out", path("f32")); check("and back", r.status == 0, r)
     check(f"its {precision} is that of the products", "" != answers(path(precision)) == answers(path("f32"), "--precision", precision))
-r = run("quantize", path("tuned"), "--to", "int8", "--smooth", 0.5, "--task", "classification", "--data", data, "--out", path("smooth")); check("its inputs can be smoothed", r.status == 0, r)
-r = run("train", narrow, *common, "--recipe", "length-adaptive", "--out", path("x")); check("a recipe that needs more than it can do is refused by its name", r.status != 0 and one_line(r) and "window attention cannot tell which rows received attention" in r.err, r)
-r = run("train", narrow, *common, "--recipe", "length-adaptive", "--significance", "first", "--out", path("la")); check("and not when it does not need it", r.status == 0, r)
+r = renew("quantize", path("tuned"), "--to", "int8", "--smooth", 0.5, "--task", "classification", "--data", data, "--out", path("smooth")); check("its inputs can be smoothed", r.status == 0, r)
+r = renew("train", narrow, *common, "--recipe", "length-adaptive", "--out", path("x")); check("a recipe that needs more than it can do is refused by its name", r.status != 0 and one_line(r) and "window attention cannot tell which rows received attention" in r.err, r)
+r = renew("train", narrow, *common, "--recipe", "length-adaptive", "--significance", "first", "--out", path("la")); check("and not when it does not need it", r.status == 0, r)
 
-r = run("search", path("tuned"), "--task", "classification", "--data", data, "--out", path("x"), "--quiet"); check("so is a search", r.status != 0 and one_line(r) and "window attention cannot" in r.err, r)
+r = renew("search", path("tuned"), "--task", "classification", "--data", data, "--out", path("x"), "--quiet"); check("so is a search", r.status != 0 and one_line(r) and "window attention cannot" in r.err, r)
 points(path("tuned"), 3, short={"keep": [1, 0.5, 0.5]})
 r = run("classify", path("tuned"), stdin=TEXTS); check("and a point of rubato.json, by both names", r.status != 0 and one_line(r) and 'point "short": window attention cannot' in r.err, r)
 

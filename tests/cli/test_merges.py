@@ -5,7 +5,7 @@
 """
 import json, os, random
 
-from program import check, finish, large, letters, model as model_of, one_line, path, points, read, run, texts, write, write_labelled
+from program import renew, check, finish, large, letters, model as model_of, one_line, path, points, read, run, texts, write, write_labelled
 
 random.seed(5)
 LAYERS, HIDDEN = 3, 64
@@ -36,25 +36,25 @@ r = run("classify", model, "--words", "--json", "--budget", "@merged", stdin="a 
 data = write_labelled("train.tsv", texts(240))
 dev = write_labelled("dev.tsv", texts(100))
 common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "1e-3", "--quiet", "--json"]
-r = run("train", model, *common, "--epochs", 10, "--labels", "neg,pos", "--out", path("ft"))
+r = renew("train", model, *common, "--epochs", 10, "--labels", "neg,pos", "--out", path("ft"))
 check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
 for recipe in ("length-adaptive", "anytime"):
-    r = run("train", path("ft"), *common, "--recipe", recipe, "--merges", 2, "--length-drop", 0, "--layer-drop", 0, "--epochs", 2, "--out", path(recipe))
+    r = renew("train", path("ft"), *common, "--recipe", recipe, "--merges", 2, "--length-drop", 0, "--layer-drop", 0, "--epochs", 2, "--out", path(recipe))
     check(f"{recipe} learns to merge", r.status == 0 and r.json()[0]["best"] > 0.75 and json.load(open(path(recipe + "/rubato.json")))["training"]["merges"] == 2, r)
 folder = path("length-adaptive")
-r = run("search", folder, "--task", "classification", "--data", dev, "--axes", "merges", "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
+r = renew("search", folder, "--task", "classification", "--data", dev, "--axes", "merges", "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
 rows = [json.loads(line) for line in open(os.path.join(folder, "search.jsonl"))] if r.status == 0 else []
 check("search merges, and nothing else", rows and any("merge" in p for p in rows) and all(set(p["keep"]) <= {1} for p in rows if p.get("family") not in ("uniform", "shallow")), r)
 check("and draws it", "merged two by two" in open(os.path.join(folder, "frontier.svg")).read())
 for p in json.load(open(os.path.join(folder, "rubato.json")))["points"][:2]:
     e = run("eval", folder, "--task", "classification", "--data", dev, "--budget", "@" + p["name"], "--json").json()[0]
     check("a point does what search said", abs(e["metrics"]["accuracy"] - p["quality"]) < 1e-6 and abs(e["flops_ratio"] - p["flops_ratio"]) < 0.03, e, p)
-one = run("train", path("ft"), *common, "--recipe", "length-adaptive", "--merges", 2, "--length-drop", 0, "--layer-drop", 0, "--epochs", 2, "--threads", 1, "--out", path("again"))
+one = renew("train", path("ft"), *common, "--recipe", "length-adaptive", "--merges", 2, "--length-drop", 0, "--layer-drop", 0, "--epochs", 2, "--threads", 1, "--out", path("again"))
 check("the same on one thread, to the bit", one.status == 0 and open(path("again/model.safetensors"), "rb").read() == open(path("length-adaptive/model.safetensors"), "rb").read(), one)
 
 # ---- Tagging: every word has an answer ----
 tags = write("tags.txt", "".join("".join(f"{c} {'B-A' if c == 'a' else 'O'}\n" for c in w) + "\n" for w in texts(120)))
-r = run("train", model, "--task", "tagging", "--data", tags, "--dev", tags, "--recipe", "length-adaptive", "--merges", 1, "--length-drop", 0, "--layer-drop", 0, "--epochs", 12, "--rate", "3e-3", "--quiet", "--json", "--out", path("tagger"))
+r = renew("train", model, "--task", "tagging", "--data", tags, "--dev", tags, "--recipe", "length-adaptive", "--merges", 1, "--length-drop", 0, "--layer-drop", 0, "--epochs", 12, "--rate", "3e-3", "--quiet", "--json", "--out", path("tagger"))
 check("a tagger", r.status == 0 and r.json()[0]["best"] > 0.7, r)
 points(path("tagger"), LAYERS, merged={"merge": [2]})
 r = run("eval", path("tagger"), "--task", "tagging", "--data", tags, "--budget", "@merged", "--json")
@@ -87,11 +87,11 @@ check("on one thread the same, to the bit", one.status == 0 and read("funnel/mod
 saved = read("funnel/model.safetensors"); header = json.loads(saved[8:8 + int.from_bytes(saved[:8], "little")])
 def shape(name): return header["funnel.encoder.blocks.0.1.attention." + name]["shape"]
 check("in the shapes that transformers reads", shape("r_kernel") == [24, 3, 8] and shape("seg_embed") == [2, 3, 8] and shape("r_w_bias") == shape("r_r_bias") == [3, 8] and "funnel.encoder.blocks.0.1.attention.q_head.bias" not in header, header.keys())
-r = run("quantize", path("funnel"), "--to", "int8", "--task", "classification", "--data", dev, "--out", path("funnel8"), "--json"); check("quantised", r.status == 0 and r.json()[0]["after"] > r.json()[0]["before"] - 0.05, r)
+r = renew("quantize", path("funnel"), "--to", "int8", "--task", "classification", "--data", dev, "--out", path("funnel8"), "--json"); check("quantised", r.status == 0 and r.json()[0]["after"] > r.json()[0]["before"] - 0.05, r)
 
 # ---- Wrong input ----
 for merge in ([0], [LAYERS + 1], ["x"], [1.5]):
     points(model, LAYERS, bad={"merge": merge}); r = run("classify", model, stdin="a\n"); check(f"merge {merge}", r.status == 1 and one_line(r) and "merges" in r.err, r)
 points(model, LAYERS, bad={"merge": [2], "exit": {"rule": "entropy", "threshold": 0.1, "unit": "token"}}); r = run("classify", model, stdin="a\n"); check("tokens that leave one by one do not merge", r.status == 1 and one_line(r), r)
-r = run("train", model, *common, "--recipe", "length-adaptive", "--merges", "x", "--out", path("x")); check("--merges x", r.status == 2 and one_line(r), r)
+r = renew("train", model, *common, "--recipe", "length-adaptive", "--merges", "x", "--out", path("x")); check("--merges x", r.status == 2 and one_line(r), r)
 finish()

@@ -5,7 +5,7 @@
 """
 import json, os, random, shutil, struct
 
-from program import check, finish, golden, model, one_line, path, run, texts, work, write_labelled
+from program import renew, check, finish, golden, model, one_line, path, run, texts, work, write_labelled
 
 TEXTS = ["hello world", "a world of words", "foo", "the quick brown fox jumps over the lazy dog"]
 HEADS = {"SequenceClassification": "classify", "TokenClassification": "tag", "Model": "embed", "MaskedLM": "fill"}
@@ -41,16 +41,16 @@ for family in NAMES:
         if head == "Model" and family == "albert": architecture = "AlbertModel"
         else: architecture = NAMES[family] + ("Model" if head == "Model" else "For" + head)
         start, where = model(family, architecture), f"{family} {head}"
-        r = run("quantize", start, "--to", "int8", "--out", path("q"), "--json")
+        r = renew("quantize", start, "--to", "int8", "--out", path("q"), "--json")
         if r.status != 0 and "no such head" in r.err: continue
         check(f"{where}: int8", r.status == 0 and r.json()[0]["bytes"] < r.json()[0]["bytes_before"], r)
         stored = answers(command, path("q"))
-        r = run("quantize", path("q"), "--to", "f32", "--out", path("f")); check(f"{where}: and back", r.status == 0, r)
+        r = renew("quantize", path("q"), "--to", "f32", "--out", path("f")); check(f"{where}: and back", r.status == 0, r)
         # what came back is on int8's grid: in int8 it is the same model to the bit
         check(f"{where}: the file's int8 is int8", stored == answers(command, path("f"), "--precision", "int8"), stored)
         check(f"{where}: unpacked on loading", answers(command, path("q"), "--precision", "f32") == answers(command, path("f")))
-        r = run("quantize", path("q"), "--to", "int8", "--out", path("q2")); check(f"{where}: a copy is the same", r.status == 0 and answers(command, path("q2")) == stored, r)
-        r = run("quantize", start, "--to", "bf16", "--out", path("b")); check(f"{where}: bf16", r.status == 0, r)
+        r = renew("quantize", path("q"), "--to", "int8", "--out", path("q2")); check(f"{where}: a copy is the same", r.status == 0 and answers(command, path("q2")) == stored, r)
+        r = renew("quantize", start, "--to", "bf16", "--out", path("b")); check(f"{where}: bf16", r.status == 0, r)
         if command == "embed":
             whole, narrow, small = (answers("embed", f)[3]["embedding"] for f in (start, path("b"), path("q")))
             far = lambda a, b: max(abs(x - y) for x, y in zip(a, b)) / max(abs(x) for x in a)
@@ -59,7 +59,7 @@ for family in NAMES:
 
 # ---- What the folder says ----
 start = model("bert", "BertForSequenceClassification")
-r = run("quantize", start, "--to", "int8", "--out", path("q"))
+r = renew("quantize", start, "--to", "int8", "--out", path("q"))
 about, _ = header(path("q/model.safetensors"))
 packed = [k for k in about if k.endswith(".packed")]
 check("layers are packed, and lie at multiples of 64", packed and all(about[k]["dtype"] == "I8" for k in packed) and all(about[k]["data_offsets"][0] % 64 == 0 for k in packed) and not any(k.endswith("query.weight") for k in about), packed)
@@ -67,7 +67,7 @@ check("embeddings are bytes with scales", about["bert.embeddings.word_embeddings
 note = json.load(open(path("q/rubato.json")))["weights"]; check("rubato.json has the scheme", set(note["layers"]) == {"int8"} and note["embeddings"] == "int8", note)
 check("transformers is told", json.load(open(path("q/config.json")))["quantization_config"]["quant_method"] == "rubato")
 check("info", run("info", path("q"), "--json").json()[0]["precision"] == "int8")
-run("quantize", path("q"), "--to", "f32", "--out", path("f"))
+renew("quantize", path("q"), "--to", "f32", "--out", path("f"))
 check("nothing of that is left in f32", "weights" not in json.load(open(path("f/rubato.json"))) and "quantization_config" not in json.load(open(path("f/config.json"))) and not any(k.endswith((".packed", ".scale", ".offset")) for k in header(path("f/model.safetensors"))[0]))
 
 # ---- Damage ----
@@ -121,14 +121,14 @@ random.seed(2)
 rows = texts(300)
 write_labelled("data.tsv", rows)
 judge = ["--task", "classification", "--data", path("data.tsv")]
-run("train", start, *judge, "--rate", "3e-3", "--epochs", 30, "--quiet", "--out", path("t"))
-run("search", path("t"), *judge, "--iterations", 1, "--mutations", 3, "--crossovers", 3, "--quiet")
-r = run("quantize", path("t"), "--to", "int8", *judge, "--out", path("j"), "--json"); out = r.json()[0] if r.status == 0 else {}
+renew("train", start, *judge, "--rate", "3e-3", "--epochs", 30, "--quiet", "--out", path("t"))
+renew("search", path("t"), *judge, "--iterations", 1, "--mutations", 3, "--crossovers", 3, "--quiet")
+r = renew("quantize", path("t"), "--to", "int8", *judge, "--out", path("j"), "--json"); out = r.json()[0] if r.status == 0 else {}
 check("judged", r.status == 0 and out["metric"] == "accuracy" and abs(out["before"] - run("eval", path("t"), *judge, "--json").json()[0]["metrics"]["accuracy"]) < 1e-6 and abs(out["after"] - run("eval", path("j"), *judge, "--json").json()[0]["metrics"]["accuracy"]) < 1e-6, r)
 points, old = (json.load(open(path(f + "/rubato.json")))["points"] for f in "jt")
 check("points are judged again", points and [p["keep"] for p in points] == [p["keep"] for p in old] and all(p["quality"] is not None and p["ms"] is None for p in points), points)
 name = points[0]["name"]; check("a point has what eval says", abs(run("eval", path("j"), *judge, "--budget", "@" + name, "--json").json()[0]["metrics"]["accuracy"] - points[0]["quality"]) < 1e-6)
-r = run("quantize", path("t"), "--to", "int8", *judge, "--max-drop", "50", "--out", path("m"), "--json"); check("a drop that is small enough lifts nothing", r.status == 0 and r.json()[0]["lifted"] == 0, r)
+r = renew("quantize", path("t"), "--to", "int8", *judge, "--max-drop", "50", "--out", path("m"), "--json"); check("a drop that is small enough lifts nothing", r.status == 0 and r.json()[0]["lifted"] == 0, r)
 
 # huge weights of an inner neuron that never fires: they cost nothing but their rows' scales, and int8 keeps no other weight
 shutil.copytree(path("t"), path("o"))
@@ -145,7 +145,7 @@ def outliers(about, body):
 
 
 rewrite(path("o"), outliers)
-r = run("quantize", path("o"), "--to", "int8", *judge, "--max-drop", "0.001", "--out", path("m"), "--json")
+r = renew("quantize", path("o"), "--to", "int8", *judge, "--max-drop", "0.001", "--out", path("m"), "--json")
 check("--max-drop lifts layers", r.status == 0 and 0 < r.json()[0]["lifted"] <= r.json()[0]["layers"] and r.json()[0]["after"] >= r.json()[0]["before"] - 0.01, r)
 mixed = run("info", path("m"), "--json").json()[0]["precision"]
 check("and the file says which layers", (mixed == "mixed") == (0 < r.json()[0]["lifted"] < r.json()[0]["layers"]) and json.load(open(path("m/rubato.json")))["weights"]["layers"].count("bf16") == r.json()[0]["lifted"], mixed, r)
@@ -163,7 +163,7 @@ def enlarge(about, body):
 rewrite(outlier, enlarge)
 some = os.path.join(work, "some.tsv"); open(some, "w").write("sentence\tlabel\n" + "".join(f"{t}\tLABEL_{i % 2}\n" for i, t in enumerate(TEXTS)))
 judged = ["--task", "classification", "--data", some]
-a = run("quantize", outlier, "--to", "int8", *judged, "--out", path("rough")); b = run("quantize", outlier, "--to", "int8", *judged, "--smooth", "0.5", "--out", path("smooth"), "--json")
+a = renew("quantize", outlier, "--to", "int8", *judged, "--out", path("rough")); b = renew("quantize", outlier, "--to", "int8", *judged, "--smooth", "0.5", "--out", path("smooth"), "--json")
 check("--smooth", a.status == 0 and b.status == 0, a, b)
 # the scalar kernels leave attention in f32, so that what differs is the products that were smoothed
 def off(folder):
@@ -174,13 +174,13 @@ many = "".join(" ".join(w) + "\n" for w in texts(100))
 rough, smooth = off(path("rough")), off(path("smooth"))
 check("outliers of the inputs cost less", 0 < smooth < 0.75 * rough, smooth, rough)
 check("by itself it is noted", json.load(open(path("smooth/rubato.json")))["weights"]["smooth"] == 0.5 and any(k.endswith(".smooth") for k in header(path("smooth/model.safetensors"))[0]))
-r = run("quantize", start, "--to", "int8", *judged, "--smooth", "0.5", "--out", path("calm"))
+r = renew("quantize", start, "--to", "int8", *judged, "--smooth", "0.5", "--out", path("calm"))
 whole, calm = answers("classify", start), answers("classify", path("calm"), "--precision", "f32")
 check("in f32 the factors are gone", r.status == 0 and max(abs(x["scores"][k] - y["scores"][k]) for x, y in zip(whole, calm) for k in x["scores"]) < 0.05, whole[:1], calm[:1])
-r = run("quantize", path("smooth"), "--to", "f32", "--out", path("back")); check("and back", r.status == 0 and answers("classify", path("back")) == answers("classify", path("smooth"), "--precision", "f32") and not any(k.endswith(".smooth") for k in header(path("back/model.safetensors"))[0]), r)
-r = run("quantize", path("smooth"), "--to", "int8", "--out", path("copy")); check("a copy keeps them", answers("classify", path("copy")) == answers("classify", path("smooth")), r)
-for strength in ("0", "1", "x", "-1"): r = run("quantize", outlier, "--to", "int8", *judged, "--smooth", strength, "--out", path("x")); check(f"--smooth {strength}", r.status == 2 and one_line(r), r)
-r = run("quantize", outlier, "--to", "int8", "--smooth", "0.5", "--out", path("x")); check("smoothing needs data", r.status == 2 and one_line(r), r)
+r = renew("quantize", path("smooth"), "--to", "f32", "--out", path("back")); check("and back", r.status == 0 and answers("classify", path("back")) == answers("classify", path("smooth"), "--precision", "f32") and not any(k.endswith(".smooth") for k in header(path("back/model.safetensors"))[0]), r)
+r = renew("quantize", path("smooth"), "--to", "int8", "--out", path("copy")); check("a copy keeps them", answers("classify", path("copy")) == answers("classify", path("smooth")), r)
+for strength in ("0", "1", "x", "-1"): r = renew("quantize", outlier, "--to", "int8", *judged, "--smooth", strength, "--out", path("x")); check(f"--smooth {strength}", r.status == 2 and one_line(r), r)
+r = renew("quantize", outlier, "--to", "int8", "--smooth", "0.5", "--out", path("x")); check("smoothing needs data", r.status == 2 and one_line(r), r)
 def zero(about, body):
     key = next(k for k in about if k.endswith(".smooth")); struct.pack_into("<f", body, about[key]["data_offsets"][0], 0.0); return body
 rewrite(path("smooth"), zero); r = run("classify", path("smooth"), stdin="a\n"); check("a factor of 0", r.status == 1 and one_line(r) and "factor" in r.err, r)
@@ -192,7 +192,7 @@ check("two precisions are f32 at full", answers("classify", path("t"), *two) == 
 check("info says both", run("info", path("t"), *two, "--json").json()[0]["precision"] == "f32+int8")
 r = run("calibrate", path("t"), *two, env=cache); check("calibrate in both", r.status == 0 and any("f32+int8" in name and "narrow" in open(path("cache/rubato/" + name)).read() for name in os.listdir(path("cache/rubato"))), r)
 shutil.copytree(path("t"), path("both"))
-r = run("search", path("both"), *judge, *two, "--cost", "ms", "--lowest", "0.01", "--iterations", 3, "--mutations", 10, "--crossovers", 6, "--quiet", "--json", env=cache)
+r = renew("search", path("both"), *judge, *two, "--cost", "ms", "--lowest", "0.01", "--iterations", 3, "--mutations", 10, "--crossovers", 6, "--quiet", "--json", env=cache)
 points = json.load(open(path("both/rubato.json")))["points"] if r.status == 0 else []
 narrow = [p for p in points if p.get("precision") == "int8"]
 rows = [json.loads(line) for line in open(path("both/search.jsonl"))]
@@ -217,14 +217,14 @@ note["points"] = [{"name": "x", "quality": 1, "flops_ratio": 1, "ms": 1, "keep":
 json.dump(note, open(path("wide/rubato.json"), "w")); r = run("info", path("wide")); check("a point in an unknown precision", r.status != 0 and one_line(r) and "int3" in r.err, r)
 
 # ---- Wrong use ----
-r = run("quantize", start, "--to", "int8", *judge, "--out", path("x"), env={"RUBATO_ISA": "mmx"}); check("wrong: RUBATO_ISA", r.status == 2 and one_line(r) and "mmx" in r.err, r)
+r = renew("quantize", start, "--to", "int8", *judge, "--out", path("x"), env={"RUBATO_ISA": "mmx"}); check("wrong: RUBATO_ISA", r.status == 2 and one_line(r) and "mmx" in r.err, r)
 shutil.rmtree(path("x"), ignore_errors=True)
 for bad in (["--to", "int4", "--out", path("x")], ["--to", "int8"], ["--out", path("x")], ["--to", "int8", "--out", path("x"), "--max-drop", "0.3"], ["--to", "int8", "--out", path("x"), "--max-drop", "x"],
             ["--to", "int8", "--out", path("x"), "--data", path("data.tsv")], ["--to", "bf16", "--out", path("x"), *judge, "--max-drop", "1"], ["--to", "int8", "--out", start]):
-    r = run("quantize", start, *bad); check(f"wrong: {' '.join(bad)}", r.status == 2 and one_line(r) and not os.path.exists(path("x")), r)
-r = run("quantize", path("none"), "--to", "int8", "--out", path("x")); check("no such model", r.status == 1 and one_line(r), r)
+    r = renew("quantize", start, *bad); check(f"wrong: {' '.join(bad)}", r.status == 2 and one_line(r) and not os.path.exists(path("x")), r)
+r = renew("quantize", path("none"), "--to", "int8", "--out", path("x")); check("no such model", r.status == 1 and one_line(r), r)
 
 os.makedirs(path("occupied/model.safetensors/inside"))
-r = run("quantize", os.path.join(golden, "bert"), "--to", "int8", "--out", path("occupied"))
+r = renew("quantize", os.path.join(golden, "bert"), "--to", "int8", "--out", path("occupied"))
 check("a folder in a file's place: nothing is written", r.status == 1 and one_line(r) and "model.safetensors" in r.err and os.listdir(path("occupied")) == ["model.safetensors"], r, os.listdir(path("occupied")))
 finish()

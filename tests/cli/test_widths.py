@@ -5,7 +5,7 @@
 """
 import json, os, random, shutil, struct
 
-from program import check, finish, golden, isas, large, one_line, path, points, read, run, texts, work, write_labelled
+from program import renew, check, finish, golden, isas, large, one_line, path, points, read, run, texts, work, write_labelled
 
 random.seed(3)
 LAYERS, HIDDEN, HEADS, INNER = 2, 128, 4, 512
@@ -68,13 +68,13 @@ r = run("bench", model, "--budget", "@quarter", "--length", "32", "--batch", "4"
 data = write_labelled("train.tsv", texts(240))
 dev = write_labelled("dev.tsv", texts(100))
 common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "1e-3", "--quiet", "--json"]
-r = run("train", model, *common, "--epochs", 9, "--labels", "neg,pos", "--out", path("ft"))
+r = renew("train", model, *common, "--epochs", 9, "--labels", "neg,pos", "--out", path("ft"))
 check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
 before = scores(path("ft"))
 for recipe in ("slimmable", "dynabert", "anytime"):
-    r = run("train", path("ft"), *common, "--recipe", recipe, "--epochs", 1, "--rate", "5e-4", "--out", path(recipe))
+    r = renew("train", path("ft"), *common, "--recipe", recipe, "--epochs", 1, "--rate", "5e-4", "--out", path(recipe))
     check(f"{recipe} learns", r.status == 0 and r.json()[0]["best"] > 0.75, r)
-    r = run("search", path(recipe), "--task", "classification", "--data", dev, "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
+    r = renew("search", path(recipe), "--task", "classification", "--data", dev, "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
     found = json.load(open(path(recipe + "/rubato.json")))["points"] if r.status == 0 else []
     check(f"{recipe}: search tries fewer heads", r.status == 0 and found and '"heads":' in open(path(recipe + "/search.jsonl")).read(), r)
     check(f"{recipe}: and draws it", "fewer heads and neurons" in open(path(recipe + "/frontier.svg")).read())
@@ -82,42 +82,42 @@ for recipe in ("slimmable", "dynabert", "anytime"):
         e = run("eval", path(recipe), "--task", "classification", "--data", dev, "--budget", "@" + p["name"], "--json").json()[0]
         check(f"{recipe}: a point does what search said", abs(e["metrics"]["accuracy"] - p["quality"]) < 1e-6 and abs(e["flops_ratio"] - p["flops_ratio"]) < 0.03, e, p)
     if recipe == "anytime": continue
-    again = run("train", path("ft"), *common, "--recipe", recipe, "--epochs", 1, "--rate", "5e-4", "--threads", 1, "--out", path("again"))
+    again = renew("train", path("ft"), *common, "--recipe", recipe, "--epochs", 1, "--rate", "5e-4", "--threads", 1, "--out", path("again"))
     check(f"{recipe}: the same on one thread, to the bit", again.status == 0 and open(path("again/model.safetensors"), "rb").read() == open(path(recipe + "/model.safetensors"), "rb").read(), again)
-r = run("train", path("ft"), *common, "--recipe", "slimmable", "--epochs", "0.01", "--rate", "1e-12", "--dropout", "0", "--out", path("sorted"))
+r = renew("train", path("ft"), *common, "--recipe", "slimmable", "--epochs", "0.01", "--rate", "1e-12", "--dropout", "0", "--out", path("sorted"))
 after = scores(path("sorted"))
 check("sorting heads and neurons changes nothing but rounding", r.status == 0 and max(abs(a[k] - b[k]) for (a, _), (b, _) in zip(before, after) for k in a) < 1e-4, before[:1], after[:1])
 def quarter(folder):
     points(folder, LAYERS, quarter=widths([0.25] * LAYERS, [0.125] * LAYERS))
     return run("eval", folder, "--task", "classification", "--data", dev, "--budget", "@quarter", "--json").json()[0]["metrics"]["nll"]
 check("the first ones are the better ones", quarter(path("sorted")) < quarter(path("ft")), quarter(path("sorted")), quarter(path("ft")))
-r = run("quantize", path("slimmable"), "--to", "int8", "--task", "classification", "--data", dev, "--out", path("slim8"), "--json"); check("quantize keeps widths", r.status == 0 and r.json()[0]["after"] > 0.7, r)
+r = renew("quantize", path("slimmable"), "--to", "int8", "--task", "classification", "--data", dev, "--out", path("slim8"), "--json"); check("quantize keeps widths", r.status == 0 and r.json()[0]["after"] > 0.7, r)
 
-r = run("train", path("dynabert"), *common, "--recipe", "fastbert", "--frozen", "--epochs", 1, "--out", path("stacked"))
+r = renew("train", path("dynabert"), *common, "--recipe", "fastbert", "--frozen", "--epochs", 1, "--out", path("stacked"))
 before, after = (json.load(open(path(f + "/rubato.json"))) for f in ("dynabert", "stacked"))
 check("exits on a model of several widths keep what it was trained for", r.status == 0 and after["training"]["widths"] == before["training"]["widths"] and [p["name"] for p in after["points"]] == [p["name"] for p in before["points"] if "exit" not in p], r, after)
-r = run("search", path("stacked"), "--task", "classification", "--data", dev, "--iterations", 1, "--mutations", 8, "--crossovers", 4, "--quiet", "--json"); rows = [json.loads(l) for l in open(path("stacked/search.jsonl"))]
+r = renew("search", path("stacked"), "--task", "classification", "--data", dev, "--iterations", 1, "--mutations", 8, "--crossovers", 4, "--quiet", "--json"); rows = [json.loads(l) for l in open(path("stacked/search.jsonl"))]
 check("and both are searched", r.status == 0 and any("exit" in p for p in rows) and any("heads" in p for p in rows), r)
 
 was = json.load(open(path("anytime/rubato.json")))
-r = run("train", path("anytime"), *common, "--recipe", "anytime", "--refine", "--epochs", "0.01", "--rate", "1e-12", "--dropout", "0", "--out", path("refined"))
+r = renew("train", path("anytime"), *common, "--recipe", "anytime", "--refine", "--epochs", "0.01", "--rate", "1e-12", "--dropout", "0", "--out", path("refined"))
 now = json.load(open(path("refined/rubato.json"))) if r.status == 0 else {}
 check("anytime refines its points and keeps its exits", r.status == 0 and [p["keep"] for p in now["points"]] == [p["keep"] for p in was["points"]] and os.path.exists(path("refined/exits")), r)
 narrow = next((p["name"] for p in was["points"] if p.get("heads")), None)
 if narrow:
     before, after = (run("eval", path(f), "--task", "classification", "--data", dev, "--budget", "@" + narrow, "--json").json()[0]["metrics"]["nll"] for f in ("anytime", "refined"))
     check("and the order of heads and neurons that they are of", abs(before - after) < 1e-4, before, after)
-r = run("train", model, *common, "--recipe", "anytime", "--epochs", 1, "--labels", "neg,pos", "--out", path("headless")); check("anytime from a model without the head learns from labels", r.status == 0, r)
+r = renew("train", model, *common, "--recipe", "anytime", "--epochs", 1, "--labels", "neg,pos", "--out", path("headless")); check("anytime from a model without the head learns from labels", r.status == 0, r)
 lengths = [*common, "--recipe", "length-adaptive", "--epochs", 1, "--seed", 4]
-r = run("train", path("ft"), *lengths, "--match-states", 1, "--out", path("matched")); s = run("train", path("ft"), *lengths, "--teacher", path("ft"), "--out", path("taught"))
+r = renew("train", path("ft"), *lengths, "--match-states", 1, "--out", path("matched")); s = renew("train", path("ft"), *lengths, "--teacher", path("ft"), "--out", path("taught"))
 check("hidden states of rows that retire are matched", r.status == 0 and s.status == 0 and read("matched/model.safetensors") != read("taught/model.safetensors"), r, s)
 
 # ---- Wrong input ----
-r = run("train", path("ft"), *common, "--recipe", "slimmable", "--match-states", 1, "--out", path("x")); check("--match-states elsewhere", r.status == 2 and one_line(r), r)
-r = run("train", path("ft"), *common, "--recipe", "length-adaptive", "--match-states", 1, "--teacher", large(2, LAYERS + 1, HIDDEN), "--labels", "l0,l1", "--out", path("x")); check("a teacher of other layers", r.status == 2 and one_line(r), r)
+r = renew("train", path("ft"), *common, "--recipe", "slimmable", "--match-states", 1, "--out", path("x")); check("--match-states elsewhere", r.status == 2 and one_line(r), r)
+r = renew("train", path("ft"), *common, "--recipe", "length-adaptive", "--match-states", 1, "--teacher", large(2, LAYERS + 1, HIDDEN), "--labels", "l0,l1", "--out", path("x")); check("a teacher of other layers", r.status == 2 and one_line(r), r)
 for given in ("0.5,1", "0.9", "x", "1,0", ""):
-    r = run("train", path("ft"), *common, "--recipe", "slimmable", "--widths", given, "--out", path("x")); check(f"widths \"{given}\"", r.status == 2 and one_line(r), r)
-r = run("train", os.path.join(golden, "bert"), *common, "--recipe", "slimmable", "--out", path("x")); check("sizes that do not divide", r.status == 1 and one_line(r) and "multiples" in r.err, r)
-r = run("train", path("ft"), *common, "--recipe", "slimmable", "--precision", "int8", "--out", path("x")); check("no widths in int8 training", r.status == 1 and one_line(r), r)
+    r = renew("train", path("ft"), *common, "--recipe", "slimmable", "--widths", given, "--out", path("x")); check(f"widths \"{given}\"", r.status == 2 and one_line(r), r)
+r = renew("train", os.path.join(golden, "bert"), *common, "--recipe", "slimmable", "--out", path("x")); check("sizes that do not divide", r.status == 1 and one_line(r) and "multiples" in r.err, r)
+r = renew("train", path("ft"), *common, "--recipe", "slimmable", "--precision", "int8", "--out", path("x")); check("no widths in int8 training", r.status == 1 and one_line(r), r)
 points(path("ft"), LAYERS, odd=widths([0.5] * LAYERS, [2] * LAYERS)); r = run("classify", path("ft"), stdin="a\n"); check("a width above 1", r.status == 1 and one_line(r) and "neurons" in r.err, r)
 finish()

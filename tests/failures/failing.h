@@ -59,6 +59,9 @@ void file_write(const char *folder, const char *name, const char *text);
 /* Makes FOLDER of a golden checkpoint with the architecture named, which has another head. */
 void make_model(const char *folder, const char *golden, const char *architecture, size_t labels);
 
+/* Names the three labels of a model that was made as models of natural language inference do. */
+void name_inference_labels(const char *folder);
+
 /* All tests of a program: the first argument of the program may name one. */
 int failing_main(int count, char **arguments, const struct CMUnitTest *tests, size_t test_count);
 

@@ -29,6 +29,7 @@ static server *make_server(void) {
         const char *folder = failing_folder();
         rubato_error error;
         make_model(folder, "bert", architectures[i], i == 1 || i == 2 ? 3 : 0);
+        if (i == 1) name_inference_labels(folder);
         if (hosted_load(&self.models[i], folder, &self.options, false, NULL, &error) != RUBATO_OK)
             fail_msg("%s", error.message);
         self.model_count++;
@@ -83,8 +84,13 @@ static void test_requests(void **state) {
         {"/v1/rerank", "{\"query\": \"a\", \"documents\": [\"b\"], \"return_documents\": true}"},
         {"/tag", "{\"inputs\": \"a long text of words that is windowed because it is long\"}"},
         {"/tag", "{\"inputs\": \"a b\", \"parameters\": {\"aggregation_strategy\": \"none\"}}"},
+        {"/tag", "{\"inputs\": \"a b-c\", \"parameters\": {\"aggregation_strategy\": \"first\", \"ignore_labels\": "
+                 "[\"O\", \"X\"]}}"},
         {"/answer", "{\"inputs\": {\"question\": \"a\", \"context\": \"b c d e f g\"}}"},
         {"/fill", "{\"inputs\": \"a [MASK] b [MASK]\", \"parameters\": {\"top_k\": 2}}"},
+        {"/fill", "{\"inputs\": \"a [MASK]\", \"parameters\": {\"targets\": [\"b\", \"bcd\"]}}"},
+        {"/zero-shot", "{\"inputs\": [\"a\", \"b\"], \"parameters\": {\"candidate_labels\": \"c, d\"}}"},
+        {"/predict", "{\"inputs\": \"a\", \"parameters\": {\"candidate_labels\": [\"c\"]}}"},
         {"/v1/trace", "{\"inputs\": \"hello\"}"},
         {"/embed", "{\"inputs\": 1.5}"},
         {"/embed", "{\"inputs\": "},

@@ -86,6 +86,11 @@ static void make_wide_model(const char *folder) {
 
 /* ---- Tests ---- */
 
+static int stop(void *user, const rubato_train_progress *progress) {
+    (void)progress;
+    return ((const writing *)user)->stop;
+}
+
 static rubato_status train(void *user, digest *out, rubato_error *error) {
     const writing *w = user;
     const rubato_train_options options = {.size = sizeof options,
@@ -103,7 +108,9 @@ static rubato_status train(void *user, digest *out, rubato_error *error) {
                                           .checkpoint_steps = 1,
                                           .widths = "1,0.5",
                                           .precision = w->precision,
-                                          .resume = w->resume};
+                                          .resume = w->resume,
+                                          .progress = stop,
+                                          .progress_user = user};
     rubato_train_result *result;
     TRY(rubato_train(&options, &result, error));
     digest_add(out, &result->steps, sizeof result->steps);
@@ -167,7 +174,10 @@ static void test_going_on(void **state) {
     w.teacher = teacher;
     fail_writing(&w, "train with a teacher", train, 0);
     w.teacher = NULL;
-    w.old = teacher;
+    w.out = w.old = failing_folder();
+    w.stop = true;
+    assert_int_equal(train(&w, &result, &error), RUBATO_CANCELLED);
+    w.stop = false;
     w.resume = true;
     fail_writing(&w, "train, resumed", train, 0);
 }

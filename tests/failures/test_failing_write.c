@@ -16,7 +16,8 @@ static rubato_status trim(void *user, digest *out, rubato_error *error) {
                                          .layers = "0,2",
                                          .vocabulary = 50,
                                          .data = w->data,
-                                         .positions = 12};
+                                         .positions = 12,
+                                         .overwrite = 1};
     rubato_trim_result *result;
     TRY(rubato_trim(&options, &result, error));
     digest_add(out, result, sizeof *result);
@@ -33,7 +34,8 @@ static rubato_status quantize(void *user, digest *out, rubato_error *error) {
                                              .task = w->task,
                                              .data = w->data,
                                              .smooth = w->task && strcmp(w->to, "int8") == 0 ? 0.5 : 0,
-                                             .threads = 1};
+                                             .threads = 1,
+                                             .overwrite = 1};
     rubato_quantize_result *result;
     TRY(rubato_quantize(&options, &result, error));
     digest_add(out, &result->bytes_after, sizeof result->bytes_after);
@@ -84,7 +86,8 @@ static void test_trim(void **state) {
     (void)state;
     const char *folder = failing_folder();
     make_model(folder, "bert", "BertModel", 0);
-    file_write(folder, "tokenizer_config.json", "{\"model_max_length\": 100, \"added_tokens_decoder\": {\"0\": {\"content\": \"[PAD]\"}}}");
+    file_write(folder, "tokenizer_config.json",
+               "{\"model_max_length\": 100, \"added_tokens_decoder\": {\"0\": {\"content\": \"[PAD]\"}}}");
     file_write(folder, "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n");
     writing w = {.model = folder, .data = write_data(failing_folder(), "data.tsv", classes)};
     fail_writing(&w, "trim", trim, 100);

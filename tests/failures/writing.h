@@ -14,6 +14,7 @@ typedef struct writing {
     bool known; /* after */
     const char *recipe, *task, *teacher, *to, *precision;
     bool resume;
+    bool stop; /* training stops after its first step */
 } writing;
 
 /* Lets every allocation of such a function fail once. The folder is afterwards as it was before, or as the undisturbed

@@ -125,10 +125,18 @@ static void adam(const gradient_kernels *g, const char *isa, size_t count) {
     for (size_t i = 0; i < count; i++) assert_true(gradient.data[i] == 0);
 }
 
+static double softplus(double x) {
+    return x > 40 ? x : log1p(exp(x));
+}
+
+static double gelu_slope(double x) {
+    return 0.5 * (1 + erf(x * M_SQRT1_2)) + x * exp(-x * x / 2) / sqrt(2 * M_PI);
+}
+
 static double slope(double x, activation act) {
     double s;
     switch (act) {
-    case ACTIVATION_GELU: return 0.5 * (1 + erf(x * M_SQRT1_2)) + x * exp(-x * x / 2) / sqrt(2 * M_PI);
+    case ACTIVATION_GELU: return gelu_slope(x);
     case ACTIVATION_GELU_TANH: {
         double c = sqrt(2 / M_PI), t = tanh(c * (x + 0.044715 * x * x * x));
         return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x);
@@ -137,6 +145,18 @@ static double slope(double x, activation act) {
     case ACTIVATION_RELU: return x > 0;
     case ACTIVATION_SILU: s = 1 / (1 + exp(-x)); return s + x * s * (1 - s);
     case ACTIVATION_TANH: return 1 - tanh(x) * tanh(x);
+    case ACTIVATION_SIGMOID: s = 1 / (1 + exp(-x)); return s * (1 - s);
+    case ACTIVATION_LEAKY_RELU: return x > 0 ? 1 : 0.01;
+    case ACTIVATION_RELU6: return x > 0 && x < 6;
+    case ACTIVATION_RELU_SQUARED: return x > 0 ? 2 * x : 0;
+    case ACTIVATION_HARD_SWISH: return x < -3 ? 0 : x > 3 ? 1 : (2 * x + 3) / 6;
+    case ACTIVATION_MISH: s = tanh(softplus(x)); return s + x * (1 - s * s) / (1 + exp(-x));
+    case ACTIVATION_ROOT_SOFTPLUS: return 0.5 / (1 + exp(-x)) / sqrt(softplus(x));
+    case ACTIVATION_LAPLACE: {
+        double z = (x - 0.707107) / (0.282095 * sqrt(2));
+        return exp(-z * z) / (sqrt(M_PI) * 0.282095 * sqrt(2));
+    }
+    case ACTIVATION_GELU_CLIPPED: return x > 10 ? 0 : gelu_slope(x);
     default: return 1;
     }
 }

@@ -51,6 +51,8 @@ static void test_training_options(void **state) {
     TEXT(exit_layers);
     FLAG(keep_order);
     FLAG(resume);
+    FLAG(overwrite);
+    FLAG(keep_state);
     FLAG(no_distillation);
     FLAG(refine);
     FLAG(frozen);
@@ -106,6 +108,8 @@ static void test_every_training_field_has_a_line(void **state) {
     COVER(model);
     COVER(progress);
     COVER(progress_user);
+    COVER(data_read);
+    COVER(data_user);
     for (size_t i = 0; (line = rubato_option_at(RUBATO_OPTIONS_TRAIN, i)); i++) {
         char *at = covered + line->offset;
         assert_true(line->offset + field_bytes(line) <= sizeof covered);

@@ -36,7 +36,7 @@ def random_json(depth=0):
     return {rng.choice(keys): random_json(depth + 1) for _ in range(rng.randrange(5))}
 
 
-PATHS = ["/embed", "/predict", "/rerank", "/similarity", "/tokenize", "/decode", "/v1/embeddings", "/v1/rerank", "/tag", "/answer", "/fill", "/v1/trace", "/embed_all", "/"]
+PATHS = ["/embed", "/predict", "/rerank", "/similarity", "/tokenize", "/decode", "/v1/embeddings", "/v1/rerank", "/tag", "/answer", "/fill", "/zero-shot", "/v1/trace", "/embed_all", "/"]
 good = json.dumps({"inputs": "hello"}).encode()
 # name, bytes, statuses that are right (None: the connection may just end)
 KINDS = [

@@ -277,7 +277,7 @@ static void test_json_strings(void **state) {
     assert_string_equal(out.data, "\"a\\\"b\\\\c\\n\\u0001\xc3\xa9\"");
     text_free(&out);
     float two[2] = {1, -2};
-    text_add_base64(&out, two, 2);
+    text_add_floats_base64(&out, two, 2);
     assert_string_equal(out.data, "AACAPwAAAMA=");
     text_free(&out);
 }

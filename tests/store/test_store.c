@@ -22,7 +22,7 @@ static size_t make_file(unsigned char *out, const char *header, size_t data_byte
 
 static void expect_refused(const char *header, size_t data_bytes, const char *part) {
     unsigned char bytes[2048];
-    safetensors file;
+    tensor_file file;
     rubato_error error = {0};
     size_t size = make_file(bytes, header, data_bytes);
     rubato_status status = safetensors_parse(&file, bytes, size, "x", &error);
@@ -32,7 +32,7 @@ static void expect_refused(const char *header, size_t data_bytes, const char *pa
 static void test_safetensors(void **state) {
     (void)state;
     unsigned char bytes[2048];
-    safetensors file;
+    tensor_file file;
     rubato_error error;
     const char *good =
         "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
@@ -41,11 +41,11 @@ static void test_safetensors(void **state) {
     size_t size = make_file(bytes, good, 18);
     assert_int_equal(safetensors_parse(&file, bytes, size, "x", &error), RUBATO_OK);
     assert_int_equal(file.count, 3);
-    const stored_tensor *b = safetensors_find(&file, "b");
+    const stored_tensor *b = tensor_file_find(&file, "b");
     assert_int_equal(b->elements, 4);
     assert_ptr_equal(b->data, bytes + size - 18);
-    assert_null(safetensors_find(&file, "c"));
-    safetensors_close(&file);
+    assert_null(tensor_file_find(&file, "c"));
+    tensor_file_close(&file);
     /* cut short at every byte */
     for (size_t cut = 0; cut < size; cut++) {
         unsigned char *copy = malloc(cut + 1);
@@ -103,7 +103,7 @@ static void test_numbers(void **state) {
 
 static void read_text(dataset *data, const char *text, const char *name, dataset_kind kind, const char *columns) {
     rubato_error error = {0};
-    if (dataset_parse(data, text, strlen(text), name, kind, columns, 0, &error) != RUBATO_OK)
+    if (dataset_parse(data, text, strlen(text), name, kind, columns, &error) != RUBATO_OK)
         fail_msg("%s", error.message);
 }
 
@@ -111,7 +111,7 @@ static void expect_bad_row(const char *text, const char *name, dataset_kind kind
                            const char *part) {
     dataset data;
     rubato_error error = {0};
-    rubato_status status = dataset_parse(&data, text, strlen(text), name, kind, columns, 0, &error);
+    rubato_status status = dataset_parse(&data, text, strlen(text), name, kind, columns, &error);
     if (status == RUBATO_OK || error.line != line || !strstr(error.message, part) || data.items)
         fail_msg("%s: status %d, line %zu: %s", part, (int)status, error.line, error.message);
 }

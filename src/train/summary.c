@@ -1,0 +1,57 @@
+/* Summaries of data. */
+#include "train/summary.h"
+
+#include <stdlib.h>
+
+#include "base/checked.h"
+
+static int by_size(const void *a, const void *b) {
+    size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void count_labels(const sample *of, sample_kind kind, size_t labels, size_t *counts) {
+    if (kind == SAMPLE_CLASS && of->label >= 0) counts[of->label]++;
+    for (size_t i = 0; kind == SAMPLE_CLASSES && i < labels; i++) counts[i] += of->targets[i] > 0;
+    for (size_t i = 0; kind == SAMPLE_TAGS && i < of->window->length; i++)
+        if (of->labels[i] >= 0) counts[of->labels[i]]++;
+}
+
+static rubato_status summarize(const trainer *self, const samples *data, const char *path, const char *use,
+                               size_t limit, rubato_error *error) {
+    const rubato_info *info = &self->model->info;
+    bool labelled = self->kind == SAMPLE_CLASS || self->kind == SAMPLE_CLASSES || self->kind == SAMPLE_TAGS;
+    size_t labels = labelled ? info->label_count : 0;
+    size_t *lengths = malloc(size_max(data->count, 1) * sizeof *lengths), *counts = calloc(labels + 1, sizeof *counts);
+    rubato_status status = lengths && counts ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; i < data->count && status == RUBATO_OK; i++) {
+        lengths[i] = data->items[i].window->length;
+        count_labels(&data->items[i], self->kind, labels, counts);
+    }
+    if (status == RUBATO_OK && data->count) {
+        qsort(lengths, data->count, sizeof *lengths, by_size);
+        rubato_data_summary told = {.path = path,
+                                    .use = use,
+                                    .rows = data->rows,
+                                    .limit = limit < data->rows ? limit : 0,
+                                    .samples = data->count,
+                                    .shortest = lengths[0],
+                                    .median = lengths[data->count / 2],
+                                    .longest = lengths[data->count - 1],
+                                    .cut = data->cut,
+                                    .label_count = labels,
+                                    .labels = info->labels,
+                                    .counts = counts};
+        self->options->data_read(self->options->data_user, &told);
+    }
+    free(lengths);
+    free(counts);
+    return status;
+}
+
+rubato_status trainer_summarize(const trainer *self, rubato_error *error) {
+    const rubato_train_options *options = self->options;
+    if (!options->data_read) return RUBATO_OK;
+    TRY(summarize(self, &self->data, options->data, "train", options->limit, error));
+    return options->dev ? summarize(self, &self->dev, options->dev, "dev", 0, error) : RUBATO_OK;
+}

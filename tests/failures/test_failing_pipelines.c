@@ -1,0 +1,111 @@
+/* Every allocation of tagging by a strategy, of masks among targets, and of zero-shot classification fails once. */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+
+#include "failures/failing.h"
+
+enum { TEXTS = 3, LABELS = 2 };
+
+typedef struct fixture {
+    rubato_context *context;
+    rubato_model *model;
+    rubato_options how;
+} fixture;
+
+static const rubato_input texts[TEXTS] = {
+    {.text = "a b-c"}, {.text = "ab \xe6\x97\xa5 c d"}, {.text = "a b c d e f g h i j k l m n o p q r s t"}};
+
+static rubato_status tag(void *user, digest *out, rubato_error *error) {
+    const fixture *f = user;
+    rubato_tags *tags;
+    TRY(rubato_tag(f->context, &tags, texts, TEXTS, &f->how, NULL, error));
+    for (size_t i = 0; i < TEXTS; i++)
+        for (size_t j = 0; j < tags[i].entity_count; j++) {
+            digest_text(out, tags[i].entities[j].label);
+            digest_text(out, rubato_entity_word(&tags[i], j));
+            digest_add(out, &tags[i].entities[j].score, sizeof tags[i].entities[j].score);
+        }
+    rubato_tags_destroy(tags);
+    return RUBATO_OK;
+}
+
+static rubato_status fill(void *user, digest *out, rubato_error *error) {
+    const fixture *f = user;
+    const rubato_input input = {.text = "a [MASK] b [MASK] c"};
+    rubato_candidate *candidates;
+    int32_t targets[3] = {8, 0, 8};
+    int exact;
+    size_t masks, each;
+    TRY(rubato_fill_target(f->model, "bcd", &targets[1], &exact, error));
+    TRY(rubato_fill_among(f->context, &candidates, &masks, &each, &input, targets, 3, 5, &f->how, NULL, error));
+    digest_add(out, candidates, masks * each * sizeof *candidates);
+    rubato_free(candidates);
+    return RUBATO_OK;
+}
+
+static rubato_status zero_shot(void *user, digest *out, rubato_error *error) {
+    const fixture *f = user;
+    const char *const labels[LABELS] = {"a", "b c"};
+    const rubato_zero_shot_options options = {.size = sizeof options, .hypothesis = "{} {{}}", .run = &f->how};
+    float scores[TEXTS * LABELS];
+    rubato_costs *costs;
+    TRY(rubato_zero_shot(f->context, scores, texts, TEXTS, labels, LABELS, &options, &costs, error));
+    digest_add(out, scores, sizeof scores);
+    for (size_t i = 0; i < TEXTS; i++)
+        digest_add(out, &rubato_costs_at(costs, i)->tokens, sizeof rubato_costs_at(costs, i)->tokens);
+    rubato_free(costs);
+    return RUBATO_OK;
+}
+
+static void open_fixture(fixture *f, const char *architecture, size_t labels, bool inference) {
+    const char *folder = failing_folder();
+    const rubato_context_options options = {.size = sizeof options, .threads = 1, .isa = "scalar"};
+    rubato_error error;
+    make_model(folder, "bert", architecture, labels);
+    if (inference) name_inference_labels(folder);
+    *f = (fixture){.how = {.size = sizeof f->how}};
+    if (rubato_model_load(&f->model, folder, &error) != RUBATO_OK ||
+        rubato_context_create(&f->context, f->model, &options, &error) != RUBATO_OK)
+        fail_msg("%s", error.message);
+}
+
+static void close_fixture(fixture *f) {
+    rubato_context_destroy(f->context);
+    rubato_model_destroy(f->model);
+}
+
+static void test_tags(void **state) {
+    static const char *const strategies[] = {"none", "simple", "average"};
+    (void)state;
+    fixture f;
+    open_fixture(&f, "BertForTokenClassification", 3, false);
+    f.how.ignore_labels = "";
+    for (size_t i = 0; i < sizeof strategies / sizeof *strategies; i++) {
+        f.how.aggregation = strategies[i];
+        fail_allocations(&(attempt){.name = strategies[i], .call = tag, .user = &f, .exhaustive = 300});
+    }
+    close_fixture(&f);
+}
+
+static void test_fill(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(&f, "BertForMaskedLM", 0, false);
+    fail_allocations(&(attempt){.name = "fill_among", .call = fill, .user = &f, .exhaustive = 300});
+    close_fixture(&f);
+}
+
+static void test_zero_shot(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(&f, "BertForSequenceClassification", 3, true);
+    fail_allocations(&(attempt){.name = "zero_shot", .call = zero_shot, .user = &f, .exhaustive = 300});
+    close_fixture(&f);
+}
+
+int main(int count, char **arguments) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tags), cmocka_unit_test(test_fill),
+                                       cmocka_unit_test(test_zero_shot)};
+    return failing_main(count, arguments, tests, sizeof tests / sizeof *tests);
+}
