@@ -87,6 +87,8 @@ for name in ("BertJapaneseTokenizer", "PhobertTokenizer", "BertweetTokenizer", "
     refused(f"{name} with files of its own", folder({"vocab.txt": b"a\nb\n"}, {"tokenizer_class": name}), name)
 refused("a class that cuts words otherwise", folder(roberta, {"tokenizer_class": "HerbertTokenizer"}), "HerbertTokenizer")
 refused("one file of two", folder({"vocab.json": roberta["vocab.json"]}), "vocab.json with merges.txt")
+refused("a vocab.txt where the model's class has others", folder({"vocab.txt": b"[UNK]\n[CLS]\n[SEP]\na\n"}), "vocab.json with merges.txt")
+refused("settings that are no object", folder({**roberta, "tokenizer_config.json": b"[]"}), "not an object")
 refused("no file", folder({}, None, "xlm-roberta"), "sentencepiece.bpe.model")
 refused("a merge of three", folder({**roberta, "merges.txt": b"a b c\n"}), "merge 0")
 refused("a merge that is not in the vocabulary", folder({**roberta, "merges.txt": "#version: 0.2\na 가\n".encode()}), "merge 0")
