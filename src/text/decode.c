@@ -11,11 +11,17 @@ static int byte_of(uint32_t code) {
     return -1;
 }
 
+/* Whether a token has the mark of the end of a word. */
+static bool ends_word(const tokenizer *self, int32_t id) {
+    size_t size = self->token_bytes[id], mark = self->model.suffix_bytes;
+    return mark > 0 && mark <= size && memcmp(self->tokens[id] + size - mark, self->model.suffix, mark) == 0;
+}
+
 void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out) {
     const char *name = self->tokens[id];
     size_t size = name ? self->token_bytes[id] : 0;
-    if (self->model.kind == MODEL_WORDPIECE) {
-        text_add(out, name ? name : "", size);
+    if (self->model.kind == MODEL_WORDPIECE || self->model.suffix) {
+        text_add(out, name ? name : "", name && ends_word(self, id) ? size - self->model.suffix_bytes : size);
         return;
     }
     for (size_t i = 0; i < size;) {
@@ -81,7 +87,7 @@ static void clean_spaces(text_buffer *text) {
 
 rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t count, bool skip_special,
                                text_buffer *out, rubato_error *error) {
-    bool first = true, marked = self->model.kind == MODEL_WORDPIECE;
+    bool first = true, marked = self->model.kind == MODEL_WORDPIECE, ended = false;
     for (size_t i = 0; i < count; i++) {
         if (ids[i] < 0 || (size_t)ids[i] >= self->vocabulary)
             return fail(error, RUBATO_BAD_ARGUMENT, "token id %d is not in the vocabulary", ids[i]);
@@ -90,10 +96,11 @@ rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t
         if (marked && !first && strncmp(name, "##", 2) == 0)
             text_add_string(out, name + 2);
         else {
-            if (marked && !first && !joins_left(name)) text_add(out, " ", 1);
+            if (ended || (marked && !first && !joins_left(name))) text_add(out, " ", 1);
             tokenizer_add_plain(self, ids[i], out);
         }
         first = false;
+        ended = ends_word(self, ids[i]);
     }
     if (self->model.kind == MODEL_UNIGRAM && out->length && out->data[0] == ' ')
         memmove(out->data, out->data + 1, --out->length);

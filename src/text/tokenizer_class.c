@@ -31,6 +31,12 @@ static const tokenizer_class classes[] = {
      .tokens = {"<unk>", "<s>", "</s>", "<pad>", "<mask>", "<s>", "</s>"},
      .two_separators = true,
      .rebuilds = true},
+    {.names = {"Herbert"},
+     .files = {"vocab.json", "merges.txt"},
+     .model = MODEL_BPE,
+     .tokens = {"<unk>", "<s>", "</s>", "<pad>", "<mask>"},
+     .suffix = "</w>",
+     .rebuilds = true},
     {.names = {"XLMRoberta"},
      .files = {"sentencepiece.bpe.model"},
      .model = MODEL_UNIGRAM,
@@ -166,6 +172,10 @@ static json_t *find_charsmap(json_t *from) {
 static rubato_status set_normalizer(const tokenizer_class *class, json_t *root, const json_t *config,
                                     rubato_error *error) {
     bool lower = false, accents = true;
+    if (class->suffix)
+        return json_set(root, "normalizer",
+                        json_pack("{s:s, s:b, s:b}", "type", "BertNormalizer", "lowercase", 0, "strip_accents", 0),
+                        error);
     if (class->cleans_text) {
         TRY(json_get_bool(&lower, config, "do_lower_case", true, error));
         TRY(json_get_bool(&accents, config, "keep_accents", false, error));
@@ -189,6 +199,7 @@ static rubato_status set_normalizer(const tokenizer_class *class, json_t *root, 
 static rubato_status set_pre_tokenizer(const tokenizer_class *class, json_t *root, const json_t *config,
                                        rubato_error *error) {
     bool prefix;
+    if (class->suffix) return json_set(root, "pre_tokenizer", stage("BertPreTokenizer"), error);
     TRY(json_get_bool(&prefix, config, "add_prefix_space", class->model == MODEL_UNIGRAM, error));
     if (class->model == MODEL_BPE)
         return json_set(root, "pre_tokenizer",
@@ -201,10 +212,14 @@ static rubato_status set_pre_tokenizer(const tokenizer_class *class, json_t *roo
                     error);
 }
 
-/* The class's model has no options but the id of the unknown token. */
-static rubato_status set_model(const tokenizer_class *class, json_t *model, rubato_error *error) {
+/* The class's model has no options but those that concern unknown characters and ends of words. */
+static rubato_status set_model(const tokenizer_class *class, json_t *model, const json_t *config, rubato_error *error) {
     static const char *const options[] = {"byte_fallback", "fuse_unk", "ignore_merges", "unk_token"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) json_object_del(model, options[i]);
+    if (class->suffix) {
+        TRY(json_set(model, "end_of_word_suffix", json_string(class->suffix), error));
+        return json_set(model, "unk_token", json_string(tokenizer_class_token(class, UNK_TOKEN, config)), error);
+    }
     if (!class->unknown_id) return RUBATO_OK;
     return json_set(model, "unk_id", json_integer(class->unknown_id), error);
 }
@@ -220,7 +235,7 @@ rubato_status tokenizer_class_rebuild(const tokenizer_class *class, json_t *root
     TRY(set_pre_tokenizer(class, root, config, error));
     if (!keeps_template(class)) json_object_del(root, "post_processor");
     json_t *model = json_object_get(root, "model");
-    return tokenizer_model_kind(model) == class->model ? set_model(class, model, error) : RUBATO_OK;
+    return tokenizer_model_kind(model) == class->model ? set_model(class, model, config, error) : RUBATO_OK;
 }
 
 rubato_status tokenizer_class_template(tokenizer *self, const tokenizer_class *class, const json_t *config,
@@ -230,7 +245,7 @@ rubato_status tokenizer_class_template(tokenizer *self, const tokenizer_class *c
     TRY(tokenizer_set_template(self, tokenizer_id(self, ends[0]), tokenizer_id(self, ends[1]), class->two_separators,
                                error));
     self->single.items[0].type = self->pair.items[0].type = class->cls_type;
-    if (class->model != MODEL_BPE) return RUBATO_OK;
+    if (class->model != MODEL_BPE || class->suffix) return RUBATO_OK;
     TRY(json_get_bool(&self->trim_offsets, config, "trim_offsets", true, error));
     return json_get_bool(&self->trim_prefix_space, config, "add_prefix_space", false, error);
 }
