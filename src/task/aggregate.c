@@ -116,7 +116,7 @@ static rubato_status make_words(const rubato_model *model, aggregation how, cons
         one->end = placed[to - 1].end;
         label_word(how, placed + from, to - from, model->info.label_count, one);
         if (!whole) continue;
-        tokenizer_join_end(&joined);
+        tokenizer_join_end(model->text, &joined);
         if (joined.failed) {
             text_free(&joined);
             return fail_memory(error);
@@ -149,7 +149,7 @@ static rubato_status add_entity(const rubato_model *model, bool group, const cha
         if (group) tokenizer_join(model->text, words[i].name, words[i].bytes, i == 0, &joined);
     }
     if (group)
-        tokenizer_join_end(&joined);
+        tokenizer_join_end(model->text, &joined);
     else
         text_add(&joined, words[0].name, words[0].bytes);
     if (out->count == out->capacity && !joined.failed) {

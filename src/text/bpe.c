@@ -2,6 +2,7 @@
  * until no pair is left. Sennrich et al. 2016. For short words a scan finds the best pair; long words keep a heap. */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "text/token_model.h"
 
 enum { SCAN_LIMIT = 48 };
@@ -120,6 +121,11 @@ bool bpe_tokenize(const token_model *model, const characters *pool, size_t begin
     bool unknown_open = false;
     for (size_t i = begin; i < end; i++) {
         uint32_t node = trie_step(vocabulary, 0, pool->items[i].code);
+        for (size_t at = 0; i + 1 == end && node != TRIE_NONE && at < model->suffix_bytes;) {
+            uint32_t code;
+            at += utf8_next((const unsigned char *)model->suffix + at, &code);
+            node = trie_step(vocabulary, node, code);
+        }
         int32_t id = node != TRIE_NONE ? vocabulary->values[node] : -1;
         bool unknown = id < 0;
         if (unknown && model->unknown < 0) continue; /* no unknown token: the character is lost */

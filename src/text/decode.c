@@ -46,7 +46,7 @@ static void add_unmarked(const char *name, size_t size, bool first, text_buffer 
 }
 
 static void add_plain(const tokenizer *self, const char *name, size_t size, bool first, text_buffer *out) {
-    if (self->model.kind == MODEL_BPE)
+    if (self->model.kind == MODEL_BPE && !self->model.suffix)
         add_bytes(name, size, out);
     else if (self->model.kind == MODEL_UNIGRAM)
         add_unmarked(name, size, first, out);
@@ -54,9 +54,20 @@ static void add_plain(const tokenizer *self, const char *name, size_t size, bool
         text_add(out, name, size);
 }
 
+/* Replaces the mark of the end of a word, where the text ends with one. */
+static void replace_mark(const tokenizer *self, const char *by, text_buffer *out) {
+    size_t size = self->model.suffix_bytes;
+    if (size == 0 || out->length < size) return;
+    if (memcmp(out->data + out->length - size, self->model.suffix, size) != 0) return;
+    out->length -= size;
+    text_add_string(out, by);
+}
+
 void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out) {
     const char *name = self->tokens[id];
-    if (name) add_plain(self, name, self->token_bytes[id], false, out);
+    if (!name) return;
+    add_plain(self, name, self->token_bytes[id], false, out);
+    replace_mark(self, "", out);
 }
 
 /* Whether the original text has no space before a token that begins in this way. */
@@ -107,6 +118,7 @@ static void clean_spaces(text_buffer *text) {
 }
 
 void tokenizer_join(const tokenizer *self, const char *name, size_t size, bool first, text_buffer *out) {
+    if (!first) replace_mark(self, " ", out); /* the mark of the last token stays until then */
     if (self->model.kind == MODEL_WORDPIECE && !first) {
         if (size >= 2 && memcmp(name, "##", 2) == 0) {
             name += 2;
@@ -118,7 +130,8 @@ void tokenizer_join(const tokenizer *self, const char *name, size_t size, bool f
     add_plain(self, name, size, first, out);
 }
 
-void tokenizer_join_end(text_buffer *out) {
+void tokenizer_join_end(const tokenizer *self, text_buffer *out) {
+    replace_mark(self, "", out);
     if (out->length && utf8_check(out->data, out->length) != out->length) make_valid(out);
     text_add(out, "", 0);
 }
@@ -136,6 +149,6 @@ rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t
     if (self->model.kind == MODEL_UNIGRAM && out->length && out->data[0] == ' ')
         memmove(out->data, out->data + 1, --out->length);
     if (self->cleans_spaces && self->model.kind != MODEL_BPE) clean_spaces(out);
-    tokenizer_join_end(out);
+    tokenizer_join_end(self, out);
     return out->failed ? fail_memory(error) : RUBATO_OK;
 }

@@ -50,6 +50,9 @@ typedef struct token_model {
     merge *merges;         /* bpe: hash table */
     size_t merge_mask;
     bool ignore_merges, fuse_unknown;
+    char *suffix; /* bpe: the mark of the end of a word in the vocabulary, or NULL. Tokens are then of characters, and
+                     of bytes in other models */
+    size_t suffix_bytes;
     double *scores; /* unigram: [vocabulary] */
     double unknown_score;
     bool byte_fallback;

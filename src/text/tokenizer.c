@@ -14,6 +14,7 @@ void tokenizer_destroy(tokenizer *self) {
     free(self->pre_tokenizer.steps);
     trie_free(&self->model.vocabulary);
     free(self->model.merges);
+    free(self->model.suffix);
     free(self->model.scores);
     for (size_t i = 0; i < self->added_count; i++) free(self->added[i].content);
     free(self->added);

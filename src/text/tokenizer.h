@@ -108,13 +108,15 @@ rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input,
 /* The tokenizer that made an encoding. */
 const tokenizer *encoding_tokenizer(const rubato_encoding *encoding);
 
-/* Adds a token as it reads in running text; a continuation of a word has its mark. The id must be in the vocabulary. */
+/* Adds a token as it reads in running text; a continuation of a word has its mark, the end of a word none. The id must
+ * be in the vocabulary. */
 void tokenizer_add_plain(const tokenizer *self, int32_t id, text_buffer *out);
 
 /* Adds the next of the tokens that make up a text: with a space before it, or without the mark of a continuation. After
- * the last one, tokenizer_join_end replaces bytes that are not valid UTF-8. */
+ * the last one, tokenizer_join_end removes the mark of the end of a word and replaces bytes that are not valid UTF-8.
+ */
 void tokenizer_join(const tokenizer *self, const char *name, size_t size, bool first, text_buffer *out);
-void tokenizer_join_end(text_buffer *out);
+void tokenizer_join_end(const tokenizer *self, text_buffer *out);
 
 /* The text that the ids stand for. Fails: BAD_ARGUMENT for an id that is not in the vocabulary, OUT_OF_MEMORY. */
 rubato_status tokenizer_decode(const tokenizer *self, const int32_t *ids, size_t count, bool skip_special,

@@ -160,6 +160,7 @@ static rubato_status read_config(json_t **out, const char *folder, rubato_error 
         TRY(json_read_file(out, path, TOKENIZER_FILE_BYTES, error));
     else if (!(*out = json_object()))
         return fail_memory(error);
+    if (!json_is_object(*out)) return fail(error, RUBATO_BAD_MODEL, "%s: not an object", path);
     snprintf(path, sizeof path, "%.4000s/special_tokens_map.json", folder);
     if (json_object_get(*out, "added_tokens_decoder") || !path_exists(path)) return RUBATO_OK;
     rubato_status status = json_read_file(&map, path, TOKENIZER_FILE_BYTES, error);
@@ -189,19 +190,15 @@ static rubato_status load_json(tokenizer **out, const char *path, const char *fo
     return status;
 }
 
-/* Without tokenizer.json. A vocab.txt is BERT's where no file names a class. */
+/* Without tokenizer.json. A vocab.txt is BERT's where nothing says a class. */
 static rubato_status load_own_files(tokenizer **out, const char *folder, const tokenizer_class *class,
                                     const char *named, const json_t *config, rubato_error *error) {
-    const tokenizer_class *bert = tokenizer_class_named("Bert");
-    if (!*named && !(class && tokenizer_files_exist(class, folder)) && tokenizer_files_exist(bert, folder))
-        class = bert;
-    if (!class)
-        return *named
-                   ? fail(error, RUBATO_UNSUPPORTED,
-                          "%s: no tokenizer.json, and a tokenizer_class (%.60s) whose own files Rubato does not read; "
-                          "save the folder with a tokenizer.json",
-                          folder, named)
-                   : fail(error, RUBATO_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", folder);
+    if (!class && *named)
+        return fail(error, RUBATO_UNSUPPORTED,
+                    "%s: no tokenizer.json, and a tokenizer_class (%.60s) whose own files Rubato does not read; save "
+                    "the folder with a tokenizer.json",
+                    folder, named);
+    if (!class) class = tokenizer_class_named("Bert");
     if (!tokenizer_files_exist(class, folder))
         return fail(error, RUBATO_NOT_FOUND, "%s: neither tokenizer.json nor %s%s%s is there", folder, class->files[0],
                     class->files[1] ? " with " : "", class->files[1] ? class->files[1] : "");

@@ -31,6 +31,12 @@ static const tokenizer_class classes[] = {
      .tokens = {"<unk>", "<s>", "</s>", "<pad>", "<mask>", "<s>", "</s>"},
      .two_separators = true,
      .rebuilds = true},
+    {.names = {"Herbert"},
+     .files = {"vocab.json", "merges.txt"},
+     .model = MODEL_BPE,
+     .tokens = {"<unk>", "<s>", "</s>", "<pad>", "<mask>"},
+     .suffix = "</w>",
+     .rebuilds = true},
     {.names = {"XLMRoberta"},
      .files = {"sentencepiece.bpe.model"},
      .model = MODEL_UNIGRAM,
@@ -68,19 +74,19 @@ static const tokenizer_class classes[] = {
 const char *const special_keys[SPECIAL_TOKENS] = {"unk_token",  "cls_token", "sep_token", "pad_token",
                                                   "mask_token", "bos_token", "eos_token"};
 
-/* These read no tokenizer.json: they cut words with a program, a dictionary or rules of their own. */
+/* With a tokenizer.json or without, these cut words with a program, a dictionary or rules of their own. */
 static const char *const unreadable[] = {"BertJapanese", "Phobert", "Bertweet",       "Flaubert", "XLM",
                                          "Bartpho",      "RoCBert", "BertGeneration", "RoFormer", "Esm",
                                          "Tapas",        "BioGpt",  "ProphetNet",     "Canine",   "ByT5"};
 
 /* "xlm-roberta" is the model_type that goes with XLMRoberta. */
-static bool goes_with(const char *type, const char *name) {
+static bool goes_with(const char *known, const char *type) {
     for (; *type; type++) {
         if (*type == '-') continue;
-        if (strncasecmp(type, name, 1) != 0) return false;
-        name++;
+        if (strncasecmp(type, known, 1) != 0) return false;
+        known++;
     }
-    return *name == 0;
+    return *known == 0;
 }
 
 static bool is_name(const char *known, const char *name) {
@@ -89,11 +95,16 @@ static bool is_name(const char *known, const char *name) {
            (strcmp(name + length, "Tokenizer") == 0 || strcmp(name + length, "TokenizerFast") == 0);
 }
 
-static const tokenizer_class *lookup(const char *name, const char *type) {
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+static bool is_equal(const char *known, const char *name) {
+    return strcmp(known, name) == 0;
+}
+
+typedef bool same_function(const char *known, const char *name);
+
+static const tokenizer_class *lookup(const char *name, same_function *same) {
+    for (size_t i = 0; name && i < sizeof classes / sizeof *classes; i++)
         for (size_t k = 0; classes[i].names[k]; k++)
-            if (name ? is_name(classes[i].names[k], name) : type && goes_with(type, classes[i].names[k]))
-                return &classes[i];
+            if (same(classes[i].names[k], name)) return &classes[i];
     return NULL;
 }
 
@@ -110,7 +121,7 @@ rubato_status tokenizer_class_find(const tokenizer_class **out, char *named, siz
     rubato_status status = json_get_text(&type, model, "model_type", NULL, error);
     if (status == RUBATO_OK && !name) status = json_get_text(&name, model, "tokenizer_class", NULL, error);
     if (type && strncmp(type, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0) type += strlen(FOREIGN_PREFIX);
-    if (status == RUBATO_OK) *out = lookup(name, type);
+    if (status == RUBATO_OK) *out = name ? lookup(name, is_name) : lookup(type, goes_with);
     if (name) snprintf(named, room, "%s", name);
     for (size_t i = 0; status == RUBATO_OK && name && i < sizeof unreadable / sizeof *unreadable; i++)
         if (is_name(unreadable[i], name))
@@ -122,10 +133,7 @@ rubato_status tokenizer_class_find(const tokenizer_class **out, char *named, siz
 }
 
 const tokenizer_class *tokenizer_class_named(const char *name) {
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        for (size_t k = 0; classes[i].names[k]; k++)
-            if (strcmp(classes[i].names[k], name) == 0) return &classes[i];
-    return NULL;
+    return lookup(name, is_equal);
 }
 
 const char *tokenizer_class_token(const tokenizer_class *class, special_token which, const json_t *config) {
@@ -164,10 +172,16 @@ static json_t *find_charsmap(json_t *from) {
 static rubato_status set_normalizer(const tokenizer_class *class, json_t *root, const json_t *config,
                                     rubato_error *error) {
     bool lower = false, accents = true;
-    json_t *list = json_array(), *map = find_charsmap(json_object_get(root, "normalizer"));
+    if (class->suffix)
+        return json_set(root, "normalizer",
+                        json_pack("{s:s, s:b, s:b}", "type", "BertNormalizer", "lowercase", 0, "strip_accents", 0),
+                        error);
     if (class->cleans_text) {
         TRY(json_get_bool(&lower, config, "do_lower_case", true, error));
         TRY(json_get_bool(&accents, config, "keep_accents", false, error));
+    }
+    json_t *list = json_array(), *map = find_charsmap(json_object_get(root, "normalizer"));
+    if (class->cleans_text) {
         json_add(&list, replace("``", "\""));
         json_add(&list, replace("''", "\""));
     }
@@ -185,6 +199,7 @@ static rubato_status set_normalizer(const tokenizer_class *class, json_t *root, 
 static rubato_status set_pre_tokenizer(const tokenizer_class *class, json_t *root, const json_t *config,
                                        rubato_error *error) {
     bool prefix;
+    if (class->suffix) return json_set(root, "pre_tokenizer", stage("BertPreTokenizer"), error);
     TRY(json_get_bool(&prefix, config, "add_prefix_space", class->model == MODEL_UNIGRAM, error));
     if (class->model == MODEL_BPE)
         return json_set(root, "pre_tokenizer",
@@ -197,10 +212,14 @@ static rubato_status set_pre_tokenizer(const tokenizer_class *class, json_t *roo
                     error);
 }
 
-/* The class's model has no options but the id of the unknown token. */
-static rubato_status set_model(const tokenizer_class *class, json_t *model, rubato_error *error) {
+/* The class's model has no options but those that concern unknown characters and ends of words. */
+static rubato_status set_model(const tokenizer_class *class, json_t *model, const json_t *config, rubato_error *error) {
     static const char *const options[] = {"byte_fallback", "fuse_unk", "ignore_merges", "unk_token"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) json_object_del(model, options[i]);
+    if (class->suffix) {
+        TRY(json_set(model, "end_of_word_suffix", json_string(class->suffix), error));
+        return json_set(model, "unk_token", json_string(tokenizer_class_token(class, UNK_TOKEN, config)), error);
+    }
     if (!class->unknown_id) return RUBATO_OK;
     return json_set(model, "unk_id", json_integer(class->unknown_id), error);
 }
@@ -216,7 +235,7 @@ rubato_status tokenizer_class_rebuild(const tokenizer_class *class, json_t *root
     TRY(set_pre_tokenizer(class, root, config, error));
     if (!keeps_template(class)) json_object_del(root, "post_processor");
     json_t *model = json_object_get(root, "model");
-    return tokenizer_model_kind(model) == class->model ? set_model(class, model, error) : RUBATO_OK;
+    return tokenizer_model_kind(model) == class->model ? set_model(class, model, config, error) : RUBATO_OK;
 }
 
 rubato_status tokenizer_class_template(tokenizer *self, const tokenizer_class *class, const json_t *config,
@@ -226,7 +245,7 @@ rubato_status tokenizer_class_template(tokenizer *self, const tokenizer_class *c
     TRY(tokenizer_set_template(self, tokenizer_id(self, ends[0]), tokenizer_id(self, ends[1]), class->two_separators,
                                error));
     self->single.items[0].type = self->pair.items[0].type = class->cls_type;
-    if (class->model != MODEL_BPE) return RUBATO_OK;
+    if (class->model != MODEL_BPE || class->suffix) return RUBATO_OK;
     TRY(json_get_bool(&self->trim_offsets, config, "trim_offsets", true, error));
     return json_get_bool(&self->trim_prefix_space, config, "add_prefix_space", false, error);
 }

@@ -28,6 +28,7 @@ struct tokenizer_class {
     bool ends_are_bos_eos;              /* the template has the tokens bos and eos, not cls and sep */
     bool mask_strips;                   /* [MASK] swallows the blank before it */
     int32_t cls_type;                   /* the type of [CLS] */
+    const char *suffix;                 /* of BPE over BERT's words: the mark of the end of a word */
     bool rebuilds;                      /* of tokenizer.json only the vocabulary counts: the class builds the stages */
 
     /* the ids of a SentencePiece model: tokens or fillers, the model's pieces but the first ones, the mask */

@@ -92,7 +92,7 @@ typedef void visit_token(void *user, file_bytes text, double score);
 static void visit_tokens(const tokenizer_class *class, const json_t *config, const sentencepiece_model *model,
                          visit_token *visit, void *user) {
     for (size_t i = 0; i < class->head_count; i++) {
-        const char *filler = class->fillers[i];
+        const char *filler = class->fillers[i]; /* the last of Camembert's may never be chosen */
         const char *name = filler ? filler : tokenizer_class_token(class, class->head[i], config);
         visit(user, bytes_of(name), filler && strncmp(filler, "<unk>", 5) == 0 ? -100 : 0);
     }

@@ -264,12 +264,17 @@ static rubato_status parse_merge(const tokenizer *self, const json_t *item, text
 
 static rubato_status parse_bpe(tokenizer *self, const json_t *model, rubato_error *error) {
     const char *prefix = json_string_value(json_object_get(model, "continuing_subword_prefix"));
-    const char *suffix = json_string_value(json_object_get(model, "end_of_word_suffix"));
-    if ((prefix && *prefix) || (suffix && *suffix) || flag(model, "byte_fallback", false))
-        return fail(error, RUBATO_UNSUPPORTED, "model BPE: prefixes, suffixes and byte_fallback");
     double dropout;
+    const json_t *suffix = json_object_get(model, "end_of_word_suffix");
+    if ((prefix && *prefix) || flag(model, "byte_fallback", false))
+        return fail(error, RUBATO_UNSUPPORTED, "model BPE: continuing_subword_prefix and byte_fallback");
     TRY(json_get_real(&dropout, model, "dropout", 0, error));
     if (dropout != 0) return fail(error, RUBATO_UNSUPPORTED, "model BPE: dropout %g makes tokens random", dropout);
+    if (json_string_length(suffix) > 0) {
+        self->model.suffix_bytes = json_string_length(suffix);
+        self->model.suffix = text_copy(json_string_value(suffix), self->model.suffix_bytes);
+        if (!self->model.suffix) return fail_memory(error);
+    }
     TRY(parse_vocabulary(self, json_object_get(model, "vocab"), error));
     TRY(find_unknown(self, model, false, error));
     self->model.fuse_unknown = flag(model, "fuse_unk", false);

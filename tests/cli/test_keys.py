@@ -218,9 +218,11 @@ for place, wrong in {"normalizer": ["Other"], "pre_tokenizer": ["CharDelimiterSp
 refused("Punctuation's behavior", stage(lambda t: t.update(pre_tokenizer={"type": "Punctuation", "behavior": "Removed"})), "behavior", command="tokenize")
 refused("Replace by a regular expression", stage(lambda t: t.update(normalizer={"type": "Replace", "pattern": {"Regex": "a+"}, "content": "b"})), "Replace", command="tokenize")
 bpe = {"type": "BPE", "vocab": {"[UNK]": 0, "[CLS]": 2, "[SEP]": 3, "a": 4}, "merges": [], "unk_token": "[UNK]"}
-for key, value in {"dropout": 0.1, "end_of_word_suffix": "</w>", "continuing_subword_prefix": "##", "byte_fallback": True}.items():
+for key, value in {"dropout": 0.1, "continuing_subword_prefix": "##", "byte_fallback": True}.items():
     refused(f"BPE's {key}", stage(lambda t: t.update(model={**bpe, key: value})), "BPE", command="tokenize")
 check("BPE without them", tokens(stage(lambda t: t.update(model={**bpe, "dropout": None}))).status == 0)
+r = run("tokenize", stage(lambda t: t.update(model={**bpe, "vocab": {**bpe["vocab"], "a</w>": 5}, "end_of_word_suffix": "</w>"})), "--json", stdin="aa a\n")
+check("obeyed: BPE's end_of_word_suffix", r.status == 0 and r.json()[0]["ids"] == [2, 4, 5, 5, 3], r)
 r = tokens(stage(lambda t: t.update(truncation={"max_length": 3, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}, padding={"strategy": "BatchLongest", "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]", "direction": "Right"}, decoder={"type": "CTC"}, version="2.0")))
 check("no effect: truncation, padding, decoder, version", r.out == tokens(folder()).out and r.status == 0, r)
 finish()

@@ -6,7 +6,7 @@ and on the server. What the server tells of itself: metrics, the address on whic
 
 Prints 'N passed, N failed'.
 """
-import json, os, re, socket, struct, subprocess
+import json, math, os, re, socket, struct, subprocess
 
 from service import PATIENCE, Service, check, finish, free_port, model, one_label, rubato, run, until
 
@@ -28,6 +28,8 @@ three = folder("BertForSequenceClassification", **labels("no", "maybe", "yes"))
 mlm, tag = folder("BertForMaskedLM"), folder("BertForTokenClassification", **labels("O", "B-X", "I-X"))
 rank = one_label(folder("BertForSequenceClassification", **labels("LABEL_0")))
 plain = one_label(folder("BertForSequenceClassification", {**PROMPTS, "default_prompt_name": "query", "activation_fn": "torch.nn.modules.linear.Identity"}, **labels("LABEL_0")))
+tanh = one_label(folder("BertForSequenceClassification", {"activation_fn": "torch.nn.modules.activation.Tanh"}, **labels("LABEL_0")))
+nli = folder("BertForSequenceClassification", **labels("contradiction", "neutral", "entailment"))
 TEXTS = ["hello world", "a world of words", "foo"]
 
 
@@ -71,13 +73,15 @@ for path, body in (("/rerank", {"query": "a", "texts": TEXTS}), ("/v1/rerank", {
 check("a name that is not served", s.post("/rerank", {"query": "a", "texts": TEXTS, "model": "x"})[0] == 404)
 check("they are counted", s.metric('te_request_failure{err="model_type"}') == 12)
 s.stop()
-s = Service(f"three={three}", f"embed={embed}", f"prompted={prompted}", f"plain={plain}", f"rank={rank}")
-for name, made in (("plain", plain), ("rank", rank), ("embed", embed)):
+s = Service(f"three={three}", f"embed={embed}", f"prompted={prompted}", f"plain={plain}", f"rank={rank}", f"tanh={tanh}", f"nli={nli}")
+for name, made in (("plain", plain), ("rank", rank), ("tanh", tanh), ("embed", embed)):
     want = order(made)
     status, _, out = s.post("/rerank", {"query": "a world", "texts": TEXTS, "model": name})
     check(f"the server ranks as the program: {name}", status == 200 and [o["index"] for o in out] == [i for i, _ in want] and near([o["score"] for o in out], [v for _, v in want]), out, want)
     status, _, out = s.post("/v1/rerank", {"query": "a world", "documents": TEXTS, "model": name})
     check(f"so in Cohere's dialect: {name}", near([o["relevance_score"] for o in out["results"]], [v for _, v in want]), out, want)
+raw = {o["index"]: o["score"] for o in s.post("/rerank", {"query": "a world", "texts": TEXTS, "model": "tanh", "raw_scores": True})[2]}
+check("raw scores are those before the activation", all(abs(math.tanh(raw[i]) - v) < 1e-4 and abs(raw[i] - v) > 1e-4 for i, v in order(tanh)), raw, order(tanh))
 want = order(plain, "--prompt", "passage")
 status, _, out = s.post("/rerank", {"query": "a world", "texts": TEXTS, "model": "plain", "prompt_name": "passage"})
 check("with a prompt before the query", near([o["score"] for o in out], [v for _, v in want]), out, want)
@@ -113,6 +117,8 @@ for what, path, body, expect, name in [
         ("ids to decode", "/decode", {"ids": [[2], [99999999]]}, 422, "ids[1]")]:
     status, _, out = s.post(path, {"model": "embed", **body} if path in ("/embed", "/similarity", "/tokenize", "/decode") else {"model": "embed", **body} if path == "/v1/embeddings" else body)
     check(f"which element: {what}", status == expect and name in json.dumps(out), status, out)
+for inputs, name in ((["a", 5], "`inputs[1]`"), (5, "`inputs`")):
+    status, _, out = s.post("/zero-shot", {"inputs": inputs, "model": "nli", "parameters": {"candidate_labels": ["x", "y"]}}); check(f"which element: zero-shot {name}", status == 422 and name in json.dumps(out), status, out)
 check("a pair may have an empty text", s.post("/predict", {"inputs": ["a", ""], "model": "three"})[0] == 200)
 
 # ---- Two meanings; fields that nobody knows ----

@@ -29,22 +29,24 @@ def sentencepiece_model(**options):
     return open(os.path.join(work, "m.model"), "rb").read()
 
 
-def byte_level():
-    t = Tokenizer(models.BPE())
-    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    t.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=300, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
-                                                      initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+def merges(pre_tokenizer, alphabet, suffix, size):
+    t = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix=suffix))
+    t.pre_tokenizer = pre_tokenizer
+    t.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=size, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"], initial_alphabet=alphabet,
+                                                      end_of_word_suffix=suffix, show_progress=False))
     model = json.loads(t.to_str())["model"]
     return {"vocab.json": json.dumps(model["vocab"], ensure_ascii=False), "merges.txt": "#version: 0.2\n" + "".join(" ".join(m) + "\n" for m in model["merges"])}
 
 
 plain = sentencepiece_model(vocab_size=70)
 albert = sentencepiece_model(vocab_size=70, pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols=["[CLS]", "[SEP]", "[MASK]"], user_defined_symbols=["(", "on the"])
-FILES = {"roberta": byte_level(), "xlm-roberta": {"sentencepiece.bpe.model": plain}, "camembert": {"sentencepiece.bpe.model": plain}, "albert": {"spiece.model": albert},
+FILES = {"roberta": merges(pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.ByteLevel.alphabet(), "", 300),
+         "herbert": merges(pre_tokenizers.BertPreTokenizer(), [], "</w>", 90), "xlm-roberta": {"sentencepiece.bpe.model": plain}, "camembert": {"sentencepiece.bpe.model": plain}, "albert": {"spiece.model": albert},
          "bpe": {"sentencepiece.bpe.model": sentencepiece_model(vocab_size=90, model_type="bpe")}}
 
 
 def folder(files, model_type, settings):
+    if model_type == "herbert": model_type, settings = "bert", {"tokenizer_class": "HerbertTokenizer", **(settings or {})}
     made = tempfile.mkdtemp(dir=work)
     for name, content in files.items():
         with open(os.path.join(made, name), "wb") as f: f.write(content if isinstance(content, bytes) else content.encode())
@@ -74,7 +76,7 @@ world = {"content": "cat", "lstrip": True, "rstrip": False, "single_word": False
 CASES = [("roberta", None), ("roberta", {"add_prefix_space": True}), ("roberta", {"trim_offsets": False}), ("roberta", {"mask_token": {**world, "content": "<mask>", "__type": "AddedToken"}}),
          ("roberta", {"tokenizer_class": "LongformerTokenizerFast"}), ("roberta", {"added_tokens_decoder": {"9": world}}),
          ("xlm-roberta", None), ("xlm-roberta", {"add_prefix_space": False}), ("xlm-roberta", {"additional_special_tokens": ["cat", "the mat"]}),
-         ("camembert", None), ("albert", None), ("albert", {"do_lower_case": False}), ("albert", {"keep_accents": True, "extra_special_tokens": ["[E1]"]}),
+         ("camembert", None), ("herbert", None), ("herbert", {"additional_special_tokens": ["cat"]}), ("albert", None), ("albert", {"do_lower_case": False}), ("albert", {"keep_accents": True, "extra_special_tokens": ["[E1]"]}),
          ("roberta json", None), ("roberta json", {"add_prefix_space": True}), ("roberta json", {"tokenizer_class": "PreTrainedTokenizerFast"}),
          ("xlm-roberta json", None), ("xlm-roberta json", {"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": False}), ("xlm-roberta json", {"split_special_tokens": True}),
          ("albert json", None), ("albert json", {"do_lower_case": False, "image_token": "cat"})]

@@ -26,11 +26,12 @@ def folder(files, settings=None, model_type="roberta", **config):
     return made
 
 
-# ALBERT's weights have other names: its class is named instead of its type
+# the weights are RoBERTa's: where their type does not say the class, the settings do
 def folder_of(files, settings):
     family = files.split()[0]
-    settings = {"tokenizer_class": "AlbertTokenizer", **(settings or {})} if family == "albert" else settings
-    return folder({name: content(c) for name, c in stored["files"][files].items()}, settings, "roberta" if family == "albert" else family)
+    named = {"albert": "AlbertTokenizer", "herbert": "HerbertTokenizer"}.get(family)
+    if named: settings = {"tokenizer_class": named, **(settings or {})}
+    return folder({name: content(c) for name, c in stored["files"][files].items()}, settings, "roberta" if named else family)
 
 
 def tokens(made, *arguments, texts=(), pairs=()):
@@ -85,8 +86,10 @@ check("of a model with a part of Rubato's own the class is the same", ids(folder
 for name in ("BertJapaneseTokenizer", "PhobertTokenizer", "BertweetTokenizer", "FlaubertTokenizer", "RoFormerTokenizerFast", "XLMTokenizer"):
     refused(f"{name} with a tokenizer.json", with_json({"tokenizer_class": name}), name)
     refused(f"{name} with files of its own", folder({"vocab.txt": b"a\nb\n"}, {"tokenizer_class": name}), name)
-refused("a class that cuts words otherwise", folder(roberta, {"tokenizer_class": "HerbertTokenizer"}), "HerbertTokenizer")
+refused("a class that cuts words otherwise", folder(roberta, {"tokenizer_class": "BlenderbotTokenizer"}), "BlenderbotTokenizer")
 refused("one file of two", folder({"vocab.json": roberta["vocab.json"]}), "vocab.json with merges.txt")
+refused("a vocab.txt where the model's class has others", folder({"vocab.txt": b"[UNK]\n[CLS]\n[SEP]\na\n"}), "vocab.json with merges.txt")
+refused("settings that are no object", folder({**roberta, "tokenizer_config.json": b"[]"}), "not an object")
 refused("no file", folder({}, None, "xlm-roberta"), "sentencepiece.bpe.model")
 refused("a merge of three", folder({**roberta, "merges.txt": b"a b c\n"}), "merge 0")
 refused("a merge that is not in the vocabulary", folder({**roberta, "merges.txt": "#version: 0.2\na 가\n".encode()}), "merge 0")

@@ -1,4 +1,4 @@
-/* clean_up_tokenization_spaces of tokenizer_config.json, when ids become text again. */
+/* From ids back to text: clean_up_tokenization_spaces of tokenizer_config.json, and marks of the ends of words. */
 #include <cmocka_compat.h>
 #include <string.h>
 
@@ -41,7 +41,18 @@ static void test_byte_level(void **state) {
     decodes(bpe, "{\"clean_up_tokenization_spaces\": true}", ids, 3, "do . .");
 }
 
+/* The mark is a blank, but not at the end. Characters of the byte-level alphabet stand for themselves here. */
+static void test_ends_of_words(void **state) {
+    (void)state;
+    static const char marked[] =
+        "{\"model\": {\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\", \"unk_token\": \"<unk>\", "
+        "\"vocab\": {\"<unk>\": 0, \"\xc5\x82</w>\": 1, \"a\": 2, \"a</w>\": 3}, \"merges\": []}}";
+    const int32_t ids[] = {3, 2, 1, 0, 2, 1};
+    decodes(marked, "{}", ids, 6, "a a\xc5\x82 <unk>a\xc5\x82");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_marks), cmocka_unit_test(test_byte_level)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_marks), cmocka_unit_test(test_byte_level),
+                                       cmocka_unit_test(test_ends_of_words)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
