@@ -6,7 +6,8 @@
 
 static const char *const nsp_labels[] = {"next", "not_next"};
 
-static int print_row(session *s, const arguments *given, const record *row, const rubato_input *input, const scored_labels *what, const rubato_cost *cost) {
+static int print_row(session *s, const arguments *given, const record *row, const rubato_input *input,
+                     const scored_labels *what, const rubato_cost *cost) {
     int status = EXIT_OK;
     if (given->json) print_row_begin(row);
     if (s->info->task != RUBATO_TASK_REGRESSION) {

@@ -100,7 +100,8 @@ static int run(const arguments *given) {
     if (status != EXIT_OK) return status;
     if (given->targets) status = find_targets(&s, given, &targets);
     if (status == EXIT_OK)
-        status = session_run(&s, given, &(row_work){.kind = RECORD_TEXT, .one_by_one = true, .each = each, .user = &targets});
+        status = session_run(&s, given,
+                             &(row_work){.kind = RECORD_TEXT, .one_by_one = true, .each = each, .user = &targets});
     else
         session_close(&s);
     free(targets.ids);

@@ -86,12 +86,12 @@ static int run(const arguments *given) {
     return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
 }
 
-const command command_tag = {
-    "tag",
-    "MODEL [FILE]",
-    "Finds entities in each line; long lines are cut into windows (--stride).",
-    ROW_OPTIONS "text.stride text.special_as_text tokens run.aggregation run.ignore_labels" RUN_OPTIONS,
-    "  echo 'Marie Curie lived in Paris.' | rubato tag MODEL --json\n"
-    "  rubato tag MODEL texts.txt --tokens --json\n"
-    "  rubato tag MODEL texts.txt --aggregation simple --ignore-labels O,MISC --json\n",
-    run};
+const command command_tag = {"tag",
+                             "MODEL [FILE]",
+                             "Finds entities in each line; long lines are cut into windows (--stride).",
+                             ROW_OPTIONS
+                             "text.stride text.special_as_text tokens run.aggregation run.ignore_labels" RUN_OPTIONS,
+                             "  echo 'Marie Curie lived in Paris.' | rubato tag MODEL --json\n"
+                             "  rubato tag MODEL texts.txt --tokens --json\n"
+                             "  rubato tag MODEL texts.txt --aggregation simple --ignore-labels O,MISC --json\n",
+                             run};
