@@ -1,10 +1,16 @@
 /* Input: any bytes as rubato.json. They are refused, or give points for which budgets and counting work. The first byte
  * selects the number of layers. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "elastic/frontier.h"
 #include "../tests/shape.h"
+
+static double price(const void *user, budget_kind kind, const point *at, size_t length) {
+    (void)kind;
+    return point_flops(at, user, length, NULL) / fmax(point_flops(NULL, user, length, NULL), 1);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char *const budgets[] = {"full", "0.4x", "0.9x", "@0.50x", "@", "3ms", "drop:1"};
@@ -20,7 +26,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {
             budget wanted;
             if (budget_parse(&wanted, budgets[i], &points, NULL, &error) != RUBATO_OK) continue;
-            for (size_t length = 0; length < 40; length += 13) budget_choose(&wanted, &points, NULL, &shape, length);
+            for (size_t length = 0; length < 40; length += 13) {
+                const point *at;
+                wanted.strict = length == 13;
+                budget_choose(&at, &wanted, &points, price, &shape, length);
+            }
         }
     json_t *back = json_object();
     if (back && points.count) frontier_write(&points, back, &error);

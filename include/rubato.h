@@ -313,6 +313,8 @@ typedef struct rubato_options {
     const char *aggregation;       /* rubato_tag: how tokens become entities; NULL: "entities" */
     const char *ignore_labels;     /* rubato_tag: labels that give no entity, "O,MISC"; NULL: "O" */
     const char *function_to_apply; /* rubato_classify: "softmax", "sigmoid" or "none"; NULL: by the model */
+    int strict;   /* every single text keeps the budget, or is refused; else a point with exits keeps it on average */
+    int reserved; /* 0 */
 } rubato_options;
 
 /* The running functions, by the tokens that they make of a text. */
@@ -744,14 +746,22 @@ typedef struct rubato_search_options {
     void *progress_user;
     int overwrite; /* replace the points and the log of an earlier search; without it that is refused */
     int reserved;  /* 0 */
+    /* Data on which no point is chosen, and from which the frontier's qualities are; NULL: half of `data`, by
+     * documents, with the same proportions of labels. */
+    const char *holdout;
+    const char *unlabelled; /* classification: more texts on which points are chosen, by their agreement with the full
+                               model; labels in the file do not count. NULL: none */
 } rubato_search_options;
 
 typedef struct rubato_search_result {
     size_t points, evaluations, dropped;
     double full_quality, area, seconds;
     const char *metric; /* of the quality */
-    int stopped; /* 1: stopped by the progress function. The points found so far are written, and a resumed search
-                    continues */
+    int stopped;       /* 1: stopped by the progress function. The points found so far are written, and a resumed search
+                          continues */
+    double full_error; /* standard error of full_quality; NaN where it is unknown */
+    size_t
+        held_out; /* examples from which the qualities are, and on which no point was chosen; 0: there were too few */
 } rubato_search_result;
 
 /* Searches a model's frontier of quality against cost by evolution. Writes it into rubato.json, with the quality,
@@ -768,6 +778,8 @@ typedef struct rubato_point {
     size_t layers;                   /* the number of layers that run */
     const float *keep; /* [info->layers] rows that a layer passes on, as a part of all; a layer that does not run passes
                           on all */
+    double quality_error; /* standard error of the quality; NaN where it is unknown */
+    double flops_error;   /* standard error of flops_ratio, which exits cause; 0 where the operations are certain */
 } rubato_point;
 
 RUBATO_API size_t rubato_point_count(const rubato_model *model);

@@ -74,7 +74,7 @@ extern const command *const commands[]; /* NULL ends the list */
 
 /* The options of every command that reads rows, and of every command that runs a model. */
 #define ROW_OPTIONS "jsonl columns on_error line_buffered "
-#define RUN_OPTIONS " text.max_length run.budget target_drop cost load.* context.* json seed quiet help"
+#define RUN_OPTIONS " text.max_length run.budget target_drop run.strict cost load.* context.* json seed quiet help"
 
 /* ---- Shared by commands ---- */
 

@@ -1,4 +1,5 @@
 /* rubato info: the description of a model. */
+#include <math.h>
 #include <string.h>
 
 #include "cli/command.h"
@@ -37,6 +38,7 @@ static void print_json(const session *s) {
         const rubato_point *p = rubato_model_point(s->model, i);
         printf("{\"name\": \"%s\", \"quality\": ", p->name);
         print_float(p->quality);
+        if (!isnan(p->quality_error)) printf(", \"quality_error\": %.5f", p->quality_error);
         printf(", \"flops_ratio\": %.4f, \"layers\": %zu, \"ms\": ", p->flops_ratio, p->layers);
         print_float(p->ms);
         fputs("}, ", stdout);
@@ -69,8 +71,10 @@ static void print_text(const session *s) {
         printf("  prompt       %s: \"%s\"\n", info->prompt_names[i], info->prompts[i]);
     for (size_t i = 0; i < rubato_point_count(s->model); i++) {
         const rubato_point *p = rubato_model_point(s->model, i);
-        printf("  point        @%-10s %.2fx operations, %zu layer%s, quality %.4f\n", p->name, p->flops_ratio,
-               p->layers, p->layers == 1 ? "" : "s", p->quality);
+        printf("  point        @%-10s %.2fx operations%s, %zu layer%s, quality %.4f", p->name, p->flops_ratio,
+               p->flops_error > 0 ? " on average" : "", p->layers, p->layers == 1 ? "" : "s", p->quality);
+        if (!isnan(p->quality_error)) printf(" +- %.4f", p->quality_error);
+        putchar('\n');
     }
     printf("  point        full\n");
     printf("  products in  %s\n", info->precision);

@@ -10,6 +10,9 @@
 
 enum { MOST_POINTS = 4096 };
 
+/* A budget is refused where the cheapest point costs more than this times as much. */
+#define BUDGET_SLACK 1.02
+
 static const char *const significance_names[] = {"received", "others", "random", "first"};
 
 bool significance_find(significance *out, const char *name) {
@@ -114,6 +117,8 @@ rubato_status point_read(point *out, const json_t *object, size_t layers, rubato
     if (low && strcmp(low, "int8") != 0 && strcmp(low, "bf16") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "rubato.json: point \"%s\" in precision \"%.40s\"", out->name, low);
     TRY(json_get_real(&out->quality, object, "quality", NAN, error));
+    TRY(json_get_real(&out->quality_error, object, "quality_error", NAN, error));
+    TRY(json_get_real(&out->flops_error, object, "flops_error", 0, error));
     TRY(json_get_real(&out->flops_ratio, object, "flops_ratio", 1, error));
     TRY(json_get_real(&out->ms, object, "ms", NAN, error));
     const json_t *leaving;
@@ -190,6 +195,8 @@ rubato_status frontier_read(frontier *self, const json_t *object, size_t layers,
     snprintf(self->metric, sizeof self->metric, "%s", metric);
     TRY(json_get_real(&self->full, object, "full_quality", NAN, error));
     TRY(json_get_real(&self->full_ms, object, "full_ms", NAN, error));
+    TRY(json_get_real(&self->full_error, object, "full_quality_error", NAN, error));
+    TRY(json_get_size(&self->held_out, object, "held_out", 0, error));
     if (!significance_find(&self->by, by))
         return fail(error, RUBATO_UNSUPPORTED, "rubato.json: significance \"%.40s\"", by);
     if (count == 0) return RUBATO_OK;
@@ -228,7 +235,9 @@ json_t *point_object(const point *from, const char *low) {
         json_add(&keep, from->skip[i] ? json_null() : json_real(round((double)from->keep[i] * 1e6) / 1e6));
     json_put(&object, "name", json_string(from->name));
     json_put(&object, "quality", real(from->quality));
+    if (!isnan(from->quality_error)) json_put(&object, "quality_error", real(from->quality_error));
     json_put(&object, "flops_ratio", real(from->flops_ratio));
+    if (from->flops_error > 0) json_put(&object, "flops_error", real(from->flops_error));
     json_put(&object, "ms", real(from->ms));
     json_put(&object, "keep", keep);
     json_t *merges = json_array();
@@ -258,6 +267,12 @@ rubato_status frontier_write(const frontier *self, json_t *object, rubato_error 
     if (status == RUBATO_OK) status = json_set(object, "metric", json_string(self->metric), error);
     if (status == RUBATO_OK) status = json_set(object, "full_quality", real(self->full), error);
     if (status == RUBATO_OK) status = json_set(object, "full_ms", real(self->full_ms), error);
+    bool told = self->held_out > 0;
+    if (status == RUBATO_OK && told) status = json_set(object, "full_quality_error", real(self->full_error), error);
+    if (status == RUBATO_OK && told)
+        status = json_set(object, "held_out", json_integer((json_int_t)self->held_out), error);
+    if (!told) json_object_del(object, "full_quality_error");
+    if (!told) json_object_del(object, "held_out");
     if (status == RUBATO_OK) return json_set(object, "points", list, error);
     json_decref(list);
     return status;
@@ -320,37 +335,53 @@ rubato_status budget_parse(budget *out, const char *text, const frontier *points
                     "budget \"%.40s\": no cost model for this machine, model and number of threads; run rubato "
                     "calibrate first",
                     text);
-    if (ratio && points->points[0].flops_ratio > out->value + 0.005)
+    if (ratio && points->points[0].flops_ratio > out->value * BUDGET_SLACK)
         return fail(error, RUBATO_BAD_ARGUMENT, "budget \"%.40s\": the cheapest point, @%s, costs %.2fx", text,
                     points->points[0].name, points->points[0].flops_ratio);
     out->kind = ratio ? BUDGET_RATIO : BUDGET_MS;
     return RUBATO_OK;
 }
 
-const point *budget_choose(const budget *self, const frontier *points, const cost_model *times,
-                           const encoder_shape *shape, size_t length) {
-    if (self->kind == BUDGET_FULL) return NULL;
-    if (self->kind == BUDGET_NAME) return self->named;
+/* The cost of a text that never leaves early. */
+static double worst_price(price_function *price, const void *user, budget_kind kind, const point *at, size_t length) {
+    point stays = *at;
+    for (size_t i = 0; i < stays.layers; i++) stays.alive[i] = stays.present[i] = 1;
+    return price(user, kind, &stays, length);
+}
+
+/* Of two points that a budget allows, the dearer one is taken unless its quality is lower beyond its standard error; of
+ * points whose errors are unknown, the one of higher quality, and of equal ones the cheaper. Where a quality is
+ * unknown, the dearer. */
+static bool is_better(const point *at, double cost, const point *best, double best_cost) {
+    if (!best) return true;
+    if (isnan(at->quality) || isnan(best->quality)) return cost > best_cost;
+    if (isnan(at->quality_error))
+        return at->quality > best->quality || (!(at->quality < best->quality) && cost < best_cost);
+    return cost > best_cost ? at->quality + at->quality_error >= best->quality
+                            : at->quality > best->quality + at->quality_error;
+}
+
+bool budget_choose(const point **out, const budget *self, const frontier *points, price_function *price,
+                   const void *user, size_t length) {
+    *out = self->kind == BUDGET_NAME ? self->named : NULL;
+    if (self->kind == BUDGET_FULL || self->kind == BUDGET_NAME) return true;
     const point *best = NULL, *cheapest = NULL;
-    double full = point_flops(NULL, shape, length, NULL), least = INFINITY, best_cost = INFINITY;
-    if (self->kind == BUDGET_MS && cost_model_ms(times, NULL, shape, length, 1) <= self->value) return NULL;
+    double least = INFINITY, best_cost = INFINITY;
+    if (self->kind == BUDGET_MS && price(user, self->kind, NULL, length) <= self->value) return true;
     for (size_t i = 0; i < points->count; i++) {
         const point *p = &points->points[i];
-        double cost = self->kind == BUDGET_MS ? cost_model_ms(times, p, shape, length, 1)
-                                              : point_flops(p, shape, length, NULL) / full;
+        double cost = self->strict && p->exit.rule ? worst_price(price, user, self->kind, p, length)
+                                                   : price(user, self->kind, p, length);
+        if (!self->strict) cost *= 1 + p->flops_error / p->flops_ratio;
         if (cost < least) {
             least = cost;
             cheapest = p;
         }
-        /* The point of higher quality is better; of equal ones the cheaper here; of unknown quality the dearer. */
-        bool unknown = best && (isnan(p->quality) || isnan(best->quality));
-        bool better =
-            !best || (unknown ? cost > best_cost
-                              : p->quality > best->quality || (!(p->quality < best->quality) && cost < best_cost));
-        if (cost <= self->value + 1e-9 && better) {
+        if (cost <= self->value + 1e-9 && is_better(p, cost, best, best_cost)) {
             best = p;
             best_cost = cost;
         }
     }
-    return best ? best : cheapest;
+    *out = best ? best : cheapest;
+    return best != NULL;
 }

@@ -12,6 +12,8 @@ typedef struct frontier {
     size_t count;
     significance by;
     double full, full_ms; /* quality and time of the full model, as search measured them; NaN: unknown */
+    double full_error;    /* standard error of that quality; NaN: unknown */
+    size_t held_out;      /* examples that no point was chosen on, from which the qualities are; 0: the search's own */
     char metric[32];      /* the name of the quality: "accuracy", ... */
     char low[8];          /* the precision of low-precision points: "int8", "bf16" */
 } frontier;
@@ -43,10 +45,15 @@ json_t *exit_setting_object(const exit_setting *from);
 
 typedef enum budget_kind { BUDGET_FULL, BUDGET_RATIO, BUDGET_MS, BUDGET_NAME } budget_kind;
 
+/* The cost of a point (NULL: full) for a sequence of that length: a part of the full model's operations, or
+ * milliseconds for BUDGET_MS; with exits the expected cost. */
+typedef double price_function(const void *user, budget_kind kind, const point *at, size_t length);
+
 typedef struct budget {
     budget_kind kind;
     double value; /* a part of the full model's operations at the input's length; or milliseconds */
     const point *named;
+    bool strict; /* kept by every single text, even one that never leaves early; else on average over texts */
 } budget;
 
 /* Parses "full", "0.4x", "8ms", "@name" or "drop:0.5" (the cheapest point that loses at most half a point of quality,
@@ -55,10 +62,10 @@ typedef struct budget {
 rubato_status budget_parse(budget *out, const char *text, const frontier *points, const cost_model *times,
                            rubato_error *error);
 
-/* The best point within the budget for a sequence of this length; NULL for the full model. For a short text even the
- * cheapest point may exceed the budget; then the cheapest is returned. A pure function: the same text gets the same
- * point in any batch. */
-const point *budget_choose(const budget *self, const frontier *points, const cost_model *times,
-                           const encoder_shape *shape, size_t length);
+/* The best point within the budget for a sequence of this length; *out is NULL for the full model. With exits a budget
+ * is kept on average over texts; the standard error of a point's cost counts too. A pure function: the same text gets
+ * the same point in any batch. Returns false where no point is cheap enough; *out is then the cheapest. */
+bool budget_choose(const point **out, const budget *self, const frontier *points, price_function *price,
+                   const void *user, size_t length);
 
 #endif

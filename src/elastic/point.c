@@ -7,7 +7,7 @@
 #include "elastic/walk.h"
 
 point point_full(size_t layers) {
-    point full = {.layers = layers, .quality = NAN, .flops_ratio = 1, .ms = NAN};
+    point full = {.layers = layers, .quality = NAN, .quality_error = NAN, .flops_ratio = 1, .ms = NAN};
     snprintf(full.name, sizeof full.name, "full");
     for (size_t i = 0; i < layers && i < POINT_LAYERS; i++)
         full.keep[i] = full.heads[i] = full.neurons[i] = full.alive[i] = full.present[i] = 1;

@@ -24,8 +24,10 @@ typedef struct point {
     float alive[POINT_LAYERS];   /* with exits: the part of texts or tokens that still run in layer i */
     float present[POINT_LAYERS]; /* where tokens leave: the part that are still keys and values in layer i */
     bool low;                    /* products in the low precision of a model with two */
-    double quality;              /* measured by search; NaN while unknown */
-    double flops_ratio;          /* operations, as a part of the full model's, over the data of the search */
+    double quality;              /* measured by search on held-out data; NaN while unknown */
+    double quality_error;        /* its standard error; NaN while unknown */
+    double flops_ratio;          /* operations, as a part of the full model's, over the same data */
+    double flops_error;          /* its standard error, which exits cause; 0 where operations are certain */
     double ms;                   /* measured, for one text at a time; NaN while unknown */
 } point;
 

@@ -50,6 +50,7 @@ static const rubato_option context_table[] = {
 static const rubato_option run_table[] = {
     TEXT_OPTION(budget, budget, "B", NULL, "full",
                 "the most that an answer may cost: full, 0.4x, 8ms, drop:0.5 or @NAME; see BUDGETS in the manual"),
+    FLAG_OPTION(strict, strict, "every single text keeps the budget; without this option, texts keep it on average"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Texts"
     TEXT_OPTION(prompt_text, prompt, "TEXT", NULL, "the model's default prompt", "text to put before every text"),
@@ -209,7 +210,11 @@ static const rubato_option quantize_table[] = {
 #define OPTION_OWNER rubato_search_options
 static const rubato_option search_table[] = {
     TEXT_OPTION(task, task, "TASK", search_tasks, NULL, "task of the data"),
-    TEXT_OPTION(data, data, "FILE", NULL, NULL, "labelled data to judge by" DATA_HELP),
+    TEXT_OPTION(data, data, "FILE", NULL, NULL, "labelled data to choose points by" DATA_HELP),
+    TEXT_OPTION(holdout, holdout, "FILE", NULL, "half of --data",
+                "labelled data on which no point is chosen; the qualities of the frontier are from them"),
+    TEXT_OPTION(unlabelled, unlabelled, "FILE", NULL, NULL,
+                "classification: more texts to choose points by, as far as they agree with the full model"),
     TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
     SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
     SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),

@@ -10,8 +10,10 @@
 
 #include "base/checked.h"
 #include "base/text_buffer.h"
+#include "elastic/walk.h"
 #include "search/genes.h"
 #include "task/context.h"
+#include "task/costs.h"
 #include "task/encode.h"
 #include "task/exit_trail.h"
 
@@ -61,18 +63,129 @@ static rubato_status measure_lengths(judging *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
-rubato_status judging_begin(judging *self, dataset_kind kind, const char *columns, size_t limit, uint64_t seed,
+/* ---- Labels and costs ---- */
+
+static size_t best_of(const float *scores, size_t count) {
+    size_t best = 0;
+    for (size_t j = 1; j < count; j++)
+        if (scores[j] > scores[best]) best = j;
+    return best;
+}
+
+/* The label of each example at a point. *costs, when not NULL, receives what they cost. */
+static rubato_status find_labels(judging *self, const point *at, const dataset *data, size_t *out, rubato_costs **costs,
+                                 rubato_error *error) {
+    const rubato_text_options text = {.size = sizeof text, .max_length = self->max_length};
+    const rubato_options running = {.size = sizeof running, .text = &text};
+    size_t labels = rubato_model_info(self->model)->label_count;
+    float *scores = malloc((data->count * labels + 1) * sizeof *scores);
+    rubato_input *inputs = calloc(data->count + 1, sizeof *inputs);
+    rubato_status status = scores && inputs ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; i < data->count && status == RUBATO_OK; i++)
+        inputs[i] = (rubato_input){.text = data->items[i].text, .pair = data->items[i].pair};
+    self->context->force = at;
+    if (status == RUBATO_OK) status = rubato_logits(self->context, scores, inputs, data->count, &running, costs, error);
+    self->context->force = NULL;
+    for (size_t i = 0; i < data->count && status == RUBATO_OK; i++) out[i] = best_of(scores + i * labels, labels);
+    free(scores);
+    free(inputs);
+    return status;
+}
+
+/* The share of examples, from number `first` of the data on, whose label is the full model's. */
+static double agreement(const judging *self, size_t first, const size_t *labels, size_t count) {
+    size_t same = 0;
+    for (size_t i = 0; i < count; i++) same += labels[i] == self->reference[first + i];
+    return (double)same / (double)size_max(count, 1);
+}
+
+void judging_weigh(const judging *self, point *at, const size_t *ran, const size_t *tokens, size_t count) {
+    point body = gene_without_exit(at);
+    double all[POINT_LAYERS] = {0}, spent[POINT_LAYERS] = {0};
+    for (size_t i = 0; i < count; i++) {
+        layer_walk now = walk_layers(&body, &self->model->body.shape, tokens[i]);
+        for (size_t number = 0; walk_next(&now); number++) {
+            double these = walk_operations(&now);
+            all[now.layer] += these;
+            if (number < ran[i]) spent[now.layer] += these;
+        }
+    }
+    for (size_t i = 0; i < at->layers; i++) at->alive[i] = at->present[i] = all[i] > 0 ? (float)(spent[i] / all[i]) : 1;
+}
+
+rubato_status judging_weigh_costs(const judging *self, point *at, const rubato_costs *costs, rubato_error *error) {
+    size_t *ran = malloc((2 * costs->count + 1) * sizeof *ran);
+    if (!ran) return fail_memory(error);
+    size_t *tokens = ran + costs->count;
+    for (size_t i = 0; i < costs->count; i++) {
+        ran[i] = costs->items[i].layers;
+        tokens[i] = costs->items[i].tokens;
+    }
+    judging_weigh(self, at, ran, tokens, costs->count);
+    free(ran);
+    return RUBATO_OK;
+}
+
+/* ---- Reading ---- */
+
+/* Adds texts without their labels. */
+static rubato_status add_texts(judging *self, const char *path, const char *columns, rubato_error *error) {
+    dataset more, *data = &self->data;
+    if (!self->reference_wanted)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--unlabelled is for classification with one label a text");
+    TRY(dataset_read(&more, path, DATASET_TEXTS, columns, error));
+    example *items = realloc(data->items, (data->count + more.count + 1) * sizeof *items);
+    if (!items) {
+        dataset_free(&more);
+        return fail_memory(error);
+    }
+    data->items = items;
+    for (size_t i = 0; i < more.count; i++) {
+        example *to = &items[data->count++];
+        *to = (example){.text = more.items[i].text, .pair = more.items[i].pair, .line = more.items[i].line};
+        more.items[i].text = more.items[i].pair = NULL;
+    }
+    data->capacity = data->count;
+    dataset_free(&more);
+    return RUBATO_OK;
+}
+
+/* Half of the data tells, unless there is a file for it. */
+static rubato_status hold_out(judging *self, dataset_kind kind, const rubato_search_options *options,
+                              rubato_error *error) {
+    enum { LEAST = 40 };
+    if (options->holdout) return dataset_read(&self->told, options->holdout, kind, options->columns, error);
+    return self->data.count < LEAST ? RUBATO_OK : dataset_divide(&self->data, &self->told, 0.5, error);
+}
+
+static rubato_status find_reference(judging *self, rubato_error *error) {
+    const point full = point_full(self->model->body.depth);
+    if (!self->reference_wanted) return RUBATO_OK;
+    self->reference = calloc(size_max(self->data.count, 1), sizeof *self->reference);
+    if (!self->reference) return fail_memory(error);
+    return find_labels(self, &full, &self->data, self->reference, NULL, error);
+}
+
+rubato_status judging_begin(judging *self, dataset_kind kind, const rubato_search_options *options,
                             rubato_error *error) {
-    TRY(dataset_read(&self->data, self->path, kind, columns, error));
-    TRY(dataset_sample(&self->data, limit, seed, error));
+    const rubato_info *info = rubato_model_info(self->model);
+    self->reference_wanted =
+        strcmp(self->task, "classification") == 0 && info->task == RUBATO_TASK_CLASSIFICATION && !info->multi_label;
+    TRY(dataset_read(&self->data, self->path, kind, options->columns, error));
+    TRY(dataset_sample(&self->data, options->limit, options->seed, error));
+    TRY(hold_out(self, kind, options, error));
+    if (options->unlabelled) TRY(add_texts(self, options->unlabelled, options->columns, error));
     if (self->data.count < GLIMPSE) return fail(error, RUBATO_BAD_DATA, "%s: too few examples", self->path);
     TRY(measure_lengths(self, error));
-    return divide(self, error);
+    TRY(divide(self, error));
+    return find_reference(self, error);
 }
 
 void judging_free(judging *self) {
     if (self->log) fclose(self->log);
     dataset_free(&self->data);
+    dataset_free(&self->told);
+    free(self->reference);
     for (size_t i = 0; i < self->length_count; i++) rubato_encoding_destroy(self->encodings[i]);
     free(self->encodings);
     free(self->lengths);
@@ -96,11 +209,8 @@ double judging_cost(const judging *self, const point *at) {
 
 /* ---- What is known, on disk too ---- */
 
-static rubato_status log_candidate(const judging *self, const candidate *c, rubato_error *error) {
-    if (!self->log) return RUBATO_OK;
-    json_t *row = point_object(&c->gene, self->low);
-    if (!isnan(c->glimpse)) json_put(&row, "glimpse", json_real(c->glimpse));
-    json_put(&row, "quality", isnan(c->quality) ? json_null() : json_real(c->quality));
+/* Takes over the row. */
+static rubato_status log_line(const judging *self, json_t *row, rubato_error *error) {
     char *line = row ? json_dumps(row, JSON_COMPACT) : NULL;
     json_decref(row);
     if (!line) return fail_memory(error);
@@ -108,6 +218,14 @@ static rubato_status log_candidate(const judging *self, const candidate *c, ruba
     fflush(self->log);
     free(line);
     return RUBATO_OK;
+}
+
+static rubato_status log_candidate(const judging *self, const candidate *c, rubato_error *error) {
+    if (!self->log) return RUBATO_OK;
+    json_t *row = point_object(&c->gene, self->low);
+    if (!isnan(c->glimpse)) json_put(&row, "glimpse", json_real(c->glimpse));
+    json_put(&row, "quality", isnan(c->quality) ? json_null() : json_real(c->quality));
+    return log_line(self, row, error);
 }
 
 static rubato_status push(judging *self, const candidate *made, rubato_error *error) {
@@ -120,6 +238,26 @@ static rubato_status push(judging *self, const candidate *made, rubato_error *er
     }
     self->all[self->count++] = *made;
     return RUBATO_OK;
+}
+
+/* The first line of the log: what its candidates were judged on. */
+static json_t *log_header(const judging *self) {
+    char hash[2][24];
+    snprintf(hash[0], sizeof hash[0], "%016llx", (unsigned long long)dataset_hash(&self->data));
+    snprintf(hash[1], sizeof hash[1], "%016llx", (unsigned long long)dataset_hash(&self->told));
+    return json_pack("{s:{s:s, s:s, s:I, s:s}}", "search", "task", self->task, "data", hash[0], "examples",
+                     (json_int_t)self->data.count, "held_out", hash[1]);
+}
+
+static rubato_status check_header(const judging *self, const json_t *row, const char *path, rubato_error *error) {
+    json_t *wanted = log_header(self);
+    if (!wanted) return fail_memory(error);
+    bool same = json_equal(wanted, row);
+    json_decref(wanted);
+    return same ? RUBATO_OK
+                : fail(error, RUBATO_BAD_ARGUMENT,
+                       "%s: its candidates were judged on other data; give the same, or --overwrite to search again",
+                       path);
 }
 
 static rubato_status read_log(judging *self, const char *path, rubato_error *error) {
@@ -137,6 +275,11 @@ static rubato_status read_log(judging *self, const char *path, rubato_error *err
         json_t *row;
         status = json_read_bytes(&row, line, length, path, error);
         if (status != RUBATO_OK) break;
+        if (line == text) {
+            status = check_header(self, row, path, error);
+            json_decref(row);
+            continue;
+        }
         candidate made = {.glimpse = json_number_value(json_object_get(row, "glimpse"))};
         status = point_read(&made.gene, row, layers, error);
         made.quality = made.gene.quality;
@@ -152,9 +295,10 @@ static rubato_status read_log(judging *self, const char *path, rubato_error *err
 
 rubato_status judging_open_log(judging *self, const char *path, bool resume, rubato_error *error) {
     if (resume) TRY(read_log(self, path, error));
+    bool fresh = !resume || !file_exists(path);
     self->log = fopen(path, resume ? "a" : "w");
-    if (self->log) return RUBATO_OK;
-    return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: cannot be written", path);
+    if (!self->log) return errno == ENOMEM ? fail_memory(error) : fail(error, RUBATO_IO, "%s: cannot be written", path);
+    return fresh ? log_line(self, log_header(self), error) : RUBATO_OK;
 }
 
 candidate *judging_find(judging *self, const point *gene) {
@@ -183,26 +327,54 @@ static bool is_hopeful(const judging *self, const candidate *made) {
 
 /* ---- One candidate a pass ---- */
 
-/* The quality at a point. For a point with exits it also sets the part of the texts that run in each layer. */
-static rubato_status judge(judging *self, point *at, const dataset *data, double *quality, rubato_error *error) {
+/* Where tokens leave: the parts of texts, and of their rows, in each layer that ran. */
+static void take_rows(point *at, const rubato_evaluation *from) {
+    for (size_t i = 0, ran = 0; i < at->layers; i++)
+        if (!at->skip[i]) {
+            at->present[i] = (float)fmin(from->alive[ran], 1);
+            at->alive[i] = (float)fmin(from->rows[ran], 1);
+            ran++;
+        }
+}
+
+rubato_status judging_measure(judging *self, point *at, const dataset *data, rubato_evaluation **out,
+                              rubato_costs **costs, rubato_error *error) {
     const rubato_text_options text = {.size = sizeof text, .max_length = self->max_length};
     const rubato_options running = {.size = sizeof running, .text = &text};
     const rubato_eval_options options = {
         .size = sizeof options, .task = self->task, .data = self->path, .run = &running};
-    rubato_evaluation *result;
+    rubato_costs *own = NULL;
     self->context->force = at;
-    rubato_status status = evaluate_loaded(self->context, &options, data, &result, error);
+    rubato_status status = evaluate_loaded(self->context, &options, data, out, &own, error);
     self->context->force = NULL;
-    TRY(status);
-    *quality = evaluation_main(result, self->metric, sizeof self->metric);
-    for (size_t i = 0, ran = 0; at->exit.rule && i < at->layers; i++)
-        if (!at->skip[i]) {
-            at->present[i] = (float)fmin(result->alive[ran], 1);
-            at->alive[i] = at->exit.by_token ? (float)fmin(result->rows[ran], 1) : at->present[i];
-            ran++;
-        }
-    rubato_free(result);
-    return RUBATO_OK;
+    if (status == RUBATO_OK && at->exit.rule && at->exit.by_token) take_rows(at, *out);
+    if (status == RUBATO_OK && at->exit.rule && !at->exit.by_token) status = judging_weigh_costs(self, at, own, error);
+    if (status == RUBATO_OK && costs)
+        *costs = own;
+    else
+        rubato_free(own);
+    return status;
+}
+
+/* The quality at a point; sets the part of the texts that run in each layer of a point with exits. */
+static rubato_status judge(judging *self, point *at, const dataset *data, double *quality, rubato_error *error) {
+    rubato_evaluation *result;
+    if (!self->reference) {
+        TRY(judging_measure(self, at, data, &result, NULL, error));
+        *quality = evaluation_main(result, self->metric, sizeof self->metric);
+        rubato_free(result);
+        return RUBATO_OK;
+    }
+    size_t first = data == &self->rest ? self->part.count : 0;
+    rubato_costs *costs = NULL;
+    size_t *labels = calloc(size_max(data->count, 1), sizeof *labels);
+    rubato_status status =
+        labels ? find_labels(self, at, data, labels, at->exit.rule ? &costs : NULL, error) : fail_memory(error);
+    if (status == RUBATO_OK) *quality = agreement(self, first, labels, data->count);
+    if (status == RUBATO_OK && at->exit.rule) status = judging_weigh_costs(self, at, costs, error);
+    rubato_free(costs);
+    free(labels);
+    return status;
 }
 
 static rubato_status evaluate_one(judging *self, const point *gene, const char *group, bool whole,
@@ -241,24 +413,29 @@ static rubato_status evaluate_one(judging *self, const point *gene, const char *
 /* The outputs of a body's exits. */
 typedef struct sweep {
     exit_trail part, rest;
-    float *logits; /* [data.count][classes] */
+    float *logits;                 /* [data.count][classes] */
+    size_t *ran, *tokens, *labels; /* [data.count] each, one block */
 } sweep;
 
 /* The quality of a setting on the sample (`all`: on the whole data), and the part of the texts that run in each
  * layer. */
 static rubato_status replay(judging *self, sweep *from, point *at, bool all, double *quality, rubato_error *error) {
+    size_t part = from->part.count, count = all ? self->data.count : part, classes = from->part.classes;
+    exit_trail_replay(&from->part, &at->exit, from->logits, from->ran);
+    memcpy(from->tokens, from->part.tokens, part * sizeof *from->tokens);
+    if (all) {
+        exit_trail_replay(&from->rest, &at->exit, from->logits + part * classes, from->ran + part);
+        memcpy(from->tokens + part, from->rest.tokens, from->rest.count * sizeof *from->tokens);
+    }
+    judging_weigh(self, at, from->ran, from->tokens, count);
+    if (self->reference) {
+        for (size_t i = 0; i < count; i++) from->labels[i] = best_of(from->logits + i * classes, classes);
+        *quality = agreement(self, 0, from->labels, count);
+        return RUBATO_OK;
+    }
     const rubato_eval_options options = {.size = sizeof options, .task = self->task, .data = self->path};
     rubato_evaluation *result;
-    float later[POINT_LAYERS];
-    const dataset *data = all ? &self->data : &self->part;
-    exit_trail_replay(&from->part, &at->exit, from->logits, at->alive);
-    if (all) exit_trail_replay(&from->rest, &at->exit, from->logits + from->part.count * from->part.classes, later);
-    float share = all ? (float)self->part.count / (float)self->data.count : 1;
-    for (size_t i = 0; i < at->layers; i++) {
-        if (all) at->alive[i] = share * at->alive[i] + (1 - share) * later[i];
-        at->present[i] = at->alive[i];
-    }
-    TRY(evaluate_logits(self->context, &options, data, from->logits, &result, error));
+    TRY(evaluate_logits(self->context, &options, all ? &self->data : &self->part, from->logits, &result, error));
     *quality = evaluation_main(result, self->metric, sizeof self->metric);
     rubato_free(result);
     return RUBATO_OK;
@@ -276,7 +453,10 @@ static rubato_status run_sweep(judging *self, sweep *from, candidate *made, size
     bool hopeful = whole;
     TRY(exit_trail_run(&from->part, self->context, body, &self->part, self->max_length, error));
     from->logits = malloc(self->data.count * from->part.classes * sizeof *from->logits);
-    if (!from->logits) return fail_memory(error);
+    from->ran = calloc(3 * self->data.count, sizeof *from->ran);
+    if (!from->logits || !from->ran) return fail_memory(error);
+    from->tokens = from->ran + self->data.count;
+    from->labels = from->tokens + self->data.count;
     for (size_t i = 0; i < count; i++) {
         TRY(replay(self, from, &made[i].gene, false, &made[i].glimpse, error));
         made[i].cost = judging_cost(self, &made[i].gene);
@@ -337,6 +517,7 @@ static rubato_status evaluate_all(judging *self, const point *gene, const char *
     }
     free(made);
     free(from.logits);
+    free(from.ran);
     exit_trail_free(&from.part);
     exit_trail_free(&from.rest);
     return status == RUBATO_OK ? refresh_frontier(self, error) : status;

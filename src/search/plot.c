@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 
-enum { WIDTH = 760, HEIGHT = 480, LEFT = 76, RIGHT = 28, TOP = 64, BOTTOM = 62 };
+enum { WIDTH = 960, HEIGHT = 480, LEFT = 76, RIGHT = 230, TOP = 70, BOTTOM = 62 }; /* RIGHT: the legend */
 
 typedef struct frame {
     FILE *out;
@@ -54,50 +54,70 @@ static void draw_grid(const frame *f, const char *metric, bool by_ms) {
             (TOP + HEIGHT - BOTTOM) / 2, metric);
 }
 
-static void draw_series(const frame *f, const char *class, const candidate *points, size_t count) {
+/* The colours tell apart for the colour-blind too (Okabe and Ito 2008); lines differ in their dashes as well. */
+static const struct {
+    const char *family, *legend, *dashes, *light, *dark;
+} series[] = {{"search", "points of the frontier", "none", "#0072b2", "#56b4e9"},
+              {"uniform", "words dropped evenly", "6 4", "#d55e00", "#ff9a5c"},
+              {"shallow", "fewer layers, all words", "2 4", "#007a5a", "#3ddbab"},
+              {"narrow", "fewer heads and neurons", "1 3", "#b0487f", "#f0a3cd"},
+              {"merged", "words merged two by two", "10 3", "#8a6d00", "#f0e442"},
+              {"exits", "leaving early alone", "8 3 2 3", "#6b3fa0", "#b99aff"},
+              {"fixed", "everything out at one exit", "6 2", "#57606a", "#9da7b3"}};
+enum { SERIES = sizeof series / sizeof series[0] };
+
+static void write_style(const frame *f) {
+    fputs("<style>text{font-family:system-ui,sans-serif;fill:#24292f}.title{font-size:18px;font-weight:600}.label{"
+          "font-size:13px}.tick{font-size:12px;fill:#57606a}.grid{stroke:#d0d7de;stroke-width:1}.back{fill:#fff}"
+          "polyline{fill:none}.line{stroke-width:1.7}.search.line{stroke-width:2.6}.bar{stroke-width:1.2}"
+          ".full{stroke:#57606a;fill:#57606a;stroke-width:1.4}",
+          f->out);
+    for (size_t i = 0; i < SERIES; i++)
+        fprintf(f->out, ".%s{stroke:%s;stroke-dasharray:%s}.%s.dot,.%s.bar{stroke-dasharray:none}.%s.dot{fill:%s}",
+                series[i].family, series[i].light, series[i].dashes, series[i].family, series[i].family,
+                series[i].family, series[i].light);
+    fputs("@media(prefers-color-scheme:dark){text{fill:#e6edf3}.tick{fill:#9198a1}.grid{stroke:#30363d}.back{fill:#"
+          "0d1117}"
+          ".full{stroke:#9198a1;fill:#9198a1}",
+          f->out);
+    for (size_t i = 0; i < SERIES; i++)
+        fprintf(f->out, ".%s{stroke:%s}.%s.dot{fill:%s}", series[i].family, series[i].dark, series[i].family,
+                series[i].dark);
+    fputs("}</style>\n", f->out);
+}
+
+static void draw_bar(const frame *f, const char *family, const candidate *at) {
+    double x = place_x(f, at->cost), error = at->gene.quality_error;
+    if (isnan(error) || error <= 0) return;
+    fprintf(f->out, "<line clip-path='url(#frame)' class='%s bar' x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f'/>\n", family,
+            x, x, place_y(f, at->quality - error), place_y(f, at->quality + error));
+}
+
+static void draw_series(const frame *f, const char *family, const candidate *points, size_t count) {
+    bool found = strcmp(family, "search") == 0;
     if (count == 0) return;
-    fprintf(f->out, "<polyline clip-path='url(#frame)' class='%s' points='", class);
+    fprintf(f->out, "<polyline clip-path='url(#frame)' class='%s line' points='", family);
     for (size_t i = 0; i < count; i++)
         fprintf(f->out, "%.1f,%.1f ", place_x(f, points[i].cost), place_y(f, points[i].quality));
     fprintf(f->out, "'/>\n");
-    for (size_t i = 0; i < count; i++)
-        if (points[i].quality >= f->low_y &&
-            place_x(f, points[i].cost) <= WIDTH - RIGHT) /* exits can cost more than 1x */
-            fprintf(f->out, "<circle class='%s' cx='%.1f' cy='%.1f' r='%s'><title>%.2fx: %.2f %%</title></circle>\n",
-                    class, place_x(f, points[i].cost), place_y(f, points[i].quality),
-                    strcmp(class, "search") ? "3" : "4", points[i].cost, points[i].quality * 100);
+    for (size_t i = 0; i < count; i++) {
+        double x = place_x(f, points[i].cost);
+        if (points[i].quality < f->low_y || x > WIDTH - RIGHT) continue; /* exits can cost more than 1x */
+        if (found) draw_bar(f, family, &points[i]);
+        fprintf(f->out, "<circle class='%s dot' cx='%.1f' cy='%.1f' r='%s'><title>%.2fx: %.2f %%</title></circle>\n",
+                family, x, place_y(f, points[i].quality), found ? "4" : "3", points[i].cost, points[i].quality * 100);
+    }
 }
 
-static void draw_legend(const frame *f, const char *class, const char *text, int number) {
-    int x = WIDTH - RIGHT - 214, y = HEIGHT - BOTTOM - 22 - 22 * number;
-    fprintf(f->out,
-            "<line class='%s' x1='%d' x2='%d' y1='%d' y2='%d'/><circle class='%s' cx='%d' cy='%d' r='3.5'/><text "
-            "class='label' "
-            "x='%d' y='%d'>%s</text>\n",
-            class, x, x + 34, y, y, class, x + 17, y, x + 44, y + 4, text);
+/* The legend stands beside the picture, so that it covers no line. */
+static void draw_legend(const frame *f, const char *family, const char *text, int number) {
+    int x = WIDTH - RIGHT + 18, y = TOP + 12 + 24 * number;
+    bool full = strcmp(family, "full") == 0;
+    fprintf(f->out, "<line class='%s%s' x1='%d' x2='%d' y1='%d' y2='%d'/>", family, full ? "" : " line", x, x + 34, y,
+            y);
+    fprintf(f->out, "<circle class='%s%s' cx='%d' cy='%d' r='3.5'/>", family, full ? "" : " dot", x + 17, y);
+    fprintf(f->out, "<text class='label' x='%d' y='%d'>%s</text>\n", x + 44, y + 4, text);
 }
-
-static const char style[] =
-    "<style>text{font-family:system-ui,sans-serif;fill:#24292f}.title{font-size:18px;font-weight:600}.label{font-size:"
-    "13px}"
-    ".tick{font-size:12px;fill:#57606a}.grid{stroke:#d0d7de;stroke-width:1}.back{fill:#fff}"
-    "polyline,line{fill:none}polyline.search,line.search{stroke:#0969da;stroke-width:2.5}circle.search{fill:#0969da}"
-    "polyline.uniform,line.uniform{stroke:#bc4c00;stroke-width:1.6;stroke-dasharray:6 4}circle.uniform{fill:#bc4c00}"
-    "polyline.shallow,line.shallow{stroke:#1a7f37;stroke-width:1.6;stroke-dasharray:2 4}circle.shallow{fill:#1a7f37}"
-    "polyline.narrow,line.narrow{stroke:#bf3989;stroke-width:1.6;stroke-dasharray:1 3}circle.narrow{fill:#bf3989}"
-    "polyline.merged,line.merged{stroke:#0969da;stroke-width:1.6;stroke-dasharray:2 2}circle.merged{fill:#0969da}"
-    "polyline.fixed,line.fixed{stroke:#57606a;stroke-width:1.6;stroke-dasharray:6 2}circle.fixed{fill:#57606a}"
-    "polyline.exits,line.exits{stroke:#8250df;stroke-width:1.6;stroke-dasharray:8 3 2 3}circle.exits{fill:#8250df}"
-    "line.full{stroke:#57606a;stroke-width:1.4}circle.full{fill:#57606a}"
-    "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.tick{fill:#9198a1}.grid{stroke:#30363d}.back{fill:#0d1117}"
-    "polyline.search,line.search{stroke:#4493f8}circle.search{fill:#4493f8}polyline.uniform,line.uniform{stroke:#"
-    "f0883e}"
-    "circle.uniform{fill:#f0883e}polyline.shallow,line.shallow{stroke:#3fb950}circle.shallow{fill:#3fb950}"
-    "polyline.narrow,line.narrow{stroke:#f778ba}circle.narrow{fill:#f778ba}"
-    "polyline.merged,line.merged{stroke:#58a6ff}circle.merged{fill:#58a6ff}"
-    "polyline.fixed,line.fixed{stroke:#8b949e}circle.fixed{fill:#8b949e}"
-    "polyline.exits,line.exits{stroke:#ab7df8}circle.exits{fill:#ab7df8}"
-    "line.full{stroke:#9198a1}circle.full{fill:#9198a1}}</style>\n";
 
 static size_t pick(const candidate *all, size_t count, const char *family, candidate *out) {
     size_t picked = 0;
@@ -107,59 +127,85 @@ static size_t pick(const candidate *all, size_t count, const char *family, candi
     return picked;
 }
 
-/* The baselines that the search tries beside its own candidates. */
-static const struct {
-    const char *family, *legend;
-} baselines[] = {{"shallow", "fewer layers, all words"}, {"uniform", "words dropped evenly"},
-                 {"narrow", "fewer heads and neurons"},  {"exits", "leaving early alone"},
-                 {"merged", "words merged two by two"},  {"fixed", "everything out at one exit"}};
-
-rubato_status plot_write(const char *folder, const candidate *all, size_t count, const candidate *best,
-                         size_t best_count, const char *metric, bool by_ms, const char *task, rubato_error *error) {
-    char path[4200];
-    new_file file;
-    candidate *series = malloc((count + 1) * sizeof *series);
-    if (!series) return fail_memory(error);
-    snprintf(path, sizeof path, "%s/frontier.svg", folder);
-    rubato_status status = new_file_open(&file, path, error);
-    if (status != RUBATO_OK) {
-        free(series);
-        return status;
+/* A text of the user within XML. */
+static void write_text(FILE *out, const char *text) {
+    for (; *text; text++) {
+        if (*text == '&')
+            fputs("&amp;", out);
+        else if (*text == '<')
+            fputs("&lt;", out);
+        else
+            fputc(*text, out);
     }
-    size_t fulls = pick(all, count, "full", series);
-    double full = fulls ? series[0].quality : best_count ? best[best_count - 1].quality : 1, low = full, high = full;
-    double cheapest = 1;
-    for (size_t i = 0; i < best_count; i++) {
+}
+
+static const char *file_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static void write_title(const frame *f, const plot_text *text) {
+    fprintf(f->out, "<text class='title' x='%d' y='30'>", LEFT);
+    write_text(f->out, text->task);
+    fprintf(f->out, ": %s against %s</text>\n<text class='label' x='%d' y='50'>", text->metric,
+            text->by_ms ? "time" : "operations", LEFT);
+    write_text(f->out, file_name(text->data));
+    if (text->held_out)
+        fprintf(f->out, ", %zu examples on which no point was chosen; bars: one standard error", text->held_out);
+    else
+        fputs(", on which the points were chosen: they look too good", f->out);
+    fputs("</text>\n", f->out);
+}
+
+/* Leaves room for the baselines, but not for their lowest points, which are of no use. */
+static void set_range(frame *f, double full, const candidate *best, size_t count) {
+    double low = full, high = full, cheapest = 1;
+    for (size_t i = 0; i < count; i++) {
         low = fmin(low, best[i].quality);
         high = fmax(high, best[i].quality);
         cheapest = fmin(cheapest, best[i].cost);
     }
-    /* leaves room for the baselines, but not for their lowest points */
     double span = fmax(high - low, 0.01);
-    frame f = {.out = file.stream, .low_x = floor(cheapest * 10) / 10};
-    f.low_y = fmax(fmax(low - 0.8 * span, high - 0.2), 0); /* lower points are of no use */
-    f.high_y = fmin(high + 0.15 * (high - f.low_y), 1);
-    fprintf(
-        f.out,
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d' role='img'>\n%s<clipPath "
-        "id='frame'><rect x='%d' y='%d' width='%d' height='%d'/></clipPath><rect class='back' width='%d' "
-        "height='%d'/>\n<text class='title' x='%d' y='36'>%s: %s against cost</text>\n",
-        WIDTH, HEIGHT, WIDTH, HEIGHT, style, LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM, WIDTH, HEIGHT,
-        LEFT, task, metric);
-    draw_grid(&f, metric, by_ms);
+    f->low_x = floor(cheapest * 10) / 10;
+    f->low_y = fmax(fmax(low - 0.8 * span, high - 0.2), 0);
+    f->high_y = fmin(high + 0.25 * (high - f->low_y), 1);
+}
+
+rubato_status plot_write(const char *folder, const plot_text *text, double full, const candidate *all, size_t count,
+                         const candidate *frontier, size_t frontier_count, rubato_error *error) {
+    char path[4200];
+    new_file file;
+    int row = 0;
+    candidate *picked = malloc((count + 1) * sizeof *picked);
+    if (!picked) return fail_memory(error);
+    snprintf(path, sizeof path, "%s/frontier.svg", folder);
+    rubato_status status = new_file_open(&file, path, error);
+    if (status != RUBATO_OK) {
+        free(picked);
+        return status;
+    }
+    frame f = {.out = file.stream};
+    set_range(&f, full, frontier, frontier_count);
+    fprintf(f.out, "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d' role='img'>\n",
+            WIDTH, HEIGHT, WIDTH, HEIGHT);
+    write_style(&f);
+    fprintf(f.out,
+            "<clipPath id='frame'><rect x='%d' y='%d' width='%d' height='%d'/></clipPath><rect class='back' width='%d' "
+            "height='%d'/>\n",
+            LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM, WIDTH, HEIGHT);
+    write_title(&f, text);
+    draw_grid(&f, text->metric, text->by_ms);
     fprintf(f.out, "<line class='full' x1='%d' x2='%d' y1='%.1f' y2='%.1f'/>\n", LEFT, WIDTH - RIGHT, place_y(&f, full),
             place_y(&f, full));
-    int row = 0;
     draw_legend(&f, "full", "full model", row++);
-    for (size_t i = 0; i < sizeof baselines / sizeof baselines[0]; i++) {
-        size_t picked = pick(all, count, baselines[i].family, series);
-        draw_series(&f, baselines[i].family, series, picked);
-        if (picked) draw_legend(&f, baselines[i].family, baselines[i].legend, row++);
+    for (size_t i = 1; i < SERIES; i++) {
+        size_t found = pick(all, count, series[i].family, picked);
+        draw_series(&f, series[i].family, picked, found);
+        if (found) draw_legend(&f, series[i].family, series[i].legend, row++);
     }
-    draw_series(&f, "search", best, best_count);
-    draw_legend(&f, "search", "searched frontier", row);
-    if (fulls) fprintf(f.out, "<circle class='full' cx='%.1f' cy='%.1f' r='5'/>\n", place_x(&f, 1), place_y(&f, full));
-    fprintf(f.out, "</svg>\n");
-    free(series);
+    draw_series(&f, series[0].family, frontier, frontier_count);
+    draw_legend(&f, series[0].family, series[0].legend, row);
+    fprintf(f.out, "<circle class='full' cx='%.1f' cy='%.1f' r='5'/>\n</svg>\n", place_x(&f, 1), place_y(&f, full));
+    free(picked);
     return new_file_commit(&file, error);
 }

@@ -13,6 +13,7 @@
 #include "search/genes.h"
 #include "search/judging.h"
 #include "search/plot.h"
+#include "search/telling.h"
 #include "task/exit_trail.h"
 #include "task/folder.h"
 #include "task/job.h"
@@ -23,7 +24,7 @@
 enum { BASELINES = 12, MOST_TIMED = 60, LEAST_TIMED = 16, TIMING_MS = 3000, PATIENCE = 200 };
 
 /* Neighbouring points of a frontier differ by at least this part of their cost. */
-static const double LEAST_STEP = 0.02;
+static const double LEAST_STEP = 0.04;
 
 typedef struct searching {
     const rubato_search_options *options;
@@ -33,7 +34,9 @@ typedef struct searching {
     float widths[64];
     size_t merges; /* the number of layers in which rows merged in training */
     double begun_ms;
-    size_t timed; /* points that were timed at the end */
+    size_t timed;            /* points that were told at the end */
+    double full, full_error; /* quality of the full model */
+    size_t held_out;
     bool stopped;
 } searching;
 
@@ -277,48 +280,78 @@ static void name_points(frontier *all) {
     }
 }
 
-static double flops_of(const searching *s, const point *at) {
-    double sum = 0, full = 0;
-    for (size_t i = 0; i < s->judge.length_count; i++) {
-        sum += engine_flops(s->judge.model, at, s->judge.lengths[i]);
-        full += engine_flops(s->judge.model, NULL, s->judge.lengths[i]);
-    }
-    return sum / full;
+static bool told(void *user) {
+    searching *s = user;
+    s->timed++;
+    report(s, s->options->iterations, s->options->iterations);
+    return true; /* a search that is stopped still says what its points are worth */
 }
 
-static double full_quality(const searching *s) {
-    for (size_t i = 0; i < s->judge.count; i++)
-        if (s->judge.all[i].family && strcmp(s->judge.all[i].family, "full") == 0) return s->judge.all[i].quality;
-    return NAN;
+static rubato_status time_points(searching *s, frontier *made, rubato_error *error) {
+    size_t texts;
+    TRY(measure_full(s, &made->full_ms, &texts, error));
+    for (size_t i = 0; i < made->count; i++)
+        TRY(measure_latency(s, &made->points[i], texts, &made->points[i].ms, error));
+    return RUBATO_OK;
+}
+
+/* For the plot: what is known of a candidate is its agreement with the full model. The loss of quality goes with it;
+ * the told points say how much. */
+static void estimate_qualities(searching *s, const frontier *made) {
+    judging *judge = &s->judge;
+    double products = 0, squares = 0;
+    if (!judge->reference) return;
+    for (size_t i = 0; i < judge->frontier_count; i++)
+        for (size_t j = 0; j < made->count; j++) {
+            if (!gene_equal(&judge->frontier[i].gene, &made->points[j])) continue;
+            double apart = 1 - judge->frontier[i].quality;
+            products += apart * (made->full - made->points[j].quality);
+            squares += apart * apart;
+        }
+    double slope = squares > 0 ? products / squares : 1;
+    for (size_t i = 0; i < judge->count; i++) judge->all[i].quality = made->full - slope * (1 - judge->all[i].quality);
+}
+
+static rubato_status plot(searching *s, const frontier *made, const char *out, rubato_error *error) {
+    judging *judge = &s->judge;
+    candidate *points = calloc(made->count + 1, sizeof *points);
+    if (!points) return fail_memory(error);
+    for (size_t i = 0; i < made->count; i++)
+        points[i] =
+            (candidate){.gene = made->points[i],
+                        .cost = judge->by_ms ? judging_cost(judge, &made->points[i]) : made->points[i].flops_ratio,
+                        .quality = made->points[i].quality,
+                        .family = "search"};
+    estimate_qualities(s, made);
+    const plot_text text = {.task = s->options->task,
+                            .metric = judge->metric,
+                            .data = s->options->holdout ? s->options->holdout : s->options->data,
+                            .held_out = made->held_out,
+                            .by_ms = judge->by_ms};
+    rubato_status status = plot_write(out, &text, made->full, judge->all, judge->count, points, made->count, error);
+    free(points);
+    return status;
 }
 
 static rubato_status write_results(searching *s, const char *out, const json_t *notes, rubato_error *error) {
-    frontier *points = &s->judge.model->points, made = {.by = points->by, .full = full_quality(s)};
+    frontier *points = &s->judge.model->points, made = {.by = points->by};
     s->judge.frontier_count = pareto_thin(s->judge.frontier, s->judge.frontier_count, LEAST_STEP);
     made.points = calloc(s->judge.frontier_count + 1, sizeof *made.points);
     if (!made.points) return fail_memory(error);
-    snprintf(made.metric, sizeof made.metric, "%s", s->judge.metric);
     snprintf(made.low, sizeof made.low, "%s", s->judge.low);
-    size_t texts;
-    rubato_status status = measure_full(s, &made.full_ms, &texts, error);
-    for (size_t i = 0; i < s->judge.frontier_count && status == RUBATO_OK; i++) {
-        point *p = &made.points[made.count];
-        *p = s->judge.frontier[i].gene;
-        if (point_is_full(p) && !p->low) continue;
-        p->quality = s->judge.frontier[i].quality;
-        p->flops_ratio = flops_of(s, p);
-        status = measure_latency(s, p, texts, &p->ms, error);
-        s->timed = ++made.count;
-        report(s, s->options->iterations, s->options->iterations);
-    }
+    rubato_status status = tell_frontier(&s->judge, s->judge.frontier, s->judge.frontier_count, &made, told, s, error);
+    snprintf(made.metric, sizeof made.metric, "%s", s->judge.metric);
+    if (status == RUBATO_OK) status = time_points(s, &made, error);
     name_points(&made);
+    s->full = made.full;
+    s->full_error = made.full_error;
+    s->held_out = made.held_out;
     frontier_free(points);
     *points = made;
     TRY(status);
     TRY(folder_create(out, error));
     TRY(model_save_points(points, notes, out, error));
-    return plot_write(out, s->judge.all, s->judge.count, s->judge.frontier, s->judge.frontier_count, s->judge.metric,
-                      s->judge.by_ms, s->options->task, error);
+    return plot(s, points, out, error);
 }
 
 /* ---- All together ---- */
@@ -362,7 +395,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     s->judge.path = options->data;
     s->judge.max_length = options->max_length;
     if (s->space.exit_count && exit_trail_suits(&s->judge.model->exits)) judge_all_exits(s);
-    TRY(judging_begin(&s->judge, kind, options->columns, options->limit, options->seed, error));
+    TRY(judging_begin(&s->judge, kind, options, error));
     TRY(model_read_notes(notes, s->judge.model->path, error));
     TRY(read_widths(s, *notes, error));
     double layer_drop = json_number_value(json_object_get(json_object_get(*notes, "training"), "layer_drop"));
@@ -430,11 +463,13 @@ rubato_status rubato_search(const rubato_search_options *options, rubato_search_
         made->is = (rubato_search_result){.points = s.judge.model->points.count,
                                           .evaluations = s.judge.evaluations,
                                           .dropped = s.judge.dropped,
-                                          .full_quality = full_quality(&s),
+                                          .full_quality = s.full,
                                           .area = pareto_area(s.judge.frontier, s.judge.frontier_count),
                                           .seconds = (clock_ms() - s.begun_ms) / 1e3,
                                           .metric = made->metric,
-                                          .stopped = s.stopped};
+                                          .stopped = s.stopped,
+                                          .full_error = s.full_error,
+                                          .held_out = s.held_out};
         *result = &made->is;
     }
     json_decref(notes);

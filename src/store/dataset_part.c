@@ -40,8 +40,7 @@ static void draw_order(drawn *order, size_t count, uint64_t seed) {
         while (end < count && order[end].stratum == order[first].stratum) end++;
         uint64_t state = seed ^ order[first].stratum;
         double offset = random_real(&state);
-        for (size_t i = first + 1; i < end; i++)
-            order[i].key = ((double)(i - first) + offset) / (double)(end - first);
+        for (size_t i = first + 1; i < end; i++) order[i].key = ((double)(i - first) + offset) / (double)(end - first);
     }
     qsort(order, count, sizeof *order, by_key);
 }
@@ -104,8 +103,7 @@ rubato_status dataset_divide(dataset *data, dataset *rest, double share, rubato_
         qsort(rows, count, sizeof *rows, by_document);
         for (size_t i = 0; i < count; i++)
             if (i == 0 || rows[i].document != rows[i - 1].document)
-                order[units++] =
-                    (drawn){label_hash(&data->items[rows[i].row]), random_hash(rows[i].document), i, 0};
+                order[units++] = (drawn){label_hash(&data->items[rows[i].row]), random_hash(rows[i].document), i, 0};
         draw_order(order, units, 0);
         for (size_t u = 0; u < units && (double)moved < share * (double)count; u++)
             for (size_t i = order[u].first; i < count && rows[i].document == rows[order[u].first].document; i++) {

@@ -17,7 +17,8 @@ rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, 
     rubato_options options = {.size = sizeof options, .budget = budget_text};
     *row = NULL;
     TRY(engine_budget(context, &options, &wanted, error));
-    const point *at = engine_point(context, &wanted, length);
+    const point *at;
+    TRY(engine_point(&at, context, &wanted, length, error));
     const encoder *body = &context->model->body;
     if (batch_size == 0 || length == 0 || length > encoder_max_length(&body->config) || batch_size > 1 << 20)
         return fail(error, RUBATO_BAD_ARGUMENT, "bench: batch %zu of length %zu; the model takes 1 to %zu tokens",

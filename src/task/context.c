@@ -1,6 +1,7 @@
 /* Contexts, and the points that budgets select. */
 #include "task/context.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/options.h"
@@ -70,6 +71,35 @@ size_t rubato_context_threads(const rubato_context *self) {
     return team_size(self->crew);
 }
 
+/* Operations as answers report them: with exits, and with the head. Milliseconds are those of the layers; exits take
+ * their part of the operations. */
+static double price(const void *user, budget_kind kind, const point *at, size_t length) {
+    const rubato_context *context = user;
+    const rubato_model *model = context->model;
+    const encoder_shape *shape = &model->body.shape;
+    head_kind kind_of = engine_main_head(model);
+    bool by_row = kind_of == HEAD_TOKEN || kind_of == HEAD_QA || kind_of == HEAD_MLM;
+    double after = kind_of == HEAD_COUNT ? 0 : head_flops(&model->heads[kind_of], by_row ? length : 1);
+    double spent = engine_flops(model, at, length);
+    if (kind == BUDGET_MS) {
+        double layers = point_flops(at, shape, length, NULL);
+        return cost_model_ms(context->times, at, shape, length, 1) * (at && at->exit.rule ? spent / layers : 1);
+    }
+    return (spent + after) / (engine_flops(model, NULL, length) + after);
+}
+
+/* The least that any text costs: milliseconds of a text of one word. */
+static rubato_status check_least(const rubato_context *context, const budget *wanted, rubato_error *error) {
+    enum { ONE_WORD = 3 };
+    const frontier *points = &context->model->points;
+    double least = price(context, BUDGET_MS, NULL, ONE_WORD);
+    for (size_t i = 0; i < points->count; i++)
+        least = fmin(least, price(context, BUDGET_MS, &points->points[i], ONE_WORD));
+    if (least <= wanted->value) return RUBATO_OK;
+    return fail(error, RUBATO_BAD_ARGUMENT, "budget \"%gms\": one word alone takes %.2g ms on this machine",
+                wanted->value, least);
+}
+
 rubato_status engine_budget(const rubato_context *context, const rubato_options *options, budget *out,
                             rubato_error *error) {
     const rubato_model *model = context->model;
@@ -78,12 +108,19 @@ rubato_status engine_budget(const rubato_context *context, const rubato_options 
         *out = (budget){.kind = BUDGET_NAME, .named = context->force};
         return RUBATO_OK;
     }
-    return budget_parse(out, text, &model->points, context->times, error);
+    TRY(budget_parse(out, text, &model->points, context->times, error));
+    out->strict = options && options->strict;
+    return out->kind == BUDGET_MS ? check_least(context, out, error) : RUBATO_OK;
 }
 
-const point *engine_point(const rubato_context *context, const budget *wanted, size_t length) {
-    const rubato_model *model = context->model;
-    return budget_choose(wanted, &model->points, context->times, &model->body.shape, length);
+rubato_status engine_point(const point **out, const rubato_context *context, const budget *wanted, size_t length,
+                           rubato_error *error) {
+    const frontier *points = &context->model->points;
+    if (budget_choose(out, wanted, points, price, context, length) || !wanted->strict) return RUBATO_OK;
+    bool ms = wanted->kind == BUDGET_MS;
+    return fail(error, RUBATO_BAD_ARGUMENT,
+                "no point keeps %g%s for a text of %zu tokens; the cheapest, @%s, may take %.2g%s", wanted->value,
+                ms ? "ms" : "x", length, (*out)->name, price(context, wanted->kind, *out, length), ms ? "ms" : "x");
 }
 
 rubato_status rubato_choose_point(const rubato_context *context, const char *text, size_t length, size_t *index,
@@ -92,7 +129,8 @@ rubato_status rubato_choose_point(const rubato_context *context, const char *tex
     rubato_options options = {.size = sizeof options, .budget = text};
     budget wanted;
     TRY(engine_budget(context, &options, &wanted, error));
-    const point *at = engine_point(context, &wanted, length);
+    const point *at;
+    TRY(engine_point(&at, context, &wanted, length, error));
     *index = at ? (size_t)(at - points->points) : points->count;
     return RUBATO_OK;
 }

@@ -30,8 +30,10 @@ struct rubato_context {
 rubato_status engine_budget(const rubato_context *context, const rubato_options *options, budget *out,
                             rubato_error *error);
 
-/* The point of a sequence of that length; NULL: full. */
-const point *engine_point(const rubato_context *context, const budget *wanted, size_t length);
+/* The point of a sequence of that length; *out is NULL for full. Fails: BAD_ARGUMENT where the budget is strict and no
+ * point is cheap enough. */
+rubato_status engine_point(const point **out, const rubato_context *context, const budget *wanted, size_t length,
+                           rubato_error *error);
 
 /* A run of all threads in the first thread's arena. The caller owns the status, and sets what else the run needs. */
 static inline run context_run(const rubato_context *self, rubato_status *status) {

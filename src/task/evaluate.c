@@ -492,7 +492,7 @@ static rubato_status evaluate_task(evaluating *e) {
 }
 
 static rubato_status evaluate(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
-                              const float *logits, rubato_evaluation **out, rubato_error *error) {
+                              const float *logits, rubato_evaluation **out, rubato_costs **costs, rubato_error *error) {
     rubato_eval_options own;
     evaluating e = {.context = context, .options = &own, .error = error, .logits = logits};
     *out = NULL;
@@ -513,7 +513,10 @@ static rubato_status evaluate(rubato_context *context, const rubato_eval_options
     }
     if (!e.loaded) dataset_free(&e.data);
     free(e.inputs);
-    rubato_free(e.costs);
+    if (costs && status == RUBATO_OK)
+        *costs = e.costs;
+    else
+        rubato_free(e.costs);
     if (status == RUBATO_OK)
         *out = &e.out->is;
     else
@@ -523,15 +526,16 @@ static rubato_status evaluate(rubato_context *context, const rubato_eval_options
 
 rubato_status rubato_evaluate(rubato_context *context, const rubato_eval_options *options, rubato_evaluation **out,
                               rubato_error *error) {
-    return evaluate(context, options, NULL, NULL, out, error);
+    return evaluate(context, options, NULL, NULL, out, NULL, error);
 }
 
 rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
-                              rubato_evaluation **out, rubato_error *error) {
-    return evaluate(context, options, loaded, NULL, out, error);
+                              rubato_evaluation **out, rubato_costs **costs, rubato_error *error) {
+    if (costs) *costs = NULL;
+    return evaluate(context, options, loaded, NULL, out, costs, error);
 }
 
 rubato_status evaluate_logits(rubato_context *context, const rubato_eval_options *options, const dataset *data,
                               const float *logits, rubato_evaluation **out, rubato_error *error) {
-    return evaluate(context, options, data, logits, out, error);
+    return evaluate(context, options, data, logits, out, NULL, error);
 }

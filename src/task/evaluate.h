@@ -22,9 +22,10 @@ rubato_status evaluation_create(evaluation **out, size_t layers, rubato_error *e
 rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_options *options, evaluation *out,
                                  rubato_error *error);
 
-/* As rubato_evaluate, on a data set that is in memory already (NULL: reads options->data), at context->force. */
+/* As rubato_evaluate, on a data set that is in memory already (NULL: reads options->data), at context->force.
+ *   costs  receives what the examples cost, in any order; NULL for none */
 rubato_status evaluate_loaded(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,
-                              rubato_evaluation **evaluation, rubato_error *error);
+                              rubato_evaluation **evaluation, rubato_costs **costs, rubato_error *error);
 
 /* The metrics of logits [data->count, labels] that are known already; for classification and regression. */
 rubato_status evaluate_logits(rubato_context *context, const rubato_eval_options *options, const dataset *data,

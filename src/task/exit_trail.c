@@ -5,13 +5,19 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "task/costs.h"
 
 /* Finds the exits of layers that run; the last of these layers has the model's head instead. */
 static void find_places(exit_trail *self, const exits *from, const point *at) {
     size_t last = at->layers;
     while (last > 0 && at->skip[last - 1]) last--;
-    for (size_t i = 0; i + 1 < last; i++)
-        if (from->heads[i].present && !at->skip[i]) self->place_of[self->places++] = i;
+    for (size_t i = 0, ran = 0; i + 1 < last; i++) {
+        ran += !at->skip[i];
+        if (!from->heads[i].present || at->skip[i]) continue;
+        self->ran_at[self->places] = ran;
+        self->place_of[self->places++] = i;
+    }
+    self->depth = point_depth(at);
 }
 
 bool exit_trail_suits(const exits *from) {
@@ -28,8 +34,10 @@ rubato_status exit_trail_run(exit_trail *self, rubato_context *context, const po
     find_places(self, from, at);
     self->seen = calloc(size_max(data->count * self->places * from->classes, 1), sizeof *self->seen);
     self->last = calloc(size_max(data->count * from->classes, 1), sizeof *self->last);
+    self->tokens = calloc(data->count + 1, sizeof *self->tokens);
     rubato_input *inputs = calloc(size_max(data->count, 1), sizeof *inputs);
-    rubato_status status = self->seen && self->last && inputs ? RUBATO_OK : fail_memory(error);
+    rubato_costs *costs = NULL;
+    rubato_status status = self->seen && self->last && self->tokens && inputs ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; i < data->count && status == RUBATO_OK; i++)
         inputs[i] = (rubato_input){.text = data->items[i].text, .pair = data->items[i].pair};
     mine.exit = from->rule;
@@ -37,10 +45,12 @@ rubato_status exit_trail_run(exit_trail *self, rubato_context *context, const po
     if (status == RUBATO_OK) {
         context->force = &mine;
         context->trail = self;
-        status = rubato_logits(context, self->last, inputs, data->count, &options, NULL, error);
+        status = rubato_logits(context, self->last, inputs, data->count, &options, &costs, error);
         context->force = NULL;
         context->trail = NULL;
     }
+    for (size_t i = 0; costs && i < data->count; i++) self->tokens[i] = costs->items[i].tokens;
+    rubato_free(costs);
     free(inputs);
     if (status != RUBATO_OK) exit_trail_free(self);
     return status;
@@ -49,6 +59,7 @@ rubato_status exit_trail_run(exit_trail *self, rubato_context *context, const po
 void exit_trail_free(exit_trail *self) {
     free(self->seen);
     free(self->last);
+    free(self->tokens);
     *self = (exit_trail){0};
 }
 
@@ -74,18 +85,13 @@ static size_t leaves_at(const exit_trail *self, const exit_setting *setting, siz
     return self->places;
 }
 
-void exit_trail_replay(const exit_trail *self, const exit_setting *setting, float *logits, float *alive) {
-    size_t left[POINT_LAYERS] = {0}; /* the number of texts that left after each layer */
+void exit_trail_replay(const exit_trail *self, const exit_setting *setting, float *logits, size_t *ran) {
     for (size_t i = 0; i < self->count; i++) {
         size_t place = leaves_at(self, setting, i);
-        const float *from = place < self->places ? self->seen + (i * self->places + place) * self->classes
-                                                 : self->last + i * self->classes;
+        bool left = place < self->places;
+        const float *from =
+            left ? self->seen + (i * self->places + place) * self->classes : self->last + i * self->classes;
         memcpy(logits + i * self->classes, from, self->classes * sizeof *logits);
-        if (place < self->places) left[self->place_of[place]]++;
-    }
-    size_t running = self->count;
-    for (size_t i = 0; alive && i < self->layers; i++) {
-        alive[i] = (float)((double)running / (double)size_max(self->count, 1));
-        running -= left[i];
+        if (ran) ran[i] = left ? self->ran_at[place] : self->depth;
     }
 }

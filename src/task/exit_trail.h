@@ -12,6 +12,8 @@ struct exit_trail {
     size_t places, place_of[POINT_LAYERS]; /* exits, and the layers (from 0) after which they are */
     float *seen;                           /* [count][places][classes] their logits */
     float *last;                           /* [count][classes] the head's */
+    size_t *tokens;                        /* [count] of the texts */
+    size_t ran_at[POINT_LAYERS], depth;    /* the number of layers that run up to each place, and of all that run */
 };
 
 /* Whether a trail is enough for these exits: they are for whole sequences, and each has an answer of its own. */
@@ -23,9 +25,9 @@ rubato_status exit_trail_run(exit_trail *self, rubato_context *context, const po
                              size_t max_length, rubato_error *error);
 void exit_trail_free(exit_trail *self);
 
-/* The logits [count][classes] under a setting (rule NULL: no text leaves). alive [layers], if not NULL, receives the
- * part of the texts that reach each layer, 1 for the first. */
-void exit_trail_replay(const exit_trail *self, const exit_setting *setting, float *logits, float *alive);
+/* The logits [count][classes] under a setting (rule NULL: no text leaves). ran [count], if not NULL, receives the number
+ * of layers that run for each text. */
+void exit_trail_replay(const exit_trail *self, const exit_setting *setting, float *logits, size_t *ran);
 
 /* For the engine: stores the outputs of one batch's exits. Called from several threads, each text once. */
 void exit_trail_take(exit_trail *self, const exit_session *from, const unit *units, size_t count);

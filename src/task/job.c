@@ -360,7 +360,11 @@ rubato_status engine_run(rubato_context *context, job *work, rubato_error *error
     TRY_DONE(begin_costs(work, context->model->body.depth, error));
     TRY_DONE(collect_units(work, &units, &count, error));
     TRY_DONE(engine_budget(context, work->options, &wanted, error));
-    for (size_t i = 0; i < count; i++) units[i].at = engine_point(context, &wanted, units[i].window->length);
+    for (size_t i = 0; i < count; i++) {
+        status = engine_point(&units[i].at, context, &wanted, units[i].window->length, error);
+        if (status != RUBATO_OK && error) error->line = units[i].input + 1;
+        if (status != RUBATO_OK) goto done;
+    }
     TRY_DONE(engine_run_units(context, work, units, count, error));
 done:
     free(units);

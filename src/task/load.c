@@ -243,7 +243,8 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     if (!self->pooling_text || !self->shown) return fail_memory(error);
     for (size_t i = 0; i < points; i++) {
         const point *p = &self->points.points[i];
-        self->shown[i] = (rubato_point){p->name, p->quality, p->flops_ratio, p->ms, point_depth(p), p->keep};
+        self->shown[i] = (rubato_point){p->name,        p->quality, p->flops_ratio,   p->ms,
+                                        point_depth(p), p->keep,    p->quality_error, p->flops_error};
     }
     rubato_info *info = &self->info;
     const encoder_config *config = &self->body.config;

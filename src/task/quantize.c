@@ -37,7 +37,7 @@ static rubato_status judge(quantizing *q, rubato_context *context, const point *
         .size = sizeof options, .task = q->options->task, .data = q->options->data, .run = &running};
     rubato_evaluation *made;
     context->force = at;
-    rubato_status status = evaluate_loaded(context, &options, &q->data, &made, error);
+    rubato_status status = evaluate_loaded(context, &options, &q->data, &made, NULL, error);
     context->force = NULL;
     TRY(status);
     *value = evaluation_main(made, q->metric, sizeof q->metric);
@@ -156,7 +156,9 @@ static rubato_status look_back(quantizing *q, const char *folder, rubato_error *
     q->all = q->done + 1 + points->count;
     rubato_status status = q->judged ? rubato_context_create(&context, model, &options, error) : RUBATO_OK;
     if (status == RUBATO_OK && q->judged) status = judge(q, context, NULL, &q->result->after, error);
-    points->full_ms = NAN;
+    points->full_ms = points->full_error = NAN;
+    points->held_out = 0;
+    for (size_t i = 0; i < points->count; i++) points->points[i].quality_error = NAN;
     points->full = q->judged ? q->result->after : NAN;
     for (size_t i = 0; q->judged && i < points->count && status == RUBATO_OK; i++)
         status = judge(q, context, &points->points[i], &points->points[i].quality, error);

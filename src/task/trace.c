@@ -69,7 +69,8 @@ static rubato_status trace_one(rubato_context *context, trace_block *block, cons
     budget wanted;
     encoded out;
     TRY(engine_budget(context, options, &wanted, error));
-    const point *at = engine_point(context, &wanted, window->length);
+    const point *at;
+    TRY(engine_point(&at, context, &wanted, window->length, error));
     thinning thin = engine_thinning(model, engine_main_head(model), at);
     block->shape = &body->shape;
     block->at = at;

@@ -40,7 +40,7 @@ static rubato_status judge_at(trainer *self, const point *at, double *value, rub
                                          .run = &running};
     rubato_evaluation *result;
     self->context->force = at;
-    rubato_status status = evaluate_loaded(self->context, &options, &self->dev.data, &result, error);
+    rubato_status status = evaluate_loaded(self->context, &options, &self->dev.data, &result, NULL, error);
     self->context->force = NULL;
     *value = status == RUBATO_OK ? metric_named(result, trainer_metric(self)) : NAN;
     rubato_free(result);

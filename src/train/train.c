@@ -181,8 +181,12 @@ static void keep_points(trainer *self) {
     }
     points->count = kept;
     if (options->frozen) return;
-    points->full = points->full_ms = NAN;
-    for (size_t i = 0; i < points->count; i++) points->points[i].quality = points->points[i].ms = NAN;
+    points->full = points->full_ms = points->full_error = NAN;
+    points->held_out = 0;
+    for (size_t i = 0; i < points->count; i++) {
+        point *at = &points->points[i];
+        at->quality = at->quality_error = at->ms = NAN;
+    }
 }
 
 /* The layers that get exits: those of the options; else all but the last, or fewer where the method has fewer. */

@@ -42,6 +42,11 @@ def renew(*arguments, **more):
     return run(*arguments, *([] if "--resume" in arguments else ["--overwrite"]), **more)
 
 
+def candidates(folder):
+    """The candidates of a search; the first line of its log says what they were judged on."""
+    return [json.loads(line) for line in open(os.path.join(folder, "search.jsonl"))][1:]
+
+
 def isas():
     """The instruction sets that this machine has."""
     return [isa for isa in ("scalar", "neon", "avx2", "avx512", "vnni", "bf16") if run("info", os.path.join(golden, "bert"), "--isa", isa).status == 0]

@@ -5,7 +5,7 @@
 """
 import json, os, random, shutil, struct
 
-from program import renew, check, finish, golden, model, one_line, path, run, texts, work, write_labelled
+from program import candidates, renew, check, finish, golden, model, one_line, path, run, texts, work, write_labelled
 
 TEXTS = ["hello world", "a world of words", "foo", "the quick brown fox jumps over the lazy dog"]
 HEADS = {"SequenceClassification": "classify", "TokenClassification": "tag", "Model": "embed", "MaskedLM": "fill"}
@@ -195,7 +195,7 @@ shutil.copytree(path("t"), path("both"))
 r = renew("search", path("both"), *judge, *two, "--cost", "ms", "--lowest", "0.01", "--iterations", 3, "--mutations", 10, "--crossovers", 6, "--quiet", "--json", env=cache)
 points = json.load(open(path("both/rubato.json")))["points"] if r.status == 0 else []
 narrow = [p for p in points if p.get("precision") == "int8"]
-rows = [json.loads(line) for line in open(path("both/search.jsonl"))]
+rows = candidates(path("both"))
 check("the search looks at both precisions", r.status == 0 and any(x.get("precision") == "int8" for x in rows) and any("precision" not in x for x in rows[1:]), r)
 # whichever is faster for so small a model: a point of each kind, as the search would have written it
 note = json.load(open(path("both/rubato.json")))

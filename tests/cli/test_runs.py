@@ -5,7 +5,7 @@
 """
 import gzip, json, os, signal, struct, subprocess
 
-from program import check, finish, golden, interrupt, kill, large, lines_of, one_line, path, read, rubato, run, until, write
+from program import check, finish, golden, interrupt, kill, large, lines_of, one_line, path, points, read, rubato, run, until, write
 
 bert = os.path.join(golden, "bert")
 data = write("data.tsv", "text\tlabel\n" + "a b c\tx\nd e f\ty\n" * 24)
@@ -82,7 +82,7 @@ out, err = interrupt(p, lambda: True); check("the same rows in another file go o
 search = ["search", path("fresh"), "--task", "classification", "--data", data, "--iterations", 1, "--mutations", 1, "--crossovers", 1]
 r = run(*search); check("a search", r.status == 0, r)
 check("is not replaced by accident", refused(run(*search), "search.jsonl", "--overwrite"))
-os.remove(path("fresh/search.jsonl")); check("nor are its points", refused(run(*search), "rubato.json", "--overwrite"))
+os.remove(path("fresh/search.jsonl")); points(path("fresh"), 3, half={}); check("nor are its points", refused(run(*search), "rubato.json", "--overwrite"))
 check("but with --overwrite", run(*search, "--overwrite").status == 0)
 
 # ---- One row out for every row in ----

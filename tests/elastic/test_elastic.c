@@ -189,6 +189,24 @@ static void test_pareto(void **unused) {
     assert_true(pareto_best(all, 3, 16, false) == 85 && pareto_best(all, 3, 9, false) == -INFINITY);
 }
 
+typedef struct pricing {
+    const encoder_shape *shape;
+    const cost_model *times;
+} pricing;
+
+static double price(const void *user, budget_kind kind, const point *at, size_t length) {
+    const pricing *by = user;
+    if (kind == BUDGET_MS) return cost_model_ms(by->times, at, by->shape, length, 1);
+    return point_flops(at, by->shape, length, NULL) / point_flops(NULL, by->shape, length, NULL);
+}
+
+static const point *choose(const budget *b, const frontier *all, const cost_model *times, const encoder_shape *shape,
+                           size_t length) {
+    const point *got;
+    budget_choose(&got, b, all, price, &(pricing){shape, times}, length);
+    return got;
+}
+
 static frontier three_points(void) {
     static point points[3];
     for (size_t i = 0; i < 3; i++) {
@@ -213,14 +231,14 @@ static void test_budgets(void **unused) {
     static const char *const whole[] = {NULL, "full", "@full", "1x", "2.5x"};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
         assert_int_equal(budget_parse(&b, whole[i], &none, NULL, &error), RUBATO_OK);
-        assert_null(budget_choose(&b, &none, NULL, &shape, 20));
+        assert_null(choose(&b, &none, NULL, &shape, 20));
     }
     assert_int_equal(budget_parse(&b, "@p1", &all, NULL, &error), RUBATO_OK);
-    assert_ptr_equal(budget_choose(&b, &all, NULL, &shape, 20), &all.points[1]);
+    assert_ptr_equal(choose(&b, &all, NULL, &shape, 20), &all.points[1]);
     /* at every length the best that the budget allows at that length */
     for (size_t length = 1; length < 200; length++) {
         assert_int_equal(budget_parse(&b, "0.55x", &all, NULL, &error), RUBATO_OK);
-        const point *got = budget_choose(&b, &all, NULL, &shape, length);
+        const point *got = choose(&b, &all, NULL, &shape, length);
         assert_non_null(got);
         double limit = 0.55 * point_flops(NULL, &shape, length, NULL);
         for (size_t i = 0; i < 3; i++)
@@ -234,10 +252,59 @@ static void test_budgets(void **unused) {
     double whole_ms = cost_model_ms(&times, NULL, &shape, 100, 1);
     assert_true(fabs(whole_ms - 13) < 1e-9); /* one outside, three parts of four layers */
     assert_int_equal(budget_parse(&b, "13.1ms", &all, &times, &error), RUBATO_OK);
-    assert_null(budget_choose(&b, &all, &times, &shape, 100));
+    assert_null(choose(&b, &all, &times, &shape, 100));
     assert_int_equal(budget_parse(&b, "9ms", &all, &times, &error), RUBATO_OK);
-    const point *got = budget_choose(&b, &all, &times, &shape, 100);
+    const point *got = choose(&b, &all, &times, &shape, 100);
     assert_true(got && cost_model_ms(&times, got, &shape, 100, 1) <= 9);
+}
+
+static point costly(const char *name, double quality, double error, double flops_ratio) {
+    point made = gene_constant(4, 0.5);
+    snprintf(made.name, sizeof made.name, "%s", name);
+    made.quality = quality;
+    made.quality_error = error;
+    made.flops_ratio = flops_ratio;
+    return made;
+}
+
+/* The cost is the name's. */
+static double named_price(const void *user, budget_kind kind, const point *at, size_t length) {
+    (void)user;
+    (void)kind;
+    (void)length;
+    if (at && at->exit.rule) return 0.9 * (double)at->alive[3];
+    return at ? at->flops_ratio : 1;
+}
+
+static void test_noise_and_promises(void **unused) {
+    (void)unused;
+    point points[] = {costly("low", 0.88, 0.01, 0.2), costly("even", 0.875, 0.01, 0.3), costly("worse", 0.80, 0.01, 0.4)};
+    frontier all = {.points = points, .count = 3};
+    budget b = {.kind = BUDGET_RATIO, .value = 0.5};
+    const point *got;
+    assert_true(budget_choose(&got, &b, &all, named_price, NULL, 20));
+    assert_string_equal(got->name, "even"); /* dearer and not worse beyond noise, unlike the last */
+    for (size_t i = 0; i < 3; i++) points[i].quality_error = NAN;
+    assert_true(budget_choose(&got, &b, &all, named_price, NULL, 20));
+    assert_string_equal(got->name, "low");
+    b.value = 0.1;
+    assert_false(budget_choose(&got, &b, &all, named_price, NULL, 20));
+    assert_string_equal(got->name, "low");
+    /* the standard error of a cost counts, and a strict budget expects no exit */
+    point leaving = costly("exits", 0.9, 0.01, 0.3);
+    leaving.exit.rule = exit_rule_find("entropy");
+    leaving.alive[3] = 1 / 3.0f;
+    frontier one = {.points = &leaving, .count = 1};
+    b.value = 0.31;
+    assert_true(budget_choose(&got, &b, &one, named_price, NULL, 20));
+    leaving.flops_error = 0.02;
+    assert_false(budget_choose(&got, &b, &one, named_price, NULL, 20));
+    leaving.flops_error = 0;
+    b.strict = true;
+    b.value = 0.85;
+    assert_false(budget_choose(&got, &b, &one, named_price, NULL, 20));
+    b.value = 0.95;
+    assert_true(budget_choose(&got, &b, &one, named_price, NULL, 20));
 }
 
 static void test_files(void **unused) {
@@ -279,6 +346,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_choosing),    cmocka_unit_test(test_rows),
                                        cmocka_unit_test(test_merged_rows), cmocka_unit_test(test_published_costs),
                                        cmocka_unit_test(test_genes),       cmocka_unit_test(test_pareto),
-                                       cmocka_unit_test(test_budgets),     cmocka_unit_test(test_files)};
+                                       cmocka_unit_test(test_budgets), cmocka_unit_test(test_noise_and_promises),     cmocka_unit_test(test_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
