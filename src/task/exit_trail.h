@@ -25,8 +25,8 @@ rubato_status exit_trail_run(exit_trail *self, rubato_context *context, const po
                              size_t max_length, rubato_error *error);
 void exit_trail_free(exit_trail *self);
 
-/* The logits [count][classes] under a setting (rule NULL: no text leaves). ran [count], if not NULL, receives the number
- * of layers that run for each text. */
+/* The logits [count][classes] under a setting (rule NULL: no text leaves). ran [count], if not NULL, receives the
+ * number of layers that run for each text. */
 void exit_trail_replay(const exit_trail *self, const exit_setting *setting, float *logits, size_t *ran);
 
 /* For the engine: stores the outputs of one batch's exits. Called from several threads, each text once. */

@@ -107,7 +107,8 @@ static rubato_status make_point(trainer *self, const float *factors, rubato_erro
     size_t length = self->data.tokens / self->data.count;
     kept->flops_ratio = point_flops(kept, shape, length, NULL) / point_flops(&full, shape, length, NULL);
     frontier_free(all);
-    *all = (frontier){.points = kept, .count = 1, .by = SIGNIFICANCE_OTHERS, .full = NAN, .full_ms = NAN, .full_error = NAN};
+    *all = (frontier){
+        .points = kept, .count = 1, .by = SIGNIFICANCE_OTHERS, .full = NAN, .full_ms = NAN, .full_error = NAN};
     return RUBATO_OK;
 }
 
