@@ -646,6 +646,7 @@ typedef struct rubato_train_result {
     size_t steps, best_step;
     const char *metric; /* NULL without a dev set */
     double best, seconds, tokens_per_second;
+    double loss; /* the mean of about the last ten steps; NaN where no step ran */
 } rubato_train_result;
 
 /* Trains a model and writes it to out as a folder that rubato and transformers load. out/metrics.jsonl gets a line for

@@ -109,10 +109,13 @@ static int run(const arguments *given) {
         print_json_string(options.out, strlen(options.out));
         printf(", \"steps\": %zu, \"best_step\": %zu, \"seconds\": %.1f, \"tokens_per_second\": %.1f", result->steps,
                result->best_step, result->seconds, result->tokens_per_second);
+        printf(", \"loss\": ");
+        print_float(result->loss);
         if (result->metric) printf(", \"metric\": \"%s\", \"best\": %.6f", result->metric, result->best);
         printf("}\n");
     } else {
         printf("%s: %zu steps in %s, %.0f tokens/s", options.out, result->steps, time, result->tokens_per_second);
+        if (!isnan(result->loss)) printf(", loss %.4f at the end", result->loss);
         if (result->metric) printf(", dev %s %.4f at step %zu", result->metric, result->best, result->best_step);
         printf("\n");
     }

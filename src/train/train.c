@@ -255,7 +255,7 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
                              .epsilon = 1e-8,
                              .schedule = rate_linear};
     self->batch = options->batch ? options->batch : 32;
-    self->best = NAN;
+    self->best = self->loss = NAN;
     self->begun_ms = clock_ms();
     return RUBATO_OK;
 }
@@ -378,7 +378,8 @@ rubato_status rubato_train(const rubato_train_options *options, rubato_train_res
                                          .metric = own.dev ? trainer_metric(&self) : NULL,
                                          .best = self.best,
                                          .seconds = seconds,
-                                         .tokens_per_second = self.tokens_done / seconds};
+                                         .tokens_per_second = self.tokens_done / seconds,
+                                         .loss = self.loss};
     }
     trainer_close(&self);
     return status;

@@ -72,7 +72,8 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
         self->step++;
         self->tokens_done += (double)s.rows;
         seen += (double)s.rows;
-        smooth = isnan(smooth) ? s.loss : 0.98 * smooth + 0.02 * s.loss;
+        smooth = isnan(smooth) ? s.loss : 0.9 * smooth + 0.1 * s.loss; /* a mean of about ten steps */
+        self->loss = smooth;
         double seconds = (clock_ms() - begun) / 1e3;
         write_metrics(self, &s, (double)self->step / (double)epoch_steps, rate, seen / seconds);
         bool last = self->step == steps;

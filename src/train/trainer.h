@@ -26,6 +26,7 @@ struct trainer {
     size_t resumed_step;
     double best; /* quality of the model in the output folder; NaN: there is none yet */
     size_t best_step;
+    double loss; /* of the last steps */
     double begun_ms;
     double tokens_done; /* tokens of all samples so far */
     FILE *metrics;
