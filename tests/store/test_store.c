@@ -187,6 +187,64 @@ static void test_metrics(void **state) {
     assert_int_equal(counts.gold, 3);
 }
 
+/* scikit-learn's f1_score(average="micro"), ("macro"), precision_score, recall_score ("micro"), accuracy_score. */
+static void test_several_labels(void **state) {
+    (void)state;
+    const unsigned char gold[] = {1, 0, 1, 0, 1, 0, 0, 0, 0, 1, 1, 0};
+    const float scores[] = {0.9f, 0.2f, 0.4f, 0.1f, 0.5f, 0.3f, 0.6f, 0.2f, 0.1f, 0.8f, 0.7f, 0.4f};
+    label_counts found = metric_count_labels(gold, scores, 4, 3);
+    assert_true(fabs(found.micro_f1 - 0.8) < 1e-12); /* 4 right of 5 given and 5 gold */
+    assert_true(fabs(found.precision - 0.8) < 1e-12 && fabs(found.recall - 0.8) < 1e-12);
+    assert_true(fabs(found.macro_f1 - 0.6) < 1e-12); /* 0.8, 1 and 0 */
+    assert_true(fabs(found.exact - 0.5) < 1e-12);
+}
+
+static size_t count_label(const dataset *data, const char *label) {
+    size_t count = 0;
+    for (size_t i = 0; i < data->count; i++) count += strcmp(data->items[i].label, label) == 0;
+    return count;
+}
+
+/* A sorted file with a rare label; three rows of one text each. */
+static void read_sorted(dataset *data) {
+    static char text[64 * 1024];
+    size_t at = (size_t)snprintf(text, sizeof text, "text\tlabel\n");
+    for (size_t i = 0; i < 901; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "text %zu\t%s\n", i / 3,
+                               i < 600   ? "a"
+                               : i < 900 ? "b"
+                                         : "rare");
+    read_text(data, text, "x.tsv", DATASET_TEXTS, NULL);
+}
+
+static void test_parts(void **state) {
+    (void)state;
+    dataset data, rest, again;
+    rubato_error error;
+    read_sorted(&data);
+    uint64_t hash = dataset_hash(&data);
+    assert_int_equal(dataset_sample(&data, 0, 1, &error), RUBATO_OK);
+    assert_true(data.count == 901 && dataset_hash(&data) == hash);
+    assert_int_equal(dataset_sample(&data, 91, 1, &error), RUBATO_OK);
+    assert_int_equal(data.count, 91);
+    assert_true(count_label(&data, "rare") == 1 && abs((int)count_label(&data, "a") - 60) <= 1);
+    for (size_t i = 1; i < data.count; i++) assert_true(data.items[i].line > data.items[i - 1].line);
+    read_sorted(&again);
+    assert_int_equal(dataset_sample(&again, 91, 2, &error), RUBATO_OK);
+    assert_true(dataset_hash(&again) != dataset_hash(&data)); /* another seed draws others */
+    dataset_free(&data);
+    dataset_free(&again);
+    /* documents stay together, on both sides in the same proportions */
+    read_sorted(&data);
+    assert_int_equal(dataset_divide(&data, &rest, 0.4, &error), RUBATO_OK);
+    assert_true(data.count + rest.count == 901 && abs((int)rest.count - 360) <= 3);
+    assert_true(abs((int)count_label(&rest, "a") - 240) <= 9);
+    for (size_t i = 0; i < data.count; i++)
+        for (size_t k = 0; k < rest.count; k++) assert_true(strcmp(data.items[i].text, rest.items[k].text) != 0);
+    dataset_free(&data);
+    dataset_free(&rest);
+}
+
 static void test_quota(void **state) {
     (void)state;
     assert_int_equal(threads_from_quota("max 100000\n"), 0);
@@ -214,8 +272,9 @@ static void test_files(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_safetensors), cmocka_unit_test(test_numbers),
-                                       cmocka_unit_test(test_datasets),    cmocka_unit_test(test_metrics),
-                                       cmocka_unit_test(test_quota),       cmocka_unit_test(test_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_safetensors),    cmocka_unit_test(test_numbers),
+                                       cmocka_unit_test(test_datasets),       cmocka_unit_test(test_metrics),
+                                       cmocka_unit_test(test_quota),          cmocka_unit_test(test_files),
+                                       cmocka_unit_test(test_several_labels), cmocka_unit_test(test_parts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,7 +406,13 @@ static tensor build_loss(bed *b, const run *on) {
     static const int32_t labels[] = {2, -1, 0, 4, 1, 1, 3, -1, 2, 0, 1, 2, 3, 4, 0, 1, 2}, first[] = {1, -1, 4},
                          last[] = {3, 0, 9};
     tensor in = take_input(&x, on);
+    static float flags[17][5];
+    const float *targets[17];
     double s = 0.7;
+    for (size_t i = 0; i < 17; i++) {
+        targets[i] = flags[i];
+        for (size_t j = 0; j < 5; j++) flags[i][j] = (float)((i * 7 + j * 3) % 4 == 0);
+    }
     switch (loss_kind) {
     case 0: b->loss = loss_cross_entropy(on, in, labels, s); break;
     case 1: b->loss = loss_spans(on, in, &three, first, last, s); break;
@@ -416,6 +422,8 @@ static tensor build_loss(bed *b, const run *on) {
     case 5: b->loss = loss_spans_divergence(on, in, &three, reference_values, DIVERGENCE_FROM_SUB, s); break;
     case 6: b->loss = loss_match(on, in, reference_values, in.columns, some_rows, s); break;
     case 7: b->loss = loss_contrast(on, in, 2, s); break;
+    case 9: b->loss = loss_labels(on, in, targets, s); break;
+    case 10: b->loss = loss_labels_match(on, in, reference_values, s); break;
     default: b->loss = loss_cosine(on, in, reference_values, s); break;
     }
     b->loss *= s;
@@ -587,11 +595,11 @@ static void pooling_cases(const kernel_table *kernels, size_t threads) {
 
 static void loss_cases(const kernel_table *kernels, size_t threads) {
     static const size_t turned[17] = {16, 3, 3, 0, 1, 2, 9, 8, 7, 6, 5, 4, 10, 11, 15, 14, 12};
-    for (int number = 0; number < 10; number++) {
+    for (int number = 0; number < 12; number++) {
         bed b = bed_open(kernels, threads);
-        loss_kind = number < 9 ? number : 6;
-        some_rows = number < 9 ? NULL : turned;
-        bool spans = loss_kind == 1 || loss_kind == 5, pairs = loss_kind > 6;
+        loss_kind = number < 11 ? number : 6;
+        some_rows = number < 11 ? NULL : turned;
+        bool spans = loss_kind == 1 || loss_kind == 5, pairs = loss_kind == 7 || loss_kind == 8;
         b.is_loss = true;
         x = new_input(&b, "logits", pairs ? 16 : 17, spans ? 2 : loss_kind == 2 ? 1 : 5);
         for (size_t i = 0; i < sizeof reference_values / sizeof *reference_values; i++)
