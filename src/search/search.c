@@ -414,7 +414,10 @@ static rubato_status check_earlier(const searching *s, const char *out, const ch
                     "--resume continues a search, --overwrite replaces it; give one of them");
     if (s->options->resume || s->options->overwrite) return RUBATO_OK;
     TRY(model_read_notes(&notes, out, error));
-    size_t points = json_array_size(json_object_get(notes, "points"));
+    const json_t *list = json_object_get(notes, "points");
+    size_t points = 0; /* that a search found: refining keeps points, without what they were worth */
+    for (size_t i = 0; i < json_array_size(list); i++)
+        points += json_is_number(json_object_get(json_array_get(list, i), "quality"));
     json_decref(notes);
     if (path_exists(log))
         return fail(error, RUBATO_BAD_ARGUMENT,
