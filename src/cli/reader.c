@@ -117,6 +117,8 @@ int reader_open(reader **out, const arguments *given, record_kind kind) {
     take_size(self);
     int status = parse_columns(self, given->columns);
     if (status != EXIT_OK) return status;
+    if (self->form == FORM_LINES && (text_ends_with(self->path, ".json") || text_ends_with(self->path, ".json.gz")))
+        return report_usage("%s: JSON is read from .jsonl files, with an object in each line", self->path);
     if (self->form == FORM_LINES && given->columns)
         return report_usage("%s: --columns is for .csv, .tsv and .jsonl", self->path);
     if (self->form != FORM_OBJECTS && kind == RECORD_DOCUMENTS)
@@ -280,8 +282,10 @@ static void parse_object(const reader *self, record *r, const char *line, size_t
 static ssize_t next_line(reader *self) {
     ssize_t got = getline(&self->line, &self->capacity, self->stream);
     if (got < 0) return -1;
-    self->number++;
     size_t length = (size_t)got;
+    /* the mark of some editors at the beginning of a file is no part of a table or an object */
+    if (self->number++ == 0 && self->form != FORM_LINES && strncmp(self->line, "\xef\xbb\xbf", 3) == 0)
+        memmove(self->line, self->line + 3, (length -= 3) + 1);
     if (length && self->line[length - 1] == '\n') length--;
     if (length && self->line[length - 1] == '\r') length--;
     self->line[length] = 0;
@@ -354,9 +358,7 @@ static int read_header(reader *self) {
     if (self->by_number) return find_columns(self);
     if (!next_record(self, &size)) return report_text("out of memory");
     if (size < 0) return report_usage("%s: empty; a table begins with a header", self->path);
-    char *at = self->record;
-    if (size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
-    table_cut(at, self->record + size, self->csv, fields, &count, &lines);
+    table_cut(self->record, self->record + size, self->csv, fields, &count, &lines);
     for (size_t i = 0; count != SIZE_MAX && i < count; i++) {
         if (!(self->names[i] = strdup(fields[i]))) return report_text("out of memory");
         self->name_count++;

@@ -107,6 +107,10 @@ r = run("tokenize", bert, stdin=b"\xff\n" * 30); check("many errors are summed u
 p = subprocess.Popen([rubato, "tokenize", bert, "--line-buffered"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 p.stdin.write("a\n"); p.stdin.flush(); check("--line-buffered answers at once", p.stdout.readline() == "[CLS] a [SEP]\n"); p.stdin.close(); p.wait()
 
+r = run("classify", path("fresh"), write("list.json", "[]")); check("a .json file is no text", refused(r, "list.json", ".jsonl"))
+for name, text in (("mark.csv", "\ufefftext,n\na,1\n"), ("mark.jsonl", '\ufeff{"text": "a", "n": 1}\n')):
+    out = run("classify", path("fresh"), write(name, text), "--json").json(); check(f"{name}: a byte-order mark", len(out) == 1 and "error" not in out[0] and str(out[0]["n"]) == "1", out)
+
 # ---- Vectors of long files ----
 def vectors(name):
     raw = read(name); shape = eval(raw[10:128].decode().strip())["shape"]
