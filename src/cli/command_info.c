@@ -57,10 +57,10 @@ static void print_json(const session *s) {
     printf("{\"name\": \"full\", \"flops_ratio\": 1");
     if (!isnan(info->full_quality)) printf(", \"quality\": %.6g", info->full_quality);
     if (!isnan(info->full_quality_error)) printf(", \"quality_error\": %.5f", info->full_quality_error);
-    printf("}], \"metric\": \"%s\", \"held_out\": %zu, \"isa\": \"%s\", \"kernels\": \"%s\", \"threads\": %zu, "
-           "\"warnings\": ",
-           info->metric, info->held_out, rubato_context_isa(s->context), kernels_of(s),
-           rubato_context_threads(s->context));
+    fputs("}], \"metric\": ", stdout);
+    print_json_string(info->metric, strlen(info->metric));
+    printf(", \"held_out\": %zu, \"isa\": \"%s\", \"kernels\": \"%s\", \"threads\": %zu, \"warnings\": ",
+           info->held_out, rubato_context_isa(s->context), kernels_of(s), rubato_context_threads(s->context));
     print_list(info->warnings, info->warning_count);
     puts("}");
 }

@@ -241,6 +241,7 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     self->pooling_text = copy_string(pooling_text);
     self->shown = calloc(points ? points : 1, sizeof *self->shown);
     if (!self->pooling_text || !self->shown) return fail_memory(error);
+    const char *low = points ? strchr(self->info.precision, '+') : NULL; /* "f32+int8" */
     for (size_t i = 0; i < points; i++) {
         const point *p = &self->points.points[i];
         self->shown[i] = (rubato_point){.name = p->name,
@@ -252,7 +253,7 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
                                         .quality_error = p->quality_error,
                                         .flops_error = p->flops_error,
                                         .exits = p->exit.rule != NULL,
-                                        .precision = p->low ? self->points.low : NULL};
+                                        .precision = p->low && low ? low + 1 : NULL};
     }
     rubato_info *info = &self->info;
     const encoder_config *config = &self->body.config;

@@ -73,6 +73,8 @@ row = run("info", classify, "--json", "--isa", "scalar").json()[0]
 check("info --json", row["isa"] == "scalar" and row["kernels"] == "portable C" and row["points"][-1] == {"name": "full", "flops_ratio": 1, "quality": 0.875, "quality_error": 0.0125} and row["held_out"] == 436, row)
 r = run("info", answer).out
 check("info of a model without a search", "point        full" in r and "quality" not in r, r)
+r = run("info", classify, "--precision", "f32+bf16", "--json").json()[0]
+check("the low precision is the one that runs", r["precision"] == "f32+bf16" and r["points"][1]["precision"] == "bf16", r)
 facts = run("--version", "--json").json()[0]
 check("--version", facts["kernels"] == "portable C" or facts["kernels"].endswith(" instructions"), facts)
 finish()
