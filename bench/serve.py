@@ -190,7 +190,7 @@ def plot(path, name, results, slo, exact):
     highest = max(r["p99"] for r in results)
     low, high = math.log10(2), math.log10(max(highest, slo * 2) * 1.2)
     y = lambda ms: top + heights[0] * (1 - (math.log10(max(ms, 2)) - low) / (high - low))
-    text(left, 20, f"{name}: latency under load", "start", "title")
+    text(left, 20, f"{name}: time from a request's arrival to its answer, under load", "start", "title")
     for ms in (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000):
         if math.log10(ms) > high: break
         line([(left, y(ms)), (width - right, y(ms))], "grid")
@@ -208,22 +208,24 @@ def plot(path, name, results, slo, exact):
         above, base = bottom + 56, bottom + 56 + heights[1]
         lowest = min(math.floor(min(r["accuracy"] for r in with_control)), math.floor(exact) - 2)
         z = lambda q: base - heights[1] * (q - lowest) / (math.ceil(exact) + 1 - lowest)
-        text(left, above - 14, "accuracy on SST-2 with control", "start", "title")
+        text(left, above - 14, "accuracy on SST-2's dev set with control; numbers: the cost", "start", "title")
         for q in range(int(lowest), int(math.ceil(exact)) + 2):
             line([(left, z(q)), (width - right, z(q))], "grid")
             text(left - 8, z(q) + 4, f"{q} %", "end")
         line([(left, z(exact)), (width - right, z(exact))], "slo")
         text(width - right + 8, z(exact) + 4, "the full model", "start", "slo-text")
         line([(x(r["times"]), z(r["accuracy"])) for r in with_control], "on")
-        for r in with_control: text(x(r["times"]), z(r["accuracy"]) + 18, f"{r['ratio']:.2f}x", "middle", "on-text")
+        for r in with_control: # the first and the last one do not leave the picture
+            anchor = "start" if r is with_control[0] else "end" if r is with_control[-1] else "middle"
+            text(x(r["times"]) + {"start": 4, "end": -4, "middle": 0}[anchor], z(r["accuracy"]) + 18, f"{r['ratio']:.2f}x", anchor, "on-text")
         bottom = base
     for t in loads: text(x(t), bottom + 20, f"{t:g}x")
-    text((left + width - right) / 2, bottom + 40, "load, of what the full model can answer")
+    text((left + width - right) / 2, bottom + 40, "load, as a part of what the full model can answer")
     style = ("text{font:12px system-ui,sans-serif;fill:#6d675c}.title{font-size:14px;fill:#23211d}.grid{stroke:#e2ddd2}.slo{stroke:#23211d;stroke-dasharray:4 3;fill:none}.slo-text{fill:#23211d}"
-             ".on{stroke:#b4541a;stroke-width:2;fill:none}.on-text{fill:#b4541a}.off{stroke:#4a6fa5;stroke-width:2;fill:none}.off-text{fill:#4a6fa5}.thin{stroke-width:1.2;stroke-dasharray:2 3}"
-             "@media(prefers-color-scheme:dark){svg{background:#191714}text{fill:#a39b8c}.title,.slo-text{fill:#ece7dd}.grid{stroke:#3a352e}.slo{stroke:#ece7dd}.on{stroke:#e98b4d}.on-text{fill:#e98b4d}.off{stroke:#8fb0de}.off-text{fill:#8fb0de}}")
+             ".back{fill:#fff}.on{stroke:#b4541a;stroke-width:2;fill:none}.on-text{fill:#b4541a}.off{stroke:#0072b2;stroke-width:2;fill:none}.off-text{fill:#0072b2}.thin{stroke-width:1.2;stroke-dasharray:2 3}"
+             "@media(prefers-color-scheme:dark){.back{fill:#191714}text{fill:#a39b8c}.title,.slo-text{fill:#ece7dd}.grid{stroke:#3a352e}.slo{stroke:#ece7dd}.on{stroke:#e98b4d}.on-text{fill:#e98b4d}.off{stroke:#56b4e9}.off-text{fill:#56b4e9}}")
     with open(path, "w") as f:
-        f.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 54}" width="{width}" height="{bottom + 54}" role="img"><title>{name}: latency under load</title><style>{style}</style>' + "\n".join(out) + "</svg>\n")
+        f.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 54}" width="{width}" height="{bottom + 54}" role="img"><title>{name}: latency under load</title><style>{style}</style><rect class="back" width="{width}" height="{bottom + 54}"/>' + "\n".join(out) + "</svg>\n")
 
 
 def deadline(a):

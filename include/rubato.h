@@ -67,9 +67,9 @@ extern "C" {
 RUBATO_API const char *rubato_version(void);
 
 /* Facts about the build of that library and its environment, one for each index from 0 on: "commit", "compiler",
- * "build_type", "instruction_sets" (the sets that this machine runs, the best one last), and the versions of the
- * libraries that it links. value  [bytes] receives the fact; may be NULL Returns the name of the fact, NULL past the
- * last one. */
+ * "build_type", "instruction_sets" (the sets that this machine runs, the best one last), "kernels" (the best one in
+ * words), and the versions of the libraries that it links. value  [bytes] receives the fact; may be NULL Returns the
+ * name of the fact, NULL past the last one. */
 RUBATO_API const char *rubato_build_fact(size_t index, char *value, size_t bytes);
 
 /* ---- Errors ---- */
@@ -150,6 +150,10 @@ typedef struct rubato_info {
     int ranks;       /* rubato_rerank takes it: a cross-encoder, which has one label, or an embedding model */
     int rank_sigmoid;           /* a cross-encoder's score passes through a sigmoid */
     const char *default_prompt; /* the text of the prompt that is used where a call names none; NULL: there is none */
+    /* What a search measured of the full model, as its points' quality; NaN where it is unknown */
+    double full_quality, full_quality_error; /* the latter: its standard error */
+    const char *metric;                      /* the name of that quality; "" where it is unknown */
+    size_t held_out; /* examples from which the qualities are, and on which no point was chosen; 0: unknown or none */
 } rubato_info;
 
 /* Loads a model.
@@ -212,6 +216,10 @@ RUBATO_API void rubato_context_destroy(rubato_context *context);
 /* The instruction set in use and the number of threads. */
 RUBATO_API const char *rubato_context_isa(const rubato_context *context);
 RUBATO_API size_t rubato_context_threads(const rubato_context *context);
+
+/* An instruction set in words, as a static text: "AVX-512 BF16 instructions" for "bf16". It says which kernels run, and
+ * nothing of the number format of products, which is rubato_info.precision. An unknown name is given back. */
+RUBATO_API const char *rubato_isa_words(const char *isa);
 
 /* ---- Texts ---- */
 
@@ -496,7 +504,7 @@ RUBATO_API rubato_status rubato_hidden_states(rubato_context *context, float **o
                                               const rubato_input *input, const rubato_options *options,
                                               rubato_error *error);
 
-/* The tokens of a text that each layer keeps at the budget's operating point. */
+/* The tokens of a text or pair that each layer keeps at the budget's operating point. */
 typedef struct rubato_trace {
     const char *point;           /* its name, as long as the model lives */
     const rubato_window *window; /* the tokens; the input's encoding's, where it had one */
@@ -504,6 +512,9 @@ typedef struct rubato_trace {
     const uint8_t *ran;          /* [layers] 1 where a layer ran */
     const uint8_t *alive;        /* [layers][window->length] 1 where the token was alive after the layer */
     size_t left_after;           /* the layer, from 1, after which the text left early; 0: it ran all layers */
+    const size_t *heads;         /* [layers] heads that ran; 0 where the layer did not run */
+    const size_t *neurons;       /* [layers] the same of the feed-forward part's neurons */
+    size_t cut;                  /* tokens of the text or pair outside of the window */
 } rubato_trace;
 
 RUBATO_API rubato_status rubato_trace_text(rubato_context *context, const rubato_input *input,
@@ -779,8 +790,10 @@ typedef struct rubato_point {
     size_t layers;                   /* the number of layers that run */
     const float *keep; /* [info->layers] rows that a layer passes on, as a part of all; a layer that does not run passes
                           on all */
-    double quality_error; /* standard error of the quality; NaN where it is unknown */
-    double flops_error;   /* standard error of flops_ratio, which exits cause; 0 where the operations are certain */
+    double quality_error;  /* standard error of the quality; NaN where it is unknown */
+    double flops_error;    /* standard error of flops_ratio, which exits cause; 0 where the operations are certain */
+    int exits;             /* texts or tokens may leave early: flops_ratio and ms are means over texts */
+    const char *precision; /* number format of its products, where it is not the full model's; else NULL */
 } rubato_point;
 
 RUBATO_API size_t rubato_point_count(const rubato_model *model);

@@ -25,13 +25,13 @@ static int each(void *user, session *s, const arguments *given, const record *re
             print_json_string(r->pair + first, last - first);
             printf(", \"start\": %zu, \"end\": %zu, \"score\": ", span.start, span.end);
             print_float((double)span.score);
-            print_cost_member(given, rubato_costs_at(*costs, i));
-            puts("}");
         } else {
             printf("%.*s  (%.3f)", (int)(last - first), r->pair + first, (double)span.score);
-            print_cost_member(given, rubato_costs_at(*costs, i));
-            putchar('\n');
         }
+        print_cost_member(given, rubato_costs_at(*costs, i));
+        if (!given->json) putchar('\n');
+        if (given->words && result == EXIT_OK) result = print_words(s, given, &inputs[i]);
+        if (given->json) puts("}");
     }
     free(spans);
     return result;
@@ -49,7 +49,7 @@ const command command_answer = {
     "answer",
     "MODEL [FILE]",
     "Answers questions from their contexts; lines are {\"question\", \"context\"} objects.",
-    ROW_OPTIONS "text.stride text.special_as_text allow_empty" RUN_OPTIONS,
+    ROW_OPTIONS "text.stride text.special_as_text allow_empty words" RUN_OPTIONS,
     "  echo '{\"question\": \"Where?\", \"context\": \"She lived in Paris.\"}' | rubato answer MODEL --json\n"
     "  rubato answer MODEL questions.jsonl --stride 64 --json --cost\n",
     run};

@@ -31,14 +31,16 @@ static void print_machine(const rubato_machine *machine, bool json) {
     if (json) {
         printf("{\"machine\": {\"processor\": ");
         print_json_string(machine->processor, strlen(machine->processor));
-        printf(", \"isa\": \"%s\", \"threads\": %zu, \"peak_gflops_1\": %.2f, \"peak_gflops\": %.2f, "
-               "\"bf16_gflops\": %.2f, \"int8_gflops\": %.2f, \"bandwidth_gbs\": %.2f, \"l3_gbs\": %.2f, "
-               "\"l2_gbs\": %.2f}",
-               machine->isa, machine->threads, machine->peak_gflops_1, machine->peak_gflops, machine->bf16_gflops,
-               machine->int8_gflops, machine->bandwidth_gbs, machine->l3_gbs, machine->l2_gbs);
+        printf(
+            ", \"isa\": \"%s\", \"kernels\": \"%s\", \"threads\": %zu, \"peak_gflops_1\": %.2f, \"peak_gflops\": %.2f, "
+            "\"bf16_gflops\": %.2f, \"int8_gflops\": %.2f, \"bandwidth_gbs\": %.2f, \"l3_gbs\": %.2f, "
+            "\"l2_gbs\": %.2f}",
+            machine->isa, rubato_isa_words(machine->isa), machine->threads, machine->peak_gflops_1,
+            machine->peak_gflops, machine->bf16_gflops, machine->int8_gflops, machine->bandwidth_gbs, machine->l3_gbs,
+            machine->l2_gbs);
         return;
     }
-    printf("%s, %s kernels, %zu thread%s\n", machine->processor, machine->isa, machine->threads,
+    printf("%s; kernels: %s; %zu thread%s\n", machine->processor, rubato_isa_words(machine->isa), machine->threads,
            machine->threads == 1 ? "" : "s");
     printf("measured: f32 peak %.1f Gflop/s (%.1f one thread)", machine->peak_gflops, machine->peak_gflops_1);
     if (machine->bf16_gflops > 0) printf(", bf16 %.1f", machine->bf16_gflops);

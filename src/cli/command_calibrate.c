@@ -73,8 +73,8 @@ static int run(const arguments *given) {
         status = check(given, &s);
     } else {
         static const size_t lengths[] = {16, 128, 512};
-        printf("%s, %zu threads, %s: one text at full takes", given->model, rubato_context_threads(s.context),
-               rubato_context_isa(s.context));
+        printf("%s in %s, %zu threads, kernels: %s; one text at full takes", given->model, s.info->precision,
+               rubato_context_threads(s.context), rubato_isa_words(rubato_context_isa(s.context)));
         for (size_t i = 0; i < 3 && lengths[i] <= s.info->max_length; i++)
             printf("%s %.2f ms for %zu tokens", i ? "," : "", rubato_predict_ms(s.context, NULL, lengths[i], 1),
                    lengths[i]);

@@ -13,6 +13,15 @@ static void print_list(const char *const *items, size_t count) {
     putchar(']');
 }
 
+static const char *kernels_of(const session *s) {
+    return rubato_isa_words(rubato_context_isa(s->context));
+}
+
+static void print_quality(double quality, double error) {
+    if (!isnan(quality)) printf(", quality %.4f", quality);
+    if (!isnan(error)) printf(" +- %.4f", error);
+}
+
 static void print_json(const session *s) {
     const rubato_info *info = s->info;
     printf("{\"path\": ");
@@ -39,12 +48,19 @@ static void print_json(const session *s) {
         printf("{\"name\": \"%s\", \"quality\": ", p->name);
         print_float(p->quality);
         if (!isnan(p->quality_error)) printf(", \"quality_error\": %.5f", p->quality_error);
-        printf(", \"flops_ratio\": %.4f, \"layers\": %zu, \"ms\": ", p->flops_ratio, p->layers);
+        printf(", \"flops_ratio\": %.4f, \"layers\": %zu, \"exits\": %s, \"ms\": ", p->flops_ratio, p->layers,
+               p->exits ? "true" : "false");
         print_float(p->ms);
+        if (p->precision) printf(", \"precision\": \"%s\"", p->precision);
         fputs("}, ", stdout);
     }
-    printf("{\"name\": \"full\", \"flops_ratio\": 1}], \"isa\": \"%s\", \"threads\": %zu, \"warnings\": ",
-           rubato_context_isa(s->context), rubato_context_threads(s->context));
+    printf("{\"name\": \"full\", \"flops_ratio\": 1");
+    if (!isnan(info->full_quality)) printf(", \"quality\": %.6g", info->full_quality);
+    if (!isnan(info->full_quality_error)) printf(", \"quality_error\": %.5f", info->full_quality_error);
+    fputs("}], \"metric\": ", stdout);
+    print_json_string(info->metric, strlen(info->metric));
+    printf(", \"held_out\": %zu, \"isa\": \"%s\", \"kernels\": \"%s\", \"threads\": %zu, \"warnings\": ",
+           info->held_out, rubato_context_isa(s->context), kernels_of(s), rubato_context_threads(s->context));
     print_list(info->warnings, info->warning_count);
     puts("}");
 }
@@ -71,15 +87,22 @@ static void print_text(const session *s) {
         printf("  prompt       %s: \"%s\"\n", info->prompt_names[i], info->prompts[i]);
     for (size_t i = 0; i < rubato_point_count(s->model); i++) {
         const rubato_point *p = rubato_model_point(s->model, i);
-        printf("  point        @%-10s %.2fx operations%s, %zu layer%s, quality %.4f", p->name, p->flops_ratio,
-               p->flops_error > 0 ? " on average" : "", p->layers, p->layers == 1 ? "" : "s", p->quality);
-        if (!isnan(p->quality_error)) printf(" +- %.4f", p->quality_error);
+        printf("  point        @%-10s %.2fx operations%s, %zu layer%s", p->name, p->flops_ratio,
+               p->exits || p->flops_error > 0 ? " on average" : "", p->layers, p->layers == 1 ? "" : "s");
+        if (p->precision) printf(", products in %s", p->precision);
+        print_quality(p->quality, p->quality_error);
         putchar('\n');
     }
-    printf("  point        full\n");
+    printf("  point        full        1.00x operations, %zu layer%s", info->layers, info->layers == 1 ? "" : "s");
+    print_quality(info->full_quality, info->full_quality_error);
+    putchar('\n');
+    if (info->held_out)
+        printf("  quality      %s of %zu examples, on which no point was chosen\n", info->metric, info->held_out);
+    else if (*info->metric)
+        printf("  quality      %s\n", info->metric);
     printf("  products in  %s\n", info->precision);
-    printf("  runs with    %s kernels, %zu thread%s\n", rubato_context_isa(s->context),
-           rubato_context_threads(s->context), rubato_context_threads(s->context) == 1 ? "" : "s");
+    printf("  kernels      %s\n", kernels_of(s));
+    printf("  threads      %zu\n", rubato_context_threads(s->context));
 }
 
 static int run(const arguments *given) {

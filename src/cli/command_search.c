@@ -60,8 +60,8 @@ static void print_points(const arguments *given, const rubato_model *model, cons
         } else {
             printf("  @%-10s %s %.4f", p->name, metric, p->quality);
             if (!isnan(p->quality_error)) printf(" +- %.4f", p->quality_error);
-            printf(", %.2fx operations%s, %.2f ms a text\n", p->flops_ratio, p->flops_error > 0 ? " on average" : "",
-                   p->ms);
+            printf(", %.2fx operations%s, %.2f ms a text\n", p->flops_ratio,
+                   p->exits || p->flops_error > 0 ? " on average" : "", p->ms);
         }
     }
 }

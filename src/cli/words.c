@@ -47,49 +47,97 @@ static void print_line(const session *s, const rubato_trace *trace, size_t layer
     putchar('\n');
 }
 
+static void print_sizes(const char *name, const size_t *sizes, const rubato_trace *trace) {
+    printf(", \"%s\": [", name);
+    for (size_t layer = 0; layer < trace->layers; layer++) {
+        if (layer) fputs(", ", stdout);
+        if (trace->ran[layer])
+            printf("%zu", sizes[layer]);
+        else
+            fputs("null", stdout);
+    }
+    putchar(']');
+}
+
+static void print_alive(const rubato_trace *trace, size_t layer) {
+    bool any = false;
+    putchar('[');
+    for (size_t i = 0; i < trace->window->length; i++) {
+        if (!trace->alive[layer * trace->window->length + i]) continue;
+        printf("%s%zu", any ? ", " : "", i);
+        any = true;
+    }
+    putchar(']');
+}
+
+static void print_json(const session *s, const rubato_trace *trace) {
+    const rubato_window *window = trace->window;
+    fputs(", \"words\": {\"tokens\": [", stdout);
+    for (size_t i = 0; i < window->length; i++) {
+        size_t bytes;
+        const char *text = rubato_token(s->model, window->ids[i], &bytes);
+        if (i) fputs(", ", stdout);
+        print_json_string(text, bytes);
+    }
+    fputs("], \"sequences\": [", stdout);
+    for (size_t i = 0; i < window->length; i++) {
+        if (i) fputs(", ", stdout);
+        if (window->sequences[i] == 255)
+            fputs("null", stdout);
+        else
+            printf("%u", window->sequences[i]);
+    }
+    fputs("], \"alive\": [", stdout);
+    for (size_t layer = 0; layer < trace->layers; layer++) {
+        if (layer) fputs(", ", stdout);
+        if (trace->ran[layer])
+            print_alive(trace, layer);
+        else
+            fputs("null", stdout);
+    }
+    putchar(']');
+    print_sizes("heads", trace->heads, trace);
+    print_sizes("neurons", trace->neurons, trace);
+    printf(", \"cut\": %zu, \"left_after\": ", trace->cut);
+    if (trace->left_after)
+        printf("%zu}", trace->left_after);
+    else
+        fputs("null}", stdout);
+}
+
+/* The parts of a layer that is narrower than the model's widest. */
+static void print_width(const rubato_info *info, const rubato_trace *trace, size_t layer) {
+    if (trace->heads[layer] < info->heads) printf("(%zu of %zu heads) ", trace->heads[layer], info->heads);
+    if (trace->neurons[layer] < info->inner) printf("(%zu of %zu neurons) ", trace->neurons[layer], info->inner);
+}
+
+static void print_text(const session *s, const rubato_trace *trace) {
+    for (size_t layer = 0; layer < trace->layers; layer++) {
+        printf("  layer %-2zu ", layer + 1);
+        if (trace->ran[layer]) {
+            print_width(s->info, trace, layer);
+            print_line(s, trace, layer);
+        } else {
+            puts(trace->left_after && layer >= trace->left_after ? "(not needed any more)" : "(left out)");
+        }
+    }
+    if (trace->cut)
+        printf("  %zu more token%s %s\n", trace->cut, trace->cut == 1 ? "" : "s",
+               s->info->task == RUBATO_TASK_QA ? "in further windows, which are read too" : "cut and not read");
+}
+
 int print_words(session *s, const arguments *given, const rubato_input *input) {
     rubato_trace *trace;
     rubato_error error;
-    if (rubato_trace_text(s->context, input, &s->options, &trace, &error) != RUBATO_OK) return report(&error);
-    size_t length = trace->window->length;
-    if (given->json) {
-        printf(", \"words\": {\"tokens\": [");
-        for (size_t i = 0; i < length; i++) {
-            size_t bytes;
-            const char *text = rubato_token(s->model, trace->window->ids[i], &bytes);
-            if (i) fputs(", ", stdout);
-            print_json_string(text, bytes);
-        }
-        printf("], \"alive\": [");
-        for (size_t layer = 0; layer < trace->layers; layer++) {
-            printf("%s", layer ? ", " : "");
-            if (!trace->ran[layer]) {
-                fputs("null", stdout);
-                continue;
-            }
-            putchar('[');
-            bool any = false;
-            for (size_t i = 0; i < length; i++)
-                if (trace->alive[layer * length + i]) {
-                    printf("%s%zu", any ? ", " : "", i);
-                    any = true;
-                }
-            putchar(']');
-        }
-        printf("], \"left_after\": ");
-        if (trace->left_after)
-            printf("%zu}", trace->left_after);
-        else
-            printf("null}");
-    } else {
-        for (size_t layer = 0; layer < trace->layers; layer++) {
-            printf("  layer %-2zu ", layer + 1);
-            if (trace->ran[layer])
-                print_line(s, trace, layer);
-            else
-                puts(trace->left_after && layer >= trace->left_after ? "(not needed any more)" : "(left out)");
-        }
-    }
+    rubato_options options = s->options;
+    rubato_text_options text = *options.text;
+    if (s->info->task == RUBATO_TASK_QA) text.truncation = RUBATO_ONLY_SECOND;
+    options.text = &text;
+    if (rubato_trace_text(s->context, input, &options, &trace, &error) != RUBATO_OK) return report(&error);
+    if (given->json)
+        print_json(s, trace);
+    else
+        print_text(s, trace);
     rubato_trace_destroy(trace);
     return EXIT_OK;
 }

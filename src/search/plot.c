@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 
-enum { WIDTH = 960, HEIGHT = 480, LEFT = 76, RIGHT = 230, TOP = 70, BOTTOM = 62 }; /* RIGHT: the legend */
+enum { WIDTH = 990, HEIGHT = 480, LEFT = 76, RIGHT = 260, TOP = 70, BOTTOM = 62 }; /* RIGHT: the legend */
 
 typedef struct frame {
     FILE *out;
@@ -86,11 +86,11 @@ static void write_style(const frame *f) {
     fputs("}</style>\n", f->out);
 }
 
-static void draw_bar(const frame *f, const char *family, const candidate *at) {
-    double x = place_x(f, at->cost), error = at->gene.quality_error;
+static void draw_bar(const frame *f, const char *family, double cost, double quality, double error) {
+    double x = place_x(f, cost);
     if (isnan(error) || error <= 0) return;
     fprintf(f->out, "<line clip-path='url(#frame)' class='%s bar' x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f'/>\n", family,
-            x, x, place_y(f, at->quality - error), place_y(f, at->quality + error));
+            x, x, place_y(f, quality - error), place_y(f, quality + error));
 }
 
 static void draw_series(const frame *f, const char *family, const candidate *points, size_t count) {
@@ -103,7 +103,7 @@ static void draw_series(const frame *f, const char *family, const candidate *poi
     for (size_t i = 0; i < count; i++) {
         double x = place_x(f, points[i].cost);
         if (points[i].quality < f->low_y || x > WIDTH - RIGHT) continue; /* exits can cost more than 1x */
-        if (found) draw_bar(f, family, &points[i]);
+        if (found) draw_bar(f, family, points[i].cost, points[i].quality, points[i].gene.quality_error);
         fprintf(f->out, "<circle class='%s dot' cx='%.1f' cy='%.1f' r='%s'><title>%.2fx: %.2f %%</title></circle>\n",
                 family, x, place_y(f, points[i].quality), found ? "4" : "3", points[i].cost, points[i].quality * 100);
     }
@@ -157,26 +157,31 @@ static void write_title(const frame *f, const plot_text *text) {
     fputs("</text>\n", f->out);
 }
 
-/* Leaves room for the baselines, but not for their lowest points, which are of no use. */
-static void set_range(frame *f, double full, const candidate *best, size_t count) {
-    double low = full, high = full, cheapest = 1;
+/* Leaves room for the baselines, but not for points that are of no use: the baselines' lowest, and those of the
+ * frontier that keep less than three quarters of the best quality. */
+static void set_range(frame *f, const plot_points *what) {
+    const candidate *best = what->frontier;
+    size_t count = what->frontier_count;
+    double low = what->full, high = what->full, cheapest = 1, reach = what->full + what->full_error;
     for (size_t i = 0; i < count; i++) {
-        low = fmin(low, best[i].quality);
         high = fmax(high, best[i].quality);
+        reach = fmax(reach, best[i].quality + best[i].gene.quality_error); /* fmax passes NaN over */
+    }
+    for (size_t i = 0; i < count; i++) {
         cheapest = fmin(cheapest, best[i].cost);
+        if (best[i].quality >= 0.75 * high) low = fmin(low, best[i].quality);
     }
     double span = fmax(high - low, 0.01);
     f->low_x = floor(cheapest * 10) / 10;
     f->low_y = fmax(fmax(low - 0.8 * span, high - 0.2), 0);
-    f->high_y = fmin(high + 0.25 * (high - f->low_y), 1);
+    f->high_y = fmin(fmax(high + 0.25 * (high - f->low_y), reach), 1);
 }
 
-rubato_status plot_write(const char *folder, const plot_text *text, double full, const candidate *all, size_t count,
-                         const candidate *frontier, size_t frontier_count, rubato_error *error) {
+rubato_status plot_write(const char *folder, const plot_text *text, const plot_points *what, rubato_error *error) {
     char path[4200];
     new_file file;
     int row = 0;
-    candidate *picked = malloc((count + 1) * sizeof *picked);
+    candidate *picked = malloc((what->count + 1) * sizeof *picked);
     if (!picked) return fail_memory(error);
     snprintf(path, sizeof path, "%s/frontier.svg", folder);
     rubato_status status = new_file_open(&file, path, error);
@@ -185,7 +190,7 @@ rubato_status plot_write(const char *folder, const plot_text *text, double full,
         return status;
     }
     frame f = {.out = file.stream};
-    set_range(&f, full, frontier, frontier_count);
+    set_range(&f, what);
     fprintf(f.out, "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d' role='img'>\n",
             WIDTH, HEIGHT, WIDTH, HEIGHT);
     write_style(&f);
@@ -195,17 +200,19 @@ rubato_status plot_write(const char *folder, const plot_text *text, double full,
             LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM, WIDTH, HEIGHT);
     write_title(&f, text);
     draw_grid(&f, text->metric, text->by_ms);
-    fprintf(f.out, "<line class='full' x1='%d' x2='%d' y1='%.1f' y2='%.1f'/>\n", LEFT, WIDTH - RIGHT, place_y(&f, full),
-            place_y(&f, full));
+    fprintf(f.out, "<line class='full' x1='%d' x2='%d' y1='%.1f' y2='%.1f'/>\n", LEFT, WIDTH - RIGHT,
+            place_y(&f, what->full), place_y(&f, what->full));
     draw_legend(&f, "full", "full model", row++);
     for (size_t i = 1; i < SERIES; i++) {
-        size_t found = pick(all, count, series[i].family, picked);
+        size_t found = pick(what->all, what->count, series[i].family, picked);
         draw_series(&f, series[i].family, picked, found);
         if (found) draw_legend(&f, series[i].family, series[i].legend, row++);
     }
-    draw_series(&f, series[0].family, frontier, frontier_count);
+    draw_series(&f, series[0].family, what->frontier, what->frontier_count);
     draw_legend(&f, series[0].family, series[0].legend, row);
-    fprintf(f.out, "<circle class='full' cx='%.1f' cy='%.1f' r='5'/>\n</svg>\n", place_x(&f, 1), place_y(&f, full));
+    draw_bar(&f, "full", 1, what->full, what->full_error);
+    fprintf(f.out, "<circle class='full' cx='%.1f' cy='%.1f' r='5'/>\n</svg>\n", place_x(&f, 1),
+            place_y(&f, what->full));
     free(picked);
     return new_file_commit(&file, error);
 }

@@ -11,9 +11,16 @@ typedef struct plot_text {
     bool by_ms;
 } plot_text;
 
-/* Writes FOLDER/frontier.svg. full: quality of the full model; a candidate's quality_error is drawn where it is known.
- */
-rubato_status plot_write(const char *folder, const plot_text *text, double full, const candidate *all, size_t count,
-                         const candidate *frontier, size_t frontier_count, rubato_error *error);
+/* What is drawn. Standard errors are drawn where they are known: full_error, and those of the frontier. */
+typedef struct plot_points {
+    double full, full_error; /* quality of the full model */
+    const candidate *all;    /* with the baselines */
+    size_t count;
+    const candidate *frontier;
+    size_t frontier_count;
+} plot_points;
+
+/* Writes FOLDER/frontier.svg. */
+rubato_status plot_write(const char *folder, const plot_text *text, const plot_points *what, rubato_error *error);
 
 #endif

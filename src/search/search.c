@@ -328,7 +328,13 @@ static rubato_status plot(searching *s, const frontier *made, const char *out, r
                             .data = s->options->holdout ? s->options->holdout : s->options->data,
                             .held_out = made->held_out,
                             .by_ms = judge->by_ms};
-    rubato_status status = plot_write(out, &text, made->full, judge->all, judge->count, points, made->count, error);
+    const plot_points what = {.full = made->full,
+                              .full_error = made->full_error,
+                              .all = judge->all,
+                              .count = judge->count,
+                              .frontier = points,
+                              .frontier_count = made->count};
+    rubato_status status = plot_write(out, &text, &what, error);
     free(points);
     return status;
 }

@@ -133,6 +133,22 @@ void task_fill(exchange *e) {
                           take_inputs(e));
 }
 
+/* A text, {"text", "text_pair"}, or {"question", "context"}. */
+static bool take_traced(exchange *e, item *one, const json_t *value) {
+    const json_t *pair = json_object_get(value, "text_pair");
+    if (json_object_get(value, "question")) {
+        e->text.truncation = RUBATO_ONLY_SECOND;
+        return take_question(e, one, value);
+    }
+    if (json_is_object(value)) return take_string(e, one, value, false) && (!pair || take_string(e, one, pair, true));
+    return take_text(e, one, value);
+}
+
+static bool read_trace(exchange *e) {
+    return take_model(e, WORK_TRACE, "there is no model") && take_options(e, e->request) &&
+           take_each(e, json_object_get(e->request, "inputs"), "inputs", 0, take_traced);
+}
+
 void task_trace(exchange *e) {
-    submit_results(e, take_model(e, WORK_TRACE, "there is no model") && take_options(e, e->request) && take_inputs(e));
+    submit_results(e, read_trace(e));
 }

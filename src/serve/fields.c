@@ -242,7 +242,7 @@ bool take_text(exchange *e, item *one, const json_t *value) {
                                  : wrong_item(e, one, "a string, or a list of token ids");
 }
 
-bool take_texts(exchange *e, const json_t *value, const char *key, size_t width) {
+bool take_each(exchange *e, const json_t *value, const char *key, size_t width, item_reader *read) {
     bool list = json_is_array(value), ids = list && json_is_integer(json_array_get(value, 0)), many = list && !ids;
     size_t count = many ? json_array_size(value) : 1;
     if (!value || json_is_null(value)) return wrong_type(e, key, "a string or a list; it is missing");
@@ -250,7 +250,11 @@ bool take_texts(exchange *e, const json_t *value, const char *key, size_t width)
     e->wish.single = !many;
     for (size_t i = 0; i < count; i++) {
         place_item(&e->items[i], key, many ? i : WHOLE_FIELD);
-        if (!take_text(e, &e->items[i], many ? json_array_get(value, i) : value)) return false;
+        if (!read(e, &e->items[i], many ? json_array_get(value, i) : value)) return false;
     }
     return true;
+}
+
+bool take_texts(exchange *e, const json_t *value, const char *key, size_t width) {
+    return take_each(e, value, key, width, take_text);
 }

@@ -51,7 +51,14 @@ bool decode_ids(exchange *e, const json_t *list, const char *name, bool skip_spe
 /* Reads a string, or an object with "text", as an item's pair (`second`) or text. */
 bool take_string(exchange *e, item *one, const json_t *value, bool second);
 
-/* Makes the items of a text, a list of ids, or a list of both. `key` is used in messages. */
+/* Reads a request's value as an item; take_text is one. */
+typedef bool item_reader(exchange *e, item *one, const json_t *value);
+
+/* Makes the items of a value, or of a list of values that `read` takes; a list of integers is one value. `key` is used
+ * in messages. */
+bool take_each(exchange *e, const json_t *value, const char *key, size_t width, item_reader *read);
+
+/* Makes the items of a text, a list of ids, or a list of both. */
 bool take_texts(exchange *e, const json_t *value, const char *key, size_t width);
 
 /* Whether a list has at least one element and at most as many as a client may send; writes the error. */

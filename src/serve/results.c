@@ -188,6 +188,18 @@ static rubato_status run_fills(call *c, rubato_error *error) {
     return status;
 }
 
+static void write_sizes(text_buffer *out, const char *name, const size_t *sizes, const rubato_trace *trace) {
+    text_add_format(out, ",\"%s\":[", name);
+    for (size_t layer = 0; layer < trace->layers; layer++) {
+        text_add_string(out, layer ? "," : "");
+        if (trace->ran[layer])
+            text_add_format(out, "%zu", sizes[layer]);
+        else
+            text_add_string(out, "null");
+    }
+    text_add(out, "]", 1);
+}
+
 /* The tokens that were alive after each layer: a string of 0 and 1 for each layer. */
 static void write_trace(const call *c, size_t i, const rubato_trace *trace) {
     text_buffer *out = &c->items[i]->result;
@@ -208,6 +220,14 @@ static void write_trace(const call *c, size_t i, const rubato_trace *trace) {
     text_add_string(out, "],\"special\":[");
     for (size_t j = 0; j < window->length; j++)
         text_add_string(out, window->sequences[j] == 255 ? (j ? ",1" : "1") : (j ? ",0" : "0"));
+    text_add_string(out, "],\"sequences\":[");
+    for (size_t j = 0; j < window->length; j++) {
+        text_add_string(out, j ? "," : "");
+        if (window->sequences[j] == 255)
+            text_add_string(out, "null");
+        else
+            text_add_format(out, "%u", window->sequences[j]);
+    }
     text_add_string(out, "],\"layers\":[");
     for (size_t layer = 0; layer < trace->layers; layer++) {
         text_add_string(out, layer ? "," : "");
@@ -220,7 +240,10 @@ static void write_trace(const call *c, size_t i, const rubato_trace *trace) {
             text_add(out, trace->alive[layer * window->length + j] ? "1" : "0", 1);
         text_add(out, "\"", 1);
     }
-    text_add_string(out, "],\"left_after\":");
+    text_add(out, "]", 1);
+    write_sizes(out, "heads", trace->heads, trace);
+    write_sizes(out, "neurons", trace->neurons, trace);
+    text_add_format(out, ",\"cut\":%zu,\"left_after\":", trace->cut);
     if (trace->left_after)
         text_add_format(out, "%zu}", trace->left_after);
     else

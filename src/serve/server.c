@@ -153,10 +153,12 @@ static bool is_open(const char *host) {
 
 static void say_ready(const server *self, unsigned port, double begin_ms) {
     fprintf(stderr, "rubato: serving");
-    for (size_t i = 0; i < self->model_count; i++) fprintf(stderr, "%s %s", i ? "," : "", self->models[i]->name);
-    fprintf(stderr, " on %s://%s:%u after %.0f ms (%s, %zu thread%s)\n", self->options.tls_cert ? "https" : "http",
-            self->options.host, port, clock_ms() - begin_ms, rubato_context_isa(self->models[0]->context),
-            self->options.threads, self->options.threads == 1 ? "" : "s");
+    for (size_t i = 0; i < self->model_count; i++)
+        fprintf(stderr, "%s %s in %s", i ? "," : "", self->models[i]->name, self->models[i]->info->precision);
+    fprintf(stderr, " on %s://%s:%u after %.0f ms (kernels: %s; %zu thread%s)\n",
+            self->options.tls_cert ? "https" : "http", self->options.host, port, clock_ms() - begin_ms,
+            rubato_isa_words(rubato_context_isa(self->models[0]->context)), self->options.threads,
+            self->options.threads == 1 ? "" : "s");
     if (!is_open(self->options.host))
         fprintf(stderr, "rubato: only this machine reaches it; --host 0.0.0.0 opens it to others\n");
     else if (!self->options.api_key)

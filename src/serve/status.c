@@ -53,22 +53,45 @@ static void add_kind(text_buffer *out, const hosted *model) {
     text_add(out, "}", 1);
 }
 
+static void add_member(text_buffer *out, const char *name, double value) {
+    text_add_format(out, ",\"%s\":", name);
+    add_real(out, value);
+}
+
+/* Of a model in two precisions, as "f32+int8", the full point is in the first one. */
+static const char *full_precision(const rubato_info *info) {
+    return strncmp(info->precision, "f32", 3) == 0 ? "f32" : info->precision;
+}
+
 static void add_points(text_buffer *out, const hosted *model) {
     text_add(out, "[", 1);
     for (size_t i = 0; i < model->level_count; i++) {
         const level *one = &model->levels[i];
-        double ms = i + 1 < model->level_count ? rubato_model_point(model->model, i)->ms : NAN;
+        bool full = i + 1 == model->level_count;
+        const rubato_info *info = model->info;
+        const rubato_point whole = {.name = one->name,
+                                    .flops_ratio = 1,
+                                    .quality = info->full_quality,
+                                    .quality_error = info->full_quality_error,
+                                    .ms = NAN};
+        const rubato_point *p = full ? &whole : rubato_model_point(model->model, i);
         text_add_string(out, i ? ",{\"name\":" : "{\"name\":");
-        add_text(out, one->name);
-        text_add_string(out, ",\"flops_ratio\":");
-        add_real(out, one->flops_ratio);
-        text_add_string(out, ",\"quality\":");
-        add_real(out, one->quality);
-        text_add_string(out, ",\"ms\":");
-        add_real(out, ms);
+        add_text(out, p->name);
+        add_member(out, "flops_ratio", p->flops_ratio);
+        add_member(out, "flops_error", p->flops_error);
+        add_member(out, "quality", p->quality);
+        add_member(out, "quality_error", p->quality_error);
+        add_member(out, "ms", p->ms);
+        text_add_format(out, ",\"exits\":%s,\"precision\":", p->exits ? "true" : "false");
+        add_text(out, p->precision ? p->precision : full_precision(info));
         text_add_format(out, ",\"texts\":%llu}", (unsigned long long)atomic_load(&one->texts));
     }
     text_add(out, "]", 1);
+}
+
+static bool does_zero_shot(const hosted *model) {
+    size_t label;
+    return hosted_does(model, WORK_SCORES) && rubato_entailment(model->model, &label, NULL) == RUBATO_OK;
 }
 
 static void add_model(text_buffer *out, const server *self, const hosted *model) {
@@ -94,15 +117,24 @@ static void add_model(text_buffer *out, const server *self, const hosted *model)
     add_text(out, info->family);
     text_add_string(out, ",\"task\":");
     add_text(out, rubato_task_name(info->task));
-    text_add_format(out, ",\"layers\":%zu,\"hidden\":%zu,\"parameters\":%zu,\"width\":%zu,\"isa\":", info->layers,
-                    info->hidden, info->parameters, info->width);
+    text_add_format(out,
+                    ",\"zero_shot\":%s,\"layers\":%zu,\"hidden\":%zu,\"heads\":%zu,\"inner\":%zu,\"parameters\":%zu,"
+                    "\"width\":%zu,\"precision\":",
+                    does_zero_shot(model) ? "true" : "false", info->layers, info->hidden, info->heads, info->inner,
+                    info->parameters, info->width);
+    add_text(out, info->precision);
+    text_add_string(out, ",\"isa\":");
     add_text(out, rubato_context_isa(model->context));
+    text_add_string(out, ",\"kernels\":");
+    add_text(out, rubato_isa_words(rubato_context_isa(model->context)));
     text_add_string(out, ",\"slo_ms\":");
     if (self->options.slo_ms > 0)
         add_real(out, self->options.slo_ms);
     else
         text_add_string(out, "null");
-    text_add_string(out, ",\"points\":");
+    text_add_string(out, ",\"metric\":");
+    add_text(out, info->metric);
+    text_add_format(out, ",\"held_out\":%zu,\"points\":", info->held_out);
     add_points(out, model);
     text_add(out, "}", 1);
 }

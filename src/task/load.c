@@ -241,10 +241,19 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     self->pooling_text = copy_string(pooling_text);
     self->shown = calloc(points ? points : 1, sizeof *self->shown);
     if (!self->pooling_text || !self->shown) return fail_memory(error);
+    const char *low = points ? strchr(self->info.precision, '+') : NULL; /* "f32+int8" */
     for (size_t i = 0; i < points; i++) {
         const point *p = &self->points.points[i];
-        self->shown[i] = (rubato_point){p->name,        p->quality, p->flops_ratio,   p->ms,
-                                        point_depth(p), p->keep,    p->quality_error, p->flops_error};
+        self->shown[i] = (rubato_point){.name = p->name,
+                                        .quality = p->quality,
+                                        .flops_ratio = p->flops_ratio,
+                                        .ms = p->ms,
+                                        .layers = point_depth(p),
+                                        .keep = p->keep,
+                                        .quality_error = p->quality_error,
+                                        .flops_error = p->flops_error,
+                                        .exits = p->exit.rule != NULL,
+                                        .precision = p->low && low ? low + 1 : NULL};
     }
     rubato_info *info = &self->info;
     const encoder_config *config = &self->body.config;
@@ -267,6 +276,10 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
         info->task == RUBATO_TASK_EMBEDDING || (head_of_task(info->task) == HEAD_SEQUENCE && info->label_count == 1);
     info->rank_sigmoid = self->rerank_act == ACTIVATION_SIGMOID;
     info->default_prompt = self->default_prompt;
+    info->metric = self->points.metric;
+    info->full_quality = self->points.full;
+    info->full_quality_error = self->points.full_error;
+    info->held_out = self->points.held_out;
     info->normalized = self->pool.stage_count && self->pool.stages[self->pool.stage_count - 1].kind == STAGE_NORMALIZE;
     return RUBATO_OK;
 }
@@ -493,6 +506,7 @@ static rubato_status load_named(rubato_model **out, const char *name, const load
     rubato_model *self = calloc(1, sizeof *self);
     if (!self) return fail_memory(error);
     arena_create(&self->packed, 0, PACKED_BLOCK);
+    self->points.full = self->points.full_error = NAN;
     team *crew = NULL;
     rubato_status status = wanted->describe ? RUBATO_OK : team_create(&crew, threads_available(), error);
     if (status == RUBATO_OK && !(self->path = copy_string(folder))) status = fail_memory(error);

@@ -13,6 +13,7 @@ typedef struct trace_block {
     const encoder_shape *shape;
     const point *at;
     size_t *within, *now, count; /* [length] the token into whose row each was merged; the tokens that are rows now */
+    size_t *heads, *neurons;     /* [layers] */
     exit_session session, *left;
 } trace_block;
 
@@ -27,6 +28,12 @@ static void merge_tokens(trace_block *block, size_t made) {
     }
 }
 
+static void note_width(trace_block *block, size_t i) {
+    const layer_sizes *sizes = &block->shape->each[i];
+    block->heads[i] = block->at ? point_heads(block->at, i, sizes->heads) : sizes->heads;
+    block->neurons[i] = block->at ? point_neurons(block->at, i, sizes->inner) : sizes->inner;
+}
+
 static void note_layer(void *user, const run *on, const sight *what) {
     trace_block *block = user;
     size_t number = what->layer;
@@ -37,6 +44,7 @@ static void note_layer(void *user, const run *on, const sight *what) {
     size_t length = block->trace.window->length;
     uint8_t *lives = block->alive + (number - 1) * length;
     block->ran[number - 1] = 1;
+    note_width(block, number - 1);
     if (number - 1 == block->shape->decoder) /* all rows have come back */
         for (size_t i = 0; i < length; i++) block->within[i] = i;
     if (point_merges(block->at, block->shape, number - 1) && rows.rows < block->count) merge_tokens(block, rows.rows);
@@ -94,7 +102,7 @@ rubato_status rubato_trace_text(rubato_context *context, const rubato_input *inp
     TRY(engine_encode(context->model, input, &text, &context->workers[0].text, &encoding, error));
     const rubato_window *window = &encoding->windows[0];
     size_t layers = context->model->body.depth;
-    size_t places = sizeof(size_t) * window->length;
+    size_t places = sizeof(size_t) * (window->length + layers);
     trace_block *block = calloc(1, sizeof *block + 2 * places + layers * (window->length + 1));
     if (!block) {
         engine_encoding_free(input, encoding);
@@ -104,9 +112,17 @@ rubato_status rubato_trace_text(rubato_context *context, const rubato_input *inp
     block->encoding = encoding;
     block->within = (size_t *)(block + 1);
     block->now = block->within + window->length;
-    block->ran = (uint8_t *)(block->now + window->length);
+    block->heads = block->now + window->length;
+    block->neurons = block->heads + layers;
+    block->ran = (uint8_t *)(block->neurons + layers);
     block->alive = block->ran + layers;
-    block->trace = (rubato_trace){.window = window, .layers = layers, .ran = block->ran, .alive = block->alive};
+    block->trace = (rubato_trace){.window = window,
+                                  .layers = layers,
+                                  .ran = block->ran,
+                                  .alive = block->alive,
+                                  .heads = block->heads,
+                                  .neurons = block->neurons,
+                                  .cut = encoding->cut};
     rubato_status status = trace_one(context, block, &own, error);
     if (status == RUBATO_OK)
         *trace = &block->trace;

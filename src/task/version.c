@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <string.h>
 #include <utf8proc.h>
 
 #include "task/commit.h"
@@ -19,11 +20,24 @@ const char *rubato_version(void) {
     return RUBATO_VERSION_STRING;
 }
 
+static const struct {
+    const char *name, *words;
+} sets[] = {
+    {"scalar", "portable C"},           {"neon", "NEON instructions"},         {"avx2", "AVX2 instructions"},
+    {"avx512", "AVX-512 instructions"}, {"vnni", "AVX-512 VNNI instructions"}, {"bf16", "AVX-512 BF16 instructions"}};
+enum { SETS = sizeof sets / sizeof sets[0] };
+
+const char *rubato_isa_words(const char *isa) {
+    for (size_t i = 0; i < SETS; i++)
+        if (strcmp(isa, sets[i].name) == 0) return sets[i].words;
+    return isa;
+}
+
 static void list_kernels(char *out, size_t bytes) {
-    static const char *const names[] = {"scalar", "neon", "avx2", "avx512", "vnni", "bf16"};
     size_t at = 0;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && at < bytes; i++)
-        if (kernel_table_named(names[i])) at += (size_t)snprintf(out + at, bytes - at, "%s%s", at ? " " : "", names[i]);
+    for (size_t i = 0; i < SETS && at < bytes; i++)
+        if (kernel_table_named(sets[i].name))
+            at += (size_t)snprintf(out + at, bytes - at, "%s%s", at ? " " : "", sets[i].name);
 }
 
 const char *rubato_build_fact(size_t index, char *value, size_t bytes) {
@@ -35,6 +49,7 @@ const char *rubato_build_fact(size_t index, char *value, size_t bytes) {
                  {"compiler", COMPILER},
                  {"build_type", RUBATO_BUILD_TYPE},
                  {"instruction_sets", kernels},
+                 {"kernels", rubato_isa_words(kernel_table_best()->name)},
                  {"jansson", jansson_version_str()},
                  {"utf8proc", utf8proc_version()},
                  {"libcurl", curl_version_info(CURLVERSION_NOW)->version},

@@ -5,9 +5,9 @@
 
 Needs playwright and Debian's chromium; says so and passes where they are not installed. Prints 'N passed, N failed'.
 """
-import os, shutil, sys
+import json, os, shutil, sys
 
-from service import PATIENCE, Service, check, finish, model, points, until
+from service import PATIENCE, Service, check, finish, large, model, points, until
 
 try: from playwright.sync_api import sync_playwright
 except ImportError: sync_playwright = None
@@ -20,6 +20,25 @@ classify = points(model("bert", "BertForSequenceClassification", id2label={"0": 
 tag = model("bert", "BertForTokenClassification", id2label={"0": "O", "1": "B-X", "2": "I-X"})
 s = Service(f"c={classify}", f"e={model('bert', 'BertModel')}", f"t={tag}", f"q={model('bert', 'BertForQuestionAnswering')}", f"f={model('bert', 'BertForMaskedLM')}", "--quiet", "--slo", "5s",
             env={"XDG_CACHE_HOME": os.path.join(classify, "cache")})
+
+
+def worth():
+    """A model of inference with points of every kind: a useless one beside the first that is worth its cost, one with
+    narrow layers, one whose texts leave early."""
+    folder, layers, names = large(3, 4, 64, 48), 4, ("contradiction", "neutral", "entailment")
+    file = os.path.join(folder, "config.json")
+    config = {**json.load(open(file)), "id2label": {str(i): n for i, n in enumerate(names)}, "label2id": {n: i for i, n in enumerate(names)}}
+    json.dump(config, open(file, "w"))
+    common = {"ms": None, "quality_error": 0.01, "keep": [1] * layers}
+    listed = [{**common, "name": "useless", "quality": 0.51, "flops_ratio": 0.3}, {**common, "name": "near", "quality": 0.8, "flops_ratio": 0.31},
+              {**common, "name": "narrow", "quality": 0.87, "flops_ratio": 0.32, "keep": [1, 1, None, 1], "heads": [0.5] * layers, "neurons": [0.25] * layers},
+              {**common, "name": "sure", "quality": 0.88, "flops_ratio": 0.5, "flops_error": 0.02}]
+    json.dump({"significance": "received", "metric": "accuracy", "full_quality": 0.9, "full_quality_error": 0.008, "held_out": 436, "points": listed},
+              open(os.path.join(folder, "rubato.json"), "w"))
+    return folder
+
+
+various = Service(f"nli={worth()}", "--quiet", "--precision", "int8")
 locked = Service(classify, "--quiet", "--api-key", "secret")
 url = f"http://127.0.0.1:{s.port}/"
 
@@ -88,6 +107,39 @@ with sync_playwright() as p:
     page.problems = [x for x in page.problems if "422" not in x]  # the example is longer than this small model reads
     check("no errors, nothing fetched from elsewhere", not page.problems, page.problems)
 
+    # ---- A server that loads, points that are not worth their cost, pairs, widths, zero-shot ----
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    page.set_default_timeout(1000 * PATIENCE)
+    tries = []
+    def loading(route):
+        tries.append(1)
+        if len(tries) > 2: route.continue_()
+        elif len(tries) == 1: route.fulfill(status=503, content_type="application/json", body='{"error": "the model is loading"}')
+        else: route.abort()
+    page.route("**/info", loading)
+    page.goto(f"http://127.0.0.1:{various.port}/")
+    soon("it waits for a server that loads", page, lambda: len(tries) > 2 or "not ready" in shown(page, "#server"))
+    page.wait_for_selector("#rows td.on")
+    check("and then has its answer", len(tries) == 3 and "kernels: " in shown(page, "#server") and page.locator("#answer .error").count() == 0, tries)
+    check("zero-shot beside classification", page.locator("#model option").all_inner_texts() == ["nli (zero-shot, 4 layers)", "nli (classification, 4 layers)"])
+    check("the precision is that of products", "Products in int8" in shown(page, "#model-note") and shown(page, "#precision") == "int8")
+    soon("a bar for each label", page, lambda: page.locator("#answer .bar").count() == 3)
+    soon("the words of the best label", page, lambda: "Best label" in shown(page, "#rows thead") and page.locator("#rows td.second.on").count() > 8)
+    check("what was cut is said", "cut and not read" in shown(page, "#rows-note") and "reads 48" in shown(page, "#rows-note"), shown(page, "#rows-note"))
+    check("the slider begins where it is worth it", page.get_attribute("#budget", "max") == "2" and shown(page, "#cheapest") == "0.32x", shown(page, "#cheapest"))
+    check("and says what it leaves out", "leaves out 2 cheaper points" in shown(page, "#budget-note"), shown(page, "#budget-note"))
+    check("the full model stands in the picture", page.locator("#frontier circle.point.full").count() == 1 and "90.00 ± 0.80" in shown(page, "#frontier-note") and "436 examples" in shown(page, "#frontier-note"), shown(page, "#frontier-note"))
+    check("with errors", page.locator("#frontier .error-bar").count() == 3, page.locator("#frontier .error-bar").count())
+    page.select_option("#model", index=1)
+    page.fill("#text", "hello world"); page.fill("#second", "abc")
+    page.focus("#budget"); page.keyboard.press("ArrowLeft")
+    soon("exits: on average", page, lambda: shown(page, "#budget-now") == "0.50x on average" and shown(page) == "sure")
+    page.keyboard.press("ArrowLeft")
+    soon("widths", page, lambda: shown(page) == "narrow" and page.locator("#rows tbody .size").all_inner_texts() == ["1 of 2", "64 of 256"] * 2 + ["", ""] + ["1 of 2", "64 of 256"])
+    soon("both texts of a pair", page, lambda: page.locator("#rows tr.texts th").all_inner_texts()[-2:] == ["Text", "Second text"] and page.locator("#rows tbody tr:first-child td.second").count() == 3)
+    page.fill("#second", "")
+    soon("one text has no heading", page, lambda: page.locator("#rows tr.texts").count() == 0 and page.locator("#rows td.second").count() == 0)
+
     for name, more in (("light", {"viewport": {"width": 1200, "height": 900}}), ("dark", {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"}),
                        ("narrow", {"viewport": {"width": 360, "height": 800}, "has_touch": True})):
         page = open_page(**more)
@@ -110,5 +162,5 @@ with sync_playwright() as p:
     page.click("details >> nth=0")
     check("and show an example", "curl" in page.inner_text("details >> nth=0"), page.inner_text("details >> nth=0"))
     browser.close()
-check("stops", s.stop() == 0 and locked.stop() == 0)
+check("stops", s.stop() == 0 and locked.stop() == 0 and various.stop() == 0)
 finish()
