@@ -274,8 +274,9 @@ static rubato_status fail_stage(const tokenizer_scratch *scratch, size_t bytes, 
     const normalizer_scratch *normal = &scratch->pre_tokenizer.normalizer;
     if (!normal->grown) return fail_memory(error);
     return fail(
-        error, RUBATO_BAD_MODEL,
-        "the tokenizer's %s makes more than %zu characters of a text of %zu bytes; its tokenizer.json is damaged",
+        error, RUBATO_BAD_ARGUMENT,
+        "%s of tokenizer.json makes more than %zu characters of a text's %zu bytes; leave the text out, or take "
+        "another tokenizer",
         normal->grown, normal->most, bytes);
 }
 

@@ -110,8 +110,8 @@ typedef struct token_choice {
 } token_choice;
 
 /* Tokenises one text into scratch->tokens[which]. The text must be valid UTF-8. A long text is tokenised in segments
- * (text/seams.h), so that memory follows the tokens that are kept. Fails: BAD_MODEL where the stages make much more of
- * a text than it is, BAD_ARGUMENT for a text of more than most_bytes that has no seams, OUT_OF_MEMORY. */
+ * (text/seams.h), so that memory follows the tokens that are kept. Fails: BAD_ARGUMENT where the stages make much more
+ * of a text than it is, and for a text that has more than most_bytes without a seam; OUT_OF_MEMORY. */
 rubato_status tokenizer_run(const tokenizer *self, const char *text, size_t bytes, const token_choice *how,
                             size_t which, tokenizer_scratch *scratch, rubato_error *error);
 
