@@ -14,10 +14,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *text = malloc(size + 1);
     memcpy(text, data, size);
     text[size] = 0;
-    rubato_input input = {.text = text, .text_bytes = size};
+    rubato_input input = {.text = text, .text_bytes = size ? size : RUBATO_EMPTY};
     rubato_text_options options = {.size = sizeof options, .whole = 1};
     rubato_encoding *encoding;
-    if (size && tokenizer_encode(t, &input, &options, &scratch, &encoding, &error) == RUBATO_OK) {
+    if (tokenizer_encode(t, &input, &options, &scratch, &encoding, &error) == RUBATO_OK) {
         size_t count = utf8_count(text, size);
         const rubato_window *window = &encoding->windows[0];
         for (size_t i = 0; i < window->length; i++)

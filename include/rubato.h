@@ -225,11 +225,16 @@ RUBATO_API const char *rubato_isa_words(const char *isa);
 
 typedef struct rubato_encoding rubato_encoding;
 
+/* text_bytes or pair_bytes of a slice that has no bytes. A slice of `size` bytes, which may be 0, is
+ * {.text = first, .text_bytes = size ? size : RUBATO_EMPTY}. */
+#define RUBATO_EMPTY SIZE_MAX
+
 typedef struct rubato_input {
-    const char *text;
-    size_t text_bytes; /* 0: up to the first NUL */
+    const char *text;  /* never NULL, also beside an encoding; functions fail with BAD_ARGUMENT, and error->line is the
+                          index + 1 */
+    size_t text_bytes; /* 0: up to the first NUL; RUBATO_EMPTY: none. Bytes of 0 within the size belong to the text */
     const char *pair;  /* the second text of a pair; NULL for none */
-    size_t pair_bytes;
+    size_t pair_bytes; /* as text_bytes */
     /* The text's tokens, from rubato_encode_for with the same rubato_model, so that a text is tokenised once by callers
      * that look at its tokens first; NULL: the running function makes them. It may be used by several calls at once. */
     const rubato_encoding *encoding;

@@ -29,9 +29,17 @@ static rubato_status open_regular(int *descriptor, struct stat *status, const ch
     if (fstat(*descriptor, status) != 0)
         result = fail_open(error, path);
     else if (!S_ISREG(status->st_mode))
-        result = fail(error, RUBATO_IO, "%s: not a regular file", path);
+        result = fail(error, RUBATO_IO, "%s: not a regular file, but a folder, pipe or device", path);
     if (result != RUBATO_OK) close(*descriptor);
     return result;
+}
+
+rubato_status file_check_regular(const char *path, rubato_error *error) {
+    int descriptor;
+    struct stat status;
+    TRY(open_regular(&descriptor, &status, path, error));
+    close(descriptor);
+    return RUBATO_OK;
 }
 
 rubato_status file_check(const file_reading *how, rubato_error *error) {

@@ -26,6 +26,9 @@ rubato_status file_open(mapped_file *file, const char *path, const file_reading 
 rubato_status file_map(mapped_file *file, const char *path, rubato_error *error);
 void file_unmap(mapped_file *file);
 
+/* Fails where the path is not a regular file that can be read: NOT_FOUND, IO. */
+rubato_status file_check_regular(const char *path, rubato_error *error);
+
 /* CANCELLED where the caller wants to stop. */
 rubato_status file_check(const file_reading *how, rubato_error *error);
 

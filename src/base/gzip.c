@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -34,6 +35,12 @@ static int close_file(void *file) {
 FILE *gzip_open(const char *path, int *raw) {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return NULL;
+    struct stat of;
+    if (fstat(descriptor, &of) == 0 && S_ISDIR(of.st_mode)) {
+        close(descriptor);
+        errno = EISDIR;
+        return NULL;
+    }
     gzFile file = gzdopen(descriptor, "rb");
     if (!file) {
         close(descriptor);

@@ -65,9 +65,11 @@ typedef struct gathered {
     size_t count;
 } gathered;
 
-static char *copy_text(const char *text, bool *failed) {
-    char *copy = text ? strdup(text) : NULL;
+/* With the bytes of 0 that a text may have. */
+static char *copy_text(const char *text, size_t bytes, bool *failed) {
+    char *copy = text ? malloc(bytes + 1) : NULL;
     *failed = *failed || (text && !copy);
+    if (copy) memcpy(copy, text, bytes + 1);
     return copy;
 }
 
@@ -85,9 +87,10 @@ static int gather(void *user, session *s, const arguments *given, const record *
     if (rows) all->rows = rows;
     for (size_t i = 0; documents && rows && i < count; i++) {
         record *row = &rows[all->count];
-        *row = (record){.text = copy_text(records[i].text, &failed),
+        const char *kept = records[i].kept;
+        *row = (record){.text = copy_text(records[i].text, records[i].text_bytes, &failed),
                         .text_bytes = records[i].text_bytes,
-                        .kept = copy_text(records[i].kept, &failed),
+                        .kept = copy_text(kept, kept ? strlen(kept) : 0, &failed),
                         .line = records[i].line};
         documents[all->count++] = (rubato_input){.text = row->text, .text_bytes = row->text_bytes};
     }

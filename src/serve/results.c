@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/input.h"
 #include "base/utf8.h"
 #include "serve/exchange.h"
 #include "serve/json_text.h"
@@ -92,7 +93,7 @@ static void write_tags(const call *c, size_t i, const rubato_tags *tags) {
     text_buffer *out = &c->items[i]->result;
     const rubato_input *input = &c->inputs[i];
     bool tokens = c->options.aggregation && strcmp(c->options.aggregation, "none") == 0;
-    size_t bytes = input->text_bytes ? input->text_bytes : strlen(input->text);
+    size_t bytes = input_size(input->text, input->text_bytes);
     text_add(out, "[", 1);
     for (size_t j = 0; j < tags->entity_count; j++) {
         const rubato_entity *one = &tags->entities[j];
@@ -132,7 +133,7 @@ static rubato_status run_answers(call *c, rubato_error *error) {
         text_add_string(out, "{\"score\":");
         text_add_float(out, none ? spans[i].null_score : spans[i].score);
         text_add_format(out, ",\"start\":%zu,\"end\":%zu,\"answer\":", start, end);
-        add_slice(out, input->pair, input->pair_bytes ? input->pair_bytes : strlen(input->pair), start, end);
+        add_slice(out, input->pair, input_size(input->pair, input->pair_bytes), start, end);
         text_add(out, "}", 1);
     }
     free(spans);

@@ -83,7 +83,7 @@ static rubato_status read_config(adapter *self, rubato_error *error) {
 rubato_status adapter_open(adapter *self, const char *folder, file_reading how, rubato_error *error) {
     char path[PATH_BYTES];
     *self = (adapter){0};
-    if ((size_t)snprintf(path, sizeof path, "%s/adapter_config.json", folder) >= sizeof path || !file_exists(path))
+    if ((size_t)snprintf(path, sizeof path, "%s/adapter_config.json", folder) >= sizeof path || !path_exists(path))
         return RUBATO_OK;
     TRY(json_read_file(&self->config, path, MAX_CONFIG_BYTES, error));
     rubato_status status = read_config(self, error);

@@ -93,9 +93,9 @@ static rubato_status open_form(checkpoint *weights, const char *folder, const we
     char single[PATH_BYTES], index[PATH_BYTES];
     TRY(join(single, folder, form->single, error));
     TRY(join(index, folder, form->index ? form->index : form->single, error));
-    *found = file_exists(single) || file_exists(index);
+    *found = path_exists(single) || path_exists(index);
     if (!*found) return RUBATO_OK;
-    if (!file_exists(single)) return open_index(weights, folder, index, form->parse, error);
+    if (!path_exists(single)) return open_index(weights, folder, index, form->parse, error);
     weights->shards = calloc(1, sizeof *weights->shards);
     return weights->shards ? open_shard(weights, folder, form->single, form->parse, error) : fail_memory(error);
 }

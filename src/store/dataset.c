@@ -551,6 +551,7 @@ rubato_status dataset_read(dataset *data, const char *path, dataset_kind kind, c
     if (!gzip_named(path)) {
         TRY(file_read(&text, &size, path, MAX_DATA_BYTES, error));
     } else {
+        TRY(file_check_regular(path, error)); /* another file's reading might not end */
         TRY(gzip_read(&text, &size, path, MAX_DATA_BYTES, error));
     }
     rubato_status status = dataset_parse(data, text, size, path, kind, columns, error);

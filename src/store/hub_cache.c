@@ -116,7 +116,7 @@ static bool is_model(const char *folder) {
     static const char *const files[] = {"config.json", "modules.json", "adapter_config.json"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);
-        if (file_exists(path)) return true;
+        if (path_exists(path)) return true;
     }
     return false;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/input.h"
 #include "base/text_list.h"
 #include "base/utf8.h"
 
@@ -22,7 +23,7 @@ rubato_status aggregation_find(aggregation *out, const char *name, rubato_error 
 }
 
 pointed_text pointed_text_create(const rubato_input *input) {
-    size_t size = input->text_bytes ? input->text_bytes : strlen(input->text);
+    size_t size = input_size(input->text, input->text_bytes);
     pointed_text out = {.text = input->text, .bytes = malloc((size + 1) * sizeof *out.bytes)};
     for (size_t at = 0; out.bytes && at < size;) {
         uint32_t code;

@@ -65,6 +65,7 @@ rubato_status rubato_answer(rubato_context *context, rubato_answer_span *out, co
     rubato_text_options text;
     if (costs) *costs = NULL;
     TRY(engine_options(context->model, RUBATO_FOR_ANSWERS, options, &own, &text, error));
+    TRY(engine_check_inputs(inputs, count, error));
     for (size_t i = 0; i < count; i++)
         if (!inputs[i].pair) return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1, "a question needs a context");
     token_scores scores;

@@ -126,6 +126,8 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
                             size_t count, const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     const rubato_model *model = context->model;
     if (costs) *costs = NULL;
+    if (!query) return fail(error, RUBATO_BAD_ARGUMENT, "the query is NULL; a query without bytes is \"\"");
+    TRY(engine_check_inputs(documents, count, error));
     if (model->info.task == RUBATO_TASK_EMBEDDING)
         return rerank_by_cosine(context, out, query, documents, count, options, costs, error);
     if (!model->info.ranks)
@@ -145,10 +147,8 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
     rubato_input *pairs = calloc(count ? count : 1, sizeof *pairs);
     rubato_status status = pairs && !asked.failed ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
-        pairs[i] =
-            (rubato_input){.text = asked.data ? asked.data : "",
-                           .pair = documents[i].text,
-                           .pair_bytes = documents[i].text_bytes ? documents[i].text_bytes : strlen(documents[i].text)};
+        pairs[i] = (rubato_input){
+            .text = asked.data ? asked.data : "", .pair = documents[i].text, .pair_bytes = documents[i].text_bytes};
     if (status == RUBATO_OK) status = rubato_logits(context, out, pairs, count, options, costs, error);
     if (status == RUBATO_OK) rubato_rank_scores(context, out, count);
     text_free(&asked);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/input.h"
 #include "base/text_buffer.h"
 #include "task/costs.h"
 #include "task/encode.h"
@@ -51,6 +52,7 @@ rubato_status rubato_embed(rubato_context *context, float *out, const rubato_inp
     rubato_options own;
     job work = {.count = count, .options = &own, .head = HEAD_COUNT, .take = take, .user = &mine, .costs = costs};
     if (costs) *costs = NULL;
+    TRY(engine_check_inputs(inputs, count, error));
     TRY(engine_options(model, RUBATO_FOR_EMBEDDINGS, options, &own, &work.text, error));
     const char *prompt = engine_prompt(model, &own);
     TRY(count_prompt(model, prompt, &mine.prompt_tokens, error));
@@ -62,11 +64,11 @@ rubato_status rubato_embed(rubato_context *context, float *out, const rubato_inp
         texts = calloc(count ? count : 1, sizeof *texts);
         if (!prepared || !texts) status = fail_memory(error);
         for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-            prepared[i].encoding = inputs[i].encoding;
+            prepared[i] = inputs[i];
             if (inputs[i].encoding) continue;
             if (!engine_prepare_text(model, prompt, &inputs[i], &texts[i])) status = fail_memory(error);
             prepared[i].text = texts[i].data ? texts[i].data : "";
-            prepared[i].text_bytes = texts[i].length;
+            prepared[i].text_bytes = input_bytes(texts[i].length);
         }
     }
     work.inputs = prepared ? prepared : inputs;

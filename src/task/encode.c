@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/input.h"
 #include "base/options.h"
 #include "base/utf8.h"
 #include "text/unicode.h"
@@ -52,7 +53,7 @@ bool engine_prepares(const rubato_model *model, const char *prompt) {
 }
 
 bool engine_prepare_text(const rubato_model *model, const char *prompt, const rubato_input *from, text_buffer *out) {
-    size_t size = from->text_bytes ? from->text_bytes : strlen(from->text);
+    size_t size = input_size(from->text, from->text_bytes);
     text_clear(out);
     if (prompt) text_add_string(out, prompt);
     text_add(out, from->text, size);
@@ -85,6 +86,15 @@ bool engine_prepare_text(const rubato_model *model, const char *prompt, const ru
     return !out->failed;
 }
 
+rubato_status engine_check_inputs(const rubato_input *inputs, size_t count, rubato_error *error) {
+    if (count && !inputs) return fail(error, RUBATO_BAD_ARGUMENT, "the inputs are NULL");
+    for (size_t i = 0; i < count; i++)
+        if (!inputs[i].text)
+            return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1,
+                             "the text of input %zu is NULL; a text without bytes is \"\"", i);
+    return RUBATO_OK;
+}
+
 rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error) {
     size_t most = encoder_max_length(&model->body.config);
     if (window->length > most)
@@ -110,6 +120,8 @@ static rubato_status check_encoding(const rubato_model *model, const rubato_enco
 rubato_status engine_encode(const rubato_model *model, const rubato_input *input, const rubato_text_options *text,
                             tokenizer_scratch *scratch, const rubato_encoding **out, rubato_error *error) {
     rubato_encoding *made = NULL;
+    *out = NULL;
+    TRY(engine_check_inputs(input, 1, error));
     rubato_status status = input->encoding ? check_encoding(model, input->encoding, text, error)
                                            : tokenizer_encode(model->text, input, text, scratch, &made, error);
     *out = input->encoding ? input->encoding : made;
@@ -130,6 +142,7 @@ rubato_status rubato_encode(const rubato_model *model, const rubato_input *input
     tokenizer_scratch scratch = {0};
     rubato_text_options own;
     *encoding = NULL;
+    TRY(engine_check_inputs(input, 1, error));
     TRY(OPTIONS_COPY(&own, rubato_text_options, options, error));
     if (!own.whole && own.max_length == 0) own.max_length = model->info.max_length;
     rubato_status status = tokenizer_encode(model->text, input, &own, &scratch, encoding, error);
@@ -142,8 +155,9 @@ rubato_status rubato_encode_for(const rubato_model *model, rubato_purpose purpos
     rubato_options own;
     rubato_text_options text;
     text_buffer prepared = {0};
-    rubato_input of = *input;
     *encoding = NULL;
+    TRY(engine_check_inputs(input, 1, error));
+    rubato_input of = *input;
     TRY(engine_options(model, purpose, options, &own, &text, error));
     const char *prompt = engine_prompt(model, &own);
     rubato_status status = RUBATO_OK;
@@ -152,7 +166,7 @@ rubato_status rubato_encode_for(const rubato_model *model, rubato_purpose purpos
         if (engine_prepares(model, prompt)) {
             if (!engine_prepare_text(model, prompt, input, &prepared)) status = fail_memory(error);
             of.text = prepared.data ? prepared.data : "";
-            of.text_bytes = prepared.length;
+            of.text_bytes = input_bytes(prepared.length);
         }
     }
     if (status == RUBATO_OK) status = rubato_encode(model, &of, &text, encoding, error);

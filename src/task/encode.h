@@ -20,6 +20,9 @@ bool engine_prepares(const rubato_model *model, const char *prompt);
  * when memory is short. */
 bool engine_prepare_text(const rubato_model *model, const char *prompt, const rubato_input *from, text_buffer *out);
 
+/* Fails: BAD_ARGUMENT for an input without a text, with its index. */
+rubato_status engine_check_inputs(const rubato_input *inputs, size_t count, rubato_error *error);
+
 /* Whether a window's ids, types and length are within the model's tables. */
 rubato_status engine_check_window(const rubato_model *model, const rubato_window *window, rubato_error *error);
 

@@ -241,7 +241,7 @@ static rubato_status evaluate_tags(evaluating *e) {
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         starts[i] = calloc(e->data.items[i].word_count + 1, sizeof *starts[i]);
         if (!starts[i] || !words_join(&e->data.items[i], &texts[i], starts[i])) status = fail_memory(e->error);
-        e->inputs[i] = (rubato_input){.text = texts[i].data, .text_bytes = texts[i].length};
+        e->inputs[i] = (rubato_input){.text = texts[i].data ? texts[i].data : "", .text_bytes = texts[i].length};
     }
     if (status == RUBATO_OK)
         status = place_error(e, rubato_tag(e->context, &tags, e->inputs, count, e->options->run, &e->costs, e->error));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/input.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "task/costs.h"
@@ -78,11 +79,12 @@ rubato_status rubato_fill_among(rubato_context *context, rubato_candidate **out,
                                 const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     const rubato_model *model = context->model;
     fill_job mine = {.model = model};
-    rubato_input known = *input; /* with its encoding */
     *out = NULL;
     *masks = *each = 0;
     rubato_options own;
     if (costs) *costs = NULL;
+    TRY(engine_check_inputs(input, 1, error));
+    rubato_input known = *input; /* with its encoding */
     TRY(engine_head(model, HEAD_MLM, &mine.head, error));
     job work = {.inputs = &known,
                 .count = 1,
@@ -166,10 +168,11 @@ static void add_plain(const tokenizer *text, int32_t id, text_buffer *out) {
 rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask, int32_t id,
                                char **text, rubato_error *error) {
     *text = NULL;
+    TRY(engine_check_inputs(input, 1, error));
     if (id < 0 || (size_t)id >= model->text->vocabulary)
         return fail(error, RUBATO_BAD_ARGUMENT, "token id %d is not in the vocabulary", id);
     const char *name = rubato_token(model, model->text->mask, NULL);
-    size_t size = input->text_bytes ? input->text_bytes : strlen(input->text), length = name ? strlen(name) : 0;
+    size_t size = input_size(input->text, input->text_bytes), length = name ? strlen(name) : 0;
     text_buffer out = {0};
     size_t seen = 0;
     for (size_t i = 0; i < size;) {

@@ -13,6 +13,7 @@ enum { MAX_CONFIG_BYTES = 16 << 20, PATH_BYTES = 4096 + 320 };
 rubato_status model_read_optional(json_t **out, const char *folder, const char *name, rubato_error *error) {
     char path[PATH_BYTES];
     *out = NULL;
+    if (path_exists(folder) && !folder_exists(folder)) return fail(error, RUBATO_IO, "%s: not a folder", folder);
     if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path || !path_exists(path))
         return RUBATO_OK;
     TRY(json_read_file(out, path, MAX_CONFIG_BYTES, error));
@@ -60,7 +61,7 @@ rubato_status model_base_folder(char *out, size_t bytes, const char *folder, con
     model_encoder_folder(out, bytes, root, modules);
     json_decref(modules);
     snprintf(path, sizeof path, "%s/adapter_config.json", out);
-    if (!file_exists(path)) return RUBATO_OK;
+    if (!path_exists(path)) return RUBATO_OK;
     return fail(error, RUBATO_UNSUPPORTED, "adapter_config.json: its base model \"%.200s\" is an adapter too", name);
 }
 
@@ -68,7 +69,7 @@ const char *model_tokenizer_folder(const char *folder, const char *base) {
     static const char *const names[] = {"tokenizer.json", "vocab.txt", "vocab.json"};
     char path[PATH_BYTES];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path && file_exists(path))
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path && path_exists(path))
             return folder;
     return base;
 }

@@ -68,7 +68,7 @@ static rubato_status embed_collection(collection *c, rubato_context *context, co
         else if (!join_title(item, &joined[i]))
             status = fail_memory(error);
         c->by_id[i] = (named){item->label, i};
-        inputs[i] = (rubato_input){.text = joined[i].data, .text_bytes = joined[i].length};
+        inputs[i] = (rubato_input){.text = joined[i].data ? joined[i].data : "", .text_bytes = joined[i].length};
     }
     if (status == RUBATO_OK) {
         qsort(c->by_id, count, sizeof *c->by_id, by_id);

@@ -3,12 +3,16 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/input.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
-enum { MAX_TEXT_BYTES = 1 << 30 };
+enum {
+    MAX_TEXT_BYTES = 1 << 30,
+    KEPT_CHARACTERS = 1 << 20 /* the memory for a longer text is given back after it */
+};
 
 /* Ranges of one sequence's tokens. The first range is the encoding, and the others are its overflow. */
 typedef struct parts {
@@ -198,7 +202,7 @@ static size_t write_window(const tokenizer *self, const tokenizer_scratch *scrat
         const token *tokens = scratch->tokens[item->sequence].items;
         size_t first = (*ranges[item->sequence])[0], last = (*ranges[item->sequence])[1];
         for (size_t j = first; j < last; j++, at++) {
-            const token *from = &tokens[j];
+            const token *from = &tokens[j - scratch->tokens[item->sequence].first];
             made->ids[at] = from->id;
             made->types[at] = self->one_type ? 0 : item->type;
             made->words[at] = from->word;
@@ -276,23 +280,21 @@ static rubato_status assemble(const tokenizer *self, tokenizer_scratch *scratch,
     }
     made->by = self;
     made->encoding.count = windows;
-    made->encoding.tokens = scratch->tokens[0].count + (pair ? scratch->tokens[1].count : 0) + extra;
-    made->encoding.cut = tokens_cut(&sequences[0], scratch->tokens[0].count) +
-                         (pair ? tokens_cut(&sequences[1], scratch->tokens[1].count) : 0);
+    made->encoding.tokens = scratch->tokens[0].total + (pair ? scratch->tokens[1].total : 0) + extra;
+    made->encoding.cut = tokens_cut(&sequences[0], scratch->tokens[0].total) +
+                         (pair ? tokens_cut(&sequences[1], scratch->tokens[1].total) : 0);
     *out = made;
     return RUBATO_OK;
 }
 
 static rubato_status tokenize_one(const tokenizer *self, const char *text, size_t bytes, size_t which,
-                                  const rubato_text_options *options, tokenizer_scratch *scratch, rubato_error *error) {
+                                  const token_choice *how, tokenizer_scratch *scratch, rubato_error *error) {
     if (bytes > MAX_TEXT_BYTES)
         return fail(error, RUBATO_BAD_ARGUMENT, "a text of %zu bytes; at most %d are taken", bytes, MAX_TEXT_BYTES);
     size_t bad = utf8_check(text, bytes);
     if (bad < bytes)
         return fail(error, RUBATO_BAD_TEXT, "not valid UTF-8 at byte %zu (0x%02x)", bad, (unsigned char)text[bad]);
-    bool special_as_text = options->special_as_text || self->special_as_text;
-    if (!tokenizer_run(self, text, bytes, special_as_text, which, scratch)) return fail_memory(error);
-    return RUBATO_OK;
+    return tokenizer_run(self, text, bytes, how, which, scratch, error);
 }
 
 rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input, const rubato_text_options *options,
@@ -303,31 +305,33 @@ rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input,
     bool pair = input->pair != NULL;
     for (size_t i = 0; i < scratch->surface_count; i++) free(scratch->surfaces[i]);
     scratch->surface_count = 0;
-    scratch->tokens[1].count = 0;
-    TRY(tokenize_one(self, input->text, input->text_bytes ? input->text_bytes : strlen(input->text), 0, options,
-                     scratch, error));
-    if (pair)
-        TRY(tokenize_one(self, input->pair, input->pair_bytes ? input->pair_bytes : strlen(input->pair), 1, options,
-                         scratch, error));
-    size_t have[2] = {scratch->tokens[0].count, scratch->tokens[1].count}, keep[2] = {have[0], have[1]};
-    size_t specials = options->no_special ? 0 : tokenizer_specials(self, pair);
+    scratch->tokens[1].count = scratch->tokens[1].total = 0;
+    /* windows lose nothing, so they are counted as the caller says */
+    bool cut_left = options->cut_left || (self->cut_left && !options->windows);
+    size_t specials = options->no_special ? 0 : tokenizer_specials(self, pair), room = SIZE_MAX;
     if (!options->whole) {
         size_t most = options->max_length ? options->max_length : self->max_length;
         if (most < specials)
             return fail(error, RUBATO_BAD_ARGUMENT, "a maximum length of %zu leaves no room for the %zu special tokens",
                         most, specials);
-        TRY(lengths_within(have, pair, most - specials, options->truncation, keep, error));
+        room = most - specials;
     }
+    const token_choice how = {.special_as_text = options->special_as_text || self->special_as_text,
+                              .most = options->windows ? SIZE_MAX : room,
+                              .last = cut_left};
+    TRY(tokenize_one(self, input->text, input_size(input->text, input->text_bytes), 0, &how, scratch, error));
+    if (pair) TRY(tokenize_one(self, input->pair, input_size(input->pair, input->pair_bytes), 1, &how, scratch, error));
+    size_t have[2] = {scratch->tokens[0].total, scratch->tokens[1].total}, keep[2] = {have[0], have[1]};
+    if (room != SIZE_MAX) TRY(lengths_within(have, pair, room, options->truncation, keep, error));
     parts sequences[2] = {{0}, {0}};
     block *made = NULL;
     rubato_status status;
-    /* windows lose nothing, so they are counted as the caller says */
-    bool cut_left = options->cut_left || (self->cut_left && !options->windows);
     TRY_DONE(make_parts(&sequences[0], have[0], keep[0], options, cut_left, error));
     if (pair) TRY_DONE(make_parts(&sequences[1], have[1], keep[1], options, cut_left, error));
     TRY_DONE(assemble(self, scratch, sequences, pair, !options->no_special, &made, error));
     *encoding = &made->encoding;
 done:
+    if (scratch->raw.capacity > KEPT_CHARACTERS) tokenizer_scratch_free(scratch);
     free(sequences[0].ranges);
     free(sequences[1].ranges);
     return status;

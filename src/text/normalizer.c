@@ -1,11 +1,40 @@
 /* Normalisers. Each step writes a list of changes, which is then applied. */
+#define _POSIX_C_SOURCE 200809L
 #include "text/normalizer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/utf8.h"
 #include "text/unicode.h"
+
+const char *const normalizer_names[NORMALIZERS] = {
+    [NORMALIZE_BERT] = "BertNormalizer",
+    [NORMALIZE_NFC] = "NFC",
+    [NORMALIZE_NFD] = "NFD",
+    [NORMALIZE_NFKC] = "NFKC",
+    [NORMALIZE_NFKD] = "NFKD",
+    [NORMALIZE_LOWERCASE] = "Lowercase",
+    [NORMALIZE_STRIP] = "Strip",
+    [NORMALIZE_STRIP_ACCENTS] = "StripAccents",
+    [NORMALIZE_REPLACE] = "Replace",
+    [NORMALIZE_PREPEND] = "Prepend",
+    [NORMALIZE_NMT] = "Nmt",
+    [NORMALIZE_BYTE_LEVEL] = "ByteLevel",
+    [NORMALIZE_PRECOMPILED] = "Precompiled",
+};
+
+size_t text_limit(size_t count) {
+    enum { MANY = 36, LONG = 1 << 24, SHORT = 1024 };
+    return 4 * count + size_min(MANY * count, LONG) + SHORT;
+}
+
+bool text_within(normalizer_scratch *scratch, size_t count, const char *step) {
+    if (count <= scratch->most) return true;
+    scratch->grown = step;
+    return false;
+}
 
 void normalizer_free(normalizer *self) {
     for (size_t i = 0; i < self->count; i++) {
@@ -20,6 +49,11 @@ void normalizer_free(normalizer *self) {
 void normalizer_scratch_free(normalizer_scratch *scratch) {
     changes_free(&scratch->list);
     characters_free(&scratch->spare);
+}
+
+/* normalizer_run puts the step's name in its place. */
+static bool within(normalizer_scratch *scratch, size_t count) {
+    return text_within(scratch, count, "");
 }
 
 /* Starts a list with room for `most` changes. */
@@ -52,19 +86,46 @@ static bool not_mark(uint32_t code) {
     return code < 0x300 || !(character_flags(code) & CHARACTER_MARK);
 }
 
-/* Canonical order: runs of marks are sorted by class; the sort is stable. */
-static void order_marks(change *items, size_t count) {
+/* Sorts a run of marks by class, and leaves those of one class in their order: counts the classes, then puts every mark
+ * in its place. `spare` has room for the run. */
+static void sort_run(change *items, size_t count, change *spare) {
+    size_t place[256] = {0};
+    for (size_t i = 0; i < count; i++) place[character_combining_class(items[i].code) & 255]++;
+    for (size_t class = 0, at = 0; class < 256; class ++) {
+        size_t here = place[class];
+        place[class] = at;
+        at += here;
+    }
+    for (size_t i = 0; i < count; i++) spare[place[character_combining_class(items[i].code) & 255]++] = items[i];
+    memcpy(items, spare, count * sizeof *items);
+}
+
+/* The same for a short run, by insertion. */
+static void insert_run(change *items, size_t count) {
     for (size_t i = 1; i < count; i++) {
-        unsigned class = character_combining_class(items[i].code);
-        if (class == 0) continue;
         change moved = items[i];
+        unsigned class = character_combining_class(moved.code);
         size_t at = i;
-        while (at > 0 && character_combining_class(items[at - 1].code) > class) {
-            items[at] = items[at - 1];
-            at--;
-        }
+        for (; at > 0 && character_combining_class(items[at - 1].code) > class; at--) items[at] = items[at - 1];
         items[at] = moved;
     }
+}
+
+/* Canonical order of the marks. A run of marks may be as long as the text. False when memory is short. */
+static bool order_marks(changes *list) {
+    enum { SHORT = 32 };
+    for (size_t begin = 0, end; begin < list->count; begin = end) {
+        for (end = begin; end < list->count && character_combining_class(list->items[end].code);) end++;
+        size_t count = end - begin;
+        if (count > SHORT) {
+            if (!changes_reserve(list, count)) return false; /* behind the list */
+            sort_run(list->items + begin, count, list->items + list->count);
+        } else if (count > 1) {
+            insert_run(list->items + begin, count);
+        }
+        if (count == 0) end++;
+    }
+    return true;
 }
 
 /* Composition after decomposition. A composite replaces two parts: its shift is the sum of theirs, less one for the
@@ -97,10 +158,10 @@ static bool decompose(characters *text, size_t begin, bool compatibility, bool r
     for (size_t i = begin; i < text->count; i++) {
         uint32_t parts[MAX_DECOMPOSITION];
         size_t length = character_decompose(text->items[i].code, compatibility, parts);
-        if (!changes_reserve(list, length)) return false;
+        if (!within(scratch, begin + list->count + length) || !changes_reserve(list, length)) return false;
         for (size_t j = 0; j < length; j++) changes_put(list, parts[j], j > 0);
     }
-    order_marks(list->items, list->count);
+    if (!order_marks(list)) return false;
     if (recompose) compose(list);
     return finish(text, begin, scratch);
 }
@@ -174,12 +235,12 @@ static bool bert(const normalizer_step *step, characters *text, size_t begin, no
     return !step->lower || lowercase(text, begin, scratch);
 }
 
-static bool strip(const normalizer_step *step, characters *text, size_t begin) {
+static bool strip(const normalizer_step *step, characters *text, size_t begin, bool continues) {
     size_t end = text->count;
     if (step->right)
         while (end > begin && character_flags(text->items[end - 1].code) & CHARACTER_SPACE) end--;
     size_t first = begin;
-    if (step->left)
+    if (step->left && !continues)
         while (first < end && character_flags(text->items[first].code) & CHARACTER_SPACE) first++;
     memmove(text->items + begin, text->items + first, (end - first) * sizeof *text->items);
     text->count = begin + end - first;
@@ -205,7 +266,8 @@ static bool replace(const normalizer_step *step, characters *text, size_t begin,
     bool changed = false;
     for (size_t i = begin; i < text->count;) {
         size_t length = match_length(step, text->items + i, text->count - i);
-        if (!characters_reserve(spare, step->content_count + 1)) return false;
+        size_t more = length ? step->content_count : 1;
+        if (!within(scratch, begin + spare->count + more) || !characters_reserve(spare, more)) return false;
         if (length == 0) {
             spare->items[spare->count++] = text->items[i++];
             continue;
@@ -271,16 +333,21 @@ bool byte_level_apply(characters *text, size_t begin, normalizer_scratch *scratc
 
 /* Replaces `old_count` code points by a text. Code points beyond old_count are inserted. When there are fewer, the last
  * one also removes the remaining old ones. */
-static bool put_replacement(changes *list, size_t old_count, const char *text) {
-    size_t size = strlen(text), count = utf8_count(text, size);
-    if (!changes_reserve(list, count)) return false;
+static bool put_replacement(normalizer_scratch *scratch, size_t old_count, const char *text) {
+    changes *list = &scratch->list;
+    size_t size = strnlen(text, 4 * scratch->most), count = utf8_count(text, size);
+    if (!within(scratch, list->count + count) || !changes_reserve(list, count)) return false;
     size_t number = 0;
     for (size_t i = 0; i < size; number++) {
         uint32_t code;
         i += utf8_next((const unsigned char *)text + i, &code);
         changes_put(list, code, number >= old_count);
     }
-    if (count < old_count && list->count > 0) list->items[list->count - 1].shift -= (int32_t)(old_count - count);
+    if (count >= old_count) return true;
+    if (list->count > 0)
+        list->items[list->count - 1].shift -= (int32_t)(old_count - count);
+    else
+        scratch->uneven = true; /* as in the reference: no change tells that they are gone */
     return true;
 }
 
@@ -302,7 +369,7 @@ static bool precompiled(const normalizer_step *step, characters *text, size_t be
         const char *whole = NULL;
         if (size < 6) whole = charsmap_find(&step->map, bytes, size);
         if (whole) {
-            if (!put_replacement(list, end - i, whole)) return false;
+            if (!put_replacement(scratch, end - i, whole)) return false;
             changed = true;
             i = end;
             continue;
@@ -311,7 +378,7 @@ static bool precompiled(const normalizer_step *step, characters *text, size_t be
             size = utf8_put(bytes, text->items[i].code);
             const char *one = charsmap_find(&step->map, bytes, size);
             if (one) {
-                if (!put_replacement(list, 1, one)) return false;
+                if (!put_replacement(scratch, 1, one)) return false;
                 changed = true;
             } else {
                 if (!changes_reserve(list, 1)) return false;
@@ -322,7 +389,9 @@ static bool precompiled(const normalizer_step *step, characters *text, size_t be
     return !changed || finish(text, begin, scratch);
 }
 
-static bool run_step(const normalizer_step *step, characters *text, size_t begin, normalizer_scratch *scratch) {
+/* Prepend and Strip look at the beginning of a text alone. */
+static bool run_step(const normalizer_step *step, characters *text, size_t begin, bool continues,
+                     normalizer_scratch *scratch) {
     switch (step->kind) {
     case NORMALIZE_BERT: return bert(step, text, begin, scratch);
     case NORMALIZE_NFC: return decompose(text, begin, false, true, scratch);
@@ -330,10 +399,13 @@ static bool run_step(const normalizer_step *step, characters *text, size_t begin
     case NORMALIZE_NFKC: return decompose(text, begin, true, true, scratch);
     case NORMALIZE_NFKD: return decompose(text, begin, true, false, scratch);
     case NORMALIZE_LOWERCASE: return lowercase(text, begin, scratch);
-    case NORMALIZE_STRIP: return strip(step, text, begin);
+    case NORMALIZE_STRIP: return strip(step, text, begin, continues);
     case NORMALIZE_STRIP_ACCENTS: filter(text, begin, not_mark); return true;
     case NORMALIZE_REPLACE: return replace(step, text, begin, scratch);
-    case NORMALIZE_PREPEND: return prepend_apply(text, begin, step->content, step->content_count);
+    case NORMALIZE_PREPEND:
+        if (continues) return true;
+        return within(scratch, text->count + step->content_count) &&
+               prepend_apply(text, begin, step->content, step->content_count);
     case NORMALIZE_NMT:
         filter(text, begin, nmt_keep);
         for (size_t i = begin; i < text->count; i++)
@@ -341,12 +413,21 @@ static bool run_step(const normalizer_step *step, characters *text, size_t begin
         return true;
     case NORMALIZE_BYTE_LEVEL: return byte_level_apply(text, begin, scratch);
     case NORMALIZE_PRECOMPILED: return precompiled(step, text, begin, scratch);
+    case NORMALIZERS: break;
     }
     return true;
 }
 
-bool normalizer_run(const normalizer *self, characters *text, size_t begin, normalizer_scratch *scratch) {
-    for (size_t i = 0; i < self->count; i++)
-        if (text->count > begin && !run_step(&self->steps[i], text, begin, scratch)) return false;
+bool normalizer_run(const normalizer *self, characters *text, size_t begin, bool continues,
+                    normalizer_scratch *scratch) {
+    scratch->uneven = false;
+    for (size_t i = 0; i < self->count && text->count > begin; i++) {
+        const char *name = normalizer_names[self->steps[i].kind];
+        if (!run_step(&self->steps[i], text, begin, continues, scratch)) {
+            if (scratch->grown) scratch->grown = name;
+            return false;
+        }
+        if (!text_within(scratch, text->count, name)) return false;
+    }
     return true;
 }

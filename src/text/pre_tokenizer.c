@@ -124,6 +124,9 @@ static bool copy_piece(const characters *pool, piece whole, characters *out_pool
     return pieces_add(out, begin, out_pool->count, whole.id);
 }
 
+/* Of those that make texts longer. */
+static const char *const names[] = {[SPLIT_METASPACE] = "Metaspace", [SPLIT_BYTE_LEVEL] = "ByteLevel"};
+
 bool pre_tokenizer_run(const pre_tokenizer *self, characters *pool, pieces *list, pre_tokenizer_scratch *scratch) {
     for (size_t number = 0; number < self->count; number++) {
         const pre_tokenizer_step *step = &self->steps[number];
@@ -144,7 +147,7 @@ bool pre_tokenizer_run(const pre_tokenizer *self, characters *pool, pieces *list
                 done = metaspace(step, pool, whole, out_pool, out);
             else
                 done = cut_by_class(step, pool, whole, out);
-            if (!done) return false;
+            if (!done || !text_within(&scratch->normalizer, out_pool->count, names[step->kind])) return false;
         }
         if (rewrites) {
             characters swap = *pool;

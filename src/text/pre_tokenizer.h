@@ -40,7 +40,8 @@ typedef struct pre_tokenizer_scratch {
 
 void pre_tokenizer_scratch_free(pre_tokenizer_scratch *scratch);
 
-/* Cuts every text piece of the list further, and rewrites pool and list. False when memory is short. */
+/* Cuts every text piece of the list further, and rewrites pool and list. False when memory is short, or with
+ * scratch->normalizer.grown. */
 bool pre_tokenizer_run(const pre_tokenizer *self, characters *pool, pieces *list, pre_tokenizer_scratch *scratch);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "text/unicode.h"
@@ -108,10 +109,13 @@ static bool cut_added(const tokenizer *self, uint32_t root, const character *bas
             ((first > begin && is_word(&base[first - 1])) || (last < end && is_word(&base[last]))))
             continue;
         if (found->left_strip)
-            while (first > begin && is_space(&base[first - 1])) first--;
+            while (first > open && is_space(&base[first - 1])) first--;
         if (first < open) first = open;
-        if (found->right_strip)
+        if (found->right_strip) {
+            if (last < open) last = open; /* the token before has swallowed the blanks up to there */
             while (last < end && is_space(&base[last])) last++;
+        }
+        if (last < first) continue; /* it is among those blanks itself */
         if (open < first && !add(user, open, first, -1)) return false;
         if (!add(user, first, last, found->id)) return false;
         open = last;
@@ -123,6 +127,9 @@ typedef struct cutting {
     const tokenizer *tokenizer;
     tokenizer_scratch *scratch;
     bool special_as_text;
+    bool continues; /* the next part is text, and goes on with the text of the segment before */
+    bool open;      /* the last part is text, and may go on in the next segment */
+    bool uneven;    /* what follows the last part depends on how it begins */
 } cutting;
 
 static bool add_piece(void *user, size_t begin, size_t end, int32_t id) {
@@ -138,9 +145,14 @@ static bool add_raw_part(void *user, size_t begin, size_t end, int32_t id) {
     if (!characters_reserve(pool, count)) return false;
     if (count) memcpy(pool->items + at, work->scratch->raw.items + begin, count * sizeof *pool->items);
     pool->count += count;
+    bool continues = work->continues;
+    work->continues = false;
+    work->open = id < 0;
     if (id >= 0) return pieces_add(&work->scratch->list, at, pool->count, id);
     const tokenizer *self = work->tokenizer;
-    if (!normalizer_run(&self->normalizer, pool, at, &work->scratch->pre_tokenizer.normalizer)) return false;
+    normalizer_scratch *normal = &work->scratch->pre_tokenizer.normalizer;
+    if (!normalizer_run(&self->normalizer, pool, at, continues, normal)) return false;
+    work->uneven = normal->uneven;
     return cut_added(self, 1, pool->items, at, pool->count, work->special_as_text, add_piece, work);
 }
 
@@ -199,36 +211,117 @@ static bool differs(const tokenizer *self, const token_span *span, const charact
     return at != size;
 }
 
-bool tokenizer_run(const tokenizer *self, const char *text, size_t bytes, bool special_as_text, size_t which,
-                   tokenizer_scratch *scratch) {
+/* Tokenises a segment whose first character has the number *position, and whose first piece the number *word; both move
+ * behind it. */
+static bool run_segment(cutting *work, const char *text, size_t bytes, uint32_t *position, uint32_t *word,
+                        token_list *list) {
+    const tokenizer *self = work->tokenizer;
+    tokenizer_scratch *scratch = work->scratch;
     characters *raw = &scratch->raw;
     raw->count = scratch->pool.count = 0;
     scratch->list.count = 0;
-    scratch->tokens[which].count = 0;
     if (!characters_reserve(raw, bytes)) return false;
-    uint32_t position = 0;
-    for (size_t i = 0; i < bytes; position++) {
+    for (size_t i = 0; i < bytes; ++*position) {
         uint32_t code;
         i += utf8_next((const unsigned char *)text + i, &code);
-        raw->items[raw->count++] = (character){code, position, position + 1};
+        raw->items[raw->count++] = (character){code, *position, *position + 1};
     }
-    cutting work = {self, scratch, special_as_text};
-    if (!cut_added(self, 0, raw->items, 0, raw->count, special_as_text, add_raw_part, &work)) return false;
+    scratch->pre_tokenizer.normalizer.grown = NULL;
+    scratch->pre_tokenizer.normalizer.most = text_limit(raw->count);
+    work->uneven = false;
+    if (!cut_added(self, ADDED_RAW, raw->items, 0, raw->count, work->special_as_text, add_raw_part, work)) return false;
     if (!pre_tokenizer_run(&self->pre_tokenizer, &scratch->pool, &scratch->list, &scratch->pre_tokenizer)) return false;
     tokenize_function *tokenize = models[self->model.kind];
-    for (size_t i = 0; i < scratch->list.count; i++) {
+    for (size_t i = 0; i < scratch->list.count; i++, ++*word) {
         piece here = scratch->list.items[i];
         scratch->spans.count = 0;
         if (here.id >= 0) {
             token_span span = {here.id, (uint32_t)here.begin, (uint32_t)here.end, false};
             span.surface = differs(self, &span, scratch->pool.items);
-            if (!add_token(scratch, &scratch->tokens[which], &span, (uint32_t)i)) return false;
+            if (!add_token(scratch, list, &span, *word)) return false;
             continue;
         }
         if (!tokenize(&self->model, &scratch->pool, here.begin, here.end, &scratch->spans, &scratch->model))
             return false;
         for (size_t j = 0; j < scratch->spans.count; j++)
-            if (!add_token(scratch, &scratch->tokens[which], &scratch->spans.items[j], (uint32_t)i)) return false;
+            if (!add_token(scratch, list, &scratch->spans.items[j], *word)) return false;
     }
     return true;
+}
+
+/* Removes the tokens that are not kept, with their surfaces; those of the list are the scratch's surfaces from `own`
+ * on, in the order of the tokens. */
+static void keep_tokens(tokenizer_scratch *scratch, token_list *list, const token_choice *how, size_t own) {
+    if (list->count <= how->most) return;
+    size_t drop = list->count - how->most, from = how->last ? 0 : how->most;
+    for (size_t i = from; i < from + drop; i++)
+        if (list->items[i].surface) free(scratch->surfaces[list->items[i].surface - 1]);
+    if (how->last) {
+        memmove(list->items, list->items + drop, how->most * sizeof *list->items);
+        list->first += drop;
+    }
+    list->count = how->most;
+    for (size_t i = 0; i < list->count; i++) {
+        token *kept = &list->items[i];
+        if (!kept->surface) continue;
+        scratch->surfaces[own] = scratch->surfaces[kept->surface - 1];
+        kept->surface = (uint32_t)++own;
+    }
+    scratch->surface_count = own;
+}
+
+static rubato_status fail_stage(const tokenizer_scratch *scratch, size_t bytes, rubato_error *error) {
+    const normalizer_scratch *normal = &scratch->pre_tokenizer.normalizer;
+    if (!normal->grown) return fail_memory(error);
+    return fail(
+        error, RUBATO_BAD_ARGUMENT,
+        "%s of tokenizer.json makes more than %zu characters of a text's %zu bytes; leave the text out, or take "
+        "another tokenizer",
+        normal->grown, normal->most, bytes);
+}
+
+/* Removes the surfaces from number `own` on. */
+static void drop_surfaces(tokenizer_scratch *scratch, size_t own) {
+    while (scratch->surface_count > own) free(scratch->surfaces[--scratch->surface_count]);
+}
+
+/* Segment by segment, each of at least so many bytes. *uneven: a seam was not safe, and the tokens are void. */
+static rubato_status run_segments(cutting *work, const char *text, size_t bytes, size_t segment,
+                                  const token_choice *how, token_list *list, bool *uneven, rubato_error *error) {
+    const tokenizer *self = work->tokenizer;
+    uint32_t position = 0, word = 0;
+    size_t own = work->scratch->surface_count;
+    list->count = list->first = list->total = 0;
+    *uneven = false;
+    for (size_t at = 0, end; at < bytes; at = end) {
+        end = bytes - at > segment ? seams_next(&self->seams, text, at + segment, bytes) : bytes;
+        if (end - at > self->most_bytes && how->most != SIZE_MAX)
+            return fail(error, RUBATO_BAD_ARGUMENT,
+                        "%zu bytes without a blank between plain characters, where this tokenizer's texts could be "
+                        "cut; at most %zu are taken where a text is truncated",
+                        end - at, self->most_bytes);
+        size_t before = list->count;
+        work->continues = work->open;
+        work->open = false;
+        if (!run_segment(work, text + at, end - at, &position, &word, list))
+            return fail_stage(work->scratch, end - at, error);
+        *uneven = work->open && work->uneven && end < bytes;
+        if (*uneven) return RUBATO_OK;
+        list->total += list->count - before;
+        keep_tokens(work->scratch, list, how, own);
+    }
+    return RUBATO_OK;
+}
+
+rubato_status tokenizer_run(const tokenizer *self, const char *text, size_t bytes, const token_choice *how,
+                            size_t which, tokenizer_scratch *scratch, rubato_error *error) {
+    token_list *list = &scratch->tokens[which];
+    cutting work = {.tokenizer = self, .scratch = scratch, .special_as_text = how->special_as_text};
+    size_t own = scratch->surface_count;
+    bool uneven;
+    TRY(run_segments(&work, text, bytes, self->segment_bytes, how, list, &uneven, error));
+    if (!uneven) return RUBATO_OK;
+    drop_surfaces(scratch, own);
+    work.open = false;
+    return run_segments(&work, text, bytes, SIZE_MAX, how, list, &uneven, error);
 }

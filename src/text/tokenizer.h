@@ -11,6 +11,7 @@
 #include "base/text_buffer.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/seams.h"
 #include "text/token_model.h"
 
 typedef struct added_token {
@@ -57,6 +58,9 @@ typedef struct tokenizer {
     bool one_type;                  /* tokens have type 0 alone: the model's inputs have no types */
     bool cleans_spaces;             /* decoding removes the blanks before marks */
     int32_t mask, pad;              /* ids; -1 where there is none */
+    seams seams;
+    size_t segment_bytes; /* a longer text is cut into segments of at least so many bytes */
+    size_t most_bytes;    /* of a segment, where not all tokens are kept */
 } tokenizer;
 
 /* Reads tokenizer.json, or the files that its class had before, with tokenizer_config.json, of a folder.
@@ -78,9 +82,10 @@ typedef struct token {
     uint32_t surface; /* 0: as in the vocabulary; else 1 + index into the scratch's surfaces */
 } token;
 
+/* The tokens of a text that are kept: `count` of `total`, from number `first` on. */
 typedef struct token_list {
     token *items;
-    size_t count, capacity;
+    size_t count, capacity, first, total;
 } token_list;
 
 /* The memory that one thread needs to tokenise, reused from text to text. A struct of zero bytes is valid and empty. */
@@ -97,9 +102,18 @@ typedef struct tokenizer_scratch {
 
 void tokenizer_scratch_free(tokenizer_scratch *scratch);
 
-/* Tokenises one text into scratch->tokens[which]. The text must be valid UTF-8. False when memory is short. */
-bool tokenizer_run(const tokenizer *self, const char *text, size_t bytes, bool special_as_text, size_t which,
-                   tokenizer_scratch *scratch);
+/* Which tokens of a text are made. */
+typedef struct token_choice {
+    bool special_as_text;
+    size_t most; /* the most tokens that are kept; SIZE_MAX: all */
+    bool last;   /* the last ones, not the first */
+} token_choice;
+
+/* Tokenises one text into scratch->tokens[which]. The text must be valid UTF-8. A long text is tokenised in segments
+ * (text/seams.h), so that memory follows the tokens that are kept. Fails: BAD_ARGUMENT where the stages make much more
+ * of a text than it is, and for a text that has more than most_bytes without a seam; OUT_OF_MEMORY. */
+rubato_status tokenizer_run(const tokenizer *self, const char *text, size_t bytes, const token_choice *how,
+                            size_t which, tokenizer_scratch *scratch, rubato_error *error);
 
 /* All stages up to an encoding; see rubato_encode. */
 rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input, const rubato_text_options *options,

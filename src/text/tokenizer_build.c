@@ -18,6 +18,8 @@ rubato_status tokenizer_create(tokenizer **out, rubato_error *error) {
     *out = self;
     if (!self) return fail_memory(error);
     self->max_length = SIZE_MAX;
+    self->segment_bytes = 256 << 10;
+    self->most_bytes = 32 << 20;
     self->mask = self->pad = self->model.unknown = -1;
     if (!trie_create(&self->model.vocabulary, 2, 1 << 15) || !trie_create(&self->added_trie, ADDED_ROOTS, 64))
         return fail_memory(error);
@@ -50,7 +52,14 @@ static rubato_status name_token(tokenizer *self, const char *text, size_t bytes,
     return RUBATO_OK;
 }
 
+/* At every place of a text the longest token is looked for. */
+static rubato_status check_length(const char *text, size_t bytes, rubato_error *error) {
+    if (utf8_count(text, bytes) <= MAX_CHARACTERS) return RUBATO_OK;
+    return fail(error, RUBATO_UNSUPPORTED, "token \"%.60s...\" is longer than %d characters", text, MAX_CHARACTERS);
+}
+
 rubato_status tokenizer_add_token(tokenizer *self, const char *text, size_t bytes, long long id, rubato_error *error) {
+    TRY(check_length(text, bytes, error));
     TRY(name_token(self, text, bytes, id, false, error));
     /* an empty token would end at the root and match everywhere */
     if (bytes == 0) return RUBATO_OK;
@@ -71,6 +80,7 @@ rubato_status tokenizer_add_continuations(tokenizer *self, const char *prefix, r
 rubato_status tokenizer_add_added(tokenizer *self, const added_token *like, const char *text, size_t bytes,
                                   long long id, rubato_error *error) {
     if (bytes == 0 || tokenizer_added(self, text)) return RUBATO_OK;
+    TRY(check_length(text, bytes, error));
     TRY(name_token(self, text, bytes, id, true, error));
     added_token *added = realloc(self->added, (self->added_count + 1) * sizeof *added);
     if (!added) return fail_memory(error);
@@ -116,9 +126,16 @@ static rubato_status add_to_trie(tokenizer *self, int32_t index, tokenizer_scrat
         i += utf8_next((const unsigned char *)entry->content + i, &code);
         if (!characters_add(text, code, 0, 0)) return fail_memory(error);
     }
-    if (entry->normalized && !normalizer_run(&self->normalizer, text, 0, &scratch->pre_tokenizer.normalizer))
-        return fail_memory(error);
+    normalizer_scratch *normal = &scratch->pre_tokenizer.normalizer;
+    normal->most = text_limit(text->count);
+    if (entry->normalized && !normalizer_run(&self->normalizer, text, 0, false, normal)) {
+        if (!normal->grown) return fail_memory(error);
+        return fail(error, RUBATO_BAD_MODEL,
+                    "normalizer %s: makes more than %zu characters of the added token \"%.60s\"", normal->grown,
+                    normal->most, entry->content);
+    }
     if (text->count == 0) return RUBATO_OK;
+    seams_take_added(&self->seams, text->items, text->count, entry->right_strip);
     uint32_t *codes = malloc(text->count * sizeof *codes);
     if (!codes) return fail_memory(error);
     for (size_t i = 0; i < text->count; i++) codes[i] = text->items[i].code;
@@ -134,6 +151,7 @@ static rubato_status add_to_trie(tokenizer *self, int32_t index, tokenizer_scrat
 rubato_status tokenizer_finish(tokenizer *self, rubato_error *error) {
     tokenizer_scratch scratch = {0};
     rubato_status status = RUBATO_OK;
+    self->seams = seams_of(&self->normalizer, &self->pre_tokenizer);
     for (size_t i = 0; i < self->added_count && status == RUBATO_OK; i++)
         status = add_to_trie(self, (int32_t)i, &scratch, error);
     tokenizer_scratch_free(&scratch);

@@ -4,7 +4,11 @@
 
 #include "text/tokenizer.h"
 
-enum { TOKENIZER_FILE_BYTES = 512 << 20 };
+enum {
+    TOKENIZER_FILE_BYTES = 512 << 20,
+    MAX_CHARACTERS = 1024, /* of a token, or of the pattern of a Replace */
+    MAX_STEPS = 256        /* of normalisers, and of pre-tokenisers */
+};
 
 rubato_status tokenizer_create(tokenizer **self, rubato_error *error);
 

@@ -33,6 +33,7 @@ static bool to_codes(const json_t *string, uint32_t **codes, size_t *count) {
 /* ---- Normaliser ---- */
 
 static rubato_status add_normalizer_step(normalizer *self, normalizer_step step, rubato_error *error) {
+    if (self->count == MAX_STEPS) return fail(error, RUBATO_UNSUPPORTED, "normalizer: more than %d steps", MAX_STEPS);
     normalizer_step *steps = realloc(self->steps, (self->count + 1) * sizeof *steps);
     if (!steps) return fail_memory(error);
     self->steps = steps;
@@ -53,6 +54,9 @@ static rubato_status parse_replace(normalizer_step *step, const json_t *stage, r
     } else if (!to_codes(literal, &step->pattern, &step->pattern_count)) {
         return fail_memory(error);
     }
+    if (step->pattern_count > MAX_CHARACTERS)
+        return fail(error, RUBATO_UNSUPPORTED, "normalizer Replace: a pattern of %zu characters; at most %d are taken",
+                    step->pattern_count, MAX_CHARACTERS);
     return to_codes(content, &step->content, &step->content_count) ? RUBATO_OK : fail_memory(error);
 }
 
@@ -66,26 +70,10 @@ static rubato_status parse_normalizer(normalizer *self, const json_t *stage, int
             TRY(parse_normalizer(self, json_array_get(list, i), depth + 1, error));
         return RUBATO_OK;
     }
-    static const struct {
-        const char *name;
-        normalizer_kind kind;
-    } kinds[] = {{"BertNormalizer", NORMALIZE_BERT},
-                 {"NFC", NORMALIZE_NFC},
-                 {"NFD", NORMALIZE_NFD},
-                 {"NFKC", NORMALIZE_NFKC},
-                 {"NFKD", NORMALIZE_NFKD},
-                 {"Lowercase", NORMALIZE_LOWERCASE},
-                 {"Strip", NORMALIZE_STRIP},
-                 {"Replace", NORMALIZE_REPLACE},
-                 {"Prepend", NORMALIZE_PREPEND},
-                 {"Nmt", NORMALIZE_NMT},
-                 {"ByteLevel", NORMALIZE_BYTE_LEVEL},
-                 {"StripAccents", NORMALIZE_STRIP_ACCENTS},
-                 {"Precompiled", NORMALIZE_PRECOMPILED}};
-    size_t which = 0, count = sizeof kinds / sizeof kinds[0];
-    while (which < count && strcmp(kinds[which].name, type) != 0) which++;
-    if (which == count) return fail(error, RUBATO_UNSUPPORTED, "normalizer \"%.60s\"", type);
-    normalizer_step step = {.kind = kinds[which].kind};
+    size_t which = 0;
+    while (which < NORMALIZERS && strcmp(normalizer_names[which], type) != 0) which++;
+    if (which == NORMALIZERS) return fail(error, RUBATO_UNSUPPORTED, "normalizer \"%.60s\"", type);
+    normalizer_step step = {.kind = (normalizer_kind)which};
     rubato_status status = RUBATO_OK;
     switch (step.kind) {
     case NORMALIZE_BERT:
@@ -181,6 +169,8 @@ static rubato_status parse_pre_tokenizer(pre_tokenizer *self, const json_t *stag
     } else {
         return fail(error, RUBATO_UNSUPPORTED, "pre_tokenizer \"%.60s\"", type);
     }
+    if (self->count == MAX_STEPS)
+        return fail(error, RUBATO_UNSUPPORTED, "pre_tokenizer: more than %d steps", MAX_STEPS);
     pre_tokenizer_step *steps = realloc(self->steps, (self->count + 1) * sizeof *steps);
     if (!steps) return fail_memory(error);
     self->steps = steps;

@@ -95,7 +95,7 @@ rubato_status trainer_resume(trainer *self, rubato_error *error) {
     tensor_file file;
     size_t count;
     file_path(self, path, sizeof path);
-    if (!file_exists(path)) return RUBATO_OK; /* stopped before the first checkpoint: start over */
+    if (!path_exists(path)) return RUBATO_OK; /* stopped before the first checkpoint: start over */
     TRY(tensor_file_open(&file, path, safetensors_parse, NULL, error));
     stretch *all = describe(&self->params, &count);
     rubato_status status = all ? read_numbers(self, &file, path, error) : fail_memory(error);

@@ -166,7 +166,8 @@ static rubato_status add_tagged(preparing *p, const example *item) {
     size_t *starts = calloc(item->word_count + 1, sizeof *starts);
     rubato_status status = starts && words_join(item, &text, starts) ? RUBATO_OK : fail_memory(p->error);
     if (status == RUBATO_OK)
-        status = encode(p, item, (rubato_input){.text = text.data, .text_bytes = text.length}, &encoding);
+        status =
+            encode(p, item, (rubato_input){.text = text.data ? text.data : "", .text_bytes = text.length}, &encoding);
     text_free(&text);
     for (size_t w = 0; status == RUBATO_OK && w < encoding->count; w++) {
         const rubato_window *window = &encoding->windows[w];
