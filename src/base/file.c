@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -258,11 +259,27 @@ static void remove_folder(const char *path) {
     rmdir(path);
 }
 
+/* Removes what a process that was killed has left. */
+static void remove_stale(const char *folder) {
+    char path[STAGED_BYTES];
+    DIR *listing = opendir(folder);
+    for (struct dirent *entry; listing && (entry = readdir(listing));) {
+        long process = 0;
+        int end = 0;
+        if (sscanf(entry->d_name, "staged.%ld.part%n", &process, &end) != 1 || !end || entry->d_name[end]) continue;
+        if (process <= 0 || kill((pid_t)process, 0) == 0 || errno != ESRCH) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        remove_folder(path);
+    }
+    if (listing) closedir(listing);
+}
+
 rubato_status staged_open(staged_files *self, const char *folder, rubato_error *error) {
     if ((size_t)snprintf(self->folder, sizeof self->folder, "%s", folder) >= sizeof self->folder - 64)
         return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", folder);
     snprintf(self->path, sizeof self->path, "%.4000s/staged.%ld.part", folder, (long)getpid());
     self->made = !folder_exists(folder);
+    if (!self->made) remove_stale(folder);
     rubato_status status = folder_create(self->path, error);
     if (status != RUBATO_OK && self->made) rmdir(folder);
     return status;

@@ -47,6 +47,11 @@ FILE *gzip_open(const char *path, int *raw) {
         errno = ENOMEM;
         return NULL;
     }
+    if (gzdirect(file)) { /* no compressed file begins like this */
+        gzclose(file);
+        errno = EILSEQ;
+        return NULL;
+    }
     FILE *stream = fopencookie(file, "r", (cookie_io_functions_t){.read = read_piece, .close = close_file});
     if (!stream) {
         gzclose(file);
@@ -62,9 +67,9 @@ rubato_status gzip_read(char **data, size_t *size, const char *path, size_t limi
     *data = NULL;
     FILE *stream = gzip_open(path, NULL);
     if (!stream)
-        return errno == ENOMEM
-                   ? fail_memory(error)
-                   : fail(error, errno == ENOENT ? RUBATO_NOT_FOUND : RUBATO_IO, "%s: %s", path, strerror(errno));
+        return errno == ENOMEM ? fail_memory(error)
+                               : fail(error, errno == ENOENT ? RUBATO_NOT_FOUND : RUBATO_IO, "%s: %s", path,
+                                      errno == EILSEQ ? "not compressed by gzip" : strerror(errno));
     size_t got;
     text_add(&all, "", 0);
     while (!all.failed && all.length <= limit && (got = fread(piece, 1, sizeof piece, stream)) > 0)

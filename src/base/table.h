@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { TABLE_COLUMNS = 64 };
+enum { TABLE_COLUMNS = 1024 };
 
 /* Cuts the record that begins at `at` into fields in place, each ended by NUL.
  *   csv     commas separate fields, and a field may stand in double quotes; else tabs, and there are no quotes

@@ -102,6 +102,7 @@ static int run(const arguments *given) {
         else
             puts("\ntoo few examples to hold some out: the points were chosen on those that give their qualities");
         print_points(given, model, result->metric);
+        if (result->points == 0) puts("no point is kept: none is better than the most frequent label beyond noise");
         printf("written: %s/rubato.json, %s/frontier.svg\n", out, out);
     }
     rubato_model_destroy(model);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/columns.h"
 #include "base/gzip.h"
 #include "base/json.h"
 #include "base/table.h"
@@ -37,20 +38,42 @@ struct reader {
 
 /* ---- Names of columns ---- */
 
-/* Usual names of a first text, each with the name of the second text that goes with it. */
-static const char *const usual[][2] = {{"text", "pair"},
-                                       {"sentence1", "sentence2"},
-                                       {"premise", "hypothesis"},
-                                       {"question1", "question2"},
-                                       {"sentence", NULL},
-                                       {"document", NULL},
-                                       {"query", NULL}};
-static const char *const question[][2] = {{"question", "context"}};
-static const char *const documents[][2] = {{"query", "documents"}};
+static const char *const question[] = {"question", "context"};
+static const char *const documents[] = {"query", "documents"};
 
-static const char *const (*usual_names(record_kind kind, size_t *count))[2] {
-    *count = kind == RECORD_TEXT ? sizeof usual / sizeof usual[0] : 1;
-    return kind == RECORD_QUESTION ? question : kind == RECORD_DOCUMENTS ? documents : usual;
+/* Asks an object or a header for a name. */
+typedef struct asked {
+    const json_t *object; /* NULL: the header */
+    const reader *of;
+} asked;
+
+static size_t find_name(const reader *self, const char *name) {
+    for (size_t i = 0; name && i < self->name_count; i++)
+        if (strcmp(self->names[i], name) == 0) return i;
+    return SIZE_MAX;
+}
+
+static bool has_name(const void *user, const char *name) {
+    const asked *by = user;
+    return by->object ? json_object_get(by->object, name) != NULL : find_name(by->of, name) != SIZE_MAX;
+}
+
+/* The names of the texts in an object or a header (NULL): those of --columns, else the usual ones. *why: what is wrong.
+ */
+static void choose_names(const reader *self, const json_t *object, const char *names[2], char *why, size_t bytes) {
+    const asked by = {object, self};
+    const char *clash;
+    why[0] = 0;
+    if (self->wanted[0][0]) {
+        names[0] = self->wanted[0];
+        names[1] = self->wanted[1][0] ? self->wanted[1] : NULL;
+    } else if (self->kind != RECORD_TEXT) {
+        memcpy(names, self->kind == RECORD_QUESTION ? question : documents, sizeof question);
+    } else if (!columns_choose(has_name, &by, names, &clash)) {
+        snprintf(why, bytes,
+                 "\"%.60s\" and \"%.60s\" are not known to go together; --columns text=NAME,pair=NAME says it",
+                 names[0] ? names[0] : "text", clash);
+    }
 }
 
 static bool all_digits(const char *text) {
@@ -100,7 +123,7 @@ int reader_open(reader **out, const arguments *given, record_kind kind) {
     *out = NULL;
     FILE *stream = standard ? stdin : gzip_named(path) ? gzip_open(path, &raw) : fopen(path, "rb");
     if (!stream) {
-        fprintf(stderr, "rubato: %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "rubato: %s: %s\n", path, errno == EILSEQ ? "not compressed by gzip" : strerror(errno));
         return EXIT_FAILED;
     }
     reader *self = calloc(1, sizeof *self);
@@ -238,22 +261,10 @@ static void take_documents(record *r, const json_t *object) {
     if (r->document_count < count) refuse(r, "out of memory");
 }
 
-/* The keys of the texts: those of --columns, else the usual pair of which the object has the first. */
-static void choose_keys(const reader *self, const json_t *object, const char *keys[2]) {
-    size_t count;
-    const char *const(*names)[2] = usual_names(self->kind, &count);
-    keys[0] = names[0][0];
-    keys[1] = names[0][1];
-    for (size_t i = count; i-- > 0;)
-        if (json_object_get(object, names[i][0])) memcpy(keys, names[i], sizeof names[i]);
-    if (!self->wanted[0][0]) return;
-    keys[0] = self->wanted[0];
-    keys[1] = self->wanted[1][0] ? self->wanted[1] : NULL;
-}
-
 static void parse_object(const reader *self, record *r, const char *line, size_t length) {
     json_error_t where;
-    const char *keys[2], *key;
+    const char *keys[2] = {"text", NULL}, *key;
+    char clash[256];
     json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where), *value;
     if (!json_is_object(object)) {
         if (object)
@@ -264,7 +275,9 @@ static void parse_object(const reader *self, record *r, const char *line, size_t
         return;
     }
     text_buffer kept = {0};
-    choose_keys(self, object, keys);
+    choose_names(self, object, keys, clash, sizeof clash);
+    if (clash[0]) refuse(r, "%s", clash);
+    if (!keys[0]) keys[0] = "text";
     r->text = take_string(r, object, keys[0], &r->text_bytes);
     if (self->kind == RECORD_DOCUMENTS)
         take_documents(r, object);
@@ -283,8 +296,8 @@ static ssize_t next_line(reader *self) {
     ssize_t got = getline(&self->line, &self->capacity, self->stream);
     if (got < 0) return -1;
     size_t length = (size_t)got;
-    /* the mark of some editors at the beginning of a file is no part of a table or an object */
-    if (self->number++ == 0 && self->form != FORM_LINES && strncmp(self->line, "\xef\xbb\xbf", 3) == 0)
+    /* the mark of some editors at the beginning of a file is no part of it */
+    if (self->number++ == 0 && strncmp(self->line, "\xef\xbb\xbf", 3) == 0)
         memmove(self->line, self->line + 3, (length -= 3) + 1);
     if (length && self->line[length - 1] == '\n') length--;
     if (length && self->line[length - 1] == '\r') length--;
@@ -322,25 +335,28 @@ static bool next_record(reader *self, ssize_t *size) {
     return true;
 }
 
-static size_t find_name(const reader *self, const char *name) {
-    for (size_t i = 0; name && i < self->name_count; i++)
-        if (strcmp(self->names[i], name) == 0) return i;
-    return SIZE_MAX;
+/* A name that two columns have is nobody's. */
+static bool is_doubled(const reader *self, size_t column) {
+    for (size_t i = column + 1; i < self->name_count; i++)
+        if (strcmp(self->names[i], self->names[column]) == 0) return true;
+    return false;
 }
 
 static int find_columns(reader *self) {
-    size_t count;
-    const char *const(*names)[2] = usual_names(self->kind, &count);
-    self->column[0] = self->column[1] = SIZE_MAX;
-    for (size_t i = 0; i < 2 && self->wanted[0][0]; i++) {
-        if (!self->wanted[i][0]) continue;
-        self->column[i] = self->by_number ? strtoul(self->wanted[i], NULL, 10) - 1 : find_name(self, self->wanted[i]);
-        if (self->column[i] == SIZE_MAX)
-            return report_usage("%s: the header has no such column as --columns names", self->path);
-    }
-    for (size_t i = 0; i < count && self->column[0] == SIZE_MAX; i++) {
-        self->column[0] = find_name(self, names[i][0]);
-        self->column[1] = self->column[0] == SIZE_MAX ? SIZE_MAX : find_name(self, names[i][1]);
+    const char *names[2] = {NULL, NULL};
+    char clash[256] = "";
+    if (!self->by_number) choose_names(self, NULL, names, clash, sizeof clash);
+    if (clash[0]) return report_usage(clash[0] ? "the header's columns: %s" : "%s", clash);
+    for (size_t i = 0; i < 2; i++) {
+        self->column[i] = SIZE_MAX;
+        if (self->by_number && self->wanted[i][0]) self->column[i] = strtoul(self->wanted[i], NULL, 10) - 1;
+        if (names[i]) self->column[i] = find_name(self, names[i]);
+        if (names[i] && self->column[i] == SIZE_MAX && (self->wanted[0][0] || i == 0))
+            return report_usage("%s: the header has no column for the text; --columns text=NAME names one, --columns "
+                                "text=1 counts them in a file without a header",
+                                self->path);
+        if (names[i] && self->column[i] != SIZE_MAX && is_doubled(self, self->column[i]))
+            return report_usage("the header has two columns \"%s\"; --columns text=NUMBER counts them", names[i]);
     }
     if (self->column[0] == SIZE_MAX)
         return report_usage("%s: no column of its header is known to hold the text; --columns text=NAME names one, "
@@ -396,14 +412,17 @@ static void parse_record(const reader *self, record *r, size_t size) {
 /* One record more. False at the end. */
 static bool take_record(reader *self, record *r, size_t *bytes) {
     ssize_t got;
-    *r = (record){.file = self->stream == stdin ? NULL : self->path, .line = self->number + 1};
-    if (self->form != FORM_TABLE)
-        got = next_line(self);
-    else if (!next_record(self, &got))
-        refuse(r, "out of memory");
-    if (got < 0) return r->why != NULL;
+    const char *line;
+    do { /* a blank line is no row, but among plain lines it is an empty text */
+        *r = (record){.file = self->stream == stdin ? NULL : self->path, .line = self->number + 1};
+        if (self->form != FORM_TABLE)
+            got = next_line(self);
+        else if (!next_record(self, &got))
+            refuse(r, "out of memory");
+        if (got < 0) return r->why != NULL;
+        line = self->form == FORM_TABLE ? self->record : self->line;
+    } while (self->form != FORM_LINES && !r->why && !line[strspn(line, " \t\r\n")]);
     *bytes += (size_t)got;
-    const char *line = self->form == FORM_TABLE ? self->record : self->line;
     size_t length = (size_t)got, bad = utf8_check(line, length);
     if (bad < length)
         refuse(r, "not valid UTF-8 at byte %zu (0x%02x)", bad, (unsigned char)line[bad]);

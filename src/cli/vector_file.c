@@ -3,10 +3,12 @@
 #include "cli/vector_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,8 +67,7 @@ static int continue_rows(vector_file *self) {
     int status = read_state(self);
     if (status != EXIT_OK) return status;
     off_t size = (off_t)(NPY_HEADER + self->known * self->columns * sizeof(float));
-    self->stream = fopen(self->part, "r+b");
-    if (!self->stream || fstat(fileno(self->stream), &of) != 0) return fail_io(self->part, "cannot be continued");
+    if (fstat(fileno(self->stream), &of) != 0) return fail_io(self->part, "cannot be continued");
     if (of.st_size < size)
         return report_usage("%s: fewer rows than it should have; --overwrite starts again", self->part);
     if (ftruncate(fileno(self->stream), size) != 0 || fseeko(self->stream, size, SEEK_SET) != 0)
@@ -75,10 +76,26 @@ static int continue_rows(vector_file *self) {
     return EXIT_OK;
 }
 
+/* Opens FILE.part, which one process alone may write. Another one may have put it into its place meanwhile. */
+static int open_part(vector_file *self) {
+    struct stat mine, there;
+    int descriptor = open(self->part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0) return fail_io(self->part, "cannot write");
+    bool free_of_others = flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    free_of_others =
+        free_of_others && fstat(descriptor, &mine) == 0 && stat(self->part, &there) == 0 && mine.st_ino == there.st_ino;
+    self->stream = free_of_others ? fdopen(descriptor, "r+b") : NULL;
+    if (self->stream) return EXIT_OK;
+    close(descriptor);
+    if (free_of_others) return report_text("out of memory");
+    return report_usage("%s: another rubato is writing this file; wait, or name another file", self->path);
+}
+
 static int begin_rows(vector_file *self) {
     unsigned char header[NPY_HEADER];
-    self->stream = self->direct ? tmpfile() : fopen(self->part, "w+b");
-    if (!self->stream) return fail_io(self->part, "cannot write");
+    if (self->direct && !(self->stream = tmpfile())) return fail_io(self->path, "cannot write");
+    if (!self->direct && ftruncate(fileno(self->stream), 0) != 0) return fail_io(self->part, "cannot write");
+    if (!self->direct) unlink(self->state);
     npy_header(header, 0, self->columns);
     if (fwrite(header, 1, sizeof header, self->stream) != sizeof header) return fail_io(self->part, "cannot write");
     return EXIT_OK;
@@ -104,7 +121,10 @@ int vector_file_open(vector_file **out, const arguments *given, size_t columns, 
     if (!there || self->direct || !realpath(given->output, self->path)) strcpy(self->path, given->output);
     snprintf(self->part, sizeof self->part, "%s.part", self->path);
     snprintf(self->state, sizeof self->state, "%s.json", self->part);
-    bool left = !self->direct && path_exists(self->part) && path_exists(self->state);
+    if (self->direct) return begin_rows(self);
+    bool left = path_exists(self->part) && path_exists(self->state);
+    int status = open_part(self);
+    if (status != EXIT_OK) return status;
     if (left && given->resume) return continue_rows(self);
     if (left && !given->overwrite)
         return report_usage(

@@ -38,6 +38,7 @@ typedef struct searching {
     double full, full_error; /* quality of the full model */
     size_t held_out;
     bool stopped;
+    int lock; /* of the output folder */
 } searching;
 
 static rubato_status evaluate(searching *s, const point *at, const char *group, bool whole, rubato_error *error) {
@@ -438,6 +439,7 @@ static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     TRY(prepare(s, notes, error));
     const char *out = s->options->out ? s->options->out : s->judge.model->path;
     TRY(folder_create(out, error));
+    TRY(folder_lock(&s->lock, out, error));
     snprintf(path, sizeof path, "%s/search.jsonl", out);
     TRY(check_earlier(s, out, path, error));
     TRY(judging_open_log(&s->judge, path, s->options->resume != 0, error));
@@ -460,7 +462,7 @@ typedef struct outcome {
 
 rubato_status rubato_search(const rubato_search_options *options, rubato_search_result **result, rubato_error *error) {
     rubato_search_options own;
-    searching s = {.options = &own, .begun_ms = clock_ms()};
+    searching s = {.options = &own, .begun_ms = clock_ms(), .lock = -1};
     json_t *notes = NULL;
     *result = NULL;
     TRY(OPTIONS_COPY(&own, rubato_search_options, options, error));
@@ -483,5 +485,6 @@ rubato_status rubato_search(const rubato_search_options *options, rubato_search_
     }
     json_decref(notes);
     judging_free(&s.judge);
+    folder_unlock(s.lock);
     return status;
 }

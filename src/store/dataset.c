@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/columns.h"
 #include "base/file.h"
 #include "base/gzip.h"
 #include "base/json.h"
@@ -82,10 +83,27 @@ static char *copy_text(const char *text) {
 
 /* ---- Which columns ---- */
 
-static const char *const usual[ROLES][12] = {
-    {"text", "sentence", "sentence1", "document", "premise", "question1", "comments", "query", "#1 String", "question"},
-    {"pair", "sentence2", "hypothesis", "question2", "#2 String", "context"},
-    {"label", "labels", "score", "gold_label", "category", "is_duplicate", "Quality", "intent", "class", "hate"}};
+static const char *const usual_labels[] = {"label",        "labels",  "score",  "gold_label", "category",
+                                           "is_duplicate", "Quality", "intent", "class",      "hate"};
+
+/* The names of text, pair and label in a header or an object; NULL for none. Names of --columns count first: with a
+ * text named there, a pair is named there or there is none. */
+static rubato_status choose_names(const reading *r, bool (*has)(const void *user, const char *name), const void *user,
+                                  size_t line, const char *names[ROLES]) {
+    const char *texts[2] = {NULL, NULL}, *clash = NULL;
+    bool free_choice = !r->wanted[0][0] && !r->wanted[1][0];
+    if (free_choice && !columns_choose(has, user, texts, &clash))
+        return fail_line(r->error, RUBATO_BAD_DATA, line,
+                         "%s:%zu: \"%.60s\" and \"%.60s\" are not known to go together; --columns text=NAME,pair=NAME "
+                         "says it",
+                         r->name, line, texts[0] ? texts[0] : "text", clash);
+    for (size_t i = 0; i < 2; i++) names[i] = free_choice ? texts[i] : r->wanted[i][0] ? r->wanted[i] : NULL;
+    if (!free_choice && !names[0]) names[0] = "text";
+    names[2] = r->wanted[2][0] ? r->wanted[2] : NULL;
+    for (size_t i = 0; i < sizeof usual_labels / sizeof *usual_labels && !names[2]; i++)
+        if (has(user, usual_labels[i])) names[2] = usual_labels[i];
+    return RUBATO_OK;
+}
 
 static rubato_status parse_columns(reading *r, const char *columns) {
     static const char *const roles[ROLES] = {"text=", "pair=", "label="};
@@ -116,34 +134,62 @@ static bool numbered(const reading *r) {
 
 /* ---- Tables ---- */
 
-static rubato_status find_columns(const reading *r, char **fields, size_t count, size_t index[ROLES]) {
+typedef struct first_line {
+    char **fields;
+    size_t count;
+} first_line;
+
+static size_t find_field(const first_line *of, const char *name) {
+    for (size_t i = 0; i < of->count; i++)
+        if (strcmp(of->fields[i], name) == 0) return i;
+    return SIZE_MAX;
+}
+
+static bool has_field(const void *user, const char *name) {
+    return find_field(user, name) != SIZE_MAX;
+}
+
+/* A name that two columns have is nobody's, and a column has one role. */
+static rubato_status check_roles(const reading *r, const first_line *of, const size_t index[ROLES]) {
     for (size_t role = 0; role < ROLES; role++) {
-        index[role] = SIZE_MAX;
-        if (r->wanted[role][0] && numbered(r)) {
-            index[role] = strtoul(r->wanted[role], NULL, 10) - 1;
-            continue;
+        if (index[role] == SIZE_MAX) continue;
+        for (size_t i = index[role] + 1; i < of->count; i++)
+            if (strcmp(of->fields[i], of->fields[index[role]]) == 0)
+                return fail_line(r->error, RUBATO_BAD_DATA, 1, "%s:1: two columns are named \"%.60s\"", r->name,
+                                 of->fields[i]);
+        for (size_t other = role + 1; other < ROLES; other++)
+            if (index[other] == index[role])
+                return fail_line(r->error, RUBATO_BAD_ARGUMENT, 1,
+                                 "%s: one column cannot be two of text, pair and label", r->name);
+    }
+    return RUBATO_OK;
+}
+
+static rubato_status find_columns(const reading *r, char **fields, size_t count, size_t index[ROLES]) {
+    const first_line of = {fields, count};
+    const char *names[ROLES];
+    for (size_t role = 0; role < ROLES; role++)
+        index[role] = r->wanted[role][0] ? strtoul(r->wanted[role], NULL, 10) - 1 : SIZE_MAX;
+    if (!numbered(r)) {
+        TRY(choose_names(r, has_field, &of, 1, names));
+        for (size_t role = 0; role < ROLES; role++) {
+            index[role] = names[role] ? find_field(&of, names[role]) : SIZE_MAX;
+            if (index[role] == SIZE_MAX && r->wanted[role][0])
+                return fail_line(r->error, RUBATO_BAD_DATA, 1,
+                                 "%s:1: the header has no column \"%.60s\", which --columns names", r->name,
+                                 r->wanted[role]);
         }
-        for (size_t k = 0; k < 12 && index[role] == SIZE_MAX; k++) {
-            const char *name = r->wanted[role][0] ? r->wanted[role] : usual[role][k];
-            if (!name) break;
-            for (size_t i = 0; i < count; i++)
-                if (strcmp(fields[i], name) == 0) index[role] = i;
-            if (r->wanted[role][0]) break;
-        }
-        if (index[role] == SIZE_MAX && r->wanted[role][0])
-            return fail_line(r->error, RUBATO_BAD_DATA, 1,
-                             "%s:1: the header has no column \"%.60s\", which --columns names", r->name,
-                             r->wanted[role]);
     }
     if (index[0] == SIZE_MAX)
-        return bad_row(r, 1, "no column for the text is recognised; name it with --columns text=NAME");
-    return RUBATO_OK;
+        return bad_row(r, 1,
+                       "no column for the text is recognised; name it with --columns text=NAME, or count it in a "
+                       "file without a header with --columns text=1");
+    return check_roles(r, &of, index);
 }
 
 static rubato_status read_table(reading *r, char *text, size_t size, bool csv) {
     char *at = text, *end = text + size, *fields[TABLE_COLUMNS];
     size_t index[ROLES], count, header = SIZE_MAX, line = 1, lines;
-    if (size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
     if (!numbered(r)) {
         at = table_cut(at, end, csv, fields, &count, &lines);
         if (count == SIZE_MAX) return bad_row(r, line, "too many columns, or a quote that does not end");
@@ -166,7 +212,8 @@ static rubato_status read_table(reading *r, char *text, size_t size, bool csv) {
                              csv ? "" : "; a .tsv has no quotes, so that a tab is always a new field");
         for (size_t role = 0; role < ROLES; role++)
             if (index[role] != SIZE_MAX && index[role] >= count)
-                return bad_row(r, line, "fewer columns than the header promises");
+                return fail_line(r->error, RUBATO_BAD_DATA, line, "%s:%zu: %zu field%s, and column %zu is needed",
+                                 r->name, line, count, count == 1 ? "" : "s", index[role] + 1);
         example *made = add_example(r, line);
         if (!made) return fail_memory(r->error);
         char **parts[ROLES] = {&made->text, &made->pair, &made->label};
@@ -183,13 +230,8 @@ static rubato_status read_table(reading *r, char *text, size_t size, bool csv) {
 
 /* ---- JSON ---- */
 
-static const json_t *find_member(const reading *r, const json_t *object, size_t role) {
-    if (r->wanted[role][0]) return json_object_get(object, r->wanted[role]);
-    for (size_t k = 0; k < 12 && usual[role][k]; k++) {
-        const json_t *value = json_object_get(object, usual[role][k]);
-        if (value) return value;
-    }
-    return NULL;
+static bool has_member(const void *user, const char *name) {
+    return json_object_get(user, name) != NULL;
 }
 
 /* Strings as they are, numbers and booleans written out. */
@@ -270,9 +312,10 @@ static rubato_status read_object(reading *r, const json_t *row, size_t line) {
         return copy_strings(r, tags, &made->tags, count, line);
     }
     char **parts[ROLES] = {&made->text, &made->pair, &made->label};
+    const char *names[ROLES] = {"question", "context", NULL};
+    if (r->kind != DATASET_QUESTIONS || r->wanted[0][0]) TRY(choose_names(r, has_member, row, line, names));
     for (size_t role = 0; role < ROLES; role++) {
-        const json_t *value = find_member(r, row, role);
-        if (r->kind == DATASET_QUESTIONS && role == 0 && !r->wanted[0][0]) value = json_object_get(row, "question");
+        const json_t *value = names[role] ? json_object_get(row, names[role]) : NULL;
         if (!value || json_is_null(value)) continue;
         if (role == 2 && json_is_array(value)) {
             TRY(read_labels(r, value, made, line));
@@ -462,6 +505,10 @@ rubato_status dataset_parse(dataset *data, const char *text, size_t size, const 
                             const char *columns, rubato_error *error) {
     *data = (dataset){0};
     reading r = {.data = data, .name = name, .kind = kind, .error = error};
+    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        text += 3; /* the mark of some editors is no part of the data */
+        size -= 3;
+    }
     TRY(parse_columns(&r, columns));
     char *copy = text_copy(text, size); /* tables are cut in place */
     if (!copy) return fail_memory(error);

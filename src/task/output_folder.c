@@ -54,14 +54,31 @@ rubato_status output_check(const char *folder, const rubato_model *origin, bool 
     return fail(error, RUBATO_BAD_ARGUMENT, "%s holds a model already; --overwrite replaces it", folder);
 }
 
-rubato_status output_commit(staged_files *made, rubato_error *error) {
+static void remove_stale(const staged_files *made, const char *name) {
     char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", made->folder, name);
+    unlink(path);
+}
+
+rubato_status output_commit(staged_files *made, bool traces, rubato_error *error) {
     bool stays[FILES];
     for (size_t i = 0; i < FILES; i++) stays[i] = has(made->path, files[i]);
     TRY(staged_commit(made, error));
-    for (size_t i = 0; i < FILES; i++) {
-        snprintf(path, sizeof path, "%s/%s", made->folder, files[i]);
-        if (!stays[i]) unlink(path);
-    }
+    for (size_t i = 0; i < FILES; i++)
+        if (!stays[i]) remove_stale(made, files[i]);
+    static const char *const left[] = {"training.json", "training.safetensors", "metrics.jsonl"};
+    for (size_t i = 0; traces && i < sizeof left / sizeof left[0]; i++) remove_stale(made, left[i]);
     return RUBATO_OK;
+}
+
+rubato_status output_commit_alone(staged_files *made, rubato_error *error) {
+    int lock;
+    rubato_status status = folder_lock(&lock, made->folder, error);
+    if (status != RUBATO_OK) {
+        staged_abandon(made);
+        return status;
+    }
+    status = output_commit(made, true, error);
+    folder_unlock(lock);
+    return status;
 }

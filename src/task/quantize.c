@@ -177,7 +177,7 @@ static rubato_status write_files(quantizing *q, const rubato_model *about, rubat
     TRY(staged_open(&staged, q->options->out, error));
     rubato_status status = write(q, about, staged.path, error);
     if (status == RUBATO_OK) status = look_back(q, staged.path, error);
-    if (status == RUBATO_OK) return output_commit(&staged, error);
+    if (status == RUBATO_OK) return output_commit_alone(&staged, error);
     staged_abandon(&staged);
     return status;
 }

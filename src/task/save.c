@@ -430,7 +430,7 @@ rubato_status model_save(const rubato_model *self, const char *folder, storage t
     staged_files staged;
     TRY(staged_open(&staged, folder, error));
     rubato_status status = model_write(self, staged.path, types, notes, error);
-    if (status == RUBATO_OK) return output_commit(&staged, error);
+    if (status == RUBATO_OK) return output_commit(&staged, false, error);
     staged_abandon(&staged);
     return status;
 }

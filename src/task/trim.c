@@ -302,7 +302,7 @@ static rubato_status write_files(trimming *t, storage type, const json_t *notes,
     TRY(staged_open(&t->staged, t->options->out, error));
     rubato_status status = write_staged(t, type, notes, error);
     if (status == RUBATO_OK) status = fill_result(t, result, error);
-    if (status == RUBATO_OK) return output_commit(&t->staged, error);
+    if (status == RUBATO_OK) return output_commit_alone(&t->staged, error);
     staged_abandon(&t->staged);
     return status;
 }

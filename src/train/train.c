@@ -49,6 +49,14 @@ static size_t split_labels(char *text, const char **out, size_t most) {
     return count;
 }
 
+static rubato_status check_distinct(const char *const *labels, size_t count, rubato_error *error) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(labels[i], labels[j]) == 0)
+                return fail(error, RUBATO_BAD_ARGUMENT, "--labels names \"%.60s\" twice", labels[i]);
+    return RUBATO_OK;
+}
+
 static bool knows_all(const rubato_info *info, const char *const *labels, size_t count) {
     for (size_t i = 0; i < count; i++) {
         bool found = false;
@@ -91,11 +99,15 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
         labels = malloc(most * sizeof *labels);
         learn.label_count = labels ? split_labels(given, labels, most) : 0;
         if (!labels) status = fail_memory(error);
+        if (status == RUBATO_OK) status = check_distinct(labels, learn.label_count, error);
     } else if (labelled && self->teacher) {
         learn.label_count = self->teacher->info.label_count;
     } else if (labelled) {
         status = samples_labels(&self->data, self->kind, options->data, &labels, &learn.label_count, error);
         bool serves = false;
+        if (status == RUBATO_OK && self->kind == SAMPLE_CLASS && learn.label_count == 1)
+            status = fail(error, RUBATO_BAD_DATA, "%s: every row has the label \"%.60s\"; there is nothing to learn",
+                          options->data, labels[0]);
         if (status == RUBATO_OK) status = serves_labels(self, task, labels, learn.label_count, &serves, error);
         if (serves) {
             free(labels);
@@ -237,6 +249,7 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
         return fail(error, RUBATO_BAD_ARGUMENT, "--refine-from and --refine-to go with --refine");
     if (options->refine && !self->method->refines)
         return fail(error, RUBATO_BAD_ARGUMENT, "refining is a part of the recipes length-adaptive and anytime");
+    if (options->epochs < 0) return fail(error, RUBATO_BAD_ARGUMENT, "--epochs must be above 0");
     storage type;
     TRY(model_store_type(options->store, &type, error));
     width_list widths;

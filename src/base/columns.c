@@ -1,0 +1,33 @@
+/* Usual names of texts. */
+#include "base/columns.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Pairs first. A name that is a first text alone has no second. */
+static const char *const usual[][2] = {{"text", "pair"},           {"text", "text_pair"},
+                                       {"sentence1", "sentence2"}, {"premise", "hypothesis"},
+                                       {"question1", "question2"}, {"#1 String", "#2 String"},
+                                       {"question", "sentence"},   {"question", "context"},
+                                       {"query", "document"},      {"text", NULL},
+                                       {"sentence", NULL},         {"document", NULL},
+                                       {"comments", NULL},         {"query", NULL},
+                                       {"question", NULL},         {"sentence1", NULL},
+                                       {"premise", NULL},          {"question1", NULL}};
+/* Names that only second texts have. */
+static const char *const second[] = {"pair", "text_pair", "sentence2", "hypothesis", "question2", "#2 String"};
+
+bool columns_choose(bool (*has)(const void *user, const char *name), const void *user, const char *names[2],
+                    const char **clash) {
+    names[0] = names[1] = *clash = NULL;
+    bool first_is_text = has(user, "text");
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0] && !names[0]; i++) {
+        if (first_is_text && strcmp(usual[i][0], "text") != 0) continue;
+        if (!has(user, usual[i][0]) || (usual[i][1] && !has(user, usual[i][1]))) continue;
+        names[0] = usual[i][0];
+        names[1] = usual[i][1];
+    }
+    for (size_t i = 0; i < sizeof second / sizeof second[0]; i++)
+        if (has(user, second[i]) && !(names[1] && strcmp(names[1], second[i]) == 0)) *clash = second[i];
+    return !*clash;
+}
