@@ -1,5 +1,5 @@
 /* Input: any bytes as a text. It is refused as invalid UTF-8, or the offsets of its tokens are within the text and each
- * token ends at or after its start. */
+ * token ends at or after its start. In short segments it has the same tokens. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +22,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const rubato_window *window = &encoding->windows[0];
         for (size_t i = 0; i < window->length; i++)
             if (window->offsets[i][0] > window->offsets[i][1] || window->offsets[i][1] > count) abort();
+        rubato_encoding *cut;
+        size_t usual = t->segment_bytes;
+        t->segment_bytes = 3;
+        if (tokenizer_encode(t, &input, &options, &scratch, &cut, &error) != RUBATO_OK) abort();
+        t->segment_bytes = usual;
+        const rubato_window *same = &cut->windows[0];
+        if (same->length != window->length || memcmp(same->ids, window->ids, window->length * sizeof *same->ids) != 0 ||
+            memcmp(same->offsets, window->offsets, window->length * sizeof *same->offsets) != 0)
+            abort();
+        rubato_encoding_destroy(cut);
         rubato_encoding_destroy(encoding);
     }
     free(text);

@@ -276,8 +276,10 @@ struct rubato_encoding {
     size_t tokens; /* of the whole text or pair, special ones included, had nothing been cut */
 };
 
-/* Turns a text or pair into tokens, by the model's tokenizer files. Fails: BAD_TEXT, BAD_ARGUMENT (the other text alone
- * leaves no room), OUT_OF_MEMORY. */
+/* Turns a text or pair into tokens, by the model's tokenizer files. Memory follows the tokens that are kept: a long
+ * text is tokenised in segments, which end at blanks between plain characters. Fails: BAD_TEXT; BAD_ARGUMENT where the
+ * other text alone leaves no room, for a text of more than 1 GiB, for one that is cut and has more than 32 MiB without
+ * such a blank, and for one that the tokenizer's stages make many times longer; OUT_OF_MEMORY. */
 RUBATO_API rubato_status rubato_encode(const rubato_model *model, const rubato_input *input,
                                        const rubato_text_options *options, rubato_encoding **encoding,
                                        rubato_error *error);

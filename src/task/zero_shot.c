@@ -158,14 +158,14 @@ rubato_status rubato_zero_shot(rubato_context *context, float *out, const rubato
     size_t entailment;
     rubato_status status;
     if (costs) *costs = NULL;
+    for (size_t i = 0; i < label_count; i++)
+        if (!labels || !labels[i]) return fail(error, RUBATO_BAD_ARGUMENT, "label %zu is NULL", i);
+    TRY(engine_check_inputs(inputs, count, error));
     TRY(OPTIONS_COPY(&own, rubato_zero_shot_options, options, error));
     TRY(OPTIONS_COPY(&how, rubato_options, own.run, error));
     TRY(OPTIONS_COPY(&text, rubato_text_options, how.text, error));
     TRY(rubato_entailment(model, &entailment, error));
     if (label_count == 0) return fail(error, RUBATO_BAD_ARGUMENT, "zero-shot classification needs a label");
-    for (size_t i = 0; i < label_count; i++)
-        if (!labels || !labels[i]) return fail(error, RUBATO_BAD_ARGUMENT, "label %zu is NULL", i);
-    TRY(engine_check_inputs(inputs, count, error));
     for (size_t i = 0; i < count; i++)
         if (inputs[i].pair || inputs[i].encoding)
             return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1,

@@ -60,8 +60,8 @@ static bool all_ascii(const uint32_t *codes, size_t count) {
     return true;
 }
 
-/* `blank` is what the blank has become; `foreign`: an earlier step may have put a character that joins its neighbour.
- */
+/* `blank` is what the blank has become; `foreign`: after an earlier step the next neighbour but one of the blank may be
+ * a character that joins its own neighbour. */
 static void take_step(seams *self, const normalizer_step *step, uint32_t *blank, bool *foreign) {
     switch (step->kind) {
     case NORMALIZE_LOWERCASE:
@@ -75,7 +75,7 @@ static void take_step(seams *self, const normalizer_step *step, uint32_t *blank,
                 *blank = step->content[0];
         }
         for (size_t i = 0; i < step->pattern_count; i++) forbid(self, step->pattern[i]);
-        *foreign = *foreign || !all_ascii(step->content, step->content_count);
+        *foreign = *foreign || step->content_count == 0 || !all_ascii(step->content, step->content_count);
         break;
     case NORMALIZE_PRECOMPILED:
         self->none = self->none || *foreign || *blank != BLANK;
