@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/nearest_name.h"
 #include "cli/options.h"
 
 typedef struct parser {
@@ -52,6 +53,20 @@ static int read_operand(parser *self, const char *word) {
     return EXIT_OK;
 }
 
+static int report_unknown(const parser *self, const char *word) {
+    char given[MOST_NAME], known[MOST_NAME];
+    nearest_name meant = {.word = given};
+    snprintf(given, sizeof given, "%.*s", (int)strcspn(word, "="), word);
+    for (size_t i = 0; i < self->count; i++) {
+        option_spell(self->options[i].option, known, sizeof known);
+        nearest_name_try(&meant, known);
+    }
+    fprintf(stderr, "rubato: unknown option %s; ", word);
+    if (*meant.name) fprintf(stderr, "did you mean %s? ", meant.name);
+    fprintf(stderr, "see rubato %s --help\n", self->which->name);
+    return EXIT_USAGE;
+}
+
 /* `next`: the following word, NULL at the end. *used: whether it was the value of this option. */
 static int read_option(parser *self, const char *word, const char *next, bool *used) {
     char spelled[64];
@@ -59,10 +74,7 @@ static int read_option(parser *self, const char *word, const char *next, bool *u
     size_t bytes = equals ? (size_t)(equals - name) : strlen(name), found = 0;
     bool off = false;
     while (found < self->count && !option_is(self->options[found].option, name, bytes, &off)) found++;
-    if (word[1] != '-' || (found == self->count && !options_know(name, bytes))) {
-        fprintf(stderr, "rubato: unknown option %s; see rubato %s --help\n", word, self->which->name);
-        return EXIT_USAGE;
-    }
+    if (word[1] != '-' || (found == self->count && !options_know(name, bytes))) return report_unknown(self, word);
     if (found == self->count) {
         fprintf(stderr, "rubato: %s does not take --%.*s; see rubato %s --help\n", self->which->name, (int)bytes, name,
                 self->which->name);

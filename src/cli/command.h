@@ -30,8 +30,8 @@ typedef struct arguments {
     rubato_search_options search;
     rubato_pull_options pull;
     /* the program's own: options.c */
-    const char *prompt, *query, *corpus, *output, *target_drop, *batches, *lengths, *columns, *targets, *labels,
-        *hypothesis;
+    const char *prompt, *query, *queries, *corpus, *index, *output, *target_drop, *batches, *lengths, *columns,
+        *targets, *labels, *hypothesis;
     size_t top;
     uint64_t seed;
     int json, jsonl, on_error, line_buffered, resume, overwrite, cost, quiet, help, tokens, words, raw, allow_empty,
@@ -141,6 +141,9 @@ void reader_close(reader *self);
 
 void print_json_string(const char *text, size_t bytes);
 void print_float(double value);
+
+/* Prints a text within one line, and a line's end. A terminal gets as much of it as fits behind `used` columns. */
+void print_text_line(const char *text, size_t used);
 void print_cost(const rubato_cost *cost);
 
 /* Prints `, "cost": {...}` for --json, or a readable line, when costs were asked for. */

@@ -19,6 +19,17 @@ static size_t parse_list(const char *text, size_t *out) {
     return count;
 }
 
+/* Cuts ascending lengths to what the model takes: the first beyond it becomes the longest. Returns how many are left.
+ */
+static size_t cut_lengths(size_t *lengths, size_t count, size_t longest) {
+    for (size_t i = 0; i < count; i++) {
+        if (lengths[i] < longest) continue;
+        lengths[i] = longest;
+        return i + 1;
+    }
+    return count;
+}
+
 /* The peak of the precision of the model's products. */
 static double peak_of(const rubato_machine *machine, const char *precision) {
     double peak = strcmp(precision, "int8") == 0   ? machine->int8_gflops
@@ -93,6 +104,7 @@ static int run(const arguments *given) {
     rubato_error error = {0};
     int status = session_open(&s, given);
     if (status != EXIT_OK) return status;
+    if (!given->lengths) length_count = cut_lengths(lengths, length_count, s.info->max_length);
     size_t point; /* a wrong budget is refused before anything is measured */
     if ((given->run.budget &&
          rubato_choose_point(s.context, given->run.budget, lengths[0], &point, &error) != RUBATO_OK) ||

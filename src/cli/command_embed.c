@@ -1,17 +1,8 @@
 /* rubato embed: a vector for each row. */
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/hash.h"
+#include "cli/interrupt.h"
 #include "cli/vector_file.h"
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int number) {
-    interrupted = 1;
-    signal(number, SIG_DFL); /* the second one ends the program at once */
-}
 
 typedef struct embedding {
     vector_file *file; /* of --output; NULL: vectors are printed */
@@ -64,58 +55,33 @@ static int each(void *user, session *s, const arguments *given, const record *re
     return EXIT_OK;
 }
 
-/* A row that cannot be embedded has a row of NaN, so that the others keep their numbers. */
 static int refused(void *user, const arguments *given, const record *row) {
-    embedding *self = user;
-    bool known = vector_file_known(self->file) > 0;
-    int status = vector_file_take(self->file, row);
-    if (status == EXIT_OK && !known && given->on_error == ON_ERROR_ROW) status = vector_file_add(self->file, NULL, 1);
-    return status == EXIT_OK ? vector_file_keep(self->file) : status;
+    return vector_file_refuse(((embedding *)user)->file, given, row);
 }
 
 static bool stop(void *user) {
     (void)user;
-    return interrupted;
+    return interrupted();
 }
 
 static int finish(void *user, session *s, const arguments *given) {
-    embedding *self = user;
     (void)s;
-    if (!interrupted) return vector_file_finish(self->file);
-    fprintf(stderr, "rubato: stopped after %zu rows, which %s.part holds; the same command with --resume continues\n",
-            vector_file_rows(self->file), given->output);
-    return EXIT_FAILED;
-}
-
-/* What the vectors depend on. The vector of a fixed text stands for the model, its point and the kernels: their vectors
- * differ in their last bits. */
-static int describe(session *s, const arguments *given, char *out, size_t bytes) {
-    float *vector = calloc(s->info->width + 1, sizeof *vector);
-    const rubato_input probe = {.text = "Which model, and at which point, made these vectors?"};
-    rubato_error error = {0};
-    if (!vector) return report_text("out of memory");
-    int status =
-        rubato_embed(s->context, vector, &probe, 1, &s->options, NULL, &error) == RUBATO_OK ? EXIT_OK : report(&error);
-    const char *budget = s->options.budget, *prompt = s->options.prompt;
-    snprintf(out, bytes, "vector %016llx, max_length %zu, left %d, special_as_text %d, budget %.60s, prompt %.200s",
-             (unsigned long long)hash_bytes(0, vector, s->info->width * sizeof *vector), given->text.max_length,
-             given->text.cut_left, given->text.special_as_text, budget ? budget : "full", prompt ? prompt : "");
-    free(vector);
-    return status;
+    (void)given;
+    return vector_file_finish(((embedding *)user)->file, interrupted());
 }
 
 static int run(const arguments *given) {
     embedding self = {0};
     session s;
-    char made_by[512];
+    char made_by[MADE_BY];
     row_work work = {.kind = RECORD_TEXT, .each = each, .user = &self};
     int status = session_open(&s, given);
     if (status != EXIT_OK) return status;
     if (given->output) {
-        status = describe(&s, given, made_by, sizeof made_by);
-        if (status == EXIT_OK) status = vector_file_open(&self.file, given, s.info->width, made_by);
-        signal(SIGINT, interrupt);
-        signal(SIGTERM, interrupt);
+        status = vector_file_describe(&s, given, made_by);
+        if (status == EXIT_OK)
+            status = vector_file_open(&self.file, given, given->output, s.info->width, made_by, false);
+        interrupt_watch();
         work.refused = refused;
         work.stop = stop;
         work.finish = finish;

@@ -121,7 +121,8 @@ const command command_search = {
     "search.* json quiet help",
     "  rubato search sst2-la --task classification --data dev.tsv\n"
     "  rubato search sst2-la --task classification --data unused.tsv --holdout dev.tsv --unlabelled reviews.txt\n"
-    "  rubato search sst2-la --task classification --data dev.tsv --cost ms --iterations 30\n"
-    "  rubato search sst2-la --task classification --data dev.tsv --cost ms --precision f32+int8\n"
-    "Ctrl-C ends the search with the points found so far; --resume does not repeat evaluations.\n",
+    "  rubato calibrate sst2-la --precision f32+int8                      # first, for --cost ms\n"
+    "  rubato search sst2-la --task classification --data dev.tsv --cost ms --precision f32+int8 --iterations 30\n"
+    "A model that has points already keeps them unless --overwrite is given. Ctrl-C ends the search with the points\n"
+    "found so far; --resume does not repeat evaluations.\n",
     run};

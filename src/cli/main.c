@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/arguments.h"
+#include "cli/nearest_name.h"
 
 #define COMMAND_ADDRESS(name) &command_##name,
 const command *const commands[] = {COMMANDS(COMMAND_ADDRESS) NULL};
@@ -10,6 +11,14 @@ static const command *find_command(const char *name) {
     for (size_t i = 0; commands[i]; i++)
         if (strcmp(commands[i]->name, name) == 0) return commands[i];
     return NULL;
+}
+
+static int report_unknown(const char *name) {
+    nearest_name meant = {.word = name};
+    for (size_t i = 0; commands[i]; i++) nearest_name_try(&meant, commands[i]->name);
+    if (!*meant.name) return report_usage("no command \"%.80s\"; rubato --help lists them", name);
+    fprintf(stderr, "rubato: no command \"%s\"; did you mean %s?\n", name, meant.name);
+    return EXIT_USAGE;
 }
 
 int main(int argc, char **argv) {
@@ -25,7 +34,7 @@ int main(int argc, char **argv) {
         return finish_output(EXIT_OK);
     }
     const command *which = find_command(help ? argv[2] : name);
-    if (!which) return report_usage("no command \"%s\"; rubato --help lists them", help ? argv[2] : name);
+    if (!which) return report_unknown(help ? argv[2] : name);
     arguments given;
     int status = help ? EXIT_OK : arguments_parse(&given, which, argc - 2, argv + 2);
     if (status != EXIT_OK) return status;

@@ -22,7 +22,11 @@ static const rubato_option program_table[] = {
     TEXT_OPTION(prompt, prompt, "NAME", NULL, "the model's default prompt",
                 "name of one of the model's prompts, to put before every text"),
     TEXT_OPTION(query, query, "TEXT", NULL, NULL, "the query"),
-    TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus, one text in each line; the operand FILE is the same"),
+    TEXT_OPTION(queries, queries, "FILE", NULL, NULL,
+                "a file of queries instead; with --json each gets one object, with a list of results"),
+    TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus; the operand FILE is the same"),
+    TEXT_OPTION(index, index, "FILE", NULL, NULL,
+                "keep the vectors of the corpus in this .npy file: the first command writes it, later ones read it"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Answers"
     SIZE_OPTION(top, top, "5; rerank, classify, zero-shot: all", "number of results"),
@@ -38,7 +42,7 @@ static const rubato_option program_table[] = {
     FLAG_OPTION(allow_empty, allow_empty, "give no answer where \"no answer\" is more probable"),
     TEXT_OPTION(output, output, "FILE", NULL, NULL, "write the vectors, float32 [rows, width], to a .npy file"),
     FLAG_OPTION(resume, resume, "continue the rows of an interrupted command, which FILE.part holds"),
-    FLAG_OPTION(overwrite, overwrite, "replace the rows of an interrupted command, which FILE.part holds"),
+    FLAG_OPTION(overwrite, overwrite, "replace the rows of an interrupted command, which FILE.part holds, or an index"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Cost and speed"
     TEXT_OPTION(target_drop, target_drop, "X", NULL, NULL,
@@ -47,7 +51,8 @@ static const rubato_option program_table[] = {
 #undef OPTION_SECTION
 #define OPTION_SECTION "Measurement"
     TEXT_OPTION(batch, batches, "LIST", NULL, "1,32", "numbers of sequences, as 1,32"),
-    TEXT_OPTION(length, lengths, "LIST", NULL, "8,32,128,512", "lengths in tokens, as 16,128"),
+    TEXT_OPTION(length, lengths, "LIST", NULL, "8,32,128,512, as far as the model takes them",
+                "lengths in tokens, as 16,128"),
     FLAG_OPTION(roofline, roofline, "show the time of each part, and the limit of the machine"),
     FLAG_OPTION(check, check, "compare predictions with measured times"),
 #undef OPTION_SECTION

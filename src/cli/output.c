@@ -1,7 +1,11 @@
 /* Printing. */
+#define _DEFAULT_SOURCE
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <utf8proc.h>
 
 #include "cli/command.h"
 
@@ -21,6 +25,37 @@ void print_json_string(const char *text, size_t bytes) {
             putchar(c);
     }
     putchar('"');
+}
+
+/* The columns of the terminal, SIZE_MAX where output is none. */
+static size_t terminal_width(void) {
+    struct winsize size;
+    bool known = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : SIZE_MAX;
+}
+
+/* The bytes of the beginning of a text, UTF-8, that take at most `columns`. */
+static size_t bytes_within(const char *text, size_t columns) {
+    size_t at = 0, step;
+    for (utf8proc_int32_t code; text[at]; at += step) {
+        utf8proc_ssize_t read = utf8proc_iterate((const utf8proc_uint8_t *)text + at, -1, &code);
+        size_t width = read <= 0 || code < ' ' || code == 0x7f ? 1 : (size_t)utf8proc_charwidth(code);
+        if (width > columns) break;
+        columns -= width;
+        step = read > 0 ? (size_t)read : 1;
+    }
+    return at;
+}
+
+void print_text_line(const char *text, size_t used) {
+    size_t width = terminal_width(), left = width > used ? width - used : 0, bytes = strlen(text);
+    bool cut = width != SIZE_MAX && bytes_within(text, left) < bytes;
+    if (cut) bytes = bytes_within(text, left ? left - 1 : 0);
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char c = (unsigned char)text[i];
+        putchar(c < 0x20 || c == 0x7f ? ' ' : c);
+    }
+    puts(cut && left ? "\xe2\x80\xa6" : "");
 }
 
 void print_float(double value) {

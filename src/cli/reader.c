@@ -200,10 +200,10 @@ static char *copy_bytes(const char *bytes, size_t length) {
 
 /* Members that answers have; a caller's member of such a name is kept as "input_NAME". */
 static bool is_answer(const char *name) {
-    static const char *const names[] = {"label",    "labels",   "score",  "scores",  "value", "embedding",
-                                        "entities", "tokens",   "answer", "start",   "end",   "cost",
-                                        "error",    "line",     "ids",    "offsets", "types", "cut",
-                                        "index",    "overflow", "words",  "layers",  "fills", "text"};
+    static const char *const names[] = {"label",  "labels",  "score", "scores", "value", "embedding", "entities",
+                                        "tokens", "answer",  "start", "end",    "cost",  "error",     "line",
+                                        "ids",    "offsets", "types", "cut",    "index", "overflow",  "words",
+                                        "layers", "fills",   "text",  "results"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0) return true;
     return false;

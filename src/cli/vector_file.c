@@ -17,9 +17,13 @@
 #include "base/json.h"
 #include "base/npy.h"
 
+enum { MOST_STATE = 1 << 20 }; /* bytes */
+
 struct vector_file {
     char path[PATH_MAX], part[PATH_MAX + 8], state[PATH_MAX + 16];
     const char *made_by;
+    bool index, complete; /* complete: the index was there, and is read only */
+    mapped_file old;      /* of an index, the rows of an earlier command */
     FILE *stream;
     bool direct; /* a pipe or a device receives everything at the end */
     size_t columns, rows;
@@ -37,27 +41,61 @@ static int fail_io(const char *path, const char *what) {
 
 /* ---- What an earlier command left ---- */
 
-static int read_state(vector_file *self) {
-    json_t *state;
-    rubato_error error;
-    if (json_read_file(&state, self->state, 1 << 20, &error) != RUBATO_OK) return report(&error);
+/* Takes the description of rows, which `path` holds. */
+static int take_state(vector_file *self, const json_t *state, const char *path) {
     const char *made_by = json_string_value(json_object_get(state, "made_by"));
     const char *hash = json_string_value(json_object_get(state, "input"));
     json_int_t rows = json_integer_value(json_object_get(state, "rows"));
     json_int_t taken = json_integer_value(json_object_get(state, "read"));
     json_int_t columns = json_integer_value(json_object_get(state, "columns"));
-    int status = EXIT_OK;
-    if (!made_by || !hash || rows < 0 || taken < rows || columns != (json_int_t)self->columns)
-        status = report_usage("%s: not the state of this command; --overwrite starts again", self->state);
-    else if (strcmp(made_by, self->made_by) != 0)
-        status =
-            report_usage("%s: its rows are of another model or other options; --overwrite starts again", self->part);
-    if (status == EXIT_OK) {
-        self->known = (size_t)rows;
-        self->known_taken = (size_t)taken;
-        self->known_input = strtoull(hash, NULL, 16);
-    }
+    if (!made_by || !hash || rows < 0 || taken < rows || (self->index && taken != rows))
+        return report_usage("%s: not written by this command; --overwrite starts again", path);
+    if (strcmp(made_by, self->made_by) != 0 || columns != (json_int_t)self->columns)
+        return report_usage("%s: its vectors are of another model or other options; --overwrite starts again", path);
+    self->rows = self->known = (size_t)rows;
+    self->known_taken = (size_t)taken;
+    self->known_input = strtoull(hash, NULL, 16);
+    return EXIT_OK;
+}
+
+static int read_state(vector_file *self) {
+    json_t *state;
+    rubato_error error;
+    if (json_read_file(&state, self->state, MOST_STATE, &error) != RUBATO_OK) return report(&error);
+    int status = take_state(self, state, self->part);
     json_decref(state);
+    return status;
+}
+
+static int map_rows(vector_file *self, const char *path) {
+    rubato_error error;
+    return file_map(&self->old, path, &error) == RUBATO_OK ? EXIT_OK : report(&error);
+}
+
+/* Opens a finished index: header, rows, description. */
+static int open_index(vector_file *self) {
+    char text[NPY_HEADER + 1] = "";
+    unsigned char header[NPY_HEADER];
+    size_t rows = 0, columns = 0, end = 0;
+    int status = map_rows(self, self->path);
+    if (status != EXIT_OK) return status;
+    json_t *state = NULL;
+    size_t body = self->old.size > NPY_HEADER ? self->old.size - NPY_HEADER : 0;
+    if (body) memcpy(text, self->old.data, NPY_HEADER);
+    if (body && sscanf(&text[NPY_BEFORE], NPY_DICT, &rows, &columns) == 2 && columns > 0 &&
+        rows <= body / sizeof(float) / columns) {
+        npy_header(header, rows, columns);
+        end = NPY_HEADER + rows * columns * sizeof(float);
+        if (memcmp(header, text, NPY_HEADER) == 0 && self->old.size - end < MOST_STATE)
+            state = json_loadb((const char *)self->old.data + end, self->old.size - end, 0, NULL);
+    }
+    if (!state || json_integer_value(json_object_get(state, "rows")) != (json_int_t)rows ||
+        json_integer_value(json_object_get(state, "columns")) != (json_int_t)columns)
+        status = report_usage("%s: not an index, or a damaged one; --overwrite replaces it", self->path);
+    else
+        status = take_state(self, state, self->path);
+    json_decref(state);
+    self->complete = true;
     return status;
 }
 
@@ -72,8 +110,7 @@ static int continue_rows(vector_file *self) {
         return report_usage("%s: fewer rows than it should have; --overwrite starts again", self->part);
     if (ftruncate(fileno(self->stream), size) != 0 || fseeko(self->stream, size, SEEK_SET) != 0)
         return fail_io(self->part, "cannot be continued");
-    self->rows = self->known;
-    return EXIT_OK;
+    return self->index ? map_rows(self, self->part) : EXIT_OK;
 }
 
 /* Opens FILE.part, which one process alone may write. Another one may have put it into its place meanwhile. */
@@ -101,26 +138,46 @@ static int begin_rows(vector_file *self) {
     return EXIT_OK;
 }
 
-int vector_file_open(vector_file **out, const arguments *given, size_t columns, const char *made_by) {
+/* The vector of a fixed text stands for the model, its point and the kernels: their vectors differ in their last bits.
+ */
+int vector_file_describe(session *s, const arguments *given, char *out) {
+    float *vector = calloc(s->info->width + 1, sizeof *vector);
+    const rubato_input probe = {.text = "Which model, and at which point, made these vectors?"};
+    rubato_error error = {0};
+    if (!vector) return report_text("out of memory");
+    int status =
+        rubato_embed(s->context, vector, &probe, 1, &s->options, NULL, &error) == RUBATO_OK ? EXIT_OK : report(&error);
+    const char *budget = s->options.budget, *prompt = s->options.prompt;
+    snprintf(out, MADE_BY, "vector %016llx, max_length %zu, left %d, special_as_text %d, budget %.60s, prompt %.200s",
+             (unsigned long long)hash_bytes(0, vector, s->info->width * sizeof *vector), given->text.max_length,
+             given->text.cut_left, given->text.special_as_text, budget ? budget : "full", prompt ? prompt : "");
+    free(vector);
+    return status;
+}
+
+int vector_file_open(vector_file **out, const arguments *given, const char *path, size_t columns, const char *made_by,
+                     bool index) {
     vector_file *self = calloc(1, sizeof *self);
     struct stat of;
     *out = self;
     if (!self) return report_text("out of memory");
     self->columns = columns;
     self->made_by = made_by;
+    self->index = index;
     if (given->resume && given->overwrite)
         return report_usage("%s", "--resume continues rows, --overwrite replaces them; give one of them");
-    bool there = stat(given->output, &of) == 0;
+    bool there = stat(path, &of) == 0;
     self->direct = there && !S_ISREG(of.st_mode) && !S_ISDIR(of.st_mode);
-    if (there && S_ISDIR(of.st_mode)) {
-        errno = EISDIR;
-        return fail_io(given->output, "cannot write");
+    if (there && (S_ISDIR(of.st_mode) || (index && self->direct))) {
+        errno = S_ISDIR(of.st_mode) ? EISDIR : EINVAL;
+        return fail_io(path, "cannot write");
     }
     /* a symbolic link stays one: its target is replaced */
-    if (strlen(given->output) >= PATH_MAX - 16) return report_usage("%.80s...: path too long", given->output);
-    if (!there || self->direct || !realpath(given->output, self->path)) strcpy(self->path, given->output);
+    if (strlen(path) >= PATH_MAX - 16) return report_usage("%.80s...: path too long", path);
+    if (!there || self->direct || !realpath(path, self->path)) strcpy(self->path, path);
     snprintf(self->part, sizeof self->part, "%s.part", self->path);
     snprintf(self->state, sizeof self->state, "%s.json", self->part);
+    if (there && index && !given->overwrite) return open_index(self);
     if (self->direct) return begin_rows(self);
     bool left = path_exists(self->part) && path_exists(self->state);
     int status = open_part(self);
@@ -138,12 +195,27 @@ size_t vector_file_known(const vector_file *self) {
     return self->known_taken > self->taken ? self->known_taken - self->taken : 0;
 }
 
+const float *vector_file_known_rows(const vector_file *self) {
+    return (const float *)(const void *)(self->old.data + NPY_HEADER) + self->taken * self->columns;
+}
+
+bool vector_file_complete(const vector_file *self) {
+    return self->complete;
+}
+
+/* The input is not the one of which the earlier rows are. */
+static int refuse_input(const vector_file *self, const char *how) {
+    fprintf(stderr, "rubato: %s: its vectors are of %s; --overwrite starts again\n",
+            self->complete ? self->path : self->part, how);
+    return EXIT_USAGE;
+}
+
 int vector_file_take(vector_file *self, const record *row) {
     self->input = hash_text(hash_text(self->input, row->text), row->pair);
     self->taken++;
-    if (self->taken == self->known_taken && self->input != self->known_input)
-        return report_usage("%s: its rows are of other texts; --overwrite starts again", self->part);
-    return EXIT_OK;
+    if (self->taken == self->known_taken && self->input != self->known_input) return refuse_input(self, "other texts");
+    return self->complete && self->taken > self->known_taken ? refuse_input(self, "fewer texts than there are now")
+                                                             : EXIT_OK;
 }
 
 int vector_file_add(vector_file *self, const float *rows, size_t count) {
@@ -154,23 +226,30 @@ int vector_file_add(vector_file *self, const float *rows, size_t count) {
     return ferror(self->stream) ? fail_io(self->part, "cannot write") : EXIT_OK;
 }
 
-int vector_file_keep(vector_file *self) {
+/* What take_state reads. */
+static json_t *make_state(const vector_file *self) {
     char hash[24];
-    rubato_error error;
-    if (self->direct || self->taken < self->known_taken) return EXIT_OK;
-    if (fflush(self->stream) != 0) return fail_io(self->part, "cannot write");
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)self->input);
-    json_t *state =
-        json_pack("{s:I, s:I, s:I, s:s, s:s}", "rows", (json_int_t)self->rows, "read", (json_int_t)self->taken,
-                  "columns", (json_int_t)self->columns, "input", hash, "made_by", self->made_by);
+    return json_pack("{s:I, s:I, s:I, s:s, s:s}", "rows", (json_int_t)self->rows, "read", (json_int_t)self->taken,
+                     "columns", (json_int_t)self->columns, "input", hash, "made_by", self->made_by);
+}
+
+int vector_file_keep(vector_file *self) {
+    rubato_error error;
+    if (self->direct || self->complete || self->taken < self->known_taken) return EXIT_OK;
+    if (fflush(self->stream) != 0) return fail_io(self->part, "cannot write");
+    json_t *state = make_state(self);
     if (!state) return report_text("out of memory");
     rubato_status status = json_write_file(state, self->state, JSON_INDENT(1), &error);
     json_decref(state);
     return status == RUBATO_OK ? EXIT_OK : report(&error);
 }
 
-size_t vector_file_rows(const vector_file *self) {
-    return self->rows;
+int vector_file_refuse(vector_file *self, const arguments *given, const record *row) {
+    bool known = vector_file_known(self) > 0;
+    int status = vector_file_take(self, row);
+    if (status == EXIT_OK && !known && given->on_error == ON_ERROR_ROW) status = vector_file_add(self, NULL, 1);
+    return status == EXIT_OK ? vector_file_keep(self) : status;
 }
 
 static int copy_out(vector_file *self) {
@@ -187,10 +266,28 @@ static int copy_out(vector_file *self) {
     return bad ? fail_io(self->path, "cannot write") : EXIT_OK;
 }
 
-int vector_file_finish(vector_file *self) {
+/* Puts the description behind the rows. */
+static int write_state(vector_file *self) {
+    json_t *state = make_state(self);
+    char *text = state ? json_dumps(state, 0) : NULL;
+    int status = text ? EXIT_OK : report_text("out of memory");
+    if (text && fprintf(self->stream, "%s\n", text) < 0) status = fail_io(self->part, "cannot write");
+    free(text);
+    json_decref(state);
+    return status;
+}
+
+int vector_file_finish(vector_file *self, bool stopped) {
     unsigned char header[NPY_HEADER];
-    if (self->taken < self->known_taken)
-        return report_usage("%s: its rows are of more texts than there are now; --overwrite starts again", self->part);
+    if (stopped) {
+        fprintf(stderr, "rubato: stopped after %zu rows, which %s holds; the same command with --resume continues\n",
+                self->rows, self->part);
+        return EXIT_FAILED;
+    }
+    if (self->taken < self->known_taken) return refuse_input(self, "more texts than there are now");
+    if (self->complete) return EXIT_OK;
+    int status = self->index ? write_state(self) : EXIT_OK;
+    if (status != EXIT_OK) return status;
     npy_header(header, self->rows, self->columns);
     if (fseeko(self->stream, 0, SEEK_SET) != 0 || fwrite(header, 1, sizeof header, self->stream) != sizeof header ||
         fflush(self->stream) != 0)
@@ -204,6 +301,7 @@ int vector_file_finish(vector_file *self) {
 
 void vector_file_close(vector_file *self) {
     if (!self) return;
+    file_unmap(&self->old);
     if (self->stream) fclose(self->stream);
     free(self);
 }

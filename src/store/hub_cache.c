@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "store/hub.h"
+#include "store/shipped.h"
 
 static const char *set(const char *variable) {
     const char *value = getenv(variable);
@@ -129,11 +130,8 @@ rubato_status hub_resolve(char *folder, size_t bytes, const char *name, rubato_e
     if (folder_exists(folder))
         return fail(error, RUBATO_NOT_FOUND,
                     "%s: a folder without config.json; it should be one in Hugging Face layout", name);
-    static const char *const places[] = {"models", RUBATO_DATA_FOLDER "/models"};
-    for (size_t i = 0; i < 2 && !strchr(name, '/'); i++) {
-        snprintf(folder, bytes, "%s/%s", places[i], name);
-        if (is_model(folder)) return RUBATO_OK;
-    }
+    for (size_t i = 0; i < SHIPPED_PLACES && !strchr(name, '/'); i++)
+        if (shipped_folder(folder, bytes, i, name) && is_model(folder)) return RUBATO_OK;
     if (!is_hub_name(name)) return fail(error, RUBATO_NOT_FOUND, "%s: no such folder", name);
     char repository[HUB_PATH];
     TRY(hub_repository_folder(repository, sizeof repository, name, error));
