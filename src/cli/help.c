@@ -25,12 +25,12 @@ void print_help(FILE *out) {
     print_entry(out, NULL, 0,
                 "Runs BERT-family encoders on CPUs. MODEL is a folder in Hugging Face layout, a hub id that was "
                 "pulled, or the name of a model in models/. Texts are the lines of FILE or of standard input.");
+    fputs("\nExamples, with a model that comes with Rubato:\n"
+          "    echo 'A film with a heart.' | rubato classify sentiment\n"
+          "    rubato serve sentiment            # http://localhost:3000 is a page to try it\n",
+          out);
     fputs("\nCommands:\n", out);
     for (size_t i = 0; commands[i]; i++) print_entry(out, commands[i]->name, COMMAND_INDENT, commands[i]->summary);
-    fputs("\nExamples, with a model that comes with Rubato:\n"
-          "  echo 'A film with a heart.' | rubato classify sentiment\n"
-          "  rubato serve sentiment            # http://localhost:3000 is a page to try it\n",
-          out);
     fputs("\nrubato COMMAND --help says more; rubato --version [--json] says how the program was built.\n"
           "Exit status: 0 success, 1 the work failed, 2 wrong usage.\n",
           out);
