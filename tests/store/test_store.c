@@ -153,7 +153,7 @@ static void test_datasets(void **state) {
     assert_string_equal(d.items[0].tags[0], "B-ORG");
     dataset_free(&d);
     expect_bad_row("a\tb\n1\t2\n", "x.tsv", DATASET_TEXTS, NULL, 1, "no column for the text");
-    expect_bad_row("text\tlabel\na\tb\nc\n", "x.tsv", DATASET_TEXTS, NULL, 3, "x.tsv:3: fewer columns");
+    expect_bad_row("text\tlabel\na\tb\nc\n", "x.tsv", DATASET_TEXTS, NULL, 3, "x.tsv:3: 1 field, and column 2");
     expect_bad_row("text\tlabel\n\xff\tb\n", "x.tsv", DATASET_TEXTS, NULL, 2, "not valid UTF-8");
     expect_bad_row("text,label\n\"open,b\n", "x.csv", DATASET_TEXTS, NULL, 2, "quote that does not end");
     expect_bad_row("{\"text\": \"a\"}\n{\"text\": }\n", "x.jsonl", DATASET_TEXTS, NULL, 2, "x.jsonl:2:");
