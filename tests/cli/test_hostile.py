@@ -78,7 +78,8 @@ def peak(*arguments, file):
 
 words = "the anytime engine, it's 1999 cats sat on a mat. "
 text = words * (8_000_000 // len(words))
-# the program's own memory; under a sanitizer it is another
+# the program's own memory; a sanitizer adds its own to every allocation
+sanitized = b"__asan_init" in open(rubato, "rb").read()
 small = os.path.join(work, "small")
 open(small, "w").write("a\n")
 idle = peak("tokenize", os.path.join(golden, "bert"), file=small)[3]
@@ -90,7 +91,7 @@ for form, content, options in (("lines", text + "\n", []), ("json", json.dumps({
         row = json.loads(out)
         check(f"a long text: {form} {side}", status == 0 and len(row["ids"]) == 16 and row["cut"] > 1_000_000, out, err)
         # the line, its copies, and what JSON makes of it: but no memory for each token (20 bytes and more of three bytes)
-        if idle < 100: check(f"memory for a long text: {form} {side}", mb < idle + 8 * (6 if options else 4), mb, idle)
+        if not sanitized: check(f"memory for a long text: {form} {side}", mb < idle + 8 * (6 if options else 4), mb, idle)
 
 # ---- A tokenizer that grows its texts ----
 
@@ -105,7 +106,7 @@ json.dump(root, open(path, "w"))
 open(small, "w").write("b\nxay\n")
 status, out, err, mb = peak("tokenize", folder, file=small)
 check("a growing text", status == 1 and "Replace" in err and "2" in err.split("Replace")[0] and len(err.splitlines()) == 1, status, out, err)
-if idle < 100: check("memory for a growing text", mb < idle + 50, mb, idle)
+if not sanitized: check("memory for a growing text", mb < idle + 50, mb, idle)
 root["added_tokens"].append({**root["added_tokens"][0], "id": 0, "content": "aa", "normalized": True})
 json.dump(root, open(path, "w"))
 r = run("tokenize", folder, stdin="b\n")
