@@ -485,7 +485,7 @@ RUBATO_API rubato_status rubato_fill(rubato_context *context, rubato_candidate *
                                      const rubato_input *input, size_t top, const rubato_options *options,
                                      rubato_costs **costs, rubato_error *error);
 
-/* The same among the given tokens alone; their probabilities are those of softmax over the whole vocabulary.
+/* The same among the given tokens alone; softmax over the whole vocabulary gives their probabilities.
  *   targets  [target_count] ids; one that is there twice counts once. NULL: all tokens
  *   each     receives how many candidates each mask has: top, or fewer where there are fewer targets
  *   *out     [masks, each]; release with rubato_free
@@ -587,7 +587,7 @@ typedef struct rubato_train_progress {
 /* What a data file holds, as training understood it. */
 typedef struct rubato_data_summary {
     const char *path, *use;           /* the file; "train" or "dev" */
-    size_t rows, limit;               /* rows in the file; those that `limit` leaves, 0: all */
+    size_t rows, limit;               /* rows in the file; rows that `limit` leaves, 0: all */
     size_t samples;                   /* windows of the rows: what a step takes */
     size_t shortest, median, longest; /* tokens of a window, special ones included */
     size_t cut;                       /* rows of which tokens were cut away */

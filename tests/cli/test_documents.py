@@ -26,8 +26,8 @@ NOT_RUN = [(r"scripts/", "installs packages, and builds"),
            (r"HF_ENDPOINT=\S+ HF_TOKEN=\S+ rubato pull ", "needs the network"),
            (r".* \| man -l -$", None if shutil.which("man") else "man is not installed"),
            (r".* --budget @", "the names of points depend on the search")]
-# Words within sentences that stand for a value.
-PLACEHOLDERS = {"P": "int8", "B": "full"}
+# Names of values in help texts, and a value for each.
+VALUES_OF_NAMES = {"P": "int8", "B": "full"}
 
 
 # ---- A user's folder ----
@@ -163,7 +163,7 @@ def reason_not_to_run(command): return next((why for pattern, why in NOT_RUN if 
 def takes_options(where, command):
     """Whether the program knows every option, and takes its value. Help is printed after all of them were read."""
     for part in command.split(" | "):
-        words = [PLACEHOLDERS.get(w, w) for w in shlex.split(part.split(" > ")[0], comments=True) if w != "..."]
+        words = [VALUES_OF_NAMES.get(w, w) for w in shlex.split(part.split(" > ")[0], comments=True) if w != "..."]
         while words and re.match(r"[A-Z_]+=", words[0]): words = words[1:]
         if not words or os.path.basename(words[0]) != "rubato" or "COMMAND" in words: continue
         if words[-1].startswith("--"): continue  # an option that is named alone
