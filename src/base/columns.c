@@ -1,7 +1,7 @@
 /* Usual names of texts. */
 #include "base/columns.h"
 
-#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /* Pairs first. A name that is a first text alone has no second. */
@@ -30,4 +30,32 @@ bool columns_choose(bool (*has)(const void *user, const char *name), const void 
     for (size_t i = 0; i < sizeof second / sizeof second[0]; i++)
         if (has(user, second[i]) && !(names[1] && strcmp(names[1], second[i]) == 0)) *clash = second[i];
     return !*clash;
+}
+
+bool columns_parse(const char *list, const char *const *roles, size_t count, char out[][COLUMN_NAME]) {
+    for (const char *at = list; at && *at;) {
+        size_t length = strcspn(at, ","), equals = strcspn(at, "="), role = 0;
+        while (role < count && (strlen(roles[role]) != equals || strncmp(at, roles[role], equals) != 0)) role++;
+        if (role == count || length <= equals + 1 || length - equals - 1 >= COLUMN_NAME) return false;
+        memcpy(out[role], at + equals + 1, length - equals - 1);
+        out[role][length - equals - 1] = 0;
+        at += length + (at[length] == ',');
+    }
+    return true;
+}
+
+bool columns_is_number(const char *name) {
+    return *name && !name[strspn(name, "0123456789")];
+}
+
+size_t columns_find(const column_names *of, const char *name) {
+    for (size_t i = 0; i < of->count; i++)
+        if (strcmp(of->names[i], name) == 0) return i;
+    return SIZE_MAX;
+}
+
+bool columns_doubled(const column_names *of, size_t column) {
+    for (size_t i = column + 1; i < of->count; i++)
+        if (strcmp(of->names[i], of->names[column]) == 0) return true;
+    return false;
 }

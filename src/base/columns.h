@@ -3,6 +3,28 @@
 #define RUBATO_BASE_COLUMNS_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+enum { COLUMN_NAME = 128 }; /* bytes of a name that the user gives */
+
+/* Reads "text=NAME,pair=NAME": out[i] receives the name for roles[i], and stays as it is without one. list NULL: none.
+ * Returns false for another form. */
+bool columns_parse(const char *list, const char *const *roles, size_t count, char out[][COLUMN_NAME]);
+
+/* Whether a name counts a column of a table without a header. */
+bool columns_is_number(const char *name);
+
+/* The names in a header. */
+typedef struct column_names {
+    char *const *names;
+    size_t count;
+} column_names;
+
+/* The number of the first column of that name; SIZE_MAX: there is none. */
+size_t columns_find(const column_names *of, const char *name);
+
+/* Whether a later column has the same name. */
+bool columns_doubled(const column_names *of, size_t column);
 
 /* Finds the names of the first and the second text. `has` says whether a name is there. names[1] is NULL for a single
  * text; names[0] is NULL where no usual name is there. Returns false where a second text's name is there that does not

@@ -18,6 +18,11 @@ bool gzip_named(const char *path) {
     return text_ends_with(path, ".gz");
 }
 
+bool gzip_name_ends(const char *path, const char *ending) {
+    size_t length = strlen(path) - (gzip_named(path) ? strlen(".gz") : 0), size = strlen(ending);
+    return length >= size && memcmp(path + length - size, ending, size) == 0;
+}
+
 static ssize_t read_piece(void *file, char *out, size_t bytes) {
     int got = gzread(file, out, bytes < PIECE ? (unsigned)bytes : PIECE), code = Z_OK;
     if (got > 0) return got;

@@ -10,6 +10,9 @@
 /* Whether a name ends in ".gz". */
 bool gzip_named(const char *path);
 
+/* Whether a name ends so, a ".gz" behind it aside. */
+bool gzip_name_ends(const char *path, const char *ending);
+
 /* Opens a compressed file as a stream of its contents; NULL with errno set. A damaged or cut file makes reading fail
  * (ferror). *raw, when not NULL, receives the descriptor of the compressed file, whose position tells the progress; it
  * belongs to the stream. */

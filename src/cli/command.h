@@ -126,9 +126,6 @@ enum { CHUNK_LINES = 4096 }; /* the most rows of one call of reader_next */
  */
 int reader_open(reader **out, const arguments *given, record_kind kind);
 
-/* Whether rows are JSON objects. */
-bool reader_takes_objects(const reader *self);
-
 /* Reads the next rows, at most `most`; *count is 0 at the end. A row that cannot be used has `why`. The records live
  * until the next call. */
 int reader_next(reader *self, size_t most, record **records, size_t *count);

@@ -81,7 +81,7 @@ static int run(const arguments *given) {
         status = vector_file_describe(&s, given, made_by);
         if (status == EXIT_OK)
             status = vector_file_open(&self.file, given, given->output, s.info->width, made_by, false);
-        interrupt_watch();
+        interrupt_watch(true);
         work.refused = refused;
         work.stop = stop;
         work.finish = finish;

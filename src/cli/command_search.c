@@ -1,17 +1,10 @@
 /* rubato search: the frontier of quality against cost. */
 #include <math.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int number) {
-    (void)number;
-    interrupted = 1;
-}
+#include "cli/interrupt.h"
 
 typedef struct watching {
     bool terminal, quiet;
@@ -43,7 +36,7 @@ static int watch(void *user, const rubato_search_progress *p) {
         fputs(w->terminal ? "" : "\n", stderr);
         w->drawn = p->seconds;
     }
-    return interrupted;
+    return interrupted();
 }
 
 static void print_points(const arguments *given, const rubato_model *model, const char *metric) {
@@ -74,8 +67,7 @@ static int run(const arguments *given) {
     options.model = given->model;
     options.progress = watch;
     options.progress_user = &seen;
-    signal(SIGINT, interrupt);
-    signal(SIGTERM, interrupt);
+    interrupt_watch(false);
     rubato_search_result *result;
     rubato_error error = {0};
     rubato_status status = rubato_search(&options, &result, &error);

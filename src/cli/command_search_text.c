@@ -256,7 +256,7 @@ static int open_index(searching *self, session *s, const arguments *given, char 
     int status = vector_file_describe(s, given, made_by);
     if (status != EXIT_OK) return status;
     status = vector_file_open(&self->index, given, given->index, s->info->width, made_by, true);
-    interrupt_watch();
+    interrupt_watch(true);
     return status;
 }
 

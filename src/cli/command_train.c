@@ -1,17 +1,10 @@
 /* rubato train: fine-tuning, and the recipes that train operating points. */
 #include <math.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int number) {
-    (void)number;
-    interrupted = 1;
-}
+#include "cli/interrupt.h"
 
 /* "12:34" or "1:02:03". */
 static void format_time(char *out, size_t bytes, double seconds) {
@@ -51,7 +44,7 @@ static int watch(void *user, const rubato_train_progress *p) {
                 left, metric);
         w->drawn = p->seconds;
     }
-    return interrupted;
+    return interrupted();
 }
 
 /* ", 2 labels: negative 29,780, positive 37,569" */
@@ -93,8 +86,7 @@ static int run(const arguments *given) {
     options.progress_user = &seen;
     options.data_read = print_summary;
     options.data_user = &seen;
-    signal(SIGINT, interrupt);
-    signal(SIGTERM, interrupt);
+    interrupt_watch(false);
     rubato_error error = {0};
     rubato_train_result *result;
     rubato_status status = rubato_train(&options, &result, &error);

@@ -1,4 +1,4 @@
-/* Ctrl-C and SIGTERM are noted, once. */
+/* Ctrl-C and SIGTERM are noted. */
 #include "cli/interrupt.h"
 
 #include <signal.h>
@@ -6,13 +6,18 @@
 static volatile sig_atomic_t noted; /* a signal handler has no other place */
 
 static void note(int number) {
+    (void)number;
+    noted = 1;
+}
+
+static void note_once(int number) {
     noted = 1;
     signal(number, SIG_DFL);
 }
 
-void interrupt_watch(void) {
-    signal(SIGINT, note);
-    signal(SIGTERM, note);
+void interrupt_watch(bool second_ends) {
+    signal(SIGINT, second_ends ? note_once : note);
+    signal(SIGTERM, second_ends ? note_once : note);
 }
 
 bool interrupted(void) {

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* From now on the first signal is noted. The second one ends the program. */
-void interrupt_watch(void);
+/* From now on signals are noted. `second_ends`: the second one ends the program. */
+void interrupt_watch(bool second_ends);
 
 bool interrupted(void);
 

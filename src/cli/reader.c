@@ -14,7 +14,7 @@
 #include "base/utf8.h"
 #include "cli/command.h"
 
-enum { CHUNK_BYTES = 8 << 20, NAME = 128 };
+enum { CHUNK_BYTES = 8 << 20 };
 
 typedef enum form { FORM_LINES, FORM_OBJECTS, FORM_TABLE } form;
 
@@ -22,12 +22,12 @@ struct reader {
     FILE *stream;
     const char *path;
     form form;
-    bool csv, by_number, open; /* of a table; by_number: --columns counts columns, there is no header; open: a quote did
-                                  not end */
+    bool csv, by_number; /* of a table; by_number: --columns counts columns, there is no header */
     record_kind kind;
-    char wanted[2][NAME]; /* the columns of --columns for the first and second text; "" for none */
-    char *line, *record;  /* the next line; the record of a table that the fields borrow from */
-    size_t capacity, record_capacity, number;
+    char wanted[2][COLUMN_NAME]; /* the columns of --columns for the first and second text; "" for none */
+    char *line;                  /* the next line */
+    size_t capacity, number;
+    text_buffer record;         /* of a table; fields borrow from it */
     char *names[TABLE_COLUMNS]; /* of a table's header */
     size_t name_count, column[2];
     record records[CHUNK_LINES];
@@ -47,15 +47,14 @@ typedef struct asked {
     const reader *of;
 } asked;
 
-static size_t find_name(const reader *self, const char *name) {
-    for (size_t i = 0; name && i < self->name_count; i++)
-        if (strcmp(self->names[i], name) == 0) return i;
-    return SIZE_MAX;
+static column_names header_of(const reader *self) {
+    return (column_names){self->names, self->name_count};
 }
 
 static bool has_name(const void *user, const char *name) {
     const asked *by = user;
-    return by->object ? json_object_get(by->object, name) != NULL : find_name(by->of, name) != SIZE_MAX;
+    const column_names header = header_of(by->of);
+    return by->object ? json_object_get(by->object, name) != NULL : columns_find(&header, name) != SIZE_MAX;
 }
 
 /* The names of the texts in an object or a header (NULL): those of --columns, else the usual ones. *why: what is wrong.
@@ -76,34 +75,22 @@ static void choose_names(const reader *self, const json_t *object, const char *n
     }
 }
 
-static bool all_digits(const char *text) {
-    return *text && !text[strspn(text, "0123456789")];
-}
-
 static int parse_columns(reader *self, const char *columns) {
-    static const char *const roles[] = {"text=", "pair="};
-    for (const char *at = columns; at && *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] != 0)) {
-        size_t length = strcspn(at, ","), role = 0;
-        while (role < 2 && strncmp(at, roles[role], 5) != 0) role++;
-        if (role == 2 || length <= 5 || length - 5 >= NAME)
-            return report_usage("--columns %.80s: write text=NAME or text=NAME,pair=NAME", columns);
-        snprintf(self->wanted[role], NAME, "%.*s", (int)(length - 5), at + 5);
-    }
+    static const char *const roles[] = {"text", "pair"};
+    if (!columns_parse(columns, roles, 2, self->wanted))
+        return report_usage("--columns %.80s: write text=NAME or text=NAME,pair=NAME", columns);
     if (columns && !self->wanted[0][0]) return report_usage("--columns %.80s: text=NAME is needed", columns);
-    self->by_number = all_digits(self->wanted[0]);
+    self->by_number = columns_is_number(self->wanted[0]);
     return EXIT_OK;
 }
 
 /* ---- Opening ---- */
 
 static void take_form(reader *self, bool jsonl) {
-    char name[512];
-    snprintf(name, sizeof name, "%s", self->path);
-    if (gzip_named(name)) name[strlen(name) - 3] = 0;
-    self->csv = text_ends_with(name, ".csv");
-    if (jsonl || text_ends_with(name, ".jsonl") || text_ends_with(name, ".ndjson"))
+    self->csv = gzip_name_ends(self->path, ".csv");
+    if (jsonl || gzip_name_ends(self->path, ".jsonl") || gzip_name_ends(self->path, ".ndjson"))
         self->form = FORM_OBJECTS;
-    else if (self->csv || text_ends_with(name, ".tsv"))
+    else if (self->csv || gzip_name_ends(self->path, ".tsv"))
         self->form = FORM_TABLE;
 }
 
@@ -140,17 +127,13 @@ int reader_open(reader **out, const arguments *given, record_kind kind) {
     take_size(self);
     int status = parse_columns(self, given->columns);
     if (status != EXIT_OK) return status;
-    if (self->form == FORM_LINES && (text_ends_with(self->path, ".json") || text_ends_with(self->path, ".json.gz")))
+    if (self->form == FORM_LINES && gzip_name_ends(self->path, ".json"))
         return report_usage("%s: JSON is read from .jsonl files, with an object in each line", self->path);
     if (self->form == FORM_LINES && given->columns)
         return report_usage("%s: --columns is for .csv, .tsv and .jsonl", self->path);
     if (self->form != FORM_OBJECTS && kind == RECORD_DOCUMENTS)
         return report_usage("%s: a query with its documents is read from .jsonl", self->path);
     return self->form == FORM_TABLE ? read_header(self) : EXIT_OK;
-}
-
-bool reader_takes_objects(const reader *self) {
-    return self->form == FORM_OBJECTS;
 }
 
 static void release_record(record *r) {
@@ -168,7 +151,7 @@ void reader_close(reader *self) {
     for (size_t i = 0; i < self->count; i++) release_record(&self->records[i]);
     for (size_t i = 0; i < self->name_count; i++) free(self->names[i]);
     free(self->line);
-    free(self->record);
+    text_free(&self->record);
     if (self->stream != stdin) fclose(self->stream);
     free(self);
 }
@@ -188,14 +171,6 @@ static void refuse(record *r, const char *format, ...) {
     va_start(values, format);
     if (vasprintf(&r->why, format, values) < 0) r->why = NULL;
     va_end(values);
-}
-
-static char *copy_bytes(const char *bytes, size_t length) {
-    char *copy = malloc(length + 1);
-    if (!copy) return NULL;
-    memcpy(copy, bytes, length);
-    copy[length] = 0;
-    return copy;
 }
 
 /* Members that answers have; a caller's member of such a name is kept as "input_NAME". */
@@ -240,7 +215,7 @@ static char *take_string(record *r, const json_t *object, const char *key, size_
         return NULL;
     }
     *bytes = json_string_length(value);
-    char *copy = copy_bytes(json_string_value(value), *bytes);
+    char *copy = text_copy(json_string_value(value), *bytes);
     if (!copy) refuse(r, "out of memory");
     return copy;
 }
@@ -305,57 +280,43 @@ static ssize_t next_line(reader *self) {
     return (ssize_t)length;
 }
 
-static bool add_to_record(reader *self, size_t *size, const char *bytes, size_t length) {
-    if (*size + length + 1 > self->record_capacity) {
-        size_t capacity = 2 * (*size + length + 1);
-        char *grown = realloc(self->record, capacity);
-        if (!grown) return false;
-        self->record = grown;
-        self->record_capacity = capacity;
-    }
-    memcpy(self->record + *size, bytes, length);
-    *size += length;
-    self->record[*size] = 0;
-    return true;
-}
-
 /* The next record of a table into self->record: of a .csv the lines up to an even number of quotes. *size is -1 at the
  * end. False: memory is short. */
 static bool next_record(reader *self, ssize_t *size) {
-    size_t all = 0, quotes = 0;
+    text_buffer *all = &self->record;
+    size_t quotes = 0;
     *size = -1;
+    text_clear(all);
     do {
         ssize_t got = next_line(self);
         if (got < 0) break;
-        if (*size >= 0 && !add_to_record(self, &all, "\n", 1)) return false;
-        if (!add_to_record(self, &all, self->line, (size_t)got)) return false;
+        if (*size >= 0) text_add(all, "\n", 1);
+        text_add(all, self->line, (size_t)got);
+        if (all->failed) {
+            text_free(all);
+            return false;
+        }
         for (ssize_t i = 0; self->csv && i < got; i++) quotes += self->line[i] == '"';
-        *size = (ssize_t)all;
-    } while (quotes % 2 && all < CHUNK_BYTES);
+        *size = (ssize_t)all->length;
+    } while (quotes % 2 && all->length < CHUNK_BYTES);
     return true;
-}
-
-/* A name that two columns have is nobody's. */
-static bool is_doubled(const reader *self, size_t column) {
-    for (size_t i = column + 1; i < self->name_count; i++)
-        if (strcmp(self->names[i], self->names[column]) == 0) return true;
-    return false;
 }
 
 static int find_columns(reader *self) {
     const char *names[2] = {NULL, NULL};
     char clash[256] = "";
+    const column_names header = header_of(self);
     if (!self->by_number) choose_names(self, NULL, names, clash, sizeof clash);
-    if (clash[0]) return report_usage(clash[0] ? "the header's columns: %s" : "%s", clash);
+    if (clash[0]) return report_usage("the header's columns: %s", clash);
     for (size_t i = 0; i < 2; i++) {
         self->column[i] = SIZE_MAX;
         if (self->by_number && self->wanted[i][0]) self->column[i] = strtoul(self->wanted[i], NULL, 10) - 1;
-        if (names[i]) self->column[i] = find_name(self, names[i]);
+        if (names[i]) self->column[i] = columns_find(&header, names[i]);
         if (names[i] && self->column[i] == SIZE_MAX && (self->wanted[0][0] || i == 0))
             return report_usage("%s: the header has no column for the text; --columns text=NAME names one, --columns "
                                 "text=1 counts them in a file without a header",
                                 self->path);
-        if (names[i] && self->column[i] != SIZE_MAX && is_doubled(self, self->column[i]))
+        if (names[i] && self->column[i] != SIZE_MAX && columns_doubled(&header, self->column[i]))
             return report_usage("the header has two columns \"%s\"; --columns text=NUMBER counts them", names[i]);
     }
     if (self->column[0] == SIZE_MAX)
@@ -374,7 +335,7 @@ static int read_header(reader *self) {
     if (self->by_number) return find_columns(self);
     if (!next_record(self, &size)) return report_text("out of memory");
     if (size < 0) return report_usage("%s: empty; a table begins with a header", self->path);
-    table_cut(self->record, self->record + size, self->csv, fields, &count, &lines);
+    table_cut(self->record.data, self->record.data + size, self->csv, fields, &count, &lines);
     for (size_t i = 0; count != SIZE_MAX && i < count; i++) {
         if (!(self->names[i] = strdup(fields[i]))) return report_text("out of memory");
         self->name_count++;
@@ -386,7 +347,7 @@ static void parse_record(const reader *self, record *r, size_t size) {
     char *fields[TABLE_COLUMNS], number[32];
     size_t count, lines;
     text_buffer kept = {0};
-    table_cut(self->record, self->record + size, self->csv, fields, &count, &lines);
+    table_cut(self->record.data, self->record.data + size, self->csv, fields, &count, &lines);
     if (count == SIZE_MAX) {
         refuse(r, "more than %d fields, or a quote that does not end", TABLE_COLUMNS);
         return;
@@ -396,7 +357,7 @@ static void parse_record(const reader *self, record *r, size_t size) {
     for (size_t i = 0; i < 2; i++) {
         if (self->column[i] == SIZE_MAX) continue;
         const char *field = self->column[i] < count ? fields[self->column[i]] : NULL;
-        char *copy = field ? copy_bytes(field, strlen(field)) : NULL;
+        char *copy = field ? text_copy(field, strlen(field)) : NULL;
         if (!copy) refuse(r, field ? "out of memory" : "column %zu is missing", self->column[i] + 1);
         *(i ? &r->pair : &r->text) = copy;
         *(i ? &r->pair_bytes : &r->text_bytes) = copy ? strlen(copy) : 0;
@@ -420,7 +381,7 @@ static bool take_record(reader *self, record *r, size_t *bytes) {
         else if (!next_record(self, &got))
             refuse(r, "out of memory");
         if (got < 0) return r->why != NULL;
-        line = self->form == FORM_TABLE ? self->record : self->line;
+        line = self->form == FORM_TABLE ? self->record.data : self->line;
     } while (self->form != FORM_LINES && !r->why && !line[strspn(line, " \t\r\n")]);
     *bytes += (size_t)got;
     size_t length = (size_t)got, bad = utf8_check(line, length);
@@ -430,7 +391,7 @@ static bool take_record(reader *self, record *r, size_t *bytes) {
         parse_object(self, r, line, length);
     else if (self->form == FORM_TABLE)
         parse_record(self, r, length);
-    else if (!(r->text = copy_bytes(line, length)))
+    else if (!(r->text = text_copy(line, length)))
         refuse(r, "out of memory");
     else
         r->text_bytes = length;

@@ -22,7 +22,7 @@ typedef struct reading {
     dataset *data;
     const char *name;
     dataset_kind kind;
-    char wanted[ROLES][128]; /* names or numbers of the columns for text, pair, label; "" for the usual names */
+    char wanted[ROLES][COLUMN_NAME]; /* names or numbers of the columns for text, pair, label; "" for the usual names */
     rubato_error *error;
 } reading;
 
@@ -47,15 +47,6 @@ void dataset_free(dataset *data) {
     for (size_t i = 0; i < data->count; i++) example_free(&data->items[i]);
     free(data->items);
     *data = (dataset){0};
-}
-
-/* Whether the file's name ends so, a ".gz" behind aside. */
-static bool named(const reading *r, const char *ending) {
-    char name[512];
-    size_t length = strlen(r->name), from = length > sizeof name - 1 ? length - (sizeof name - 1) : 0;
-    snprintf(name, sizeof name, "%s", r->name + from);
-    if (text_ends_with(name, ".gz")) name[strlen(name) - 3] = 0;
-    return text_ends_with(name, ending);
 }
 
 static rubato_status bad_row(const reading *r, size_t line, const char *what) {
@@ -106,57 +97,30 @@ static rubato_status choose_names(const reading *r, bool (*has)(const void *user
 }
 
 static rubato_status parse_columns(reading *r, const char *columns) {
-    static const char *const roles[ROLES] = {"text=", "pair=", "label="};
-    for (const char *at = columns; at && *at;) {
-        size_t length = strcspn(at, ","), role = 0;
-        while (role < ROLES && strncmp(at, roles[role], strlen(roles[role])) != 0) role++;
-        if (role == ROLES || length - strlen(roles[role]) >= sizeof r->wanted[0] || length == strlen(roles[role]))
-            return fail(r->error, RUBATO_BAD_ARGUMENT, "columns \"%.60s\": write text=NAME,pair=NAME,label=NAME",
-                        columns);
-        size_t skip = strlen(roles[role]);
-        memcpy(r->wanted[role], at + skip, length - skip);
-        r->wanted[role][length - skip] = 0;
-        at += length;
-        if (*at == ',') at++;
-    }
-    return RUBATO_OK;
-}
-
-static bool is_number(const char *text) {
-    return *text && strspn(text, "0123456789") == strlen(text);
+    static const char *const roles[ROLES] = {"text", "pair", "label"};
+    if (columns_parse(columns, roles, ROLES, r->wanted)) return RUBATO_OK;
+    return fail(r->error, RUBATO_BAD_ARGUMENT, "columns \"%.60s\": write text=NAME,pair=NAME,label=NAME", columns);
 }
 
 static bool numbered(const reading *r) {
     for (size_t i = 0; i < ROLES; i++)
-        if (r->wanted[i][0]) return is_number(r->wanted[i]);
+        if (r->wanted[i][0]) return columns_is_number(r->wanted[i]);
     return false;
 }
 
 /* ---- Tables ---- */
 
-typedef struct first_line {
-    char **fields;
-    size_t count;
-} first_line;
-
-static size_t find_field(const first_line *of, const char *name) {
-    for (size_t i = 0; i < of->count; i++)
-        if (strcmp(of->fields[i], name) == 0) return i;
-    return SIZE_MAX;
-}
-
 static bool has_field(const void *user, const char *name) {
-    return find_field(user, name) != SIZE_MAX;
+    return columns_find(user, name) != SIZE_MAX;
 }
 
 /* A name that two columns have is nobody's, and a column has one role. */
-static rubato_status check_roles(const reading *r, const first_line *of, const size_t index[ROLES]) {
+static rubato_status check_roles(const reading *r, const column_names *of, const size_t index[ROLES]) {
     for (size_t role = 0; role < ROLES; role++) {
         if (index[role] == SIZE_MAX) continue;
-        for (size_t i = index[role] + 1; i < of->count; i++)
-            if (strcmp(of->fields[i], of->fields[index[role]]) == 0)
-                return fail_line(r->error, RUBATO_BAD_DATA, 1, "%s:1: two columns are named \"%.60s\"", r->name,
-                                 of->fields[i]);
+        if (columns_doubled(of, index[role]))
+            return fail_line(r->error, RUBATO_BAD_DATA, 1, "%s:1: two columns are named \"%.60s\"", r->name,
+                             of->names[index[role]]);
         for (size_t other = role + 1; other < ROLES; other++)
             if (index[other] == index[role])
                 return fail_line(r->error, RUBATO_BAD_ARGUMENT, 1,
@@ -166,14 +130,14 @@ static rubato_status check_roles(const reading *r, const first_line *of, const s
 }
 
 static rubato_status find_columns(const reading *r, char **fields, size_t count, size_t index[ROLES]) {
-    const first_line of = {fields, count};
+    const column_names of = {fields, count};
     const char *names[ROLES];
     for (size_t role = 0; role < ROLES; role++)
         index[role] = r->wanted[role][0] ? strtoul(r->wanted[role], NULL, 10) - 1 : SIZE_MAX;
     if (!numbered(r)) {
         TRY(choose_names(r, has_field, &of, 1, names));
         for (size_t role = 0; role < ROLES; role++) {
-            index[role] = names[role] ? find_field(&of, names[role]) : SIZE_MAX;
+            index[role] = names[role] ? columns_find(&of, names[role]) : SIZE_MAX;
             if (index[role] == SIZE_MAX && r->wanted[role][0])
                 return fail_line(r->error, RUBATO_BAD_DATA, 1,
                                  "%s:1: the header has no column \"%.60s\", which --columns names", r->name,
@@ -458,7 +422,7 @@ static rubato_status check_columns(const reading *r, size_t line, char **fields,
 static rubato_status read_conll(reading *r, char *text, size_t size) {
     example *open = NULL;
     size_t line = 0, capacity = 0, columns = 0;
-    bool indexed = named(r, ".iob2");
+    bool indexed = gzip_name_ends(r->name, ".iob2");
     for (char *at = text, *end = text + size; at < end;) {
         char *stop = memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
         if (!stop) stop = end;
@@ -513,20 +477,20 @@ rubato_status dataset_parse(dataset *data, const char *text, size_t size, const 
     char *copy = text_copy(text, size); /* tables are cut in place */
     if (!copy) return fail_memory(error);
     rubato_status status;
-    if (named(&r, ".jsonl"))
+    if (gzip_name_ends(name, ".jsonl"))
         status = read_jsonl(&r, copy, size);
-    else if (named(&r, ".json"))
+    else if (gzip_name_ends(name, ".json"))
         status = read_json(&r, copy, size);
     else if (kind == DATASET_QUESTIONS)
         status = fail(error, RUBATO_BAD_DATA, "%s: questions with answers are read from .json and .jsonl", name);
-    else if (kind == DATASET_TAGS && named(&r, ".csv"))
+    else if (kind == DATASET_TAGS && gzip_name_ends(name, ".csv"))
         status =
             fail(error, RUBATO_BAD_DATA, "%s: tagged words are read from CoNLL, .iob2 and .jsonl, not from .csv", name);
     else if (kind == DATASET_TAGS)
         status = read_conll(&r, copy, size);
-    else if (named(&r, ".txt") && !columns && !memchr(copy, '\t', strcspn(copy, "\n")))
+    else if (gzip_name_ends(name, ".txt") && !columns && !memchr(copy, '\t', strcspn(copy, "\n")))
         status = read_lines(&r, copy, size);
-    else if (named(&r, ".csv") && !(memchr(copy, '\t', size_min(size, strcspn(copy, "\n")))))
+    else if (gzip_name_ends(name, ".csv") && !(memchr(copy, '\t', size_min(size, strcspn(copy, "\n")))))
         status = read_table(&r, copy, size, true);
     else
         status = read_table(&r, copy, size, false);
