@@ -2,6 +2,7 @@
 #ifndef RUBATO_BASE_HASH_H
 #define RUBATO_BASE_HASH_H
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/random.h"
@@ -23,6 +24,11 @@ static inline uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
 /* The same with a text; NULL differs from every text. */
 static inline uint64_t hash_text(uint64_t hash, const char *text) {
     return text ? hash_bytes(hash, text, strlen(text)) : random_hash(~hash);
+}
+
+/* Sixteen digits. */
+static inline void hash_write(char out[17], uint64_t hash) {
+    snprintf(out, 17, "%016llx", (unsigned long long)hash);
 }
 
 #endif

@@ -229,7 +229,7 @@ int vector_file_add(vector_file *self, const float *rows, size_t count) {
 /* What take_state reads. */
 static json_t *make_state(const vector_file *self) {
     char hash[24];
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)self->input);
+    hash_write(hash, self->input);
     return json_pack("{s:I, s:I, s:I, s:s, s:s}", "rows", (json_int_t)self->rows, "read", (json_int_t)self->taken,
                      "columns", (json_int_t)self->columns, "input", hash, "made_by", self->made_by);
 }

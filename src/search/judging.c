@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/hash.h"
+#include "base/order.h"
 #include "base/text_buffer.h"
 #include "elastic/walk.h"
 #include "search/genes.h"
@@ -65,13 +67,6 @@ static rubato_status measure_lengths(judging *self, rubato_error *error) {
 
 /* ---- Labels and costs ---- */
 
-static size_t best_of(const float *scores, size_t count) {
-    size_t best = 0;
-    for (size_t j = 1; j < count; j++)
-        if (scores[j] > scores[best]) best = j;
-    return best;
-}
-
 /* The label of each example at a point. *costs, when not NULL, receives what they cost. */
 static rubato_status find_labels(judging *self, const point *at, const dataset *data, size_t *out, rubato_costs **costs,
                                  rubato_error *error) {
@@ -86,7 +81,8 @@ static rubato_status find_labels(judging *self, const point *at, const dataset *
     self->context->force = at;
     if (status == RUBATO_OK) status = rubato_logits(self->context, scores, inputs, data->count, &running, costs, error);
     self->context->force = NULL;
-    for (size_t i = 0; i < data->count && status == RUBATO_OK; i++) out[i] = best_of(scores + i * labels, labels);
+    for (size_t i = 0; i < data->count && status == RUBATO_OK; i++)
+        out[i] = index_of_largest(scores + i * labels, labels);
     free(scores);
     free(inputs);
     return status;
@@ -99,7 +95,9 @@ static double agreement(const judging *self, size_t first, const size_t *labels,
     return (double)same / (double)size_max(count, 1);
 }
 
-void judging_weigh(const judging *self, point *at, const size_t *ran, const size_t *tokens, size_t count) {
+/* Sets the parts of the texts, weighed by their operations, that run in each layer of a point with exits. ran [count]:
+ * the number of layers that ran for each text; tokens [count]. */
+static void weigh(const judging *self, point *at, const size_t *ran, const size_t *tokens, size_t count) {
     point body = gene_without_exit(at);
     double all[POINT_LAYERS] = {0}, spent[POINT_LAYERS] = {0};
     for (size_t i = 0; i < count; i++) {
@@ -113,7 +111,8 @@ void judging_weigh(const judging *self, point *at, const size_t *ran, const size
     for (size_t i = 0; i < at->layers; i++) at->alive[i] = at->present[i] = all[i] > 0 ? (float)(spent[i] / all[i]) : 1;
 }
 
-rubato_status judging_weigh_costs(const judging *self, point *at, const rubato_costs *costs, rubato_error *error) {
+/* The same from the costs of a run. */
+static rubato_status weigh_costs(const judging *self, point *at, const rubato_costs *costs, rubato_error *error) {
     size_t *ran = malloc((2 * costs->count + 1) * sizeof *ran);
     if (!ran) return fail_memory(error);
     size_t *tokens = ran + costs->count;
@@ -121,7 +120,7 @@ rubato_status judging_weigh_costs(const judging *self, point *at, const rubato_c
         ran[i] = costs->items[i].layers;
         tokens[i] = costs->items[i].tokens;
     }
-    judging_weigh(self, at, ran, tokens, costs->count);
+    weigh(self, at, ran, tokens, costs->count);
     free(ran);
     return RUBATO_OK;
 }
@@ -242,9 +241,9 @@ static rubato_status push(judging *self, const candidate *made, rubato_error *er
 
 /* The first line of the log: what its candidates were judged on. */
 static json_t *log_header(const judging *self) {
-    char hash[2][24];
-    snprintf(hash[0], sizeof hash[0], "%016llx", (unsigned long long)dataset_hash(&self->data));
-    snprintf(hash[1], sizeof hash[1], "%016llx", (unsigned long long)dataset_hash(&self->told));
+    char hash[2][17];
+    hash_write(hash[0], dataset_hash(&self->data));
+    hash_write(hash[1], dataset_hash(&self->told));
     return json_pack("{s:{s:s, s:s, s:I, s:s}}", "search", "task", self->task, "data", hash[0], "examples",
                      (json_int_t)self->data.count, "held_out", hash[1]);
 }
@@ -348,7 +347,7 @@ rubato_status judging_measure(judging *self, point *at, const dataset *data, rub
     rubato_status status = evaluate_loaded(self->context, &options, data, out, &own, error);
     self->context->force = NULL;
     if (status == RUBATO_OK && at->exit.rule && at->exit.by_token) take_rows(at, *out);
-    if (status == RUBATO_OK && at->exit.rule && !at->exit.by_token) status = judging_weigh_costs(self, at, own, error);
+    if (status == RUBATO_OK && at->exit.rule && !at->exit.by_token) status = weigh_costs(self, at, own, error);
     if (status == RUBATO_OK && costs)
         *costs = own;
     else
@@ -371,7 +370,7 @@ static rubato_status judge(judging *self, point *at, const dataset *data, double
     rubato_status status =
         labels ? find_labels(self, at, data, labels, at->exit.rule ? &costs : NULL, error) : fail_memory(error);
     if (status == RUBATO_OK) *quality = agreement(self, first, labels, data->count);
-    if (status == RUBATO_OK && at->exit.rule) status = judging_weigh_costs(self, at, costs, error);
+    if (status == RUBATO_OK && at->exit.rule) status = weigh_costs(self, at, costs, error);
     rubato_free(costs);
     free(labels);
     return status;
@@ -427,9 +426,9 @@ static rubato_status replay(judging *self, sweep *from, point *at, bool all, dou
         exit_trail_replay(&from->rest, &at->exit, from->logits + part * classes, from->ran + part);
         memcpy(from->tokens + part, from->rest.tokens, from->rest.count * sizeof *from->tokens);
     }
-    judging_weigh(self, at, from->ran, from->tokens, count);
+    weigh(self, at, from->ran, from->tokens, count);
     if (self->reference) {
-        for (size_t i = 0; i < count; i++) from->labels[i] = best_of(from->logits + i * classes, classes);
+        for (size_t i = 0; i < count; i++) from->labels[i] = index_of_largest(from->logits + i * classes, classes);
         *quality = agreement(self, 0, from->labels, count);
         return RUBATO_OK;
     }

@@ -54,13 +54,6 @@ rubato_status judging_measure(judging *self, point *at, const dataset *data, rub
 /* The cost as a part of the full model's, over a sample of the data's lengths; with exits by the point's `alive`. */
 double judging_cost(const judging *self, const point *at);
 
-/* Sets the parts of the texts, weighed by their operations, that run in each layer of a point with exits. ran [count]:
- * the number of layers that ran for each text; tokens [count]. */
-void judging_weigh(const judging *self, point *at, const size_t *ran, const size_t *tokens, size_t count);
-
-/* The same from the costs of a run. */
-rubato_status judging_weigh_costs(const judging *self, point *at, const rubato_costs *costs, rubato_error *error);
-
 /* Opens search.jsonl. With `resume` its candidates are read first and put at the end of `all`, with a NULL family until
  * the search asks for them; BAD_ARGUMENT for a log of other data. */
 rubato_status judging_open_log(judging *self, const char *path, bool resume, rubato_error *error);

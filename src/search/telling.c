@@ -8,7 +8,7 @@
 #include "base/checked.h"
 #include "task/costs.h"
 
-enum { FOLDS = 8 };
+enum { FOLDS = 8, LEAST = 4 }; /* LEAST: examples for two folds */
 
 /* What the told data say of a point. */
 typedef struct account {
@@ -20,7 +20,8 @@ typedef struct account {
 typedef struct telling {
     judging *judge;
     const dataset *data;
-    size_t folds;
+    bool sure;    /* no point was chosen on the data, and they are enough for a standard error */
+    size_t folds; /* 0: the comparison of points needs none */
 } telling;
 
 static double deviation(const double *values, size_t count) {
@@ -45,15 +46,12 @@ static void take_flops(account *out, const rubato_costs *costs) {
     out->flops_error = n > 1 ? sqrt(squares * n / (n - 1)) / full : 0;
 }
 
-/* The standard error of an accuracy is the binomial's; other metrics are compared over the folds. */
+/* The standard error of an accuracy is the binomial's; that of another metric comes from the folds. */
 static void take_error(account *out, const telling *t) {
     double q = out->quality, n = (double)t->data->count;
-    if (t->folds == 0)
-        out->error = NAN;
-    else if (strcmp(t->judge->metric, "accuracy") == 0)
-        out->error = sqrt(fmax(q * (1 - q), 1 / n) / n);
-    else
-        out->error = deviation(out->by_fold, t->folds) / sqrt((double)t->folds);
+    out->error = NAN;
+    if (t->sure && strcmp(t->judge->metric, "accuracy") == 0) out->error = sqrt(fmax(q * (1 - q), 1 / n) / n);
+    if (t->folds) out->error = deviation(out->by_fold, t->folds) / sqrt((double)t->folds);
 }
 
 static rubato_status tell(const telling *t, point *at, account *out, rubato_error *error) {
@@ -122,8 +120,8 @@ rubato_status tell_frontier(judging *judge, const candidate *found, size_t count
                             bool (*told)(void *user), void *user, rubato_error *error) {
     bool apart = judge->told.count > 0;
     telling t = {.judge = judge, .data = apart ? &judge->told : &judge->data};
-    t.folds = apart ? size_min(FOLDS, t.data->count / 2) : 0;
-    if (t.folds < 2) t.folds = 0;
+    t.sure = apart && t.data->count >= LEAST;
+    if (t.sure && !judge->reference) t.folds = size_min(FOLDS, t.data->count / 2);
     point full = point_full(judge->model->body.depth);
     account whole, last = {0};
     const candidate *before = NULL;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/order.h"
 #include "base/input.h"
 #include "base/text_list.h"
 #include "base/utf8.h"
@@ -68,13 +69,6 @@ static bool name_token(const rubato_model *model, const pointed_text *text, cons
            (start == text->points || text->text[text->bytes[start]] != ' ');
 }
 
-static size_t highest(const float *scores, size_t count) {
-    size_t best = 0;
-    for (size_t i = 1; i < count; i++)
-        if (scores[i] > scores[best]) best = i;
-    return best;
-}
-
 /* The label of a word, and its probability. */
 static void label_word(aggregation how, const placed_token *placed, size_t count, size_t labels, word *out) {
     const float *scores = placed[0].scores;
@@ -90,9 +84,9 @@ static void label_word(aggregation how, const placed_token *placed, size_t count
         return;
     }
     for (size_t i = 1; how == AGGREGATE_MAX && i < count; i++)
-        if (placed[i].scores[highest(placed[i].scores, labels)] > scores[highest(scores, labels)])
+        if (placed[i].scores[index_of_largest(placed[i].scores, labels)] > scores[index_of_largest(scores, labels)])
             scores = placed[i].scores;
-    out->label = highest(scores, labels);
+    out->label = index_of_largest(scores, labels);
     out->score = scores[out->label];
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/order.h"
 #include "base/clock.h"
 #include "base/options.h"
 #include "base/random.h"
@@ -136,11 +137,7 @@ static rubato_status evaluate_classes(evaluating *e) {
         status = label_find(&gold[i], info, e->data.items[i].label, e->options->data, e->data.items[i].line, e->error);
     if (status == RUBATO_OK) status = classify(e, scores, labels);
     if (status == RUBATO_OK) {
-        for (size_t i = 0; i < count; i++) {
-            predicted[i] = 0;
-            for (size_t j = 1; j < labels; j++)
-                if (scores[i * labels + j] > scores[i * labels + predicted[i]]) predicted[i] = j;
-        }
+        for (size_t i = 0; i < count; i++) predicted[i] = index_of_largest(scores + i * labels, labels);
         add_metric(e->out, "accuracy", metric_accuracy(gold, predicted, count));
         add_metric(e->out, "macro_f1", metric_macro_f1(gold, predicted, count, labels));
         double nll = 0;

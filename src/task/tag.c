@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/order.h"
 #include "base/text_list.h"
 #include "base/utf8.h"
 #include "task/aggregate.h"
@@ -95,9 +96,7 @@ static size_t collect(const rubato_encoding *encoding, float *const *windows, si
 }
 
 static size_t best_label(const float *scores, size_t columns, float *probability) {
-    size_t best = 0;
-    for (size_t j = 1; j < columns; j++)
-        if (scores[j] > scores[best]) best = j;
+    size_t best = index_of_largest(scores, columns);
     *probability = scores[best];
     return best;
 }

@@ -55,8 +55,8 @@ static void write_value(const rubato_option *option, const void *options, char *
 }
 
 static void put_hash(json_t **record, const char *name, uint64_t hash) {
-    char text[24];
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    char text[17];
+    hash_write(text, hash);
     json_put(record, name, json_string(text));
 }
 
@@ -180,30 +180,27 @@ rubato_status run_record_begin(trainer *self, rubato_error *error) {
     json_t *then = NULL;
     TRY(output_check(options->out, self->model, true, error));
     if (self->teacher) TRY(output_check(options->out, self->teacher, true, error));
-    json_t *now = describe(self);
-    if (!now) return fail_memory(error);
+    self->record = describe(self);
+    if (!self->record) return fail_memory(error);
     rubato_status status = options->resume ? model_read_optional(&then, options->out, RECORD, error) : RUBATO_OK;
-    if (status == RUBATO_OK && then) status = compare(self, then, now, error);
+    if (status == RUBATO_OK && then) status = compare(self, then, self->record, error);
     if (status == RUBATO_OK && !then) {
         remove_file(self, "training.safetensors");
-        status = model_write_json(now, options->out, RECORD, error);
+        status = model_write_json(self->record, options->out, RECORD, error);
     }
     json_decref(then);
-    json_decref(now);
     return status;
 }
 
 void run_record_close(trainer *self) {
+    json_decref(self->record);
     folder_unlock(self->lock);
     if (self->made_folder) rmdir(self->options->out); /* does nothing where files are in it */
 }
 
 rubato_status run_record_end(trainer *self, rubato_error *error) {
-    json_t *record = describe(self);
-    if (!record) return fail_memory(error);
-    rubato_status status = json_set(record, ENDED, json_true(), error);
-    if (status == RUBATO_OK) status = model_write_json(record, self->options->out, RECORD, error);
-    if (status == RUBATO_OK && !self->options->keep_state) remove_file(self, "training.safetensors");
-    json_decref(record);
-    return status;
+    TRY(json_set(self->record, ENDED, json_true(), error));
+    TRY(model_write_json(self->record, self->options->out, RECORD, error));
+    if (!self->options->keep_state) remove_file(self, "training.safetensors");
+    return RUBATO_OK;
 }

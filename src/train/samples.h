@@ -39,6 +39,11 @@ typedef enum sample_kind {
     SAMPLE_CONTRAST /* pairs that belong together */
 } sample_kind;
 
+/* Whether samples have labels of a set. */
+static inline bool sample_takes_labels(sample_kind kind) {
+    return kind == SAMPLE_CLASS || kind == SAMPLE_CLASSES || kind == SAMPLE_TAGS;
+}
+
 /* Whether a sample has two texts that are embedded separately. */
 static inline bool sample_takes_pairs(sample_kind kind) {
     return kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;

@@ -20,8 +20,7 @@ static void count_labels(const sample *of, sample_kind kind, size_t labels, size
 static rubato_status summarize(const trainer *self, const samples *data, const char *path, const char *use,
                                size_t limit, rubato_error *error) {
     const rubato_info *info = &self->model->info;
-    bool labelled = self->kind == SAMPLE_CLASS || self->kind == SAMPLE_CLASSES || self->kind == SAMPLE_TAGS;
-    size_t labels = labelled ? info->label_count : 0;
+    size_t labels = sample_takes_labels(self->kind) ? info->label_count : 0;
     size_t *lengths = malloc(size_max(data->count, 1) * sizeof *lengths), *counts = calloc(labels + 1, sizeof *counts);
     rubato_status status = lengths && counts ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; i < data->count && status == RUBATO_OK; i++) {

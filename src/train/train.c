@@ -90,7 +90,7 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
     learning learn = {.task = task, .seed = options->seed, .several = self->kind == SAMPLE_CLASSES};
     const char **labels = NULL;
     char *given = options->labels ? text_copy(options->labels, strlen(options->labels)) : NULL;
-    bool labelled = self->kind == SAMPLE_CLASS || self->kind == SAMPLE_CLASSES || self->kind == SAMPLE_TAGS;
+    bool labelled = sample_takes_labels(self->kind);
     rubato_status status = RUBATO_OK;
     if (options->labels && !given) {
         status = fail_memory(error);

@@ -33,7 +33,8 @@ struct trainer {
     json_t *notes; /* for rubato.json */
     step_rule rule;
     size_t batch;
-    int lock; /* of the output folder */
+    int lock;       /* of the output folder */
+    json_t *record; /* of the run: train/run_record.h */
     bool made_folder;
 };
 
