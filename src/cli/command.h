@@ -168,6 +168,18 @@ int print_version(bool json);
 /* Flushes standard output; EXIT_FAILED with a message when that fails (a full disk, say). */
 int finish_output(int status);
 
+/* A score, with the index of what it belongs to. */
+typedef struct ranked {
+    float score;
+    size_t index;
+} ranked;
+
+/* Sorts the best first; of equal scores the lower index stands first. */
+void sort_ranked(ranked *order, size_t count);
+
+/* A copy of a text with its bytes of 0; NULL for NULL. Sets *failed where memory is short. */
+char *copy_text(const char *text, size_t bytes, bool *failed);
+
 /* Begins the JSON object of an answer with what is kept of its row: `{"id": 7, `. */
 void print_row_begin(const record *r);
 

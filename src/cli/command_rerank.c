@@ -1,20 +1,8 @@
 /* rubato rerank: documents by how well they answer a query. */
-#define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
-
-typedef struct scored {
-    size_t index;
-    float score;
-} scored;
-
-static int best_first(const void *a, const void *b) {
-    const scored *x = a, *y = b;
-    if (x->score != y->score) return x->score > y->score ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
-}
 
 /* Scores and prints one query's documents. rows [count]: the rows of the input that they are; NULL: all are in `row`.
  */
@@ -23,15 +11,15 @@ static int rank(session *s, const arguments *given, const char *query, const rub
     rubato_error error = {0};
     float *scores = calloc(count + 1, sizeof *scores);
     rubato_costs *costs = NULL;
-    scored *order = calloc(count + 1, sizeof *order);
+    ranked *order = calloc(count + 1, sizeof *order);
     int result = EXIT_OK;
     if (!scores || !order) {
         result = report_text("out of memory");
     } else if (rubato_rerank(s->context, scores, query, documents, count, &s->options, &costs, &error) != RUBATO_OK) {
         result = report(&error);
     } else {
-        for (size_t i = 0; i < count; i++) order[i] = (scored){i, scores[i]};
-        qsort(order, count, sizeof *order, best_first);
+        for (size_t i = 0; i < count; i++) order[i] = (ranked){scores[i], i};
+        sort_ranked(order, count);
         size_t top = given->top && given->top < count ? given->top : count;
         for (size_t i = 0; i < top; i++) {
             const rubato_input *document = &documents[order[i].index];
@@ -64,14 +52,6 @@ typedef struct gathered {
     record *rows; /* [count] */
     size_t count;
 } gathered;
-
-/* With the bytes of 0 that a text may have. */
-static char *copy_text(const char *text, size_t bytes, bool *failed) {
-    char *copy = text ? malloc(bytes + 1) : NULL;
-    *failed = *failed || (text && !copy);
-    if (copy) memcpy(copy, text, bytes + 1);
-    return copy;
-}
 
 static int gather(void *user, session *s, const arguments *given, const record *records, size_t count,
                   const rubato_input *inputs, rubato_costs **costs) {

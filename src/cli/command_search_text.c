@@ -1,6 +1,5 @@
 /* rubato search-text: texts of a corpus by their nearness to a query. One pass over the corpus keeps the best ones; the
  * vectors come from the model, or from an index that an earlier command wrote. */
-#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +32,8 @@ typedef struct searching {
     double query_ms, corpus_ms, search_ms;
 } searching;
 
-static char *copy_text(const char *text, bool *failed) {
-    char *copy = text ? strdup(text) : NULL;
-    *failed |= text && !copy;
-    return copy;
+static char *copy_string(const char *text, bool *failed) {
+    return copy_text(text, text ? strlen(text) : 0, failed);
 }
 
 /* Scales vectors of models that do not normalise to length 1, so that the score is the cosine. */
@@ -62,7 +59,7 @@ static int add_query(searching *self, const char *text, const char *kept) {
     query *grown = realloc(self->queries, (self->query_count + 1) * sizeof *grown);
     if (!grown) return report_text("out of memory");
     self->queries = grown;
-    grown[self->query_count++] = (query){.text = copy_text(text, &failed), .kept = copy_text(kept, &failed)};
+    grown[self->query_count++] = (query){.text = copy_string(text, &failed), .kept = copy_string(kept, &failed)};
     return failed ? report_text("out of memory") : EXIT_OK;
 }
 
@@ -115,7 +112,7 @@ static bool add_hit(query *q, size_t top, float score, size_t row, const record 
         q->hits = grown;
         q->capacity = capacity;
     }
-    hit made = {score, row, copy_text(found->text, &failed), copy_text(found->kept, &failed)};
+    hit made = {score, row, copy_string(found->text, &failed), copy_string(found->kept, &failed)};
     if (q->count == top) release_hit(&q->hits[--q->count]);
     size_t at = q->count++;
     for (; at > 0 && q->hits[at - 1].score < score; at--) q->hits[at] = q->hits[at - 1];

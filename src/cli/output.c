@@ -9,6 +9,13 @@
 
 #include "cli/command.h"
 
+char *copy_text(const char *text, size_t bytes, bool *failed) {
+    char *copy = text ? malloc(bytes + 1) : NULL;
+    *failed = *failed || (text && !copy);
+    if (copy) memcpy(copy, text, bytes + 1);
+    return copy;
+}
+
 void print_json_string(const char *text, size_t bytes) {
     putchar('"');
     for (size_t i = 0; i < bytes; i++) {
@@ -88,20 +95,19 @@ void print_cost_member(const arguments *given, const rubato_cost *cost) {
     printf("]");
 }
 
-typedef struct ranked {
-    float score;
-    size_t label;
-} ranked;
-
 static int best_first(const void *a, const void *b) {
     const ranked *x = a, *y = b;
     if (x->score != y->score) return x->score > y->score ? -1 : 1;
-    return x->label < y->label ? -1 : x->label > y->label;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+void sort_ranked(ranked *order, size_t count) {
+    qsort(order, count, sizeof *order, best_first);
 }
 
 static void print_ranked(const arguments *given, const scored_labels *what, const ranked *order, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        const char *label = what->labels[order[i].label];
+        const char *label = what->labels[order[i].index];
         if (given->json) {
             if (i) fputs(", ", stdout);
             print_json_string(label, strlen(label));
@@ -124,7 +130,7 @@ int print_labels(const arguments *given, const scored_labels *what) {
         order[i] = (ranked){what->scores[i], i};
         if (what->scores[i] > what->scores[best]) best = i;
     }
-    if (!given->json || given->top || what->sorted) qsort(order, what->count, sizeof *order, best_first);
+    if (!given->json || given->top || what->sorted) sort_ranked(order, what->count);
     if (given->json) {
         printf("\"label\": ");
         print_json_string(what->labels[best], strlen(what->labels[best]));
