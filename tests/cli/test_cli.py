@@ -162,7 +162,7 @@ r = run("eval", mlm, "--task", "mlm", "--data", data, "--seed", 3, "--json"); r2
 check("eval mlm repeats itself", r.status == 0 and r.json()[0]["metrics"] == r2.json()[0]["metrics"] and r.json()[0]["metrics"]["perplexity"] > 1, r)
 r = run("bench", bert, "--batch", 2, "--length", 8, "--json"); row = r.json()[0]
 check("bench", r.status == 0 and row["machine"]["peak_gflops"] > 0 and {"precision", "batch", "length", "tokens_per_second", "ms", "gflops", "of_peak", "point"} == row["rows"][0].keys(), r)
-r = run("bench", bert, "--batch", "1,3", "--length", "7", "--roofline", "--json"); b = r.json()[0] if r.status == 0 else {"rows": []}
+r = run("bench", bert, "--batch", "1,3", "--length", "7", "--threads", "1", "--roofline", "--json"); b = r.json()[0] if r.status == 0 else {"rows": []}
 check("bench --roofline", r.status == 0 and [(x["batch"], x["length"]) for x in b["rows"]] == [(1, 7), (3, 7)] and all(p["ms"] > 0 and p["limit_ms"] > 0 and p["bound"] in ("compute", "L2", "L3", "memory") for x in b["rows"] for p in x["parts"]) and all(abs(sum(p["ms"] for p in x["parts"]) - x["ms"]) < 1e-2 for x in b["rows"]), r)
 r = run("bench", bert, "--batch", "x"); check("bench: bad list", r.status == 2 and one_line(r), r)
 os.makedirs(os.path.join(work, "models")); os.symlink(bert, os.path.join(work, "models", "small"))
@@ -282,16 +282,17 @@ if real and os.path.exists(real):
     r = run("search-text", real, "--query", "how do plants breathe", "--top", 3, "--json", os.path.join(os.path.dirname(__file__), "../../examples/corpus.txt"))
     check("semantic search", r.status == 0 and "Leaves take in carbon dioxide" in r.json()[0]["text"] and r.json()[0]["score"] > 0.5, r)
     times = []
-    for _ in range(5):
+    for _ in range(3):
         begin = time.time(); run("embed", real, "--json", stdin="A text.\n"); times.append(time.time() - begin)
-    print(f"cold start to first embedding: {sorted(times)[2] * 1e3:.0f} ms")
+    print(f"cold start to first embedding: {sorted(times)[1] * 1e3:.0f} ms")
     corpus = os.path.join(os.path.dirname(__file__), "../../examples/corpus.txt")
     lines = os.path.join(work, "corpus.tsv")
     open(lines, "w").write("text\n" + open(corpus).read())
     r = run("trim", real, "--vocabulary", 3000, "--data", lines, "--positions", 64, "--out", os.path.join(work, "trimmed"), "--json"); t = r.json()[0] if r.status == 0 else {}
     check("trim words that the corpus does not have", r.status == 0 and t["vocabulary"] <= 3000 and t["covered"] == 1 and t["layers"] == 6, r)
-    a, b = (run("embed", m, "--json", corpus).json() for m in (real, os.path.join(work, "trimmed")))
-    check("its texts keep their vectors to the bit", a == b)
+    some = "".join(open(corpus).readlines()[::4])
+    a, b = (run("embed", m, "--json", stdin=some).json() for m in (real, os.path.join(work, "trimmed")))
+    check("its texts keep their vectors to the bit", len(a) == some.count("\n") > 9 and a == b)
     r = run("tokenize", os.path.join(work, "trimmed"), "--json", stdin="a quixotic zygote\n"); check("other words fall into pieces", r.status == 0 and "[UNK]" not in r.json()[0]["tokens"], r)
     r = run("embed", real, "--json", stdin="The  quick brown fox.\n"); v = r.json()[0]["embedding"]
     check("unit length", abs(math.fsum(x * x for x in v) - 1) < 1e-5, r)

@@ -5,7 +5,7 @@
 """
 import json, os, random
 
-from program import candidates, renew, check, finish, large, letters, model as model_of, one_line, path, points, read, run, texts, write, write_labelled
+from program import candidates, renew, check, easy, finish, large, letters, model as model_of, one_line, path, points, read, run, texts, write, write_labelled
 
 random.seed(5)
 LAYERS, HIDDEN = 3, 64
@@ -33,10 +33,10 @@ check("a text too short to merge", scores("@merged", " \n")[0]["cost"]["rows"] =
 r = run("classify", model, "--words", "--json", "--budget", "@merged", stdin="a b c d e\n"); check("--words: a merged word is there still", r.status == 0 and json.dumps(r.json()[0]).count("false") == 0, r)
 
 # ---- Training and search ----
-data = write_labelled("train.tsv", texts(240))
-dev = write_labelled("dev.tsv", texts(100))
-common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "1e-3", "--quiet", "--json"]
-r = renew("train", model, *common, "--epochs", 10, "--labels", "neg,pos", "--out", path("ft"))
+data = write_labelled("train.tsv", texts(60), easy)
+dev = write_labelled("dev.tsv", texts(50), easy)
+common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "2e-3", "--batch-size", 8, "--dropout", 0, "--quiet", "--json"]
+r = renew("train", model, *common, "--epochs", 5, "--labels", "neg,pos", "--out", path("ft"))
 check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
 for recipe in ("length-adaptive", "anytime"):
     r = renew("train", path("ft"), *common, "--recipe", recipe, "--merges", 2, "--length-drop", 0, "--layer-drop", 0, "--epochs", 2, "--out", path(recipe))
@@ -53,8 +53,8 @@ one = renew("train", path("ft"), *common, "--recipe", "length-adaptive", "--merg
 check("the same on one thread, to the bit", one.status == 0 and open(path("again/model.safetensors"), "rb").read() == open(path("length-adaptive/model.safetensors"), "rb").read(), one)
 
 # ---- Tagging: every word has an answer ----
-tags = write("tags.txt", "".join("".join(f"{c} {'B-A' if c == 'a' else 'O'}\n" for c in w) + "\n" for w in texts(120)))
-r = renew("train", model, "--task", "tagging", "--data", tags, "--dev", tags, "--recipe", "length-adaptive", "--merges", 1, "--length-drop", 0, "--layer-drop", 0, "--epochs", 12, "--rate", "3e-3", "--quiet", "--json", "--out", path("tagger"))
+tags = write("tags.txt", "".join("".join(f"{c} {'B-A' if c == 'a' else 'O'}\n" for c in w) + "\n" for w in texts(60)))
+r = renew("train", model, "--task", "tagging", "--data", tags, "--dev", tags, "--recipe", "length-adaptive", "--merges", 1, "--length-drop", 0, "--layer-drop", 0, "--epochs", 4, "--rate", "5e-3", "--batch-size", 4, "--dropout", 0, "--quiet", "--json", "--out", path("tagger"))
 check("a tagger", r.status == 0 and r.json()[0]["best"] > 0.7, r)
 points(path("tagger"), LAYERS, merged={"merge": [2]})
 r = run("eval", path("tagger"), "--task", "tagging", "--data", tags, "--budget", "@merged", "--json")

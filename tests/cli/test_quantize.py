@@ -118,10 +118,10 @@ check("a layer anywhere", answers("classify", path("d")) == answers("classify", 
 
 # ---- Judged ----
 random.seed(2)
-rows = texts(300)
+rows = texts(150, "abcde", 9)
 write_labelled("data.tsv", rows)
 judge = ["--task", "classification", "--data", path("data.tsv")]
-renew("train", start, *judge, "--rate", "3e-3", "--epochs", 30, "--quiet", "--out", path("t"))
+renew("train", start, *judge, "--rate", "3e-3", "--batch-size", 8, "--dropout", 0, "--epochs", 8, "--quiet", "--out", path("t"))
 renew("search", path("t"), *judge, "--iterations", 1, "--mutations", 3, "--crossovers", 3, "--quiet")
 r = renew("quantize", path("t"), "--to", "int8", *judge, "--out", path("j"), "--json"); out = r.json()[0] if r.status == 0 else {}
 check("judged", r.status == 0 and out["metric"] == "accuracy" and abs(out["before"] - run("eval", path("t"), *judge, "--json").json()[0]["metrics"]["accuracy"]) < 1e-6 and abs(out["after"] - run("eval", path("j"), *judge, "--json").json()[0]["metrics"]["accuracy"]) < 1e-6, r)
