@@ -21,7 +21,7 @@ rubato_status tokenizer_create(tokenizer **out, rubato_error *error) {
     self->segment_bytes = 256 << 10;
     self->most_bytes = 32 << 20;
     self->mask = self->pad = self->model.unknown = -1;
-    if (!trie_create(&self->model.vocabulary, 2, 1 << 15) || !trie_create(&self->added_trie, ADDED_ROOTS, 64))
+    if (!trie_create(&self->model.vocabulary, 2, 1 << 10) || !trie_create(&self->added_trie, ADDED_ROOTS, 64))
         return fail_memory(error);
     return RUBATO_OK;
 }

@@ -32,8 +32,12 @@ VALUES_OF_NAMES = {"P": "int8", "B": "full"}
 
 # ---- A user's folder ----
 
-def with_positions(architecture, count=512, **config):
+POSITIONS = 128  # as many as an example asks for: measuring takes longer with every length
+
+
+def with_positions(architecture, **config):
     """A golden model that takes longer texts: its table of positions, repeated."""
+    count = POSITIONS
     folder = model("bert", architecture, max_position_embeddings=count, **config)
     file = os.path.join(folder, "model.safetensors")
     data = open(file, "rb").read()
@@ -65,7 +69,7 @@ def embedding_model():
 
 def deep_model():
     """Six layers, with labels that the data have."""
-    folder = large(hidden=32, positions=512)
+    folder = large(hidden=32, positions=POSITIONS)
     file = os.path.join(folder, "config.json")
     config = json.load(open(file))
     json.dump({**config, **named("negative", "positive")}, open(file, "w"))
@@ -113,7 +117,7 @@ def prepare(name, command, header):
         os.symlink(target, os.path.join(folder, link))
     for link, source in (("sst2", deep), ("sst2-la", deep if command == "search" else elastic)): shutil.copytree(source, os.path.join(folder, link))
     for table in ("train.tsv", "dev.tsv", "unused.tsv", "sst2/train.tsv", "sst2/dev.tsv"):
-        write(folder, table, f"{header}\tlabel\n" + "".join(f"{t}\t{l}\n" for t, l in rows(40)))
+        write(folder, table, f"{header}\tlabel\n" + "".join(f"{t}\t{l}\n" for t, l in rows(20)))
     lines = "".join(text() + "\n" for _ in range(12))
     for file in ("texts.txt", "reviews.txt", "queries.txt", "documents.txt", "bbc300.txt"): write(folder, file, lines)
     write(folder, "long.txt", " ".join(text() for _ in range(100)) + "\n")
@@ -229,6 +233,10 @@ check("commands were found", only or len(seen) > 70, len(seen))
 
 if not only or "docs/serving.md" in only:
     folder = os.path.join(work, "user/docs-serving.md")
+    # measuring models/sentiment takes a minute; commands of other documents run it
+    os.remove(os.path.join(folder, "models"))
+    os.makedirs(os.path.join(folder, "models"))
+    os.symlink(heads["classify"], os.path.join(folder, "models/sentiment"))
     block = next(b for b in blocks(open(os.path.join(ROOT, "docs/serving.md"), encoding="utf-8").read()) if b[0].startswith("rubato serve"))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

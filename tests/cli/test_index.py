@@ -144,7 +144,7 @@ check("they are not in pipes", max(map(len, run("search-text", bert, wide, "--qu
 
 # ---- An interruption ----
 
-slow = large(hidden=128, layers=4)
+slow = large(hidden=64, layers=4)
 many = write("many.txt", "".join(" ".join(random.choice(letters) for _ in range(60)) + "\n" for _ in range(1500)))
 state = path("many.npy.part.json")
 command = [rubato, "search-text", slow, many, "--query", "a b c", "--json", "--index", path("many.npy")]
@@ -155,6 +155,6 @@ r = run(*command[1:])
 check("what is left is not lost", r.status == 2 and "--resume" in r.err and "--overwrite" in r.err, r)
 r = run(*command[1:], "--resume")
 again = run("search-text", slow, many, "--query", "a b c", "--json")
-check("continued", 0 < kept < 1500 and r.status == 0 and r.out == again.out and json.loads(read("many.npy")[128 + 1500 * 128 * 4:])["rows"] == 1500, kept, r, again)
+check("continued", 0 < kept < 1500 and r.status == 0 and r.out == again.out and json.loads(read("many.npy")[128 + 1500 * 64 * 4:])["rows"] == 1500, kept, r, again)
 
 finish()

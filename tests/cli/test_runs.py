@@ -121,7 +121,7 @@ r = run("embed", bert, file, "--output", path("all.npy")); shape, all_rows = vec
 check("vectors of a file", r.status == 0 and shape == (3000, 24) and not os.path.exists(path("all.npy.part")) and not os.path.exists(path("all.npy.part.json")), r)
 r = run("embed", bert, "--output", path("bad.npy"), stdin=b"a\n\xff\nb\n"); shape, some = vectors("bad.npy")
 check("a bad line has a row of NaN", r.status == 1 and shape[0] == 3 and some[1][0] != some[1][0] and some[0][0] == some[0][0], r)
-slow = large(layers=4)
+slow = large(hidden=192, layers=4)
 base = ["embed", slow, write("slow.txt", "".join(t + " b c d e f g h\n" for t in texts[:600])), "--output", path("slow.npy"), "--threads", "1"]
 for end, ready in ((interrupt, lambda: os.path.exists(path("slow.npy.part.json"))), (kill, lambda: True)):
     p = subprocess.Popen([rubato, *base, *(["--resume"] if end is kill else [])], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)

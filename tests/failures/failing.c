@@ -248,7 +248,8 @@ static size_t folders;
 const char *failing_folder(void) {
     static char paths[64][96];
     if (!*root) {
-        snprintf(root, sizeof root, "/tmp/rubato-failures-XXXXXX");
+        bool in_memory = access("/dev/shm", W_OK) == 0; /* thousands of files are made */
+        snprintf(root, sizeof root, "%s/rubato-failures-XXXXXX", in_memory ? "/dev/shm" : "/tmp");
         if (!mkdtemp(root)) fail_msg("no temporary folder");
     }
     char *path = paths[folders % 64];

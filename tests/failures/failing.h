@@ -38,7 +38,7 @@ typedef struct attempt {
  * allocated. What went wrong is listed, and failing_main fails then. */
 void fail_allocations(const attempt *what);
 
-/* A new empty folder under /tmp, which failing_main removes. */
+/* A new empty folder, which failing_main removes. */
 const char *failing_folder(void);
 
 /* Files of a folder and of those within it. */

@@ -30,12 +30,14 @@ static const char *differs(const writing *w, const folder_state *a, const folder
     return NULL;
 }
 
-/* A model that is there can be loaded. */
-static bool is_whole(const writing *w, const folder_state *now) {
+/* A model that is there can be loaded. One with the files of the last that could be is not loaded again. */
+static bool is_whole(writing *w, const folder_state *now) {
     rubato_model *model;
     const char *folder = find(now, "config.json") ? w->out : NULL;
-    if (!folder || rubato_model_load(&model, folder, NULL) != RUBATO_OK) return !folder;
+    if (!folder || (!w->timed && w->whole.count && !differs(w, now, &w->whole))) return true;
+    if (rubato_model_load(&model, folder, NULL) != RUBATO_OK) return false;
     rubato_model_destroy(model);
+    w->whole = *now;
     return true;
 }
 

@@ -11,7 +11,8 @@ typedef struct writing {
     bool piecewise; /* files change one by one, each of them whole: a failed run may have written a model */
     bool timed;     /* rubato.json has times */
     folder_state before, after;
-    bool known; /* after */
+    bool known;         /* after */
+    folder_state whole; /* the last one whose model could be loaded */
     const char *recipe, *task, *teacher, *to, *precision;
     bool resume;
     bool stop; /* training stops after its first step */

@@ -13,6 +13,7 @@ from service import PATIENCE, Service, check, finish, model, points, until
 checked = "asan" in sys.argv[1] or "tsan" in sys.argv[1]  # sanitizers keep freed memory
 requests = int(sys.argv[3]) if len(sys.argv) > 3 else 400 if checked else 2000
 soak = float(sys.argv[4]) if len(sys.argv) > 4 else 0
+CLIENTS = 32  # at once: most wait for a server that waits for them
 rng = random.Random(5)
 folder = points(model("bert", "BertForSequenceClassification", id2label={"0": "no", "1": "maybe", "2": "yes"}), ("half", 0.9, 0.6, 0.5))
 s = Service(f"c={folder}", f"e={model('bert', 'BertModel')}", "--quiet", "--max-body", 200000, "--client-timeout", 5, "--threads", 2)
@@ -114,7 +115,7 @@ def abuse(first, last):
             continue
         status = once(data, half_close=how == 1, wait=1.5 if None in right else PATIENCE)
         if status not in right and not (how == 1 and status is None): wrong.setdefault(name, []).append(status)
-workers = [threading.Thread(target=abuse, args=(requests * i // 16, requests * (i + 1) // 16)) for i in range(16)]
+workers = [threading.Thread(target=abuse, args=(requests * i // CLIENTS, requests * (i + 1) // CLIENTS)) for i in range(CLIENTS)]
 for w in workers: w.start()
 for w in workers: w.join()
 check(f"{requests} malformed requests: right statuses", not wrong, {k: (len(v), v[:5]) for k, v in wrong.items()})

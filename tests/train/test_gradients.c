@@ -182,9 +182,49 @@ static void check_directions(bed *b, const char *name, build *make) {
     }
 }
 
+/* Evaluates from gradients of zero. */
+static double evaluate_anew(bed *b, build *make) {
+    for (size_t a = 0; a < b->array_count; a++)
+        memset(b->arrays[a].grad, 0, b->arrays[a].count * sizeof *b->arrays[a].grad);
+    double sum = evaluate(b, make, true);
+    collect(&x);
+    collect(&y);
+    arena_reset(&b->memory);
+    return sum;
+}
+
+/* The result and the derivatives of several threads are those of one, to the bit. */
+static void check_threads(bed *b, const char *name, build *make) {
+    team *crew = b->crew;
+    float *alone[MOST_ARRAYS];
+    assert_int_equal(team_create(&b->crew, 1, NULL), RUBATO_OK);
+    double sum = evaluate_anew(b, make);
+    team_destroy(b->crew);
+    b->crew = crew;
+    for (size_t a = 0; a < b->array_count; a++) {
+        size_t bytes = b->arrays[a].count * sizeof **alone;
+        alone[a] = malloc(bytes);
+        memcpy(alone[a], b->arrays[a].grad, bytes);
+    }
+    if (evaluate_anew(b, make) != sum)
+        fail_msg("%s %s: another result on %zu threads", name, b->kernels->name, team_size(crew));
+    for (size_t a = 0; a < b->array_count; a++) {
+        if (memcmp(alone[a], b->arrays[a].grad, b->arrays[a].count * sizeof **alone) != 0)
+            fail_msg("%s %s, %s: another derivative on %zu threads", name, b->kernels->name, b->arrays[a].name,
+                     team_size(crew));
+        free(alone[a]);
+    }
+}
+
 static void check(bed *b, const char *name, build *make) {
     enum { PLACES = 24 };
     refresh(b);
+#ifndef RUBATO_TESTS_SAMPLE /* the derivatives of one thread were checked before */
+    if (team_size(b->crew) > 1) {
+        check_threads(b, name, make);
+        return;
+    }
+#endif
     evaluate(b, make, true);
     collect(&x);
     collect(&y);
