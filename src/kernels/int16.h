@@ -1,4 +1,4 @@
-/* The products of attention in 16-bit integers, for processors with VNNI and without bfloat16. Products of 16-bit
+/* The products of attention in 16-bit integers, for processors without faster bfloat16. Products of 16-bit
  * integers run at twice the speed of f32 and keep more bits than bfloat16.
  *
  * A word of 32 bits holds two neighbours along the depth. The rows of a are rounded to multiples of one unit. The unit
@@ -36,6 +36,6 @@ typedef struct int16_kernels {
     softmax_int16_function *softmax;
 } int16_kernels;
 
-extern const int16_kernels int16_avx512vnni;
+extern const int16_kernels int16_avx2, int16_avx512vnni;
 
 #endif

@@ -39,7 +39,7 @@ static const kernel_table tables[ISA_COUNT] = {
 #endif
 #if defined(__x86_64__)
     [ISA_AVX2] = {"avx2", ISA_AVX2, product_f32_avx2, pack_transposed_f32_scalar, activate_f32_avx2, softmax_f32_avx2,
-                  layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2, LOW(avx2, avx2, avx2, NULL, NULL, NULL),
+                  layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2, LOW(avx2, avx2, avx2, &int16_avx2, NULL, NULL),
                   peak_f32_avx2},
     AVX512("avx512", ISA_AVX512, LOW(avx512, avx512, avx512, NULL, NULL, NULL)),
     AVX512("vnni", ISA_VNNI, LOW(avx512, avx512vnni, avx512, &int16_avx512vnni, NULL, peak_int8_avx512vnni)),

@@ -10,13 +10,12 @@
 #include "attention/softmax.h"
 #include "base/checked.h"
 #include "base/random.h"
+#include "isas.h"
 
 static uint64_t state = 5;
 
-/* This machine's kernels, or NULL. */
-static const int16_kernels *here(void) {
-    return kernel_table_best()->low.int16;
-}
+/* The kernels under test: of each instruction set in turn whose attention they are. */
+static const kernel_table *under_test;
 
 static void *exact(size_t count, size_t size) {
     void *block = malloc(size_max(count, 1) * size);
@@ -37,8 +36,7 @@ static float *values(size_t count) {
 /* Rows: within half a unit, zeros to the end of the last word, sizes of which 2^15 holds the sum. */
 static void test_rows(void **unused) {
     (void)unused;
-    if (!here()) skip();
-    const int16_kernels *kernels = here();
+    const int16_kernels *kernels = under_test->low.int16;
     for (size_t round = 0; round < 500; round++) {
         size_t depth = 1 + random_below(&state, round % 3 ? 40 : 300), rows = 1 + random_below(&state, 9);
         size_t stride = depth + random_below(&state, 5), words = words_bf16(depth);
@@ -70,8 +68,7 @@ static void test_rows(void **unused) {
 
 static void test_panels(void **unused) {
     (void)unused;
-    if (!here()) skip();
-    const int16_kernels *kernels = here();
+    const int16_kernels *kernels = under_test->low.int16;
     for (size_t round = 0; round < 200; round++) {
         size_t depth = 1 + random_below(&state, 70), words = words_bf16(depth);
         float *in = values(depth * PANEL), scale[PANEL];
@@ -101,8 +98,7 @@ static void test_panels(void **unused) {
 /* Sums are exact, also of the largest values and over several passes; a row is the same in any company. */
 static void test_product(void **unused) {
     (void)unused;
-    if (!here()) skip();
-    const int16_kernels *kernels = here();
+    const int16_kernels *kernels = under_test->low.int16;
     for (size_t round = 0; round < 120; round++) {
         size_t depth = 1 + random_below(&state, round % 10 ? 90 : 5000), words = words_bf16(depth);
         size_t rows = 1 + random_below(&state, round % 4 ? 20 : 60), columns = 1 + random_below(&state, 80);
@@ -157,8 +153,7 @@ static void test_product(void **unused) {
 
 static void test_softmax(void **unused) {
     (void)unused;
-    if (!here()) skip();
-    const int16_kernels *kernels = here();
+    const int16_kernels *kernels = under_test->low.int16;
     for (size_t count = 1; count < 140; count++)
         for (int kind = 0; kind < 5; kind++) {
             float *x = values(count);
@@ -190,12 +185,11 @@ static void test_softmax(void **unused) {
  * heads and no other. */
 static void test_attention(void **unused) {
     (void)unused;
-    if (!here()) skip();
     enum { HEADS = 3, SIZE = 32, ROWS = 700 };
     arena memory;
     arena_create(&memory, 1 << 20, 1 << 20);
     rubato_status status = RUBATO_OK;
-    run on = {.kernels = kernel_table_named("vnni"), .memory = &memory, .status = &status};
+    run on = {.kernels = under_test, .memory = &memory, .status = &status};
     size_t start[] = {0, 5, 69, 140, ROWS};
     batch sequences = {.sequences = 4, .rows = ROWS, .start = start};
     float significance[2][ROWS];
@@ -240,5 +234,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_panels),
                                        cmocka_unit_test(test_product), cmocka_unit_test(test_softmax),
                                        cmocka_unit_test(test_attention)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (size_t isa = 0; isa < ISA_COUNT; isa++) {
+        under_test = isa_kernels(isa);
+        if (under_test && operand_form_of(under_test, true, 1000) == OPERAND_INT16)
+            failed += cmocka_run_group_tests_name(isa_name(isa), tests, NULL, NULL);
+    }
+    return failed;
 }
