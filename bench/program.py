@@ -28,5 +28,5 @@ class Program:
 
     def precision(self, model):
         """The fastest precision for training on this processor: bf16 where it has the instructions."""
-        if not self.fast: self.fast = "bf16" if self.call("info", model)[0]["isa"] == "bf16" else "f32"
+        if not self.fast: self.fast = "bf16" if self.call("info", model)[0]["isa"] in ("bf16", "amx") else "f32"
         return ["--precision", self.fast]

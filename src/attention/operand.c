@@ -4,7 +4,7 @@
 enum { LEAST_INT16 = 64 }; /* for shorter sequences making them takes longer than they save */
 
 operand_form operand_form_of(const kernel_table *kernels, bool low, size_t length) {
-    if (low && kernels->isa == ISA_BF16) return OPERAND_BF16;
+    if (low && kernels->low.fast_bf16) return OPERAND_BF16;
     return low && kernels->low.int16 && length >= LEAST_INT16 ? OPERAND_INT16 : OPERAND_F32;
 }
 
@@ -49,7 +49,11 @@ void operand_multiply(const kernel_table *kernels, float *c, size_t c_stride, co
         return;
     }
     case OPERAND_BF16:
-        for (size_t i = 0; i < rows; i++) kernels->low.round_bf16(room + i * words, x + i * x_stride, by->depth);
+        for (size_t i = 0; i < rows; i++) {
+            uint32_t *row = room + i * low_stride(words);
+            kernels->low.round_bf16(row, x + i * x_stride, by->depth);
+            low_end_row(row, words);
+        }
         break;
     case OPERAND_INT16: kernels->low.int16->round(room, x, x_stride, rows, by->depth, by->unit); break;
     }
@@ -60,7 +64,7 @@ void operand_multiply_low(const kernel_table *kernels, float *c, size_t c_stride
                           const operand *by) {
     size_t words = words_bf16(by->depth);
     product_low product = {.a = x,
-                           .a_stride = words,
+                           .a_stride = by->form == OPERAND_BF16 ? low_stride(words) : words,
                            .b = by->low,
                            .column_scale = by->column_scale,
                            .c = c,

@@ -24,11 +24,12 @@ typedef struct operand {
 /* Makes the low-precision format of the packed operand, including `scale` and `unit`. */
 void operand_lower(const kernel_table *kernels, operand *self);
 
-/* c [rows, columns] = scale x by. `room` holds the rows in the low-precision format, words_bf16(depth) each. */
+/* c [rows, columns] = scale x by. `room`, aligned to 64 bytes, holds the rows in the low-precision format:
+ * low_room(rows) of low_stride(words_bf16(depth)). */
 void operand_multiply(const kernel_table *kernels, float *c, size_t c_stride, const float *x, size_t x_stride,
                       size_t rows, const operand *by, uint32_t *room);
 
-/* The same for rows that are in that format already. */
+/* The same for rows that are in that format already; rows of 16-bit integers are words_bf16(depth) apart. */
 void operand_multiply_low(const kernel_table *kernels, float *c, size_t c_stride, const uint32_t *x, size_t rows,
                           const operand *by);
 

@@ -284,7 +284,7 @@ void attention_softmax(const run *self, tensor out, const attention *inputs, con
     w.scratch_size = round_up(w.key_size + w.value_size + w.score_size, 16);
     if (inputs->low) {
         /* words for keys and values, and for the rows of a block, queries or probabilities; scales of columns */
-        w.low_size = size_max(w.score_size, MOST_QUERIES * words_bf16(inputs->head_size));
+        w.low_size = size_max(w.score_size, low_room(MOST_QUERIES) * low_stride(words_bf16(inputs->head_size)));
         size_t scales = round_up(longest, PANEL) + round_up(inputs->head_size, PANEL);
         w.scratch_size += round_up(w.key_size + w.value_size + w.low_size + scales, 16);
     }

@@ -41,9 +41,9 @@ static inline size_t product_low_pitch(const product_low *p) {
 typedef void product_low_function(const product_low *product);
 
 product_low_function product_bf16_scalar, product_bf16_avx2, product_bf16_avx512, product_bf16_avx512bf16,
-    product_bf16_neon;
+    product_bf16_amx, product_bf16_neon;
 product_low_function product_int8_scalar, product_int8_avx2, product_int8_avx512, product_int8_avx512vnni,
-    product_int8_neon;
+    product_int8_amx, product_int8_neon;
 
 /* The number of words that hold a depth. */
 static inline size_t words_bf16(size_t depth) {
@@ -52,6 +52,21 @@ static inline size_t words_bf16(size_t depth) {
 
 static inline size_t words_int8(size_t depth) {
     return (depth + 3) / 4;
+}
+
+/* The place of a in memory, for products by tiles: rows begin at 64 bytes, an odd number of cache lines apart, so that
+ * a column of lines does not fall into few sets of the cache; there is room for whole tiles of 16 rows; and a row is
+ * zero from its words to the end of its last line (low_end_row). Other products need none of this. */
+static inline size_t low_stride(size_t words) {
+    return (words + 15) / 16 * 16 | 16;
+}
+
+static inline size_t low_room(size_t rows) {
+    return (rows + 15) / 16 * 16;
+}
+
+static inline void low_end_row(uint32_t *row, size_t words) {
+    for (size_t k = words; k < (words + 15) / 16 * 16; k++) row[k] = 0;
 }
 
 /* Rounds a row of a to the nearest even bfloat16; NaN stays. out [words], with zeros up to the end. */

@@ -1,15 +1,18 @@
 /* Choosing the kernels: detection of the processor, and the tables in rising order. */
 #include "kernels/table.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "kernels/tiles.h"
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
-#define LOW(products_bf16, products_int8, rows, int16, peak_bf16, peak_int8)                                           \
+#define LOW(products_bf16, products_int8, rows, fast, int16, peak_bf16, peak_int8)                                     \
     {                                                                                                                  \
         product_bf16_##products_bf16, product_int8_##products_int8, narrow_bf16_##rows, narrow_panel_bf16_##rows,      \
-            quantize_int8_##rows, int16, peak_bf16, peak_int8                                                          \
+            quantize_int8_##rows, fast, int16, peak_bf16, peak_int8                                                    \
     }
 
 #if defined(__x86_64__)
@@ -31,20 +34,21 @@
 static const kernel_table tables[ISA_COUNT] = {
     [ISA_SCALAR] = {"scalar", ISA_SCALAR, product_f32_scalar, pack_transposed_f32_scalar, activate_f32_scalar,
                     softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar,
-                    LOW(scalar, scalar, scalar, NULL, NULL, NULL), peak_f32_scalar},
+                    LOW(scalar, scalar, scalar, false, NULL, NULL, NULL), peak_f32_scalar},
 #if defined(__aarch64__)
     [ISA_NEON] = {"neon", ISA_NEON, product_f32_neon, pack_transposed_f32_scalar, activate_f32_neon, softmax_f32_neon,
-                  layer_norm_f32_neon, dot_f32_neon, &gradient_f32_scalar, LOW(neon, neon, scalar, NULL, NULL, NULL),
-                  peak_f32_neon},
+                  layer_norm_f32_neon, dot_f32_neon, &gradient_f32_scalar,
+                  LOW(neon, neon, scalar, false, NULL, NULL, NULL), peak_f32_neon},
 #endif
 #if defined(__x86_64__)
     [ISA_AVX2] = {"avx2", ISA_AVX2, product_f32_avx2, pack_transposed_f32_scalar, activate_f32_avx2, softmax_f32_avx2,
-                  layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2, LOW(avx2, avx2, avx2, &int16_avx2, NULL, NULL),
-                  peak_f32_avx2},
-    AVX512("avx512", ISA_AVX512, LOW(avx512, avx512, avx512, NULL, NULL, NULL)),
-    AVX512("vnni", ISA_VNNI, LOW(avx512, avx512vnni, avx512, &int16_avx512vnni, NULL, peak_int8_avx512vnni)),
+                  layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2,
+                  LOW(avx2, avx2, avx2, false, &int16_avx2, NULL, NULL), peak_f32_avx2},
+    AVX512("avx512", ISA_AVX512, LOW(avx512, avx512, avx512, false, NULL, NULL, NULL)),
+    AVX512("vnni", ISA_VNNI, LOW(avx512, avx512vnni, avx512, false, &int16_avx512vnni, NULL, peak_int8_avx512vnni)),
     AVX512("bf16", ISA_BF16,
-           LOW(avx512bf16, avx512vnni, avx512, &int16_avx512vnni, peak_bf16_avx512bf16, peak_int8_avx512vnni)),
+           LOW(avx512bf16, avx512vnni, avx512, true, &int16_avx512vnni, peak_bf16_avx512bf16, peak_int8_avx512vnni)),
+    AVX512("amx", ISA_AMX, LOW(amx, amx, avx512, true, NULL, peak_bf16_amx, peak_int8_amx)),
 #endif
 };
 
@@ -56,18 +60,31 @@ instruction_set instruction_set_of(cpu_features features) {
         return ISA_SCALAR;
     if ((features.leaf7_ebx & all512) != all512 || (features.xcr0 & 0xe6) != 0xe6) return ISA_AVX2;
     if (!(features.leaf7_ecx & 1u << 11)) return ISA_AVX512;
-    return features.leaf7_1_eax & 1u << 5 ? ISA_BF16 : ISA_VNNI;
+    if (!(features.leaf7_1_eax & 1u << 5)) return ISA_VNNI;
+    const unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24, amx_int8 = 1u << 25, amx = amx_bf16 | amx_tile | amx_int8;
+    const unsigned long long tile_state = 3ull << 17;
+    bool tiles = (features.leaf7_edx & amx) == amx && (features.xcr0 & tile_state) == tile_state;
+    return tiles ? ISA_AMX : ISA_BF16;
 }
 
-static instruction_set detect(void) {
+instruction_set instruction_set_for(cpu_features features, bool tiles) {
+    instruction_set most = instruction_set_of(features);
+    if (most == ISA_AMX && !tiles) most = ISA_BF16;
+    return most == ISA_BF16 && features.intel ? ISA_VNNI : most;
+}
+
 #if defined(__x86_64__)
+static cpu_features read_features(void) {
     cpu_features features = {0};
     unsigned eax, ebx, ecx, edx;
-    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return ISA_SCALAR;
+    if (__get_cpuid(0, &eax, &ebx, &ecx, &edx))
+        features.intel = ebx == signature_INTEL_ebx && ecx == signature_INTEL_ecx && edx == signature_INTEL_edx;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return features;
     features.leaf1_ecx = ecx;
     if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
         features.leaf7_ebx = ebx;
         features.leaf7_ecx = ecx;
+        features.leaf7_edx = edx;
         if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) features.leaf7_1_eax = eax;
     }
     if (features.leaf1_ecx & (1u << 27)) {
@@ -75,7 +92,14 @@ static instruction_set detect(void) {
         __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
         features.xcr0 = (unsigned long long)high << 32 | low;
     }
-    return instruction_set_of(features);
+    return features;
+}
+#endif
+
+/* The highest set of this machine, and the one that it is given. */
+static instruction_set highest(void) {
+#if defined(__x86_64__)
+    return instruction_set_of(read_features());
 #elif defined(__aarch64__)
     return ISA_NEON; /* every AArch64 processor has it */
 #else
@@ -83,13 +107,34 @@ static instruction_set detect(void) {
 #endif
 }
 
+static instruction_set given(bool tiles) {
+#if defined(__x86_64__)
+    return instruction_set_for(read_features(), tiles);
+#else
+    (void)tiles;
+    return highest();
+#endif
+}
+
+const char *kernel_table_no_tiles(void) {
+    if (highest() != ISA_AMX) return "the processor has none";
+    switch (tiles_ask()) {
+    case 0: return "";
+    case ENOSPC: return "a thread has an alternate signal stack that is too small for them";
+    case EPERM: return "a filter of system calls forbids them";
+    default: return "the system does not grant them";
+    }
+}
+
 const kernel_table *kernel_table_best(void) {
-    return &tables[detect()];
+    return &tables[given(highest() == ISA_AMX && tiles_ask() == 0)];
 }
 
 const kernel_table *kernel_table_named(const char *name) {
-    instruction_set best = detect();
-    for (int isa = 0; isa <= (int)best; isa++)
-        if (tables[isa].name && strcmp(tables[isa].name, name) == 0) return &tables[isa];
+    if (strcmp(name, "untiled") == 0) return &tables[given(false)];
+    instruction_set most = highest();
+    for (int isa = 0; isa <= (int)most; isa++)
+        if (tables[isa].name && strcmp(tables[isa].name, name) == 0)
+            return isa == ISA_AMX && tiles_ask() != 0 ? NULL : &tables[isa];
     return NULL;
 }

@@ -22,6 +22,7 @@ typedef enum instruction_set {
     ISA_AVX512,
     ISA_VNNI,
     ISA_BF16,
+    ISA_AMX,
     ISA_COUNT
 } instruction_set;
 
@@ -31,13 +32,15 @@ typedef struct low_kernels {
     narrow_bf16_function *round_bf16;
     narrow_panel_bf16_function *round_panel_bf16;
     quantize_int8_function *quantize_int8;
+    bool fast_bf16;                         /* the bf16 product is faster than f32's: attention is in bf16 too */
     const int16_kernels *int16;             /* NULL where they are not faster than f32 */
     double (*peak_bf16)(size_t iterations); /* as peak_f32; NULL where the processor lacks the instruction */
     double (*peak_int8)(size_t iterations);
 } low_kernels;
 
 typedef struct kernel_table {
-    const char *name; /* "scalar", "neon", "avx2", "avx512", "vnni", "bf16": the name in RUBATO_ISA and in `info` */
+    const char
+        *name; /* "scalar", "neon", "avx2", "avx512", "vnni", "bf16", "amx": the name in RUBATO_ISA and in `info` */
     instruction_set isa;
     product_f32_function *product_f32;
     pack_transposed_function *pack_transposed_f32;
@@ -50,21 +53,31 @@ typedef struct kernel_table {
     double (*peak_f32)(size_t iterations); /* runs so many fused multiply-adds; returns operations done */
 } kernel_table;
 
-/* The best table that this machine runs. */
+/* The table for this machine. Tiles are used where the processor has them and the system permits them, which this
+ * function asks (tiles.h). Intel's processors without tiles get "vnni" instead of "bf16": their VDPBF16PS has half of
+ * the speed of an f32 multiply-add (119 against 243 Gflop/s, measured on a Xeon). */
 const kernel_table *kernel_table_best(void);
 
-/* The table of that name, or NULL when there is none or this machine cannot run it. */
+/* The table of that name, or NULL when there is none or this machine cannot run it. "untiled": the best one without
+ * tiles, for which nothing is asked. */
 const kernel_table *kernel_table_named(const char *name);
+
+/* Why tiles are not used: "" where they are, or a static text. It asks as kernel_table_best does. */
+const char *kernel_table_no_tiles(void);
 
 /* The features that the processor and the operating system support, as a pure function of cpuid and xgetbv results, so
  * that tests can call it. */
 typedef struct cpu_features {
     unsigned leaf1_ecx, leaf7_ebx;
-    unsigned leaf7_ecx, leaf7_1_eax; /* subleaf 0; subleaf 1 */
+    unsigned leaf7_ecx, leaf7_edx, leaf7_1_eax; /* subleaf 0; subleaf 1 */
     unsigned long long xcr0;
+    bool intel;
 } cpu_features;
 
+/* The highest instruction set that a processor with these features runs, and the one that it is given, with the
+ * system's permission for tiles or without. */
 instruction_set instruction_set_of(cpu_features features);
+instruction_set instruction_set_for(cpu_features features, bool tiles);
 
 double peak_f32_scalar(size_t iterations);
 double peak_f32_avx2(size_t iterations);
@@ -72,5 +85,7 @@ double peak_f32_neon(size_t iterations);
 double peak_f32_avx512(size_t iterations);
 double peak_bf16_avx512bf16(size_t iterations);
 double peak_int8_avx512vnni(size_t iterations);
+double peak_bf16_amx(size_t iterations);
+double peak_int8_amx(size_t iterations);
 
 #endif

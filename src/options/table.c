@@ -8,7 +8,7 @@ OPTION_CHOICES(eval_tasks, "classification", "regression", "tagging", "qa", "sts
 OPTION_CHOICES(search_tasks, "classification", "regression", "tagging", "qa", "sts")
 OPTION_CHOICES(precisions, "f32", "bf16", "int8", "f32+int8", "f32+bf16")
 OPTION_CHOICES(one_precision, "f32", "bf16", "int8")
-OPTION_CHOICES(instruction_sets, "scalar", "neon", "avx2", "avx512", "vnni", "bf16")
+OPTION_CHOICES(instruction_sets, "scalar", "neon", "avx2", "avx512", "vnni", "bf16", "amx", "untiled")
 OPTION_CHOICES(aggregations, "entities", "none", "simple", "first", "average", "max")
 OPTION_CHOICES(activations, "softmax", "sigmoid", "none")
 OPTION_CHOICES(truncations, "longest_first", "only_first", "only_second")
@@ -23,7 +23,7 @@ OPTION_CHOICES(search_costs, "flops", "ms")
 #define LIMIT_HELP "use the first N examples only"
 #define OVERWRITE_HELP "replace a model in --out; without this option, that is refused"
 #define THREADS_STANDARD "as many as affinity and the container allow"
-#define ISA_HELP "instruction set of the kernels"
+#define ISA_HELP "instruction set of the kernels; untiled: the best one but amx"
 #define ISA_STANDARD "the best of this machine"
 #define MAX_LENGTH_HELP "longest sequence in tokens, special tokens included"
 

@@ -24,7 +24,8 @@ static const struct {
     const char *name, *words;
 } sets[] = {
     {"scalar", "portable C"},           {"neon", "NEON instructions"},         {"avx2", "AVX2 instructions"},
-    {"avx512", "AVX-512 instructions"}, {"vnni", "AVX-512 VNNI instructions"}, {"bf16", "AVX-512 BF16 instructions"}};
+    {"avx512", "AVX-512 instructions"}, {"vnni", "AVX-512 VNNI instructions"}, {"bf16", "AVX-512 BF16 instructions"},
+    {"amx", "AMX tile instructions"}};
 enum { SETS = sizeof sets / sizeof sets[0] };
 
 const char *rubato_isa_words(const char *isa) {
@@ -50,6 +51,7 @@ const char *rubato_build_fact(size_t index, char *value, size_t bytes) {
                  {"build_type", RUBATO_BUILD_TYPE},
                  {"instruction_sets", kernels},
                  {"kernels", rubato_isa_words(kernel_table_best()->name)},
+                 {"no_tiles", kernel_table_no_tiles()},
                  {"jansson", jansson_version_str()},
                  {"utf8proc", utf8proc_version()},
                  {"libcurl", curl_version_info(CURLVERSION_NOW)->version},

@@ -37,6 +37,8 @@ static void linear_columns(void *argument, size_t member, size_t first, size_t l
 
 /* ---- In low precision ---- */
 
+enum { LOW_GRAIN = 16 }; /* rows: whole tiles */
+
 typedef struct low_work {
     const kernel_table *kernels;
     const linear *layer;
@@ -52,7 +54,8 @@ static void low_ready(void *argument, size_t member, size_t first, size_t last) 
     const low_work *work = argument;
     (void)member;
     for (size_t row = first; row < last; row++) {
-        uint32_t *out = work->words + row * work->whole.words;
+        uint32_t *out = work->words + row * work->whole.a_stride;
+        low_end_row(out, work->whole.words);
         if (work->layer->precision == PRECISION_BF16)
             work->kernels->low.round_bf16(out, tensor_row(work->x, row), work->layer->in);
         else
@@ -92,10 +95,10 @@ static void low_columns(void *argument, size_t member, size_t first, size_t last
 static void multiply_low(const run *self, tensor out, tensor x, const linear *layer, activation act,
                          const tensor *residual) {
     bool bytes = layer->precision == PRECISION_INT8;
-    size_t words = bytes ? words_int8(layer->in) : words_bf16(layer->in);
+    size_t words = bytes ? words_int8(layer->in) : words_bf16(layer->in), stride = low_stride(words);
     arena_mark mark = arena_save(self->memory);
     low_work work = {.kernels = self->kernels, .layer = layer, .x = x};
-    work.words = run_take(self, x.rows, words * sizeof *work.words);
+    work.words = run_take(self, low_room(x.rows), stride * sizeof *work.words);
     work.scales = run_take(self, x.rows, sizeof *work.scales);
     if (run_failed(self)) return;
     work.whole = (product_low){.a = work.words,
@@ -106,7 +109,7 @@ static void multiply_low(const run *self, tensor out, tensor x, const linear *la
                                .bias = layer->bias,
                                .residual = residual ? residual->data : NULL,
                                .c = out.data,
-                               .a_stride = words,
+                               .a_stride = stride,
                                .c_stride = out.stride,
                                .residual_stride = residual ? residual->stride : 0,
                                .rows = x.rows,
@@ -116,7 +119,7 @@ static void multiply_low(const run *self, tensor out, tensor x, const linear *la
                                .act = act};
     work.product = bytes ? self->kernels->low.product_int8 : self->kernels->low.product_bf16;
     if (x.rows >= 32 * team_size(self->crew)) {
-        run_parallel(self, x.rows, 1, low_rows, &work);
+        run_parallel(self, x.rows, LOW_GRAIN, low_rows, &work);
     } else {
         low_ready(&work, 0, 0, x.rows);
         run_parallel(self, layer->out, PANEL, low_columns, &work);
@@ -175,11 +178,13 @@ static void input_rows(void *argument, size_t member, size_t first, size_t last)
     const saved_linear *s = task->saved;
     (void)member;
     if (s->layer->learn->low_transposed) {
-        size_t words = words_bf16(s->layer->out);
-        for (size_t row = first; row < last; row++)
-            task->on->kernels->low.round_bf16(task->low + row * words, tensor_grad(s->out, row), s->layer->out);
-        product_low low = {.a = task->low + first * words,
-                           .a_stride = words,
+        size_t words = words_bf16(s->layer->out), stride = low_stride(words);
+        for (size_t row = first; row < last; row++) {
+            task->on->kernels->low.round_bf16(task->low + row * stride, tensor_grad(s->out, row), s->layer->out);
+            low_end_row(task->low + row * stride, words);
+        }
+        product_low low = {.a = task->low + first * stride,
+                           .a_stride = stride,
                            .b = s->layer->learn->low_transposed,
                            .c = tensor_grad(s->x, first),
                            .c_stride = s->x.stride,
@@ -211,9 +216,11 @@ static void transpose_columns(void *argument, size_t member, size_t first, size_
     task->on->kernels->gradient->transpose(task->transposed + first * task->stride, task->stride, x.data + first,
                                            x.stride, x.rows, last - first);
     if (!task->saved->layer->learn->low_transposed) return;
-    size_t words = words_bf16(x.rows);
-    for (size_t i = first; i < last; i++)
-        task->on->kernels->low.round_bf16(task->low + i * words, task->transposed + i * task->stride, x.rows);
+    size_t words = words_bf16(x.rows), stride = low_stride(words);
+    for (size_t i = first; i < last; i++) {
+        task->on->kernels->low.round_bf16(task->low + i * stride, task->transposed + i * task->stride, x.rows);
+        low_end_row(task->low + i * stride, words);
+    }
 }
 
 /* The weight's gradient has the weight's packed form, so a panel of it is one product: dW^T += x^T dy. */
@@ -228,7 +235,7 @@ static void weight_columns(void *argument, size_t member, size_t first, size_t l
             uint32_t *pairs = task->low_panels + member * words_bf16(s->out.rows) * PANEL;
             task->on->kernels->low.round_panel_bf16(pairs, panel, s->out.rows);
             product_low low = {.a = task->low,
-                               .a_stride = words_bf16(s->out.rows),
+                               .a_stride = low_stride(words_bf16(s->out.rows)),
                                .b = pairs,
                                .c = s->layer->learn->weight + at * linear_depth(s->layer),
                                .c_stride = PANEL,
@@ -261,12 +268,13 @@ static void linear_backward(const run *on, void *saved) {
     if (rows == 0) return;
     linear_task task = {.on = on, .saved = s, .stride = round_up(rows, 16) + 16};
     if (s->layer->learn->low_transposed) {
-        size_t first = rows * words_bf16(s->layer->out), second = s->layer->in * words_bf16(rows);
+        size_t first = low_room(rows) * low_stride(words_bf16(s->layer->out));
+        size_t second = low_room(s->layer->in) * low_stride(words_bf16(rows));
         task.low = run_take(on, size_max(first, second), sizeof *task.low);
         task.low_panels = run_take(on, team_size(on->crew) * words_bf16(rows) * PANEL, sizeof *task.low_panels);
         if (run_failed(on)) return;
     }
-    run_parallel(on, rows, 1, input_rows, &task);
+    run_parallel(on, rows, LOW_GRAIN, input_rows, &task);
     if (!s->layer->learn->weight) return;
     task.transposed = run_take(on, s->layer->in * task.stride, sizeof(float));
     task.panels = run_take(on, team_size(on->crew) * rows * PANEL, sizeof(float));

@@ -424,12 +424,13 @@ static void test_low_products(void **state) {
             bool bytes = round % 2;
             size_t rows = 1 + random_below(round % 5 ? 20 : 200), columns = 1 + random_below(100);
             size_t depth = 1 + random_below(round % 7 ? 90 : 9000),
-                   words = bytes ? words_int8(depth) : words_bf16(depth);
+                   words = bytes ? words_int8(depth) : words_bf16(depth), stride = low_stride(words);
             activation act = (activation)random_below(ACTIVATION_RARE);
             float *weights = malloc(columns * depth * sizeof *weights), *x = malloc(depth * sizeof *x);
             float *panel = malloc(PANEL * depth * sizeof *panel);
             int32_t *offset = malloc(columns * sizeof *offset);
-            uint32_t *b = aligned_alloc(64, packed_size(columns, words) * 4), *a = malloc(rows * words * 4 + 4);
+            uint32_t *b = aligned_alloc(64, packed_size(columns, words) * 4),
+                     *a = aligned_alloc(64, low_room(rows) * stride * 4);
             guarded scales = guarded_create(rows), column_scales = guarded_create(columns),
                     bias = guarded_create(columns), residual = guarded_create(rows * columns),
                     c = guarded_create(rows * columns), reference = guarded_create(rows * columns);
@@ -445,9 +446,10 @@ static void test_low_products(void **state) {
             for (size_t row = 0; row < rows; row++) {
                 for (size_t k = 0; k < depth; k++) x[k] = random_float();
                 if (bytes)
-                    scales.data[row] = want->quantize_int8(a + row * words, x, NULL, depth);
+                    scales.data[row] = want->quantize_int8(a + row * stride, x, NULL, depth);
                 else
-                    want->round_bf16(a + row * words, x, depth);
+                    want->round_bf16(a + row * stride, x, depth);
+                low_end_row(a + row * stride, words);
             }
             product_low p = {.a = a,
                              .b = b,
@@ -457,7 +459,7 @@ static void test_low_products(void **state) {
                              .bias = random_below(2) ? bias.data : NULL,
                              .residual = random_below(2) ? residual.data : NULL,
                              .c = reference.data,
-                             .a_stride = words,
+                             .a_stride = stride,
                              .c_stride = columns,
                              .residual_stride = columns,
                              .rows = rows,
@@ -472,9 +474,9 @@ static void test_low_products(void **state) {
             for (size_t k = 0; k < rows * columns; k++)
                 expect(bytes ? "product_int8" : "product_bf16", isa_name(i), depth, k, (double)c.data[k],
                        (double)reference.data[k], tolerance * (3 + fabs((double)reference.data[k])));
-            size_t row = random_below(rows);
+            size_t row = random_below(rows) / 16 * 16; /* tiles read whole tiles of rows */
             memcpy(reference.data, c.data + row * columns, columns * sizeof(float));
-            p.a += row * words;
+            p.a += row * stride;
             p.row_scale += row;
             p.c += row * columns;
             if (p.residual) p.residual += row * columns;
@@ -501,7 +503,11 @@ static void test_low_products(void **state) {
 
 static instruction_set detected(unsigned leaf1_ecx, unsigned leaf7_ebx, unsigned leaf7_ecx, unsigned leaf7_1_eax,
                                 unsigned xcr0) {
-    return instruction_set_of((cpu_features){leaf1_ecx, leaf7_ebx, leaf7_ecx, leaf7_1_eax, xcr0});
+    return instruction_set_of((cpu_features){.leaf1_ecx = leaf1_ecx,
+                                             .leaf7_ebx = leaf7_ebx,
+                                             .leaf7_ecx = leaf7_ecx,
+                                             .leaf7_1_eax = leaf7_1_eax,
+                                             .xcr0 = xcr0});
 }
 
 static void test_detection(void **state) {
@@ -518,6 +524,20 @@ static void test_detection(void **state) {
     assert_int_equal(detected(avx, avx512, vnni, bf16, 3), ISA_SCALAR);                /* nor ymm */
     assert_int_equal(detected(avx & ~(1u << 12), avx512, 0, 0, 0xe7), ISA_SCALAR);     /* no FMA */
     assert_int_equal(detected(avx, avx512 & ~(1u << 31), vnni, bf16, 0xe7), ISA_AVX2); /* no VL */
+    cpu_features tiles = {avx, avx512, vnni, 1u << 22 | 1u << 24 | 1u << 25, bf16, 0x600e7, true};
+    assert_int_equal(instruction_set_of(tiles), ISA_AMX);
+    assert_int_equal(instruction_set_for(tiles, true), ISA_AMX);
+    assert_int_equal(instruction_set_for(tiles, false), ISA_VNNI); /* Intel's bf16 instruction is slower than f32's */
+    tiles.xcr0 = 0x200e7;
+    assert_int_equal(instruction_set_of(tiles), ISA_BF16); /* the system does not save tiles */
+    assert_int_equal(instruction_set_for(tiles, true), ISA_VNNI);
+    tiles.intel = false;
+    assert_int_equal(instruction_set_for(tiles, true), ISA_BF16);
+    tiles.xcr0 = 0x600e7;
+    tiles.leaf7_edx = 1u << 24 | 1u << 25;
+    assert_int_equal(instruction_set_of(tiles), ISA_BF16); /* tiles of integers alone */
+    assert_int_equal(kernel_table_named("amx") == NULL, *kernel_table_no_tiles() != 0);
+    assert_true(kernel_table_named("untiled")->isa < ISA_AMX);
     assert_null(kernel_table_named("sse9"));
     assert_non_null(kernel_table_named("scalar"));
 }
