@@ -1,13 +1,31 @@
 /* The products of attention in 16-bit integers, AVX2. */
-#define BYTES 0
 #include "kernels/int16.h"
-#include "kernels/product_pairs_avx2.h"
 
+#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
+#define PARTS 1
+#define ADDS(p) false
+
+static inline __m256i part_of(__m256i words, int i) {
+    (void)i;
+    return words;
+}
+
+static inline __m256i join(__m256i sum, __m256i x, __m256i b) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, b));
+}
+
+static inline __m256 scaled(const product_low *p, __m256i sum, size_t row, size_t column, __m256i mask) {
+    (void)row;
+    return _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_maskload_ps(p->column_scale + column, mask));
+}
+
+#include "kernels/product_parts_avx2.h"
+
 static void product(const product_low *p) {
-    product_part(p, &(part){p->a, p->a_stride, 0, 0, p->words}, p->rows);
+    product_block(p, &(block){p->a, p->a_stride, 0, 0, p->words}, p->rows);
 }
 
 static inline __m256 absolute_8(__m256 x) {

@@ -1,12 +1,27 @@
-/* The 8-bit product, AVX2, as products of 16-bit integers. Rows of a are widened once for each block of rows. */
-#define BYTES 1
-#include "kernels/product_pairs_avx2.h"
+/* The 8-bit product, AVX2. VPMADDWD multiplies 16-bit integers and adds the products in pairs: an instruction does the
+ * work of two fused multiply-adds of floats, and sums are exact. The parts of a word are its even bytes and its odd
+ * bytes, widened to 16 bits, because shifts widen these, and nothing moves between lanes. */
+#include <immintrin.h>
 
-enum {
-    DEPTH = 1024,            /* words of one pass */
-    BLOCK_PAIRS = 32 * 1024, /* 128 KiB of widened a: a part of the second-level cache, and of the stack */
-};
-_Static_assert(2 * DEPTH * TILE_ROWS <= BLOCK_PAIRS, "a block has the rows of a tile");
+#include "kernels/product_low.h"
+
+#define PARTS 2
+#define ADDS(p) false
+
+static inline __m256i part_of(__m256i words, int i) {
+    return _mm256_srai_epi16(i ? words : _mm256_slli_epi16(words, 8), 8);
+}
+
+static inline __m256i join(__m256i sum, __m256i x, __m256i b) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(x, b));
+}
+
+static inline __m256 scaled(const product_low *p, __m256i sum, size_t row, size_t column, __m256i mask) {
+    __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(p->row_scale[row]));
+    return _mm256_mul_ps(value, _mm256_maskload_ps(p->column_scale + column, mask));
+}
+
+#include "kernels/product_parts_avx2.h"
 
 static __m256i load_some(const void *from, size_t count) {
     return _mm256_maskload_epi32(from, lanes_8(count < 8 ? count : 8));
@@ -16,7 +31,7 @@ static void store_some(void *to, size_t count, __m256i value) {
     _mm256_maskstore_epi32(to, lanes_8(count < 8 ? count : 8), value);
 }
 
-/* Widens a row of a: q + 128 in 8 bits becomes q in 16. out [words][2]: an even pair and an odd pair. */
+/* q + 128 in 8 bits becomes q in 16. */
 static void widen_row(uint32_t *out, const uint32_t *a, size_t words) {
     for (size_t k = 0; k < words; k += 8) {
         __m256i x = _mm256_xor_si256(load_some(a + k, words - k), _mm256_set1_epi8((char)128));
@@ -28,16 +43,5 @@ static void widen_row(uint32_t *out, const uint32_t *a, size_t words) {
 }
 
 void product_int8_avx2(const product_low *p) {
-    uint32_t pairs[BLOCK_PAIRS];
-    size_t parts = divide_up(size_max(p->words, 1), DEPTH), deepest = divide_up(size_max(p->words, 1), parts);
-    size_t most = BLOCK_PAIRS / (2 * deepest) / TILE_ROWS * TILE_ROWS, blocks = divide_up(p->rows, most);
-    for (size_t block = 0; block < blocks; block++) {
-        size_t first = block * most, rows = size_min(p->rows - first, most);
-        for (size_t i = 0; i < parts; i++) {
-            size_t k0 = p->words * i / parts, k1 = p->words * (i + 1) / parts, stride = 2 * (k1 - k0);
-            for (size_t row = 0; row < rows; row++)
-                widen_row(pairs + row * stride, p->a + (first + row) * p->a_stride + k0, k1 - k0);
-            product_part(p, &(part){pairs, stride, first, k0, k1}, rows);
-        }
-    }
+    product_widened(p, widen_row);
 }

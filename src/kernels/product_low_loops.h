@@ -1,8 +1,7 @@
 /* The low-precision products for processors without the instructions, compiled once for each instruction set. Blocks of
  * both operands are widened to f32 and multiplied in f32. Weights have the memory traffic of the low precision, and the
  * product has the speed of f32. 8-bit sums stay exact: within the depth of a block they are integers below 2^24, and
- * blocks are summed as integers. The including file defines VARIANT(name), and OWN_INT8 where the instruction set has
- * another 8-bit product. */
+ * blocks are summed as integers. The including file defines VARIANT(name). */
 #include <string.h>
 
 #include "kernels/product_low.h"
@@ -37,14 +36,14 @@ static void widen_panel_bf16(float *out, const uint32_t *in, size_t pitch, size_
         }
 }
 
-static inline void widen_rows_int8(float *out, const uint32_t *in, size_t pitch, size_t rows, size_t width) {
+static void widen_rows_int8(float *out, const uint32_t *in, size_t pitch, size_t rows, size_t width) {
     for (; rows--; in += pitch, out += 4 * width) {
         const unsigned char *bytes = (const unsigned char *)in;
         for (size_t j = 0; j < 4 * width; j++) out[j] = (float)(bytes[j] - 128);
     }
 }
 
-static inline void widen_panel_int8(float *out, const uint32_t *in, size_t pitch, size_t rows, size_t width) {
+static void widen_panel_int8(float *out, const uint32_t *in, size_t pitch, size_t rows, size_t width) {
     for (; rows--; in += pitch, out += 4 * width)
         for (size_t i = 0; i < 4; i++)
             for (size_t j = 0; j < width; j++) out[i * width + j] = (float)(int8_t)(in[j] >> 8 * i);
@@ -113,8 +112,6 @@ void VARIANT(product_bf16)(const product_low *p) {
     product_wide(p, 2, widen_rows_bf16, widen_panel_bf16);
 }
 
-#ifndef OWN_INT8
 void VARIANT(product_int8)(const product_low *p) {
     product_wide(p, 4, widen_rows_int8, widen_panel_int8);
 }
-#endif

@@ -1,7 +1,5 @@
-/* bf16 products and the rows of low-precision products, AVX2. product_int8_avx2.c has the 8-bit product. */
-#define VARIANT(name) name##_avx2
-#define OWN_INT8
-#include "kernels/product_low_loops.h"
+/* Making rows and panels ready for the low-precision products, AVX2. */
+#include "kernels/product_low.h"
 
 #include <immintrin.h>
 #include <math.h>
