@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define PARTS 1
-#define ADDS(p) false
 
 static inline __m256i part_of(__m256i words, int i) {
     (void)i;

@@ -6,7 +6,6 @@
 #include "kernels/product_low.h"
 
 #define PARTS 2
-#define ADDS(p) false
 
 static inline __m256i part_of(__m256i words, int i) {
     return _mm256_srai_epi16(i ? words : _mm256_slli_epi16(words, 8), 8);

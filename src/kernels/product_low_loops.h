@@ -1,7 +1,8 @@
 /* The low-precision products for processors without the instructions, compiled once for each instruction set. Blocks of
  * both operands are widened to f32 and multiplied in f32. Weights have the memory traffic of the low precision, and the
  * product has the speed of f32. 8-bit sums stay exact: within the depth of a block they are integers below 2^24, and
- * blocks are summed as integers. The including file defines VARIANT(name). */
+ * blocks are summed as integers. The including file defines VARIANT(name), and BF16_ALONE where the instruction set has
+ * another 8-bit product. */
 #include <string.h>
 
 #include "kernels/product_low.h"
@@ -36,6 +37,7 @@ static void widen_panel_bf16(float *out, const uint32_t *in, size_t pitch, size_
         }
 }
 
+#ifndef BF16_ALONE
 static void widen_rows_int8(float *out, const uint32_t *in, size_t pitch, size_t rows, size_t width) {
     for (; rows--; in += pitch, out += 4 * width) {
         const unsigned char *bytes = (const unsigned char *)in;
@@ -48,6 +50,7 @@ static void widen_panel_int8(float *out, const uint32_t *in, size_t pitch, size_
         for (size_t i = 0; i < 4; i++)
             for (size_t j = 0; j < width; j++) out[i * width + j] = (float)(int8_t)(in[j] >> 8 * i);
 }
+#endif
 
 /* Adds the block's sums to c as integers. After the last block c gets its final value. */
 static void join_int8(const product_low *p, const float *sums, size_t row, size_t first, size_t width, bool begun,
@@ -112,6 +115,8 @@ void VARIANT(product_bf16)(const product_low *p) {
     product_wide(p, 2, widen_rows_bf16, widen_panel_bf16);
 }
 
+#ifndef BF16_ALONE
 void VARIANT(product_int8)(const product_low *p) {
     product_wide(p, 4, widen_rows_int8, widen_panel_int8);
 }
+#endif

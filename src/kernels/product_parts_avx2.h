@@ -1,8 +1,7 @@
-/* The low-precision products, AVX2. A word of b is widened in registers to its parts, once for each tile of up to 6
+/* Products of integers, AVX2. A word of b is widened in registers to its parts, once for each tile of up to 6
  * rows by half a panel; a has been widened before, or needs it not. The including file defines, with sums as __m256i of
  * integers or of floats,
  *   PARTS                                parts of a word, each with a 32-bit word of the widened a
- *   ADDS(p)                              whether the sums start from c
  *   part_of(words, i)                    part i of eight words of b
  *   join(sum, x, b)                      sum + x b
  *   scaled(p, sum, row, column, mask)    eight sums as floats, with their scales */
@@ -39,7 +38,7 @@ static inline __attribute__((always_inline)) void tile(const product_low *p, con
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < 2; j++)
             sum[i][j] =
-                of->k0 > 0 || ADDS(p)
+                of->k0 > 0
                     ? _mm256_maskload_epi32((const int *)(const void *)(c + (size_t)i * p->c_stride + 8 * j), mask[j])
                     : _mm256_setzero_si256();
     for (size_t k = 0; k < words; k++, b += PANEL) {
@@ -103,7 +102,7 @@ typedef void widen_function(uint32_t *out, const uint32_t *a, size_t words);
 /* The product of blocks of rows of a that are widened first. */
 static inline __attribute__((always_inline)) void product_widened(const product_low *p, widen_function *widen) {
     enum {
-        DEPTH = 1024,            /* words of one pass */
+        DEPTH = 256,             /* words of one pass: half a panel of them stays in the first-level cache */
         ROOM = PARTS * 16 * 1024 /* a part of the second-level cache, and of the stack */
     };
     _Static_assert(PARTS * DEPTH * TILE_ROWS <= ROOM, "a block has the rows of a tile");
