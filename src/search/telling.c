@@ -10,6 +10,8 @@
 
 enum { FOLDS = 8, LEAST = 4 }; /* LEAST: examples for two folds */
 
+static const double BEYOND_NOISE = 2; /* standard errors */
+
 /* What the told data say of a point. */
 typedef struct account {
     double quality, error;
@@ -78,21 +80,21 @@ static rubato_status tell(const telling *t, point *at, account *out, rubato_erro
     return RUBATO_OK;
 }
 
-/* Whether a dearer point is better beyond one standard error of the difference. For classification by the share of
- * texts that get the full model's label, else by the folds. */
+/* Whether a dearer point is better beyond noise: by more than two standard errors of the difference. For classification
+ * by the share of texts that get the full model's label, else by the folds. */
 static bool is_better(const telling *t, const candidate *dear, const account *a, const candidate *cheap,
                       const account *b) {
     double differences[FOLDS], mean = 0;
     if (t->judge->reference) {
         double noise = sqrt((2 - dear->quality - cheap->quality) / (double)t->judge->data.count);
-        return dear->quality - cheap->quality > noise;
+        return dear->quality - cheap->quality > BEYOND_NOISE * noise;
     }
     if (t->folds == 0) return a->quality > b->quality;
     for (size_t i = 0; i < t->folds; i++) {
         differences[i] = a->by_fold[i] - b->by_fold[i];
         mean += differences[i] / (double)t->folds;
     }
-    return mean > deviation(differences, t->folds) / sqrt((double)t->folds);
+    return mean > BEYOND_NOISE * deviation(differences, t->folds) / sqrt((double)t->folds);
 }
 
 static int by_text(const void *a, const void *b) {
