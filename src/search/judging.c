@@ -174,6 +174,12 @@ rubato_status judging_begin(judging *self, dataset_kind kind, const rubato_searc
     TRY(dataset_sample(&self->data, options->limit, options->seed, error));
     TRY(hold_out(self, kind, options, error));
     if (options->unlabelled) TRY(add_texts(self, options->unlabelled, options->columns, error));
+    size_t all = self->data.count;
+    TRY(dataset_remove_shared(&self->data, &self->told, error));
+    if (self->data.count < GLIMPSE && self->data.count < all)
+        return fail(error, RUBATO_BAD_DATA,
+                    "%s: nearly all of its texts are in %s too; no point may be chosen on texts that tell its quality",
+                    self->path, options->holdout);
     if (self->data.count < GLIMPSE) return fail(error, RUBATO_BAD_DATA, "%s: too few examples", self->path);
     TRY(measure_lengths(self, error));
     TRY(divide(self, error));
@@ -221,7 +227,15 @@ static rubato_status log_line(const judging *self, json_t *row, rubato_error *er
 
 static rubato_status log_candidate(const judging *self, const candidate *c, rubato_error *error) {
     if (!self->log) return RUBATO_OK;
-    json_t *row = point_object(&c->gene, self->low);
+    point gene = c->gene;
+    gene.flops_ratio = c->cost;
+    json_t *row = point_object(&gene, self->low);
+    json_object_del(row, "name"); /* the frontier's points get names */
+    if (self->by_ms) {            /* then the cost is a part of the full model's time */
+        json_object_del(row, "flops_ratio");
+        json_put(&row, "cost", json_real(c->cost));
+    }
+    json_object_del(row, "ms");
     if (!isnan(c->glimpse)) json_put(&row, "glimpse", json_real(c->glimpse));
     json_put(&row, "quality", isnan(c->quality) ? json_null() : json_real(c->quality));
     return log_line(self, row, error);

@@ -404,12 +404,24 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     if (s->space.exit_count && exit_trail_suits(&s->judge.model->exits)) judge_all_exits(s);
     TRY(judging_begin(&s->judge, kind, options, error));
     TRY(model_read_notes(notes, s->judge.model->path, error));
+    bool leaves = s->space.exit_count || s->judge.setting_count;
     TRY(read_widths(s, *notes, error));
     double layer_drop = json_number_value(json_object_get(json_object_get(*notes, "training"), "layer_drop"));
     s->merges = (size_t)json_integer_value(json_object_get(json_object_get(*notes, "training"), "merges"));
     s->space.merges = s->merges > 0 && asked(options, "merges");
-    s->space.depth = (options->depth ? options->depth > 0 : layer_drop > 0) && asked(options, "depth");
+    s->space.depth = (options->depth ? options->depth > 0 : layer_drop > 0 || options->axes) && asked(options, "depth");
     s->judge.lowest = options->lowest > 0 ? options->lowest : 0.15;
+    const struct {
+        const char *axis, *remedy;
+        bool has;
+    } needs[] = {{"exits", "train it with a recipe that has exits", leaves},
+                 {"widths", "train it with slimmable, dynabert or anytime", s->space.width_count > 1},
+                 {"merges", "train it with --merges", s->space.merges},
+                 {"precision", "load it in two precisions, and search with --cost ms", s->space.precision}};
+    for (size_t i = 0; options->axes && i < sizeof needs / sizeof *needs; i++)
+        if (asked(options, needs[i].axis) && !needs[i].has)
+            return fail(error, RUBATO_BAD_ARGUMENT, "axis \"%s\": the model lacks it: %s", needs[i].axis,
+                        needs[i].remedy);
     return RUBATO_OK;
 }
 

@@ -53,6 +53,9 @@ rubato_status dataset_sample(dataset *data, size_t limit, uint64_t seed, rubato_
  * contents alone. On failure both are as before. */
 rubato_status dataset_divide(dataset *data, dataset *rest, double share, rubato_error *error);
 
+/* Removes the examples whose document (as above) occurs in `other`. On failure nothing is removed. */
+rubato_status dataset_remove_shared(dataset *data, const dataset *other, rubato_error *error);
+
 /* A hash of all contents. */
 uint64_t dataset_hash(const dataset *data);
 

@@ -128,6 +128,29 @@ rubato_status dataset_divide(dataset *data, dataset *rest, double share, rubato_
     return status;
 }
 
+static int by_value(const void *a, const void *b) {
+    const uint64_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+rubato_status dataset_remove_shared(dataset *data, const dataset *other, rubato_error *error) {
+    size_t kept = 0;
+    uint64_t *documents = malloc((other->count + 1) * sizeof *documents);
+    if (!documents) return fail_memory(error);
+    for (size_t i = 0; i < other->count; i++) documents[i] = document_hash(&other->items[i]);
+    qsort(documents, other->count, sizeof *documents, by_value);
+    for (size_t i = 0; i < data->count; i++) {
+        uint64_t own = document_hash(&data->items[i]);
+        if (bsearch(&own, documents, other->count, sizeof *documents, by_value))
+            example_free(&data->items[i]);
+        else
+            data->items[kept++] = data->items[i];
+    }
+    data->count = kept;
+    free(documents);
+    return RUBATO_OK;
+}
+
 uint64_t dataset_hash(const dataset *data) {
     uint64_t hash = 0;
     for (size_t i = 0; i < data->count; i++) {

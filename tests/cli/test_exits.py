@@ -84,7 +84,7 @@ check("a killed run goes on to the same bits, both stages", r.status == 0 and re
 
 # ---- Search ----
 for recipe in ("branchynet", "pabee"):
-    r = renew("search", path(recipe), "--task", "classification", "--data", dev, "--holdout", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json")
+    r = renew("search", path(recipe), "--task", "classification", "--data", data, "--holdout", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json")
     found = json.load(open(path(recipe + "/rubato.json")))["points"] if r.status == 0 else []
     leaving = [p for p in found if "exit" in p]
     check(f"{recipe}: search finds points that leave early", leaving and all(p["alive"][0] == 1 and sorted(p["alive"], reverse=True) == p["alive"] for p in leaving), r)
@@ -96,7 +96,7 @@ svg = open(path("branchynet/frontier.svg")).read()
 check("and draws them", "leaving early alone" in svg and "everything out at one exit" in svg)
 r = run("classify", path("branchynet"), "--budget", "0.7x", "--json", "--cost", stdin=lines)
 check("a budget takes them", r.status == 0 and min(row["cost"]["layers"] for row in r.json()) < 3, r)
-again = renew("search", path("branchynet"), "--task", "classification", "--data", dev, "--holdout", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json", "--resume")
+again = renew("search", path("branchynet"), "--task", "classification", "--data", data, "--holdout", dev, "--iterations", 2, "--mutations", 5, "--crossovers", 5, "--quiet", "--json", "--resume")
 check("a search goes on", again.status == 0 and again.json()[0]["evaluations"] < 40, again)
 
 notes = json.load(open(path("branchynet/rubato.json")))
@@ -142,7 +142,10 @@ for start, rate, epochs in ((large(2, 3, 64), "1e-3", 2), (bert, "5e-3", 6)):
     check(f"{where}: a wider window is never earlier", all(sum(a["rows"]) <= sum(b["rows"]) for (_, a), (_, b) in zip(alone, some)))
     check(f"{where}: alone as in a batch", [tagged("@p1", line + "\n")[0][0] for line in sentences.splitlines()[:8]] == [t for t, _ in some][:8])
     check(f"{where}: on one thread as on all", [t for t, _ in tagged("@p1", sentences, "--threads", "1")] == [t for t, _ in some])
-r = renew("search", path("tokens"), "--task", "tagging", "--data", tags, "--holdout", tags, "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
+state = random.getstate()
+more_tags = write("more.conll", "".join("".join(f"{w}\t{'B-X' if w == 'a' else 'O'}\n" for w in s) + "\n" for s in texts(60)))
+random.setstate(state)
+r = renew("search", path("tokens"), "--task", "tagging", "--data", more_tags, "--holdout", tags, "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
 leaving = [p for p in candidates(path("tokens")) if p.get("exit", {}).get("unit") == "token" and p["quality"] and p["exit"].get("window")][:2] if r.status == 0 else []
 notes = json.load(open(path("tokens/rubato.json"))); notes["points"] = [{**p, "name": f"s{i}"} for i, p in enumerate(leaving)]; json.dump(notes, open(path("tokens/rubato.json"), "w"))
 check("tokens: search tries them", r.status == 0 and leaving and all(max(p["keep"]) == min(p["keep"]) == 1 for p in leaving), r)

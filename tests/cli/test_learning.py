@@ -130,12 +130,15 @@ r = renew("trim", bert, "--vocabulary", 50, "--out", path("x")); check("a vocabu
 r = train("la", "--dev", dev, "--recipe", "length-adaptive", "--epochs", 2, "--length-drop", "0.4", *calm, "--json", start=path("ft"))
 check("length-adaptive", r.status == 0 and r.json()[0]["best"] > 0.75, r)
 shutil.copytree(path("la"), path("la2"))
-search = ["--task", "classification", "--data", dev, "--iterations", 3, "--mutations", 6, "--crossovers", 6, "--holdout", dev, "--quiet", "--json"]
+search = ["--task", "classification", "--data", data, "--iterations", 3, "--mutations", 6, "--crossovers", 6, "--holdout", dev, "--quiet", "--json"]
 r = renew("search", path("la"), *search); found = r.json()[0] if r.status == 0 else {"points": []}
 costs, qualities = [p["flops_ratio"] for p in found["points"]], [p["quality"] for p in found["points"]]
 check("search finds a rising frontier", r.status == 0 and len(costs) > 1 and costs == sorted(costs), r)
 told = json.load(open(path("la/rubato.json")))
 check("qualities have standard errors, and are those of held-out data", told["held_out"] == 100 and 0 < told["full_quality_error"] < 0.1 and all(0 < p["quality_error"] < 0.1 for p in told["points"]), told)
+rows = candidates(path("la")); check("the log has the cost of each candidate", len({row["flops_ratio"] for row in rows}) > 5 and all(row["flops_ratio"] < 1 for row in rows if min(k or 0 for k in row["keep"]) < 1), rows[:3])
+r = run("search", path("la2"), "--task", "classification", "--data", dev, "--holdout", dev); check("what tells does not choose", r.status == 1 and one_line(r) and "chosen" in r.err, r)
+r = run("search", path("la2"), "--task", "classification", "--data", dev, "--axes", "exits"); check("an axis that the model lacks", r.status == 2 and one_line(r) and "exits" in r.err, r)
 svg = open(path("la/frontier.svg")).read() if os.path.exists(path("la/frontier.svg")) else ""
 check("and draws it", svg.startswith("<svg") and svg.rstrip().endswith("</svg>") and "uniform" in svg)
 lines = open(path("la/search.jsonl")).read().splitlines()
@@ -181,7 +184,7 @@ r = train("cheap", "--dev", dev, "--recipe", "length-adaptive", "--refine-to", 0
 r = train("plain", "--dev", dev, "--epochs", 1, *brief, start=path("la")); check("other training drops points", r.status == 0 and kept("plain") == [], r)
 r = renew("search", path("refined"), *search); check("search looks at the points it finds", r.status == 0 and all(any(row["keep"] == keep for row in candidates(path("refined"))) for keep, _, _ in kept("la")), r)
 shutil.copytree(path("la"), path("again")); notes = json.load(open(path("again/rubato.json"))); before = notes.pop("points"); json.dump(notes, open(path("again/rubato.json"), "w"))
-r = renew("search", path("again"), "--task", "classification", "--data", dev, "--iterations", 1, "--mutations", 1, "--crossovers", 1, "--seed", 9, "--holdout", dev, "--resume", "--quiet")
+r = renew("search", path("again"), "--task", "classification", "--data", data, "--iterations", 1, "--mutations", 1, "--crossovers", 1, "--seed", 9, "--holdout", dev, "--resume", "--quiet")
 after = json.load(open(path("again/rubato.json")))["points"]
 known = [row["keep"] for row in candidates(path("la"))]
 # a new candidate may stand for points near it whose quality is higher by no more than chance

@@ -42,7 +42,7 @@ for recipe in ("length-adaptive", "anytime"):
     r = renew("train", path("ft"), *common, "--recipe", recipe, "--merges", 2, "--length-drop", 0, "--layer-drop", 0, "--epochs", 2, "--out", path(recipe))
     check(f"{recipe} learns to merge", r.status == 0 and r.json()[0]["best"] > 0.75 and json.load(open(path(recipe + "/rubato.json")))["training"]["merges"] == 2, r)
 folder = path("length-adaptive")
-r = renew("search", folder, "--task", "classification", "--data", dev, "--holdout", dev, "--axes", "merges", "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
+r = renew("search", folder, "--task", "classification", "--data", data, "--holdout", dev, "--axes", "merges", "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
 rows = candidates(folder) if r.status == 0 else []
 check("search merges, and nothing else", rows and any("merge" in p for p in rows) and all(set(p["keep"]) <= {1} for p in rows if p.get("family") not in ("uniform", "shallow")), r)
 check("and draws it", "merged two by two" in open(os.path.join(folder, "frontier.svg")).read())

@@ -76,7 +76,7 @@ before = scores(path("ft"))
 for recipe in ("slimmable", "dynabert", "anytime"):
     r = renew("train", path("ft"), *common, "--recipe", recipe, "--epochs", 1, "--rate", "5e-4", "--out", path(recipe))
     check(f"{recipe} learns", r.status == 0 and r.json()[0]["best"] > 0.75, r)
-    r = renew("search", path(recipe), "--task", "classification", "--data", dev, "--holdout", dev, "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
+    r = renew("search", path(recipe), "--task", "classification", "--data", data, "--holdout", dev, "--iterations", 2, "--mutations", 8, "--crossovers", 4, "--quiet", "--json")
     found = json.load(open(path(recipe + "/rubato.json")))["points"] if r.status == 0 else []
     check(f"{recipe}: search tries fewer heads", r.status == 0 and found and '"heads":' in open(path(recipe + "/search.jsonl")).read(), r)
     check(f"{recipe}: and draws it", "fewer heads and neurons" in open(path(recipe + "/frontier.svg")).read())
@@ -98,7 +98,7 @@ r = renew("quantize", path("slimmable"), "--to", "int8", "--task", "classificati
 r = renew("train", path("dynabert"), *common, "--recipe", "fastbert", "--frozen", "--epochs", 1, "--out", path("stacked"))
 before, after = (json.load(open(path(f + "/rubato.json"))) for f in ("dynabert", "stacked"))
 check("exits on a model of several widths keep what it was trained for", r.status == 0 and after["training"]["widths"] == before["training"]["widths"] and [p["name"] for p in after["points"]] == [p["name"] for p in before["points"] if "exit" not in p], r, after)
-r = renew("search", path("stacked"), "--task", "classification", "--data", dev, "--holdout", dev, "--iterations", 1, "--mutations", 8, "--crossovers", 4, "--quiet", "--json"); rows = candidates(path("stacked"))
+r = renew("search", path("stacked"), "--task", "classification", "--data", data, "--holdout", dev, "--iterations", 1, "--mutations", 8, "--crossovers", 4, "--quiet", "--json"); rows = candidates(path("stacked"))
 check("and both are searched", r.status == 0 and any("exit" in p for p in rows) and any("heads" in p for p in rows), r)
 
 was = json.load(open(path("anytime/rubato.json")))
