@@ -232,8 +232,8 @@ static const char *type_of(const char *tag) {
     return *tag && tag[1] == '-' ? tag + 2 : tag;
 }
 
-/* The label of a word in the model's spelling. One that the model lacks stays as it is where it says no entity, or a type
- * that the model has in another place of an entity: a model with I-PER alone is judged by B-PER too. */
+/* The label of a word in the model's spelling. One that the model lacks stays as it is where it says no entity, or a
+ * type that the model has with another prefix: a model with I-PER alone is judged by B-PER too. */
 static rubato_status gold_tag(const evaluating *e, const example *item, size_t word, const char **out) {
     const rubato_info *info = rubato_model_info(e->context->model);
     bool stays = strcmp(item->tags[word], "O") == 0;
