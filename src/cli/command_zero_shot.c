@@ -35,11 +35,9 @@ static int each(void *user, session *s, const arguments *given, const record *re
     return result;
 }
 
-/* Labels are keys of an answer, so that none may be empty or there twice. */
+/* Labels are keys of an answer, so that none may be there twice. */
 static int check_labels(const label_list *labels, const char *given) {
-    size_t parts = 1;
-    for (const char *at = given; (at = strchr(at, ',')); at++) parts++;
-    if (labels->count < parts) return report_usage("--labels: \"%s\" has an empty label", given);
+    if (!labels->count) return report_usage("--labels: \"%s\" has no label", given);
     for (size_t i = 0; i < labels->count; i++)
         for (size_t j = 0; j < i; j++)
             if (strcmp(labels->names[i], labels->names[j]) == 0)
