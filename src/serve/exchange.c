@@ -134,8 +134,9 @@ bool exchange_failed(const exchange *self) {
 
 /* Copies a message. The model has its served name in it in place of its folder, which is the server's alone. */
 static void name_model(const exchange *self, const char *message, char *out, size_t bytes) {
-    const char *folder = self->model ? self->model->info->path : NULL, *at = folder ? strstr(message, folder) : NULL;
-    size_t length = folder ? strlen(folder) : 0;
+    const char *folder = self->model ? self->model->info->path : "";
+    size_t length = strlen(folder);
+    const char *at = length ? strstr(message, folder) : NULL;
     while (at && ((at != message && at[-1] != ' ') || !strchr(":/", at[length]))) at = strstr(at + 1, folder);
     if (at)
         snprintf(out, bytes, "%.*s%s%s", (int)(at - message), message, self->model->name, at + length);
