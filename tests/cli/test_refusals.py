@@ -61,5 +61,8 @@ for tags in (["O", "O"], ["B-PER", "I-PER"], ["S-PER", "E-PER", "b-per"]): r = j
 # ---- Budgets and times in words ----
 data = write("data.tsv", "text\tlabel\na b c d e f\tno\nb c d e f\tmaybe\n")
 for budget in ("@half", "0.9x", "full"): r = run("eval", three, "--task", "classification", "--data", data, "--budget", budget); check(f"eval --budget {budget} says the cost", r.status == 0 and "x of the operations (95 in 100: at most" in r.out and "\n\n" not in r.out, r)
+os.makedirs(path("set/qrels"))
+write("set/corpus.jsonl", '{"_id": "1", "title": "", "text": "a b c d e f"}\n'); write("set/queries.jsonl", '{"_id": "q", "text": "a b"}\n'); write("set/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq\t1\t1\n")
+embedder = model("bert", "BertModel"); points(embedder, 3, half={"keep": [0.5] * 3}); r = run("eval", embedder, "--task", "retrieval", "--data", path("set"), "--budget", "@half", "--json"); check("the operations of retrieval", r.status == 0 and 0.3 < r.json()[0]["flops_ratio"] < 0.9, r)
 r = run("calibrate", bert, "--json", "--quiet", env={"XDG_CACHE_HOME": work}); check("calibrate --json", r.status == 0 and len(r.json()) == 1 and r.json()[0]["model"] == bert and [t["tokens"] for t in r.json()[0]["full"]] == [16] and r.json()[0]["full"][0]["ms"] > 0, r)
 finish()
