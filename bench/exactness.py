@@ -8,7 +8,7 @@ root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 folder = os.path.join(root, "build/models/all-MiniLM-L6-v2")
 texts = [l.split("\t")[0] for l in open(os.path.join(sys.argv[1], "sst2/dev.tsv"), encoding="utf-8").read().split("\n")[1:] if l]
 texts += [json.loads(l)["text"].replace("\n", " ").replace("\r", " ") for l in open(os.path.join(sys.argv[1], "bbc/train.jsonl"), encoding="utf-8")][:60]
-run = subprocess.run([os.path.join(root, "build/rubato"), "embed", folder, "--output", "/tmp/exactness.npy"], input="\n".join(texts) + "\n", text=True, check=True)
+run = subprocess.run([os.path.join(root, "build/rubato"), "embed", folder, "--output", "/tmp/exactness.npy", "--overwrite"], input="\n".join(texts) + "\n", text=True, check=True)
 ours = np.load("/tmp/exactness.npy")
 t, m = Tokenizer.from_file(os.path.join(folder, "tokenizer.json")), AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
 t.enable_truncation(256); t.no_padding()

@@ -78,7 +78,7 @@ def overhead(a):
         p = subprocess.run([RUBATO, "embed", REAL, path, "--cost", "--json"], capture_output=True, text=True, check=True)
         # a text's cost is its share of the compute time; all threads work, so the sum over threads is the time of one core
         alone = time.perf_counter()
-        subprocess.run([RUBATO, "embed", REAL, path, "--output", os.path.join(WORK, "out.npy"), "--quiet"], check=True)
+        subprocess.run([RUBATO, "embed", REAL, path, "--output", os.path.join(WORK, "out.npy"), "--overwrite", "--quiet"], check=True)
         alone = len(texts) * 3 / (time.perf_counter() - alone)
         with rubato(REAL) as s:
             load(s.port, "/embed", [{"inputs": texts[0]}], "--concurrency", 1, "--seconds", 0.5)

@@ -567,7 +567,7 @@ typedef struct rubato_eval_options {
     const char *task;          /* "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm" */
     const char *data;          /* .tsv, .csv, .jsonl, SQuAD .json, CoNLL; "retrieval": a folder in BEIR layout */
     const char *columns;       /* "text=sentence,label=label"; NULL: common names are recognised */
-    size_t limit;              /* first examples only; 0: all */
+    size_t limit;              /* examples, drawn by the seed; 0: all */
     uint64_t seed;             /* selects the tokens that "mlm" masks */
     const rubato_options *run; /* NULL: defaults */
 } rubato_eval_options;
@@ -645,7 +645,7 @@ typedef struct rubato_train_options {
     const char *precision; /* number format of the products: "f32" (default); "bf16": faster where the processor has it;
                               "int8": quantisation-aware training, with the forward products of rubato_quantize and
                               backward products in bf16 */
-    size_t limit;          /* first examples only; 0: all */
+    size_t limit;          /* examples, drawn by the seed; 0: all */
     size_t threads;
     const char *isa;
     uint64_t seed;

@@ -1,6 +1,7 @@
 /* rubato calibrate: this machine's cost model. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/progress.h"
 #include "base/order.h"
@@ -54,6 +55,29 @@ static int check(const arguments *given, session *s) {
     return EXIT_OK;
 }
 
+/* The times of one text at full. */
+static void print_times(const arguments *given, const session *s) {
+    static const size_t lengths[] = {16, 128, 512};
+    const char *isa = rubato_isa_words(rubato_context_isa(s->context));
+    size_t threads = rubato_context_threads(s->context);
+    if (given->json) {
+        printf("{\"model\": ");
+        print_json_string(given->model, strlen(given->model));
+        printf(", \"precision\": \"%s\", \"threads\": %zu, \"kernels\": \"%s\", \"full\": [", s->info->precision,
+               threads, isa);
+    } else {
+        printf("%s in %s, %zu threads, kernels: %s; one text at full takes", given->model, s->info->precision, threads,
+               isa);
+    }
+    for (size_t i = 0; i < 3 && lengths[i] <= s->info->max_length; i++)
+        printf(given->json ? "%s{\"ms\": %.4f, \"tokens\": %zu}" : "%s %.2f ms for %zu tokens",
+               !i            ? ""
+               : given->json ? ", "
+                             : ",",
+               rubato_predict_ms(s->context, NULL, lengths[i], 1), lengths[i]);
+    puts(given->json ? "]}" : "");
+}
+
 static int run(const arguments *given) {
     session s;
     rubato_error error = {0};
@@ -72,13 +96,7 @@ static int run(const arguments *given) {
     } else if (given->check) {
         status = check(given, &s);
     } else {
-        static const size_t lengths[] = {16, 128, 512};
-        printf("%s in %s, %zu threads, kernels: %s; one text at full takes", given->model, s.info->precision,
-               rubato_context_threads(s.context), rubato_isa_words(rubato_context_isa(s.context)));
-        for (size_t i = 0; i < 3 && lengths[i] <= s.info->max_length; i++)
-            printf("%s %.2f ms for %zu tokens", i ? "," : "", rubato_predict_ms(s.context, NULL, lengths[i], 1),
-                   lengths[i]);
-        printf("\n");
+        print_times(given, &s);
     }
     session_close(&s);
     return finish_output(status);

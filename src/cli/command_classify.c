@@ -46,6 +46,8 @@ static int each(void *user, session *s, const arguments *given, const record *re
 }
 
 static int run(const arguments *given) {
+    if (given->raw && given->run.function_to_apply)
+        return report_usage("%s", "--raw and --function-to-apply exclude each other");
     return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
 }
 

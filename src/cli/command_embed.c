@@ -102,6 +102,7 @@ const command command_embed = {
     ROW_OPTIONS "prompt run.prompt_text text.left text.special_as_text output resume overwrite" RUN_OPTIONS,
     "  echo 'A text.' | rubato embed build/models/all-MiniLM-L6-v2 --json\n"
     "  rubato embed MODEL texts.txt --output vectors.npy\n"
+    "  rubato embed MODEL texts.txt --output vectors.npy --overwrite\n"
     "  rubato embed MODEL reviews.csv.gz --columns text=review --output vectors.npy\n"
     "  rubato embed MODEL queries.txt --prompt query --json --cost\n",
     run};

@@ -65,14 +65,16 @@ static int run(const arguments *given) {
     } else {
         printf("%s on %s: %zu examples\n", given->eval.task, given->eval.data, e->examples);
         for (size_t i = 0; i < e->metric_count; i++) printf("  %-12s %.4f\n", e->metrics[i].name, e->metrics[i].value);
+        if (s.options.budget || leaving(e))
+            printf("  %.2fx of the operations (95 in 100: at most %.2fx)", e->flops_ratio, e->flops_ratio_p95);
         if (leaving(e)) {
-            printf("  %.2fx of the operations (95 in 100: at most %.2fx); left after layer", e->flops_ratio,
-                   e->flops_ratio_p95);
+            printf("; left after layer");
             for (size_t i = 0; i < layers_run(e); i++)
                 if (e->alive[i] - e->alive[i + 1] > 1e-9)
                     printf(" %zu: %.0f %%,", i + 1, 100 * (e->alive[i] - e->alive[i + 1]));
-            printf(" of %zu\n", s.info->layers);
+            printf(" of %zu", s.info->layers);
         }
+        if (s.options.budget || leaving(e)) putchar('\n');
         printf("  %.0f tokens/s; ms an example: mean %.3f, p50 %.3f, p95 %.3f, p99 %.3f\n", e->tokens_per_second,
                e->ms_mean, e->ms_p50, e->ms_p95, e->ms_p99);
     }

@@ -275,6 +275,8 @@ static void release(searching *self) {
 static int run(const arguments *given) {
     if (!given->query == !given->queries)
         return report_usage("%s", "search-text needs --query TEXT or --queries FILE, and one of them");
+    if (given->corpus && given->file)
+        return report_usage("%s is given, and --corpus too: give one corpus", given->file);
     if (!given->index && (given->resume || given->overwrite))
         return report_usage("%s", "--resume and --overwrite are for an --index");
     arguments with_file = *given;
@@ -291,7 +293,7 @@ static int run(const arguments *given) {
     int status = given->query ? add_query(&self, given->query, NULL) : read_queries(&self, given->queries);
     if (status == EXIT_OK && (status = session_open(&s, given)) == EXIT_OK) {
         status = embed_queries(&self, &s);
-        if (status == EXIT_OK && given->index) status = open_index(&self, &s, given, made_by);
+        if (status == EXIT_OK && given->index) status = open_index(&self, &s, &with_file, made_by);
         if (status == EXIT_OK)
             status = session_run(&s, &with_file, &work);
         else

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/truth.h"
 #include "cli/command.h"
 #include "serve/serve.h"
 
@@ -45,13 +45,18 @@ static const char *precision_option(const char *given) {
     return strcmp(value, "bfloat16") == 0 ? "bf16" : value;
 }
 
-static bool truth(const char *text) {
-    return text && (strcmp(text, "1") == 0 || strcasecmp(text, "true") == 0 || strcasecmp(text, "yes") == 0 ||
-                    strcasecmp(text, "on") == 0);
+/* `value`: NULL leaves *out as it is. */
+static int truth_option(bool *out, const char *name, const char *value) {
+    if (!value || truth_read(out, value)) return EXIT_OK;
+    fprintf(stderr, "rubato: %s %.60s: use %s\n", name, value, TRUTH_WORDS);
+    return EXIT_USAGE;
 }
 
 static int run(const arguments *given) {
-    const char *truncates = given->serve.auto_truncate;
+    bool truncates = true, json_logs = given->serve.json_log;
+    int status = truth_option(&truncates, "--auto-truncate", given->serve.auto_truncate);
+    if (status == EXIT_OK) status = truth_option(&json_logs, "JSON_OUTPUT", or_environment(NULL, "JSON_OUTPUT"));
+    if (status != EXIT_OK) return status;
     serve_options options = {.models = given->models,
                              .model_count = given->model_count,
                              .host = host_option(given->serve.host),
@@ -70,12 +75,12 @@ static int run(const arguments *given) {
                              .tls_cert = given->serve.tls_cert,
                              .tls_key = given->serve.tls_key,
                              .cors = given->serve.cors_allow_origin,
-                             .refuse_long = truncates && !truth(truncates),
-                             .json_logs = given->serve.json_log || truth(getenv("JSON_OUTPUT")),
+                             .refuse_long = !truncates,
+                             .json_logs = json_logs,
                              .log_texts = given->serve.log_texts,
                              .silent = given->quiet};
     if (given->serve.port > 65535) return report_usage("--port: %s", "use 1 to 65535");
-    int status = slo_option(&options.slo_ms, given->serve.slo);
+    status = slo_option(&options.slo_ms, given->serve.slo);
     if (status != EXIT_OK) return status;
     rubato_error error;
     return serve_run(&options, &error) == RUBATO_OK ? EXIT_OK : report(&error);

@@ -1,5 +1,6 @@
 /* rubato zero-shot: labels that the model was not trained for. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text_list.h"
 #include "cli/command.h"
@@ -34,13 +35,23 @@ static int each(void *user, session *s, const arguments *given, const record *re
     return result;
 }
 
+/* Labels are keys of an answer, so that none may be there twice. */
+static int check_labels(const label_list *labels, const char *given) {
+    if (!labels->count) return report_usage("--labels: \"%s\" has no label", given);
+    for (size_t i = 0; i < labels->count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(labels->names[i], labels->names[j]) == 0)
+                return report_usage("--labels: \"%s\" is there twice", labels->names[i]);
+    return EXIT_OK;
+}
+
 static int run(const arguments *given) {
     label_list labels = {0};
     if (!given->labels) return report_usage("%s", "zero-shot needs --labels LIST, as sport,politics");
     labels.names = text_list_split(given->labels, &labels.count);
     if (!labels.names) return report_text("out of memory");
-    int status = labels.count ? for_each_chunk(given, RECORD_TEXT, each, NULL, &labels)
-                              : report_usage("--labels: \"%s\" has no label", given->labels);
+    int status = check_labels(&labels, given->labels);
+    if (status == EXIT_OK) status = for_each_chunk(given, RECORD_TEXT, each, NULL, &labels);
     free(labels.names);
     return status;
 }

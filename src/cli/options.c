@@ -24,7 +24,7 @@ static const rubato_option program_table[] = {
     TEXT_OPTION(query, query, "TEXT", NULL, NULL, "the query"),
     TEXT_OPTION(queries, queries, "FILE", NULL, NULL,
                 "a file of queries instead; with --json each gets one object, with a list of results"),
-    TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus; the operand FILE is the same"),
+    TEXT_OPTION(corpus, corpus, "FILE", NULL, NULL, "the corpus, in place of the operand FILE"),
     TEXT_OPTION(index, index, "FILE", NULL, NULL,
                 "keep the vectors of the corpus in this .npy file: the first command writes it, later ones read it"),
 #undef OPTION_SECTION
@@ -42,7 +42,7 @@ static const rubato_option program_table[] = {
     FLAG_OPTION(allow_empty, allow_empty, "give no answer where \"no answer\" is more probable"),
     TEXT_OPTION(output, output, "FILE", NULL, NULL, "write the vectors, float32 [rows, width], to a .npy file"),
     FLAG_OPTION(resume, resume, "continue the rows of an interrupted command, which FILE.part holds"),
-    FLAG_OPTION(overwrite, overwrite, "replace the rows of an interrupted command, which FILE.part holds, or an index"),
+    FLAG_OPTION(overwrite, overwrite, "replace a file or index that is there, and the rows of an interrupted command"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Cost and speed"
     TEXT_OPTION(target_drop, target_drop, "X", NULL, NULL,

@@ -46,6 +46,8 @@ static int take_options(session *s, const arguments *given) {
         fprintf(stderr, "rubato: warning: %s: %s\n", given->model, s->info->warnings[i]);
     s->options = given->run;
     s->options.text = &given->text;
+    if (given->target_drop && given->run.budget)
+        return report_usage("%s", "--budget and --target-drop exclude each other");
     if (given->target_drop) {
         snprintf(s->budget, sizeof s->budget, "drop:%s", given->target_drop);
         s->options.budget = s->budget;
@@ -62,11 +64,11 @@ int session_describe(session *s, const arguments *given) {
     return status;
 }
 
-/* Whether the budget is one in milliseconds, among operating points. */
+/* Whether the budget is one in milliseconds, among operating points. A number that is none, the run refuses. */
 static bool wants_calibration(const session *s) {
-    const char *budget = s->options.budget;
-    size_t length = budget ? strlen(budget) : 0;
-    return length >= 2 && strcmp(budget + length - 2, "ms") == 0 && rubato_point_count(s->model) > 0;
+    char *end = NULL;
+    double number = s->options.budget ? strtod(s->options.budget, &end) : 0;
+    return number > 0 && strcmp(end, "ms") == 0 && rubato_point_count(s->model) > 0;
 }
 
 static rubato_status calibrate(session *s, rubato_error *error) {

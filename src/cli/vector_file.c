@@ -155,6 +155,14 @@ int vector_file_describe(session *s, const arguments *given, char *out) {
     return status;
 }
 
+/* Whether a file is the one that the command reads: `input`; NULL or "-" is standard input. */
+static bool is_input(const struct stat *of, const char *input) {
+    struct stat from;
+    bool named = input && strcmp(input, "-") != 0;
+    return (named ? stat(input, &from) : fstat(STDIN_FILENO, &from)) == 0 && from.st_dev == of->st_dev &&
+           from.st_ino == of->st_ino;
+}
+
 int vector_file_open(vector_file **out, const arguments *given, const char *path, size_t columns, const char *made_by,
                      bool index) {
     vector_file *self = calloc(1, sizeof *self);
@@ -172,6 +180,8 @@ int vector_file_open(vector_file **out, const arguments *given, const char *path
         errno = S_ISDIR(of.st_mode) ? EISDIR : EINVAL;
         return fail_io(path, "cannot write");
     }
+    if (there && !self->direct && (is_input(&of, given->file) || (given->queries && is_input(&of, given->queries))))
+        return report_usage("%s: the command reads this file; write the vectors to another one", path);
     /* a symbolic link stays one: its target is replaced */
     if (strlen(path) >= PATH_MAX - 16) return report_usage("%.80s...: path too long", path);
     if (!there || self->direct || !realpath(path, self->path)) strcpy(self->path, path);
@@ -180,6 +190,8 @@ int vector_file_open(vector_file **out, const arguments *given, const char *path
     if (there && index && !given->overwrite) return open_index(self);
     if (self->direct) return begin_rows(self);
     bool left = path_exists(self->part) && path_exists(self->state);
+    if (there && !left && !given->overwrite)
+        return report_usage("%s is there already; --overwrite replaces it", self->path);
     int status = open_part(self);
     if (status != EXIT_OK) return status;
     if (left && given->resume) return continue_rows(self);

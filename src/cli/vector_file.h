@@ -3,7 +3,7 @@
  *   FILE.part       the rows so far, behind a header
  *   FILE.part.json  how many of them are complete, and from what they were made
  *
- * A finished file replaces FILE.
+ * A finished file takes the name FILE. One that is there already is replaced only with --overwrite.
  *
  * An index is such a file with the description behind its rows, as a line of JSON. Its rows can be read again, by a
  * later command with the same model, options and input. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/truth.h"
 #include "options/table.h"
 
 /* "a, b or c" */
@@ -31,9 +32,9 @@ static rubato_status set_choice(const rubato_option *option, int *field, const c
 }
 
 static rubato_status set_truth(int *field, int off, const char *value, rubato_error *error) {
-    bool on = strcmp(value, "true") == 0;
-    if (!on && strcmp(value, "false") != 0)
-        return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is neither true nor false", value);
+    bool on;
+    if (!truth_read(&on, value))
+        return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is neither true nor false; use %s", value, TRUTH_WORDS);
     *field = on ? 1 : off;
     return RUBATO_OK;
 }
@@ -43,13 +44,10 @@ static rubato_status parse_whole(const rubato_option *option, unsigned long long
     char *end;
     errno = 0;
     *out = strtoull(value, &end, 10);
-    if (*end || end == value || value[0] == '-' || errno)
-        return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is not a whole number", value);
-    if ((double)*out < option->least)
-        return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is less than %.0f", value, option->least);
-    if ((double)*out > option->most)
-        return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is more than %.0f", value, option->most);
-    return RUBATO_OK;
+    bool whole = !*end && end != value && value[0] != '-' && !errno;
+    if (whole && (double)*out >= option->least && (double)*out <= option->most) return RUBATO_OK;
+    return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is not a whole number from %.10g to %.10g", value, option->least,
+                option->most);
 }
 
 static rubato_status set_real(const rubato_option *option, double *field, const char *value, rubato_error *error) {
@@ -65,7 +63,8 @@ static rubato_status set_real(const rubato_option *option, double *field, const 
     if (option->open)
         return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is not a number between %g and %g", value, option->least,
                     option->most);
-    return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is not a number from %g on", value, option->least);
+    return fail(error, RUBATO_BAD_ARGUMENT, "\"%.60s\" is not a number from %g to %g", value, option->least,
+                option->most);
 }
 
 rubato_status rubato_option_set(const rubato_option *option, void *options, const char *value, rubato_error *error) {

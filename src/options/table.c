@@ -20,7 +20,7 @@ OPTION_CHOICES(search_costs, "flops", "ms")
 #define DATA_HELP ": .tsv, .csv, .jsonl, SQuAD .json or CoNLL"
 #define COLUMNS_HELP "names of the data's columns, as text=NAME,pair=NAME,label=NAME"
 #define COLUMNS_STANDARD "by their common names"
-#define LIMIT_HELP "use the first N examples only"
+#define LIMIT_HELP "use N examples only, drawn by the seed; each label keeps its share"
 #define OVERWRITE_HELP "replace a model in --out; without this option, that is refused"
 #define THREADS_STANDARD "as many as affinity and the container allow"
 #define ISA_HELP "instruction set of the kernels; untiled: the best one but amx"

@@ -145,8 +145,10 @@ static bool take_traced(exchange *e, item *one, const json_t *value) {
 }
 
 static bool read_trace(exchange *e) {
-    return take_model(e, WORK_TRACE, "there is no model") && take_options(e, e->request) &&
-           take_each(e, json_object_get(e->request, "inputs"), "inputs", 0, take_traced);
+    const json_t *inputs = json_object_get(e->request, "inputs");
+    bool asks = json_object_get(json_is_array(inputs) ? json_array_get(inputs, 0) : inputs, "question");
+    return take_model_like(e, asks ? WORK_ANSWER : WORK_TRACE, WORK_TRACE, "there is no model") &&
+           take_options(e, e->request) && take_each(e, inputs, "inputs", 0, take_traced);
 }
 
 void task_trace(exchange *e) {

@@ -127,7 +127,9 @@ static bool read_zero_shot(exchange *e) {
     const char *hypothesis;
     size_t entailment, pairs, texts = json_is_array(inputs) ? json_array_size(inputs) : 1;
     rubato_error error;
-    if (!take_model(e, WORK_SCORES, "model is not a classifier model") || !take_options(e, e->request)) return false;
+    if (!take_model_like(e, WORK_ENTAIL, WORK_SCORES, "model is not a classifier model") ||
+        !take_options(e, e->request))
+        return false;
     rubato_status status = rubato_entailment(e->model->model, &entailment, &error);
     if (status != RUBATO_OK) {
         exchange_fail_with(e, status, &error);

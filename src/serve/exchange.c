@@ -132,15 +132,27 @@ bool exchange_failed(const exchange *self) {
     return failed;
 }
 
+/* Copies a message. The model has its served name in it in place of its folder, which is the server's alone. */
+static void name_model(const exchange *self, const char *message, char *out, size_t bytes) {
+    const char *folder = self->model ? self->model->info->path : "";
+    size_t length = strlen(folder);
+    const char *at = length ? strstr(message, folder) : NULL;
+    while (at && ((at != message && at[-1] != ' ') || !strchr(":/", at[length]))) at = strstr(at + 1, folder);
+    if (at)
+        snprintf(out, bytes, "%.*s%s%s", (int)(at - message), message, self->model->name, at + length);
+    else
+        snprintf(out, bytes, "%s", message);
+}
+
 void exchange_fail_with(exchange *self, rubato_status status, const rubato_error *error) {
+    char message[sizeof error->message];
+    name_model(self, error->message, message, sizeof message);
     switch (status) {
-    case RUBATO_BAD_TEXT: exchange_fail(self, 422, "Tokenizer", "tokenizer error %s", error->message); break;
-    case RUBATO_BAD_ARGUMENT:
-        exchange_fail(self, 422, "Validation", "Input validation error: %s", error->message);
-        break;
+    case RUBATO_BAD_TEXT: exchange_fail(self, 422, "Tokenizer", "tokenizer error %s", message); break;
+    case RUBATO_BAD_ARGUMENT: exchange_fail(self, 422, "Validation", "Input validation error: %s", message); break;
     case RUBATO_OUT_OF_MEMORY: exchange_fail(self, 503, "Unhealthy", "out of memory"); break;
     case RUBATO_CANCELLED: exchange_give_up(self); break;
-    default: exchange_fail(self, 424, "Backend", "Backend error: %s", error->message);
+    default: exchange_fail(self, 424, "Backend", "Backend error: %s", message);
     }
 }
 

@@ -20,9 +20,11 @@ typedef enum work_kind {
     WORK_FILL,
     WORK_TRACE,
     WORK_ANY, /* any kind; also the number of kinds */
-    /* not kinds of work, but of models: they rank documents by scores of pairs, or by the cosines of vectors */
+    /* not kinds of work, but of models: they rank documents by scores of pairs, or by the cosines of vectors; they say
+     * whether a sentence follows from a text */
     WORK_RANK_PAIRS,
-    WORK_RANK_VECTORS
+    WORK_RANK_VECTORS,
+    WORK_ENTAIL
 } work_kind;
 
 /* The two JSON shapes of an error. */

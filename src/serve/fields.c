@@ -88,8 +88,13 @@ static bool fail_kind(exchange *e, const char *what) {
 }
 
 bool take_model(exchange *e, work_kind kind, const char *what) {
+    return take_model_like(e, kind, kind, what);
+}
+
+bool take_model_like(exchange *e, work_kind first, work_kind kind, const char *what) {
     if (!find_named(e)) return false;
     e->kind = kind;
+    if (!e->model) e->model = server_model(e->server, NULL, first);
     if (!e->model) e->model = server_model(e->server, NULL, kind);
     if (!e->model) e->model = server_model(e->server, NULL, WORK_ANY);
     return (e->model && hosted_does(e->model, kind)) || fail_kind(e, what);
@@ -129,6 +134,8 @@ bool take_options(exchange *e, const json_t *object) {
     if (!field_text(e, object, "truncation_direction", &direction)) return false;
     if (!field_text(e, object, "budget", &wanted)) return false;
     if (wanted) e->budget = wanted;
+    if (present(e->request, "parameters") && parameters_of(e) == e->request)
+        return wrong_type(e, "parameters", "an object");
     e->text.whole = !truncate;
     if (direction && (strcmp(direction, "left") == 0 || strcmp(direction, "Left") == 0))
         e->text.cut_left = 1;

@@ -27,10 +27,13 @@ const char *field_text_at(const json_t *texts, size_t index);
  * and e->kind. `what` is text-embeddings-inference's message for a model of the wrong kind. */
 bool take_model(exchange *e, work_kind kind, const char *what);
 
+/* The same, but a model that does `first` is preferred where the request names none. */
+bool take_model_like(exchange *e, work_kind first, work_kind kind, const char *what);
+
 /* The same for ranking documents: a cross-encoder, or else an embedding model, which ranks by cosine. */
 bool take_ranker(exchange *e, const char *what);
 
-/* Reads the fields that most routes share: truncate, truncation_direction, budget. */
+/* Reads the fields that most routes share: truncate, truncation_direction, budget; "parameters" must be an object. */
 bool take_options(exchange *e, const json_t *object);
 
 /* Reads prompt_name, for routes that have prompts. */

@@ -26,6 +26,7 @@ enum {
 
 bool hosted_does(const hosted *self, work_kind kind) {
     rubato_task task = self->info->task;
+    size_t label;
     bool plain = task == RUBATO_TASK_EMBEDDING || task == RUBATO_TASK_MLM || task == RUBATO_TASK_NSP;
     switch (kind) {
     case WORK_EMBED: return plain;
@@ -36,6 +37,8 @@ bool hosted_does(const hosted *self, work_kind kind) {
     case WORK_FILL: return task == RUBATO_TASK_MLM;
     case WORK_RANK_PAIRS: return self->info->ranks && task != RUBATO_TASK_EMBEDDING;
     case WORK_RANK_VECTORS: return self->info->ranks && task == RUBATO_TASK_EMBEDDING;
+    case WORK_ENTAIL:
+        return hosted_does(self, WORK_SCORES) && rubato_entailment(self->model, &label, NULL) == RUBATO_OK;
     default: return true;
     }
 }

@@ -89,11 +89,6 @@ static void add_points(text_buffer *out, const hosted *model) {
     text_add(out, "]", 1);
 }
 
-static bool does_zero_shot(const hosted *model) {
-    size_t label;
-    return hosted_does(model, WORK_SCORES) && rubato_entailment(model->model, &label, NULL) == RUBATO_OK;
-}
-
 static void add_model(text_buffer *out, const server *self, const hosted *model) {
     const rubato_info *info = model->info;
     text_add_string(out, "{\"model_id\":");
@@ -120,8 +115,8 @@ static void add_model(text_buffer *out, const server *self, const hosted *model)
     text_add_format(out,
                     ",\"zero_shot\":%s,\"layers\":%zu,\"hidden\":%zu,\"heads\":%zu,\"inner\":%zu,\"parameters\":%zu,"
                     "\"width\":%zu,\"precision\":",
-                    does_zero_shot(model) ? "true" : "false", info->layers, info->hidden, info->heads, info->inner,
-                    info->parameters, info->width);
+                    hosted_does(model, WORK_ENTAIL) ? "true" : "false", info->layers, info->hidden, info->heads,
+                    info->inner, info->parameters, info->width);
     add_text(out, info->precision);
     text_add_string(out, ",\"isa\":");
     add_text(out, rubato_context_isa(model->context));

@@ -227,6 +227,25 @@ static void word_labels(const rubato_info *info, const rubato_tags *tags, const 
     }
 }
 
+/* "PER" of "B-PER". */
+static const char *type_of(const char *tag) {
+    return *tag && tag[1] == '-' ? tag + 2 : tag;
+}
+
+/* The label of a word in the model's spelling. One that the model lacks stays as it is where it says no entity, or a
+ * type that the model has with another prefix: a model with I-PER alone is judged by B-PER too. */
+static rubato_status gold_tag(const evaluating *e, const example *item, size_t word, const char **out) {
+    const rubato_info *info = rubato_model_info(e->context->model);
+    bool stays = strcmp(item->tags[word], "O") == 0;
+    size_t found;
+    for (size_t i = 0; i < info->label_count && !stays; i++)
+        stays = strcmp(type_of(info->labels[i]), type_of(item->tags[word])) == 0;
+    rubato_status status =
+        label_find(&found, info, item->tags[word], e->options->data, item->line, stays ? NULL : e->error);
+    *out = status == RUBATO_OK ? info->labels[found] : item->tags[word];
+    return stays ? RUBATO_OK : status;
+}
+
 static rubato_status evaluate_tags(evaluating *e) {
     TRY(prepare(e, DATASET_TAGS));
     const rubato_info *info = rubato_model_info(e->context->model);
@@ -236,8 +255,11 @@ static rubato_status evaluate_tags(evaluating *e) {
     rubato_tags *tags = NULL;
     rubato_status status = texts && starts ? RUBATO_OK : fail_memory(e->error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-        starts[i] = calloc(e->data.items[i].word_count + 1, sizeof *starts[i]);
-        if (!starts[i] || !words_join(&e->data.items[i], &texts[i], starts[i])) status = fail_memory(e->error);
+        const example *item = &e->data.items[i];
+        const char *tag;
+        starts[i] = calloc(item->word_count + 1, sizeof *starts[i]);
+        if (!starts[i] || !words_join(item, &texts[i], starts[i])) status = fail_memory(e->error);
+        for (size_t j = 0; j < item->word_count && status == RUBATO_OK; j++) status = gold_tag(e, item, j, &tag);
         e->inputs[i] = (rubato_input){.text = texts[i].data ? texts[i].data : "", .text_bytes = texts[i].length};
     }
     if (status == RUBATO_OK)
@@ -245,14 +267,16 @@ static rubato_status evaluate_tags(evaluating *e) {
     entity_counts counts = {0};
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         const example *item = &e->data.items[i];
-        const char **found = calloc(item->word_count + 1, sizeof *found);
+        const char **found = calloc(2 * item->word_count + 1, sizeof *found);
         if (!found) {
             status = fail_memory(e->error);
             break;
         }
         word_labels(info, &tags[i], starts[i], item->word_count, found);
-        metric_count_entities(&counts, (const char *const *)item->tags, found, item->word_count);
-        for (size_t j = 0; j < item->word_count; j++, words++) right += strcmp(found[j], item->tags[j]) == 0;
+        const char **gold = found + item->word_count;
+        for (size_t j = 0; j < item->word_count; j++) gold_tag(e, item, j, &gold[j]); /* succeeded above */
+        metric_count_entities(&counts, gold, found, item->word_count);
+        for (size_t j = 0; j < item->word_count; j++, words++) right += strcmp(found[j], gold[j]) == 0;
         free(found);
     }
     if (status == RUBATO_OK) {

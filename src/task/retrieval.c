@@ -187,17 +187,19 @@ rubato_status evaluate_retrieval(rubato_context *context, const rubato_eval_opti
                                       found, scores);
         score_query(&sums, relevant + i * documents, documents, found, count);
     }
-    double n = (double)size_max(sums.queries, 1), rows = 0, ms = 0;
+    double n = (double)size_max(sums.queries, 1), rows = 0, ms = 0, flops = 0, full = 0;
     for (size_t i = 0; i < documents; i++) {
         rows += (double)costs->items[i].tokens;
         ms += costs->items[i].ms;
+        flops += costs->items[i].flops;
+        full += costs->items[i].full_flops;
     }
     const rubato_metric metrics[] = {
         {"ndcg@10", sums.ndcg / n}, {"mrr@10", sums.reciprocal / n}, {"recall@100", sums.recall / n}};
     memcpy(out->metrics, metrics, sizeof metrics);
     out->is.examples = sums.queries;
     out->is.metric_count = sizeof metrics / sizeof metrics[0];
-    out->is.flops_ratio = 1;
+    out->is.flops_ratio = full > 0 ? flops / full : 1;
     out->is.ms_mean = documents ? ms / (double)documents : 0;
     out->is.tokens_per_second = rows / ((clock_ms() - begin) / 1e3);
     status = cost_percentiles(&out->is, costs->items, documents, error);

@@ -300,7 +300,7 @@ if real and os.path.exists(real):
 # ---- Special files ----
 bert, kept = os.path.join(golden, "bert"), write("kept", "old\n")
 os.symlink(kept, path("link"))
-r = run("embed", bert, "--output", path("link"), stdin="a\n"); check("--output through a link writes its target", r.status == 0 and os.path.islink(path("link")) and read("kept")[:6] == b"\x93NUMPY", r)
+r = run("embed", bert, "--output", path("link"), "--overwrite", stdin="a\n"); check("--output through a link writes its target", r.status == 0 and os.path.islink(path("link")) and read("kept")[:6] == b"\x93NUMPY", r)
 r = run("embed", bert, "--output", "/dev/full", stdin="a\n"); check("--output to a device writes to it", r.status == 1 and one_line(r) and "No space" in r.err and not os.path.isfile("/dev/full"), r)
 odd = shutil.copytree(bert, path("odd"))
 def spoilt(name, make):

@@ -39,6 +39,9 @@ refused("no such aggregation", run("tag", tagger, "--aggregation", "sum", stdin=
 for c in cases["zero_shot"]:
     nli = models("BertForSequenceClassification", c["nli"])
     labels = c["labels"] if isinstance(c["labels"], str) else ",".join(c["labels"])
+    if isinstance(c["labels"], list) and len(set(c["labels"])) < len(c["labels"]):  # the pipeline's lists can hold a label twice
+        refused(f"a label twice {c['labels']}", run("zero-shot", nli, "--json", "--labels", labels, stdin=c["text"] + "\n"), "twice")
+        continue
     r = run("zero-shot", nli, "--json", "--labels", labels, "--template", c["how"]["hypothesis_template"], *(["--multi-label"] if c["how"].get("multi_label") else []), stdin=c["text"] + "\n")
     names, scores = c["want"]
     check(f"zero-shot {c['nli']} {c['how']} {c['labels']}", r.status == 0 and alike(r.json()[0]["scores"], dict(zip(names, scores))) and alike(r.json()[0]["score"], scores[0]), r, c["want"])

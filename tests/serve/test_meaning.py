@@ -29,6 +29,7 @@ mlm, tag = folder("BertForMaskedLM"), folder("BertForTokenClassification", **lab
 rank = one_label(folder("BertForSequenceClassification", **labels("LABEL_0")))
 plain = one_label(folder("BertForSequenceClassification", {**PROMPTS, "default_prompt_name": "query", "activation_fn": "torch.nn.modules.linear.Identity"}, **labels("LABEL_0")))
 tanh = one_label(folder("BertForSequenceClassification", {"activation_fn": "torch.nn.modules.activation.Tanh"}, **labels("LABEL_0")))
+qa = folder("BertForQuestionAnswering", num_hidden_layers=2)
 nli = folder("BertForSequenceClassification", **labels("contradiction", "neutral", "entailment"))
 TEXTS = ["hello world", "a world of words", "foo"]
 
@@ -73,7 +74,7 @@ for path, body in (("/rerank", {"query": "a", "texts": TEXTS}), ("/v1/rerank", {
 check("a name that is not served", s.post("/rerank", {"query": "a", "texts": TEXTS, "model": "x"})[0] == 404)
 check("they are counted", s.metric('te_request_failure{err="model_type"}') == 12)
 s.stop()
-s = Service(f"three={three}", f"embed={embed}", f"prompted={prompted}", f"plain={plain}", f"rank={rank}", f"tanh={tanh}", f"nli={nli}")
+s = Service(f"three={three}", f"embed={embed}", f"prompted={prompted}", f"plain={plain}", f"rank={rank}", f"tanh={tanh}", f"nli={nli}", f"qa={qa}")
 for name, made in (("plain", plain), ("rank", rank), ("tanh", tanh), ("embed", embed)):
     want = order(made)
     status, _, out = s.post("/rerank", {"query": "a world", "texts": TEXTS, "model": name})
@@ -119,6 +120,13 @@ for what, path, body, expect, name in [
     check(f"which element: {what}", status == expect and name in json.dumps(out), status, out)
 for inputs, name in ((["a", 5], "`inputs[1]`"), (5, "`inputs`")):
     status, _, out = s.post("/zero-shot", {"inputs": inputs, "model": "nli", "parameters": {"candidate_labels": ["x", "y"]}}); check(f"which element: zero-shot {name}", status == 422 and name in json.dumps(out), status, out)
+for route in ("/zero-shot", "/predict"):
+    body = {"inputs": "a", "parameters": {"candidate_labels": ["x", "y"]}}; got = s.post(route, body)
+    check(f"{route} with labels goes to a model that can", got[0] == 200 and got[2] == s.post(route, {**body, "model": "nli"})[2], got)
+    status, _, out = s.post(route, {**body, "model": "three"}); check(f"{route}: an error has the model's name, not its folder", status == 424 and out["error"].startswith("Backend error: three: no label") and three not in out["error"], out)
+body = {"inputs": {"question": "a", "context": "b c d"}}; got = s.post("/v1/trace", body)[2]; check("a question is traced by a model that answers", got == s.post("/v1/trace", {**body, "model": "qa"})[2] != s.post("/v1/trace", {**body, "model": "three"})[2], got)
+for wrong in ([], 5, "x", True): status, _, out = s.post("/predict", {"inputs": "a", "model": "three", "parameters": wrong}); check(f"parameters: {wrong!r}", status == 422 and "`parameters` should be an object" in json.dumps(out), status, out)
+check("parameters: null", s.post("/predict", {"inputs": "a", "model": "three", "parameters": None})[0] == 200)
 check("a pair may have an empty text", s.post("/predict", {"inputs": ["a", ""], "model": "three"})[0] == 200)
 
 # ---- Two meanings; fields that nobody knows ----
@@ -157,7 +165,7 @@ build = next(iter(before["rubato_build_info"][2]))
 check("build information", all(f'{k}="' in build for k in ("version", "commit", "compiler", "build_type", "isa")) and before["rubato_build_info"][2][build] == 1, build)
 value = lambda name: next(iter(families(s.get("/metrics")[2])[name][2].values()))
 check("the process", value("process_cpu_seconds_total") > 0 and value("process_resident_memory_bytes") > 1 << 20 and 5 < value("process_open_fds") < 1000 and value("process_max_fds") > value("process_open_fds") and value("process_start_time_seconds") > 1.7e9)
-check("answers by status", before["rubato_http_answers"][2]['rubato_http_answers{status="424"}'] == 2)
+check("answers by status", before["rubato_http_answers"][2]['rubato_http_answers{status="424"}'] == 4)
 s.stop()
 s = Service(f"embed={embed}", "--quiet", "--max-client-batch-size", 2000, "--max-queue", 4000)
 s.post("/embed", {"inputs": TEXTS})

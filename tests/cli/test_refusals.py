@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""What the program refuses instead of guessing: files that would be lost, options that exclude each other, values that mean
+nothing; and what it prints of a budget.
+
+    test_refusals.py RUBATO GOLDEN_FOLDER
+
+Prints 'N passed, N failed'.
+"""
+import json, os, subprocess
+
+from program import check, finish, golden, model, one_line, path, points, read, rubato, run, work, write
+
+bert = os.path.join(golden, "bert")
+
+
+def labels(*names): return {"id2label": {str(i): n for i, n in enumerate(names)}, "label2id": {n: i for i, n in enumerate(names)}}
+
+
+def refused(what, r, *words): check(what, r.status == 2 and r.out == "" and one_line(r) and all(w in r.err for w in words), r)
+
+
+three = model("bert", "BertForSequenceClassification", **labels("no", "maybe", "entailment"))
+tagger = model("bert", "BertForTokenClassification", **labels("O", "B-PER", "I-PER"))
+
+# ---- Files that would be lost ----
+text = "a b\nc d\n"
+file = write("in.txt", text); os.symlink(file, path("alias.txt"))
+for name in ("in.txt", "alias.txt"):
+    for more in ([], ["--overwrite"]): refused(f"--output {name} is the input {more}", run("embed", bert, file, "--output", path(name), *more), name, "reads this file")
+with open(file, "rb") as f: p = subprocess.run([rubato, "embed", bert, "--output", file, "--overwrite"], stdin=f, capture_output=True, text=True)
+check("--output is standard input", p.returncode == 2 and "reads this file" in p.stderr, p)
+check("the input stays", read("in.txt") == text.encode() and not os.path.exists(path("in.txt.part")))
+r = run("embed", bert, file, "--output", path("v.npy")); kept = read("v.npy"); check("a new file", r.status == 0 and kept[:6] == b"\x93NUMPY", r)
+for more in ([], ["--resume"]): refused(f"a finished file {more}", run("embed", bert, write("other.txt", "e\n"), "--output", path("v.npy"), *more), "v.npy", "--overwrite")
+check("a finished file stays", read("v.npy") == kept and not os.path.exists(path("v.npy.part")))
+r = run("embed", bert, path("other.txt"), "--output", path("v.npy"), "--overwrite"); check("--overwrite replaces it", r.status == 0 and read("v.npy") != kept, r)
+for given in ([file], ["--corpus", file]): refused(f"an index over the corpus {given}", run("search-text", bert, *given, "--query", "a", "--index", file, "--overwrite"), "in.txt", "reads this file")
+refused("an index over the queries", run("search-text", bert, path("other.txt"), "--queries", file, "--index", file, "--overwrite"), "in.txt", "reads this file")
+check("the corpus stays", read("in.txt") == text.encode())
+
+# ---- Options that exclude each other ----
+refused("two corpora", run("search-text", bert, path("other.txt"), "--corpus", file, "--query", "a"), "--corpus", "other.txt")
+refused("two budgets", run("classify", three, "--budget", "0.2x", "--target-drop", 1, stdin="a\n"), "--budget", "--target-drop")
+refused("--raw with a function", run("classify", three, "--raw", "--function-to-apply", "sigmoid", stdin="a\n"), "--raw", "--function-to-apply")
+
+# ---- Values ----
+for given, word in (("a,b, a", '"a" is there twice'), ("a,a,", '"a" is there twice'), (" ", "no label")): refused(f"labels {given!r}", run("zero-shot", three, "--labels", given, stdin="a\n"), "--labels", word)
+for more, env in ((["--auto-truncate", "maybe"], {}), ([], {"AUTO_TRUNCATE": "maybe"}), ([], {"JSON_OUTPUT": "maybe"})): refused(f"a truth value {more} {env}", run("serve", "/nowhere", *more, env=env), "maybe", "true", "off")
+for word in ("False", "0", "No", "on"): check(f"a truth value {word}", "/nowhere" in run("serve", "/nowhere", "--auto-truncate", word).err)
+refused("a number that is too large", run("train", bert, "--rate", "1e10"), '"1e10"', "from 0 to 1e+09")
+for value in ("-1", "0", "1.5", "x", "99999999999999999999"): refused(f"--threads {value}", run("classify", three, "--threads", value, stdin="a\n"), f'"{value}"', "whole number from 1 to 1e+18")
+points(three, 3, half={"keep": [0.5, 0.5, 0.5], "quality": 0.5, "flops_ratio": 0.5})
+for budget in ("-1ms", "0ms", "nanms"): refused(f"--budget {budget}", run("classify", three, f"--budget={budget}", stdin="a\n"), f'budget "{budget}"', "use full, 0.4x")
+
+# ---- Labels of tags ----
+def judge(*tags): return run("eval", tagger, "--task", "tagging", "--data", write("tags.conll", "a O\n\n" + "".join(f"b {tag}\n" for tag in tags)))
+r = judge("LOC", "O"); check("a tag that the model does not have", r.status == 1 and one_line(r) and "tags.conll:3" in r.err and '"LOC"' in r.err and "B-PER, I-PER" in r.err, r)
+r = judge("O", "B-LOC"); check("a type that the model does not have", r.status == 1 and one_line(r) and '"B-LOC"' in r.err, r)
+for tags in (["O", "O"], ["B-PER", "I-PER"], ["S-PER", "E-PER", "b-per"]): r = judge(*tags); check(f"tags {tags}", r.status == 0 and "f1" in r.out, r)
+
+# ---- Budgets and times in words ----
+data = write("data.tsv", "text\tlabel\na b c d e f\tno\nb c d e f\tmaybe\n")
+for budget in ("@half", "0.9x", "full"): r = run("eval", three, "--task", "classification", "--data", data, "--budget", budget); check(f"eval --budget {budget} says the cost", r.status == 0 and "x of the operations (95 in 100: at most" in r.out and "\n\n" not in r.out, r)
+os.makedirs(path("set/qrels"))
+write("set/corpus.jsonl", '{"_id": "1", "title": "", "text": "a b c d e f"}\n'); write("set/queries.jsonl", '{"_id": "q", "text": "a b"}\n'); write("set/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq\t1\t1\n")
+embedder = model("bert", "BertModel"); points(embedder, 3, half={"keep": [0.5] * 3}); r = run("eval", embedder, "--task", "retrieval", "--data", path("set"), "--budget", "@half", "--json"); check("the operations of retrieval", r.status == 0 and 0.3 < r.json()[0]["flops_ratio"] < 0.9, r)
+r = run("calibrate", bert, "--json", "--quiet", env={"XDG_CACHE_HOME": work}); check("calibrate --json", r.status == 0 and len(r.json()) == 1 and r.json()[0]["model"] == bert and [t["tokens"] for t in r.json()[0]["full"]] == [16] and r.json()[0]["full"][0]["ms"] > 0, r)
+finish()
