@@ -81,13 +81,13 @@ static rubato_status tell(const telling *t, point *at, account *out, rubato_erro
 }
 
 /* Whether a dearer point is better beyond noise: by more than two standard errors of the difference. For classification
- * by the share of texts that get the full model's label, else by the folds. */
+ * by the share of texts that get the full model's label, and then its told quality is higher too; else by the folds. */
 static bool is_better(const telling *t, const candidate *dear, const account *a, const candidate *cheap,
                       const account *b) {
     double differences[FOLDS], mean = 0;
     if (t->judge->reference) {
         double noise = sqrt((2 - dear->quality - cheap->quality) / (double)t->judge->data.count);
-        return dear->quality - cheap->quality > BEYOND_NOISE * noise;
+        return dear->quality - cheap->quality > BEYOND_NOISE * noise && a->quality > b->quality;
     }
     if (t->folds == 0) return a->quality > b->quality;
     for (size_t i = 0; i < t->folds; i++) {
