@@ -662,6 +662,8 @@ typedef struct rubato_train_options {
     /* Called before training with what was read: the training data, then the dev data. NULL for none. */
     void (*data_read)(void *user, const rubato_data_summary *summary);
     void *data_user;
+    int new_head; /* classification, tagging: a model that has names for other labels gets a new head instead of an
+                     error. LABEL_0, LABEL_1 and so on are no names */
 } rubato_train_options;
 
 typedef struct rubato_train_result {

@@ -436,7 +436,8 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
                    .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_best()},
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
-                   .fresh = learn ? &seed : NULL};
+                   .fresh = learn ? &seed : NULL,
+                   .new_head = learn && learn->new_head};
     encoder_plan plan = {.kind = of->kind,
                          .config = &of->settings,
                          .precision = in.precision,
@@ -452,7 +453,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
         TRY(load_heads(self, &load, of->config, error));
     /* the parts that belong to layers by their numbers */
     bool whole = !learn || !learn->layers;
-    if (whole) TRY(model_load_exits(self, of->notes, learn ? &self->bound : NULL, error));
+    if (whole && !load.new_head) TRY(model_load_exits(self, of->notes, learn ? &self->bound : NULL, error));
     if (whole) TRY(load_points(self, of->notes, error));
     self->info.parameters = load.parameters;
     self->info.precision = encoder_precision(&self->body);

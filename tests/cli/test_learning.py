@@ -69,7 +69,7 @@ r = renew("train", bert, *common, "--precision", "int4", "--out", path("x")); ch
 bad = write("bad.tsv", "sentence\tlabel\na\tpos\nb\tneg\nc\n")
 r = renew("train", bert, "--task", "classification", "--data", bad, "--out", path("x")); check("a bad row names file and line", r.status == 1 and one_line(r) and "bad.tsv:4:" in r.err, r)
 odd = write("odd.tsv", "sentence\tlabel\na\tgood\n")
-r = renew("train", path("ft"), "--task", "classification", "--data", odd, "--labels", "pos,neg", "--out", path("x")); check("a label that is none", r.status == 1 and "odd.tsv:2:" in r.err and "good" in r.err, r)
+r = renew("train", path("ft"), "--task", "classification", "--data", odd, "--labels", "neg,pos", "--out", path("x")); check("a label that is none", r.status == 1 and "odd.tsv:2:" in r.err and "good" in r.err, r)
 r = renew("train", bert, "--task", "singing", "--data", data, "--out", path("x")); check("an unknown task", r.status == 2 and one_line(r), r)
 r = renew("train", bert, "--task", "classification", "--data", data, "--recipe", "soup", "--out", path("x")); check("an unknown recipe", r.status == 2 and r.err.rstrip().endswith("tokee"), r)
 r = renew("train", bert, "--task", "classification", "--data", data, "--rate", "fast", "--out", path("x")); check("a rate that is no number", r.status == 2 and one_line(r), r)

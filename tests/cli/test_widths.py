@@ -70,7 +70,7 @@ data = write_labelled("train.tsv", texts(150, "abcde", 9))
 dev = write_labelled("dev.tsv", texts(60, "abcde", 9))
 all_data = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "1e-3", "--batch-size", "8", "--dropout", "0", "--quiet", "--json"]
 common = [*all_data, "--limit", 60]
-r = renew("train", model, *all_data, "--epochs", 4, "--labels", "neg,pos", "--out", path("ft"))
+r = renew("train", model, *all_data, "--epochs", 4, "--labels", "neg,pos", "--new-head", "--out", path("ft"))
 check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
 before = scores(path("ft"))
 for recipe in ("slimmable", "dynabert", "anytime"):

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""train between its data and the model that it starts from: which head stays, and what the user hears.
+
+    test_training_data.py RUBATO GOLDEN_FOLDER
+"""
+import json, os, shutil
+
+from program import check, finish, golden, one_line, path, run, write
+
+bert = os.path.join(golden, "bert")
+
+
+def train(model, out, data, *more, task="classification"):
+    return run("train", model, "--task", task, "--data", data, "--epochs", 1, "--dropout", 0, *more, "--overwrite", "--out", path(out))
+
+
+def table(name, *labels): return write(name, "text\tlabel\n" + "".join(f"{'abcdef'[i % 6]} b c\t{l}\n" for i, l in enumerate(labels * 4)))
+
+
+def labels_of(out): return list(json.load(open(path(out + "/config.json")))["id2label"].values())
+
+
+# ---- Heads ----
+sides, numbers, three, pole = table("sides.tsv", "left", "right"), table("numbers.tsv", "0", "1"), table("three.tsv", "0", "1", "2"), table("pole.tsv", "neg", "pos")
+r = train(bert, "sides", sides); check("a model without a head learns the data's labels", r.status == 0 and labels_of("sides") == ["left", "right"], r)
+r = train(bert, "numbers", numbers); check("numbers too", labels_of("numbers") == ["0", "1"], r)
+for name, data in (("numbers", table("many.tsv", *map(str, range(7)))), ("sides", three), ("numbers", pole), ("sides", pole)):
+    r = train(path(name), "none", data); check(f"{name}: other labels ({data})", r.status == 1 and one_line(r) and ", ".join(labels_of(name)) in r.err and "--new-head" in r.err, r)
+r = train(path("sides"), "none", pole, "--new-head"); check("but for a new head", r.status == 0 and labels_of("none") == ["neg", "pos"], r)
+r = train(path("sides"), "none", sides, "--labels", "right,left"); check("another order is other labels", r.status == 2 and one_line(r) and "right, left" in r.err and "left, right" in r.err, r)
+r = train(path("sides"), "none", sides, "--labels", "right,left", "--new-head"); check("which a new head may have", r.status == 0 and labels_of("none") == ["right", "left"], r)
+for data in (sides, numbers, table("shout.tsv", "RIGHT", "left")):
+    r = train(path("sides"), "none", data, "--rate", "1e-9"); said = [run("classify", path(name), "--json", stdin="a b c\nd e f\n").json() for name in ("sides", "none")]
+    check(f"labels that mean the model's keep the head ({data})", r.status == 0 and labels_of("none") == ["left", "right"] and all(abs(a["score"] - b["score"]) < 1e-4 and a["label"] == b["label"] for a, b in zip(*said)), r, said)
+shutil.copytree(path("sides"), path("unnamed"))
+config = json.load(open(path("sides/config.json")))
+json.dump({**config, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}, open(path("unnamed/config.json"), "w"))
+r = train(path("unnamed"), "none", pole, "--labels", "pos,neg"); check("LABEL_i is no name", r.status == 0 and labels_of("none") == ["pos", "neg"], r)
+r = train(path("unnamed"), "none", three); check("of any number", r.status == 0 and labels_of("none") == ["0", "1", "2"], r)
+tags = write("tags.conll", "a B-X\nb O\n\n" * 4)
+r = train(bert, "tags", tags, task="tagging"); check("a tagger", labels_of("tags") == ["O", "B-X"], r)
+r = train(path("tags"), "none", write("one.conll", "a B-foo\nb B-foo\n\n"), task="tagging"); check("one tag alone", r.status == 1 and one_line(r) and "B-foo" in r.err and "nothing to learn" in r.err, r)
+r = train(path("tags"), "none", write("foo.conll", "a B-foo\nb O\n\n"), task="tagging"); check("another tag", r.status == 1 and one_line(r) and "O, B-X" in r.err and "--new-head" in r.err, r)
+finish()
