@@ -260,6 +260,7 @@ typedef struct rubato_text_options {
     int no_special; /* without special tokens such as [CLS] and [SEP] */
     int special_as_text; /* a "[SEP]" in the text stays seven characters instead of becoming the special token */
     int whole;           /* never truncate */
+    int stride_fits;     /* a stride that is too long for a window becomes half of it, instead of an error */
 } rubato_text_options;
 
 /* One window of one input. It belongs to its rubato_encoding. */

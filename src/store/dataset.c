@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "store/dataset.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,8 +50,19 @@ void dataset_free(dataset *data) {
     *data = (dataset){0};
 }
 
+rubato_status fail_example(rubato_error *error, rubato_status code, const char *path, size_t line, const char *format,
+                           ...) {
+    char what[sizeof error->message];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    return fail_line(error, code, line, gzip_name_ends(path, ".json") ? "%s: example %zu: %s" : "%s:%zu: %s", path,
+                     line, what);
+}
+
 static rubato_status bad_row(const reading *r, size_t line, const char *what) {
-    return fail_line(r->error, RUBATO_BAD_DATA, line, "%s:%zu: %s", r->name, line, what);
+    return fail_example(r->error, RUBATO_BAD_DATA, r->name, line, "%s", what);
 }
 
 /* A new example at the end, all zero; NULL when memory is short. */

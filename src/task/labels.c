@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "store/dataset.h"
+
 static bool is_number(const char *text) {
     char *end;
     strtod(text, &end);
@@ -62,8 +64,6 @@ rubato_status label_find(size_t *out, const rubato_info *info, const char *text,
     char known[160] = "";
     if (text && label_known(info, text, out)) return RUBATO_OK;
     labels_write(info->labels, info->label_count, known, sizeof known);
-    if (!text || !*text)
-        return fail_line(error, RUBATO_BAD_DATA, line, "%s:%zu: no label; the model's are %s", file, line, known);
-    return fail_line(error, RUBATO_BAD_DATA, line, "%s:%zu: label \"%.40s\" is none of the model's: %s", file, line,
-                     text, known);
+    if (!text || !*text) return fail_example(error, RUBATO_BAD_DATA, file, line, "no label; the model's are %s", known);
+    return fail_example(error, RUBATO_BAD_DATA, file, line, "label \"%.40s\" is none of the model's: %s", text, known);
 }

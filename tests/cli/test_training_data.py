@@ -41,4 +41,15 @@ tags = write("tags.conll", "a B-X\nb O\n\n" * 4)
 r = train(bert, "tags", tags, task="tagging"); check("a tagger", labels_of("tags") == ["O", "B-X"], r)
 r = train(path("tags"), "none", write("one.conll", "a B-foo\nb B-foo\n\n"), task="tagging"); check("one tag alone", r.status == 1 and one_line(r) and "B-foo" in r.err and "nothing to learn" in r.err, r)
 r = train(path("tags"), "none", write("foo.conll", "a B-foo\nb O\n\n"), task="tagging"); check("another tag", r.status == 1 and one_line(r) and "O, B-X" in r.err and "--new-head" in r.err, r)
+
+# ---- Questions ----
+def squad(name, *questions): return write(name, json.dumps({"data": [{"paragraphs": [{"context": "abc " * 30, "qas": [{"question": q, "answers": [{"text": a}]} for q, a in questions]}]}]}))
+
+
+short, long = "a b", " ".join("abcdefghijk")
+r = train(bert, "qa", squad("long.json", (short, "abc"), (long, "abc")), task="qa"); check("the usual stride becomes shorter where windows are", r.status == 0 and "2 rows in" in r.err, r)
+asked = write("ask.jsonl", json.dumps({"question": long, "context": "abc " * 30}) + "\n")
+r = run("answer", path("qa"), asked); check("in an answer too", r.status == 0, r)
+r = run("answer", path("qa"), asked, "--stride", 6); check("a stride that is given fits or is refused", r.status == 1 and "a stride of 6 tokens" in r.err, r)
+r = train(bert, "none", squad("odd.json", (short, "abc"), (short, "nowhere")), task="qa"); check("an example of .json has a number", r.status == 1 and one_line(r) and "odd.json: example 2: " in r.err, r)
 finish()
