@@ -587,6 +587,9 @@ typedef struct rubato_train_progress {
     double epoch, loss, rate, tokens_per_second, seconds, seconds_left;
     const char *metric; /* of the dev set; NULL before the first evaluation */
     double value, best;
+    size_t points;      /* operating points of which `value` is the mean; 1 for most recipes */
+    double full;        /* of these the full model's value */
+    double least, most; /* and the range of the others */
 } rubato_train_progress;
 
 /* What a data file holds, as training understood it. */
@@ -671,7 +674,8 @@ typedef struct rubato_train_result {
     size_t steps, best_step;
     const char *metric; /* NULL without a dev set */
     double best, seconds, tokens_per_second;
-    double loss; /* the mean of about the last ten steps; NaN where no step ran */
+    double loss;   /* the mean of about the last ten steps; NaN where no step ran */
+    size_t points; /* operating points of which `best` is the mean; 0 without a dev set */
 } rubato_train_result;
 
 /* Trains a model and writes it to out as a folder that rubato and transformers load. out/metrics.jsonl gets a line for

@@ -192,10 +192,11 @@ static rubato_status set_significance(rubato_model *model, const char *name, rub
 }
 
 /* The points of the frontier were found for other weights: removes them, or keeps them without their measurements. */
-static void keep_points(trainer *self) {
+static rubato_status keep_points(trainer *self, rubato_error *error) {
     const rubato_train_options *options = self->options;
     frontier *points = &self->model->points;
-    size_t kept = 0;
+    char costs[200] = "";
+    size_t kept = 0, at_byte = 0;
     for (size_t i = 0; i < points->count; i++) {
         const point *at = &points->points[i];
         bool keep = options->refine && at->flops_ratio >= options->refine_from &&
@@ -203,16 +204,24 @@ static void keep_points(trainer *self) {
         /* with the same weights every point stays valid, except those with other exits; otherwise a recipe may keep
          * points for itself */
         if (options->frozen) keep = !at->exit.rule;
+        if (at_byte < sizeof costs - 8)
+            at_byte +=
+                (size_t)snprintf(costs + at_byte, sizeof costs - at_byte, "%s%.3g", i ? ", " : "", at->flops_ratio);
         if (keep) points->points[kept++] = *at;
     }
+    if (options->refine && !options->frozen && points->count && !kept)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "--refine-from and --refine-to: no point is in that range; the points of the search cost %s",
+                    costs);
     points->count = kept;
-    if (options->frozen) return;
+    if (options->frozen) return RUBATO_OK;
     points->full = points->full_ms = points->full_error = NAN;
     points->held_out = 0;
     for (size_t i = 0; i < points->count; i++) {
         point *at = &points->points[i];
         at->quality = at->quality_error = at->ms = NAN;
     }
+    return RUBATO_OK;
 }
 
 /* The layers that get exits: those of the options; else all but the last, or fewer where the method has fewer. */
@@ -351,7 +360,7 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     if (self->model->body.shape.merges && !self->method->any_shape)
         return fail(error, RUBATO_UNSUPPORTED, "rows of this model merge by themselves: it is fine-tuned, and no more");
     TRY(set_significance(self->model, options->significance, error));
-    keep_points(self);
+    TRY(keep_points(self, error));
     if (options->dropout != 0)
         self->model->body.config.hidden_dropout = self->model->body.config.attention_dropout =
             (float)option_or(options->dropout, 0);
@@ -408,7 +417,8 @@ rubato_status rubato_train(const rubato_train_options *options, rubato_train_res
                                          .best = self.best,
                                          .seconds = seconds,
                                          .tokens_per_second = self.tokens_done / seconds,
-                                         .loss = self.loss};
+                                         .loss = self.loss,
+                                         .points = self.judged.points};
     }
     trainer_close(&self);
     return status;

@@ -176,7 +176,7 @@ r = train("refined", *refine, start=path("la")); check("refining keeps the point
 judged = [json.loads(row) for row in open(path("refined/metrics.jsonl")) if "points" in row]; check("and is judged by several of them", judged and len(judged[0]["points"]) == min(3, len(kept("la"))), judged)
 costs = sorted(p["flops_ratio"] for p in json.load(open(path("la/rubato.json")))["points"])
 r = train("cheap", *refine, "--refine-to", costs[len(costs) // 2] + 1e-6, start=path("la")); check("some of them", r.status == 0 and sorted(p["flops_ratio"] for p in json.load(open(path("cheap/rubato.json")))["points"]) == costs[:len(costs) // 2 + 1], r, costs)
-r = train("cheap", *refine, "--refine-from", costs[-1] + 0.1, start=path("la")); check("none of them", r.status == 2 and one_line(r) and "search" in r.err, r)
+r = train("cheap", *refine, "--refine-from", costs[-1] + 0.1, start=path("la")); check("none of them", r.status == 2 and one_line(r) and "no point is in that range" in r.err and f"{costs[0]:.3g}" in r.err, r)
 r = train("cheap", "--dev", dev, "--recipe", "length-adaptive", "--refine-to", 0.5, start=path("la")); check("a range of nothing", r.status == 2 and one_line(r), r)
 r = train("plain", "--dev", dev, "--epochs", 1, *brief, start=path("la")); check("other training drops points", r.status == 0 and kept("plain") == [], r)
 r = renew("search", path("refined"), *search); check("search looks at the points it finds", r.status == 0 and all(any(row["keep"] == keep for row in candidates(path("refined"))) for keep, _, _ in kept("la")), r)

@@ -3,7 +3,7 @@
 
     test_training_data.py RUBATO GOLDEN_FOLDER
 """
-import json, os, shutil
+import json, os, re, shutil
 
 from program import check, finish, golden, one_line, path, run, write
 
@@ -41,6 +41,10 @@ tags = write("tags.conll", "a B-X\nb O\n\n" * 4)
 r = train(bert, "tags", tags, task="tagging"); check("a tagger", labels_of("tags") == ["O", "B-X"], r)
 r = train(path("tags"), "none", write("one.conll", "a B-foo\nb B-foo\n\n"), task="tagging"); check("one tag alone", r.status == 1 and one_line(r) and "B-foo" in r.err and "nothing to learn" in r.err, r)
 r = train(path("tags"), "none", write("foo.conll", "a B-foo\nb O\n\n"), task="tagging"); check("another tag", r.status == 1 and one_line(r) and "O, B-X" in r.err and "--new-head" in r.err, r)
+
+r = train(bert, "halves", sides, "--dev", sides, "--recipe", "length-adaptive")
+check("quality is told for each of two points", r.status == 0 and re.search(r", dev accuracy ([\d.]+) in full, [\d.]+ at a smaller point \(mean [\d.]+, best [\d.]+\)", r.err) and "(mean of 2 operating points)" in r.out, r)
+r = train(bert, "whole", sides, "--dev", sides); check("and of one", r.status == 0 and re.search(r", dev accuracy [\d.]+ \(best", r.err) and "mean" not in r.out, r)
 
 # ---- Questions ----
 def squad(name, *questions): return write(name, json.dumps({"data": [{"paragraphs": [{"context": "abc " * 30, "qas": [{"question": q, "answers": [{"text": a}]} for q, a in questions]}]}]}))
