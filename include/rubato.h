@@ -594,14 +594,17 @@ typedef struct rubato_train_progress {
 
 /* What a data file holds, as training understood it. */
 typedef struct rubato_data_summary {
-    const char *path, *use;           /* the file; "train" or "dev" */
-    size_t rows, limit;               /* rows in the file; rows that `limit` leaves, 0: all */
-    size_t samples;                   /* windows of the rows: what a step takes */
-    size_t shortest, median, longest; /* tokens of a window, special ones included */
-    size_t cut;                       /* rows of which tokens were cut away */
-    size_t label_count;               /* classification and tagging; 0 for other tasks */
-    const char *const *labels;        /* [label_count] */
-    const size_t *counts;             /* [label_count] rows, or tagged words, of each label */
+    const char *path, *use;                 /* the file; "train" or "dev" */
+    size_t rows, limit;                     /* rows in the file; rows that `limit` leaves, 0: all */
+    size_t samples;                         /* windows of the rows: what a step takes */
+    size_t shortest, median, longest;       /* tokens of a window, special ones included */
+    size_t cut;                             /* rows of which tokens were cut away */
+    size_t label_count;                     /* classification and tagging; 0 for other tasks */
+    const char *const *labels;              /* [label_count] */
+    const size_t *counts;                   /* [label_count] rows, or tagged words, of each label */
+    size_t empty;                           /* texts without a token */
+    const char *label_column, *label_other; /* where several columns could be the label: the one that was taken, and
+                                               another; else NULL */
 } rubato_data_summary;
 
 /* 0 is the default of every member. Where zero is a meaningful value, a negative number means zero. */

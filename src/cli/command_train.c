@@ -86,7 +86,10 @@ static void print_summary(void *user, const rubato_data_summary *told) {
         fprintf(stderr, "%zu row%s", told->rows, told->rows == 1 ? "" : "s");
     if (told->samples != (told->limit ? told->limit : told->rows)) fprintf(stderr, " in %zu windows", told->samples);
     print_counts(told);
+    if (told->label_column)
+        fprintf(stderr, "; the label is column \"%s\", not \"%s\"", told->label_column, told->label_other);
     fprintf(stderr, "; %zu to %zu tokens, median %zu", told->shortest, told->longest, told->median);
+    if (told->empty) fprintf(stderr, "; %zu empty text%s", told->empty, told->empty == 1 ? "" : "s");
     if (told->cut) fprintf(stderr, "; %zu row%s longer and cut", told->cut, told->cut == 1 ? " is" : "s are");
     fputc('\n', stderr);
 }

@@ -24,6 +24,7 @@ typedef struct example {
 typedef struct dataset {
     example *items;
     size_t count, capacity;
+    const char *label_from, *label_also; /* the column of labels, and another that could be it; NULL: there is one */
 } dataset;
 
 typedef enum dataset_kind {

@@ -151,10 +151,15 @@ static rubato_status encode(preparing *p, const example *item, rubato_input inpu
     TRY(status);
     self->encodings[self->encoding_count++] = *out;
     self->cut += (*out)->cut > 0;
+    bool worded[2] = {false, !input.pair};
     for (size_t w = 0; w < (*out)->count; w++)
-        for (size_t i = 0; i < (*out)->windows[w].length; i++)
+        for (size_t i = 0; i < (*out)->windows[w].length; i++) {
+            if ((*out)->windows[w].sequences[i] < 2) worded[(*out)->windows[w].sequences[i]] = true;
             if ((size_t)(*out)->windows[w].ids[i] >= p->model->body.config.vocabulary)
                 return fail(p->error, RUBATO_BAD_MODEL, "the tokenizer's ids are beyond the model's word embeddings");
+        }
+    for (size_t i = 0; i < 2; i++)
+        if (!worded[i]) self->empty++;
     return RUBATO_OK;
 }
 

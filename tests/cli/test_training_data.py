@@ -46,6 +46,16 @@ r = train(bert, "halves", sides, "--dev", sides, "--recipe", "length-adaptive")
 check("quality is told for each of two points", r.status == 0 and re.search(r", dev accuracy ([\d.]+) in full, [\d.]+ at a smaller point \(mean [\d.]+, best [\d.]+\)", r.err) and "(mean of 2 operating points)" in r.out, r)
 r = train(bert, "whole", sides, "--dev", sides); check("and of one", r.status == 0 and re.search(r", dev accuracy [\d.]+ \(best", r.err) and "mean" not in r.out, r)
 
+# ---- Columns and texts ----
+two = write("two.csv", "sentence1,sentence2,extra,labels\n" + "a b,c d,e,x\nb a,d c,f,y\n" * 4)
+for columns in ("pair=sentence2", "pair=sentence2,label=labels", "label=labels"):
+    r = train(bert, "none", two, "--columns", columns); check(f"{columns}: the other columns are recognised", r.status == 0 and "7 to 7 tokens" in r.err, r)
+r = train(bert, "none", write("unclear.csv", "query,sentence,other,label\na,b,c,x\n"), "--columns", "pair=other"); check("where it is clear which they are", r.status == 1 and one_line(r) and "--columns text=NAME" in r.err, r)
+r = train(bert, "none", write("plain.csv", "sentence,other,label\n" + "a,c,x\nb,d,y\n" * 4), "--columns", "pair=other"); check("the only text goes with a pair", r.status == 0 and "5 to 5 tokens" in r.err, r)
+r = train(bert, "none", write("scored.tsv", "text\tscore\tlabel\na\t1\tx\nb\t2\ty\n")); check("several columns could be the label", r.status == 0 and 'the label is column "label", not "score"' in r.err, r)
+r = train(bert, "none", write("blank.tsv", "text\tlabel\na\tx\n\ty\n  \tx\nb\ty\n")); check("texts without a word are counted", r.status == 0 and "; 2 empty texts" in r.err, r)
+r = train(bert, "none", sides); check("and told only where there are some", r.status == 0 and "empty" not in r.err and "column" not in r.err, r)
+
 # ---- Questions ----
 def squad(name, *questions): return write(name, json.dumps({"data": [{"paragraphs": [{"context": "abc " * 30, "qas": [{"question": q, "answers": [{"text": a}]} for q, a in questions]}]}]}))
 
