@@ -66,4 +66,12 @@ asked = write("ask.jsonl", json.dumps({"question": long, "context": "abc " * 30}
 r = run("answer", path("qa"), asked); check("in an answer too", r.status == 0, r)
 r = run("answer", path("qa"), asked, "--stride", 6); check("a stride that is given fits or is refused", r.status == 1 and "a stride of 6 tokens" in r.err, r)
 r = train(bert, "none", squad("odd.json", (short, "abc"), (short, "nowhere")), task="qa"); check("an example of .json has a number", r.status == 1 and one_line(r) and "odd.json: example 2: " in r.err, r)
+
+# ---- Runs that have not ended ----
+os.makedirs(path("begun")); write("begun/training.json", '{"ended": false}')
+r = run("classify", path("begun"), stdin="a\n"); check("a run without a model yet", r.status == 1 and one_line(r) and "has written no model yet" in r.err, r)
+shutil.copytree(path("sides"), path("stopped")); r = run("classify", path("stopped"), stdin="a\n"); check("a run that has ended", r.status == 0 and r.err == "", r)
+for text, warned in (('{"ended": false}', True), ("{}", False), ("[1", False)):
+    write("stopped/training.json", text); r = run("classify", path("stopped"), stdin="a\n"); check(f"training.json {text}", r.status == 0 and ("has not ended" in r.err) == warned, r)
+write("stopped/training.json", '{"ended": false}'); r = run("classify", path("stopped"), "--quiet", stdin="a\n"); check("--quiet says nothing of it", r.status == 0 and r.err == "", r)
 finish()
