@@ -20,8 +20,7 @@ static bool is_free(const char *name) {
     return false;
 }
 
-/* A value as a user would write it; "" for the default. */
-static void write_value(const rubato_option *option, const void *options, char *out, size_t bytes) {
+void option_write(const rubato_option *option, const void *options, char *out, size_t bytes) {
     const void *field = (const char *)options + option->offset;
     const char *text;
     out[0] = 0;
@@ -64,7 +63,7 @@ static json_t *describe(const trainer *self) {
     const rubato_option *option;
     char value[256];
     for (size_t i = 0; (option = rubato_option_at(RUBATO_OPTIONS_TRAIN, i)); i++) {
-        write_value(option, self->options, value, sizeof value);
+        option_write(option, self->options, value, sizeof value);
         if (!is_free(option->name) && value[0]) json_put(&options, option->name, json_string(value));
     }
     json_put(&record, "options", options);

@@ -254,6 +254,27 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
 
 /* ---- All together ---- */
 
+/* An option that only other recipes read is refused: it would have no effect. */
+static rubato_status check_read(const trainer *self, rubato_error *error) {
+    const rubato_option *option;
+    for (size_t i = 0; (option = rubato_option_at(RUBATO_OPTIONS_TRAIN, i)); i++) {
+        char value[256], name[64], readers[200] = "";
+        size_t at = 0;
+        option_write(option, self->options, value, sizeof value);
+        if (!value[0] || recipe_reads(self->method, option->name)) continue;
+        for (size_t j = 0; recipe_name(j) && at < sizeof readers; j++)
+            if (recipe_reads(recipe_find(recipe_name(j)), option->name))
+                at += (size_t)snprintf(readers + at, sizeof readers - at, "%s%s", at ? ", " : "", recipe_name(j));
+        if (at == 0) continue;
+        snprintf(name, sizeof name, "%s", option->name);
+        for (char *c = name; *c; c++)
+            if (*c == '_') *c = '-';
+        return fail(error, RUBATO_BAD_ARGUMENT, "--%s belongs to the recipes %s, and %s does not read it", name,
+                    readers, self->method->name);
+    }
+    return RUBATO_OK;
+}
+
 static rubato_status check_options(trainer *self, size_t *task, rubato_error *error) {
     const rubato_train_options *options = self->options;
     char known[400];
@@ -268,6 +289,7 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     recipe_list(known, sizeof known);
     if (!self->method)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe \"%.40s\": known are %s", options->recipe, known);
+    TRY(check_read(self, error));
     if (!options->refine && (options->refine_from > 0 || options->refine_to > 0))
         return fail(error, RUBATO_BAD_ARGUMENT, "--refine-from and --refine-to go with --refine");
     if (options->refine && !self->method->refines)

@@ -56,6 +56,9 @@ r = train(bert, "none", write("scored.tsv", "text\tscore\tlabel\na\t1\tx\nb\t2\t
 r = train(bert, "none", write("blank.tsv", "text\tlabel\na\tx\n\ty\n  \tx\nb\ty\n")); check("texts without a word are counted", r.status == 0 and "; 2 empty texts" in r.err, r)
 r = train(bert, "none", sides); check("and told only where there are some", r.status == 0 and "empty" not in r.err and "column" not in r.err, r)
 
+for recipe, option, value, fits in (("finetune", "--length-drop", 0.5, "length-adaptive"), ("slimmable", "--merges", 2, "anytime"), ("length-adaptive", "--widths", "1,0.5", "slimmable"), ("pabee", "--ponder", 0.1, "act")):
+    r = train(bert, "none", sides, "--recipe", recipe, option, value); check(f"{recipe} does not read {option}", r.status == 2 and one_line(r) and option in r.err and fits in r.err, r)
+
 # ---- Questions ----
 def squad(name, *questions): return write(name, json.dumps({"data": [{"paragraphs": [{"context": "abc " * 30, "qas": [{"question": q, "answers": [{"text": a}]} for q, a in questions]}]}]}))
 
