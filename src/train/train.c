@@ -150,6 +150,9 @@ static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error 
     const char *name = self->options->teacher;
     if (!name && wanted_matching(self) > 0) name = self->options->model;
     if (!name) return RUBATO_OK;
+    if (self->options->new_head && !self->options->teacher)
+        return refuse_teacher(self, RUBATO_BAD_ARGUMENT, "its labels are not those of the new head; use --teacher",
+                              error);
     TRY(model_load_teacher(&self->teacher, name, error));
     const rubato_info *info = &self->teacher->info;
     if (info->task == RUBATO_TASK_CLASSIFICATION && info->multi_label && self->kind == SAMPLE_CLASS)
