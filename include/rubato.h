@@ -260,6 +260,8 @@ typedef struct rubato_text_options {
     int no_special; /* without special tokens such as [CLS] and [SEP] */
     int special_as_text; /* a "[SEP]" in the text stays seven characters instead of becoming the special token */
     int whole;           /* never truncate */
+    int stride_fits;     /* a stride that is too long for a window becomes half of it, instead of an error */
+    int reserved;        /* 0 */
 } rubato_text_options;
 
 /* One window of one input. It belongs to its rubato_encoding. */
@@ -586,18 +588,24 @@ typedef struct rubato_train_progress {
     double epoch, loss, rate, tokens_per_second, seconds, seconds_left;
     const char *metric; /* of the dev set; NULL before the first evaluation */
     double value, best;
+    size_t points;      /* operating points of which `value` is the mean; 1 for most recipes */
+    double full;        /* of these the full model's value */
+    double least, most; /* and the range of the others */
 } rubato_train_progress;
 
 /* What a data file holds, as training understood it. */
 typedef struct rubato_data_summary {
-    const char *path, *use;           /* the file; "train" or "dev" */
-    size_t rows, limit;               /* rows in the file; rows that `limit` leaves, 0: all */
-    size_t samples;                   /* windows of the rows: what a step takes */
-    size_t shortest, median, longest; /* tokens of a window, special ones included */
-    size_t cut;                       /* rows of which tokens were cut away */
-    size_t label_count;               /* classification and tagging; 0 for other tasks */
-    const char *const *labels;        /* [label_count] */
-    const size_t *counts;             /* [label_count] rows, or tagged words, of each label */
+    const char *path, *use;                 /* the file; "train" or "dev" */
+    size_t rows, limit;                     /* rows in the file; rows that `limit` leaves, 0: all */
+    size_t samples;                         /* windows of the rows: what a step takes */
+    size_t shortest, median, longest;       /* tokens of a window, special ones included */
+    size_t cut;                             /* rows of which tokens were cut away */
+    size_t label_count;                     /* classification and tagging; 0 for other tasks */
+    const char *const *labels;              /* [label_count] */
+    const size_t *counts;                   /* [label_count] rows, or tagged words, of each label */
+    size_t empty;                           /* texts without a token */
+    const char *label_column, *label_other; /* where several columns could be the label: the one that was taken, and
+                                               another; else NULL */
 } rubato_data_summary;
 
 /* 0 is the default of every member. Where zero is a meaningful value, a negative number means zero. */
@@ -662,13 +670,17 @@ typedef struct rubato_train_options {
     /* Called before training with what was read: the training data, then the dev data. NULL for none. */
     void (*data_read)(void *user, const rubato_data_summary *summary);
     void *data_user;
+    int new_head; /* classification, tagging: a model that has names for other labels gets a new head instead of an
+                     error. LABEL_0, LABEL_1 and so on are no names */
+    int reserved; /* 0 */
 } rubato_train_options;
 
 typedef struct rubato_train_result {
     size_t steps, best_step;
     const char *metric; /* NULL without a dev set */
     double best, seconds, tokens_per_second;
-    double loss; /* the mean of about the last ten steps; NaN where no step ran */
+    double loss;   /* the mean of about the last ten steps; NaN where no step ran */
+    size_t points; /* operating points of which `best` is the mean; 0 without a dev set */
 } rubato_train_result;
 
 /* Trains a model and writes it to out as a folder that rubato and transformers load. out/metrics.jsonl gets a line for

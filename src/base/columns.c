@@ -32,6 +32,18 @@ bool columns_choose(bool (*has)(const void *user, const char *name), const void 
     return !*clash;
 }
 
+const char *columns_first(bool (*has)(const void *user, const char *name), const void *user, const char *pair) {
+    const char *only = NULL;
+    size_t found = 0;
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
+        if (usual[i][1] && strcmp(usual[i][1], pair) == 0 && has(user, usual[i][0])) return usual[i][0];
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+        if (usual[i][1] || strcmp(usual[i][0], pair) == 0 || !has(user, usual[i][0])) continue;
+        if (found++ == 0) only = usual[i][0]; /* "text" is the first of them */
+    }
+    return found == 1 || (only && strcmp(only, "text") == 0) ? only : NULL;
+}
+
 bool columns_parse(const char *list, const char *const *roles, size_t count, char out[][COLUMN_NAME]) {
     for (const char *at = list; at && *at;) {
         size_t length = strcspn(at, ","), equals = strcspn(at, "="), role = 0;

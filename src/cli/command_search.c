@@ -115,6 +115,6 @@ const command command_search = {
     "  rubato search sst2-la --task classification --data unused.tsv --holdout dev.tsv --unlabelled reviews.txt\n"
     "  rubato calibrate sst2-la --precision f32+int8                      # first, for --cost ms\n"
     "  rubato search sst2-la --task classification --data dev.tsv --cost ms --precision f32+int8 --iterations 30\n"
-    "A model that has points keeps them unless --overwrite or --resume is given. Ctrl-C ends the search with the points\n"
-    "found so far; --resume does not repeat evaluations.\n",
+    "A model that has points keeps them unless --overwrite or --resume is given. Ctrl-C ends the search with the\n"
+    "points found so far; --resume does not repeat evaluations.\n",
     run};

@@ -20,13 +20,28 @@ typedef struct watching {
     double drawn, metric_seen;
 } watching;
 
+/* ", dev accuracy 0.6450 in full, 0.5750 at a smaller point (mean 0.6100, best 0.6100)" */
+static void print_metric(const rubato_train_progress *p, char *out, size_t bytes) {
+    char range[96];
+    if (p->points < 2) {
+        snprintf(out, bytes, ", dev %s %.4f (best %.4f)", p->metric, p->value, p->best);
+        return;
+    }
+    if (p->points == 2)
+        snprintf(range, sizeof range, "%.4f at a smaller point", p->least);
+    else
+        snprintf(range, sizeof range, "%.4f to %.4f at %zu smaller points", p->least, p->most, p->points - 1);
+    snprintf(out, bytes, ", dev %s %.4f in full, %s (mean %.4f, best %.4f)", p->metric, p->full, range, p->value,
+             p->best);
+}
+
 static int watch(void *user, const rubato_train_progress *p) {
     watching *w = user;
-    char left[32], metric[96] = "", how[96] = ""; /* a preparing phase has no loss */
+    char left[32], metric[240] = "", how[96] = ""; /* a preparing phase has no loss */
     enum { WIDTH = 20 };
     bool last = p->step == p->steps, judged = p->metric && p->value != w->metric_seen;
     if (p->metric) {
-        snprintf(metric, sizeof metric, ", dev %s %.4f (best %.4f)", p->metric, p->value, p->best);
+        print_metric(p, metric, sizeof metric);
         w->metric_seen = p->value;
     }
     if (!isnan(p->loss)) snprintf(how, sizeof how, ", loss %.4f, %.0f tokens/s", p->loss, p->tokens_per_second);
@@ -71,7 +86,10 @@ static void print_summary(void *user, const rubato_data_summary *told) {
         fprintf(stderr, "%zu row%s", told->rows, told->rows == 1 ? "" : "s");
     if (told->samples != (told->limit ? told->limit : told->rows)) fprintf(stderr, " in %zu windows", told->samples);
     print_counts(told);
+    if (told->label_column)
+        fprintf(stderr, "; the label is column \"%s\", not \"%s\"", told->label_column, told->label_other);
     fprintf(stderr, "; %zu to %zu tokens, median %zu", told->shortest, told->longest, told->median);
+    if (told->empty) fprintf(stderr, "; %zu empty text%s", told->empty, told->empty == 1 ? "" : "s");
     if (told->cut) fprintf(stderr, "; %zu row%s longer and cut", told->cut, told->cut == 1 ? " is" : "s are");
     fputc('\n', stderr);
 }
@@ -109,6 +127,7 @@ static int run(const arguments *given) {
         printf("%s: %zu steps in %s, %.0f tokens/s", options.out, result->steps, time, result->tokens_per_second);
         if (!isnan(result->loss)) printf(", loss %.4f at the end", result->loss);
         if (result->metric) printf(", dev %s %.4f at step %zu", result->metric, result->best, result->best_step);
+        if (result->points > 1) printf(" (mean of %zu operating points)", result->points);
         printf("\n");
     }
     rubato_free(result);

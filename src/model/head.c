@@ -73,9 +73,12 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
     if (kind == HEAD_MLM) {
         TRY(load_decoder(self, load, body, form));
     } else {
+        size_t rows = kind == HEAD_QA || kind == HEAD_NSP ? 2 : labels;
         snprintf(full, sizeof full, "%s", form->out);
-        TRY(loader_linear(load, &self->out, one, 1, kind == HEAD_QA || kind == HEAD_NSP ? 2 : labels,
-                          load->fresh ? width : 0));
+        if (load->new_head)
+            TRY(loader_new_linear(load, &self->out, full, rows, width));
+        else
+            TRY(loader_linear(load, &self->out, one, 1, rows, load->fresh ? width : 0));
     }
     if (self->out.in != width)
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s.weight\" has %zu columns, %zu are needed", form->out,

@@ -99,6 +99,7 @@ static const rubato_option train_table[] = {
                 "data for evaluation: the weights that are best on it are kept; without it the last ones"),
     TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
     TEXT_OPTION(labels, labels, "LIST", NULL, "the data's", "names of the labels in order, as negative,positive"),
+    FLAG_OPTION(new_head, new_head, "give a model with other labels a new head; without this option, that is refused"),
     SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
     FLAG_OPTION(keep_order, keep_order, "take the examples in the file's order, without shuffling"),
     SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),

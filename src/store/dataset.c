@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "store/dataset.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,8 +50,19 @@ void dataset_free(dataset *data) {
     *data = (dataset){0};
 }
 
+rubato_status fail_example(rubato_error *error, rubato_status code, const char *path, size_t line, const char *format,
+                           ...) {
+    char what[sizeof error->message];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    return fail_line(error, code, line, gzip_name_ends(path, ".json") ? "%s: example %zu: %s" : "%s:%zu: %s", path,
+                     line, what);
+}
+
 static rubato_status bad_row(const reading *r, size_t line, const char *what) {
-    return fail_line(r->error, RUBATO_BAD_DATA, line, "%s:%zu: %s", r->name, line, what);
+    return fail_example(r->error, RUBATO_BAD_DATA, r->name, line, "%s", what);
 }
 
 /* A new example at the end, all zero; NULL when memory is short. */
@@ -78,7 +90,8 @@ static const char *const usual_labels[] = {"label",        "labels",  "score",  
                                            "is_duplicate", "Quality", "intent", "class",      "hate"};
 
 /* The names of text, pair and label in a header or an object; NULL for none. Names of --columns count first: with a
- * text named there, a pair is named there or there is none. */
+ * text named there, a pair is named there or there is none; with a pair alone, the text that goes with it is looked
+ * for. */
 static rubato_status choose_names(const reading *r, bool (*has)(const void *user, const char *name), const void *user,
                                   size_t line, const char *names[ROLES]) {
     const char *texts[2] = {NULL, NULL}, *clash = NULL;
@@ -89,10 +102,17 @@ static rubato_status choose_names(const reading *r, bool (*has)(const void *user
                          "says it",
                          r->name, line, texts[0] ? texts[0] : "text", clash);
     for (size_t i = 0; i < 2; i++) names[i] = free_choice ? texts[i] : r->wanted[i][0] ? r->wanted[i] : NULL;
-    if (!free_choice && !names[0]) names[0] = "text";
+    if (!free_choice && !names[0]) names[0] = columns_first(has, user, names[1]);
     names[2] = r->wanted[2][0] ? r->wanted[2] : NULL;
-    for (size_t i = 0; i < sizeof usual_labels / sizeof *usual_labels && !names[2]; i++)
-        if (has(user, usual_labels[i])) names[2] = usual_labels[i];
+    for (size_t i = 0; i < sizeof usual_labels / sizeof *usual_labels && !r->wanted[2][0]; i++) {
+        if (!has(user, usual_labels[i])) continue;
+        if (!names[2]) {
+            names[2] = usual_labels[i];
+        } else if (!r->data->label_from) {
+            r->data->label_from = names[2];
+            r->data->label_also = usual_labels[i];
+        }
+    }
     return RUBATO_OK;
 }
 

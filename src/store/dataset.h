@@ -18,12 +18,13 @@ typedef struct example {
     size_t answer_count;
     char **words, **tags; /* of a tagged sentence */
     size_t word_count;
-    size_t line;
+    size_t line; /* of the file; in .json the number of the example, from 1 on */
 } example;
 
 typedef struct dataset {
     example *items;
     size_t count, capacity;
+    const char *label_from, *label_also; /* the column of labels, and another that could be it; NULL: there is one */
 } dataset;
 
 typedef enum dataset_kind {
@@ -59,7 +60,12 @@ rubato_status dataset_remove_shared(dataset *data, const dataset *other, rubato_
 /* A hash of all contents. */
 uint64_t dataset_hash(const dataset *data);
 
-/* The same for text in memory; `name` is used in messages and gives the format. For tests and fuzzing. */
+/* Fails with BAD_DATA, or another status, and the place of an example: its line, or in .json, which has no lines of
+ * examples, its number. */
+rubato_status fail_example(rubato_error *error, rubato_status code, const char *path, size_t line, const char *format,
+                           ...) PRINTF_LIKE(5, 6);
+
+/* As dataset_read, for text in memory; `name` is used in messages and gives the format. For tests and fuzzing. */
 rubato_status dataset_parse(dataset *data, const char *text, size_t size, const char *name, dataset_kind kind,
                             const char *columns, rubato_error *error);
 

@@ -127,6 +127,11 @@ rubato_status hub_resolve(char *folder, size_t bytes, const char *name, rubato_e
     if ((size_t)snprintf(folder, bytes, "%s", name) >= bytes || strlen(name) > 2048)
         return fail(error, RUBATO_BAD_ARGUMENT, "%.200s...: path too long", name);
     if (is_model(folder)) return RUBATO_OK;
+    char training[HUB_PATH + 32];
+    snprintf(training, sizeof training, "%s/training.json", folder);
+    if (folder_exists(folder) && path_exists(training))
+        return fail(error, RUBATO_NOT_FOUND, "%s: a training run is in this folder, and has written no model yet",
+                    name);
     if (folder_exists(folder))
         return fail(error, RUBATO_NOT_FOUND,
                     "%s: a folder without config.json; it should be one in Hugging Face layout", name);

@@ -126,6 +126,11 @@ static rubato_status load_packed(loader *load, linear *out, const stored_tensor 
     return RUBATO_OK;
 }
 
+rubato_status loader_new_linear(loader *load, linear *out, const char *name, size_t rows, size_t columns) {
+    TRY(linear_create(out, rows, columns, load->fresh, &load->with, load->error));
+    return bind_linear(load, out, name, 0, rows);
+}
+
 rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
                             size_t columns) {
     source weights[3], biases[3];
@@ -135,10 +140,7 @@ rubato_status loader_linear(loader *load, linear *out, const char *const *names,
     const stored_tensor *packed = checkpoint_find(load->weights, full);
     if (packed) return load_packed(load, out, packed, names, count, rows, columns);
     snprintf(full, sizeof full, "%s.weight", names[0]);
-    if (must_be_made(load, full, rows, columns)) {
-        TRY(linear_create(out, rows, columns, load->fresh, &load->with, load->error));
-        return bind_linear(load, out, names[0], 0, rows);
-    }
+    if (must_be_made(load, full, rows, columns)) return loader_new_linear(load, out, names[0], rows, columns);
     for (size_t i = 0; i < count; i++) {
         snprintf(full, sizeof full, "%s.weight", names[i]);
         TRY(loader_find(load, &weights[i], full, rows, columns, true));

@@ -56,6 +56,7 @@ typedef struct loader {
     binding_place place; /* the place of the parameters that are loaded now; IN_BODY names have the encoder's prefix */
     /* For training; NULL for running. */
     bindings *bound; /* receives every parameter */
+    bool new_head;   /* the last layer of the head is drawn, though it is stored */
     uint64_t *fresh; /* state of a generator, from which missing parts of the head are drawn (normal, deviation 0.02) */
 } loader;
 
@@ -65,6 +66,9 @@ void loader_name(char *out, size_t bytes, const char *prefix, const char *name, 
 /* Finds a weight "name.weight" (or any full name) as a source. A missing one is an error that names it when `needed`,
  * else source.data is NULL. rows or columns 0: any number. */
 rubato_status loader_find(loader *load, source *out, const char *name, size_t rows, size_t columns, bool needed);
+
+/* Draws a layer that the checkpoint lacks, or that is not taken from it. */
+rubato_status loader_new_linear(loader *load, linear *out, const char *name, size_t rows, size_t columns);
 
 /* Loads the layers of one stacked product by their names. With `fresh`, missing ones of known rows and columns are
  * made. */

@@ -22,8 +22,10 @@ rubato_status engine_options(const rubato_model *model, rubato_purpose purpose, 
                     most);
     out->windows = purpose == RUBATO_FOR_TAGS || purpose == RUBATO_FOR_ANSWERS;
     if (purpose == RUBATO_FOR_ANSWERS) out->truncation = RUBATO_ONLY_SECOND;
-    if (out->windows && out->stride == 0)
+    if (out->windows && out->stride == 0) {
+        out->stride_fits = 1;
         out->stride = purpose == RUBATO_FOR_TAGS ? out->max_length / 4 : size_min(ANSWER_STRIDE, out->max_length / 3);
+    }
     return RUBATO_OK;
 }
 

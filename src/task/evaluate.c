@@ -58,7 +58,7 @@ static rubato_status place_error(const evaluating *e, rubato_status status) {
     char message[sizeof e->error->message];
     memcpy(message, e->error->message, sizeof message);
     size_t line = e->data.items[e->error->line - 1].line;
-    return fail_line(e->error, status, line, "%s:%zu: %s", e->options->data, line, message);
+    return fail_example(e->error, status, e->options->data, line, "%s", message);
 }
 
 /* ---- Classification and regression ---- */
@@ -67,8 +67,8 @@ static rubato_status gold_value(const evaluating *e, const example *item, double
     char *end = NULL;
     *out = item->label && *item->label ? strtod(item->label, &end) : 0;
     if (end && !*end && isfinite(*out)) return RUBATO_OK;
-    return fail_line(e->error, RUBATO_BAD_DATA, item->line, "%s:%zu: label \"%.40s\" is not a number", e->options->data,
-                     item->line, item->label ? item->label : "");
+    return fail_example(e->error, RUBATO_BAD_DATA, e->options->data, item->line, "label \"%.40s\" is not a number",
+                        item->label ? item->label : "");
 }
 
 /* scores [count, labels], as rubato_classify gives them. */
@@ -127,9 +127,8 @@ static rubato_status evaluate_classes(evaluating *e) {
     if (info->multi_label) return evaluate_several(e);
     for (size_t i = 0; i < count; i++)
         if (e->data.items[i].labels)
-            return fail_line(e->error, RUBATO_BAD_DATA, e->data.items[i].line,
-                             "%s:%zu: a list of labels, and the model gives one label to a text", e->options->data,
-                             e->data.items[i].line);
+            return fail_example(e->error, RUBATO_BAD_DATA, e->options->data, e->data.items[i].line,
+                                "a list of labels, and the model gives one label to a text");
     float *scores = malloc(count * labels * sizeof *scores);
     size_t *gold = malloc(2 * count * sizeof *gold), *predicted = gold ? gold + count : NULL;
     rubato_status status = scores && gold ? RUBATO_OK : fail_memory(e->error);
@@ -158,8 +157,7 @@ static rubato_status embed_cosines(evaluating *e, double *out) {
     rubato_status status = a && pairs ? RUBATO_OK : fail_memory(e->error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         if (!e->data.items[i].pair)
-            status = fail_line(e->error, RUBATO_BAD_DATA, e->data.items[i].line, "%s:%zu: no second text",
-                               e->options->data, e->data.items[i].line);
+            status = fail_example(e->error, RUBATO_BAD_DATA, e->options->data, e->data.items[i].line, "no second text");
         e->inputs[i].pair = NULL;
         pairs[i].text = e->data.items[i].pair;
     }

@@ -23,4 +23,8 @@ rubato_status model_base_folder(char *out, size_t bytes, const char *folder, con
 /* The folder of the tokenizer's files: the encoder's, or its base's where only that has any. */
 const char *model_tokenizer_folder(const char *folder, const char *base);
 
+/* The record of a run of training in its output folder, and its member that says whether the run has ended. */
+#define TRAINING_RECORD "training.json"
+#define TRAINING_ENDED "ended"
+
 #endif

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "store/dataset.h"
+
 static bool is_number(const char *text) {
     char *end;
     strtod(text, &end);
@@ -17,20 +19,19 @@ bool label_missing(const char *text) {
     return !text || !text[strspn(text, " \t\r")] || strcasecmp(text, "nan") == 0;
 }
 
-/* "a, b, c", cut where it is long. */
-static void list_labels(const rubato_info *info, char *out, size_t bytes) {
+void labels_write(const char *const *labels, size_t count, char *out, size_t bytes) {
     size_t at = 0;
-    for (size_t i = 0; i < info->label_count; i++) {
-        size_t length = strlen(info->labels[i]);
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(labels[i]);
         if (at + length + 16 > bytes) {
-            snprintf(out + at, bytes - at, ", ... (%zu)", info->label_count);
+            snprintf(out + at, bytes - at, "%s... (%zu)", i ? ", " : "", count);
             return;
         }
-        at += (size_t)snprintf(out + at, bytes - at, "%s%s", i ? ", " : "", info->labels[i]);
+        at += (size_t)snprintf(out + at, bytes - at, "%s%s", i ? ", " : "", labels[i]);
     }
 }
 
-static bool find(const rubato_info *info, const char *text, size_t *out) {
+bool label_known(const rubato_info *info, const char *text, size_t *out) {
     size_t alike = 0;
     bool numbers = false;
     for (size_t i = 0; i < info->label_count; i++) {
@@ -49,13 +50,20 @@ static bool find(const rubato_info *info, const char *text, size_t *out) {
     return *out < info->label_count;
 }
 
+bool labels_named(const rubato_info *info) {
+    char name[32];
+    for (size_t i = 0; i < info->label_count; i++) {
+        snprintf(name, sizeof name, "LABEL_%zu", i);
+        if (strcmp(info->labels[i], name) != 0) return true;
+    }
+    return false;
+}
+
 rubato_status label_find(size_t *out, const rubato_info *info, const char *text, const char *file, size_t line,
                          rubato_error *error) {
     char known[160] = "";
-    if (text && find(info, text, out)) return RUBATO_OK;
-    list_labels(info, known, sizeof known);
-    if (!text || !*text)
-        return fail_line(error, RUBATO_BAD_DATA, line, "%s:%zu: no label; the model's are %s", file, line, known);
-    return fail_line(error, RUBATO_BAD_DATA, line, "%s:%zu: label \"%.40s\" is none of the model's: %s", file, line,
-                     text, known);
+    if (text && label_known(info, text, out)) return RUBATO_OK;
+    labels_write(info->labels, info->label_count, known, sizeof known);
+    if (!text || !*text) return fail_example(error, RUBATO_BAD_DATA, file, line, "no label; the model's are %s", known);
+    return fail_example(error, RUBATO_BAD_DATA, file, line, "label \"%.40s\" is none of the model's: %s", text, known);
 }

@@ -373,6 +373,17 @@ static rubato_status adapt_config(const adapter *added, const family *kind, json
     return json_set(config, "num_labels", json_integer((json_int_t)labels), error);
 }
 
+/* A file of that name that says something else is another program's. */
+static rubato_status warn_unfinished(rubato_model *self, rubato_error *error) {
+    json_t *record;
+    rubato_status status = model_read_optional(&record, self->path, TRAINING_RECORD, NULL);
+    bool unfinished = status == RUBATO_OK && json_is_false(json_object_get(record, TRAINING_ENDED));
+    json_decref(record);
+    if (status == RUBATO_OUT_OF_MEMORY) return fail_memory(error);
+    return unfinished ? model_warn(self, "the training in this folder has not ended (%s)", TRAINING_RECORD, error)
+                      : RUBATO_OK;
+}
+
 /* Reads the configuration and the tokenizer. */
 static rubato_status read_folder(rubato_model *self, description *of, file_reading how, rubato_error *error) {
     char folder[PATH_BYTES], path[PATH_BYTES + 32];
@@ -436,7 +447,8 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
                    .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_best()},
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
-                   .fresh = learn ? &seed : NULL};
+                   .fresh = learn ? &seed : NULL,
+                   .new_head = learn && learn->new_head};
     encoder_plan plan = {.kind = of->kind,
                          .config = &of->settings,
                          .precision = in.precision,
@@ -452,7 +464,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
         TRY(load_heads(self, &load, of->config, error));
     /* the parts that belong to layers by their numbers */
     bool whole = !learn || !learn->layers;
-    if (whole) TRY(model_load_exits(self, of->notes, learn ? &self->bound : NULL, error));
+    if (whole && !load.new_head) TRY(model_load_exits(self, of->notes, learn ? &self->bound : NULL, error));
     if (whole) TRY(load_points(self, of->notes, error));
     self->info.parameters = load.parameters;
     self->info.precision = encoder_precision(&self->body);
@@ -480,6 +492,7 @@ static rubato_status load_folder(rubato_model *self, const loading *wanted, team
     else
         TRY_DONE(load_weights(self, &of, wanted, crew, error));
     TRY_DONE(warn_vocabulary(self, error));
+    TRY_DONE(warn_unfinished(self, error));
     TRY_DONE(fill_info(self, error));
 done:
     adapter_close(&of.added);

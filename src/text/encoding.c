@@ -68,17 +68,18 @@ static rubato_status lengths_within(const size_t have[2], bool pair, size_t room
 static rubato_status make_parts(parts *out, size_t have, size_t keep, const rubato_text_options *options, bool cut_left,
                                 rubato_error *error) {
     bool cut = keep < have;
-    size_t most = 1;
+    size_t most = 1, stride = options->stride;
     if (cut && options->windows && keep > 0) {
-        if (options->stride >= keep)
-            return fail(error, RUBATO_BAD_ARGUMENT, "a stride of %zu tokens does not fit in windows of %zu",
-                        options->stride, keep);
-        most = have / (keep - options->stride) + 2;
+        if (stride >= keep && options->stride_fits) stride = keep / 2;
+        if (stride >= keep)
+            return fail(error, RUBATO_BAD_ARGUMENT, "a stride of %zu tokens does not fit in windows of %zu", stride,
+                        keep);
+        most = have / (keep - stride) + 2;
     }
     out->ranges = calloc(most + 1, sizeof *out->ranges);
     if (!out->ranges) return fail_memory(error);
     out->count = 1;
-    size_t step = keep > options->stride ? keep - options->stride : 1;
+    size_t step = keep > stride ? keep - stride : 1;
     if (!cut_left) {
         out->ranges[0][1] = keep;
         if (!cut || !options->windows) return RUBATO_OK;

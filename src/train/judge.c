@@ -49,16 +49,22 @@ static rubato_status judge_at(trainer *self, const point *at, double *value, rub
 
 static rubato_status judge(trainer *self, double *value, rubato_error *error) {
     const phase *now = self->now;
-    double first, sum, other;
+    double first, sum, other, least = INFINITY, most = -INFINITY;
     text_buffer others = {0};
     rubato_status status = judge_at(self, now->judge, &first, error);
     sum = first;
     for (size_t i = 0; i < now->also_count && status == RUBATO_OK; i++) {
         status = judge_at(self, &now->also[i], &other, error);
         sum += other;
+        least = fmin(least, other);
+        most = fmax(most, other);
         text_add_format(&others, "%s%.6f", i ? ", " : "", other);
     }
     *value = sum / (double)(now->also_count + 1);
+    self->judged.points = now->also_count + 1;
+    self->judged.full = first;
+    self->judged.least = least;
+    self->judged.most = most;
     if (status == RUBATO_OK && others.failed) status = fail_memory(error);
     if (status == RUBATO_OK && self->metrics) {
         fprintf(self->metrics, "{\"phase\": \"%s\", \"step\": %zu, \"%s\": %.6f", now->name, self->step,

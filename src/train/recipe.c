@@ -25,6 +25,13 @@ const char *recipe_name(size_t index) {
     return index < RECIPE_COUNT ? recipes[index]->name : NULL;
 }
 
+bool recipe_reads(const recipe *self, const char *option) {
+    size_t length = strlen(option);
+    for (const char *at = self->reads; at && (at = strstr(at, option)); at += length)
+        if ((at == self->reads || at[-1] == ' ') && (at[length] == 0 || at[length] == ' ')) return true;
+    return false;
+}
+
 void recipe_list(char *out, size_t bytes) {
     size_t at = 0;
     for (size_t i = 0; i < RECIPE_COUNT && at < bytes; i++)

@@ -31,6 +31,7 @@ typedef struct recipe {
                             starts from is the teacher */
     bool needs_teacher;  /* a teacher that does not fit is an error; else training goes on without it */
     bool any_shape;      /* trains models whose own shape merges rows as well */
+    const char *reads;   /* the options, by their names with blanks between, that not every recipe reads; NULL: none */
     recipe_exits exits;
 } recipe;
 
@@ -39,6 +40,9 @@ const recipe *recipe_find(const char *name);
 
 /* The name of recipe number `index`, NULL after the last. */
 const char *recipe_name(size_t index);
+
+/* Whether a recipe reads an option of the list `reads`. */
+bool recipe_reads(const recipe *self, const char *option);
 
 /* All names, separated by commas. */
 void recipe_list(char *out, size_t bytes);

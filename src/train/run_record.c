@@ -10,8 +10,6 @@
 #include "task/output_folder.h"
 
 enum { PATH_BYTES = 4200 };
-#define RECORD "training.json"
-#define ENDED "ended"
 
 /* Options that do not change what a run computes; models and data are compared by what they hold. */
 static bool is_free(const char *name) {
@@ -22,8 +20,7 @@ static bool is_free(const char *name) {
     return false;
 }
 
-/* A value as a user would write it; "" for the default. */
-static void write_value(const rubato_option *option, const void *options, char *out, size_t bytes) {
+void option_write(const rubato_option *option, const void *options, char *out, size_t bytes) {
     const void *field = (const char *)options + option->offset;
     const char *text;
     out[0] = 0;
@@ -66,7 +63,7 @@ static json_t *describe(const trainer *self) {
     const rubato_option *option;
     char value[256];
     for (size_t i = 0; (option = rubato_option_at(RUBATO_OPTIONS_TRAIN, i)); i++) {
-        write_value(option, self->options, value, sizeof value);
+        option_write(option, self->options, value, sizeof value);
         if (!is_free(option->name) && value[0]) json_put(&options, option->name, json_string(value));
     }
     json_put(&record, "options", options);
@@ -74,7 +71,7 @@ static json_t *describe(const trainer *self) {
     if (self->teacher) put_hash(&record, "teacher", self->teacher->weights.hash);
     put_hash(&record, "data", dataset_hash(&self->data.data));
     if (self->options->dev) put_hash(&record, "dev", dataset_hash(&self->dev.data));
-    json_put(&record, ENDED, json_false());
+    json_put(&record, TRAINING_ENDED, json_false());
     return record;
 }
 
@@ -144,11 +141,11 @@ static void remove_file(const trainer *self, const char *name) {
 
 static rubato_status check_resumed(const trainer *self, const json_t *record, rubato_error *error) {
     const char *out = self->options->out;
-    if (json_is_true(json_object_get(record, ENDED)))
+    if (json_is_true(json_object_get(record, TRAINING_ENDED)))
         return fail(error, RUBATO_BAD_ARGUMENT, "%s: the run there has ended; --overwrite starts it again", out);
     if (!record && output_is_taken(out))
-        return fail(error, RUBATO_BAD_ARGUMENT, "%s: no run that could be continued is there (" RECORD " is missing)",
-                    out);
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "%s: no run that could be continued is there (" TRAINING_RECORD " is missing)", out);
     return RUBATO_OK;
 }
 
@@ -160,9 +157,9 @@ rubato_status run_record_claim(trainer *self, rubato_error *error) {
     self->made_folder = !folder_exists(options->out);
     TRY(folder_create(options->out, error));
     TRY(folder_lock(&self->lock, options->out, error));
-    TRY(model_read_optional(&record, options->out, RECORD, error));
+    TRY(model_read_optional(&record, options->out, TRAINING_RECORD, error));
     rubato_status status = RUBATO_OK;
-    bool ended = json_is_true(json_object_get(record, ENDED));
+    bool ended = json_is_true(json_object_get(record, TRAINING_ENDED));
     if (options->resume)
         status = check_resumed(self, record, error);
     else if (!options->overwrite && !ended && output_is_taken(options->out) && (record || has_state(self)))
@@ -182,11 +179,12 @@ rubato_status run_record_begin(trainer *self, rubato_error *error) {
     if (self->teacher) TRY(output_check(options->out, self->teacher, true, error));
     self->record = describe(self);
     if (!self->record) return fail_memory(error);
-    rubato_status status = options->resume ? model_read_optional(&then, options->out, RECORD, error) : RUBATO_OK;
+    rubato_status status =
+        options->resume ? model_read_optional(&then, options->out, TRAINING_RECORD, error) : RUBATO_OK;
     if (status == RUBATO_OK && then) status = compare(self, then, self->record, error);
     if (status == RUBATO_OK && !then) {
         remove_file(self, "training.safetensors");
-        status = model_write_json(self->record, options->out, RECORD, error);
+        status = model_write_json(self->record, options->out, TRAINING_RECORD, error);
     }
     json_decref(then);
     return status;
@@ -199,8 +197,8 @@ void run_record_close(trainer *self) {
 }
 
 rubato_status run_record_end(trainer *self, rubato_error *error) {
-    TRY(json_set(self->record, ENDED, json_true(), error));
-    TRY(model_write_json(self->record, self->options->out, RECORD, error));
+    TRY(json_set(self->record, TRAINING_ENDED, json_true(), error));
+    TRY(model_write_json(self->record, self->options->out, TRAINING_RECORD, error));
     if (!self->options->keep_state) remove_file(self, "training.safetensors");
     return RUBATO_OK;
 }

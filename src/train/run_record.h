@@ -10,6 +10,9 @@
 
 #include "train/trainer.h"
 
+/* Writes an option's value as a user would; "" for the default. */
+void option_write(const rubato_option *option, const void *options, char *out, size_t bytes);
+
 /* Takes the output folder before anything is loaded. Fails: BAD_ARGUMENT where the folder holds a model or a run that
  * was not asked for, or another process writes it. */
 rubato_status run_record_claim(trainer *self, rubato_error *error);

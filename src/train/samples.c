@@ -22,9 +22,8 @@ static rubato_status find_lists(const dataset *data, const char *path, sample_ki
     *kind = SAMPLE_CLASSES;
     for (size_t i = 0; i < data->count; i++)
         if (!data->items[i].labels)
-            return fail_line(error, RUBATO_BAD_DATA, data->items[i].line,
-                             "%s:%zu: the label is no list, as in other rows; a text without labels has []", path,
-                             data->items[i].line);
+            return fail_example(error, RUBATO_BAD_DATA, path, data->items[i].line,
+                                "the label is no list, as in other rows; a text without labels has []");
     return RUBATO_OK;
 }
 
@@ -76,8 +75,8 @@ rubato_status samples_labels(const samples *self, sample_kind kind, const char *
         size_t own_count = example_labels(item, kind, &own);
         for (size_t j = 0; j < own_count; j++)
             if (label_missing(own[j]))
-                return fail_line(error, RUBATO_BAD_DATA, item->line, "%s:%zu: %s", path, item->line,
-                                 own[j] && *own[j] ? "the label is \"nan\": a missing value" : "no label");
+                return fail_example(error, RUBATO_BAD_DATA, path, item->line,
+                                    own[j] && *own[j] ? "the label is \"nan\": a missing value" : "no label");
     }
     for (size_t i = 0; i < self->data.count; i++) total += example_labels(&self->data.items[i], kind, NULL);
     const char **all = malloc((total + 1) * sizeof *all);
@@ -107,7 +106,7 @@ typedef struct preparing {
 } preparing;
 
 static rubato_status bad_row(const preparing *p, const example *item, const char *what) {
-    return fail_line(p->error, RUBATO_BAD_DATA, item->line, "%s:%zu: %s", p->path, item->line, what);
+    return fail_example(p->error, RUBATO_BAD_DATA, p->path, item->line, "%s", what);
 }
 
 static rubato_status find_label(const preparing *p, const example *item, const char *text, int32_t *out) {
@@ -152,10 +151,15 @@ static rubato_status encode(preparing *p, const example *item, rubato_input inpu
     TRY(status);
     self->encodings[self->encoding_count++] = *out;
     self->cut += (*out)->cut > 0;
+    bool worded[2] = {false, !input.pair};
     for (size_t w = 0; w < (*out)->count; w++)
-        for (size_t i = 0; i < (*out)->windows[w].length; i++)
+        for (size_t i = 0; i < (*out)->windows[w].length; i++) {
+            if ((*out)->windows[w].sequences[i] < 2) worded[(*out)->windows[w].sequences[i]] = true;
             if ((size_t)(*out)->windows[w].ids[i] >= p->model->body.config.vocabulary)
                 return fail(p->error, RUBATO_BAD_MODEL, "the tokenizer's ids are beyond the model's word embeddings");
+        }
+    for (size_t i = 0; i < 2; i++)
+        if (!worded[i]) self->empty++;
     return RUBATO_OK;
 }
 
@@ -292,6 +296,7 @@ rubato_status samples_prepare(samples *self, const rubato_model *model, sample_k
     p.text.windows = kind == SAMPLE_SPAN || kind == SAMPLE_TAGS || kind == SAMPLE_MASKED;
     if (kind == SAMPLE_SPAN) {
         p.text.truncation = RUBATO_ONLY_SECOND;
+        p.text.stride_fits = p.text.stride == 0;
         if (p.text.stride == 0) p.text.stride = size_min(DEFAULT_STRIDE, p.text.max_length / 3);
     }
     self->encodings = calloc(self->data.count * (two ? 2 : 1), sizeof *self->encodings);

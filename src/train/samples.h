@@ -23,6 +23,7 @@ typedef struct samples {
     sample *items;
     size_t count;
     size_t tokens; /* of all windows */
+    size_t empty;  /* texts without a token */
     size_t cut;    /* rows of which tokens were cut away */
     size_t rows;   /* of the file, before some were drawn */
 } samples;

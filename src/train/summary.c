@@ -21,6 +21,7 @@ static rubato_status summarize(const trainer *self, const samples *data, const c
                                size_t limit, rubato_error *error) {
     const rubato_info *info = &self->model->info;
     size_t labels = sample_takes_labels(self->kind) ? info->label_count : 0;
+    bool labelled = labels || self->kind == SAMPLE_VALUE || self->kind == SAMPLE_COSINE;
     size_t *lengths = malloc(size_max(data->count, 1) * sizeof *lengths), *counts = calloc(labels + 1, sizeof *counts);
     rubato_status status = lengths && counts ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; i < data->count && status == RUBATO_OK; i++) {
@@ -38,6 +39,9 @@ static rubato_status summarize(const trainer *self, const samples *data, const c
                                     .median = lengths[data->count / 2],
                                     .longest = lengths[data->count - 1],
                                     .cut = data->cut,
+                                    .empty = data->empty,
+                                    .label_column = labelled ? data->data.label_from : NULL,
+                                    .label_other = data->data.label_also,
                                     .label_count = labels,
                                     .labels = info->labels,
                                     .counts = counts};

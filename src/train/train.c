@@ -11,6 +11,7 @@
 #include "task/context.h"
 #include "task/encode.h"
 #include "task/folder.h"
+#include "task/labels.h"
 #include "task/load.h"
 #include "task/load_exits.h"
 #include "task/save.h"
@@ -57,65 +58,78 @@ static rubato_status check_distinct(const char *const *labels, size_t count, rub
     return RUBATO_OK;
 }
 
-static bool knows_all(const rubato_info *info, const char *const *labels, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        bool found = false;
-        for (size_t j = 0; j < info->label_count; j++) found = found || strcmp(info->labels[j], labels[i]) == 0;
-        if (!found) return false;
+/* Whether the model's head is one for these labels. In the order in which they count, where somebody chose it; else
+ * each is known to the model. Numbers may stand for labels without names where there are as many. */
+static bool head_serves(const rubato_info *info, const learning *wanted, bool ordered) {
+    bool found = true, exact = true, same = wanted->label_count == info->label_count;
+    for (size_t i = 0; i < wanted->label_count && found; i++) {
+        size_t at = SIZE_MAX;
+        found = label_known(info, wanted->labels[i], &at);
+        exact = exact && found && strcmp(info->labels[at], wanted->labels[i]) == 0;
+        same = same && at == i;
     }
-    return info->label_count > 0;
+    return ordered ? same && exact : exact || (found && (same || labels_named(info)));
 }
 
-/* Whether the checkpoint has a head for the task whose labels are the data's. A checkpoint that cannot be described has
- * none; the message comes when it is loaded. */
-static rubato_status serves_labels(const trainer *self, rubato_task task, const char *const *labels, size_t count,
-                                   bool *serves, rubato_error *error) {
+/* *serves: the checkpoint has a head for these labels, which stays. Fails where it has one for other labels that have
+ * names: it is not thrown away in silence. A checkpoint that cannot be described has none; the message comes when it is
+ * loaded. `from` gave the labels. */
+static rubato_status find_head(const trainer *self, const learning *wanted, bool ordered, const char *from,
+                               bool *serves, rubato_error *error) {
     rubato_model *as_it_is;
+    char labels[120], known[120];
     *serves = false;
+    if (self->options->new_head) return RUBATO_OK;
     rubato_status status = rubato_model_describe(&as_it_is, self->options->model, error);
     if (status != RUBATO_OK) return status == RUBATO_OUT_OF_MEMORY ? status : RUBATO_OK;
     const rubato_info *info = rubato_model_info(as_it_is);
-    bool numbers = count == info->label_count;
-    for (size_t i = 0; i < count; i++)
-        numbers = numbers && (size_t)strtoul(labels[i], NULL, 10) == i && labels[i][0] >= '0' && labels[i][0] <= '9';
-    *serves = info->task == task && (numbers || knows_all(info, labels, count));
+    *serves = info->task == wanted->task && head_serves(info, wanted, ordered);
+    if (info->task == wanted->task && !*serves && labels_named(info)) {
+        labels_write(wanted->labels, wanted->label_count, labels, sizeof labels);
+        labels_write(info->labels, info->label_count, known, sizeof known);
+        status = fail(error, ordered ? RUBATO_BAD_ARGUMENT : RUBATO_BAD_DATA,
+                      "%.120s: the labels are %s, and the model has a head for %s; --new-head replaces it by a new one",
+                      from, labels, known);
+    }
     rubato_model_destroy(as_it_is);
+    return status;
+}
+
+/* Chooses the labels: those of the options, else the teacher's, else the data's. The checkpoint's head stays where it
+ * is one for them. */
+static rubato_status choose_labels(trainer *self, char *given, learning *learn, const char ***own,
+                                   rubato_error *error) {
+    const rubato_train_options *options = self->options;
+    const char *from = given ? "--labels" : self->teacher ? "the teacher" : options->data;
+    if (given) {
+        size_t most = strlen(given) + 1;
+        if (!(*own = malloc(most * sizeof **own))) return fail_memory(error);
+        learn->label_count = split_labels(given, *own, most);
+        TRY(check_distinct(*own, learn->label_count, error));
+    } else if (self->teacher) {
+        learn->label_count = self->teacher->info.label_count;
+    } else {
+        TRY(samples_labels(&self->data, self->kind, options->data, own, &learn->label_count, error));
+        if (self->kind != SAMPLE_CLASSES && learn->label_count == 1)
+            return fail(error, RUBATO_BAD_DATA, "%s: every %s has the label \"%.60s\"; there is nothing to learn",
+                        options->data, self->kind == SAMPLE_TAGS ? "word" : "row", (*own)[0]);
+    }
+    learn->labels = *own ? *own : (const char *const *)self->teacher->labels;
+    bool serves;
+    TRY(find_head(self, learn, given || self->teacher, from, &serves, error));
+    if (serves) learn->labels = NULL;
     return RUBATO_OK;
 }
 
-/* Chooses the labels: those of the options, else those of the checkpoint when it has a head for them, else those of the
- * data. */
 static rubato_status load_model(trainer *self, rubato_task task, rubato_error *error) {
     const rubato_train_options *options = self->options;
-    learning learn = {.task = task, .seed = options->seed, .several = self->kind == SAMPLE_CLASSES};
+    learning learn = {
+        .task = task, .seed = options->seed, .several = self->kind == SAMPLE_CLASSES, .new_head = options->new_head};
     const char **labels = NULL;
     char *given = options->labels ? text_copy(options->labels, strlen(options->labels)) : NULL;
-    bool labelled = sample_takes_labels(self->kind);
-    rubato_status status = RUBATO_OK;
-    if (options->labels && !given) {
-        status = fail_memory(error);
-    } else if (labelled && given) {
-        size_t most = strlen(given) + 1;
-        labels = malloc(most * sizeof *labels);
-        learn.label_count = labels ? split_labels(given, labels, most) : 0;
-        if (!labels) status = fail_memory(error);
-        if (status == RUBATO_OK) status = check_distinct(labels, learn.label_count, error);
-    } else if (labelled && self->teacher) {
-        learn.label_count = self->teacher->info.label_count;
-    } else if (labelled) {
-        status = samples_labels(&self->data, self->kind, options->data, &labels, &learn.label_count, error);
-        bool serves = false;
-        if (status == RUBATO_OK && self->kind == SAMPLE_CLASS && learn.label_count == 1)
-            status = fail(error, RUBATO_BAD_DATA, "%s: every row has the label \"%.60s\"; there is nothing to learn",
-                          options->data, labels[0]);
-        if (status == RUBATO_OK) status = serves_labels(self, task, labels, learn.label_count, &serves, error);
-        if (serves) {
-            free(labels);
-            labels = NULL;
-            learn.label_count = 0;
-        }
-    }
-    learn.labels = labels ? labels : self->teacher ? (const char *const *)self->teacher->labels : NULL;
+    rubato_status status = options->labels && !given ? fail_memory(error) : RUBATO_OK;
+    if (status == RUBATO_OK && sample_takes_labels(self->kind))
+        status = choose_labels(self, given, &learn, &labels, error);
     if (status == RUBATO_OK) status = model_load(&self->model, options->model, NULL, &learn, error);
     free(labels);
     free(given);
@@ -136,6 +150,9 @@ static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error 
     const char *name = self->options->teacher;
     if (!name && wanted_matching(self) > 0) name = self->options->model;
     if (!name) return RUBATO_OK;
+    if (self->options->new_head && !self->options->teacher)
+        return refuse_teacher(self, RUBATO_BAD_ARGUMENT, "its labels are not those of the new head; use --teacher",
+                              error);
     TRY(model_load_teacher(&self->teacher, name, error));
     const rubato_info *info = &self->teacher->info;
     if (info->task == RUBATO_TASK_CLASSIFICATION && info->multi_label && self->kind == SAMPLE_CLASS)
@@ -178,10 +195,11 @@ static rubato_status set_significance(rubato_model *model, const char *name, rub
 }
 
 /* The points of the frontier were found for other weights: removes them, or keeps them without their measurements. */
-static void keep_points(trainer *self) {
+static rubato_status keep_points(trainer *self, rubato_error *error) {
     const rubato_train_options *options = self->options;
     frontier *points = &self->model->points;
-    size_t kept = 0;
+    char costs[200] = "";
+    size_t kept = 0, at_byte = 0;
     for (size_t i = 0; i < points->count; i++) {
         const point *at = &points->points[i];
         bool keep = options->refine && at->flops_ratio >= options->refine_from &&
@@ -189,16 +207,24 @@ static void keep_points(trainer *self) {
         /* with the same weights every point stays valid, except those with other exits; otherwise a recipe may keep
          * points for itself */
         if (options->frozen) keep = !at->exit.rule;
+        if (at_byte < sizeof costs - 8)
+            at_byte +=
+                (size_t)snprintf(costs + at_byte, sizeof costs - at_byte, "%s%.3g", i ? ", " : "", at->flops_ratio);
         if (keep) points->points[kept++] = *at;
     }
+    if (options->refine && !options->frozen && points->count && !kept)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "--refine-from and --refine-to: no point is in that range; the points of the search cost %s",
+                    costs);
     points->count = kept;
-    if (options->frozen) return;
+    if (options->frozen) return RUBATO_OK;
     points->full = points->full_ms = points->full_error = NAN;
     points->held_out = 0;
     for (size_t i = 0; i < points->count; i++) {
         point *at = &points->points[i];
         at->quality = at->quality_error = at->ms = NAN;
     }
+    return RUBATO_OK;
 }
 
 /* The layers that get exits: those of the options; else all but the last, or fewer where the method has fewer. */
@@ -231,6 +257,27 @@ static rubato_status make_exits(trainer *self, rubato_error *error) {
 
 /* ---- All together ---- */
 
+/* An option that only other recipes read is refused: it would have no effect. */
+static rubato_status check_read(const trainer *self, rubato_error *error) {
+    const rubato_option *option;
+    for (size_t i = 0; (option = rubato_option_at(RUBATO_OPTIONS_TRAIN, i)); i++) {
+        char value[256], name[64], readers[200] = "";
+        size_t at = 0;
+        option_write(option, self->options, value, sizeof value);
+        if (!value[0] || recipe_reads(self->method, option->name)) continue;
+        for (size_t j = 0; recipe_name(j) && at < sizeof readers; j++)
+            if (recipe_reads(recipe_find(recipe_name(j)), option->name))
+                at += (size_t)snprintf(readers + at, sizeof readers - at, "%s%s", at ? ", " : "", recipe_name(j));
+        if (at == 0) continue;
+        snprintf(name, sizeof name, "%s", option->name);
+        for (char *c = name; *c; c++)
+            if (*c == '_') *c = '-';
+        return fail(error, RUBATO_BAD_ARGUMENT, "--%s belongs to the recipes %s, and %s does not read it", name,
+                    readers, self->method->name);
+    }
+    return RUBATO_OK;
+}
+
 static rubato_status check_options(trainer *self, size_t *task, rubato_error *error) {
     const rubato_train_options *options = self->options;
     char known[400];
@@ -245,11 +292,14 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     recipe_list(known, sizeof known);
     if (!self->method)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe \"%.40s\": known are %s", options->recipe, known);
+    TRY(check_read(self, error));
     if (!options->refine && (options->refine_from > 0 || options->refine_to > 0))
         return fail(error, RUBATO_BAD_ARGUMENT, "--refine-from and --refine-to go with --refine");
     if (options->refine && !self->method->refines)
         return fail(error, RUBATO_BAD_ARGUMENT, "refining is a part of the recipes length-adaptive and anytime");
     if (options->epochs < 0) return fail(error, RUBATO_BAD_ARGUMENT, "--epochs must be above 0");
+    if (options->new_head && (!sample_takes_labels(tasks[*task].kind) || options->frozen))
+        return fail(error, RUBATO_BAD_ARGUMENT, "--new-head belongs to classification and tagging without --frozen");
     storage type;
     TRY(model_store_type(options->store, &type, error));
     width_list widths;
@@ -335,7 +385,7 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     if (self->model->body.shape.merges && !self->method->any_shape)
         return fail(error, RUBATO_UNSUPPORTED, "rows of this model merge by themselves: it is fine-tuned, and no more");
     TRY(set_significance(self->model, options->significance, error));
-    keep_points(self);
+    TRY(keep_points(self, error));
     if (options->dropout != 0)
         self->model->body.config.hidden_dropout = self->model->body.config.attention_dropout =
             (float)option_or(options->dropout, 0);
@@ -392,7 +442,8 @@ rubato_status rubato_train(const rubato_train_options *options, rubato_train_res
                                          .best = self.best,
                                          .seconds = seconds,
                                          .tokens_per_second = self.tokens_done / seconds,
-                                         .loss = self.loss};
+                                         .loss = self.loss,
+                                         .points = self.judged.points};
     }
     trainer_close(&self);
     return status;

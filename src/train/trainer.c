@@ -89,7 +89,11 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
                                           .seconds = (clock_ms() - self->begun_ms) / 1e3,
                                           .metric = isnan(value) ? NULL : trainer_metric(self),
                                           .value = value,
-                                          .best = self->best};
+                                          .best = self->best,
+                                          .points = self->judged.points,
+                                          .full = self->judged.full,
+                                          .least = self->judged.least,
+                                          .most = self->judged.most};
         progress.seconds_left = seconds / (double)(self->step - first) * (double)(steps - self->step);
         if (self->options->progress && self->options->progress(self->options->progress_user, &progress)) {
             TRY_DONE(trainer_checkpoint(self, error));

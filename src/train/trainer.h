@@ -24,6 +24,10 @@ struct trainer {
     size_t phase_number, first_phase; /* first_phase: the one in which a resumed run goes on */
     size_t step;                      /* steps of this phase done so far */
     size_t resumed_step;
+    struct {
+        size_t points; /* 0: nothing was judged yet */
+        double full, least, most;
+    } judged;    /* the last time: the full model, and the range of the other points */
     double best; /* quality of the model in the output folder; NaN: there is none yet */
     size_t best_step;
     double loss; /* of the last steps */

@@ -43,7 +43,7 @@ common = ["--task", "classification", "--data", data, "--dev", dev, "--epochs", 
 of_recipes = {"finetune": {"--batch-size", "--micro-tokens", "--clip", "--seed"} | words, "length-adaptive": {"--match-states", "--length-drop", "--layer-drop", "--merges", "--sandwiches", "--divergence", "--significance"},
               "power-bert": {"--soft-rate", "--soft-penalty"}, "act": {"--ponder"}, "slimmable": {"--widths", "--sandwiches"}, "anytime": {"--match-states", "--length-drop", "--layer-drop", "--sandwiches", "--widths"}}
 wide = large(2, 2, 64)  # narrower layers need multiples of 32
-r = renew("train", wide, *common, "--labels", "pos,neg", "--out", path("wide")); check("a start", r.status == 0, r)
+r = renew("train", wide, *common, "--labels", "pos,neg", "--new-head", "--out", path("wide")); check("a start", r.status == 0, r)
 for recipe, options in of_recipes.items():
     start = path("wide") if "--widths" in options else bert
     given = {o: stated[o] if o in words else value(stated[o], recipe) for o in options}

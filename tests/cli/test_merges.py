@@ -36,7 +36,7 @@ r = run("classify", model, "--words", "--json", "--budget", "@merged", stdin="a 
 data = write_labelled("train.tsv", texts(60), easy)
 dev = write_labelled("dev.tsv", texts(50), easy)
 common = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "2e-3", "--batch-size", 8, "--dropout", 0, "--quiet", "--json"]
-r = renew("train", model, *common, "--epochs", 5, "--labels", "neg,pos", "--out", path("ft"))
+r = renew("train", model, *common, "--epochs", 5, "--labels", "neg,pos", "--new-head", "--out", path("ft"))
 check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
 for recipe in ("length-adaptive", "anytime"):
     r = renew("train", path("ft"), *common, "--recipe", recipe, "--merges", 2, "--length-drop", 0, "--layer-drop", 0, "--epochs", 2, "--out", path(recipe))

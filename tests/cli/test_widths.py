@@ -70,7 +70,7 @@ data = write_labelled("train.tsv", texts(150, "abcde", 9))
 dev = write_labelled("dev.tsv", texts(60, "abcde", 9))
 all_data = ["--task", "classification", "--data", data, "--dev", dev, "--rate", "1e-3", "--batch-size", "8", "--dropout", "0", "--quiet", "--json"]
 common = [*all_data, "--limit", 60]
-r = renew("train", model, *all_data, "--epochs", 4, "--labels", "neg,pos", "--out", path("ft"))
+r = renew("train", model, *all_data, "--epochs", 4, "--labels", "neg,pos", "--new-head", "--out", path("ft"))
 check("a model to begin with", r.status == 0 and r.json()[0]["best"] > 0.85, r)
 before = scores(path("ft"))
 for recipe in ("slimmable", "dynabert", "anytime"):
@@ -109,7 +109,7 @@ narrow = next((p["name"] for p in was["points"] if p.get("heads")), None)
 if narrow:
     before, after = (run("eval", path(f), "--task", "classification", "--data", dev, "--budget", "@" + narrow, "--json").json()[0]["metrics"]["nll"] for f in ("anytime", "refined"))
     check("and the order of heads and neurons that they are of", abs(before - after) < 1e-4, before, after)
-r = renew("train", model, *common, "--recipe", "anytime", "--epochs", 1, "--labels", "neg,pos", "--out", path("headless")); check("anytime from a model without the head learns from labels", r.status == 0, r)
+r = renew("train", model, *common, "--recipe", "anytime", "--epochs", 1, "--labels", "neg,pos", "--new-head", "--out", path("headless")); check("anytime from a model without the head learns from labels", r.status == 0, r)
 lengths = [*common, "--recipe", "length-adaptive", "--epochs", 1, "--seed", 4]
 r = renew("train", path("ft"), *lengths, "--match-states", 1, "--out", path("matched")); s = renew("train", path("ft"), *lengths, "--teacher", path("ft"), "--out", path("taught"))
 check("hidden states of rows that retire are matched", r.status == 0 and s.status == 0 and read("matched/model.safetensors") != read("taught/model.safetensors"), r, s)

@@ -17,11 +17,11 @@ typedef struct newer_options {
 
 NO_TAIL(rubato_load_options, cancelled_user);
 NO_TAIL(rubato_context_options, isa);
-NO_TAIL(rubato_text_options, whole);
+NO_TAIL(rubato_text_options, reserved);
 NO_TAIL(rubato_options, reserved);
 NO_TAIL(rubato_zero_shot_options, multi_label);
 NO_TAIL(rubato_eval_options, run);
-NO_TAIL(rubato_train_options, data_user);
+NO_TAIL(rubato_train_options, reserved);
 NO_TAIL(rubato_trim_options, reserved);
 NO_TAIL(rubato_quantize_options, reserved);
 NO_TAIL(rubato_search_options, unlabelled);

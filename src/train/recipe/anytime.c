@@ -90,5 +90,6 @@ const recipe recipe_anytime = {
     .merges = 0.5,
     .matches = true,
     .match_states = 1,
+    .reads = "length_drop layer_drop merges widths sandwiches no_distillation divergence",
     .refines = true,
     .exits = {.kind = EXIT_STUDENT, .optional = true, .rule = {.rule = &exit_entropy, .threshold = 0.3f}}};

@@ -99,6 +99,7 @@ const recipe recipe_pabee = {
     .exits = {.kind = EXIT_SHARED, .rule = {.rule = &exit_patience, .patience = 3}, .rising = true}};
 const recipe recipe_act = {.name = "act",
                            .run = early_exits,
+                           .reads = "ponder",
                            .warm_up = 0.1,
                            .epochs = 3,
                            .rate = 5e-5,

@@ -46,5 +46,6 @@ const recipe recipe_length_adaptive = {.name = "length-adaptive",
                                        .rate = 2e-5,
                                        .length_drop = 0.2,
                                        .layer_drop = 0.2,
+                                       .reads = "length_drop layer_drop merges sandwiches no_distillation divergence",
                                        .refines = true,
                                        .matches = true};

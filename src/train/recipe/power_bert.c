@@ -135,4 +135,9 @@ static rubato_status power_bert(trainer *self, rubato_error *error) {
     return model_save_points(&self->model->points, self->notes, self->options->out, error);
 }
 
-const recipe recipe_power_bert = {.name = "power-bert", .run = power_bert, .warm_up = 0.1, .epochs = 3, .rate = 3e-5};
+const recipe recipe_power_bert = {.name = "power-bert",
+                                  .run = power_bert,
+                                  .reads = "soft_rate soft_penalty",
+                                  .warm_up = 0.1,
+                                  .epochs = 3,
+                                  .rate = 3e-5};

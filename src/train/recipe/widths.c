@@ -119,9 +119,15 @@ static rubato_status dynabert(trainer *self, rubato_error *error) {
     return trainer_run(self, &deep, error);
 }
 
-const recipe recipe_slimmable = {.name = "slimmable", .run = slimmable, .warm_up = 0.1, .epochs = 3, .rate = 3e-5};
+const recipe recipe_slimmable = {.name = "slimmable",
+                                 .run = slimmable,
+                                 .reads = "widths sandwiches no_distillation",
+                                 .warm_up = 0.1,
+                                 .epochs = 3,
+                                 .rate = 3e-5};
 const recipe recipe_dynabert = {.name = "dynabert",
                                 .run = dynabert,
+                                .reads = "widths",
                                 .epochs = 3,
                                 .rate = 2e-5,
                                 .matches = true,
