@@ -103,6 +103,6 @@ const command command_embed = {
     "  echo 'A text.' | rubato embed build/models/all-MiniLM-L6-v2 --json\n"
     "  rubato embed MODEL texts.txt --output vectors.npy\n"
     "  rubato embed MODEL texts.txt --output vectors.npy --overwrite\n"
-    "  rubato embed MODEL reviews.csv.gz --columns text=review --output vectors.npy\n"
+    "  rubato embed MODEL reviews.csv.gz --columns text=review --output reviews.npy\n"
     "  rubato embed MODEL queries.txt --prompt query --json --cost\n",
     run};

@@ -93,6 +93,7 @@ static int stop(void *user, const rubato_train_progress *progress) {
 
 static rubato_status train(void *user, digest *out, rubato_error *error) {
     const writing *w = user;
+    const bool narrows = w->recipe && strstr("slimmable dynabert anytime", w->recipe);
     const rubato_train_options options = {.size = sizeof options,
                                           .model = w->model,
                                           .task = w->task,
@@ -106,7 +107,7 @@ static rubato_status train(void *user, digest *out, rubato_error *error) {
                                           .threads = 1,
                                           .eval_steps = 2,
                                           .checkpoint_steps = 1,
-                                          .widths = "1,0.5",
+                                          .widths = narrows ? "1,0.5" : NULL,
                                           .precision = w->precision,
                                           .resume = w->resume,
                                           .progress = stop,

@@ -57,6 +57,7 @@ static void test_training_options(void **state) {
     FLAG(refine);
     FLAG(frozen);
     FLAG(exit_mean);
+    FLAG(new_head);
     WHOLE(limit);
     WHOLE(max_length);
     WHOLE(eval_steps);
