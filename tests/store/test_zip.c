@@ -11,8 +11,7 @@ typedef struct made_file {
 } made_file;
 
 static void number(made_file *file, uint64_t value, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++)
-        file->bytes[file->size++] = i < 8 ? (unsigned char)(value >> 8 * i) : (unsigned char)0;
+    for (size_t i = 0; i < bytes; i++, value >>= 8) file->bytes[file->size++] = (unsigned char)(value & 0xff);
 }
 
 static void text(made_file *file, const char *bytes, size_t count) {
