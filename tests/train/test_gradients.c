@@ -193,6 +193,7 @@ static double evaluate_anew(bed *b, build *make) {
     return sum;
 }
 
+#ifndef RUBATO_TESTS_SAMPLE
 /* The result and the derivatives of several threads are those of one, to the bit. */
 static void check_threads(bed *b, const char *name, build *make) {
     team *crew = b->crew;
@@ -215,6 +216,7 @@ static void check_threads(bed *b, const char *name, build *make) {
         free(alone[a]);
     }
 }
+#endif
 
 static void check(bed *b, const char *name, build *make) {
     enum { PLACES = 24 };
