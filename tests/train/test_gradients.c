@@ -182,6 +182,7 @@ static void check_directions(bed *b, const char *name, build *make) {
     }
 }
 
+#ifndef RUBATO_TESTS_SAMPLE
 /* Evaluates from gradients of zero. */
 static double evaluate_anew(bed *b, build *make) {
     for (size_t a = 0; a < b->array_count; a++)
@@ -193,7 +194,6 @@ static double evaluate_anew(bed *b, build *make) {
     return sum;
 }
 
-#ifndef RUBATO_TESTS_SAMPLE
 /* The result and the derivatives of several threads are those of one, to the bit. */
 static void check_threads(bed *b, const char *name, build *make) {
     team *crew = b->crew;
