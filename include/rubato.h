@@ -68,8 +68,9 @@ RUBATO_API const char *rubato_version(void);
 
 /* Facts about the build of that library and its environment, one for each index from 0 on: "commit", "compiler",
  * "build_type", "instruction_sets" (the sets that this machine runs, the best one last), "kernels" (the best one in
- * words), and the versions of the libraries that it links. value  [bytes] receives the fact; may be NULL Returns the
- * name of the fact, NULL past the last one. */
+ * words), "no_tiles" (why tile instructions are not used; empty where they are), and the versions of the libraries that
+ * it links. Where the processor has tiles, this function asks for permission as a context does. value [bytes] receives
+ * the fact; it may be NULL. Returns the name of the fact, NULL past the last one. */
 RUBATO_API const char *rubato_build_fact(size_t index, char *value, size_t bytes);
 
 /* ---- Errors ---- */

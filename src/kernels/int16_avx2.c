@@ -70,7 +70,7 @@ static void round_rows(uint32_t *out, const float *x, size_t stride, size_t rows
 
 static void quantize_panel(uint32_t *out, float *scale, const float *in, size_t depth) {
     for (size_t first = 0; first < PANEL; first += 8) {
-        __m256i most = _mm256_setzero_si256(); /* bits of |w|: those of infinities and NaN are the largest */
+        __m256i most = _mm256_setzero_si256(); /* bits of |w|: infinities and NaN have the largest */
         for (size_t k = 0; k < depth; k++)
             most = _mm256_max_epu32(most, _mm256_castps_si256(absolute_8(_mm256_loadu_ps(in + k * PANEL + first))));
         _mm256_storeu_ps(scale + first, _mm256_mul_ps(_mm256_castsi256_ps(most), _mm256_set1_ps(1.0f / INT16_MOST)));

@@ -49,7 +49,7 @@ static inline __m256 taken_8(const float *x, const float *factors, size_t i, siz
 }
 
 float quantize_int8_avx2(uint32_t *out, const float *x, const float *factors, size_t depth) {
-    /* The bits of absolute values rise with them; those of infinities and NaN are the largest. */
+    /* The bits of an absolute value rise with the value; infinities and NaN have the largest bits. */
     const __m256i absolute = _mm256_set1_epi32(0x7fffffff);
     __m256i most[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     for (size_t i = 0; i < depth; i += 16)

@@ -444,7 +444,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
     if (wanted->hash) checkpoint_hash(&self->weights);
     loader load = {.weights = &self->weights,
                    .prefix = self->prefix,
-                   .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_best()},
+                   .with = {.memory = &self->packed, .crew = crew, .kernels = kernel_table_named("untiled")},
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
                    .fresh = learn ? &seed : NULL,

@@ -31,7 +31,7 @@ static loader exits_loader(rubato_model *model, checkpoint *weights, bindings *b
                            rubato_error *error) {
     return (loader){.weights = weights,
                     .prefix = "",
-                    .with = {.memory = &model->packed, .kernels = kernel_table_best(), .precision = PRECISION_F32},
+                    .with = {.memory = &model->packed, .kernels = kernel_table_named("untiled"), .precision = PRECISION_F32},
                     .error = error,
                     .bound = bound,
                     .fresh = fresh};

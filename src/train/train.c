@@ -95,7 +95,7 @@ static rubato_status find_head(const trainer *self, const learning *wanted, bool
     return status;
 }
 
-/* Chooses the labels: those of the options, else the teacher's, else the data's. The checkpoint's head stays where it
+/* Chooses the labels: the options' labels, else the teacher's, else the data's. The checkpoint's head stays where it
  * is one for them. */
 static rubato_status choose_labels(trainer *self, char *given, learning *learn, const char ***own,
                                    rubato_error *error) {

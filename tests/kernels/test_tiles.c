@@ -66,7 +66,7 @@ static example create(bool bytes, size_t rows, size_t columns, size_t depth, siz
         pack_transposed_f32_scalar(panel, weights + j * b_depth, b_depth, width, b_depth);
         quantize_panel_int8(e.b + j * e.b_words, e.column_scale + j, e.offset + j, panel, width, b_depth);
     }
-    for (size_t j = 0; bytes && j < columns; j++) { /* the offsets are those of the part that is used */
+    for (size_t j = 0; bytes && j < columns; j++) { /* the product uses a part of b: its offsets */
         e.offset[j] = 0;
         for (size_t k = 0; k < 4 * words; k++)
             e.offset[j] += 128 * (int8_t)(e.b[(j / PANEL * e.b_words + k / 4) * PANEL + j % PANEL] >> 8 * (k % 4));

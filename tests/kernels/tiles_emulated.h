@@ -41,7 +41,7 @@ static inline void tile_zero(int t) {
 #define TILE_STORE(t, to, stride) tile_store(t, to, stride)
 #define TILE_FENCE() ((void)0)
 
-/* TDPBUSD: bytes of a are unsigned, those of b signed; sums are exact, modulo 2^32. */
+/* TDPBUSD: bytes of a are unsigned, bytes of b are signed; sums are exact, modulo 2^32. */
 static inline void multiply_bytes(int sum, int a, int b) {
     for (int m = 0; m < 16; m++)
         for (int n = 0; n < 16; n++) {

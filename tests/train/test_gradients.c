@@ -194,7 +194,7 @@ static double evaluate_anew(bed *b, build *make) {
     return sum;
 }
 
-/* The result and the derivatives of several threads are those of one, to the bit. */
+/* Several threads give the result and the derivatives that one thread gives, to the bit. */
 static void check_threads(bed *b, const char *name, build *make) {
     team *crew = b->crew;
     float *alone[MOST_ARRAYS];
