@@ -29,12 +29,13 @@ static rubato_status main_head(const rubato_model *model, const head **out, ruba
 
 static loader exits_loader(rubato_model *model, checkpoint *weights, bindings *bound, uint64_t *fresh,
                            rubato_error *error) {
-    return (loader){.weights = weights,
-                    .prefix = "",
-                    .with = {.memory = &model->packed, .kernels = kernel_table_named("untiled"), .precision = PRECISION_F32},
-                    .error = error,
-                    .bound = bound,
-                    .fresh = fresh};
+    return (loader){
+        .weights = weights,
+        .prefix = "",
+        .with = {.memory = &model->packed, .kernels = kernel_table_named("untiled"), .precision = PRECISION_F32},
+        .error = error,
+        .bound = bound,
+        .fresh = fresh};
 }
 
 static rubato_status open_folder(const rubato_model *model, checkpoint *weights, rubato_error *error) {
