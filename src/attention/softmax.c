@@ -65,14 +65,6 @@ static size_t query_block(size_t length) {
     return size_min(length, size_max(SCORE_BYTES / sizeof(float) / length, LEAST_QUERIES));
 }
 
-/* Gives rows whose scores are not all finite NaN as result, because 16-bit integers cannot represent NaN. */
-static void spoil_rows(float *out, size_t stride, size_t columns, const float *scores, size_t score_stride,
-                       size_t rows) {
-    for (size_t i = 0; i < rows; i++)
-        if (isnan(scores[i * score_stride]))
-            for (size_t j = 0; j < columns; j++) out[i * stride + j] = NAN;
-}
-
 /* One head of one sequence. */
 typedef struct head_work {
     size_t column;             /* of its first column */
@@ -86,25 +78,29 @@ typedef struct head_work {
 static void prepare(const work *w, float *scratch, head_work *u) {
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
-    const operand_form form = operand_form_of(kernels, in->low, u->length);
+    const half_kernels *half = operand_half(kernels, in->low, u->length);
     const size_t size = in->head_size;
     const float *queries = tensor_row(in->query, u->query) + u->column;
-    u->keys = (operand){.form = form, .wide = scratch, .depth = size, .columns = u->length, .scale = in->scale};
-    u->values = (operand){.form = form, .wide = scratch + w->key_size, .depth = u->length, .columns = size, .scale = 1};
+    u->keys =
+        (operand){.half = half, .wide = scratch, .depth = size, .columns = u->length, .scale = in->scale, .unit = 1};
+    u->values = (operand){
+        .half = half, .wide = scratch + w->key_size, .depth = u->length, .columns = size, .scale = 1, .unit = 1};
     u->scores = u->values.wide + w->value_size;
     kernels->pack_transposed_f32(u->keys.wide, tensor_row(in->key, u->start) + u->column, in->key.stride, u->length,
                                  size);
     pack_straight_f32(u->values.wide, tensor_row(in->value, u->start) + u->column, in->value.stride, size, u->length);
-    if (form == OPERAND_F32) return;
+    if (!half) return;
     u->keys.low = (uint32_t *)(void *)(u->scores + w->score_size);
     u->values.low = u->keys.low + w->key_size;
     u->room = u->values.low + w->value_size;
     u->keys.column_scale = (float *)(void *)(u->room + w->low_size);
     u->values.column_scale = u->keys.column_scale + round_up(u->length, PANEL);
-    if (form == OPERAND_INT16) u->keys.unit = kernels->low.int16->unit(queries, in->query.stride, u->query_count, size);
-    u->values.unit = 1.0f / INT16_MOST; /* the unit of probabilities */
-    operand_lower(kernels, &u->keys);
-    operand_lower(kernels, &u->values);
+    if (half->integers) {
+        u->keys.unit = half->unit(queries, in->query.stride, u->query_count, size);
+        u->values.unit = 1.0f / INT16_MOST; /* the unit of probabilities */
+    }
+    operand_lower(&u->keys);
+    operand_lower(&u->values);
 }
 
 static void show_scores(const work *w, const score_block *block, size_t sequence) {
@@ -120,6 +116,11 @@ static void show_scores(const work *w, const score_block *block, size_t sequence
                               .first = block->query - w->queries->start[sequence]});
 }
 
+static void divide_row(float *row, size_t columns, float by) {
+    const float factor = 1 / by;
+    for (size_t j = 0; j < columns; j++) row[j] *= factor;
+}
+
 static void run_head(const work *w, size_t sequence, size_t head, float *scratch) {
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
@@ -133,8 +134,6 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     const size_t length = u.length, block = query_block(length), stride = round_up(length, PANEL) + 16;
     float *received = w->received ? w->received + head * w->sequences->rows + u.start : NULL;
     if (received) memset(received, 0, length * sizeof *received);
-    /* probabilities become integers; softmax gives them directly unless another use needs floats */
-    const bool whole = u.values.form == OPERAND_INT16;
     for (size_t first = 0; first < u.query_count; first += block) {
         size_t rows = size_min(block, u.query_count - first), query = u.query + first;
         float *scores = u.scores, *out = tensor_row(w->out, query) + u.column;
@@ -143,23 +142,28 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
                          &u.keys, u.room);
         terms_add(&w->terms, kernels, in, &all, scratch + w->scratch_size - w->terms.room);
         if (run_watches(w->run, WATCH_SCORES)) show_scores(w, &all, sequence);
-        for (size_t i = 0; i < rows; i++)
-            if (whole && !received)
-                kernels->low.int16->softmax(u.room + i * words_bf16(length), scores + i * stride, length);
+        float sums[MOST_QUERIES]; /* of the exponentials in a row of scores; 1: they are probabilities */
+        for (size_t i = 0; i < rows; i++) {
+            float *row = scores + i * stride;
+            sums[i] = 1;
+            if (u.values.half)
+                sums[i] = u.values.half->softmax(u.room + i * low_stride(words_bf16(length)), row, length);
             else
-                kernels->softmax_f32(scores + i * stride, length);
-        for (size_t i = 0; received && i < rows; i++) {
-            kernels->gradient->add(received, scores + i * stride, length);
-            if (in->others_only) received[first + i] -= scores[i * stride + first + i];
+                kernels->softmax_f32(row, length);
+            if (!received) continue;
+            kernels->gradient->add_scaled(received, row, 1 / sums[i], length);
+            if (in->others_only) received[first + i] -= row[first + i] / sums[i];
         }
         if (w->mask)
             block_dropout(w->run, w->mask, scores, stride, rows, length,
                           block_place(head, query, w->queries->rows, w->longest), w->longest);
-        if (whole && !received)
-            operand_multiply_low(kernels, out, w->out.stride, u.room, rows, &u.values);
-        else
+        if (!u.values.half) {
             operand_multiply(kernels, out, w->out.stride, scores, stride, rows, &u.values, u.room);
-        if (whole) spoil_rows(out, w->out.stride, in->head_size, scores, stride, rows);
+            continue;
+        }
+        operand_multiply_low(out, w->out.stride, u.room, rows, &u.values);
+        for (size_t i = 0; i < rows; i++)
+            if (!u.values.half->integers || isnan(sums[i])) divide_row(out + i * w->out.stride, in->head_size, sums[i]);
     }
 }
 

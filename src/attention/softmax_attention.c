@@ -137,14 +137,9 @@ static attending_demand demand(const void *weights, const kernel_table *kernels,
                              .activation_bytes = 16 * rows * width,
                              .products = PRECISION_F32,
                              .rate = 1};
-    switch (operand_form_of(kernels, self->with.stacked.precision != PRECISION_F32, length)) {
-    case OPERAND_F32: break;
-    case OPERAND_BF16: made.products = PRECISION_BF16; break;
-    case OPERAND_INT16: /* a word holds half as many of them as 8-bit ones */
-        made.products = PRECISION_INT8;
-        made.rate = 0.5;
-        break;
-    }
+    const half_kernels *half = operand_half(kernels, self->with.stacked.precision != PRECISION_F32, length);
+    if (half) made.products = half->integers ? PRECISION_INT8 : PRECISION_BF16;
+    if (half && half->integers) made.rate = 0.5; /* a word holds half as many of them as 8-bit ones */
     return made;
 }
 

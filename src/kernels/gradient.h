@@ -11,6 +11,9 @@
 /* y += x */
 typedef void add_f32_function(float *y, const float *x, size_t count);
 
+/* y += factor * x */
+typedef void add_scaled_f32_function(float *y, const float *x, float factor, size_t count);
+
 /* out [columns, rows] = transpose of in [rows, columns]. */
 typedef void transpose_f32_function(float *out, size_t out_stride, const float *in, size_t in_stride, size_t rows,
                                     size_t columns);
@@ -51,6 +54,7 @@ typedef void adam_f32_function(float *value, float *gradient, float *m, float *v
 
 typedef struct gradient_kernels {
     add_f32_function *add;
+    add_scaled_f32_function *add_scaled;
     transpose_f32_function *transpose;
     dropout_f32_function *dropout;
     activate_backward_f32_function *activate_backward;

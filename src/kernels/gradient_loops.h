@@ -18,6 +18,10 @@ static void add(float *restrict y, const float *restrict x, size_t count) {
     for (size_t i = 0; i < count; i++) y[i] += x[i];
 }
 
+static void add_scaled(float *restrict y, const float *restrict x, float factor, size_t count) {
+    for (size_t i = 0; i < count; i++) y[i] += factor * x[i];
+}
+
 /* A 32-bit mixer with low bias (C. Wellons, "Prospecting for hash functions", 2018), applied twice with the key
  * between. */
 static inline uint32_t mix32(uint32_t x) {
@@ -109,6 +113,7 @@ static void adam(float *restrict value, float *restrict gradient, float *restric
 }
 
 const gradient_kernels GRADIENT_TABLE = {add,
+                                         add_scaled,
                                          own_transpose,
                                          dropout,
                                          own_activate_backward,

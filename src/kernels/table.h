@@ -8,7 +8,7 @@
 #include "kernels/activation.h"
 #include "kernels/dot.h"
 #include "kernels/gradient.h"
-#include "kernels/int16.h"
+#include "kernels/half.h"
 #include "kernels/layer_norm.h"
 #include "kernels/product.h"
 #include "kernels/product_low.h"
@@ -32,8 +32,7 @@ typedef struct low_kernels {
     narrow_bf16_function *round_bf16;
     narrow_panel_bf16_function *round_panel_bf16;
     quantize_int8_function *quantize_int8;
-    bool fast_bf16;                         /* the bf16 product is faster than f32's: attention is in bf16 too */
-    const int16_kernels *int16;             /* NULL where they are not faster than f32 */
+    const half_kernels *half;               /* of attention; NULL: it is in f32, which is as fast */
     double (*peak_bf16)(size_t iterations); /* as peak_f32; NULL where the processor lacks the instruction */
     double (*peak_int8)(size_t iterations);
 } low_kernels;

@@ -60,6 +60,10 @@ static void elementwise(const gradient_kernels *g, const char *isa, size_t count
     for (size_t i = 0; i < count; i++) want.data[i] += x.data[i];
     same("add", isa, &mine, &want, count, 0);
 
+    g->add_scaled(mine.data, x.data, 0.3f, count);
+    for (size_t i = 0; i < count; i++) want.data[i] += 0.3f * x.data[i];
+    same("add_scaled", isa, &mine, &want, count, 1e-6);
+
     copy(&mine, &y);
     copy(&want, &y);
     g->dropout(mine.data, count, 0x123456789abcdefull, 1000, 1u << 30, 4.0f / 3);

@@ -1,5 +1,5 @@
 /* The 16-bit integer product, with the processor's own instruction (VNNI). */
-#include "kernels/int16.h"
+#include "kernels/half.h"
 
 #define PRODUCT product_low
 #define PRODUCT_WORDS(p) ((p)->words)
@@ -50,23 +50,27 @@ static inline float inverse_of(float unit) {
     return unit > 1e-35f && unit < INFINITY ? 1 / unit : 0;
 }
 
-static void round_rows(uint32_t *out, const float *x, size_t stride, size_t rows, size_t depth, float unit) {
+static void round_rows(uint32_t *out, size_t out_stride, const float *x, size_t stride, size_t rows, size_t depth,
+                       float unit) {
     const __m512 inverse = _mm512_set1_ps(inverse_of(unit));
-    for (size_t row = 0; row < rows; row++, x += stride, out += words_bf16(depth))
+    for (size_t row = 0; row < rows; row++, x += stride, out += out_stride)
         for (size_t k = 0; k < depth; k += 16) {
             size_t left = size_min(depth - k, 16);
             store_16(out, k, left, _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes_16(left), x + k), inverse));
         }
 }
 
-static void quantize_panel(uint32_t *out, float *scale, const float *in, size_t depth) {
+static void quantize_panel(uint32_t *out, float *scale, const float *in, size_t depth, float factor) {
     for (size_t half = 0; half < PANEL; half += 16) {
         __m512i most = _mm512_setzero_si512(); /* bits of |w|: those of infinities and NaN are the largest */
         for (size_t k = 0; k < depth; k++)
             most = _mm512_max_epu32(most, _mm512_castps_si512(_mm512_abs_ps(_mm512_loadu_ps(in + k * PANEL + half))));
         float each[16] __attribute__((aligned(64)));
         _mm512_storeu_ps(scale + half, _mm512_mul_ps(_mm512_castsi512_ps(most), _mm512_set1_ps(1.0f / INT16_MOST)));
-        for (size_t j = 0; j < 16; j++) each[j] = inverse_of(scale[half + j]);
+        for (size_t j = 0; j < 16; j++) {
+            each[j] = inverse_of(scale[half + j]);
+            scale[half + j] *= factor;
+        }
         const __m512 inverse = _mm512_load_ps(each);
         const __m512i low = _mm512_set1_epi32(0xffff);
         for (size_t k = 0; k < depth; k += 2) {
@@ -99,7 +103,7 @@ static inline __m512 risen_16(float *x, __mmask16 mask, __m512 top) {
     return e;
 }
 
-static void softmax(uint32_t *out, float *x, size_t count) {
+static float softmax(uint32_t *out, float *x, size_t count) {
     const size_t whole = count / 16 * 16, left = count - whole;
     const __mmask16 all = 0xffff, rest = lanes_16(left);
     __m512 max = _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), rest, x + whole), sum = _mm512_setzero_ps();
@@ -110,12 +114,12 @@ static void softmax(uint32_t *out, float *x, size_t count) {
     float total = _mm512_reduce_add_ps(sum);
     if (!(total > 0 && total < INFINITY)) {
         memset(out, 0, words_bf16(count) * sizeof *out);
-        x[0] = NAN;
-        return;
+        return NAN;
     }
     const __m512 factor = _mm512_set1_ps(INT16_MOST / total);
     for (size_t i = 0; i < whole; i += 16) store_16(out, i, 16, _mm512_mul_ps(_mm512_loadu_ps(x + i), factor));
     if (left) store_16(out, whole, left, _mm512_mul_ps(_mm512_maskz_loadu_ps(rest, x + whole), factor));
+    return total;
 }
 
-const int16_kernels int16_avx512vnni = {product, unit_of, round_rows, quantize_panel, softmax};
+const half_kernels half_int16_avx512vnni = {true, 64, product, unit_of, round_rows, quantize_panel, softmax};

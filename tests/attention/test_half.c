@@ -1,4 +1,4 @@
-/* Attention in 16-bit integers: the kernels against sums made here, and whole attention against f32. Buffers end where
+/* Attention in 16 bits: the kernels against sums made here, and whole attention against f32. Buffers end where
  * their contents do, so that the address sanitizer sees what reads or writes beyond. */
 #define _GNU_SOURCE
 #include <cmocka_compat.h>
@@ -27,6 +27,13 @@ static int part(const uint32_t *words, size_t k) {
     return (int16_t)(words[k / 2] >> 16 * (k % 2));
 }
 
+static double bf16_part(const uint32_t *words, size_t k) {
+    uint32_t bits = words[k / 2] >> 16 * (k % 2) << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return (double)value;
+}
+
 static float *values(size_t count) {
     float *x = exact(count, sizeof *x);
     for (size_t i = 0; i < count; i++) x[i] = (float)random_normal(&state);
@@ -36,7 +43,7 @@ static float *values(size_t count) {
 /* Rows: within half a unit, zeros to the end of the last word, sizes of which 2^15 holds the sum. */
 static void test_rows(void **unused) {
     (void)unused;
-    const int16_kernels *kernels = under_test->low.int16;
+    const half_kernels *kernels = under_test->low.half;
     for (size_t round = 0; round < 500; round++) {
         size_t depth = 1 + random_below(&state, round % 3 ? 40 : 300), rows = 1 + random_below(&state, 9);
         size_t stride = depth + random_below(&state, 5), words = words_bf16(depth);
@@ -45,7 +52,7 @@ static void test_rows(void **unused) {
             for (size_t i = 0; i < (rows - 1) * stride + depth; i++) x[i] = 0;
         uint32_t *out = exact(rows * words, sizeof *out);
         float unit = kernels->unit(x, stride, rows, depth);
-        kernels->round(out, x, stride, rows, depth, unit);
+        kernels->rows(out, words, x, stride, rows, depth, unit);
         for (size_t row = 0; row < rows; row++) {
             double sizes = 0, whole = 0;
             for (size_t k = 0; k < depth; k++) {
@@ -68,14 +75,15 @@ static void test_rows(void **unused) {
 
 static void test_panels(void **unused) {
     (void)unused;
-    const int16_kernels *kernels = under_test->low.int16;
+    const half_kernels *kernels = under_test->low.half;
     for (size_t round = 0; round < 200; round++) {
         size_t depth = 1 + random_below(&state, 70), words = words_bf16(depth);
         float *in = values(depth * PANEL), scale[PANEL];
         for (size_t k = 0; k < depth; k++) in[k * PANEL + 3] = 0;
         in[random_below(&state, depth) * PANEL + 5] = round % 2 ? NAN : INFINITY;
         uint32_t *out = exact(words * PANEL, sizeof *out);
-        kernels->quantize_panel(out, scale, in, depth);
+        kernels->panel(out, scale, in, depth, 0.5f);
+        for (size_t j = 0; j < PANEL; j++) scale[j] *= 2;
         for (size_t j = 0; j < PANEL; j++) {
             int most = 0;
             for (size_t k = 0; k < 2 * words; k++) {
@@ -95,10 +103,36 @@ static void test_panels(void **unused) {
     }
 }
 
+/* bfloat16: rows and panels are rounded as everywhere, after the factor; the odd end of a depth is zero. */
+static void test_bf16(void **unused) {
+    (void)unused;
+    const half_kernels *kernels = under_test->low.half;
+    for (size_t round = 0; round < 200; round++) {
+        size_t depth = 1 + random_below(&state, 70), words = words_bf16(depth);
+        float *in = values(depth * PANEL), *x = values(depth);
+        in[random_below(&state, depth) * PANEL + 5] = round % 2 ? NAN : INFINITY;
+        uint32_t *out = exact(words * PANEL, sizeof *out), *want = exact(words * PANEL, sizeof *want);
+        kernels->panel(out, NULL, in, depth, 0.3f);
+        for (size_t i = 0; i < depth * PANEL; i++) in[i] *= 0.3f;
+        narrow_panel_bf16_scalar(want, in, depth);
+        for (size_t i = 0; i < 2 * words * PANEL; i++) {
+            double a = bf16_part(out, i), b = bf16_part(want, i);
+            assert_true(a == b || (isnan(a) && isnan(b)));
+        }
+        kernels->rows(out, words, x, depth, 1, depth, 1);
+        narrow_bf16_scalar(want, x, depth);
+        assert_memory_equal(out, want, words * sizeof *out);
+        free(in);
+        free(x);
+        free(out);
+        free(want);
+    }
+}
+
 /* Sums are exact, also of the largest values and over several passes; a row is the same in any company. */
 static void test_product(void **unused) {
     (void)unused;
-    const int16_kernels *kernels = under_test->low.int16;
+    const half_kernels *kernels = under_test->low.half;
     for (size_t round = 0; round < 120; round++) {
         size_t depth = 1 + random_below(&state, round % 10 ? 90 : 5000), words = words_bf16(depth);
         size_t rows = 1 + random_below(&state, round % 4 ? 20 : 60), columns = 1 + random_below(&state, 80);
@@ -153,7 +187,7 @@ static void test_product(void **unused) {
 
 static void test_softmax(void **unused) {
     (void)unused;
-    const int16_kernels *kernels = under_test->low.int16;
+    const half_kernels *kernels = under_test->low.half;
     for (size_t count = 1; count < 140; count++)
         for (int kind = 0; kind < 5; kind++) {
             float *x = values(count);
@@ -167,12 +201,15 @@ static void test_softmax(void **unused) {
                 most = fmax(most, (double)x[i]);
             }
             for (size_t i = 0; i < count; i++) sum += e[i] = exp((double)x[i] - most);
-            kernels->softmax(out, x, count);
-            assert_true(isnan(x[0]) == (kind == 3));
-            for (size_t i = 0; i < count; i++) {
-                double want = kind == 3 ? 0 : e[i] / sum * INT16_MOST;
-                if (fabs(part(out, i) - want) > 1)
-                    fail_msg("softmax of %zu, kind %d: %d, should be %.3f", count, kind, part(out, i), want);
+            float total = kernels->softmax(out, x, count);
+            assert_true(isnan(total) == (kind == 3));
+            for (size_t i = 0; kind != 3 && i < count; i++) {
+                const double want = e[i] / sum, kept = (double)x[i] / (double)total;
+                const double got =
+                    kernels->integers ? (double)part(out, i) / INT16_MOST : bf16_part(out, i) / (double)total;
+                if (!(fabs(got - want) <= (kernels->integers ? 1.0 / INT16_MOST : want * 0x1.1p-8)))
+                    fail_msg("softmax of %zu, kind %d: %.6f, should be %.6f", count, kind, got, want);
+                assert_true(fabs(kept - want) <= want * 2e-4 + 1e-30);
             }
             if (count % 2) assert_true(part(out, count) == 0);
             free(x);
@@ -219,7 +256,8 @@ static void test_attention(void **unused) {
                 for (size_t j = 0; j < HEADS * SIZE; j++) {
                     float a = tensor_row(out[0], i)[j], b = tensor_row(out[1], i)[j];
                     bool lost = spoilt && i >= 69 && i < 140 && j / SIZE == 1;
-                    if (!(lost ? isnan(a) && isnan(b) : fabsf(a - b) < 1e-2f))
+                    if (!(lost ? isnan(a) && isnan(b)
+                               : fabsf(a - b) < (under_test->low.half->integers ? 1e-2f : 6e-2f)))
                         fail_msg("spoilt %d, ranked %d, row %zu, column %zu: %g, f32 %g", spoilt, ranked, i, j,
                                  (double)b, (double)a);
                     differs = differs || a != b;
@@ -231,14 +269,19 @@ static void test_attention(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_panels),
-                                       cmocka_unit_test(test_product), cmocka_unit_test(test_softmax),
-                                       cmocka_unit_test(test_attention)};
+    const struct CMUnitTest integers[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_panels),
+                                          cmocka_unit_test(test_product)},
+                            bf16[] = {cmocka_unit_test(test_bf16)},
+                            both[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_attention)};
     int failed = 0;
     for (size_t isa = 0; isa < ISA_COUNT; isa++) {
         under_test = isa_kernels(isa);
-        if (under_test && operand_form_of(under_test, true, 1000) == OPERAND_INT16)
-            failed += cmocka_run_group_tests_name(isa_name(isa), tests, NULL, NULL);
+        if (!under_test || !under_test->low.half) continue;
+        if (under_test->low.half->integers)
+            failed += cmocka_run_group_tests_name(isa_name(isa), integers, NULL, NULL);
+        else
+            failed += cmocka_run_group_tests_name(isa_name(isa), bf16, NULL, NULL);
+        failed += cmocka_run_group_tests_name(isa_name(isa), both, NULL, NULL);
     }
     return failed;
 }

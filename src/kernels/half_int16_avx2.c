@@ -1,5 +1,5 @@
 /* The products of attention in 16-bit integers, AVX2. */
-#include "kernels/int16.h"
+#include "kernels/half.h"
 
 #include <immintrin.h>
 #include <math.h>
@@ -61,21 +61,25 @@ static inline void store_8(uint32_t *out, size_t k, size_t left, __m256 scaled) 
                         pairs);
 }
 
-static void round_rows(uint32_t *out, const float *x, size_t stride, size_t rows, size_t depth, float unit) {
+static void round_rows(uint32_t *out, size_t out_stride, const float *x, size_t stride, size_t rows, size_t depth,
+                       float unit) {
     const __m256 inverse = _mm256_set1_ps(inverse_of(unit));
-    for (size_t row = 0; row < rows; row++, x += stride, out += words_bf16(depth))
+    for (size_t row = 0; row < rows; row++, x += stride, out += out_stride)
         for (size_t k = 0; k < depth; k += 8)
             store_8(out, k, depth - k, _mm256_mul_ps(_mm256_maskload_ps(x + k, lanes_left(depth - k)), inverse));
 }
 
-static void quantize_panel(uint32_t *out, float *scale, const float *in, size_t depth) {
+static void quantize_panel(uint32_t *out, float *scale, const float *in, size_t depth, float factor) {
     for (size_t first = 0; first < PANEL; first += 8) {
         __m256i most = _mm256_setzero_si256(); /* bits of |w|: infinities and NaN have the largest */
         for (size_t k = 0; k < depth; k++)
             most = _mm256_max_epu32(most, _mm256_castps_si256(absolute_8(_mm256_loadu_ps(in + k * PANEL + first))));
         _mm256_storeu_ps(scale + first, _mm256_mul_ps(_mm256_castsi256_ps(most), _mm256_set1_ps(1.0f / INT16_MOST)));
         float each[8];
-        for (size_t j = 0; j < 8; j++) each[j] = inverse_of(scale[first + j]);
+        for (size_t j = 0; j < 8; j++) {
+            each[j] = inverse_of(scale[first + j]);
+            scale[first + j] *= factor;
+        }
         const __m256 inverse = _mm256_loadu_ps(each);
         for (size_t k = 0; k < depth; k += 2) {
             const float *row = in + k * PANEL + first;
@@ -100,7 +104,7 @@ static inline __m256 exp2_8(__m256 t) {
     return _mm256_mul_ps(p, _mm256_castsi256_ps(power));
 }
 
-static void softmax(uint32_t *out, float *x, size_t count) {
+static float softmax(uint32_t *out, float *x, size_t count) {
     const __m256 lowest = _mm256_set1_ps(-INFINITY);
     __m256 max = lowest, sum = _mm256_setzero_ps();
     for (size_t i = 0; i < count; i += 8) {
@@ -118,12 +122,12 @@ static void softmax(uint32_t *out, float *x, size_t count) {
     float total = sum_8(sum);
     if (!(total > 0 && total < INFINITY)) {
         memset(out, 0, words_bf16(count) * sizeof *out);
-        x[0] = NAN;
-        return;
+        return NAN;
     }
     const __m256 factor = _mm256_set1_ps(INT16_MOST / total);
     for (size_t i = 0; i < count; i += 8)
         store_8(out, i, count - i, _mm256_mul_ps(_mm256_maskload_ps(x + i, lanes_left(count - i)), factor));
+    return total;
 }
 
-const int16_kernels int16_avx2 = {product, unit_of, round_rows, quantize_panel, softmax};
+const half_kernels half_int16_avx2 = {true, 64, product, unit_of, round_rows, quantize_panel, softmax};
