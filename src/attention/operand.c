@@ -1,6 +1,8 @@
 /* The second operands of attention's products. */
 #include "attention/operand.h"
 
+#include <string.h>
+
 const half_kernels *operand_half(const kernel_table *kernels, bool low, size_t length) {
     const half_kernels *half = kernels->low.half;
     return low && half && length >= half->least ? half : NULL;
@@ -31,6 +33,13 @@ void operand_multiply(const kernel_table *kernels, float *c, size_t c_stride, co
                            .depth = by->depth,
                            .scale = by->scale};
     kernels->product_f32(&product);
+}
+
+void operand_multiply_half(float *c, size_t c_stride, const uint32_t *x, size_t x_stride, size_t rows,
+                           const operand *by, uint32_t *room) {
+    const size_t words = words_bf16(by->depth), stride = low_stride(words);
+    for (size_t row = 0; row < rows; row++) memcpy(room + row * stride, x + row * x_stride, words * sizeof *room);
+    operand_multiply_low(c, c_stride, room, rows, by);
 }
 
 void operand_multiply_low(float *c, size_t c_stride, uint32_t *x, size_t rows, const operand *by) {

@@ -26,7 +26,11 @@ void operand_lower(operand *self);
 void operand_multiply(const kernel_table *kernels, float *c, size_t c_stride, const float *x, size_t x_stride,
                       size_t rows, const operand *by, uint32_t *room);
 
-/* The same for rows that are in 16 bits already, low_stride(words_bf16(depth)) apart; the end of a row's last line is
+/* The same for rows of bfloat16, x_stride words apart. */
+void operand_multiply_half(float *c, size_t c_stride, const uint32_t *x, size_t x_stride, size_t rows,
+                           const operand *by, uint32_t *room);
+
+/* The same for rows that are in place already, low_stride(words_bf16(depth)) apart; the end of a row's last line is
  * written. */
 void operand_multiply_low(float *c, size_t c_stride, uint32_t *x, size_t rows, const operand *by);
 

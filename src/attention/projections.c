@@ -44,13 +44,18 @@ void projections_visit(void *weights, linear_visitor *visit, void *user) {
     visit(user, &self->out, &out);
 }
 
-static projected project(const projections *self, const run *on, const attending_input *in) {
+static tensor made_by(const run *on, const linear *layer, size_t rows, bool half) {
+    return half && run_gives_half(on, layer, ACTIVATION_NONE) ? run_tensor_half(on, rows, layer->out)
+                                                              : run_tensor(on, rows, layer->out);
+}
+
+static projected project(const projections *self, const run *on, const attending_input *in, bool half) {
     size_t whole = self->heads * self->head_size, width = in->heads * self->head_size;
     bool itself = in->query_rows.data == in->x.data,
          parts_fit = whole % PANEL == 0; /* a view begins at a whole panel */
     if (in->heads == self->heads && (itself || !parts_fit)) {
-        tensor all = run_tensor(on, in->x.rows, 3 * width), of_queries = all;
-        if (!itself) of_queries = run_tensor(on, in->query_rows.rows, 3 * width);
+        tensor all = made_by(on, &self->stacked, in->x.rows, half), of_queries = all;
+        if (!itself) of_queries = made_by(on, &self->stacked, in->query_rows.rows, half);
         run_linear(on, all, in->x, &self->stacked, ACTIVATION_NONE, NULL);
         if (!itself) run_linear(on, of_queries, in->query_rows, &self->stacked, ACTIVATION_NONE, NULL);
         return (projected){tensor_columns(of_queries, 0, width), tensor_columns(all, width, width),
@@ -60,8 +65,11 @@ static projected project(const projections *self, const run *on, const attending
     for (size_t i = 0; i < 3; i++) { /* the first heads of query, key and value, which are stacked */
         tensor from = i == 0 ? in->query_rows : in->x;
         const linear *part = linear_part(&self->stacked, i * whole, width, self->stacked.in, on->memory);
-        made[i] = run_tensor(on, from.rows, width);
-        if (!part) run_fail(on, RUBATO_OUT_OF_MEMORY);
+        if (!part) {
+            run_fail(on, RUBATO_OUT_OF_MEMORY);
+            return (projected){0};
+        }
+        made[i] = made_by(on, part, from.rows, half);
         run_linear(on, made[i], from, part, ACTIVATION_NONE, NULL);
     }
     return (projected){made[0], made[1], made[2]};
@@ -77,9 +85,10 @@ static void show(const run *on, const attending_input *in, watch_kind what, tens
                           .heads = in->heads});
 }
 
-projected projections_read(const projections *self, const run *on, const attending_input *in) {
+projected projections_read(const projections *self, const run *on, const attending_input *in, bool half) {
+    const bool watched = run_watches(on, WATCH_QUERIES) || run_watches(on, WATCH_KEYS) || run_watches(on, WATCH_VALUES);
     double begin = run_begin(on);
-    projected made = project(self, on, in);
+    projected made = project(self, on, in, half && !watched);
     run_end(on, PART_QKV, begin);
     show(on, in, WATCH_QUERIES, made.query);
     show(on, in, WATCH_KEYS, made.key);

@@ -24,8 +24,9 @@ typedef struct projected {
                                */
 } projected;
 
-/* Queries, keys and values of the heads that run, which watchers see. */
-projected projections_read(const projections *self, const run *on, const attending_input *in);
+/* Queries, keys and values of the heads that run, which watchers see. half: in bfloat16 where their product gives it
+ * (run_tensor_half). */
+projected projections_read(const projections *self, const run *on, const attending_input *in, bool half);
 
 /* out = query_rows + mixed W^T + b, which watchers see. mixed [rows of query_rows, heads that run * head_size]. */
 void projections_write(const projections *self, const run *on, const attending_input *in, tensor mixed, tensor out);

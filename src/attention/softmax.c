@@ -72,31 +72,53 @@ typedef struct head_work {
     size_t query, query_count; /* the first row of its queries, and their number */
     operand keys, values;
     float *scores;
-    uint32_t *room; /* for the rows of a block in low precision */
+    uint32_t *room;  /* for the rows of a block in low precision */
+    float steepness; /* a factor of the scores in the softmax */
 } head_work;
+
+/* Keys and values that are in bfloat16 already. A word holds two neighbours along the depth: words of keys are moved
+ * like floats, and rows of values are paired. The scale is left to the softmax. */
+static void pack_halves(const kernel_table *kernels, const attention *in, head_work *u) {
+    const size_t size = in->head_size, first = u->column / 2, words = words_bf16(u->length);
+    const uint32_t *keys = tensor_half_row(in->key, u->start) + first;
+    const uint32_t *values = tensor_half_row(in->value, u->start) + first;
+    kernels->pack_transposed_f32((float *)(void *)u->keys.low, (const float *)(const void *)keys, in->key.stride,
+                                 u->length, size / 2);
+    for (size_t column = 0; column < size; column += PANEL)
+        u->values.half->pairs(u->values.low + column * words, values + column / 2, in->value.stride,
+                              size_min(size - column, PANEL), u->length);
+    u->steepness = in->scale;
+}
 
 static void prepare(const work *w, float *scratch, head_work *u) {
     const attention *in = w->in;
     const kernel_table *kernels = w->run->kernels;
     const half_kernels *half = operand_half(kernels, in->low, u->length);
     const size_t size = in->head_size;
-    const float *queries = tensor_row(in->query, u->query) + u->column;
     u->keys =
         (operand){.half = half, .wide = scratch, .depth = size, .columns = u->length, .scale = in->scale, .unit = 1};
     u->values = (operand){
         .half = half, .wide = scratch + w->key_size, .depth = u->length, .columns = size, .scale = 1, .unit = 1};
     u->scores = u->values.wide + w->value_size;
-    kernels->pack_transposed_f32(u->keys.wide, tensor_row(in->key, u->start) + u->column, in->key.stride, u->length,
-                                 size);
-    pack_straight_f32(u->values.wide, tensor_row(in->value, u->start) + u->column, in->value.stride, size, u->length);
+    u->steepness = 1;
+    if (!in->key.half) {
+        kernels->pack_transposed_f32(u->keys.wide, tensor_row(in->key, u->start) + u->column, in->key.stride, u->length,
+                                     size);
+        pack_straight_f32(u->values.wide, tensor_row(in->value, u->start) + u->column, in->value.stride, size,
+                          u->length);
+    }
     if (!half) return;
     u->keys.low = (uint32_t *)(void *)(u->scores + w->score_size);
     u->values.low = u->keys.low + w->key_size;
     u->room = u->values.low + w->value_size;
     u->keys.column_scale = (float *)(void *)(u->room + w->low_size);
     u->values.column_scale = u->keys.column_scale + round_up(u->length, PANEL);
+    if (in->key.half) {
+        pack_halves(kernels, in, u);
+        return;
+    }
     if (half->integers) {
-        u->keys.unit = half->unit(queries, in->query.stride, u->query_count, size);
+        u->keys.unit = half->unit(tensor_row(in->query, u->query) + u->column, in->query.stride, u->query_count, size);
         u->values.unit = 1.0f / INT16_MOST; /* the unit of probabilities */
     }
     operand_lower(&u->keys);
@@ -104,7 +126,7 @@ static void prepare(const work *w, float *scratch, head_work *u) {
 }
 
 static void show_scores(const work *w, const score_block *block, size_t sequence) {
-    tensor rows = {block->scores, block->rows, block->length, block->stride, NULL};
+    tensor rows = {.data = block->scores, .rows = block->rows, .columns = block->length, .stride = block->stride};
     run_show(w->run, &(sight){.what = WATCH_SCORES,
                               .layer = w->in->layer,
                               .rows = rows,
@@ -138,8 +160,12 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
         size_t rows = size_min(block, u.query_count - first), query = u.query + first;
         float *scores = u.scores, *out = tensor_row(w->out, query) + u.column;
         score_block all = {head, scores, stride, u.start, length, query, rows};
-        operand_multiply(kernels, scores, stride, tensor_row(in->query, query) + u.column, in->query.stride, rows,
-                         &u.keys, u.room);
+        if (in->query.half)
+            operand_multiply_half(scores, stride, tensor_half_row(in->query, query) + u.column / 2, in->query.stride,
+                                  rows, &u.keys, u.room);
+        else
+            operand_multiply(kernels, scores, stride, tensor_row(in->query, query) + u.column, in->query.stride, rows,
+                             &u.keys, u.room);
         terms_add(&w->terms, kernels, in, &all, scratch + w->scratch_size - w->terms.room);
         if (run_watches(w->run, WATCH_SCORES)) show_scores(w, &all, sequence);
         float sums[MOST_QUERIES]; /* of the exponentials in a row of scores; 1: they are probabilities */
@@ -147,7 +173,7 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
             float *row = scores + i * stride;
             sums[i] = 1;
             if (u.values.half)
-                sums[i] = u.values.half->softmax(u.room + i * low_stride(words_bf16(length)), row, length);
+                sums[i] = u.values.half->softmax(u.room + i * low_stride(words_bf16(length)), row, length, u.steepness);
             else
                 kernels->softmax_f32(row, length);
             if (!received) continue;
@@ -271,6 +297,10 @@ static void attention_backward(const run *on, void *saved) {
 }
 
 /* ---- Both ---- */
+
+bool attention_reads_half(const kernel_table *kernels, size_t head_size) {
+    return kernels->low.half && !kernels->low.half->integers && kernels->low.half->least == 0 && head_size % 2 == 0;
+}
 
 void attention_softmax(const run *self, tensor out, const attention *inputs, const batch *sequences) {
     size_t longest = batch_longest(sequences);

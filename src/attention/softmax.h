@@ -40,7 +40,8 @@ typedef struct score_term {
 enum { MOST_TERMS = 2 };
 
 struct attention {
-    tensor query, key, value; /* [rows, heads * head_size] */
+    tensor query, key, value; /* [rows, heads * head_size]; in bfloat16 where attention_reads_half, without terms, and
+                                 watchers do not see scores then */
     /* Where there are fewer queries than keys: the sequences of the query rows, and their original rows. NULL: every
      * key row is also a query. Significance needs a query for every key. */
     const batch *queries;
@@ -57,6 +58,9 @@ struct attention {
     bool low;     /* both products in low precision (operand.h); not when recording */
     size_t layer; /* counted from 1; for watchers of the scores */
 };
+
+/* Whether attention in low precision reads queries, keys and values in bfloat16 (run_tensor_half). */
+bool attention_reads_half(const kernel_table *kernels, size_t head_size);
 
 /* out [query rows, heads * head_size] = concatenated heads. It runs one block of queries at a time, so that scores take
  * at most some hundred kilobytes, whatever the length. When recording, attention probabilities are dropped out at the

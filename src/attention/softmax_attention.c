@@ -9,6 +9,7 @@
 #include "attention/operand.h"
 #include "attention/projections.h"
 #include "attention/relative.h"
+#include "tensor/watch.h"
 
 typedef struct softmax_shared {
     distance_bias bias; /* values NULL: none */
@@ -91,7 +92,11 @@ static void forward(const void *weights, const run *on, const attending_input *i
     const softmax_weights *self = weights;
     const size_t head_size = self->with.head_size;
     tensor mixed = run_tensor(on, in->query_rows.rows, in->heads * head_size);
-    projected made = projections_read(&self->with, on, in);
+    const bool low = linear_is_low(&self->with.stacked, on->low) && !on->tape;
+    const bool terms_read = self->setting->buckets || self->setting->relative; /* queries, or scaled scores */
+    projected made = projections_read(&self->with, on, in,
+                                      low && attention_reads_half(on->kernels, head_size) && !terms_read &&
+                                          !run_watches(on, WATCH_SCORES));
     attention heads = {.query = made.query,
                        .key = made.key,
                        .value = made.value,
@@ -103,7 +108,7 @@ static void forward(const void *weights, const run *on, const attending_input *i
                        .origin = in->origin,
                        .significance = in->significance,
                        .others_only = in->others_only,
-                       .low = linear_is_low(&self->with.stacked, on->low) && !on->tape,
+                       .low = low,
                        .layer = in->layer + 1};
     size_t terms = 0;
     if (self->setting->buckets) heads.terms[terms++] = (score_term){&score_term_distance, &self->shared->bias};

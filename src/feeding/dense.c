@@ -50,8 +50,11 @@ static void forward(const void *weights, const run *on, tensor x, size_t neurons
     const dense *self = weights;
     const linear *up = linear_part(&self->up, 0, neurons, self->up.in, on->memory);
     const linear *down = linear_part(&self->down, 0, self->down.out, neurons, on->memory);
-    tensor inner = run_tensor(on, x.rows, neurons);
-    if (!up || !down) run_fail(on, RUBATO_OUT_OF_MEMORY);
+    if (!up || !down) {
+        run_fail(on, RUBATO_OUT_OF_MEMORY);
+        return;
+    }
+    tensor inner = run_between(on, x.rows, up, self->act, down);
     double begin = run_begin(on);
     run_linear(on, inner, x, up, self->act, NULL);
     run_end(on, PART_UP, begin);

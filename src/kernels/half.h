@@ -28,10 +28,15 @@ typedef void half_rows_function(uint32_t *out, size_t out_stride, const float *x
  * of a column of integers is factor * max |w| / 32767; it is not finite where a value of the column is not finite. */
 typedef void half_panel_function(uint32_t *out, float *scale, const float *in, size_t depth, float factor);
 
-/* The softmax of a row as a row of a, out [words_bf16(count)], and as exponentials in x: the sum is returned, and x /
- * sum are the probabilities. Integers are probabilities, each within 1 of the exact value. bfloat16 are exponentials,
- * of which a product is to be divided by the sum. The sum is NaN where a value is NaN or no value is finite. */
-typedef float half_softmax_function(uint32_t *out, float *x, size_t count);
+/* Makes a panel of b from rows of bfloat16, which are its depth: in [depth][columns], columns <= PANEL; out
+ * [words][PANEL], with zeros beyond the columns. */
+typedef void half_pairs_function(uint32_t *out, const uint32_t *in, size_t in_stride, size_t columns, size_t depth);
+
+/* The softmax of the scaled row x as a row of a, out [words_bf16(count)], and as exponentials in x: the sum is
+ * returned, and x / sum are the probabilities. Integers are probabilities, each within 1 of the exact value. bfloat16
+ * are exponentials, of which a product is to be divided by the sum. The sum is NaN where a value is NaN or no value is
+ * finite. */
+typedef float half_softmax_function(uint32_t *out, float *x, size_t count, float scale);
 
 typedef struct half_kernels {
     bool integers;
@@ -40,6 +45,7 @@ typedef struct half_kernels {
     half_unit_function *unit; /* NULL: rows have none */
     half_rows_function *rows;
     half_panel_function *panel;
+    half_pairs_function *pairs; /* NULL: integers */
     half_softmax_function *softmax;
 } half_kernels;
 

@@ -104,17 +104,18 @@ static inline __m256 exp2_8(__m256 t) {
     return _mm256_mul_ps(p, _mm256_castsi256_ps(power));
 }
 
-static float softmax(uint32_t *out, float *x, size_t count) {
+static float softmax(uint32_t *out, float *x, size_t count, float scale) {
     const __m256 lowest = _mm256_set1_ps(-INFINITY);
     __m256 max = lowest, sum = _mm256_setzero_ps();
     for (size_t i = 0; i < count; i += 8) {
         __m256i mask = lanes_left(count - i);
         max = _mm256_max_ps(max, _mm256_blendv_ps(lowest, _mm256_maskload_ps(x + i, mask), _mm256_castsi256_ps(mask)));
     }
-    const __m256 top = _mm256_set1_ps(max_8(max) * 1.44269504f);
+    const float steepness = scale * 1.44269504f;
+    const __m256 top = _mm256_set1_ps(max_8(max) * steepness), steep = _mm256_set1_ps(steepness);
     for (size_t i = 0; i < count; i += 8) {
         __m256i mask = lanes_left(count - i);
-        __m256 e = exp2_8(_mm256_fmsub_ps(_mm256_maskload_ps(x + i, mask), _mm256_set1_ps(1.44269504f), top));
+        __m256 e = exp2_8(_mm256_fmsub_ps(_mm256_maskload_ps(x + i, mask), steep, top));
         e = _mm256_and_ps(e, _mm256_castsi256_ps(mask));
         _mm256_maskstore_ps(x + i, mask, e);
         sum = _mm256_add_ps(sum, e);
@@ -130,4 +131,4 @@ static float softmax(uint32_t *out, float *x, size_t count) {
     return total;
 }
 
-const half_kernels half_int16_avx2 = {true, 64, product, unit_of, round_rows, quantize_panel, softmax};
+const half_kernels half_int16_avx2 = {true, 64, product, unit_of, round_rows, quantize_panel, NULL, softmax};

@@ -8,6 +8,7 @@
 #define FINISH(p, sum, row, column, mask)                                                                              \
     _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_maskz_loadu_ps(mask, (p)->column_scale + (column)))
 #define ADDS(p) false
+#define ACTIVATE(x, act) activate_16(x, act)
 
 #include <immintrin.h>
 #include <math.h>
@@ -97,20 +98,21 @@ static inline __m512 exp2_16(__m512 t) {
 }
 
 /* Replaces scores by unnormalised probabilities. */
-static inline __m512 risen_16(float *x, __mmask16 mask, __m512 top) {
-    __m512 e = exp2_16(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(mask, x), _mm512_set1_ps(1.44269504f), top));
+static inline __m512 risen_16(float *x, __mmask16 mask, __m512 steep, __m512 top) {
+    __m512 e = exp2_16(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(mask, x), steep, top));
     _mm512_mask_storeu_ps(x, mask, e);
     return e;
 }
 
-static float softmax(uint32_t *out, float *x, size_t count) {
+static float softmax(uint32_t *out, float *x, size_t count, float scale) {
     const size_t whole = count / 16 * 16, left = count - whole;
     const __mmask16 all = 0xffff, rest = lanes_16(left);
     __m512 max = _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), rest, x + whole), sum = _mm512_setzero_ps();
     for (size_t i = 0; i < whole; i += 16) max = _mm512_max_ps(max, _mm512_loadu_ps(x + i));
-    const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(max) * 1.44269504f);
-    for (size_t i = 0; i < whole; i += 16) sum = _mm512_add_ps(sum, risen_16(x + i, all, top));
-    if (left) sum = _mm512_mask_add_ps(sum, rest, sum, risen_16(x + whole, rest, top));
+    const __m512 steep = _mm512_set1_ps(scale * 1.44269504f);
+    const __m512 top = _mm512_mul_ps(_mm512_set1_ps(_mm512_reduce_max_ps(max)), steep);
+    for (size_t i = 0; i < whole; i += 16) sum = _mm512_add_ps(sum, risen_16(x + i, all, steep, top));
+    if (left) sum = _mm512_mask_add_ps(sum, rest, sum, risen_16(x + whole, rest, steep, top));
     float total = _mm512_reduce_add_ps(sum);
     if (!(total > 0 && total < INFINITY)) {
         memset(out, 0, words_bf16(count) * sizeof *out);
@@ -122,4 +124,4 @@ static float softmax(uint32_t *out, float *x, size_t count) {
     return total;
 }
 
-const half_kernels half_int16_avx512vnni = {true, 64, product, unit_of, round_rows, quantize_panel, softmax};
+const half_kernels half_int16_avx512vnni = {true, 64, product, unit_of, round_rows, quantize_panel, NULL, softmax};

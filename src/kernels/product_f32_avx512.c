@@ -9,6 +9,7 @@
 #define FINISH(p, sum, row, column, mask)                                                                              \
     _mm512_mul_ps(_mm512_castsi512_ps(sum), _mm512_set1_ps((p)->scale != 0 ? (p)->scale : 1))
 #define ADDS(p) ((p)->add)
+#define ACTIVATE(x, act) activate_16(x, act)
 #include "kernels/product_tiles_avx512.h"
 
 void product_f32_avx512(const product_f32 *p) {

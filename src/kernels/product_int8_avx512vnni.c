@@ -7,6 +7,7 @@
 #define MULTIPLY_ADD(sum, x, b) multiply_add(sum, x, b)
 #define FINISH(p, sum, row, column, mask) scaled(p, sum, row, column, mask)
 #define ADDS(p) false
+#define ACTIVATE(x, act) activate_low_16(x, act)
 
 #include <immintrin.h>
 

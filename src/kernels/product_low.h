@@ -26,7 +26,9 @@ typedef struct product_low {
     const float *bias;            /* [columns] or NULL */
     const float *residual;        /* [rows, columns] or NULL; does not overlap c */
     float *c;
-    size_t a_stride, c_stride, residual_stride; /* a_stride in words */
+    uint32_t *half; /* NULL, or words for the result in bfloat16, which c does not get then:
+                       [rows][words_bf16(columns)]. By tiles alone (low_kernels.halves) */
+    size_t a_stride, c_stride, residual_stride, half_stride; /* of a and of half in words */
     size_t rows, columns, words;
     size_t b_words; /* the words with which b was packed; the product uses the first part of them. 0: words */
     activation act; /* no rare one */

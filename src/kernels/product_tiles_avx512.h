@@ -13,7 +13,8 @@
  *   PRODUCT_PITCH(p)              words between panels of b
  *   MULTIPLY_ADD(sum, x, b)       sum + x b, all __m512i
  *   FINISH(p, sum, row, column, mask)   a __m512 from a __m512i of sums: applies the scales
- *   ADDS(p)                       whether the sums start from c */
+ *   ADDS(p)                       whether the sums start from c
+ *   ACTIVATE(x, act)              a __m512 from a __m512 */
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -76,7 +77,7 @@ static inline __attribute__((always_inline)) void tile(const PRODUCT *of, size_t
 #pragma GCC unroll 14
         for (int i = 0; i < rows; i++) {
             __m512 y = FINISH(p, sum[i][half], row + (size_t)i, first + 16 * (size_t)half, mask);
-            y = activate_16(_mm512_add_ps(y, bias), act);
+            y = ACTIVATE(_mm512_add_ps(y, bias), act);
             if (residual)
                 y = _mm512_add_ps(y,
                                   _mm512_maskz_loadu_ps(mask, residual + (size_t)i * p->residual_stride + 16 * half));

@@ -9,10 +9,10 @@
 #include <cpuid.h>
 #endif
 
-#define LOW(products_bf16, products_int8, rows, half, peak_bf16, peak_int8)                                            \
+#define LOW(products_bf16, products_int8, rows, halves, half, peak_bf16, peak_int8)                                    \
     {                                                                                                                  \
         product_bf16_##products_bf16, product_int8_##products_int8, narrow_bf16_##rows, narrow_panel_bf16_##rows,      \
-            quantize_int8_##rows, half, peak_bf16, peak_int8                                                           \
+            quantize_int8_##rows, halves, half, peak_bf16, peak_int8                                                   \
     }
 
 #if defined(__x86_64__)
@@ -34,21 +34,23 @@
 static const kernel_table tables[ISA_COUNT] = {
     [ISA_SCALAR] = {"scalar", ISA_SCALAR, product_f32_scalar, pack_transposed_f32_scalar, activate_f32_scalar,
                     softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar,
-                    LOW(scalar, scalar, scalar, NULL, NULL, NULL), peak_f32_scalar},
+                    LOW(scalar, scalar, scalar, false, NULL, NULL, NULL), peak_f32_scalar},
 #if defined(__aarch64__)
     [ISA_NEON] = {"neon", ISA_NEON, product_f32_neon, pack_transposed_f32_scalar, activate_f32_neon, softmax_f32_neon,
-                  layer_norm_f32_neon, dot_f32_neon, &gradient_f32_scalar, LOW(neon, neon, scalar, NULL, NULL, NULL),
-                  peak_f32_neon},
+                  layer_norm_f32_neon, dot_f32_neon, &gradient_f32_scalar,
+                  LOW(neon, neon, scalar, false, NULL, NULL, NULL), peak_f32_neon},
 #endif
 #if defined(__x86_64__)
     [ISA_AVX2] = {"avx2", ISA_AVX2, product_f32_avx2, pack_transposed_f32_scalar, activate_f32_avx2, softmax_f32_avx2,
                   layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2,
-                  LOW(avx2, avx2, avx2, &half_int16_avx2, NULL, NULL), peak_f32_avx2},
-    AVX512("avx512", ISA_AVX512, LOW(avx512, avx512, avx512, NULL, NULL, NULL)),
-    AVX512("vnni", ISA_VNNI, LOW(avx512, avx512vnni, avx512, &half_int16_avx512vnni, NULL, peak_int8_avx512vnni)),
-    AVX512("bf16", ISA_BF16,
-           LOW(avx512bf16, avx512vnni, avx512, &half_bf16_avx512bf16, peak_bf16_avx512bf16, peak_int8_avx512vnni)),
-    AVX512("amx", ISA_AMX, LOW(amx, amx, avx512, &half_bf16_amx, peak_bf16_amx, peak_int8_amx)),
+                  LOW(avx2, avx2, avx2, false, &half_int16_avx2, NULL, NULL), peak_f32_avx2},
+    AVX512("avx512", ISA_AVX512, LOW(avx512, avx512, avx512, false, NULL, NULL, NULL)),
+    AVX512("vnni", ISA_VNNI,
+           LOW(avx512, avx512vnni, avx512, false, &half_int16_avx512vnni, NULL, peak_int8_avx512vnni)),
+    AVX512(
+        "bf16", ISA_BF16,
+        LOW(avx512bf16, avx512vnni, avx512, false, &half_bf16_avx512bf16, peak_bf16_avx512bf16, peak_int8_avx512vnni)),
+    AVX512("amx", ISA_AMX, LOW(amx, amx, avx512, true, &half_bf16_amx, peak_bf16_amx, peak_int8_amx)),
 #endif
 };
 

@@ -32,6 +32,7 @@ typedef struct low_kernels {
     narrow_bf16_function *round_bf16;
     narrow_panel_bf16_function *round_panel_bf16;
     quantize_int8_function *quantize_int8;
+    bool halves;                            /* products give their results in bfloat16 where it is asked */
     const half_kernels *half;               /* of attention; NULL: it is in f32, which is as fast */
     double (*peak_bf16)(size_t iterations); /* as peak_f32; NULL where the processor lacks the instruction */
     double (*peak_int8)(size_t iterations);

@@ -53,6 +53,7 @@ typedef struct low_work {
 static void low_ready(void *argument, size_t member, size_t first, size_t last) {
     const low_work *work = argument;
     (void)member;
+    if (work->x.half) return;
     for (size_t row = first; row < last; row++) {
         uint32_t *out = work->words + row * work->whole.a_stride;
         low_end_row(out, work->whole.words);
@@ -70,7 +71,10 @@ static void low_rows(void *argument, size_t member, size_t first, size_t last) {
     product_low part = work->whole;
     part.a += first * part.a_stride;
     if (part.row_scale) part.row_scale += first;
-    part.c += first * part.c_stride;
+    if (part.half)
+        part.half += first * part.half_stride;
+    else
+        part.c += first * part.c_stride;
     if (part.residual) part.residual += first * part.residual_stride;
     part.rows = last - first;
     work->product(&part);
@@ -81,7 +85,10 @@ static void low_columns(void *argument, size_t member, size_t first, size_t last
     (void)member;
     product_low part = work->whole;
     part.b += first * product_low_pitch(&part); /* whole panels */
-    part.c += first;
+    if (part.half)
+        part.half += first / 2;
+    else
+        part.c += first;
     if (part.column_scale) {
         part.column_scale += first;
         part.column_offset += first;
@@ -97,8 +104,8 @@ static void multiply_low(const run *self, tensor out, tensor x, const linear *la
     bool bytes = layer->precision == PRECISION_INT8;
     size_t words = bytes ? words_int8(layer->in) : words_bf16(layer->in), stride = low_stride(words);
     arena_mark mark = arena_save(self->memory);
-    low_work work = {.kernels = self->kernels, .layer = layer, .x = x};
-    work.words = run_take(self, low_room(x.rows), stride * sizeof *work.words);
+    low_work work = {.kernels = self->kernels, .layer = layer, .x = x, .words = x.half};
+    if (!x.half) work.words = run_take(self, low_room(x.rows), stride * sizeof *work.words);
     work.scales = run_take(self, x.rows, sizeof *work.scales);
     if (run_failed(self)) return;
     work.whole = (product_low){.a = work.words,
@@ -109,8 +116,10 @@ static void multiply_low(const run *self, tensor out, tensor x, const linear *la
                                .bias = layer->bias,
                                .residual = residual ? residual->data : NULL,
                                .c = out.data,
-                               .a_stride = stride,
+                               .half = out.half,
+                               .a_stride = x.half ? x.stride : stride,
                                .c_stride = out.stride,
+                               .half_stride = out.stride,
                                .residual_stride = residual ? residual->stride : 0,
                                .rows = x.rows,
                                .columns = layer->out,
@@ -281,6 +290,17 @@ static void linear_backward(const run *on, void *saved) {
     if (run_failed(on)) return;
     run_parallel(on, s->layer->in, 16, transpose_columns, &task);
     run_parallel(on, s->layer->out, PANEL, weight_columns, &task);
+}
+
+bool run_gives_half(const run *self, const linear *layer, activation act) {
+    return self->kernels->low.halves && !self->tape && !self->observer && act < ACTIVATION_RARE &&
+           linear_is_low(layer, self->low) && layer->out % PANEL == 0;
+}
+
+tensor run_between(const run *self, size_t rows, const linear *writer, activation act, const linear *reader) {
+    bool half =
+        run_gives_half(self, writer, act) && linear_is_low(reader, self->low) && reader->precision == PRECISION_BF16;
+    return half ? run_tensor_half(self, rows, writer->out) : run_tensor(self, rows, writer->out);
 }
 
 void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual) {

@@ -18,6 +18,13 @@ void run_add(const run *self, tensor x, tensor y);
  * out before the residual is added, at the tape's rate for hidden states, as in BERT. */
 void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual);
 
+/* Whether run_linear with this layer and activation can write a tensor of bfloat16 (run_tensor_half): where products
+ * round their results themselves, and nobody else sees them. */
+bool run_gives_half(const run *self, const linear *layer, activation act);
+
+/* A tensor for the result of `writer`, which `reader` alone reads: in bfloat16 where both can. */
+tensor run_between(const run *self, size_t rows, const linear *writer, activation act, const linear *reader);
+
 /* out = layer_norm(x); out may be x in inference. */
 void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer);
 

@@ -33,7 +33,7 @@ void *run_take(const run *self, size_t count, size_t size) {
 tensor run_tensor(const run *self, size_t rows, size_t columns) {
     size_t stride = columns % 1024 == 0 ? columns + 16 : columns;
     size_t elements;
-    tensor made = {NULL, rows, columns, stride, NULL};
+    tensor made = {.rows = rows, .columns = columns, .stride = stride};
     if (!checked_multiply(rows, stride, &elements)) {
         run_fail(self, RUBATO_OUT_OF_MEMORY);
         return made;
@@ -48,6 +48,16 @@ tensor run_tensor(const run *self, size_t rows, size_t columns) {
     return made;
 }
 
+tensor run_tensor_half(const run *self, size_t rows, size_t columns) {
+    tensor made = {.rows = rows, .columns = columns, .stride = low_stride(words_bf16(columns))};
+    size_t words;
+    if (checked_multiply(low_room(rows), made.stride, &words))
+        made.half = run_take(self, words, sizeof *made.half);
+    else
+        run_fail(self, RUBATO_OUT_OF_MEMORY);
+    return made;
+}
+
 tensor run_over(const run *self, tensor x, size_t rows) {
     if (self->tape) return run_tensor(self, rows, x.columns);
     x.rows = rows;
@@ -55,7 +65,13 @@ tensor run_over(const run *self, tensor x, size_t rows) {
 }
 
 tensor tensor_columns(tensor x, size_t first, size_t count) {
-    return (tensor){x.data + first, x.rows, count, x.stride, x.grad ? x.grad + first : NULL};
+    if (x.half)
+        x.half += first / 2;
+    else
+        x.data += first;
+    if (x.grad) x.grad += first;
+    x.columns = count;
+    return x;
 }
 
 typedef struct sharing {

@@ -81,6 +81,8 @@ typedef struct tensor {
     float *data;
     size_t rows, columns, stride;
     float *grad; /* the same shape; NULL in inference */
+    uint32_t
+        *half; /* the rows in bfloat16, `stride` words apart, instead of data: NULL but where run_tensor_half made it */
 } tensor;
 
 /* Uninitialised activations from the run's arena, with a gradient of zeros when recording; data is NULL on a failed
@@ -88,12 +90,21 @@ typedef struct tensor {
  * lines. */
 tensor run_tensor(const run *self, size_t rows, size_t columns);
 
+/* The rows of a tensor in bfloat16 for the result of a linear layer, whose reader rounds it to that anyway. Where
+ * run_gives_half (operations.h) says so, run_linear writes it; another run_linear or attention reads it, and nothing
+ * else does. The number of columns is a multiple of 32. */
+tensor run_tensor_half(const run *self, size_t rows, size_t columns);
+
 /* A tensor of the given rows for the result of an operation on x: x's own memory in inference, where x is not needed
  * any more; new memory when recording, because the backward pass reads x. rows <= x.rows. */
 tensor run_over(const run *self, tensor x, size_t rows);
 
 /* Columns [first, first + count) of a tensor. */
 tensor tensor_columns(tensor x, size_t first, size_t count);
+
+static inline uint32_t *tensor_half_row(tensor x, size_t row) {
+    return x.half + row * x.stride;
+}
 
 static inline float *tensor_row(tensor x, size_t row) {
     return x.data + row * x.stride;

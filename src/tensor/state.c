@@ -45,7 +45,8 @@ void run_state_destroy(run_state *self) {
 kept_rows run_kept(const run *self, size_t layer) {
     if (!self->state || layer >= self->state->layers) return (kept_rows){0};
     const slot *s = &self->state->slots[layer];
-    return (kept_rows){{s->data, s->rows, s->columns, s->columns, NULL}, s->start, s->sequences};
+    tensor rows = {.data = s->data, .rows = s->rows, .columns = s->columns, .stride = s->columns};
+    return (kept_rows){rows, s->start, s->sequences};
 }
 
 void run_keep(const run *self, size_t layer, tensor rows, const size_t *start, size_t sequences) {

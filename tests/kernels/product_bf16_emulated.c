@@ -4,15 +4,12 @@
 
 #define TILE_MULTIPLY(sum, a, b) multiply_halves(sum, a, b)
 
-#include "kernels/activation.h"
 #include "kernels/product_tiles.h"
 
 static void finish_row(const product_low *p, const float *sums, size_t row, size_t column, size_t count) {
-    float *c = p->c + row * p->c_stride + column;
+    float c[PANEL];
     memcpy(c, sums, count * sizeof *c);
-    for (size_t j = 0; p->bias && j < count; j++) c[j] += p->bias[column + j];
-    activate_f32_scalar(c, count, p->act);
-    for (size_t j = 0; p->residual && j < count; j++) c[j] += p->residual[row * p->residual_stride + column + j];
+    end_row(p, c, row, column, count);
 }
 
 void product_bf16_emulated(const product_low *p) {

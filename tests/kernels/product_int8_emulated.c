@@ -4,18 +4,15 @@
 
 #define TILE_MULTIPLY(sum, a, b) multiply_bytes(sum, a, b)
 
-#include "kernels/activation.h"
 #include "kernels/product_tiles.h"
 
 static void finish_row(const product_low *p, const float *sums, size_t row, size_t column, size_t count) {
-    float *c = p->c + row * p->c_stride + column;
+    float c[PANEL];
     int32_t whole[PANEL];
     memcpy(whole, sums, count * sizeof *whole);
     for (size_t j = 0; j < count; j++)
         c[j] = (float)(whole[j] - p->column_offset[column + j]) * p->row_scale[row] * p->column_scale[column + j];
-    for (size_t j = 0; p->bias && j < count; j++) c[j] += p->bias[column + j];
-    activate_f32_scalar(c, count, p->act);
-    for (size_t j = 0; p->residual && j < count; j++) c[j] += p->residual[row * p->residual_stride + column + j];
+    end_row(p, c, row, column, count);
 }
 
 void product_int8_emulated(const product_low *p) {

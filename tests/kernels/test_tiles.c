@@ -162,6 +162,31 @@ static void test_shapes(void **unused) {
     }
 }
 
+/* A result in bfloat16 is the f32 one, rounded; nothing beside it is written. */
+static void test_halves(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 60; round++) {
+        bool bytes = round % 2;
+        size_t rows = 1 + below(70), columns = 1 + below(100), depth = 1 + below(200);
+        example e = create(bytes, rows, columns, depth, depth, 0);
+        e.p.add = false;
+        product_low_function *product = bytes ? product_int8_emulated : product_bf16_emulated;
+        product(&e.p);
+        const size_t words = words_bf16(columns), stride = words + below(3);
+        uint32_t *got = room(rows * stride, 4), *want = room(rows * stride, 4);
+        memset(got, 0xab, rows * stride * 4);
+        memset(want, 0xab, rows * stride * 4);
+        for (size_t row = 0; row < rows; row++) narrow_bf16_scalar(want + row * stride, e.c + row * columns, columns);
+        e.p.half = got;
+        e.p.half_stride = stride;
+        e.p.c = NULL;
+        product(&e.p);
+        assert_memory_equal(got, want, rows * stride * 4);
+        free(got), free(want);
+        destroy(&e);
+    }
+}
+
 /* More rows than a block of rows has, which is smaller for a great depth. */
 static void test_blocks(void **unused) {
     (void)unused;
@@ -233,7 +258,8 @@ static void test_company(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_blocks),
-                                       cmocka_unit_test(test_special), cmocka_unit_test(test_company)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_halves),
+                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_special),
+                                       cmocka_unit_test(test_company)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

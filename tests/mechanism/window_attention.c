@@ -181,7 +181,7 @@ static void forward(const void *weights, const run *on, const attending_input *i
     const window_weights *self = weights;
     windows pass = {.self = self,
                     .in = *in,
-                    .rows = projections_read(&self->with, on, in),
+                    .rows = projections_read(&self->with, on, in, false),
                     .mixed = run_tensor(on, in->query_rows.rows, in->heads * self->with.head_size),
                     .longest = batch_longest(&in->sequences),
                     .scale = 1 / sqrtf((float)self->with.head_size)};
