@@ -9,7 +9,7 @@
  * rest of the word is zero in b. b is packed in panels of PANEL columns as in product.h:
  * [ceil(columns / PANEL)][words][PANEL]. Every row of c is computed by the same sequence of operations, whatever other
  * rows there are. Before the scales, int8 is equal to the bit on all instruction sets. bf16 agrees within words * 2^-22
- * * sum |a||b|, and flushes denormals where the instruction does. */
+ * * sum |a||b|, and flushes denormals where the instruction does. GELU is within 1e-4. */
 #ifndef RUBATO_KERNELS_PRODUCT_LOW_H
 #define RUBATO_KERNELS_PRODUCT_LOW_H
 
