@@ -308,7 +308,8 @@ static void test_chain(void **unused) {
         layers[i] = (linear){.in = in[i], .out = out[i], .precision = PRECISION_BF16};
         layers[i].bias = values(out[i]);
         layers[i].packed = exact(packed_size(out[i], in[i]), sizeof(float));
-        layers[i].low = exact(packed_size(out[i], words_bf16(in[i])), sizeof(uint32_t));
+        layers[i].low = aligned_alloc(64, packed_size(out[i], words_bf16(in[i])) * sizeof(uint32_t));
+        assert_non_null(layers[i].low);
         for (size_t k = 0; k < out[i] * in[i]; k++) weights[i][k] *= 0.15f;
         pack_transposed_f32_scalar(layers[i].packed, weights[i], in[i], out[i], in[i]);
         pack_bf16(layers[i].low, weights[i], in[i], out[i], in[i]);
