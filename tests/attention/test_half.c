@@ -292,6 +292,16 @@ static void test_pairs(void **unused) {
     }
 }
 
+/* The rows of a tensor from one on. */
+static tensor rows_from(tensor x, size_t first) {
+    if (x.half)
+        x.half += first * x.stride;
+    else
+        x.data += first * x.stride;
+    x.rows -= first;
+    return x;
+}
+
 /* Layers whose results are in bfloat16: a projection, attention that reads it, and two linear layers with a rounded
  * tensor between them. They are near f32's, with fewer queries and significance too, and a sequence alone has the same
  * bits. */
@@ -324,8 +334,6 @@ static void test_chain(void **unused) {
             tensor x = run_tensor(&on, ROWS, WIDTH);
             uint64_t same = 77;
             for (size_t i = 0; i < ROWS * WIDTH; i++) x.data[i] = (float)random_normal(&same);
-            x.data += first * x.stride;
-            x.rows -= first;
             size_t alone[] = {0, ROWS - start[1]}, asking_alone[] = {0, asking_start[2] - asking_start[1]};
             batch sequences = {.sequences = 2, .rows = ROWS, .start = start};
             batch queries = {.sequences = 2, .rows = asking_start[2], .start = asking_start};
@@ -335,16 +343,16 @@ static void test_chain(void **unused) {
             assert_int_equal(half, kind > 0);
             tensor qkv = half ? run_tensor_half(&on, x.rows, 3 * WIDTH) : run_tensor(&on, x.rows, 3 * WIDTH);
             run_linear(&on, qkv, x, &layers[0], ACTIVATION_NONE, NULL);
-            attention heads = {.query = tensor_columns(qkv, 0, WIDTH),
-                               .key = tensor_columns(qkv, WIDTH, WIDTH),
-                               .value = tensor_columns(qkv, 2 * WIDTH, WIDTH),
+            attention heads = {.query = rows_from(tensor_columns(qkv, 0, WIDTH), asking),
+                               .key = rows_from(tensor_columns(qkv, WIDTH, WIDTH), first),
+                               .value = rows_from(tensor_columns(qkv, 2 * WIDTH, WIDTH), first),
                                .queries = fewer ? &queries : NULL,
                                .heads = HEADS,
                                .head_size = SIZE,
                                .scale = 0.17f,
                                .significance = fewer || kind == 2 ? NULL : significance[kind],
                                .low = kind > 0};
-            tensor mixed = run_tensor(&on, fewer ? queries.rows : x.rows, WIDTH);
+            tensor mixed = run_tensor(&on, fewer ? queries.rows : sequences.rows, WIDTH);
             tensor ended = run_tensor(&on, mixed.rows, WIDTH);
             attention_softmax(&on, mixed, &heads, &sequences);
             tensor inner = run_between(&on, mixed.rows, &layers[1], ACTIVATION_GELU, &layers[2]);
