@@ -1,34 +1,31 @@
 /* Products of blocks of rows. */
 #include "attention/block.h"
 
+static operand second(const block_room *room, size_t depth, size_t columns, float scale) {
+    return (operand){.half = room->half,
+                     .wide = room->packed,
+                     .low = room->low,
+                     .depth = depth,
+                     .columns = columns,
+                     .scale = scale,
+                     .unit = 1};
+}
+
 void block_accumulate(const run *on, float *c, size_t c_stride, const float *a, size_t a_stride, const float *from,
-                      size_t from_stride, size_t rows, size_t columns, size_t depth, float *packed) {
-    pack_straight_f32(packed, from, from_stride, columns, depth);
-    product_f32 product = {.a = a,
-                           .a_stride = a_stride,
-                           .b = packed,
-                           .c = c,
-                           .c_stride = c_stride,
-                           .rows = rows,
-                           .columns = columns,
-                           .depth = depth,
-                           .add = true};
-    on->kernels->product_f32(&product);
+                      size_t from_stride, size_t rows, size_t columns, size_t depth, const block_room *room) {
+    operand b = second(room, depth, columns, 1);
+    b.add = true;
+    pack_straight_f32(b.wide, from, from_stride, columns, depth);
+    operand_lower(&b);
+    operand_multiply(on->kernels, c, c_stride, a, a_stride, rows, &b, room->rows);
 }
 
 void block_outer(const run *on, float *out, size_t stride, const float *a, size_t a_stride, size_t rows, const float *b,
-                 size_t b_stride, size_t length, size_t size, float scale, float *packed) {
-    on->kernels->pack_transposed_f32(packed, b, b_stride, length, size);
-    product_f32 product = {.a = a,
-                           .a_stride = a_stride,
-                           .b = packed,
-                           .c = out,
-                           .c_stride = stride,
-                           .rows = rows,
-                           .columns = length,
-                           .depth = size,
-                           .scale = scale};
-    on->kernels->product_f32(&product);
+                 size_t b_stride, size_t length, size_t size, float scale, const block_room *room) {
+    operand turned = second(room, size, length, scale);
+    on->kernels->pack_transposed_f32(turned.wide, b, b_stride, length, size);
+    operand_lower(&turned);
+    operand_multiply(on->kernels, out, stride, a, a_stride, rows, &turned, room->rows);
 }
 
 void block_dropout(const run *on, uint64_t key, float *x, size_t stride, size_t rows, size_t length, uint32_t place,

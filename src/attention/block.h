@@ -2,16 +2,25 @@
 #ifndef RUBATO_ATTENTION_BLOCK_H
 #define RUBATO_ATTENTION_BLOCK_H
 
+#include "attention/operand.h"
 #include "tensor/tape.h"
 
-/* c [rows, columns] += a b, b taken from `from` [depth, columns]; packed [packed_size(columns, depth)]. */
-void block_accumulate(const run *on, float *c, size_t c_stride, const float *a, size_t a_stride, const float *from,
-                      size_t from_stride, size_t rows, size_t columns, size_t depth, float *packed);
+/* What a product of blocks needs: room for the packed second operand, [packed_size(columns, depth)], and, where it is
+ * in 16 bits, for both operands in these: as much again, and low_room(rows) of low_stride(words_bf16(depth)), aligned
+ * to 64 bytes. */
+typedef struct block_room {
+    float *packed;
+    const half_kernels *half; /* NULL: f32; not integers */
+    uint32_t *low, *rows;
+} block_room;
 
-/* out [rows, length] = scale * a b^T, a [rows, size], b [length, size]; scale 0: 1. packed [packed_size(length, size)].
- */
+/* c [rows, columns] += a b, b taken from `from` [depth, columns]. */
+void block_accumulate(const run *on, float *c, size_t c_stride, const float *a, size_t a_stride, const float *from,
+                      size_t from_stride, size_t rows, size_t columns, size_t depth, const block_room *room);
+
+/* out [rows, length] = scale * a b^T, a [rows, size], b [length, size]. */
 void block_outer(const run *on, float *out, size_t stride, const float *a, size_t a_stride, size_t rows, const float *b,
-                 size_t b_stride, size_t length, size_t size, float scale, float *packed);
+                 size_t b_stride, size_t length, size_t size, float scale, const block_room *room);
 
 /* The index of a query's first probability among all of the pass, for dropout's hash. */
 static inline uint32_t block_place(size_t head, size_t row, size_t rows, size_t longest) {

@@ -12,8 +12,8 @@ void operand_lower(operand *self) {
     if (!self->half) return;
     const size_t words = words_bf16(self->depth);
     for (size_t first = 0; first < self->columns; first += PANEL)
-        self->half->panel(self->low + first * words, self->column_scale + first, self->wide + first * self->depth,
-                          self->depth, self->unit * self->scale);
+        self->half->panel(self->low + first * words, self->column_scale ? self->column_scale + first : NULL,
+                          self->wide + first * self->depth, self->depth, self->unit * self->scale);
 }
 
 void operand_multiply(const kernel_table *kernels, float *c, size_t c_stride, const float *x, size_t x_stride,
@@ -31,7 +31,8 @@ void operand_multiply(const kernel_table *kernels, float *c, size_t c_stride, co
                            .rows = rows,
                            .columns = by->columns,
                            .depth = by->depth,
-                           .scale = by->scale};
+                           .scale = by->scale,
+                           .add = by->add};
     kernels->product_f32(&product);
 }
 
@@ -53,6 +54,7 @@ void operand_multiply_low(float *c, size_t c_stride, uint32_t *x, size_t rows, c
                            .c_stride = c_stride,
                            .rows = rows,
                            .columns = by->columns,
-                           .words = words};
+                           .words = words,
+                           .add = by->add};
     by->half->product(&product);
 }

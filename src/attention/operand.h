@@ -16,6 +16,7 @@ typedef struct operand {
     size_t depth, columns;
     float scale; /* of the product */
     float unit;  /* of the first operand's integers; else 1 */
+    bool add;    /* products are added to c; not for integers */
 } operand;
 
 /* Makes the 16-bit form of the packed operand, including `scale` and `unit`. Nothing in f32. */

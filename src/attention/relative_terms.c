@@ -137,12 +137,12 @@ static void relative_backward(const void *values, const run *on, const attention
             terms->u.grad[column + j] -= through;
         }
     block_accumulate(on, in->query.grad + query * in->query.stride + column, in->query.stride, by_distance, p.width,
-                     far, terms->far.stride, rows, size, p.columns, packed);
+                     far, terms->far.stride, rows, size, p.columns, &(block_room){.packed = packed});
     for (size_t i = 0; i < rows; i++)
         query_with(shifted + i * size, tensor_row(in->query, query + i) + column, terms, &terms->v, column, size);
     g->transpose(turned, turned_stride, by_distance, p.width, rows, p.columns);
     block_accumulate(on, terms->far.grad + p.begin * terms->far.stride + column, terms->far.stride, turned,
-                     turned_stride, shifted, size, p.columns, size, rows, packed);
+                     turned_stride, shifted, size, p.columns, size, rows, &(block_room){.packed = packed});
 }
 
 const score_term_kind score_term_relative = {pack_far, room, add_relative, relative_backward};

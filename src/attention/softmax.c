@@ -187,7 +187,10 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
             operand_multiply(kernels, out, w->out.stride, scores, stride, rows, &u.values, u.room);
             continue;
         }
-        operand_multiply_low(out, w->out.stride, u.room, rows, &u.values);
+        if (w->mask) /* the exponentials that stayed */
+            operand_multiply(kernels, out, w->out.stride, scores, stride, rows, &u.values, u.room);
+        else
+            operand_multiply_low(out, w->out.stride, u.room, rows, &u.values);
         for (size_t i = 0; i < rows; i++)
             if (!u.values.half->integers || isnan(sums[i])) divide_row(out + i * w->out.stride, in->head_size, sums[i]);
     }
@@ -220,8 +223,8 @@ typedef struct slopes {
     const run *on;
     const saved_attention *saved;
     float *scratch;
-    size_t scratch_size, square; /* floats of a member's scratch; floats of one [n, n] matrix */
-    ready_terms terms;           /* their scratch is at the end of a member's */
+    size_t scratch_size, square, packed; /* floats of a member's scratch, of one [n, n] matrix, of a packed operand */
+    ready_terms terms;                   /* their scratch is at the end of a member's */
 } slopes;
 
 static void head_backward(const slopes *t, size_t sequence, size_t head, float *scratch) {
@@ -234,16 +237,22 @@ static void head_backward(const slopes *t, size_t sequence, size_t head, float *
     if (n == 0 || m == 0) return;
     size_t stride = round_up(n, PANEL) + 16, column = head * size;
     float *p = scratch, *d = p + t->square, *turned = d + t->square, *packed = turned + t->square;
-    float *room = scratch + t->scratch_size - t->terms.room;
+    float *of_terms = scratch + t->scratch_size - t->terms.room;
+    block_room room = {.packed = packed};
+    if (in->low) {
+        room.half = on->kernels->low.half;
+        room.low = (uint32_t *)(void *)(packed + t->packed);
+        room.rows = room.low + t->packed;
+    }
     const float *query = in->query.data + first * in->query.stride + column;
     const float *key = in->key.data + start * in->key.stride + column;
     const float *value = in->value.data + start * in->value.stride + column;
     const float *out = s->out.grad + first * s->out.stride + column;
     score_block scores = {head, p, stride, start, n, first, m}, grads = {head, d, stride, start, n, first, m};
-    block_outer(on, p, stride, query, in->query.stride, m, key, in->key.stride, n, size, in->scale, packed);
-    terms_add(&t->terms, on->kernels, in, &scores, room);
+    block_outer(on, p, stride, query, in->query.stride, m, key, in->key.stride, n, size, in->scale, &room);
+    terms_add(&t->terms, on->kernels, in, &scores, of_terms);
     for (size_t i = 0; i < m; i++) on->kernels->softmax_f32(p + i * stride, n);
-    block_outer(on, d, stride, out, s->out.stride, m, value, in->value.stride, n, size, 0, packed);
+    block_outer(on, d, stride, out, s->out.stride, m, value, in->value.stride, n, size, 1, &room);
     const float *dropped = p;
     if (s->mask) {
         uint32_t place = block_place(head, first, s->queries.rows, s->longest);
@@ -254,15 +263,15 @@ static void head_backward(const slopes *t, size_t sequence, size_t head, float *
     }
     g->transpose(turned, stride, dropped, stride, m, n);
     block_accumulate(on, in->value.grad + start * in->value.stride + column, in->value.stride, turned, stride, out,
-                     s->out.stride, n, size, m, packed);
+                     s->out.stride, n, size, m, &room);
     for (size_t i = 0; i < m; i++) g->softmax_backward(d + i * stride, p + i * stride, in->scale, n);
     for (size_t i = 0; i < t->terms.count; i++)
-        if (in->terms[i].kind->backward) in->terms[i].kind->backward(in->terms[i].values, on, in, &grads, room);
+        if (in->terms[i].kind->backward) in->terms[i].kind->backward(in->terms[i].values, on, in, &grads, of_terms);
     block_accumulate(on, in->query.grad + first * in->query.stride + column, in->query.stride, d, stride, key,
-                     in->key.stride, m, size, n, packed);
+                     in->key.stride, m, size, n, &room);
     g->transpose(turned, stride, d, stride, m, n);
     block_accumulate(on, in->key.grad + start * in->key.stride + column, in->key.stride, turned, stride, query,
-                     in->query.stride, n, size, m, packed);
+                     in->query.stride, n, size, m, &room);
 }
 
 static void some_backward(void *argument, size_t member, size_t first, size_t last) {
@@ -285,9 +294,11 @@ static void attention_backward(const run *on, void *saved) {
     const saved_attention *s = saved;
     size_t n = s->longest, size = s->in.head_size;
     slopes t = {.on = on, .saved = s, .square = n * (round_up(n, PANEL) + 16)};
-    size_t packed = size_max(size_max(packed_size(n, size), packed_size(size, n)), t.square);
+    t.square = round_up(t.square, 16);
+    t.packed = round_up(size_max(size_max(packed_size(n, size), packed_size(size, n)), t.square), 16);
     t.terms = terms_ready(on, &s->in, n, true);
-    t.scratch_size = round_up(3 * t.square + packed, 16) + t.terms.room;
+    t.scratch_size = 3 * t.square + t.packed + t.terms.room;
+    if (s->in.low) t.scratch_size += t.packed + round_up(low_room(n) * low_stride(words_bf16(size_max(n, size))), 16);
     t.scratch = run_take(on, team_size(on->crew) * t.scratch_size, sizeof(float));
     if (run_failed(on)) return;
     if (t.terms.count)
@@ -298,8 +309,12 @@ static void attention_backward(const run *on, void *saved) {
 
 /* ---- Both ---- */
 
+bool attention_learns_low(const kernel_table *kernels) {
+    return kernels->low.half && !kernels->low.half->integers;
+}
+
 bool attention_reads_half(const kernel_table *kernels, size_t head_size) {
-    return kernels->low.half && !kernels->low.half->integers && kernels->low.half->least == 0 && head_size % 2 == 0;
+    return attention_learns_low(kernels) && kernels->low.half->least == 0 && head_size % 2 == 0;
 }
 
 void attention_softmax(const run *self, tensor out, const attention *inputs, const batch *sequences) {

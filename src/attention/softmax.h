@@ -55,9 +55,12 @@ struct attention {
      * without the row's own attention when others_only; NULL for none. */
     float *significance;
     bool others_only;
-    bool low;     /* both products in low precision (operand.h); not when recording */
+    bool low;     /* the products in low precision (operand.h); when recording, where attention_learns_low */
     size_t layer; /* counted from 1; for watchers of the scores */
 };
+
+/* Whether attention in low precision has a derivative: its products are in bfloat16 then, too. */
+bool attention_learns_low(const kernel_table *kernels);
 
 /* Whether attention in low precision reads queries, keys and values in bfloat16 (run_tensor_half). */
 bool attention_reads_half(const kernel_table *kernels, size_t head_size);

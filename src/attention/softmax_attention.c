@@ -92,7 +92,9 @@ static void forward(const void *weights, const run *on, const attending_input *i
     const softmax_weights *self = weights;
     const size_t head_size = self->with.head_size;
     tensor mixed = run_tensor(on, in->query_rows.rows, in->heads * head_size);
-    const bool low = linear_is_low(&self->with.stacked, on->low) && !on->tape;
+    const bool low =
+        linear_is_low(&self->with.stacked, on->low) &&
+        (!on->tape || (attention_learns_low(on->kernels) && self->with.stacked.precision == PRECISION_BF16));
     const bool terms_read = self->setting->buckets || self->setting->relative; /* queries, or scaled scores */
     projected made = projections_read(&self->with, on, in,
                                       low && attention_reads_half(on->kernels, head_size) && !terms_read &&

@@ -13,6 +13,7 @@
 #include "isas.h"
 #include "kernels/table_emulated.h"
 #include "tensor/operations.h"
+#include "tensor/tape.h"
 
 static uint64_t state = 5;
 
@@ -381,10 +382,53 @@ static void test_chain(void **unused) {
     arena_destroy(&memory);
 }
 
+/* Attention that learns in bfloat16: its result and its gradients are near f32's, with the same dropout. */
+static void test_derivative(void **unused) {
+    (void)unused;
+    enum { HEADS = 2, SIZE = 24, WIDTH = HEADS * SIZE, ROWS = 90 };
+    arena memory;
+    arena_create(&memory, 1 << 20, 1 << 20);
+    size_t start[] = {0, 37, ROWS};
+    batch sequences = {.sequences = 2, .rows = ROWS, .start = start};
+    for (int dropped = 0; dropped < 2; dropped++) {
+        tensor qkv[2], out[2];
+        for (int low = 0; low < 2; low++) {
+            rubato_status status = RUBATO_OK;
+            tape record = {.key = 7, .attention_rate = dropped ? 0.3f : 0};
+            run on = {.kernels = under_test, .memory = &memory, .status = &status, .tape = &record};
+            uint64_t same = 3;
+            qkv[low] = run_tensor(&on, ROWS, 3 * WIDTH);
+            out[low] = run_tensor(&on, ROWS, WIDTH);
+            for (size_t i = 0; i < ROWS * 3 * WIDTH; i++) qkv[low].data[i] = (float)random_normal(&same);
+            for (size_t i = 0; i < ROWS * WIDTH; i++) out[low].grad[i] = (float)random_normal(&same);
+            attention in = {.query = tensor_columns(qkv[low], 0, WIDTH),
+                            .key = tensor_columns(qkv[low], WIDTH, WIDTH),
+                            .value = tensor_columns(qkv[low], 2 * WIDTH, WIDTH),
+                            .heads = HEADS,
+                            .head_size = SIZE,
+                            .scale = 0.2f,
+                            .low = low};
+            attention_softmax(&on, out[low], &in, &sequences);
+            tape_backward(&on);
+            assert_int_equal(status, RUBATO_OK);
+        }
+        double apart = 0, size = 0;
+        for (size_t i = 0; i < ROWS * 3 * WIDTH; i++) {
+            double a = (double)qkv[0].grad[i], b = (double)qkv[1].grad[i];
+            apart += (a - b) * (a - b);
+            size += a * a;
+        }
+        assert_true(apart > 0 && apart < 1e-4 * size);
+        for (size_t i = 0; i < ROWS * WIDTH; i++) assert_true(fabsf(out[0].data[i] - out[1].data[i]) < 0.05f);
+    }
+    arena_destroy(&memory);
+}
+
 int main(void) {
     const struct CMUnitTest integers[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_panels),
                                           cmocka_unit_test(test_product)},
-                            bf16[] = {cmocka_unit_test(test_bf16), cmocka_unit_test(test_pairs)},
+                            bf16[] = {cmocka_unit_test(test_bf16), cmocka_unit_test(test_pairs),
+                                      cmocka_unit_test(test_derivative)},
                             chain[] = {cmocka_unit_test(test_chain)},
                             both[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_attention)};
     const kernel_table emulated = kernel_table_emulated();
