@@ -15,7 +15,7 @@ static inline __attribute__((always_inline)) void finish_row_avx512(const produc
     for (size_t j = 0; j < count; j += 16) {
         __mmask16 mask = lanes_16(count - j < 16 ? count - j : 16);
         __m512 y = scaled(p, sums + j, row, column + j, mask);
-        y = _mm512_add_ps(y, p->bias ? _mm512_maskz_loadu_ps(mask, p->bias + column + j) : _mm512_setzero_ps());
+        if (p->bias) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p->bias + column + j));
         y = activate_low_16(y, p->act);
         if (p->residual)
             y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p->residual + row * p->residual_stride + column + j));

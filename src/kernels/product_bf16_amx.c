@@ -2,6 +2,7 @@
 #include "kernels/tiles_amx.h"
 
 #define TILE_MULTIPLY(sum, a, b) _tile_dpbf16ps(sum, a, b)
+#define SUMS_ARE_RESULTS true
 
 #include "kernels/finish_avx512.h"
 #include "kernels/product_tiles.h"

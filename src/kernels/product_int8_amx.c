@@ -3,6 +3,7 @@
 #include "kernels/tiles_amx.h"
 
 #define TILE_MULTIPLY(sum, a, b) _tile_dpbusd(sum, a, b)
+#define SUMS_ARE_RESULTS false
 
 #include "kernels/finish_avx512.h"
 #include "kernels/product_tiles.h"

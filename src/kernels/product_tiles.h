@@ -3,18 +3,20 @@
  * rows by one panel: four tiles of sums, two of a, two of b.
  *
  * Rows of a begin at multiples of 64 bytes, are zero from `words` to the end of their last step, and exist up to a
- * multiple of 16 rows, with any contents: low_stride and low_rows. The last step of a depth that ends within it has a
+ * multiple of 16 rows, with any contents: low_stride and low_room. The last step of a depth that ends within it has a
  * copy of b's words, padded with zeros.
  *
  * The depth is run in parts of 8 steps, so that the part of a panel, 16 KiB, stays in the first-level cache while rows
  * of a stream from the second. The sums between two parts wait in memory. Sums of a finished block are stored while the
  * first tiles of the next block are multiplied, and its rows are finished between the following products: the tile unit
- * never waits for the vector unit. An element has the same sequence of operations whatever the rows beside it.
+ * never waits for the vector unit. Where nothing follows the sums, they are loaded from c and stored to it. An element
+ * has the same sequence of operations whatever the rows beside it.
  *
  * The including file defines
  *   TILE_CONFIGURE(), TILE_RELEASE()   eight tiles of 16 rows of 64 bytes, before and after
  *   TILE_ZERO(t), TILE_LOAD(t, from, stride), TILE_STORE(t, to, stride)   t: a literal; stride in bytes
  *   TILE_MULTIPLY(sum, a, b)           sum += a b
+ *   SUMS_ARE_RESULTS                   whether sums are floats without a scale
  *   TILE_FENCE()                       nothing else is stored or loaded later than what stands before it
  *   finish_row(p, sums, row, column, count)   a row of `count` columns, at most PANEL: c from its sums */
 #include <string.h>
@@ -38,7 +40,8 @@ static void finish_row(const product_low *p, const float *sums, size_t row, size
 
 /* A block whose sums are still in the tiles, or have rows that are not finished. */
 typedef struct pending {
-    float *place; /* where its sums go; NULL: there is no block */
+    float *place;  /* where its sums go; NULL: there is no block */
+    size_t stride; /* floats between rows of the place */
     size_t row, rows, column, finished;
     bool last; /* no part follows: its rows are to be finished */
 } pending;
@@ -52,12 +55,12 @@ static void finish_rows(const product_low *p, pending *block, size_t count) {
 
 #define STORE_SUMS(t, block, i, j)                                                                                     \
     if ((block)->place && (block)->rows > (i)*SIDE)                                                                    \
-    TILE_STORE(t, (block)->place + (i)*SIDE * PANEL + (j)*SIDE, ROW_BYTES)
+    TILE_STORE(t, (block)->place + (i)*SIDE * (block)->stride + (j)*SIDE, (block)->stride * sizeof(float))
 
-#define BEGIN_SUMS(t, from, i, j)                                                                                      \
+#define BEGIN_SUMS(t, from, stride, i, j)                                                                              \
     do {                                                                                                               \
         if (from)                                                                                                      \
-            TILE_LOAD(t, (from) + (i)*SIDE * PANEL + (j)*SIDE, ROW_BYTES);                                             \
+            TILE_LOAD(t, (from) + (i)*SIDE * (stride) + (j)*SIDE, (stride) * sizeof(float));                           \
         else                                                                                                           \
             TILE_ZERO(t);                                                                                              \
     } while (0)
@@ -83,7 +86,7 @@ static inline void fetch_ahead(const panel_part *of, size_t step) {
 /* A block over a part of the depth. Its sums start from `from`, or from zero when it is NULL. The block before is
  * stored and finished meanwhile. */
 static inline void run_block(const product_low *p, pending *before, const pending *block, const float *from,
-                             const panel_part *of) {
+                             size_t from_stride, const panel_part *of) {
     const bool two = block->rows > SIDE;
     const size_t stride = p->a_stride * sizeof(uint32_t);
     const size_t k0 = of->k0, k1 = of->k1;
@@ -96,19 +99,19 @@ static inline void run_block(const product_low *p, pending *before, const pendin
         TILE_LOAD(4, a, stride);
         if (k == k0) {
             STORE_SUMS(0, before, 0, 0);
-            BEGIN_SUMS(0, from, 0, 0);
+            BEGIN_SUMS(0, from, from_stride, 0, 0);
             TILE_MULTIPLY(0, 4, 6);
             TILE_LOAD(7, words + SIDE, ROW_BYTES);
             STORE_SUMS(1, before, 0, 1);
-            BEGIN_SUMS(1, from, 0, 1);
+            BEGIN_SUMS(1, from, from_stride, 0, 1);
             TILE_MULTIPLY(1, 4, 7);
             STORE_SUMS(2, before, 1, 0);
             STORE_SUMS(3, before, 1, 1);
             if (!two) continue;
             TILE_LOAD(5, a1, stride);
-            BEGIN_SUMS(2, from, 1, 0);
+            BEGIN_SUMS(2, from, from_stride, 1, 0);
             TILE_MULTIPLY(2, 5, 6);
-            BEGIN_SUMS(3, from, 1, 1);
+            BEGIN_SUMS(3, from, from_stride, 1, 1);
             TILE_MULTIPLY(3, 5, 7);
             continue;
         }
@@ -133,6 +136,13 @@ static void take_sums(const product_low *p, const pending *block, float *place) 
     for (size_t i = 0; i < block->rows; i++)
         memcpy(place + i * PANEL, p->c + (block->row + i) * p->c_stride + block->column, columns * sizeof *place);
     TILE_FENCE();
+}
+
+/* Whether the sums of a block can be loaded from c and stored to it: nothing follows them, and c has the places. */
+static inline bool is_straight(const product_low *p, const pending *block) {
+    return SUMS_ARE_RESULTS && !p->bias && !p->residual && !p->half && p->act == ACTIVATION_NONE &&
+           block->rows % SIDE == 0 && p->columns - block->column >= PANEL && p->c_stride % SIDE == 0 &&
+           (uintptr_t)p->c % 64 == 0;
 }
 
 static void product_by_tiles(const product_low *p) {
@@ -164,12 +174,20 @@ static void product_by_tiles(const product_low *p) {
                 for (size_t row = 0; row < rows; row += PAIR) {
                     float *between = places + row / PAIR * PLACES_APART;
                     pending block = {.place = k1 < steps ? between : finishing,
+                                     .stride = PANEL,
                                      .row = first + row,
                                      .rows = size_min(rows - row, PAIR),
                                      .column = column,
                                      .last = k1 == steps};
                     const float *from = k0 > 0 ? between : p->add ? starting : NULL;
-                    if (k0 == 0 && p->add) take_sums(p, &block, starting);
+                    if (is_straight(p, &block)) { /* its sums are the result */
+                        block.place = p->c + block.row * p->c_stride + column;
+                        block.stride = p->c_stride;
+                        block.last = false;
+                        from = k0 > 0 || p->add ? block.place : NULL;
+                    } else if (k0 == 0 && p->add) {
+                        take_sums(p, &block, starting);
+                    }
                     const panel_part of = {.b = b + k0 * STEP_WORDS,
                                            .tail = tail,
                                            .tail_at = tail_at,
@@ -178,7 +196,7 @@ static void product_by_tiles(const product_low *p) {
                                            .ahead = (const char *)b + ahead + row / PAIR * lines * PART * 64,
                                            .lines = lines,
                                            .near = pairs == 1};
-                    run_block(p, &before, &block, from, &of);
+                    run_block(p, &before, &block, from, block.stride, &of);
                     before = block;
                 }
             }

@@ -3,6 +3,7 @@
 #include "kernels/tiles_emulated.h"
 
 #define TILE_MULTIPLY(sum, a, b) multiply_halves(sum, a, b)
+#define SUMS_ARE_RESULTS true
 
 #include "kernels/product_tiles.h"
 

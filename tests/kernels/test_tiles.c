@@ -162,6 +162,21 @@ static void test_shapes(void **unused) {
     }
 }
 
+/* Products whose sums are the result: whole blocks go to c itself, the rest beside them does not. */
+static void test_straight(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 60; round++) {
+        size_t rows = round % 2 ? 16 * (1 + below(7)) : 1 + below(100),
+               columns = 32 * (1 + below(3)) + below(2) * below(32);
+        size_t depth = 1 + below(round % 5 ? 100 : 700);
+        example e = create(false, rows, columns, depth, depth, round_up(columns, 16) - columns + 16 * below(3));
+        e.p.bias = e.p.residual = NULL;
+        e.p.act = ACTIVATION_NONE;
+        check(&e, false);
+        destroy(&e);
+    }
+}
+
 /* A result in bfloat16 is the f32 one, rounded; nothing beside it is written. */
 static void test_halves(void **unused) {
     (void)unused;
@@ -258,8 +273,8 @@ static void test_company(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_halves),
-                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_special),
-                                       cmocka_unit_test(test_company)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes),  cmocka_unit_test(test_straight),
+                                       cmocka_unit_test(test_halves),  cmocka_unit_test(test_blocks),
+                                       cmocka_unit_test(test_special), cmocka_unit_test(test_company)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
