@@ -44,7 +44,8 @@ typedef void product_low_function(const product_low *product);
 
 product_low_function product_bf16_scalar, product_bf16_avx2, product_bf16_avx512, product_bf16_avx512bf16,
     product_bf16_amx, product_bf16_neon;
-product_low_function product_int8_scalar, product_int8_avx2, product_int8_avx512, product_int8_avx512vnni,
+product_low_function product_int8_scalar, product_int8_avx2, product_int8_avx2vnni,
+    product_int8_avx512, product_int8_avx512vnni,
     product_int8_amx, product_int8_neon;
 
 /* The number of words that hold a depth. */

@@ -16,7 +16,19 @@
     }
 
 #if defined(__x86_64__)
-/* Above AVX-512 only the low-precision products differ. */
+/* With further instructions only the low-precision products differ. */
+#define AVX2(name, isa, low)                                                                                           \
+    [isa] = {name,                                                                                                     \
+             isa,                                                                                                      \
+             product_f32_avx2,                                                                                         \
+             pack_transposed_f32_scalar,                                                                               \
+             activate_f32_avx2,                                                                                        \
+             softmax_f32_avx2,                                                                                         \
+             layer_norm_f32_avx2,                                                                                      \
+             dot_f32_avx2,                                                                                             \
+             &gradient_f32_avx2,                                                                                       \
+             low,                                                                                                      \
+             peak_f32_avx2}
 #define AVX512(name, isa, low)                                                                                         \
     [isa] = {name,                                                                                                     \
              isa,                                                                                                      \
@@ -41,9 +53,8 @@ static const kernel_table tables[ISA_COUNT] = {
                   LOW(neon, neon, scalar, false, NULL, NULL, NULL), peak_f32_neon},
 #endif
 #if defined(__x86_64__)
-    [ISA_AVX2] = {"avx2", ISA_AVX2, product_f32_avx2, pack_transposed_f32_scalar, activate_f32_avx2, softmax_f32_avx2,
-                  layer_norm_f32_avx2, dot_f32_avx2, &gradient_f32_avx2,
-                  LOW(avx2, avx2, avx2, false, &half_int16_avx2, NULL, NULL), peak_f32_avx2},
+    AVX2("avx2", ISA_AVX2, LOW(avx2, avx2, avx2, false, &half_int16_avx2, NULL, NULL)),
+    AVX2("avxvnni", ISA_AVXVNNI, LOW(avx2, avx2vnni, avx2, false, &half_int16_avx2, NULL, NULL)),
     AVX512("avx512", ISA_AVX512, LOW(avx512, avx512, avx512, false, NULL, NULL, NULL)),
     AVX512("vnni", ISA_VNNI,
            LOW(avx512, avx512vnni, avx512, false, &half_int16_avx512vnni, NULL, peak_int8_avx512vnni)),
@@ -57,16 +68,24 @@ static const kernel_table tables[ISA_COUNT] = {
 instruction_set instruction_set_of(cpu_features features) {
     const unsigned fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
     const unsigned avx2 = 1u << 5, avx512f = 1u << 16, avx512dq = 1u << 17, avx512bw = 1u << 30, avx512vl = 1u << 31;
+    const unsigned avx_vnni = 1u << 4;
     const unsigned base = fma | osxsave | avx | f16c, all512 = avx512f | avx512dq | avx512bw | avx512vl;
     if ((features.leaf1_ecx & base) != base || !(features.leaf7_ebx & avx2) || (features.xcr0 & 0x06) != 0x06)
         return ISA_SCALAR;
-    if ((features.leaf7_ebx & all512) != all512 || (features.xcr0 & 0xe6) != 0xe6) return ISA_AVX2;
+    if ((features.leaf7_ebx & all512) != all512 || (features.xcr0 & 0xe6) != 0xe6)
+        return features.leaf7_1_eax & avx_vnni ? ISA_AVXVNNI : ISA_AVX2;
     if (!(features.leaf7_ecx & 1u << 11)) return ISA_AVX512;
     if (!(features.leaf7_1_eax & 1u << 5)) return ISA_VNNI;
     const unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24, amx_int8 = 1u << 25, amx = amx_bf16 | amx_tile | amx_int8;
     const unsigned long long tile_state = 3ull << 17;
     bool tiles = (features.leaf7_edx & amx) == amx && (features.xcr0 & tile_state) == tile_state;
     return tiles ? ISA_AMX : ISA_BF16;
+}
+
+bool instruction_set_runs(cpu_features features, instruction_set set) {
+    const instruction_set most = instruction_set_of(features);
+    if (set == ISA_AVXVNNI && most > set) return features.leaf7_1_eax & 1u << 4;
+    return set <= most;
 }
 
 instruction_set instruction_set_for(cpu_features features, bool tiles) {
@@ -132,11 +151,18 @@ const kernel_table *kernel_table_best(void) {
     return &tables[given(highest() == ISA_AMX && tiles_ask() == 0)];
 }
 
+static bool runs_here(instruction_set set) {
+#if defined(__x86_64__)
+    return instruction_set_runs(read_features(), set);
+#else
+    return set <= highest();
+#endif
+}
+
 const kernel_table *kernel_table_named(const char *name) {
     if (strcmp(name, "untiled") == 0) return &tables[given(false)];
-    instruction_set most = highest();
-    for (int isa = 0; isa <= (int)most; isa++)
+    for (int isa = 0; isa < ISA_COUNT; isa++)
         if (tables[isa].name && strcmp(tables[isa].name, name) == 0)
-            return isa == ISA_AMX && tiles_ask() != 0 ? NULL : &tables[isa];
+            return runs_here((instruction_set)isa) && (isa != ISA_AMX || tiles_ask() == 0) ? &tables[isa] : NULL;
     return NULL;
 }

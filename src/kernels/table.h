@@ -14,11 +14,12 @@
 #include "kernels/product_low.h"
 #include "kernels/softmax.h"
 
-/* Within a family of processors, each set includes the earlier ones. */
+/* Within a family of processors, each set includes the earlier ones; but AVX-512 does not include AVX-VNNI. */
 typedef enum instruction_set {
     ISA_SCALAR,
     ISA_NEON,
     ISA_AVX2,
+    ISA_AVXVNNI,
     ISA_AVX512,
     ISA_VNNI,
     ISA_BF16,
@@ -39,8 +40,8 @@ typedef struct low_kernels {
 } low_kernels;
 
 typedef struct kernel_table {
-    const char
-        *name; /* "scalar", "neon", "avx2", "avx512", "vnni", "bf16", "amx": the name in RUBATO_ISA and in `info` */
+    const char *name; /* "scalar", "neon", "avx2", "avxvnni", "avx512", "vnni", "bf16", "amx": the name in RUBATO_ISA
+                         and in `info` */
     instruction_set isa;
     product_f32_function *product_f32;
     pack_transposed_function *pack_transposed_f32;
@@ -78,6 +79,9 @@ typedef struct cpu_features {
  * system's permission for tiles or without. */
 instruction_set instruction_set_of(cpu_features features);
 instruction_set instruction_set_for(cpu_features features, bool tiles);
+
+/* Whether it runs the set at all. */
+bool instruction_set_runs(cpu_features features, instruction_set set);
 
 double peak_f32_scalar(size_t iterations);
 double peak_f32_avx2(size_t iterations);

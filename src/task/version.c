@@ -22,10 +22,14 @@ const char *rubato_version(void) {
 
 static const struct {
     const char *name, *words;
-} sets[] = {
-    {"scalar", "portable C"},           {"neon", "NEON instructions"},         {"avx2", "AVX2 instructions"},
-    {"avx512", "AVX-512 instructions"}, {"vnni", "AVX-512 VNNI instructions"}, {"bf16", "AVX-512 BF16 instructions"},
-    {"amx", "AMX tile instructions"}};
+} sets[] = {{"scalar", "portable C"},
+            {"neon", "NEON instructions"},
+            {"avx2", "AVX2 instructions"},
+            {"avxvnni", "AVX2 and AVX-VNNI instructions"},
+            {"avx512", "AVX-512 instructions"},
+            {"vnni", "AVX-512 VNNI instructions"},
+            {"bf16", "AVX-512 BF16 instructions"},
+            {"amx", "AMX tile instructions"}};
 enum { SETS = sizeof sets / sizeof sets[0] };
 
 const char *rubato_isa_words(const char *isa) {

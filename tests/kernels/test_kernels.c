@@ -517,6 +517,13 @@ static void test_detection(void **state) {
     const unsigned avx512 = avx2 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     assert_int_equal(detected(0, 0, 0, 0, 0), ISA_SCALAR);
     assert_int_equal(detected(avx, avx2, 0, 0, 7), ISA_AVX2);
+    const unsigned avx_vnni = 1u << 4;
+    assert_int_equal(detected(avx, avx2, 0, avx_vnni, 7), ISA_AVXVNNI);
+    assert_int_equal(detected(avx, avx512, 0, avx_vnni, 0xe7), ISA_AVX512);
+    cpu_features zen4 = {avx, avx512, vnni, 0, bf16, 0xe7, false};
+    assert_true(instruction_set_runs(zen4, ISA_VNNI) && !instruction_set_runs(zen4, ISA_AVXVNNI));
+    zen4.leaf7_1_eax |= avx_vnni;
+    assert_true(instruction_set_runs(zen4, ISA_AVXVNNI) && !instruction_set_runs(zen4, ISA_AMX));
     assert_int_equal(detected(avx, avx512, 0, 0, 0xe7), ISA_AVX512);
     assert_int_equal(detected(avx, avx512, vnni, 0, 0xe7), ISA_VNNI);
     assert_int_equal(detected(avx, avx512, vnni, bf16, 0xe7), ISA_BF16);
