@@ -1,7 +1,8 @@
 """Compares Rubato's training with PyTorch's: the same model, order of samples, batches and threads, without dropout. Compares
-every step's loss, then tokens per second. PyTorch gets padded batches, as in transformers' own fine-tuning.
+every step's loss, then tokens per second. PyTorch gets padded batches, as in transformers' own fine-tuning. Rubato also
+trains in bf16, which is compared with its f32.
 
-    bench/training [--data FOLDER] [--steps 300] [--threads 2] [--model FOLDER]
+    bench/training [--data FOLDER] [--steps 300] [--threads 2] [--model FOLDER] [--alone]
 """
 import argparse, csv, json, os, subprocess, sys, time
 
@@ -16,6 +17,7 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rate", type=float, default=2e-5)
+    parser.add_argument("--alone", action="store_true", help="bf16 against f32, without PyTorch")
     args = parser.parse_args()
     train = os.path.join(args.data, "sst2/train.tsv")
     work = os.path.join(ROOT, "build/training")
@@ -27,14 +29,20 @@ def main():
     subprocess.run(common + ["--limit", str(args.batch), "--epochs", "1", "--rate", "0", "--decay", "0", "--out", work + "/start"], check=True,
                    stdout=subprocess.DEVNULL)
     limit = args.steps * args.batch
-    mine = list(common)
-    mine[2] = work + "/start"
-    begin = time.perf_counter()
-    subprocess.run(mine + ["--limit", str(limit), "--epochs", "1", "--rate", str(args.rate), "--checkpoint-steps", "1000000", "--out", work + "/rubato"],
-                   check=True, stdout=subprocess.DEVNULL)
-    rows = [json.loads(line) for line in open(work + "/rubato/metrics.jsonl")]
-    ours = [row["loss"] for row in rows]
-    speed = rows[-1]["tokens_per_second"]
+    ours, speed = {}, {}
+    for precision in ("f32", "bf16"):
+        mine = list(common)
+        mine[2], out = work + "/start", f"{work}/rubato-{precision}"
+        subprocess.run(mine + ["--limit", str(limit), "--epochs", "1", "--rate", str(args.rate), "--checkpoint-steps", "1000000",
+                               "--precision", precision, "--overwrite", "--out", out], check=True, stdout=subprocess.DEVNULL)
+        rows = [json.loads(line) for line in open(out + "/metrics.jsonl")]
+        ours[precision] = [row["loss"] for row in rows]
+        speed[precision] = rows[-1]["tokens_per_second"]
+    print(f"{args.steps} steps of {args.batch}, {args.threads} threads")
+    print(f"bf16 against f32: {speed['bf16']:.0f} and {speed['f32']:.0f} tokens/s, {speed['bf16'] / speed['f32']:.2f}x; "
+          f"the losses differ by at most {max(abs(a - b) for a, b in zip(ours['bf16'], ours['f32'])):.2e}", flush=True)
+    if args.alone: return 0
+    ours, speed = ours["f32"], speed["f32"]
 
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
@@ -67,7 +75,7 @@ def main():
         tokens += int(batch["attention_mask"].sum())
         theirs.append(loss.item())
     worst = max(abs(a - b) for a, b in zip(ours, theirs))
-    print(f"{args.steps} steps of {args.batch}, {args.threads} threads, torch {torch.__version__}")
+    print(f"f32 against torch {torch.__version__}")
     print(f"loss at the first step {ours[0]:.6f} and {theirs[0]:.6f}, at the last {ours[-1]:.6f} and {theirs[-1]:.6f}; largest difference {worst:.2e}")
     print(f"tokens/s: rubato {speed:.0f}, torch {tokens / seconds:.0f}: {speed * seconds / tokens:.2f}x")
     return worst > 1e-3
