@@ -10,7 +10,8 @@
 
 enum { MOST_POINTS = 4096 };
 
-/* A budget is refused where the cheapest point costs more than this times as much. */
+/* A budget is kept up to this factor: it is refused where the cheapest point costs more, and a point with exits is
+ * taken only if its expected cost with a standard error is not more. */
 #define BUDGET_SLACK 1.02
 
 static const char *const significance_names[] = {"received", "others", "random", "first"};
@@ -372,12 +373,12 @@ bool budget_choose(const point **out, const budget *self, const frontier *points
         const point *p = &points->points[i];
         double cost = self->strict && p->exit.rule ? worst_price(price, user, self->kind, p, length)
                                                    : price(user, self->kind, p, length);
-        if (!self->strict) cost *= 1 + p->flops_error / p->flops_ratio;
+        const double likely = self->strict ? cost : cost * (1 + p->flops_error / p->flops_ratio);
         if (cost < least) {
             least = cost;
             cheapest = p;
         }
-        if (cost <= self->value + 1e-9 && is_better(p, cost, best, best_cost)) {
+        if (cost <= self->value + 1e-9 && likely <= self->value * BUDGET_SLACK && is_better(p, cost, best, best_cost)) {
             best = p;
             best_cost = cost;
         }

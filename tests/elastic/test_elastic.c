@@ -297,6 +297,10 @@ static void test_noise_and_promises(void **unused) {
     frontier one = {.points = &leaving, .count = 1};
     b.value = 0.31;
     assert_true(budget_choose(&got, &b, &one, named_price, NULL, 20));
+    b.value = 0.302; /* within two per cent */
+    leaving.flops_error = 0.005;
+    assert_true(budget_choose(&got, &b, &one, named_price, NULL, 20));
+    b.value = 0.31;
     leaving.flops_error = 0.02;
     assert_false(budget_choose(&got, &b, &one, named_price, NULL, 20));
     leaving.flops_error = 0;
