@@ -1,18 +1,25 @@
-"""Rubato against other runtimes: all-MiniLM-L6-v2 in f32, bf16 or int8, texts to embeddings, tokenising included.
+"""Rubato against other runtimes: all-MiniLM-L6-v2 in f32, bf16 and int8, texts to embeddings, tokenising included.
 
-Every runtime gets its texts sorted by length and the best of several batch sizes; Rubato gets them unsorted. Each round
-runs every runtime in turn, so that changes of the machine's speed affect all alike; medians are reported. Before timing,
-every runtime's vectors are compared with Rubato's in f32. In a lower precision every runtime uses its own form: ONNX
-Runtime's dynamic int8, OpenVINO's bf16 hint and nncf's calibrated int8, CTranslate2's int8 types, llama.cpp's Q8_0,
-PyTorch's bfloat16 weights and dynamic int8.
+A row is a runtime in one of its own forms of a precision, such as ONNX Runtime's dynamic int8, OpenVINO's bf16 hint,
+CTranslate2's int8_bfloat16, llama.cpp's Q8_0 or PyTorch's autocast; FORMS has all. Every peer gets its texts sorted by
+length and the best of several batch sizes for each kind of texts; Rubato gets them unsorted. With the settings that were
+chosen, every row's vectors are compared with Rubato's in f32. Each round runs every row in turn, so that changes of the
+machine's speed affect all alike; medians are reported.
+
+The first line says what was measured where. The table of all rows comes next, then Rubato against the fastest peer of
+each precision, and at last the answer to a user who asks for vectors of a certain exactness, whatever the precision:
+Rubato's best against the best peer among the rows whose every vector has at least a cosine of 0.999, and of 0.98.
 """
-import argparse, csv, ctypes, importlib.metadata, json, os, platform, random, statistics, subprocess, sys, time
+import argparse, csv, ctypes, importlib.metadata, json, os, platform, random, statistics, subprocess, sys, threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 MODEL = os.path.join(ROOT, "build/models/all-MiniLM-L6-v2")
 WORK = os.path.join(ROOT, "build/peers")
 MAX_LENGTH = 256
+LIMIT = 1200 # seconds for one answer of a row; then its process is ended
+KINDS = ("short", "mixed", "long", "single") # texts; single: short ones in calls of their own, for the latency
+FLOORS = (0.999, 0.98)
 
 
 def texts_of(kind, data):
@@ -21,6 +28,7 @@ def texts_of(kind, data):
     with open(os.path.join(data, "bbc/train.jsonl"), encoding="utf-8") as f:
         long = [json.loads(row)["text"] for row in f][:40]
     if kind == "short": return short
+    if kind == "single": return short[:100]
     if kind == "long": return long
     mixed = short[:320] + long[:16]
     random.Random(5).shuffle(mixed)
@@ -30,31 +38,37 @@ def texts_of(kind, data):
 # ---- Runtimes: each returns functions from texts to an [n, 384] array, by the name of the setting ----
 
 class Input(ctypes.Structure):
-    _fields_ = [("text", ctypes.c_char_p), ("text_bytes", ctypes.c_size_t), ("pair", ctypes.c_char_p), ("pair_bytes", ctypes.c_size_t)]
+    _fields_ = [("text", ctypes.c_char_p), ("text_bytes", ctypes.c_size_t), ("pair", ctypes.c_char_p), ("pair_bytes", ctypes.c_size_t), ("encoding", ctypes.c_void_p)]
 
 
 class ContextOptions(ctypes.Structure):
-    _fields_ = [("threads", ctypes.c_size_t), ("batch_tokens", ctypes.c_size_t), ("isa", ctypes.c_char_p)]
+    _fields_ = [("size", ctypes.c_size_t), ("threads", ctypes.c_size_t), ("batch_tokens", ctypes.c_size_t), ("isa", ctypes.c_char_p)]
 
 
 class LoadOptions(ctypes.Structure):
-    _fields_ = [("precision", ctypes.c_char_p)]
+    _fields_ = [("size", ctypes.c_size_t), ("precision", ctypes.c_char_p)]
 
 
-def rubato(threads, precision):
+class Error(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_int), ("line", ctypes.c_size_t), ("message", ctypes.c_char * 480)]
+
+
+def rubato(threads, form):
     import numpy as np
     lib = ctypes.CDLL(os.path.join(ROOT, "build/librubato.so"))
-    model, context, error = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.create_string_buffer(1024)
-    load = LoadOptions(precision.encode())
-    assert lib.rubato_model_load_with(ctypes.byref(model), MODEL.encode(), ctypes.byref(load), error) == 0, error.raw
-    options = ContextOptions(threads, 0, None)
-    assert lib.rubato_context_create(ctypes.byref(context), model, ctypes.byref(options), error) == 0, error.raw
+    model, context, error = ctypes.c_void_p(), ctypes.c_void_p(), Error()
+
+    def call(function, *arguments):
+        if getattr(lib, function)(*arguments, ctypes.byref(error)): raise RuntimeError(error.message.decode())
+    isa = os.environ.get("RUBATO_ISA")
+    call("rubato_model_load_with", ctypes.byref(model), MODEL.encode(), ctypes.byref(LoadOptions(ctypes.sizeof(LoadOptions), form.encode())))
+    call("rubato_context_create", ctypes.byref(context), model, ctypes.byref(ContextOptions(ctypes.sizeof(ContextOptions), threads, 0, isa.encode() if isa else None)))
 
     def run(texts):
         out = np.empty((len(texts), 384), np.float32)
         raw = [t.encode() for t in texts]
-        inputs = (Input * len(raw))(*[Input(t, len(t), None, 0) for t in raw])
-        assert lib.rubato_embed(context, out.ctypes.data_as(ctypes.c_void_p), inputs, ctypes.c_size_t(len(raw)), None, None, error) == 0, error.raw
+        inputs = (Input * len(raw))(*[Input(t, len(t), None, 0, None) for t in raw])
+        call("rubato_embed", context, out.ctypes.data_as(ctypes.c_void_p), inputs, ctypes.c_size_t(len(raw)), None, None)
         return out
     return {"": run}
 
@@ -119,9 +133,8 @@ def onnx_file():
     return path
 
 
-def onnxruntime(threads, precision):
+def onnxruntime(threads, form):
     import numpy as np, onnxruntime as ort
-    if precision == "bf16": raise RuntimeError("has no bf16 on processors")
     path, fused = onnx_file(), os.path.join(WORK, "fused.onnx")
     if not os.path.exists(fused):
         try:
@@ -130,7 +143,7 @@ def onnxruntime(threads, precision):
         except Exception as e:
             print("onnxruntime: transformer optimiser failed:", e, file=sys.stderr)
             fused = path
-    if precision == "int8":
+    if form == "int8 dynamic":
         from onnxruntime.quantization import quantize_dynamic
         whole, fused = fused, os.path.join(WORK, "fused-int8.onnx")
         if not os.path.exists(fused): quantize_dynamic(whole, fused, per_channel=True, reduce_range=False, extra_options={"DefaultTensorType": 1})
@@ -146,30 +159,35 @@ def onnxruntime(threads, precision):
     return {f"batch {b}": batched(forward, b) for b in (1, 8, 32)}
 
 
-def calibrated_file():
-    """OpenVINO's form of int8: weights and activations, calibrated on 300 texts."""
-    path = os.path.join(WORK, "openvino-int8.xml")
+def openvino_file(form):
+    """The ONNX file in f32, or int8 in OpenVINO's ways: weights and activations calibrated on 300 texts, or weights alone
+    (activations are then quantised as they come, where the processor can)."""
+    made = "calibrated" if "calibrated" in form else "weights" if "weights" in form else None
+    path = os.path.join(WORK, f"openvino-int8-{made}.xml") if made else onnx_file()
     if not os.path.exists(path):
         import nncf, numpy as np, openvino as ov
-        t = hf_tokenizer()
-        encodings = t.encode_batch(texts_of("short", os.path.join(ROOT, "../shared/data"))[:300])
+        whole = ov.Core().read_model(onnx_file())
+        if made == "weights": model = nncf.compress_weights(whole, mode=nncf.CompressWeightsMode.INT8_SYM)
+        else:
+            encodings = hf_tokenizer().encode_batch(texts_of("short", os.path.join(ROOT, "../shared/data"))[:300])
 
-        def feed(i):
-            ids, mask = padded(encodings, [i])
-            return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        made = nncf.quantize(ov.Core().read_model(onnx_file()), nncf.Dataset(range(len(encodings)), feed), model_type=nncf.ModelType.TRANSFORMER)
-        ov.save_model(made, path)
+            def feed(i):
+                ids, mask = padded(encodings, [i])
+                return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+            model = nncf.quantize(whole, nncf.Dataset(range(len(encodings)), feed), model_type=nncf.ModelType.TRANSFORMER)
+        ov.save_model(model, path, compress_to_fp16=False)
     return path
 
 
-def openvino(threads, precision):
+def openvino(threads, form):
     import numpy as np, openvino as ov
     core = ov.Core()
-    model = core.read_model(calibrated_file() if precision == "int8" else onnx_file())
-    hint_of = "bf16" if precision == "bf16" else "f32"
+    model = core.read_model(openvino_file(form))
+    hint_of = "bf16" if "bf16" in form else "f32"
     made = {}
     for hint in ("LATENCY", "THROUGHPUT"):
         compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint_of, "PERFORMANCE_HINT": hint, "INFERENCE_NUM_THREADS": threads})
+        if hint_of == "bf16" and "bf" not in str(compiled.get_property("INFERENCE_PRECISION_HINT")): raise RuntimeError("has no bf16 on this processor")
         if hint == "LATENCY":
             request = compiled.create_infer_request()
 
@@ -197,16 +215,14 @@ def openvino(threads, precision):
     return made
 
 
-def ctranslate2(threads, precision):
+def ctranslate2(threads, form):
     import numpy as np, ctranslate2 as ct
+    if form not in ct.get_supported_compute_types("cpu"): raise RuntimeError(f"has no {form} on this processor")
     path = os.path.join(WORK, "ct2")
     if not os.path.exists(path): ct.converters.TransformersConverter(MODEL).convert(path)
     made, t = {}, hf_tokenizer()
-    types = {"f32": ["float32"], "bf16": ["bfloat16"], "int8": ["int8_float32", "int8_bfloat16"]}[precision]
-    types = [k for k in types if k in ct.get_supported_compute_types("cpu")]
-    if not types: raise RuntimeError(f"has no {precision} here")
-    for inter, intra, kind in [(i, j, k) for i, j in {(1, threads), (threads, 1)} for k in types]:
-        e = ct.Encoder(path, device="cpu", compute_type=kind, inter_threads=inter, intra_threads=intra)
+    for inter, intra in {(1, threads), (threads, 1)}:
+        e = ct.Encoder(path, device="cpu", compute_type=form, inter_threads=inter, intra_threads=intra)
 
         def run(texts, batch, e=e, inter=inter):
             enc = t.encode_batch(texts)
@@ -222,19 +238,19 @@ def ctranslate2(threads, precision):
                 from concurrent.futures import ThreadPoolExecutor
                 with ThreadPoolExecutor(inter) as pool: list(pool.map(one, parts))
             return out
-        made.update({f"{kind + ', ' if precision == 'int8' else ''}{inter}x{intra} threads, batch {b}": (lambda texts, b=b, run=run: run(texts, b)) for b in (1, 8, 32)})
+        made.update({f"{inter}x{intra} threads, batch {b}": (lambda texts, b=b, run=run: run(texts, b)) for b in (1, 8, 32)})
     return made
 
 
-def llamacpp(threads, precision):
+def llamacpp(threads, form):
     import llama_cpp, numpy as np
-    path = os.path.join(WORK, "model-f32.gguf")
+    path = os.path.join(WORK, "model-F32.gguf")
     if not os.path.exists(path): write_gguf(path)
-    if precision != "f32":
-        whole, path = path, os.path.join(WORK, f"model-{precision}.gguf")
+    if form != "F32":
+        whole, path = path, os.path.join(WORK, f"model-{form}.gguf")
         if not os.path.exists(path):
             how = llama_cpp.llama_model_quantize_default_params()
-            how.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0 if precision == "int8" else llama_cpp.LLAMA_FTYPE_MOSTLY_BF16
+            how.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{form}")
             if llama_cpp.llama_model_quantize(whole.encode(), path.encode(), ctypes.byref(how)): raise RuntimeError("cannot quantise")
     from llama_cpp import Llama
     m = Llama(path, embedding=True, n_ctx=8192, n_batch=8192, n_ubatch=8192, n_threads=threads, n_threads_batch=threads, verbose=False)
@@ -277,70 +293,170 @@ def write_gguf(path):
     g.write_header_to_file(); g.write_kv_data_to_file(); g.write_tensors_to_file(); g.close()
 
 
-def torch_(threads, precision):
+def torch_(threads, form):
     import torch
     from transformers import AutoModel
+    if "bf16" in form and not torch.ops.mkldnn._is_mkldnn_bf16_supported(): raise RuntimeError("has no fast bf16 on this processor")
     torch.set_num_threads(threads)
     m = AutoModel.from_pretrained(MODEL).eval()
-    if precision == "bf16": m = m.to(torch.bfloat16)
-    if precision == "int8": m = torch.ao.quantization.quantize_dynamic(m, {torch.nn.Linear}, dtype=torch.qint8)
+    if form == "bf16 weights": m = m.to(torch.bfloat16)
+    if form == "int8 dynamic":
+        from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+        m = quantize_dynamic(m, {torch.nn.Linear: per_channel_dynamic_qconfig})
 
     def forward(ids, mask):
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=form == "bf16 autocast"):
             return mean_pool(m(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state.float().numpy(), mask)
     return {f"batch {b}": batched(forward, b) for b in (1, 8, 32)}
 
 
 RUNTIMES = {"rubato": (rubato, None), "onnxruntime": (onnxruntime, "onnxruntime"), "openvino": (openvino, "openvino"),
             "ctranslate2": (ctranslate2, "ctranslate2"), "llama.cpp": (llamacpp, "llama-cpp-python"), "pytorch": (torch_, "torch")}
+PRECISIONS = ("f32", "bf16", "int8")
+# runtime, precision, the runtime's own form of it
+FORMS = [("rubato", "f32", "f32"), ("rubato", "bf16", "bf16"), ("rubato", "int8", "int8"),
+         ("onnxruntime", "f32", "f32"), ("onnxruntime", "int8", "int8 dynamic"),
+         ("openvino", "f32", "f32"), ("openvino", "bf16", "bf16"), ("openvino", "int8", "int8 calibrated"), ("openvino", "int8", "int8 calibrated, bf16"), ("openvino", "int8", "int8 weights"),
+         ("ctranslate2", "f32", "float32"), ("ctranslate2", "bf16", "bfloat16"), ("ctranslate2", "int8", "int8_float32"), ("ctranslate2", "int8", "int8_bfloat16"),
+         ("llama.cpp", "f32", "F32"), ("llama.cpp", "bf16", "F16"), ("llama.cpp", "bf16", "BF16"), ("llama.cpp", "int8", "Q8_0"),
+         ("pytorch", "f32", "f32"), ("pytorch", "bf16", "bf16 weights"), ("pytorch", "bf16", "bf16 autocast"), ("pytorch", "int8", "int8 dynamic")]
 
 
-def worker(name, threads, data, precision):
-    """Answers requests for measurements on standard input, {"kind", "setting", "check"} in each line."""
+def timed(run, kind, texts):
+    """The vectors of all texts, and the seconds that they took; of single texts the median's."""
     import numpy as np
-    runs = RUNTIMES[name][0](threads, precision)
+    calls = [[t] for t in texts] if kind == "single" else [texts]
+    for call in calls[:20] if kind == "single" else []: run(call)
+    vectors, seconds = [], []
+    for call in calls:
+        begin = time.perf_counter()
+        vectors.append(run(call))
+        seconds.append(time.perf_counter() - begin)
+    return np.concatenate(vectors), statistics.median(seconds)
+
+
+def worker(name, form, threads, data):
+    """Answers requests for measurements on standard input, {"kind", "setting", "every", "keep"} in each line."""
+    import numpy as np
+    runs = RUNTIMES[name][0](threads, form)
     print(json.dumps({"settings": list(runs)}), flush=True)
     for line in sys.stdin:
         job = json.loads(line)
-        run = runs[job["setting"]]
-        if job["kind"] == "latency":
-            one = texts_of("short", data)[:100]
-            for t in one[:20]: run([t])
-            times = []
-            for t in one:
-                begin = time.perf_counter()
-                run([t])
-                times.append(time.perf_counter() - begin)
-            print(json.dumps({"seconds": statistics.median(times)}), flush=True)
-            continue
-        texts = texts_of(job["kind"], data)[::job.get("every", 1)]
-        if job.get("check"):
-            np.save(job["check"], run(texts))
-            print(json.dumps({}), flush=True)
-            continue
-        begin = time.perf_counter()
-        run(texts)
-        print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
+        vectors, seconds = timed(runs[job["setting"]], job["kind"], texts_of(job["kind"], data)[::job.get("every", 1)])
+        if "keep" in job: np.save(job["keep"], vectors)
+        print(json.dumps({"seconds": seconds}), flush=True)
 
 
-class Worker:
-    def __init__(self, name, threads, data, precision):
+class Row:
+    """A runtime in one form, in a process of its own."""
+
+    def __init__(self, name, precision, form, threads, data):
+        self.name, self.precision, self.form = name, precision, form
+        self.title = f"{name} {form}"
+        self.files = os.path.join(WORK, self.title.replace(",", "").replace(" ", "-"))
+        self.best, self.times, self.cosine = {}, {k: [] for k in KINDS}, 1.0
         cores = ",".join(str(c) for c in sorted(os.sched_getaffinity(0))[:threads])
         env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_CORETYPE")}
         env.update(OMP_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1")
-        self.p = subprocess.Popen(["taskset", "-c", cores, sys.executable, os.path.abspath(__file__), "--worker", name, "--threads", str(threads), "--data", data, "--precision", precision],
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(os.path.join(WORK, f"{name}.log"), "w"), text=True, env=env)
+        self.p = subprocess.Popen(["taskset", "-c", cores, sys.executable, os.path.abspath(__file__), "--worker", name, "--form", form, "--threads", str(threads), "--data", data],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.files + ".log", "w"), text=True, env=env)
         self.settings = self.read()["settings"]
 
     def read(self):
-        for line in self.p.stdout:
-            if line.startswith("{"): return json.loads(line)
-        raise RuntimeError("stopped; see its log in build/peers")
+        timer = threading.Timer(LIMIT, self.p.kill)
+        timer.start()
+        try:
+            for line in self.p.stdout:
+                if line.startswith("{"): return json.loads(line)
+        finally: timer.cancel()
+        said = [l.strip() for l in open(self.files + ".log", errors="replace") if l.strip()]
+        raise RuntimeError(f"stopped with {self.p.wait()}: " + (said[-1] if said else f"no word in {self.files}.log"))
 
     def ask(self, **job):
-        self.p.stdin.write(json.dumps(job) + "\n")
-        self.p.stdin.flush()
-        return self.read()
+        try:
+            self.p.stdin.write(json.dumps(job) + "\n")
+            self.p.stdin.flush()
+        except BrokenPipeError: pass # read() says why
+        return self.read()["seconds"]
+
+    def choose(self):
+        """The fastest setting for each kind of texts, tried on a fifth of the texts."""
+        for kind in KINDS: self.best[kind] = min(self.settings, key=lambda s: self.ask(kind=kind, setting=s, every=5))
+
+    def compare(self, reference):
+        """The least cosine of the vectors to the reference's, with the settings that were chosen."""
+        import numpy as np
+        for kind in KINDS:
+            self.ask(kind=kind, setting=self.best[kind], keep=self.files + ".npy")
+            mine, right = np.load(self.files + ".npy"), reference[kind]
+            cosines = (mine * right).sum(1) / np.linalg.norm(mine, axis=1) / np.linalg.norm(right, axis=1)
+            self.cosine = min(self.cosine, float(np.nan_to_num(cosines, nan=-1).min()))
+
+    def measure(self, kind):
+        self.times[kind].append(self.ask(kind=kind, setting=self.best[kind]))
+        print(f"{self.title}, {kind} [{self.best[kind]}]: {self.times[kind][-1]:.4f} s", file=sys.stderr, flush=True)
+
+    def median(self, kind): return statistics.median(self.times[kind])
+
+    def end(self):
+        self.p.kill()
+        self.p.wait()
+
+
+def each(rows, do):
+    """Does something with every row; a row that fails is told of and ends."""
+    for row in list(rows):
+        try: do(row)
+        except Exception as e:
+            print(f"{row.title}: {e}", file=sys.stderr, flush=True)
+            row.end()
+            rows.remove(row)
+
+
+def begin(o):
+    """The rows that start."""
+    rows, versions = [], {}
+    for name, (_, package) in RUNTIMES.items():
+        if o.only and name not in ["rubato", *o.only.split(",")]: continue
+        try: versions[name] = importlib.metadata.version(package) if package else own_version()
+        except importlib.metadata.PackageNotFoundError: print(f"{name}: {package} is not installed", file=sys.stderr, flush=True)
+    for name, precision, form in FORMS:
+        if name not in versions or o.precision not in ("all", precision): continue
+        try: rows.append(Row(name, precision, form, o.threads, o.data))
+        except Exception as e: print(f"{name} {form}: {e}", file=sys.stderr, flush=True)
+        else: print(f"{name} {form}: ready", file=sys.stderr, flush=True)
+    return rows, versions
+
+
+def machine():
+    """The processor by its name, and by the numbers that tell apart what virtual machines give one name."""
+    facts = dict(map(str.strip, l.split(":", 1)) for l in open("/proc/cpuinfo") if ":" in l)
+    numbers = f" (family {facts['cpu family']} model {facts['model']})" if "cpu family" in facts else ""
+    return facts.get("model name", platform.machine()) + numbers
+
+
+def own_version():
+    """Rubato's version, and the instructions that low precisions use."""
+    program = os.path.join(ROOT, "build/rubato")
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()[1]
+    facts = json.loads(subprocess.run([program, "info", MODEL, "--precision", "int8", "--json", "--quiet"], capture_output=True, text=True).stdout)
+    return f"{said} ({facts['kernels']}{'; no tiles: ' if facts['no_tiles'] else ''}{facts['no_tiles']})"
+
+
+def against(rows, counts):
+    """The table of Rubato's fastest row against the fastest peer, for each kind of texts."""
+    ours, peers = ([r for r in rows if (r.name == "rubato") == own] for own in (True, False))
+    print("| | Rubato's best | best peer, its setting | Rubato against it |\n|---|---|---|---|")
+
+    def told(row, kind):
+        if not row: return "none"
+        value = f"{row.median(kind) * 1e3:.2f}" if kind == "single" else f"{counts[kind] / row.median(kind):.1f}"
+        return f"{value} ({row.form if row.name == 'rubato' else row.title}{', ' if row.best[kind] else ''}{row.best[kind]})"
+    for kind in KINDS:
+        mine, other = (min(some, key=lambda r: r.median(kind), default=None) for some in (ours, peers))
+        ratio = other.median(kind) / mine.median(kind) if mine and other else None
+        text = "" if not ratio else f"{1 / ratio:.2f}x the time" if kind == "single" else f"{ratio:.2f}x the throughput"
+        print(f"| {'batch 1, ms' if kind == 'single' else kind + ', texts/s'} | {told(mine, kind)} | {told(other, kind)} | {text} |")
 
 
 def main():
@@ -348,66 +464,45 @@ def main():
     a.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     a.add_argument("--data", default=os.path.join(ROOT, "../shared/data"))
     a.add_argument("--rounds", type=int, default=3)
-    a.add_argument("--only", default="")
-    a.add_argument("--precision", default="f32", choices=["f32", "bf16", "int8"])
-    a.add_argument("--worker")
+    a.add_argument("--only", default="", help="names of peers, with commas")
+    a.add_argument("--precision", default="all", choices=["all", *PRECISIONS])
+    a.add_argument("--worker", help=argparse.SUPPRESS)
+    a.add_argument("--form", help=argparse.SUPPRESS)
     o = a.parse_args()
     os.makedirs(WORK, exist_ok=True)
-    if o.worker: return worker(o.worker, o.threads, o.data, o.precision)
+    if o.worker: return worker(o.worker, o.form, o.threads, o.data)
     import numpy as np
-    workers, versions = {}, {}
-    for name, (_, package) in RUNTIMES.items():
-        if o.only and name not in o.only.split(",") and name != "rubato": continue
-        try:
-            workers[name] = Worker(name, o.threads, o.data, o.precision)
-            versions[name] = importlib.metadata.version(package) if package else subprocess.run([os.path.join(ROOT, "build/rubato"), "--version"], capture_output=True, text=True).stdout.split()[1]
-        except Exception as e:
-            print(f"{name}: {e}", file=sys.stderr)
-    kinds = ("short", "mixed", "long")
-    agreement, best = {}, {}
-    exact = Worker("rubato", o.threads, o.data, "f32")
-    for kind in ("short", "long"): exact.ask(kind=kind, setting="", check=os.path.join(WORK, f"reference-{kind}.npy"))
-    exact.p.kill()
-    for name, w in workers.items():
-        path = os.path.join(WORK, f"{name}.npy")
-        worst = 1.0
-        for kind in ("short", "long"):
-            w.ask(kind=kind, setting=w.settings[-1], check=path)
-            mine = np.load(path)
-            ours = np.load(os.path.join(WORK, f"reference-{kind}.npy"))
-            cosines = (mine * ours).sum(1) / np.linalg.norm(mine, axis=1) / np.linalg.norm(ours, axis=1)
-            worst = min(worst, float(cosines.min()))
-        agreement[name] = worst
-        for kind in kinds:
-            best[name, kind] = min(w.settings, key=lambda s: w.ask(kind=kind, setting=s, every=5)["seconds"])
-        print(f"{name}: settings chosen", file=sys.stderr, flush=True)
-        best[name, "latency"] = min(w.settings, key=lambda s: w.ask(kind="latency", setting=s)["seconds"])
-    times = {}
+    rows, versions = begin(o)
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    print(f"{machine()}, {o.threads} thread{'s' if o.threads > 1 else ''}; {named}; all-MiniLM-L6-v2, texts to embeddings, median of {o.rounds} round{'s' if o.rounds > 1 else ''}", flush=True)
+    exact, reference = Row("rubato", "f32", "f32", o.threads, o.data), {}
+    for kind in KINDS:
+        exact.ask(kind=kind, setting="", keep=exact.files + ".npy")
+        reference[kind] = np.load(exact.files + ".npy")
+    exact.end()
+
+    def prepare(row):
+        row.choose()
+        row.compare(reference)
+        print(f"{row.title}: settings chosen, least cosine {row.cosine:.6f}", file=sys.stderr, flush=True)
+    each(rows, prepare)
     for number in range(o.rounds):
         print(f"round {number + 1} of {o.rounds}", file=sys.stderr, flush=True)
-        for kind in (*kinds, "latency"):
-            for name, w in workers.items():
-                times.setdefault((name, kind), []).append(w.ask(kind=kind, setting=best[name, kind])["seconds"])
-                print(f"{name} {kind} [{best[name, kind]}]: {times[name, kind][-1]:.4f} s", file=sys.stderr, flush=True)
-    median = {k: statistics.median(v) for k, v in times.items()}
-    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
-    counts = {k: len(texts_of(k, o.data)) for k in kinds}
-    print(f"{cpu}, {o.threads} thread{'s' if o.threads > 1 else ''}, all-MiniLM-L6-v2 {o.precision}, texts to embeddings, median of {o.rounds} rounds\n")
-    print("| runtime | version | short, texts/s | mixed, texts/s | long, texts/s | batch 1, ms | least cosine to our f32 |")
-    print("|---|---|---|---|---|---|---|")
-    for name in workers:
-        rate = [f"{counts[k] / median[name, k]:.1f}" for k in kinds]
-        print(f"| {name} | {versions[name]} | {rate[0]} | {rate[1]} | {rate[2]} | {median[name, 'latency'] * 1e3:.2f} | {agreement[name]:.6f} |")
-    peers = [n for n in workers if n != "rubato"]
-    if peers:
-        print("\n| Rubato against the fastest peer | ratio | peer, its setting |")
-        print("|---|---|---|")
-        for kind in (*kinds, "latency"):
-            p = min(peers, key=lambda n: median[n, kind])
-            ratio = median[p, kind] / median["rubato", kind]
-            text = f"{1 / ratio:.2f}x the time" if kind == "latency" else f"{ratio:.2f}x the throughput"
-            print(f"| {kind if kind != 'latency' else 'batch 1 latency'} | {text} | {p}, {best[p, kind] or 'as it is'} |")
-    for w in workers.values(): w.p.kill()
+        for kind in KINDS: each(rows, lambda row: row.measure(kind))
+    counts = {k: len(texts_of(k, o.data)) for k in KINDS}
+    print("\n| runtime | form | short, texts/s | mixed, texts/s | long, texts/s | batch 1, ms | least cosine to our f32 |\n|---|---|---|---|---|---|---|")
+    for r in rows:
+        rates = " | ".join(f"{counts[k] / r.median(k):.1f}" for k in KINDS if k != "single")
+        print(f"| {r.name} | {r.form} | {rates} | {r.median('single') * 1e3:.2f} | {r.cosine:.6f} |")
+    for precision in PRECISIONS:
+        same = [r for r in rows if r.precision == precision]
+        if not same: continue
+        print(f"\nIn {precision}, whatever the cosine:\n")
+        against(same, counts)
+    for floor in FLOORS:
+        print(f"\nIn any precision that was measured, where every cosine is at least {floor}:\n")
+        against([r for r in rows if r.cosine >= floor], counts)
+    for r in rows: r.end()
 
 
 main()

@@ -218,8 +218,14 @@ RUBATO_API rubato_status rubato_context_create(rubato_context **context, const r
                                                const rubato_context_options *options, rubato_error *error);
 RUBATO_API void rubato_context_destroy(rubato_context *context);
 
-/* The instruction set in use and the number of threads. */
+/* The instruction set in use. */
 RUBATO_API const char *rubato_context_isa(const rubato_context *context);
+
+/* Why tile instructions (AMX) are not used, as a static text: "" where they are. The reason is the processor, the
+ * system, the instruction set that the options asked for, or a model in f32, whose products have no tiles. */
+RUBATO_API const char *rubato_context_no_tiles(const rubato_context *context);
+
+/* The number of threads. */
 RUBATO_API size_t rubato_context_threads(const rubato_context *context);
 
 /* An instruction set in words, as a static text: "AVX-512 BF16 instructions" for "bf16". It says which kernels run, and

@@ -38,21 +38,21 @@ static double peak_of(const rubato_machine *machine, const char *precision) {
     return peak > 0 ? peak : machine->peak_gflops;
 }
 
-static void print_machine(const rubato_machine *machine, bool json) {
+static void print_machine(const session *s, const rubato_machine *machine, bool json) {
     if (json) {
         printf("{\"machine\": {\"processor\": ");
         print_json_string(machine->processor, strlen(machine->processor));
-        printf(
-            ", \"isa\": \"%s\", \"kernels\": \"%s\", \"threads\": %zu, \"peak_gflops_1\": %.2f, \"peak_gflops\": %.2f, "
-            "\"bf16_gflops\": %.2f, \"int8_gflops\": %.2f, \"bandwidth_gbs\": %.2f, \"l3_gbs\": %.2f, "
-            "\"l2_gbs\": %.2f}",
-            machine->isa, rubato_isa_words(machine->isa), machine->threads, machine->peak_gflops_1,
-            machine->peak_gflops, machine->bf16_gflops, machine->int8_gflops, machine->bandwidth_gbs, machine->l3_gbs,
-            machine->l2_gbs);
+        printf(", ");
+        print_kernels(s, true);
+        printf(", \"threads\": %zu, \"peak_gflops_1\": %.2f, \"peak_gflops\": %.2f, \"bf16_gflops\": %.2f, "
+               "\"int8_gflops\": %.2f, \"bandwidth_gbs\": %.2f, \"l3_gbs\": %.2f, \"l2_gbs\": %.2f}",
+               machine->threads, machine->peak_gflops_1, machine->peak_gflops, machine->bf16_gflops,
+               machine->int8_gflops, machine->bandwidth_gbs, machine->l3_gbs, machine->l2_gbs);
         return;
     }
-    printf("%s; kernels: %s; %zu thread%s\n", machine->processor, rubato_isa_words(machine->isa), machine->threads,
-           machine->threads == 1 ? "" : "s");
+    printf("%s; kernels: ", machine->processor);
+    print_kernels(s, false);
+    printf("; %zu thread%s\n", machine->threads, machine->threads == 1 ? "" : "s");
     printf("measured: f32 peak %.1f Gflop/s (%.1f one thread)", machine->peak_gflops, machine->peak_gflops_1);
     if (machine->bf16_gflops > 0) printf(", bf16 %.1f", machine->bf16_gflops);
     if (machine->int8_gflops > 0) printf(", int8 %.1f", machine->int8_gflops);
@@ -112,7 +112,7 @@ static int run(const arguments *given) {
         session_close(&s);
         return report(&error);
     }
-    print_machine(machine, given->json);
+    print_machine(&s, machine, given->json);
     if (given->json)
         printf(", \"rows\": [");
     else if (!given->roofline)

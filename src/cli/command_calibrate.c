@@ -58,16 +58,17 @@ static int check(const arguments *given, session *s) {
 /* The times of one text at full. */
 static void print_times(const arguments *given, const session *s) {
     static const size_t lengths[] = {16, 128, 512};
-    const char *isa = rubato_isa_words(rubato_context_isa(s->context));
     size_t threads = rubato_context_threads(s->context);
     if (given->json) {
         printf("{\"model\": ");
         print_json_string(given->model, strlen(given->model));
-        printf(", \"precision\": \"%s\", \"threads\": %zu, \"kernels\": \"%s\", \"full\": [", s->info->precision,
-               threads, isa);
+        printf(", \"precision\": \"%s\", \"threads\": %zu, ", s->info->precision, threads);
+        print_kernels(s, true);
+        printf(", \"full\": [");
     } else {
-        printf("%s in %s, %zu threads, kernels: %s; one text at full takes", given->model, s->info->precision, threads,
-               isa);
+        printf("%s in %s, %zu threads, kernels: ", given->model, s->info->precision, threads);
+        print_kernels(s, false);
+        printf("; one text at full takes");
     }
     for (size_t i = 0; i < 3 && lengths[i] <= s->info->max_length; i++)
         printf(given->json ? "%s{\"ms\": %.4f, \"tokens\": %zu}" : "%s %.2f ms for %zu tokens",

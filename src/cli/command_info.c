@@ -13,10 +13,6 @@ static void print_list(const char *const *items, size_t count) {
     putchar(']');
 }
 
-static const char *kernels_of(const session *s) {
-    return rubato_isa_words(rubato_context_isa(s->context));
-}
-
 static void print_quality(double quality, double error) {
     if (!isnan(quality)) printf(", quality %.4f", quality);
     if (!isnan(error)) printf(" +- %.4f", error);
@@ -59,8 +55,9 @@ static void print_json(const session *s) {
     if (!isnan(info->full_quality_error)) printf(", \"quality_error\": %.5f", info->full_quality_error);
     fputs("}], \"metric\": ", stdout);
     print_json_string(info->metric, strlen(info->metric));
-    printf(", \"held_out\": %zu, \"isa\": \"%s\", \"kernels\": \"%s\", \"threads\": %zu, \"warnings\": ",
-           info->held_out, rubato_context_isa(s->context), kernels_of(s), rubato_context_threads(s->context));
+    printf(", \"held_out\": %zu, ", info->held_out);
+    print_kernels(s, true);
+    printf(", \"threads\": %zu, \"warnings\": ", rubato_context_threads(s->context));
     print_list(info->warnings, info->warning_count);
     puts("}");
 }
@@ -101,8 +98,9 @@ static void print_text(const session *s) {
     else if (*info->metric)
         printf("  quality      %s\n", info->metric);
     printf("  products in  %s\n", info->precision);
-    printf("  kernels      %s\n", kernels_of(s));
-    printf("  threads      %zu\n", rubato_context_threads(s->context));
+    printf("  kernels      ");
+    print_kernels(s, false);
+    printf("\n  threads      %zu\n", rubato_context_threads(s->context));
 }
 
 static int run(const arguments *given) {

@@ -102,6 +102,14 @@ void session_close(session *s) {
     *s = (session){0};
 }
 
+void print_kernels(const session *s, bool json) {
+    const char *isa = rubato_context_isa(s->context), *no_tiles = rubato_context_no_tiles(s->context);
+    if (json)
+        printf("\"isa\": \"%s\", \"kernels\": \"%s\", \"no_tiles\": \"%s\"", isa, rubato_isa_words(isa), no_tiles);
+    else
+        printf("%s%s%s", rubato_isa_words(isa), *no_tiles ? "; no tiles: " : "", no_tiles);
+}
+
 int report_record(const rubato_error *error, const record *records, size_t count) {
     bool of_row = error->code == RUBATO_BAD_TEXT || error->code == RUBATO_BAD_ARGUMENT;
     if (!of_row || error->line == 0 || error->line > count) return report(error);

@@ -154,14 +154,21 @@ static bool is_open(const char *host) {
     return strncmp(host, "127.", 4) != 0 && strcmp(host, "::1") != 0 && strcmp(host, "localhost") != 0;
 }
 
+const char *server_no_tiles(const server *self) {
+    for (size_t i = 1; i < self->model_count; i++)
+        if (!*rubato_context_no_tiles(self->models[i]->context)) return "";
+    return rubato_context_no_tiles(self->models[0]->context);
+}
+
 static void say_ready(const server *self, unsigned port, double begin_ms) {
     fprintf(stderr, "rubato: serving");
     for (size_t i = 0; i < self->model_count; i++)
         fprintf(stderr, "%s %s in %s", i ? "," : "", self->models[i]->name, self->models[i]->info->precision);
-    fprintf(stderr, " on %s://%s:%u after %.0f ms (kernels: %s; %zu thread%s)\n",
+    const char *no_tiles = server_no_tiles(self);
+    fprintf(stderr, " on %s://%s:%u after %.0f ms (kernels: %s%s%s; %zu thread%s)\n",
             self->options.tls_cert ? "https" : "http", self->options.host, port, clock_ms() - begin_ms,
-            rubato_isa_words(rubato_context_isa(self->models[0]->context)), self->options.threads,
-            self->options.threads == 1 ? "" : "s");
+            rubato_isa_words(rubato_context_isa(self->models[0]->context)), *no_tiles ? "; no tiles: " : "", no_tiles,
+            self->options.threads, self->options.threads == 1 ? "" : "s");
     if (!is_open(self->options.host))
         fprintf(stderr, "rubato: only this machine reaches it; --host 0.0.0.0 opens it to others\n");
     else if (!self->options.api_key)

@@ -36,6 +36,9 @@ hosted *server_model(server *self, const char *name, work_kind kind);
 /* Whether a model can do that kind of work, or rank in that manner. */
 bool hosted_does(const hosted *self, work_kind kind);
 
+/* Why no model uses tiles; "" where one does. The caller holds models_lock, or is alone. */
+const char *server_no_tiles(const server *self);
+
 /* The dispatcher's memory, for the options' max_queue. The caller destroys it after a failure as well. */
 rubato_status dispatcher_create(server *self, rubato_error *error);
 void dispatcher_destroy(server *self);

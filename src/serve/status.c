@@ -122,6 +122,8 @@ static void add_model(text_buffer *out, const server *self, const hosted *model)
     add_text(out, rubato_context_isa(model->context));
     text_add_string(out, ",\"kernels\":");
     add_text(out, rubato_isa_words(rubato_context_isa(model->context)));
+    text_add_string(out, ",\"no_tiles\":");
+    add_text(out, rubato_context_no_tiles(model->context));
     text_add_string(out, ",\"slo_ms\":");
     if (self->options.slo_ms > 0)
         add_real(out, self->options.slo_ms);
@@ -245,7 +247,8 @@ static void add_process_metrics(text_buffer *out, const server *self) {
         add_label_value(out, value);
         text_add(out, "\"", 1);
     }
-    text_add_format(out, ",isa=\"%s\"} 1\n", rubato_context_isa(self->models[0]->context));
+    text_add_format(out, ",isa=\"%s\",no_tiles=\"%s\"} 1\n", rubato_context_isa(self->models[0]->context),
+                    server_no_tiles(self));
     add_value(out, "process_cpu_seconds_total", "counter", now.cpu_seconds, "Seconds of processors, of all threads.");
     add_value(out, "process_resident_memory_bytes", "gauge", (double)now.resident_bytes, "Resident memory.");
     add_value(out, "process_virtual_memory_bytes", "gauge", (double)now.virtual_bytes, "Virtual memory.");

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/options.h"
 
@@ -13,6 +14,12 @@ enum {
     ARENA_BLOCK = 4 << 20, /* least block of a worker's arena */
     ARENA_KEEP = 24 << 20  /* what a worker's arena keeps between batches */
 };
+
+/* Where another set was asked for, that is the reason, and the system is not asked for its permission. */
+static const char *why_no_tiles(const kernel_table *kernels, bool asked, const rubato_model *model) {
+    if (kernels->isa == ISA_AMX) return strcmp(model->info.precision, "f32") == 0 ? "products in f32 use none" : "";
+    return asked ? "another instruction set was asked for" : kernel_table_no_tiles();
+}
 
 rubato_status rubato_context_create(rubato_context **out, const rubato_model *model,
                                     const rubato_context_options *options, rubato_error *error) {
@@ -33,6 +40,7 @@ rubato_status rubato_context_create(rubato_context **out, const rubato_model *mo
     if (!self) return fail_memory(error);
     self->model = model;
     self->kernels = kernels;
+    self->no_tiles = why_no_tiles(kernels, own.isa != NULL, model);
     const encoder_config *config = &model->body.config;
     size_t layer_bytes = sizeof(float) * config->hidden * (4 * config->hidden + 2 * config->inner);
     self->batch_tokens = layer_bytes <= SMALL_LAYER ? SMALL_BATCH : LARGE_BATCH;
@@ -65,6 +73,10 @@ void rubato_context_destroy(rubato_context *self) {
 
 const char *rubato_context_isa(const rubato_context *self) {
     return self->kernels->name;
+}
+
+const char *rubato_context_no_tiles(const rubato_context *self) {
+    return self->no_tiles;
 }
 
 size_t rubato_context_threads(const rubato_context *self) {

@@ -16,6 +16,7 @@ typedef struct worker {
 struct rubato_context {
     const rubato_model *model;
     const kernel_table *kernels;
+    const char *no_tiles; /* why tiles are not used; "" where they are */
     team *crew;
     size_t batch_tokens;
     worker *workers;                 /* one a thread */
