@@ -4,21 +4,16 @@
 #define PRODUCT product_low
 #define PRODUCT_WORDS(p) ((p)->words)
 #define PRODUCT_PITCH(p) product_low_pitch(p)
-#define MULTIPLY_ADD(sum, x, b) multiply_add(sum, x, b)
+#define MULTIPLY_ADD(sum, x, b) add_pairs(sum, x, b)
 #define FINISH(p, sum, row, column, mask)                                                                              \
     _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_maskz_loadu_ps(mask, (p)->column_scale + (column)))
 #define ADDS(p) false
 #define ACTIVATE(x, act) activate_16(x, act)
 
-#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
-/* in assembler, as for 8 bits: with the intrinsic the compiler would spill the sums */
-static inline __attribute__((always_inline)) __m512i multiply_add(__m512i sum, __m512i x, __m512i b) {
-    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(b));
-    return sum;
-}
+#include "kernels/dot_avx512vnni.h"
 
 #include "kernels/product_tiles_avx512.h"
 

@@ -4,19 +4,12 @@
 #define PRODUCT product_low
 #define PRODUCT_WORDS(p) ((p)->words)
 #define PRODUCT_PITCH(p) product_low_pitch(p)
-#define MULTIPLY_ADD(sum, x, b) multiply_add(sum, x, b)
+#define MULTIPLY_ADD(sum, x, b) add_bytes(sum, x, b)
 #define FINISH(p, sum, row, column, mask) scaled(p, sum, row, column, mask)
 #define ADDS(p) false
 #define ACTIVATE(x, act) activate_low_16(x, act)
 
-#include <immintrin.h>
-
-/* With the intrinsic, gcc 12 moves the sums through other registers and spills half of a large tile. The assembler
- * instruction prevents that, and is twice as fast. */
-static inline __attribute__((always_inline)) __m512i multiply_add(__m512i sum, __m512i x, __m512i b) {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(b));
-    return sum;
-}
+#include "kernels/dot_avx512vnni.h"
 
 static inline __attribute__((always_inline)) __m512 scaled(const product_low *p, __m512i sum, size_t row, size_t column,
                                                            __mmask16 mask) {
