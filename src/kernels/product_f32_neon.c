@@ -6,18 +6,14 @@ enum { VECTORS = HALF / 4 };
 
 /* One vector of a finished tile, `width` of 4 columns. */
 static inline void finish(const product_f32 *p, float32x4_t y, size_t row, size_t column, size_t width) {
-    bool whole = width >= 4;
     float *c = p->c + row * p->c_stride + column;
     const float *bias = p->bias ? p->bias + column : NULL;
     const float *residual = p->residual ? p->residual + row * p->residual_stride + column : NULL;
     if (p->scale != 0) y = vmulq_n_f32(y, p->scale);
-    if (bias) y = vaddq_f32(y, whole ? vld1q_f32(bias) : load_part_4(bias, width, 0));
+    if (bias) y = vaddq_f32(y, load_up_to_4(bias, width));
     y = activate_4(y, p->act);
-    if (residual) y = vaddq_f32(y, whole ? vld1q_f32(residual) : load_part_4(residual, width, 0));
-    if (whole)
-        vst1q_f32(c, y);
-    else
-        store_part_4(c, y, width);
+    if (residual) y = vaddq_f32(y, load_up_to_4(residual, width));
+    store_up_to_4(c, y, width);
 }
 
 /* One tile. `rows` is a constant at every call. */
@@ -31,7 +27,7 @@ static inline __attribute__((always_inline)) void tile(const product_f32 *p, siz
         for (int j = 0; j < VECTORS; j++) {
             size_t first = 4 * (size_t)j, width = left > first ? left - first : 0;
             const float *c = p->c + (row + (size_t)i) * p->c_stride + column + first;
-            sum[i][j] = !p->add || width == 0 ? vdupq_n_f32(0) : width >= 4 ? vld1q_f32(c) : load_part_4(c, width, 0);
+            sum[i][j] = !p->add || width == 0 ? vdupq_n_f32(0) : load_up_to_4(c, width);
         }
     for (size_t k = 0; k < p->depth; k++) {
         float32x4_t values[VECTORS];
