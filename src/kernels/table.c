@@ -66,7 +66,7 @@ static const kernel_table tables[ISA_COUNT] = {
 #if defined(__aarch64__)
     NEON("neon", ISA_NEON, LOW(neon, neon, neon, false, NULL, NULL, NULL)),
     NEON("dotprod", ISA_DOTPROD, LOW(neon, dotprod, neon, false, NULL, NULL, peak_int8_dotprod)),
-    NEON("i8mm", ISA_I8MM, LOW(i8mm, i8mm, neon, false, NULL, peak_bf16_i8mm, peak_int8_i8mm)),
+    NEON("i8mm", ISA_I8MM, LOW(i8mm, i8mm, neon, false, &half_bf16_i8mm, peak_bf16_i8mm, peak_int8_i8mm)),
 #endif
 #if defined(__x86_64__)
     AVX2("avx2", ISA_AVX2, LOW(avx2, avx2, avx2, false, &half_int16_avx2, NULL, NULL)),
