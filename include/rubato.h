@@ -207,10 +207,10 @@ typedef struct rubato_context_options {
     size_t size;         /* sizeof(rubato_context_options) */
     size_t threads;      /* 0: as many as affinity and the container's quota allow */
     size_t batch_tokens; /* rows of one packed batch of a thread; limits memory. 0: 192 or 512, by the model's size */
-    /* "scalar", "neon", "avx2", "avxvnni", "avx512", "vnni", "bf16", "amx". NULL: the best one for this machine. For "amx", the
-     * process asks Linux for permission once; from then on its alternate signal stacks must have about 12 kB
-     * (sysconf(_SC_MINSIGSTKSZ)). Where permission is refused, another set is taken. "untiled": the best one but "amx",
-     * for programs that want no such limit; nothing is asked. */
+    /* "scalar", "neon", "dotprod", "i8mm", "avx2", "avxvnni", "avx512", "vnni", "bf16", "amx". NULL: the best one for
+     * this machine. For "amx", the process asks Linux for permission once; from then on its alternate signal stacks
+     * must have about 12 kB (sysconf(_SC_MINSIGSTKSZ)). Where permission is refused, another set is taken. "untiled":
+     * the best one but "amx", for programs that want no such limit; nothing is asked. */
     const char *isa;
 } rubato_context_options;
 

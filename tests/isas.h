@@ -6,8 +6,9 @@
 
 static inline const char *isa_name(size_t isa) {
     static const char *const names[ISA_COUNT] = {
-        [ISA_SCALAR] = "scalar", [ISA_NEON] = "neon", [ISA_AVX2] = "avx2", [ISA_AVXVNNI] = "avxvnni",
-        [ISA_AVX512] = "avx512", [ISA_VNNI] = "vnni", [ISA_BF16] = "bf16", [ISA_AMX] = "amx",
+        [ISA_SCALAR] = "scalar", [ISA_NEON] = "neon",       [ISA_DOTPROD] = "dotprod", [ISA_I8MM] = "i8mm",
+        [ISA_AVX2] = "avx2",     [ISA_AVXVNNI] = "avxvnni", [ISA_AVX512] = "avx512",   [ISA_VNNI] = "vnni",
+        [ISA_BF16] = "bf16",     [ISA_AMX] = "amx",
     };
     return names[isa];
 }

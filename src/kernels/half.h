@@ -49,6 +49,6 @@ typedef struct half_kernels {
     half_softmax_function *softmax;
 } half_kernels;
 
-extern const half_kernels half_int16_avx2, half_int16_avx512vnni, half_bf16_avx512bf16, half_bf16_amx;
+extern const half_kernels half_int16_avx2, half_int16_avx512vnni, half_bf16_avx512bf16, half_bf16_amx, half_bf16_i8mm;
 
 #endif

@@ -84,4 +84,16 @@ static inline void store_part_4(float *x, float32x4_t values, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = parts[i];
 }
 
+/* The first four floats, or the `count` that there are, with zeros after them; and a function that writes them. */
+static inline float32x4_t load_up_to_4(const float *x, size_t count) {
+    return count >= 4 ? vld1q_f32(x) : load_part_4(x, count, 0);
+}
+
+static inline void store_up_to_4(float *x, float32x4_t values, size_t count) {
+    if (count >= 4)
+        vst1q_f32(x, values);
+    else
+        store_part_4(x, values, count);
+}
+
 #endif

@@ -43,10 +43,9 @@ static inline size_t product_low_pitch(const product_low *p) {
 typedef void product_low_function(const product_low *product);
 
 product_low_function product_bf16_scalar, product_bf16_avx2, product_bf16_avx512, product_bf16_avx512bf16,
-    product_bf16_amx, product_bf16_neon;
-product_low_function product_int8_scalar, product_int8_avx2, product_int8_avx2vnni,
-    product_int8_avx512, product_int8_avx512vnni,
-    product_int8_amx, product_int8_neon;
+    product_bf16_amx, product_bf16_neon, product_bf16_i8mm;
+product_low_function product_int8_scalar, product_int8_avx2, product_int8_avx2vnni, product_int8_avx512,
+    product_int8_avx512vnni, product_int8_amx, product_int8_neon, product_int8_dotprod, product_int8_i8mm;
 
 /* The number of words that hold a depth. */
 static inline size_t words_bf16(size_t depth) {
@@ -75,19 +74,20 @@ static inline void low_end_row(uint32_t *row, size_t words) {
 /* Rounds a row of a to the nearest even bfloat16; NaN stays. out [words], with zeros up to the end. */
 typedef void narrow_bf16_function(uint32_t *out, const float *x, size_t depth);
 
-narrow_bf16_function narrow_bf16_scalar, narrow_bf16_avx2, narrow_bf16_avx512;
+narrow_bf16_function narrow_bf16_scalar, narrow_bf16_avx2, narrow_bf16_avx512, narrow_bf16_neon;
 
 /* Quantises a row of a, after each element was multiplied by its factor (factors NULL: 1). The scale is max |x| / 127,
  * and q = round to even (x / scale) is stored as q + 128. A row of zeros has scale 0. A row with NaN or infinity has
  * scale NaN, so that its results are NaN. Returns the scale. */
 typedef float quantize_int8_function(uint32_t *out, const float *x, const float *factors, size_t depth);
 
-quantize_int8_function quantize_int8_scalar, quantize_int8_avx2, quantize_int8_avx512;
+quantize_int8_function quantize_int8_scalar, quantize_int8_avx2, quantize_int8_avx512, quantize_int8_neon;
 
 /* Makes a packed bf16 panel of a packed f32 one: in [depth][PANEL], out [words][PANEL]. */
 typedef void narrow_panel_bf16_function(uint32_t *out, const float *in, size_t depth);
 
-narrow_panel_bf16_function narrow_panel_bf16_scalar, narrow_panel_bf16_avx2, narrow_panel_bf16_avx512;
+narrow_panel_bf16_function narrow_panel_bf16_scalar, narrow_panel_bf16_avx2, narrow_panel_bf16_avx512,
+    narrow_panel_bf16_neon;
 
 /* Makes a packed int8 panel of a packed f32 one: in [depth][PANEL], out [words][PANEL]. Its first `columns` columns get
  * a scale, max |w| / 127, with q = round to even (w / scale), and an offset. */

@@ -7,6 +7,8 @@
 #include "kernels/tiles.h"
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #define LOW(products_bf16, products_int8, rows, halves, half, peak_bf16, peak_int8)                                    \
@@ -41,6 +43,20 @@
              &gradient_f32_avx512,                                                                                     \
              low,                                                                                                      \
              peak_f32_avx512}
+#elif defined(__aarch64__)
+/* Above NEON too. */
+#define NEON(name, isa, low)                                                                                           \
+    [isa] = {name,                                                                                                     \
+             isa,                                                                                                      \
+             product_f32_neon,                                                                                         \
+             pack_transposed_f32_scalar,                                                                               \
+             activate_f32_neon,                                                                                        \
+             softmax_f32_neon,                                                                                         \
+             layer_norm_f32_neon,                                                                                      \
+             dot_f32_neon,                                                                                             \
+             &gradient_f32_scalar,                                                                                     \
+             low,                                                                                                      \
+             peak_f32_neon}
 #endif
 
 static const kernel_table tables[ISA_COUNT] = {
@@ -48,9 +64,9 @@ static const kernel_table tables[ISA_COUNT] = {
                     softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar,
                     LOW(scalar, scalar, scalar, false, NULL, NULL, NULL), peak_f32_scalar},
 #if defined(__aarch64__)
-    [ISA_NEON] = {"neon", ISA_NEON, product_f32_neon, pack_transposed_f32_scalar, activate_f32_neon, softmax_f32_neon,
-                  layer_norm_f32_neon, dot_f32_neon, &gradient_f32_scalar,
-                  LOW(neon, neon, scalar, false, NULL, NULL, NULL), peak_f32_neon},
+    NEON("neon", ISA_NEON, LOW(neon, neon, neon, false, NULL, NULL, NULL)),
+    NEON("dotprod", ISA_DOTPROD, LOW(neon, dotprod, neon, false, NULL, NULL, peak_int8_dotprod)),
+    NEON("i8mm", ISA_I8MM, LOW(i8mm, i8mm, neon, false, &half_bf16_i8mm, peak_bf16_i8mm, peak_int8_i8mm)),
 #endif
 #if defined(__x86_64__)
     AVX2("avx2", ISA_AVX2, LOW(avx2, avx2, avx2, false, &half_int16_avx2, NULL, NULL)),
@@ -94,6 +110,12 @@ instruction_set instruction_set_for(cpu_features features, bool tiles) {
     return most == ISA_BF16 && features.intel ? ISA_VNNI : most;
 }
 
+instruction_set instruction_set_of_arm(unsigned long hwcap, unsigned long hwcap2) {
+    const unsigned long dotprod = 1ul << 20, i8mm = 1ul << 13, bf16 = 1ul << 14;
+    if (!(hwcap & dotprod)) return ISA_NEON; /* every AArch64 processor has it */
+    return (hwcap2 & i8mm) && (hwcap2 & bf16) ? ISA_I8MM : ISA_DOTPROD;
+}
+
 #if defined(__x86_64__)
 static cpu_features read_features(void) {
 #ifdef RUBATO_EMULATE /* tests/emulation */
@@ -126,7 +148,7 @@ static instruction_set highest(void) {
 #if defined(__x86_64__)
     return instruction_set_of(read_features());
 #elif defined(__aarch64__)
-    return ISA_NEON; /* every AArch64 processor has it */
+    return instruction_set_of_arm(getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
 #else
     return ISA_SCALAR;
 #endif

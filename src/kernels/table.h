@@ -18,6 +18,8 @@
 typedef enum instruction_set {
     ISA_SCALAR,
     ISA_NEON,
+    ISA_DOTPROD,
+    ISA_I8MM, /* with BF16 */
     ISA_AVX2,
     ISA_AVXVNNI,
     ISA_AVX512,
@@ -40,8 +42,8 @@ typedef struct low_kernels {
 } low_kernels;
 
 typedef struct kernel_table {
-    const char *name; /* "scalar", "neon", "avx2", "avxvnni", "avx512", "vnni", "bf16", "amx": the name in RUBATO_ISA
-                         and in `info` */
+    const char *name; /* "scalar", "neon", "dotprod", "i8mm", "avx2", "avxvnni", "avx512", "vnni", "bf16", "amx": the
+                         name in RUBATO_ISA and in `info` */
     instruction_set isa;
     product_f32_function *product_f32;
     pack_transposed_function *pack_transposed_f32;
@@ -83,9 +85,15 @@ instruction_set instruction_set_for(cpu_features features, bool tiles);
 /* Whether it runs the set at all. */
 bool instruction_set_runs(cpu_features features, instruction_set set);
 
+/* The highest set of a 64-bit Arm processor, by the features that Linux tells: getauxval of AT_HWCAP and AT_HWCAP2. */
+instruction_set instruction_set_of_arm(unsigned long hwcap, unsigned long hwcap2);
+
 double peak_f32_scalar(size_t iterations);
 double peak_f32_avx2(size_t iterations);
 double peak_f32_neon(size_t iterations);
+double peak_int8_dotprod(size_t iterations);
+double peak_int8_i8mm(size_t iterations);
+double peak_bf16_i8mm(size_t iterations);
 double peak_f32_avx512(size_t iterations);
 double peak_bf16_avx512bf16(size_t iterations);
 double peak_int8_avx512vnni(size_t iterations);

@@ -8,7 +8,8 @@ OPTION_CHOICES(eval_tasks, "classification", "regression", "tagging", "qa", "sts
 OPTION_CHOICES(search_tasks, "classification", "regression", "tagging", "qa", "sts")
 OPTION_CHOICES(precisions, "f32", "bf16", "int8", "f32+int8", "f32+bf16")
 OPTION_CHOICES(one_precision, "f32", "bf16", "int8")
-OPTION_CHOICES(instruction_sets, "scalar", "neon", "avx2", "avxvnni", "avx512", "vnni", "bf16", "amx", "untiled")
+OPTION_CHOICES(instruction_sets, "scalar", "neon", "dotprod", "i8mm", "avx2", "avxvnni", "avx512", "vnni", "bf16",
+               "amx", "untiled")
 OPTION_CHOICES(aggregations, "entities", "none", "simple", "first", "average", "max")
 OPTION_CHOICES(activations, "softmax", "sigmoid", "none")
 OPTION_CHOICES(truncations, "longest_first", "only_first", "only_second")

@@ -24,6 +24,8 @@ static const struct {
     const char *name, *words;
 } sets[] = {{"scalar", "portable C"},
             {"neon", "NEON instructions"},
+            {"dotprod", "NEON dot product instructions"},
+            {"i8mm", "NEON matrix instructions"},
             {"avx2", "AVX2 instructions"},
             {"avxvnni", "AVX2 and AVX-VNNI instructions"},
             {"avx512", "AVX-512 instructions"},

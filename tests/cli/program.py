@@ -49,7 +49,7 @@ def candidates(folder):
 
 def isas():
     """The instruction sets that this machine has."""
-    return [isa for isa in ("scalar", "neon", "avx2", "avxvnni", "avx512", "vnni", "bf16", "amx") if run("info", os.path.join(golden, "bert"), "--isa", isa).status == 0]
+    return [isa for isa in ("scalar", "neon", "dotprod", "i8mm", "avx2", "avxvnni", "avx512", "vnni", "bf16", "amx") if run("info", os.path.join(golden, "bert"), "--isa", isa).status == 0]
 
 
 def interrupt(process, ready):

@@ -544,6 +544,12 @@ static void test_detection(void **state) {
     tiles.xcr0 = 0x600e7;
     tiles.leaf7_edx = 1u << 24 | 1u << 25;
     assert_int_equal(instruction_set_of(tiles), ISA_BF16); /* tiles of integers alone */
+    const unsigned long dotprod = 1ul << 20, i8mm = 1ul << 13, bfloat = 1ul << 14;
+    assert_int_equal(instruction_set_of_arm(0, i8mm | bfloat), ISA_NEON);
+    assert_int_equal(instruction_set_of_arm(dotprod, 0), ISA_DOTPROD);
+    assert_int_equal(instruction_set_of_arm(dotprod, i8mm), ISA_DOTPROD);
+    assert_int_equal(instruction_set_of_arm(dotprod, bfloat), ISA_DOTPROD);
+    assert_int_equal(instruction_set_of_arm(dotprod, i8mm | bfloat), ISA_I8MM);
     assert_int_equal(kernel_table_named("amx") == NULL, *kernel_table_no_tiles() != 0);
     assert_true(kernel_table_named("untiled")->isa < ISA_AMX);
     assert_null(kernel_table_named("sse9"));
