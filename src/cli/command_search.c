@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 
@@ -39,24 +40,41 @@ static int watch(void *user, const rubato_search_progress *p) {
     return interrupted();
 }
 
-static void print_points(const arguments *given, const rubato_model *model, const char *metric) {
-    for (size_t i = 0; model && i < rubato_point_count(model); i++) {
-        const rubato_point *p = rubato_model_point(model, i);
+/* The points that the search wrote: its folder may hold the frontier alone, without a model. */
+static void print_points(const arguments *given, const char *out, const char *metric) {
+    char path[4096];
+    json_t *notes = NULL;
+    const json_t *list = NULL, *point;
+    size_t i;
+    snprintf(path, sizeof path, "%s/rubato.json", out);
+    if (json_read_file(&notes, path, (size_t)1 << 26, NULL) != RUBATO_OK ||
+        json_get_list(&list, notes, "points", NULL) != RUBATO_OK)
+        fprintf(stderr, "rubato: the points cannot be read back from %s\n", path);
+    json_array_foreach(list, i, point) {
+        const char *name = "";
+        double quality = NAN, error = NAN, ratio = NAN, ms = NAN, spread = 0;
+        json_get_text(&name, point, "name", "", NULL);
+        json_get_real(&quality, point, "quality", NAN, NULL);
+        json_get_real(&error, point, "quality_error", NAN, NULL);
+        json_get_real(&ratio, point, "flops_ratio", NAN, NULL);
+        json_get_real(&spread, point, "flops_error", 0, NULL);
+        json_get_real(&ms, point, "ms", NAN, NULL);
         if (given->json) {
-            printf("%s{\"name\": \"%s\", \"quality\": ", i ? ", " : "", p->name);
-            print_float(p->quality);
+            printf("%s{\"name\": \"%s\", \"quality\": ", i ? ", " : "", name);
+            print_float(quality);
             printf(", \"quality_error\": ");
-            print_float(p->quality_error);
-            printf(", \"flops_ratio\": %.4f, \"ms\": ", p->flops_ratio);
-            print_float(p->ms);
+            print_float(error);
+            printf(", \"flops_ratio\": %.4f, \"ms\": ", ratio);
+            print_float(ms);
             printf("}");
         } else {
-            printf("  @%-10s %s %.4f", p->name, metric, p->quality);
-            if (!isnan(p->quality_error)) printf(" +- %.4f", p->quality_error);
-            printf(", %.2fx operations%s, %.2f ms a text\n", p->flops_ratio,
-                   p->exits || p->flops_error > 0 ? " on average" : "", p->ms);
+            printf("  @%-10s %s %.4f", name, metric, quality);
+            if (!isnan(error)) printf(" +- %.4f", error);
+            printf(", %.2fx operations%s, %.2f ms a text\n", ratio,
+                   json_object_get(point, "exit") || spread > 0 ? " on average" : "", ms);
         }
     }
+    json_decref(notes);
 }
 
 static int run(const arguments *given) {
@@ -74,8 +92,6 @@ static int run(const arguments *given) {
     if (seen.terminal && !seen.quiet) fputs("\r\033[K", stderr);
     if (status != RUBATO_OK) return report(&error);
     const char *out = options.out ? options.out : given->model;
-    rubato_model *model = NULL;
-    rubato_model_load(&model, out, NULL); /* another folder may hold the frontier alone: no list then */
     if (given->json) {
         printf("{\"out\": ");
         print_json_string(out, strlen(out));
@@ -83,21 +99,21 @@ static int run(const arguments *given) {
                "\"seconds\": %.1f, \"held_out\": %zu, \"points\": [",
                result->metric, result->full_quality, result->evaluations, result->dropped, result->area,
                result->seconds, result->held_out);
-        print_points(given, model, result->metric);
+        print_points(given, out, result->metric);
         printf("]}\n");
     } else {
-        printf("%s: %zu points from %zu evaluations (%zu dropped early) in %.0f s; full %s %.4f", out, result->points,
-               result->evaluations, result->dropped, result->seconds, result->metric, result->full_quality);
+        printf("%s: %zu %s from %zu evaluations (%zu dropped early) in %.0f s; full %s %.4f", out, result->points,
+               result->points == 1 ? "point" : "points", result->evaluations, result->dropped, result->seconds,
+               result->metric, result->full_quality);
         if (result->held_out)
             printf(" +- %.4f\nqualities are from %zu held-out examples, on which no point was chosen\n",
                    result->full_error, result->held_out);
         else
             puts("\ntoo few examples to hold some out: the points were chosen on those that give their qualities");
-        print_points(given, model, result->metric);
+        print_points(given, out, result->metric);
         if (result->points == 0) puts("no point is kept: none is better than the most frequent label beyond noise");
         printf("written: %s/rubato.json, %s/frontier.svg\n", out, out);
     }
-    rubato_model_destroy(model);
     bool stopped = result->stopped;
     rubato_free(result);
     if (!stopped) return finish_output(EXIT_OK);

@@ -44,6 +44,8 @@ static rubato_status read_named_modes(rubato_model *self, const json_t *named, c
 static rubato_status load_pooling_modes(rubato_model *self, const char *folder, rubato_error *error) {
     json_t *config;
     TRY(model_read_optional(&config, folder, "config.json", error));
+    if (!config)
+        return fail(error, RUBATO_NOT_FOUND, "%s/config.json is missing; it says how rows become a vector", folder);
     const json_t *named = json_object_get(config, "pooling_mode");
     pooling_modes *modes = &self->pool.modes;
     modes->count = 0;

@@ -99,13 +99,17 @@ static rubato_status read_judgements(unsigned char *relevant, const collection *
     if (status == RUBATO_OUT_OF_MEMORY) return status;
     if (status != RUBATO_OK) /* other collections have a column of another name */
         TRY(dataset_read(&rows, path, DATASET_TEXTS, "text=query-id,pair=corpus-id,label=code", error));
+    size_t used = 0;
     for (size_t i = 0; i < rows.count; i++) {
         size_t query = find_id(queries, rows.items[i].text), document = find_id(corpus, rows.items[i].pair);
-        if (query != SIZE_MAX && document != SIZE_MAX && strtod(rows.items[i].label, NULL) > 0)
-            relevant[query * corpus->data.count + document] = 1;
+        if (query == SIZE_MAX || document == SIZE_MAX || !(strtod(rows.items[i].label, NULL) > 0)) continue;
+        relevant[query * corpus->data.count + document] = 1;
+        used++;
     }
     dataset_free(&rows);
-    return RUBATO_OK;
+    return used ? RUBATO_OK
+                : fail(error, RUBATO_BAD_DATA,
+                       "%s: no row names a query and a document of this collection with a score above 0", path);
 }
 
 static int by_ms(const void *a, const void *b) {

@@ -1,4 +1,5 @@
 /* rubato_trim: fewer layers, word pieces and positions. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -330,6 +331,7 @@ static rubato_status trim(trimming *t, rubato_trim_result *result, rubato_error 
     TRY(chosen);
     TRY(model_load(&t->model, t->options->model, NULL, &learn, error));
     frontier_free(&t->model->points);
+    t->model->points.full = t->model->points.full_ms = t->model->points.full_error = NAN;
     TRY(choose_words(t, error));
     TRY(cut_tables(t, error));
     rubato_status status = note_trimming(t, &notes, error);

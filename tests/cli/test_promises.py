@@ -18,6 +18,9 @@ search = ["search", path("m"), *task, "--data", choose, "--iterations", 3, "--mu
 r = renew(*search, "--holdout", tell); notes = json.load(open(path("m/rubato.json")))
 points = notes["points"]
 check("a search tells its points", r.status == 0 and len(points) > 1 and notes["held_out"] == 400 and r.json()[0]["held_out"] == 400, r)
+check("and prints them", [(p["name"], round(p["quality"], 4)) for p in r.json()[0]["points"]] == [(p["name"], round(p["quality"], 4)) for p in points], r, points)
+r = run(*search, "--holdout", tell, "--out", path("elsewhere")); apart = json.load(open(path("elsewhere/rubato.json")))["points"] if r.status == 0 else None
+check("also those of another folder, which has no model", apart and [p["name"] for p in r.json()[0]["points"]] == [p["name"] for p in apart], r, apart)
 
 
 def judge(data, budget, *more): return run("eval", path("m"), *task, "--data", data, "--budget", budget, *more, "--json").json()[0]

@@ -64,5 +64,17 @@ for budget in ("@half", "0.9x", "full"): r = run("eval", three, "--task", "class
 os.makedirs(path("set/qrels"))
 write("set/corpus.jsonl", '{"_id": "1", "title": "", "text": "a b c d e f"}\n'); write("set/queries.jsonl", '{"_id": "q", "text": "a b"}\n'); write("set/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq\t1\t1\n")
 embedder = model("bert", "BertModel"); points(embedder, 3, half={"keep": [0.5] * 3}); r = run("eval", embedder, "--task", "retrieval", "--data", path("set"), "--budget", "@half", "--json"); check("the operations of retrieval", r.status == 0 and 0.3 < r.json()[0]["flops_ratio"] < 0.9, r)
+
+# ---- Figures that would mean nothing ----
+write("set/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq\t99\t1\n")
+r = run("eval", embedder, "--task", "retrieval", "--data", path("set"), "--json"); check("no judgement of this collection", r.status == 1 and one_line(r) and "qrels/test.tsv" in r.err and not r.out, r)
+for scores in ("1", "1 1 1"):
+    r = run("eval", embedder, "--task", "sts", "--data", write("same.tsv", "sentence1\tsentence2\tscore\n" + "".join(f"a\tb\t{s}\n" for s in scores.split())), "--json")
+    check(f"equal scores: {scores}", r.status == 1 and one_line(r) and "all scores are equal" in r.err and not r.out, r)
+r = run("eval", model("bert", "BertForMaskedLM"), "--task", "mlm", "--data", write("few.txt", "a\n"), "--json"); check("no hidden token", r.status == 1 and one_line(r) and "no token was hidden" in r.err and not r.out, r)
+r = run("trim", bert, "--layers", "0,2", "--out", path("trimmed")); check("a trimmed model has no quality", r.status == 0 and json.load(open(path("trimmed/rubato.json"))).get("full_quality") is None and "quality" not in run("info", path("trimmed")).out, r)
+sentence = model("bert", "BertModel"); write(os.path.join(sentence, "modules.json"), json.dumps([{"idx": i, "name": str(i), "path": p, "type": "sentence_transformers.models." + t} for i, (p, t) in enumerate((("", "Transformer"), ("1_Pooling", "Pooling")))]))
+r = run("embed", sentence, stdin="a\n"); check("a pooling that is not known", r.status == 1 and one_line(r) and "1_Pooling/config.json is missing" in r.err, r)
+
 r = run("calibrate", bert, "--json", "--quiet", env={"XDG_CACHE_HOME": work}); check("calibrate --json", r.status == 0 and len(r.json()) == 1 and r.json()[0]["model"] == bert and [t["tokens"] for t in r.json()[0]["full"]] == [16] and r.json()[0]["full"][0]["ms"] > 0, r)
 finish()
