@@ -91,7 +91,7 @@ for key, value in (("pruned_heads", {}), ("is_decoder", False), ("is_decoder", 0
     same(f"{key} {value}", folder("bert", **{key: value}), plain["bert"])
 
 # ---- config.json: what has no effect ----
-STRANGE = {"attention_type": None, "auto_map": None, "dtype": "float16", "torch_dtype": "bfloat16", "label2id": {"x": 5}, "problem_type": None}
+STRANGE = {"attention_type": None, "auto_map": None, "dtype": "float16", "torch_dtype": "bfloat16", "problem_type": None}
 strange = {key: STRANGE.get(key, value) for key in with_word("config.json", "no effect") for value in [{"a": 1} if key.endswith("params") else 7 if key.endswith("_id") or "size" in key else 0.5 if "dropout" in key or "range" in key else "mean"]}
 for family in plain: same(f"every such key at once, {family}", folder(family, **{**strange, **({} if family != "funnel" else {"attention_type": "factorized"})}), plain[family])
 same("a key that nobody knows", folder("bert", nobody_knows={"it": 1}), plain["bert"])
@@ -103,7 +103,7 @@ CHANGES = {"num_hidden_layers": ("bert", 2), "layer_norm_eps": ("bert", 0.5), "n
            "pad_token_id": ("roberta", 0), "separate_cls": ("funnel", False), "truncate_seq": ("funnel", False), "pooling_type": ("funnel", "max"), "block_repeats": ("funnel", [1, 1, 2])}
 CHECKED = {"vocab_size": ("bert", 60), "hidden_size": ("bert", 27), "intermediate_size": ("bert", 41), "max_position_embeddings": ("bert", 18), "type_vocab_size": ("bert", 3), "embedding_size": ("electra", 15), "num_hidden_groups": ("albert", 9),
            "inner_group_num": ("albert", 3), "dim": ("distilbert", 27), "hidden_dim": ("distilbert", 41), "d_model": ("funnel", 26), "n_head": ("funnel", 2), "d_head": ("funnel", 4), "d_inner": ("funnel", 41), "block_sizes": ("funnel", [9, 9, 9])}
-ELSEWHERE = {"model_type", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout"}
+ELSEWHERE = {"model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout"}
 BELOW = {"tie_word_embeddings", "id2label", "num_labels", "problem_type", "num_decoder_layers"}
 check("every key that is obeyed is tried", with_word("config.json", "obeyed") == {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW}, with_word("config.json", "obeyed") ^ {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW})
 for key, (family, value) in CHANGES.items():
