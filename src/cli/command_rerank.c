@@ -103,10 +103,8 @@ static int rank_rows(void *user, session *s, const arguments *given, const recor
 
 static int run(const arguments *given) {
     if (!given->query) {
-        arguments objects = *given;
-        objects.jsonl = 1;
         if (!given->file && !given->jsonl) return report_usage("%s", "rerank needs --query TEXT (or --jsonl)");
-        return for_each_row(&objects, &(row_work){.kind = RECORD_DOCUMENTS, .one_by_one = true, .each = rank_rows});
+        return for_each_row(given, &(row_work){.kind = RECORD_DOCUMENTS, .one_by_one = true, .each = rank_rows});
     }
     gathered all = {0};
     int status = for_each_chunk(given, RECORD_TEXT, gather, rank_gathered, &all);

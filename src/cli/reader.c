@@ -32,6 +32,7 @@ struct reader {
     size_t name_count, column[2];
     record records[CHUNK_LINES];
     size_t count;
+    int failure;        /* errno of a reading that failed; 0: none did */
     int raw;            /* the descriptor whose position tells the progress; -1: unknown */
     double total_bytes; /* 0: unknown */
 };
@@ -88,10 +89,13 @@ static int parse_columns(reader *self, const char *columns) {
 
 static void take_form(reader *self, bool jsonl) {
     self->csv = gzip_name_ends(self->path, ".csv");
+    bool two = self->kind == RECORD_QUESTION || self->kind == RECORD_DOCUMENTS; /* which a plain line cannot hold */
     if (jsonl || gzip_name_ends(self->path, ".jsonl") || gzip_name_ends(self->path, ".ndjson"))
         self->form = FORM_OBJECTS;
     else if (self->csv || gzip_name_ends(self->path, ".tsv"))
         self->form = FORM_TABLE;
+    else if (two)
+        self->form = FORM_OBJECTS;
 }
 
 /* The size of what is read, for the progress. */
@@ -110,7 +114,7 @@ int reader_open(reader **out, const arguments *given, record_kind kind) {
     *out = NULL;
     FILE *stream = standard ? stdin : gzip_named(path) ? gzip_open(path, &raw) : fopen(path, "rb");
     if (!stream) {
-        fprintf(stderr, "rubato: %s: %s\n", path, errno == EILSEQ ? "not compressed by gzip" : strerror(errno));
+        fprintf(stderr, "rubato: %s: %s\n", path, gzip_error(errno));
         return EXIT_FAILED;
     }
     reader *self = calloc(1, sizeof *self);
@@ -131,8 +135,10 @@ int reader_open(reader **out, const arguments *given, record_kind kind) {
         return report_usage("%s: JSON is read from .jsonl files, with an object in each line", self->path);
     if (self->form == FORM_LINES && given->columns)
         return report_usage("%s: --columns is for .csv, .tsv and .jsonl", self->path);
-    if (self->form != FORM_OBJECTS && kind == RECORD_DOCUMENTS)
-        return report_usage("%s: a query with its documents is read from .jsonl", self->path);
+    if (self->form == FORM_TABLE && kind == RECORD_DOCUMENTS)
+        return report_usage("%s: the rows of a table are documents, which need --query TEXT; queries with their "
+                            "documents are read from .jsonl",
+                            self->path);
     return self->form == FORM_TABLE ? read_header(self) : EXIT_OK;
 }
 
@@ -269,7 +275,8 @@ static void parse_object(const reader *self, record *r, const char *line, size_t
 /* The next line into self->line; -1 at the end. */
 static ssize_t next_line(reader *self) {
     ssize_t got = getline(&self->line, &self->capacity, self->stream);
-    if (got < 0) return -1;
+    if (!self->failure && (ferror(self->stream) || (got < 0 && !feof(self->stream)))) self->failure = errno;
+    if (got < 0 || self->failure) return -1; /* half a line is none */
     size_t length = (size_t)got;
     /* the mark of some editors at the beginning of a file is no part of it */
     if (self->number++ == 0 && strncmp(self->line, "\xef\xbb\xbf", 3) == 0)
@@ -406,8 +413,7 @@ int reader_next(reader *self, size_t most, record **records, size_t *count) {
         self->count++;
     *records = self->records;
     *count = self->count;
-    if (!ferror(self->stream)) return EXIT_OK;
-    fprintf(stderr, "rubato: %s: %s\n", self->path,
-            errno == EILSEQ ? "damaged or cut, or not compressed by gzip" : strerror(errno));
+    if (!self->failure) return EXIT_OK;
+    fprintf(stderr, "rubato: %s: %s\n", self->path, gzip_error(self->failure));
     return EXIT_FAILED;
 }
