@@ -119,9 +119,9 @@ rubato_status gzip_read(char **data, size_t *size, const char *path, size_t limi
     *data = NULL;
     FILE *stream = gzip_open(path, NULL);
     if (!stream)
-        return errno == ENOMEM ? fail_memory(error)
-                               : fail(error, errno == ENOENT ? RUBATO_NOT_FOUND : RUBATO_IO, "%s: %s", path,
-                                      gzip_error(errno));
+        return errno == ENOMEM
+                   ? fail_memory(error)
+                   : fail(error, errno == ENOENT ? RUBATO_NOT_FOUND : RUBATO_IO, "%s: %s", path, gzip_error(errno));
     size_t got;
     text_add(&all, "", 0);
     while (!all.failed && all.length <= limit && (got = fread(piece, 1, sizeof piece, stream)) > 0)
