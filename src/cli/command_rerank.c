@@ -16,7 +16,8 @@ static int rank(session *s, const arguments *given, const char *query, const rub
     if (!scores || !order) {
         result = report_text("out of memory");
     } else if (rubato_rerank(s->context, scores, query, documents, count, &s->options, &costs, &error) != RUBATO_OK) {
-        result = report(&error);
+        error.line = row && error.line ? 1 : 0; /* a document's error is its row's */
+        result = report_record(&error, row, 1);
     } else {
         for (size_t i = 0; i < count; i++) order[i] = (ranked){scores[i], i};
         sort_ranked(order, count);

@@ -7,7 +7,7 @@ Prints 'N passed, N failed'.
 """
 import gzip, json, os, random
 
-from program import check, finish, golden, model, one_line, path, run, write
+from program import check, finish, golden, large, model, one_line, path, run, write
 
 random.seed(1)
 embedder = os.path.join(golden, "bert")
@@ -26,10 +26,10 @@ table = "id,text,label\n" + "".join(f'{i},"{t}",{"xy"[i % 2]}\n' for i, t in enu
 for name, content in (("r.jsonl", objects), ("d.csv", table), ("t.tsv", table.replace(",", "\t").replace('"', ""))):
     small = rows("classify", classifier, write(name, content))
     check(f"{name}: rows", len(small) > 8 and small[3]["id"] in (3, "3") and small[3]["input_label"] == "y", small[:4])
-    for large in (write(name.upper(), content), packed(name + ".GZ", gzip.compress(content.encode())), packed(name.upper() + ".Gz", gzip.compress(content.encode()))):
-        check(f"{os.path.basename(large)} is read as {name}", rows("classify", classifier, large) == small)
-        r = [run("eval", classifier, "--task", "classification", "--data", file, "--json") for file in (path(name), large)]
-        check(f"{os.path.basename(large)} as a data set", r[0].status == r[1].status == 0 and r[0].json()[0]["metrics"] == r[1].json()[0]["metrics"], *r)
+    for other in (write(name.upper(), content), packed(name + ".GZ", gzip.compress(content.encode())), packed(name.upper() + ".Gz", gzip.compress(content.encode()))):
+        check(f"{os.path.basename(other)} is read as {name}", rows("classify", classifier, other) == small)
+        r = [run("eval", classifier, "--task", "classification", "--data", file, "--json") for file in (path(name), other)]
+        check(f"{os.path.basename(other)} as a data set", r[0].status == r[1].status == 0 and r[0].json()[0]["metrics"] == r[1].json()[0]["metrics"], *r)
 answers = model("bert", "BertForQuestionAnswering")
 asked = rows("answer", answers, write("asked.csv", "question,context\na b,c d e\n"))
 check("questions of a table", len(asked) == 1 and "answer" in asked[0] and asked == rows("answer", answers, write("ASKED.CSV", "question,context\na b,c d e\n")), asked)
@@ -108,5 +108,9 @@ out = run("rerank", embedder, "--jsonl", "--columns", "text=q,pair=list", "--jso
 check("other names", len(out) == 1 and out[0]["query"] == "a" and out[0]["input_query"] == "b" and out[0]["text"] == "c" and "list" not in out[0], out)
 for name in ("both.csv", "rank.tsv"):
     r = run("rerank", embedder, path(name)); check(f"{name} needs a query", r.status == 2 and one_line(r) and name in r.err and "--query" in r.err, r)
+crossing = large(labels=1, layers=1, hidden=64)
+two = "".join(json.dumps({"id": i, "query": "a", "documents": ["a", "b " * n]}) + "\n" for i, n in enumerate((600, 2)))
+r = run("rerank", crossing, "--jsonl", "--truncation", "only_first", "--json", stdin=two); out = r.json()
+check("a document that has no room is its row's error", r.status == 1 and [("error" in x, x["id"], x["line"]) for x in out] == [(True, 0, 1), (False, 1, 2), (False, 1, 2)], r)
 
 finish()
