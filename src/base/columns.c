@@ -32,6 +32,16 @@ bool columns_choose(bool (*has)(const void *user, const char *name), const void 
     return !*clash;
 }
 
+bool columns_single(bool (*has)(const void *user, const char *name), const void *user, const char **name,
+                    const char **clash) {
+    *name = *clash = NULL;
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0] && !*name; i++)
+        if (!usual[i][1] && has(user, usual[i][0])) *name = usual[i][0];
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0] && *name; i++)
+        if (usual[i][1] && strcmp(usual[i][0], *name) == 0 && has(user, usual[i][1])) *clash = usual[i][1];
+    return !*clash;
+}
+
 const char *columns_first(bool (*has)(const void *user, const char *name), const void *user, const char *pair) {
     const char *only = NULL;
     size_t found = 0;

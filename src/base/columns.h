@@ -32,6 +32,11 @@ bool columns_doubled(const column_names *of, size_t column);
 bool columns_choose(bool (*has)(const void *user, const char *name), const void *user, const char *names[2],
                     const char **clash);
 
+/* Finds the name of a text that stands alone, as a document does; the other names are no texts then. NULL: no usual
+ * name is there. Returns false where a second text's name is there that could be meant too: *clash is that name. */
+bool columns_single(bool (*has)(const void *user, const char *name), const void *user, const char **name,
+                    const char **clash);
+
 /* The name of the first text that goes with a second one of that name: the usual one, else "text", else the only usual
  * name that is there. NULL: there is none, or it is not clear. */
 const char *columns_first(bool (*has)(const void *user, const char *name), const void *user, const char *pair);

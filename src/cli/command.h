@@ -116,12 +116,13 @@ typedef struct record {
     char *why;  /* why there is no answer; NULL for a row that can be answered */
     const char *file; /* NULL: standard input */
     size_t line;      /* its first line in the file */
+    size_t row;       /* its number among the rows, from 0: a header and blank lines between rows are none */
 } record;
 
 typedef struct reader reader;
 
-/* The texts that a row must hold: a text or a pair; a question with its context; a query with documents. */
-typedef enum record_kind { RECORD_TEXT, RECORD_QUESTION, RECORD_DOCUMENTS } record_kind;
+/* The texts that a row must hold: a text or a pair; one text; a question with its context; a query with documents. */
+typedef enum record_kind { RECORD_TEXT, RECORD_DOCUMENT, RECORD_QUESTION, RECORD_DOCUMENTS } record_kind;
 
 enum { CHUNK_LINES = 4096 }; /* the most rows of one call of reader_next */
 

@@ -1,6 +1,5 @@
 /* rubato answer: the span of a context that answers a question. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/utf8.h"
 #include "cli/command.h"
@@ -38,11 +37,7 @@ static int each(void *user, session *s, const arguments *given, const record *re
 }
 
 static int run(const arguments *given) {
-    arguments two_texts = *given;
-    const char *file = given->file ? given->file : "";
-    /* a line holds two texts as a JSON object, or as columns of a table */
-    two_texts.jsonl = !strstr(file, ".csv") && !strstr(file, ".tsv");
-    return for_each_chunk(&two_texts, RECORD_QUESTION, each, NULL, NULL);
+    return for_each_chunk(given, RECORD_QUESTION, each, NULL, NULL);
 }
 
 const command command_answer = {

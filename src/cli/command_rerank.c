@@ -4,8 +4,8 @@
 
 #include "cli/command.h"
 
-/* Scores and prints one query's documents. rows [count]: the rows of the input that they are; NULL: all are in `row`.
- */
+/* Scores and prints one query's documents. rows [count]: the rows of the input that they are; NULL: `row` is the query
+ * with all of them. */
 static int rank(session *s, const arguments *given, const char *query, const rubato_input *documents, size_t count,
                 const record *rows, const record *row) {
     rubato_error error = {0};
@@ -16,17 +16,24 @@ static int rank(session *s, const arguments *given, const char *query, const rub
     if (!scores || !order) {
         result = report_text("out of memory");
     } else if (rubato_rerank(s->context, scores, query, documents, count, &s->options, &costs, &error) != RUBATO_OK) {
-        result = report(&error);
+        error.line = row && error.line ? 1 : 0; /* a document's error is its row's */
+        result = report_record(&error, row, 1);
     } else {
         for (size_t i = 0; i < count; i++) order[i] = (ranked){scores[i], i};
         sort_ranked(order, count);
         size_t top = given->top && given->top < count ? given->top : count;
+        if (row && !given->json) print_text_line(query, 0);
         for (size_t i = 0; i < top; i++) {
             const rubato_input *document = &documents[order[i].index];
             const record *from = rows ? &rows[order[i].index] : row;
-            size_t index = rows ? from->line - 1 : order[i].index;
+            size_t index = rows ? from->row : order[i].index;
             if (given->json) {
                 print_row_begin(from);
+                if (row) {
+                    printf("\"line\": %zu, \"query\": ", row->line);
+                    print_json_string(row->text, row->text_bytes);
+                    printf(", ");
+                }
                 printf("\"index\": %zu, \"score\": ", index);
                 print_float((double)order[i].score);
                 printf(", \"text\": ");
@@ -39,6 +46,7 @@ static int rank(session *s, const arguments *given, const char *query, const rub
                 putchar('\n');
             }
         }
+        if (row && !given->json) putchar('\n');
     }
     free(scores);
     rubato_free(costs);
@@ -66,12 +74,13 @@ static int gather(void *user, session *s, const arguments *given, const record *
     record *rows = realloc(all->rows, (all->count + count) * sizeof *rows);
     if (rows) all->rows = rows;
     for (size_t i = 0; documents && rows && i < count; i++) {
+        if (records[i].pair) return report_usage("%s", "--columns pair=NAME: a document is one text");
         record *row = &rows[all->count];
         const char *kept = records[i].kept;
         *row = (record){.text = copy_text(records[i].text, records[i].text_bytes, &failed),
                         .text_bytes = records[i].text_bytes,
                         .kept = copy_text(kept, kept ? strlen(kept) : 0, &failed),
-                        .line = records[i].line};
+                        .row = records[i].row};
         documents[all->count++] = (rubato_input){.text = row->text, .text_bytes = row->text_bytes};
     }
     return documents && rows && !failed ? EXIT_OK : report_text("out of memory");
@@ -103,13 +112,11 @@ static int rank_rows(void *user, session *s, const arguments *given, const recor
 
 static int run(const arguments *given) {
     if (!given->query) {
-        arguments objects = *given;
-        objects.jsonl = 1;
         if (!given->file && !given->jsonl) return report_usage("%s", "rerank needs --query TEXT (or --jsonl)");
-        return for_each_row(&objects, &(row_work){.kind = RECORD_DOCUMENTS, .one_by_one = true, .each = rank_rows});
+        return for_each_row(given, &(row_work){.kind = RECORD_DOCUMENTS, .one_by_one = true, .each = rank_rows});
     }
     gathered all = {0};
-    int status = for_each_chunk(given, RECORD_TEXT, gather, rank_gathered, &all);
+    int status = for_each_chunk(given, RECORD_DOCUMENT, gather, rank_gathered, &all);
     for (size_t i = 0; i < all.count; i++) {
         free(all.rows[i].text);
         free(all.rows[i].kept);

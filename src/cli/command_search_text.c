@@ -282,7 +282,7 @@ static int run(const arguments *given) {
     arguments with_file = *given;
     if (given->corpus) with_file.file = given->corpus;
     searching self = {.top = given->top ? given->top : 5};
-    row_work work = {.kind = RECORD_TEXT,
+    row_work work = {.kind = RECORD_DOCUMENT,
                      .each = each,
                      .refused = refused,
                      .finish = finish,

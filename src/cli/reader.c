@@ -26,12 +26,14 @@ struct reader {
     record_kind kind;
     char wanted[2][COLUMN_NAME]; /* the columns of --columns for the first and second text; "" for none */
     char *line;                  /* the next line */
-    size_t capacity, number;
+    size_t capacity, number, rows;
     text_buffer record;         /* of a table; fields borrow from it */
     char *names[TABLE_COLUMNS]; /* of a table's header */
+    bool again[TABLE_COLUMNS];  /* an earlier column has the same name */
     size_t name_count, column[2];
     record records[CHUNK_LINES];
     size_t count;
+    int failure;        /* errno of a reading that failed; 0: none did */
     int raw;            /* the descriptor whose position tells the progress; -1: unknown */
     double total_bytes; /* 0: unknown */
 };
@@ -65,9 +67,14 @@ static void choose_names(const reader *self, const json_t *object, const char *n
     why[0] = 0;
     if (self->wanted[0][0]) {
         names[0] = self->wanted[0];
-        names[1] = self->wanted[1][0] ? self->wanted[1] : NULL;
-    } else if (self->kind != RECORD_TEXT) {
+        names[1] = self->wanted[1][0] ? self->wanted[1] : self->kind == RECORD_DOCUMENTS ? documents[1] : NULL;
+    } else if (self->kind == RECORD_QUESTION || self->kind == RECORD_DOCUMENTS) {
         memcpy(names, self->kind == RECORD_QUESTION ? question : documents, sizeof question);
+    } else if (self->kind == RECORD_DOCUMENT) {
+        names[1] = NULL;
+        if (!columns_single(has_name, &by, &names[0], &clash))
+            snprintf(why, bytes, "a document is one text: \"%.60s\" or \"%.60s\"; --columns text=NAME says which",
+                     names[0], clash);
     } else if (!columns_choose(has_name, &by, names, &clash)) {
         snprintf(why, bytes,
                  "\"%.60s\" and \"%.60s\" are not known to go together; --columns text=NAME,pair=NAME says it",
@@ -88,10 +95,13 @@ static int parse_columns(reader *self, const char *columns) {
 
 static void take_form(reader *self, bool jsonl) {
     self->csv = gzip_name_ends(self->path, ".csv");
+    bool two = self->kind == RECORD_QUESTION || self->kind == RECORD_DOCUMENTS; /* which a plain line cannot hold */
     if (jsonl || gzip_name_ends(self->path, ".jsonl") || gzip_name_ends(self->path, ".ndjson"))
         self->form = FORM_OBJECTS;
     else if (self->csv || gzip_name_ends(self->path, ".tsv"))
         self->form = FORM_TABLE;
+    else if (two)
+        self->form = FORM_OBJECTS;
 }
 
 /* The size of what is read, for the progress. */
@@ -110,7 +120,7 @@ int reader_open(reader **out, const arguments *given, record_kind kind) {
     *out = NULL;
     FILE *stream = standard ? stdin : gzip_named(path) ? gzip_open(path, &raw) : fopen(path, "rb");
     if (!stream) {
-        fprintf(stderr, "rubato: %s: %s\n", path, errno == EILSEQ ? "not compressed by gzip" : strerror(errno));
+        fprintf(stderr, "rubato: %s: %s\n", path, gzip_error(errno));
         return EXIT_FAILED;
     }
     reader *self = calloc(1, sizeof *self);
@@ -131,8 +141,10 @@ int reader_open(reader **out, const arguments *given, record_kind kind) {
         return report_usage("%s: JSON is read from .jsonl files, with an object in each line", self->path);
     if (self->form == FORM_LINES && given->columns)
         return report_usage("%s: --columns is for .csv, .tsv and .jsonl", self->path);
-    if (self->form != FORM_OBJECTS && kind == RECORD_DOCUMENTS)
-        return report_usage("%s: a query with its documents is read from .jsonl", self->path);
+    if (self->form == FORM_TABLE && kind == RECORD_DOCUMENTS)
+        return report_usage("%s: the rows of a table are documents, which need --query TEXT; queries with their "
+                            "documents are read from .jsonl",
+                            self->path);
     return self->form == FORM_TABLE ? read_header(self) : EXIT_OK;
 }
 
@@ -173,20 +185,33 @@ static void refuse(record *r, const char *format, ...) {
     va_end(values);
 }
 
-/* Members that answers have; a caller's member of such a name is kept as "input_NAME". */
-static bool is_answer(const char *name) {
-    static const char *const names[] = {"label",  "labels",  "score", "scores", "value", "embedding", "entities",
-                                        "tokens", "answer",  "start", "end",    "cost",  "error",     "line",
-                                        "ids",    "offsets", "types", "cut",    "index", "overflow",  "words",
-                                        "layers", "fills",   "text",  "results"};
+/* Members that answers have. */
+static bool is_answer(record_kind kind, const char *name) {
+    static const char *const names[] = {"label",  "labels",  "score", "scores",  "value", "embedding", "entities",
+                                        "tokens", "answer",  "start", "end",     "cost",  "error",     "line",
+                                        "ids",    "offsets", "types", "cut",     "index", "overflow",  "words",
+                                        "layers", "fills",   "text",  "results", "masks"};
+    if (kind == RECORD_DOCUMENTS && strcmp(name, "query") == 0) return true;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0) return true;
     return false;
 }
 
-/* Adds a member to the text `"id": 7, ` of what is kept. Takes over the value. */
-static void keep(text_buffer *out, const char *name, json_t *value) {
-    json_t *key = json_sprintf("%s%s", is_answer(name) ? "input_" : "", name);
+/* The name under which a member is kept: "input_" stands before it as often as it takes until neither an answer nor
+ * another member has that name. `own`: it is the member's name in the object or header. */
+static json_t *kept_name(const asked *by, const char *name, bool own) {
+    json_t *key = json_string(name);
+    while (key && (own ? is_answer(by->of->kind, name) : has_name(by, json_string_value(key)))) {
+        json_t *longer = json_sprintf("input_%s", json_string_value(key));
+        json_decref(key);
+        key = longer;
+        own = false;
+    }
+    return key;
+}
+
+/* Adds a member to the text `"id": 7, ` of what is kept. Takes over both. */
+static void keep(text_buffer *out, json_t *key, json_t *value) {
     char *quoted = key ? json_dumps(key, JSON_ENCODE_ANY) : NULL;
     char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17)) : NULL;
     if (!quoted || !text) out->failed = true;
@@ -220,16 +245,17 @@ static char *take_string(record *r, const json_t *object, const char *key, size_
     return copy;
 }
 
-static void take_documents(record *r, const json_t *object) {
-    const json_t *list = json_object_get(object, "documents");
+static void take_documents(record *r, const json_t *object, const char *key) {
+    const json_t *list = json_object_get(object, key);
     size_t count = json_array_size(list);
-    if (!json_is_array(list)) refuse(r, "\"documents\" is %s", list ? "no list" : "missing");
-    if (!json_is_array(list)) return;
+    if (!list || count == 0)
+        refuse(r, "\"%s\" is %s", key, !list ? "missing" : json_is_array(list) ? "an empty list" : "no list");
+    if (count == 0) return;
     r->documents = calloc(count + 1, sizeof *r->documents);
     for (size_t i = 0; r->documents && i < count; i++) {
         const json_t *item = json_array_get(list, i);
         const char *text = json_string_value(json_is_object(item) ? json_object_get(item, "text") : item);
-        if (!text) refuse(r, "\"documents\": number %zu is no text", i + 1);
+        if (!text) refuse(r, "\"%s\": number %zu is no text", key, i + 1);
         if (!text || !(r->documents[i] = strdup(text))) break;
         r->document_count++;
     }
@@ -255,11 +281,11 @@ static void parse_object(const reader *self, record *r, const char *line, size_t
     if (!keys[0]) keys[0] = "text";
     r->text = take_string(r, object, keys[0], &r->text_bytes);
     if (self->kind == RECORD_DOCUMENTS)
-        take_documents(r, object);
+        take_documents(r, object, keys[1]);
     else if (keys[1] && (self->kind == RECORD_QUESTION || json_object_get(object, keys[1])))
         r->pair = take_string(r, object, keys[1], &r->pair_bytes);
     json_object_foreach(object, key, value) if (strcmp(key, keys[0]) != 0 && !(keys[1] && strcmp(key, keys[1]) == 0))
-        keep(&kept, key, json_incref(value));
+        keep(&kept, kept_name(&(asked){object, self}, key, true), json_incref(value));
     take_kept(r, &kept);
     json_decref(object);
 }
@@ -269,7 +295,8 @@ static void parse_object(const reader *self, record *r, const char *line, size_t
 /* The next line into self->line; -1 at the end. */
 static ssize_t next_line(reader *self) {
     ssize_t got = getline(&self->line, &self->capacity, self->stream);
-    if (got < 0) return -1;
+    if (!self->failure && (ferror(self->stream) || (got < 0 && !feof(self->stream)))) self->failure = errno;
+    if (got < 0 || self->failure) return -1; /* half a line is none */
     size_t length = (size_t)got;
     /* the mark of some editors at the beginning of a file is no part of it */
     if (self->number++ == 0 && strncmp(self->line, "\xef\xbb\xbf", 3) == 0)
@@ -335,8 +362,12 @@ static int read_header(reader *self) {
     if (self->by_number) return find_columns(self);
     if (!next_record(self, &size)) return report_text("out of memory");
     if (size < 0) return report_usage("%s: empty; a table begins with a header", self->path);
+    if (utf8_check(self->record.data, (size_t)size) < (size_t)size)
+        return report_usage("%s: its header is not valid UTF-8", self->path);
     table_cut(self->record.data, self->record.data + size, self->csv, fields, &count, &lines);
     for (size_t i = 0; count != SIZE_MAX && i < count; i++) {
+        const column_names header = header_of(self);
+        self->again[i] = columns_find(&header, fields[i]) != SIZE_MAX;
         if (!(self->names[i] = strdup(fields[i]))) return report_text("out of memory");
         self->name_count++;
     }
@@ -364,8 +395,9 @@ static void parse_record(const reader *self, record *r, size_t size) {
     }
     for (size_t i = 0; i < count; i++) {
         if (i == self->column[0] || i == self->column[1]) continue;
+        bool named = i < self->name_count && !self->again[i];
         snprintf(number, sizeof number, "column%zu", i + 1);
-        keep(&kept, i < self->name_count ? self->names[i] : number, json_string(fields[i]));
+        keep(&kept, kept_name(&(asked){NULL, self}, named ? self->names[i] : number, named), json_string(fields[i]));
     }
     take_kept(r, &kept);
 }
@@ -383,6 +415,7 @@ static bool take_record(reader *self, record *r, size_t *bytes) {
         if (got < 0) return r->why != NULL;
         line = self->form == FORM_TABLE ? self->record.data : self->line;
     } while (self->form != FORM_LINES && !r->why && !line[strspn(line, " \t\r\n")]);
+    r->row = self->rows++;
     *bytes += (size_t)got;
     size_t length = (size_t)got, bad = utf8_check(line, length);
     if (bad < length)
@@ -406,8 +439,7 @@ int reader_next(reader *self, size_t most, record **records, size_t *count) {
         self->count++;
     *records = self->records;
     *count = self->count;
-    if (!ferror(self->stream)) return EXIT_OK;
-    fprintf(stderr, "rubato: %s: %s\n", self->path,
-            errno == EILSEQ ? "damaged or cut, or not compressed by gzip" : strerror(errno));
+    if (!self->failure) return EXIT_OK;
+    fprintf(stderr, "rubato: %s: %s\n", self->path, gzip_error(self->failure));
     return EXIT_FAILED;
 }
