@@ -7,6 +7,7 @@ static int run(const arguments *given) {
     options.model = given->model;
     rubato_trim_result *result;
     rubato_error error;
+    warn_of_model(given, options.model);
     if (rubato_trim(&options, &result, &error) != RUBATO_OK) return report(&error);
     if (given->json)
         printf("{\"layers\": %zu, \"vocabulary\": %zu, \"parameters\": %zu, \"covered\": %.6f}\n", result->layers,
