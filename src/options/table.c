@@ -69,7 +69,7 @@ static const rubato_option run_table[] = {
 #undef OPTION_OWNER
 #define OPTION_OWNER rubato_text_options
 static const rubato_option text_table[] = {
-    SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
+    SIZE_OPTION(max_length, max_length, "the model's; tokenize: none", MAX_LENGTH_HELP),
     CHOICE_OPTION(truncation, rubato_truncation, truncation, "HOW", truncations, "longest_first",
                   "the text of a pair that is cut when both are too long"),
     FLAG_OPTION(left, cut_left, "cut the beginning of a text that is too long, not its end"),
