@@ -67,6 +67,7 @@ for more, env in ((["--auto-truncate", "maybe"], {}), ([], {"AUTO_TRUNCATE": "ma
 for word in ("False", "0", "No", "on"): check(f"a truth value {word}", "/nowhere" in run("serve", "/nowhere", "--auto-truncate", word).err)
 refused("a number that is too large", run("train", bert, "--rate", "1e10"), '"1e10"', "from 0 to 1e+09")
 for value in ("-1", "0", "1.5", "x", "99999999999999999999"): refused(f"--threads {value}", run("classify", three, "--threads", value, stdin="a\n"), f'"{value}"', "whole number from 1 to 1e+18")
+for value in ("0", "65536"): refused(f"--port {value}", run("serve", three, "--port", value), f'"{value}"', "whole number from 1 to 65535")
 points(three, 3, half={"keep": [0.5, 0.5, 0.5], "quality": 0.5, "flops_ratio": 0.5})
 for budget in ("-1ms", "0ms", "nanms"): refused(f"--budget {budget}", run("classify", three, f"--budget={budget}", stdin="a\n"), f'budget "{budget}"', "use full, 0.4x")
 
