@@ -56,6 +56,11 @@ for name in ("read.npy.part", "read.npy.part.json"):
 for name, more in (("empty.csv", []), ("bad.jsonl", ["--on-error", "stop"])):
     r = run("embed", bert, write(name, "" if name == "empty.csv" else "[1]\n"), "--output", path("none.npy"), *more); check(f"{name} leaves no file", r.status != 0 and one_line(r) and not [n for n in os.listdir(work) if n.startswith("none.npy")], r)
 
+# ---- A file in the model's place ----
+table = write("rows.csv", "text\na\n")
+for given, folder in ((os.path.basename(table), work), (table, None)):
+    r = run("embed", given, cwd=folder); check(f"{given} is no model", r.status == 1 and one_line(r) and f"{given}: a file, not the folder of a model" in r.err and "folder comes first" in r.err and "pull" not in r.err, r)
+
 # ---- Options that exclude each other ----
 refused("two corpora", run("search-text", bert, path("other.txt"), "--corpus", file, "--query", "a"), "--corpus", "other.txt")
 refused("two budgets", run("classify", three, "--budget", "0.2x", "--target-drop", 1, stdin="a\n"), "--budget", "--target-drop")
