@@ -99,6 +99,10 @@ int session_open(session *s, const arguments *given);
 int session_describe(session *s, const arguments *given);
 void session_close(session *s);
 
+/* Prints what is irregular in a model's folder, for a command that gives the library its name. Nothing for NULL, or
+ * where the folder holds no model: the command fails then. */
+void warn_of_model(const arguments *given, const char *name);
+
 /* Prints which kernels run and why they use no tiles: as words, "AVX2 instructions; no tiles: the processor has none",
  * or as members of an object, "isa", "kernels" and "no_tiles" ("" where tiles are used). */
 void print_kernels(const session *s, bool json);

@@ -20,6 +20,7 @@ static int run(const arguments *given) {
     options.progress_user = &bar;
     rubato_quantize_result *result;
     rubato_error error;
+    warn_of_model(given, options.model);
     progress_begin(&bar, "judging", "", given->quiet || !options.data);
     rubato_status status = rubato_quantize(&options, &result, &error);
     progress_end(&bar);

@@ -79,7 +79,6 @@ static int run(const arguments *given) {
                              .json_logs = json_logs,
                              .log_texts = given->serve.log_texts,
                              .silent = given->quiet};
-    if (given->serve.port > 65535) return report_usage("--port: %s", "use 1 to 65535");
     status = slo_option(&options.slo_ms, given->serve.slo);
     if (status != EXIT_OK) return status;
     rubato_error error;

@@ -107,6 +107,8 @@ static int run(const arguments *given) {
     interrupt_watch(false);
     rubato_error error = {0};
     rubato_train_result *result;
+    warn_of_model(given, options.model);
+    warn_of_model(given, options.teacher);
     rubato_status status = rubato_train(&options, &result, &error);
     if (status != RUBATO_OK) {
         if (seen.terminal && !seen.quiet && seen.drawn > 0) fputc('\n', stderr);

@@ -7,7 +7,13 @@ static int run(const arguments *given) {
     options.model = given->model;
     rubato_trim_result *result;
     rubato_error error;
+    warn_of_model(given, options.model);
     if (rubato_trim(&options, &result, &error) != RUBATO_OK) return report(&error);
+    if (options.vocabulary && result->vocabulary > options.vocabulary && !given->quiet)
+        fprintf(stderr,
+                "rubato: warning: --vocabulary %zu: %zu word pieces stay, because special tokens and single characters "
+                "always do, so that every text can be tokenised\n",
+                options.vocabulary, result->vocabulary);
     if (given->json)
         printf("{\"layers\": %zu, \"vocabulary\": %zu, \"parameters\": %zu, \"covered\": %.6f}\n", result->layers,
                result->vocabulary, result->parameters, result->covered);

@@ -67,7 +67,7 @@ static const rubato_option program_table[] = {
 #define OPTION_SECTION "Server"
 static const rubato_option serve_table[] = {
     TEXT_OPTION(host, serve.host, "ADDRESS", NULL, "127.0.0.1, this machine alone", "address to listen on"),
-    SIZE_OPTION(port, serve.port, "3000", "port to listen on"),
+    OPTION(port, SIZE, size_t, serve.port, 1, 65535, 0, "N", NULL, "3000", "port to listen on"),
     TEXT_OPTION(slo, serve.slo, "TIME", NULL, "no promise",
                 "promised time of an answer, as 50ms; under load cheaper points keep it"),
     TEXT_OPTION(api_key, serve.api_key, "KEY", NULL, "none needed",

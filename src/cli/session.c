@@ -39,11 +39,23 @@ static int take_prompt(session *s, const arguments *given) {
     return report_usage("%s. --prompt-text takes a text", error.message);
 }
 
+static void print_warnings(const arguments *given, const char *name, const rubato_model *model) {
+    const rubato_info *info = rubato_model_info(model);
+    for (size_t i = 0; i < info->warning_count && !given->quiet; i++)
+        fprintf(stderr, "rubato: warning: %s: %s\n", name, info->warnings[i]);
+}
+
+void warn_of_model(const arguments *given, const char *name) {
+    rubato_model *model;
+    if (!name || rubato_model_describe(&model, name, NULL) != RUBATO_OK) return;
+    print_warnings(given, name, model);
+    rubato_model_destroy(model);
+}
+
 /* The model's warnings, and the options of texts and runs. */
 static int take_options(session *s, const arguments *given) {
     s->info = rubato_model_info(s->model);
-    for (size_t i = 0; i < s->info->warning_count && !given->quiet; i++)
-        fprintf(stderr, "rubato: warning: %s: %s\n", given->model, s->info->warnings[i]);
+    print_warnings(given, given->model, s->model);
     s->options = given->run;
     s->options.text = &given->text;
     if (given->target_drop && given->run.budget)

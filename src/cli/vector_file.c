@@ -32,6 +32,7 @@ struct vector_file {
     size_t known;   /* rows of an earlier command, which had read `known_taken` rows of the input */
     size_t known_taken;
     uint64_t known_input; /* the hash that those must have again */
+    bool unused;          /* PART is new, and no rows in it are kept yet */
 };
 
 static int fail_io(const char *path, const char *what) {
@@ -41,6 +42,50 @@ static int fail_io(const char *path, const char *what) {
 
 /* ---- What an earlier command left ---- */
 
+/* Reads a header that npy_header wrote. */
+static bool read_header(const unsigned char *from, size_t *rows, size_t *columns) {
+    unsigned char header[NPY_HEADER];
+    char text[NPY_HEADER + 1] = "";
+    memcpy(text, from, NPY_HEADER);
+    if (sscanf(&text[NPY_BEFORE], NPY_DICT, rows, columns) != 2) return false;
+    npy_header(header, *rows, *columns);
+    return memcmp(header, from, NPY_HEADER) == 0;
+}
+
+/* Whether FILE.part is an interrupted command's: a header and rows, or nothing yet. Without a description there are no
+ * finished rows, and the header counts none. */
+static bool is_part(const char *path, bool described) {
+    mapped_file file;
+    size_t rows, columns;
+    if (file_map(&file, path, NULL) != RUBATO_OK) return false;
+    bool ours = file.size == 0 ||
+                (file.size >= NPY_HEADER && read_header(file.data, &rows, &columns) && (described || rows == 0));
+    file_unmap(&file);
+    return ours;
+}
+
+/* Whether an object is what make_state makes. */
+static bool is_state(const json_t *state) {
+    return json_is_string(json_object_get(state, "made_by")) && json_is_string(json_object_get(state, "input")) &&
+           json_is_integer(json_object_get(state, "rows")) && json_is_integer(json_object_get(state, "read")) &&
+           json_is_integer(json_object_get(state, "columns"));
+}
+
+/* *left: an interrupted command left its rows. A file that has their name and is something else is not lost without
+ * --overwrite. */
+static int find_left(const vector_file *self, bool overwrite, bool *left) {
+    bool part = path_exists(self->part), described = path_exists(self->state);
+    json_t *state = NULL;
+    *left = part && described;
+    if (overwrite) return EXIT_OK;
+    if (described) (void)json_read_file(&state, self->state, MOST_STATE, NULL);
+    bool known = is_state(state);
+    json_decref(state);
+    const char *strange = described && !known ? self->state : part && !is_part(self->part, known) ? self->part : NULL;
+    return strange ? report_usage("%s is there, and no interrupted command wrote it; --overwrite replaces it", strange)
+                   : EXIT_OK;
+}
+
 /* Takes the description of rows, which `path` holds. */
 static int take_state(vector_file *self, const json_t *state, const char *path) {
     const char *made_by = json_string_value(json_object_get(state, "made_by"));
@@ -48,7 +93,7 @@ static int take_state(vector_file *self, const json_t *state, const char *path) 
     json_int_t rows = json_integer_value(json_object_get(state, "rows"));
     json_int_t taken = json_integer_value(json_object_get(state, "read"));
     json_int_t columns = json_integer_value(json_object_get(state, "columns"));
-    if (!made_by || !hash || rows < 0 || taken < rows || (self->index && taken != rows))
+    if (!is_state(state) || rows < 0 || taken < rows || (self->index && taken != rows))
         return report_usage("%s: not written by this command; --overwrite starts again", path);
     if (strcmp(made_by, self->made_by) != 0 || columns != (json_int_t)self->columns)
         return report_usage("%s: its vectors are of another model or other options; --overwrite starts again", path);
@@ -74,19 +119,14 @@ static int map_rows(vector_file *self, const char *path) {
 
 /* Opens a finished index: header, rows, description. */
 static int open_index(vector_file *self) {
-    char text[NPY_HEADER + 1] = "";
-    unsigned char header[NPY_HEADER];
     size_t rows = 0, columns = 0, end = 0;
     int status = map_rows(self, self->path);
     if (status != EXIT_OK) return status;
     json_t *state = NULL;
     size_t body = self->old.size > NPY_HEADER ? self->old.size - NPY_HEADER : 0;
-    if (body) memcpy(text, self->old.data, NPY_HEADER);
-    if (body && sscanf(&text[NPY_BEFORE], NPY_DICT, &rows, &columns) == 2 && columns > 0 &&
-        rows <= body / sizeof(float) / columns) {
-        npy_header(header, rows, columns);
+    if (body && read_header(self->old.data, &rows, &columns) && columns > 0 && rows <= body / sizeof(float) / columns) {
         end = NPY_HEADER + rows * columns * sizeof(float);
-        if (memcmp(header, text, NPY_HEADER) == 0 && self->old.size - end < MOST_STATE)
+        if (self->old.size - end < MOST_STATE)
             state = json_loadb((const char *)self->old.data + end, self->old.size - end, 0, NULL);
     }
     if (!state || json_integer_value(json_object_get(state, "rows")) != (json_int_t)rows ||
@@ -133,6 +173,7 @@ static int begin_rows(vector_file *self) {
     if (self->direct && !(self->stream = tmpfile())) return fail_io(self->path, "cannot write");
     if (!self->direct && ftruncate(fileno(self->stream), 0) != 0) return fail_io(self->part, "cannot write");
     if (!self->direct) unlink(self->state);
+    self->unused = !self->direct;
     npy_header(header, 0, self->columns);
     if (fwrite(header, 1, sizeof header, self->stream) != sizeof header) return fail_io(self->part, "cannot write");
     return EXIT_OK;
@@ -155,12 +196,22 @@ int vector_file_describe(session *s, const arguments *given, char *out) {
     return status;
 }
 
-/* Whether a file is the one that the command reads: `input`; NULL or "-" is standard input. */
-static bool is_input(const struct stat *of, const char *input) {
-    struct stat from;
+/* Whether a regular file is `input`; NULL or "-" is standard input. */
+static bool is_file(const char *path, const char *input) {
+    struct stat of, from;
     bool named = input && strcmp(input, "-") != 0;
-    return (named ? stat(input, &from) : fstat(STDIN_FILENO, &from)) == 0 && from.st_dev == of->st_dev &&
-           from.st_ino == of->st_ino;
+    return stat(path, &of) == 0 && S_ISREG(of.st_mode) &&
+           (named ? stat(input, &from) : fstat(STDIN_FILENO, &from)) == 0 && from.st_dev == of.st_dev &&
+           from.st_ino == of.st_ino;
+}
+
+/* Refuses to write a file that the command reads. */
+static int refuse_inputs(const vector_file *self, const arguments *given, const char *path) {
+    const char *const written[] = {path, self->part, self->state};
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+        if (is_file(written[i], given->file) || (given->queries && is_file(written[i], given->queries)))
+            return report_usage("%s: the command reads this file; write the vectors to another one", written[i]);
+    return EXIT_OK;
 }
 
 int vector_file_open(vector_file **out, const arguments *given, const char *path, size_t columns, const char *made_by,
@@ -180,20 +231,20 @@ int vector_file_open(vector_file **out, const arguments *given, const char *path
         errno = S_ISDIR(of.st_mode) ? EISDIR : EINVAL;
         return fail_io(path, "cannot write");
     }
-    if (there && !self->direct && (is_input(&of, given->file) || (given->queries && is_input(&of, given->queries))))
-        return report_usage("%s: the command reads this file; write the vectors to another one", path);
     /* a symbolic link stays one: its target is replaced */
     if (strlen(path) >= PATH_MAX - 16) return report_usage("%.80s...: path too long", path);
     if (!there || self->direct || !realpath(path, self->path)) strcpy(self->path, path);
     snprintf(self->part, sizeof self->part, "%s.part", self->path);
     snprintf(self->state, sizeof self->state, "%s.json", self->part);
-    if (there && index && !given->overwrite) return open_index(self);
     if (self->direct) return begin_rows(self);
-    bool left = path_exists(self->part) && path_exists(self->state);
+    bool left;
+    int status = refuse_inputs(self, given, path);
+    if (status != EXIT_OK) return status;
+    if (there && index && !given->overwrite) return open_index(self);
+    if ((status = find_left(self, given->overwrite, &left)) != EXIT_OK) return status;
     if (there && !left && !given->overwrite)
         return report_usage("%s is there already; --overwrite replaces it", self->path);
-    int status = open_part(self);
-    if (status != EXIT_OK) return status;
+    if ((status = open_part(self)) != EXIT_OK) return status;
     if (left && given->resume) return continue_rows(self);
     if (left && !given->overwrite)
         return report_usage(
@@ -254,6 +305,7 @@ int vector_file_keep(vector_file *self) {
     if (!state) return report_text("out of memory");
     rubato_status status = json_write_file(state, self->state, JSON_INDENT(1), &error);
     json_decref(state);
+    if (status == RUBATO_OK) self->unused = false;
     return status == RUBATO_OK ? EXIT_OK : report(&error);
 }
 
@@ -292,6 +344,8 @@ static int write_state(vector_file *self) {
 int vector_file_finish(vector_file *self, bool stopped) {
     unsigned char header[NPY_HEADER];
     if (stopped) {
+        int kept = vector_file_keep(self);
+        if (kept != EXIT_OK) return kept;
         fprintf(stderr, "rubato: stopped after %zu rows, which %s holds; the same command with --resume continues\n",
                 self->rows, self->part);
         return EXIT_FAILED;
@@ -307,6 +361,7 @@ int vector_file_finish(vector_file *self, bool stopped) {
     if (self->direct) return copy_out(self);
     if (fsync(fileno(self->stream)) != 0 || rename(self->part, self->path) != 0)
         return fail_io(self->path, "cannot write");
+    self->unused = false;
     unlink(self->state);
     return EXIT_OK;
 }
@@ -314,6 +369,7 @@ int vector_file_finish(vector_file *self, bool stopped) {
 void vector_file_close(vector_file *self) {
     if (!self) return;
     file_unmap(&self->old);
+    if (self->unused) unlink(self->part);
     if (self->stream) fclose(self->stream);
     free(self);
 }

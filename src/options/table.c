@@ -69,7 +69,7 @@ static const rubato_option run_table[] = {
 #undef OPTION_OWNER
 #define OPTION_OWNER rubato_text_options
 static const rubato_option text_table[] = {
-    SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
+    SIZE_OPTION(max_length, max_length, "the model's; tokenize: none", MAX_LENGTH_HELP),
     CHOICE_OPTION(truncation, rubato_truncation, truncation, "HOW", truncations, "longest_first",
                   "the text of a pair that is cut when both are too long"),
     FLAG_OPTION(left, cut_left, "cut the beginning of a text that is too long, not its end"),
@@ -172,7 +172,8 @@ static const rubato_option trim_table[] = {
                 "layers that stay, from 0 on, as 0,2,5; a layer may be named twice"),
     TEXT_OPTION(drop, drop, "HOW", NULL, NULL,
                 "layers to remove: top:K, bottom:K, odd:K, even:K, symmetric:K or, with --data, contribution:COSINE"),
-    SIZE_OPTION(vocabulary, vocabulary, "all", "word pieces that stay, the most frequent ones of --data"),
+    SIZE_OPTION(vocabulary, vocabulary, "all",
+                "word pieces that stay: special tokens, single characters, and the most frequent ones of --data"),
     SIZE_OPTION(positions, positions, "the model's", "longest sequence in tokens"),
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
     FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),

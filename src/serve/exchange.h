@@ -59,6 +59,7 @@ struct exchange {
     text_buffer body;
     size_t excess; /* bytes beyond the largest allowed body */
     bool suspended, ready, sent;
+    bool closes; /* the answer comes before the body, which is not read: it is too large, or its end is not known */
     text_buffer query; /* of a cross-encoder, after its prompt */
 
     json_t *request;

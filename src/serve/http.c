@@ -241,7 +241,7 @@ static void add_cors(const exchange *e, struct MHD_Response *response) {
     MHD_add_response_header(
         response, "Access-Control-Expose-Headers",
         "x-rubato-point, x-rubato-flops-ratio, x-rubato-layers, x-rubato-queue-ms, x-rubato-compute-ms, "
-        "x-rubato-hint, x-compute-tokens, x-total-time, x-request-id");
+        "x-rubato-hint, x-rubato-replaced-targets, x-truncated, x-compute-tokens, x-total-time, x-request-id");
     if (strcmp(e->method, "OPTIONS") != 0) return;
     MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST");
     MHD_add_response_header(response, "Access-Control-Allow-Headers",
@@ -282,7 +282,7 @@ static enum MHD_Result send_answer(exchange *e) {
     }
     if (e->status == 405) MHD_add_response_header(response, "Allow", strcmp(e->method, "POST") == 0 ? "GET" : "POST");
     if (e->wish.hint) MHD_add_response_header(response, "x-rubato-hint", e->wish.hint);
-    if (atomic_load(&e->server->stopping)) MHD_add_response_header(response, "Connection", "close");
+    if (e->closes || atomic_load(&e->server->stopping)) MHD_add_response_header(response, "Connection", "close");
     enum MHD_Result result = MHD_queue_response(e->connection, (unsigned)e->status, response);
     MHD_destroy_response(response);
     e->sent = true;
@@ -303,6 +303,22 @@ static void name_exchange(http *self, exchange *e) {
         snprintf(e->id, sizeof e->id, "%016llx", (unsigned long long)random_hash(self->salt ^ random_hash(number)));
 }
 
+/* Counts the headers that say where a body ends. */
+static enum MHD_Result count_framing(void *user, enum MHD_ValueKind kind, const char *name, const char *value) {
+    (void)kind;
+    (void)value;
+    *(size_t *)user += strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "Transfer-Encoding") == 0;
+    return MHD_YES;
+}
+
+/* Whether one header at most says where the body ends. With two of them a proxy may take for a second request what is
+ * a part of the first (RFC 9112, 6.3 and 11.2). */
+static bool is_framed_once(const exchange *e) {
+    size_t count = 0;
+    MHD_get_connection_values(e->connection, MHD_HEADER_KIND, count_framing, &count);
+    return count <= 1;
+}
+
 /* The head of a request has arrived: refuses at once what can be refused. */
 static void begin_exchange(http *self, exchange *e) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(e->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -310,6 +326,11 @@ static void begin_exchange(http *self, exchange *e) {
     name_exchange(self, e);
     bool other;
     e->route = find_route(e->method, e->path, &other);
+    if (!is_framed_once(e)) {
+        exchange_fail_plainly(e, 400, "more than one header Content-Length or Transfer-Encoding");
+        e->closes = true;
+        return;
+    }
     if (strcmp(e->method, "OPTIONS") == 0) {
         e->status = 204;
         return;
@@ -328,7 +349,10 @@ static void begin_exchange(http *self, exchange *e) {
     }
     const char *length = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Length");
     double bytes = length ? strtod(length, NULL) : 0;
-    if (bytes > (double)e->server->options.max_body) exchange_fail_plainly(e, 413, "length limit exceeded");
+    if (bytes > (double)e->server->options.max_body) {
+        exchange_fail_plainly(e, 413, "length limit exceeded");
+        e->closes = true;
+    }
     const char *type = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Type");
     if (e->status == 0 && e->route->is_json && (!type || strncasecmp(type, "application/json", 16) != 0))
         exchange_fail_plainly(e, 415, "Expected request with `Content-Type: application/json`");
@@ -361,8 +385,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         *context = e;
         e->connection = connection;
         begin_exchange(self, e);
-        /* an answer before the body closes the connection; that is right only for a body that is too large */
-        return e->status == 413 ? send_answer(e) : MHD_YES;
+        return e->closes ? send_answer(e) : MHD_YES;
     }
     if (*size) return take_body(e, data, size);
     if (e->sent) return MHD_YES;

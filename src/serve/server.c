@@ -64,6 +64,8 @@ static rubato_status load_model(server *self, size_t slot, hosted **out, rubato_
     rubato_status status =
         options->budget ? rubato_choose_point(one->context, options->budget, 64, &index, error) : RUBATO_OK;
     one->slot = slot;
+    for (size_t i = 0; i < one->info->warning_count && !options->silent; i++)
+        fprintf(stderr, "rubato: warning: %s: %s\n", one->name, one->info->warnings[i]);
     if (status == RUBATO_OK)
         *out = one;
     else

@@ -137,10 +137,14 @@ rubato_status hub_resolve(char *folder, size_t bytes, const char *name, rubato_e
                     "%s: a folder without config.json; it should be one in Hugging Face layout", name);
     for (size_t i = 0; i < SHIPPED_PLACES && !strchr(name, '/'); i++)
         if (shipped_folder(folder, bytes, i, name) && is_model(folder)) return RUBATO_OK;
-    if (!is_hub_name(name)) return fail(error, RUBATO_NOT_FOUND, "%s: no such folder", name);
     char repository[HUB_PATH];
-    TRY(hub_repository_folder(repository, sizeof repository, name, error));
-    if (hub_snapshot(folder, bytes, repository, "main") && is_model(folder)) return RUBATO_OK;
+    bool on_hub = is_hub_name(name);
+    if (on_hub) TRY(hub_repository_folder(repository, sizeof repository, name, error));
+    if (on_hub && hub_snapshot(folder, bytes, repository, "main") && is_model(folder)) return RUBATO_OK;
+    if (file_exists(name))
+        return fail(error, RUBATO_NOT_FOUND,
+                    "%s: a file, not the folder of a model; in a command the model's folder comes first", name);
+    if (!on_hub) return fail(error, RUBATO_NOT_FOUND, "%s: no such folder", name);
     return fail(error, RUBATO_NOT_FOUND,
                 "%s: no such folder, no models/%s, and not in the cache (%s); try: rubato pull "
                 "%s",

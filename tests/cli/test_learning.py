@@ -110,6 +110,8 @@ r = renew("train", bert, "--task", "classification", "--data", data, "--teacher"
 # ---- Trimming ----
 r = renew("trim", path("ft"), "--layers", "0,2", "--vocabulary", 45, "--data", data, "--positions", 15, "--out", path("small"), "--json"); t = r.json()[0] if r.status == 0 else {}
 check("trim", r.status == 0 and t["layers"] == 2 and t["vocabulary"] == 61 and t["covered"] == 1, r)
+check("it says why more word pieces stay than it was told", one_line(r) and "--vocabulary 45: 61 word pieces stay" in r.err and "single characters" in r.err, r)
+for more in (["--vocabulary", 45, "--quiet"], ["--vocabulary", 61]): r = renew("trim", path("ft"), *more, "--data", data, "--out", path("quiet")); check(f"and else nothing {more}", r.status == 0 and r.err == "", r)
 r = run("tokenize", path("small"), "--json", stdin="a bcd z\n"); check("every letter stays", r.status == 0 and r.json()[0]["tokens"] == ["[CLS]", "a", "b", "##c", "##d", "z", "[SEP]"], r)
 whole = run("classify", path("small"), "--raw", "--json", stdin="a b c\n")
 r = train("small2", "--epochs", 1, "--dev", dev, *calm, "--json", start=path("small")); check("and is a start", r.status == 0 and whole.status == 0 and r.json()[0]["best"] > 0.6, r)

@@ -37,6 +37,29 @@ r = run("embed", bert, path("other.txt"), "--output", path("v.npy"), "--overwrit
 for given in ([file], ["--corpus", file]): refused(f"an index over the corpus {given}", run("search-text", bert, *given, "--query", "a", "--index", file, "--overwrite"), "in.txt", "reads this file")
 refused("an index over the queries", run("search-text", bert, path("other.txt"), "--queries", file, "--index", file, "--overwrite"), "in.txt", "reads this file")
 check("the corpus stays", read("in.txt") == text.encode())
+numpy = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }".ljust(117) + b"\n" + bytes(8)
+for given in (("embed", bert, file, "--output"), ("search-text", bert, file, "--query", "a", "--index")):
+    for name, content in ((".part", b"mine\n"), (".part", numpy), (".part.json", b"{}"), (".part.json", b"mine\n"), (".part.json", b'{"rows": 1}')):
+        with open(path("mine.npy" + name), "wb") as f: f.write(content)
+        for more in ([], ["--resume"]): refused(f"{given[0]}: mine.npy{name} is the user's {content[:8]} {more}", run(*given, path("mine.npy"), *more), "mine.npy" + name, "no interrupted command wrote it", "--overwrite")
+        check("it stays", read("mine.npy" + name) == content and not os.path.exists(path("mine.npy")))
+        r = run(*given, path("mine.npy"), "--overwrite"); check("--overwrite replaces it, too", r.status == 0 and not os.path.exists(path("mine.npy" + name)), r)
+        os.remove(path("mine.npy"))
+    write("mine.npy.part", ""); r = run(*given, path("mine.npy")); check(f"{given[0]}: a command that was interrupted at once", r.status == 0 and os.path.exists(path("mine.npy")), r); os.remove(path("mine.npy"))
+for name in ("read.npy.part", "read.npy.part.json"):
+    write(name, text)
+    for more in ([], ["--overwrite"]):
+        refused(f"--output's {name} is the input {more}", run("embed", bert, path(name), "--output", path("read.npy"), *more), name, "reads this file")
+        refused(f"--index's {name} is the corpus {more}", run("search-text", bert, "--corpus", path(name), "--query", "a", "--index", path("read.npy"), *more), name, "reads this file")
+    check(f"{name} stays", read(name) == text.encode() and not os.path.exists(path("read.npy")))
+    os.remove(path(name))
+for name, more in (("empty.csv", []), ("bad.jsonl", ["--on-error", "stop"])):
+    r = run("embed", bert, write(name, "" if name == "empty.csv" else "[1]\n"), "--output", path("none.npy"), *more); check(f"{name} leaves no file", r.status != 0 and one_line(r) and not [n for n in os.listdir(work) if n.startswith("none.npy")], r)
+
+# ---- A file in the model's place ----
+table = write("rows.csv", "text\na\n")
+for given, folder in ((os.path.basename(table), work), (table, None)):
+    r = run("embed", given, cwd=folder); check(f"{given} is no model", r.status == 1 and one_line(r) and f"{given}: a file, not the folder of a model" in r.err and "folder comes first" in r.err and "pull" not in r.err, r)
 
 # ---- Options that exclude each other ----
 refused("two corpora", run("search-text", bert, path("other.txt"), "--corpus", file, "--query", "a"), "--corpus", "other.txt")
@@ -49,6 +72,7 @@ for more, env in ((["--auto-truncate", "maybe"], {}), ([], {"AUTO_TRUNCATE": "ma
 for word in ("False", "0", "No", "on"): check(f"a truth value {word}", "/nowhere" in run("serve", "/nowhere", "--auto-truncate", word).err)
 refused("a number that is too large", run("train", bert, "--rate", "1e10"), '"1e10"', "from 0 to 1e+09")
 for value in ("-1", "0", "1.5", "x", "99999999999999999999"): refused(f"--threads {value}", run("classify", three, "--threads", value, stdin="a\n"), f'"{value}"', "whole number from 1 to 1e+18")
+for value in ("0", "65536"): refused(f"--port {value}", run("serve", three, "--port", value), f'"{value}"', "whole number from 1 to 65535")
 points(three, 3, half={"keep": [0.5, 0.5, 0.5], "quality": 0.5, "flops_ratio": 0.5})
 for budget in ("-1ms", "0ms", "nanms"): refused(f"--budget {budget}", run("classify", three, f"--budget={budget}", stdin="a\n"), f'budget "{budget}"', "use full, 0.4x")
 

@@ -78,4 +78,6 @@ shutil.copytree(path("sides"), path("stopped")); r = run("classify", path("stopp
 for text, warned in (('{"ended": false}', True), ("{}", False), ("[1", False)):
     write("stopped/training.json", text); r = run("classify", path("stopped"), stdin="a\n"); check(f"training.json {text}", r.status == 0 and ("has not ended" in r.err) == warned, r)
 write("stopped/training.json", '{"ended": false}'); r = run("classify", path("stopped"), "--quiet", stdin="a\n"); check("--quiet says nothing of it", r.status == 0 and r.err == "", r)
+for command in (("quantize", path("stopped"), "--to", "int8"), ("trim", path("stopped"), "--layers", "0"), *(("train", of, "--task", "classification", "--data", sides, "--epochs", 1, *more) for of, more in ((path("stopped"), []), (path("sides"), ["--teacher", path("stopped")])))):
+    for quiet in ([], ["--quiet"]): r = run(*command, "--out", path("made"), "--overwrite", *quiet); check(f"{command} {quiet}", r.status == 0 and r.err.count("has not ended") == (not quiet) and (quiet or f"warning: {path('stopped')}: " in r.err), r)
 finish()

@@ -35,6 +35,13 @@ def overwrite(path, data):
         f.write(data)
 
 
+# ---- A run that has not ended ----
+stopped = own(model("bert", "BertModel"))
+with open(file(stopped, "training.json"), "w") as f: f.write('{"ended": false}')
+for quiet in ([], ["--quiet"]):
+    s = Service(f"begun={stopped}", *quiet); s.stop()
+    check(f"a model of a run that has not ended {quiet}", sum("rubato: warning: begun: " in line and "has not ended" in line for line in s.log) == (not quiet), s.log)
+
 # ---- Files that are overwritten ----
 embed, classify = own(model("bert", "BertModel")), own(model("bert", "BertForSequenceClassification", **LABELS))
 small = os.path.join(work, "small")

@@ -140,6 +140,19 @@ check("metrics are Prometheus's", all(line.startswith("#") or len(line.rsplit(" 
 for path, kind in (("/", "text/html"), ("/docs", "text/html"), ("/openapi.json", "application/json")):
     status, headers, out = s.get(path); check(f"page {path}", status == 200 and headers["content-type"].startswith(kind) and len(out) > 3, headers)
 document = s.get("/openapi.json")[2]
+check("the document knows /ready", "/ready" in document["paths"])
+exposed = s.get("/health")[1]["access-control-expose-headers"].split(", ")
+check("pages may read what was cut and replaced", {"x-truncated", "x-rubato-replaced-targets", "x-rubato-point"} <= set(exposed), exposed)
+
+# a request whose end is not known is refused, and what follows is not taken for another one
+inner = "GET /live HTTP/1.1\r\nHost: a\r\n\r\n"
+for lines in (["Content-Length: 0", f"Content-Length: {len(inner)}"], [f"Content-Length: {len(inner)}", "content-length: 0"], ["Content-Length: 3", "Transfer-Encoding: chunked"],
+              ["Transfer-Encoding: chunked", f"Content-Length: {len(inner)}"], ["Transfer-Encoding: chunked", "Transfer-Encoding: identity"]):
+    for verb in ("POST /embed", "GET /health", "OPTIONS /embed", "POST /nowhere"):
+        for body in (inner, "0\r\n\r\n" + inner):
+            out = s.raw((f"{verb} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" + "".join(l + "\r\n" for l in lines) + "\r\n" + body).encode())
+            check(f"{verb} with {lines}", out is not None and out.startswith(b"HTTP/1.1 400 ") and out.count(b"HTTP/1.1 ") == 1 and b"connection: close" in out.lower() and b"more than one header" in out, out)
+
 for path, verbs in document["paths"].items():
     for verb, what in verbs.items():
         if path in ("/decode", "/v1/trace", "/zero-shot", "/v1/zero-shot"): continue  # of a real vocabulary; of a model with points; of one with entailment
