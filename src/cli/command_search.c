@@ -86,6 +86,7 @@ static int run(const arguments *given) {
     options.progress = watch;
     options.progress_user = &seen;
     interrupt_watch(false);
+    warn_of_model(given, options.model);
     rubato_search_result *result;
     rubato_error error = {0};
     rubato_status status = rubato_search(&options, &result, &error);

@@ -156,6 +156,12 @@ static void product_by_tiles(const product_low *p) {
     const size_t fitting = BLOCK_BYTES / (steps * SIDE * sizeof(uint32_t)) / PAIR;
     const size_t most = PAIR * size_max(size_min(fitting, BLOCK_PAIRS), 1);
     pending before = {0};
+    product_low empty = *p;
+    if (p->words == 0) { /* one step of zeros: rows have none */
+        empty.a = tail;
+        empty.a_stride = 0;
+        p = &empty;
+    }
     TILE_CONFIGURE();
     for (size_t first = 0; first < p->rows; first += most) {
         const size_t rows = size_min(p->rows - first, most), pairs = divide_up(rows, PAIR);

