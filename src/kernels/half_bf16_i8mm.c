@@ -89,7 +89,7 @@ static float softmax(uint32_t *out, float *x, size_t count, float scale) {
     for (size_t i = 0; i < whole; i += 8)
         vst1q_u32(out + i / 2, vreinterpretq_u32_u16(risen_8(x + i, steep, top, sum)));
     if (left) {
-        /* what is behind the end has 2^-126, which the sum does not feel; the odd end of the last word is zero */
+        /* Lanes beyond the end add 2^-126 each, which does not change the sum. An odd end has a zero in its word. */
         uint16_t halves[8];
         vst1q_u16(halves, risen_8(last, steep, top, sum));
         halves[left] = 0;

@@ -31,7 +31,7 @@ typedef struct product_f32 {
     size_t b_depth; /* the depth with which b was packed; the product uses the first part of it. 0: depth */
     float scale;    /* 0 means 1 */
     activation act; /* no rare one */
-    bool add;       /* c += a b: sums start from c; scale must be 0 */
+    bool add;       /* c += a b: sums start from c; scale must be 0 or 1 */
 } product_f32;
 
 /* The distance from a panel of b to the next, divided by PANEL. */

@@ -51,8 +51,8 @@ static inline float32x4_t add_sums(float32x4_t x, float32x4_t y) {
     return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), vreinterpretq_s32_f32(y)));
 }
 
-/* What becomes of the sums of a part: they are added to c, which has those of earlier parts where it is `begun`, and
- * the last part finishes them. */
+/* The place of a part's sums in c. With `begun`, c has the sums of earlier parts, and these are added. With `last`, no
+ * part follows, and the sums get bias, activation and residual. */
 typedef struct ending {
     size_t first, column, rows;
     bool begun, last;

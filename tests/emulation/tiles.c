@@ -1,4 +1,5 @@
-/* The state and the products of emulated tiles, and what the library has of the real machine: permission and peaks. */
+/* Emulated tiles: their registers and their products. Permission for tiles is always granted here, and the peaks of
+ * instructions are not measured. */
 #include <immintrin.h>
 
 #include "kernels/table.h"
