@@ -24,6 +24,12 @@ static inline __m256i load_8(const void *from) {
     return _mm256_loadu_si256(from);
 }
 
+/* The sum is in a register here. Without this, gcc adds the products of both parts first, because sums of integers may
+ * be reordered, and has then no registers left for the sums. */
+static inline void in_register(__m256i *sum) {
+    __asm__("" : "+x"(*sum));
+}
+
 /* One tile of `rows` rows from `row` of the block. `rows` is a constant at every call. The first part of the depth
  * leaves its sums in c, and the next one starts from them. */
 static inline __attribute__((always_inline)) void tile(const product_low *p, const block *of, size_t row, size_t column,
@@ -50,6 +56,8 @@ static inline __attribute__((always_inline)) void tile(const product_low *p, con
                 __m256i x = _mm256_set1_epi32((int)a[(size_t)i * of->stride + PARTS * k + (size_t)part]);
                 sum[i][0] = join(sum[i][0], x, b0);
                 sum[i][1] = join(sum[i][1], x, b1);
+                in_register(&sum[i][0]);
+                in_register(&sum[i][1]);
             }
         }
     }
