@@ -22,14 +22,6 @@ static inline __m256 scaled(const product_low *p, __m256i sum, size_t row, size_
 
 #include "kernels/product_parts_avx2.h"
 
-static __m256i load_some(const void *from, size_t count) {
-    return _mm256_maskload_epi32(from, lanes_8(count < 8 ? count : 8));
-}
-
-static void store_some(void *to, size_t count, __m256i value) {
-    _mm256_maskstore_epi32(to, lanes_8(count < 8 ? count : 8), value);
-}
-
 /* q + 128 in 8 bits becomes q in 16. */
 static void widen_row(uint32_t *out, const uint32_t *a, size_t words) {
     for (size_t k = 0; k < words; k += 8) {

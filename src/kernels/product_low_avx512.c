@@ -1,5 +1,6 @@
 /* The low-precision products, avx512. */
 #define VARIANT(name) name##_avx512
+#define INT8_ALONE
 #include "kernels/product_low_loops.h"
 
 #include <immintrin.h>

@@ -1,8 +1,8 @@
 /* The low-precision products for processors without the instructions, compiled once for each instruction set. Blocks of
  * both operands are widened to f32 and multiplied in f32. Weights have the memory traffic of the low precision, and the
  * product has the speed of f32. 8-bit sums stay exact: within the depth of a block they are integers below 2^24, and
- * blocks are summed as integers. The including file defines VARIANT(name), and BF16_ALONE where the instruction set has
- * another 8-bit product. */
+ * blocks are summed as integers. The including file defines VARIANT(name), and INT8_ALONE where the instruction set has
+ * another bf16 product. */
 #include <string.h>
 
 #include "kernels/product_low.h"
@@ -14,6 +14,7 @@ _Static_assert(127 * 127 * WIDE_DEPTH < 1 << 24, "sums of a block are exact in f
  * become neighbours in a row of a, and rows of their own in a panel of b. */
 typedef void widen_function(float *out, const uint32_t *in, size_t pitch, size_t rows, size_t width);
 
+#ifndef INT8_ALONE
 static float upper_bf16(uint32_t bits) {
     float value;
     bits &= 0xffff0000u;
@@ -36,8 +37,8 @@ static void widen_panel_bf16(float *out, const uint32_t *in, size_t pitch, size_
             out[width + j] = upper_bf16(in[j]);
         }
 }
+#endif
 
-#ifndef BF16_ALONE
 static void widen_rows_int8(float *out, const uint32_t *in, size_t pitch, size_t rows, size_t width) {
     for (; rows--; in += pitch, out += 4 * width) {
         const unsigned char *bytes = (const unsigned char *)in;
@@ -50,7 +51,6 @@ static void widen_panel_int8(float *out, const uint32_t *in, size_t pitch, size_
         for (size_t i = 0; i < 4; i++)
             for (size_t j = 0; j < width; j++) out[i * width + j] = (float)(int8_t)(in[j] >> 8 * i);
 }
-#endif
 
 /* Adds the block's sums to c as integers. After the last block c gets its final value. */
 static void join_int8(const product_low *p, const float *sums, size_t row, size_t first, size_t width, bool begun,
@@ -111,12 +111,12 @@ static void product_wide(const product_low *p, size_t parts, widen_function *wid
     }
 }
 
+#ifndef INT8_ALONE
 void VARIANT(product_bf16)(const product_low *p) {
     product_wide(p, 2, widen_rows_bf16, widen_panel_bf16);
 }
+#endif
 
-#ifndef BF16_ALONE
 void VARIANT(product_int8)(const product_low *p) {
     product_wide(p, 4, widen_rows_int8, widen_panel_int8);
 }
-#endif

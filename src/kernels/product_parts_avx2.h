@@ -1,4 +1,4 @@
-/* Products of integers, AVX2. A word of b is widened in registers to its parts, once for each tile of up to 6
+/* Products of low precision, AVX2. A word of b is widened in registers to its parts, once for each tile of up to 6
  * rows by half a panel; a has been widened before, or needs it not. The including file defines, with sums as __m256i of
  * integers or of floats,
  *   PARTS                                parts of a word, each with a 32-bit word of the widened a
@@ -44,7 +44,7 @@ static inline __attribute__((always_inline)) void tile(const product_low *p, con
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < 2; j++)
             sum[i][j] =
-                of->k0 > 0
+                of->k0 > 0 || p->add
                     ? _mm256_maskload_epi32((const int *)(const void *)(c + (size_t)i * p->c_stride + 8 * j), mask[j])
                     : _mm256_setzero_si256();
     for (size_t k = 0; k < words; k++, b += PANEL) {
@@ -102,6 +102,15 @@ static void product_block(const product_low *p, const block *of, size_t rows) {
             size_t row = rows * t / count;
             tile_rows(p, of, row, column, rows * (t + 1) / count - row);
         }
+}
+
+/* Loads and stores up to eight words. */
+static inline __m256i load_some(const void *from, size_t count) {
+    return _mm256_maskload_epi32(from, lanes_8(count < 8 ? count : 8));
+}
+
+static inline void store_some(void *to, size_t count, __m256i value) {
+    _mm256_maskstore_epi32(to, lanes_8(count < 8 ? count : 8), value);
 }
 
 /* Widens `words` words of a row of a to PARTS words each. */

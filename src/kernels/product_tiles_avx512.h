@@ -9,18 +9,26 @@
  *
  * The including file defines
  *   PRODUCT                       the struct: a, b, bias, residual, c, their strides (a's in words), rows, columns, act
- *   PRODUCT_WORDS(p)              words along the depth
+ *   PRODUCT_WORDS(p)              words of b along the depth
  *   PRODUCT_PITCH(p)              words between panels of b
  *   MULTIPLY_ADD(sum, x, b)       sum + x b, all __m512i
  *   FINISH(p, sum, row, column, mask)   a __m512 from a __m512i of sums: applies the scales
  *   ADDS(p)                       whether the sums start from c
- *   ACTIVATE(x, act)              a __m512 from a __m512 */
+ *   ACTIVATE(x, act)              a __m512 from a __m512
+ * and, where a word of b has several parts that are multiplied one after the other, each with a word of a,
+ *   PARTS                         their number
+ *   LOAD_PART(at, i)              part i of the sixteen words of b there */
 #include <immintrin.h>
 #include <stdint.h>
 
 #include "base/checked.h"
 #include "kernels/math_avx512.h"
 #include "kernels/product.h"
+
+#ifndef PARTS
+#define PARTS 1
+#define LOAD_PART(at, i) _mm512_loadu_si512(at)
+#endif
 
 typedef uint32_t __attribute__((may_alias)) word;
 
@@ -30,6 +38,15 @@ enum {
     BLOCK_BYTES = 448 * 1024, /* the part of a that a block of rows has in one pass */
     AHEAD = 32,               /* rows of b that are fetched ahead */
 };
+
+/* Two sums are in registers here. Without this, gcc mixes the parts and has not enough registers for the sums then. */
+static inline void in_registers(__m512i *first, __m512i *second) {
+#ifdef __AVX512F__ /* else emulated */
+    __asm__("" : "+v"(*first), "+v"(*second));
+#else
+    (void)first, (void)second;
+#endif
+}
 
 /* One tile over the words [k0, k1). `rows` and `act` are constants at every call, so that the loops unroll and the sums
  * stay in registers. The first part of the depth leaves its sums in c, and the next part starts from them: the order of
@@ -51,14 +68,19 @@ static inline __attribute__((always_inline)) void tile(const PRODUCT *of, size_t
     }
     for (size_t k = k0; k < k1; k++) {
         const word *next = b + (k + AHEAD) * PANEL;
-        __m512i b0 = _mm512_loadu_si512(b + k * PANEL), b1 = _mm512_loadu_si512(b + k * PANEL + 16);
         _mm_prefetch((const char *)next, _MM_HINT_T0);
         _mm_prefetch((const char *)(next + 16), _MM_HINT_T0);
+#pragma GCC unroll 2
+        for (int part = 0; part < PARTS; part++) {
+            __m512i b0 = LOAD_PART(b + k * PANEL, part);
+            __m512i b1 = LOAD_PART(b + k * PANEL + 16, part);
 #pragma GCC unroll 14
-        for (int i = 0; i < rows; i++) {
-            __m512i x = _mm512_set1_epi32((int)a[(size_t)i * a_stride + k]);
-            sum[i][0] = MULTIPLY_ADD(sum[i][0], x, b0);
-            sum[i][1] = MULTIPLY_ADD(sum[i][1], x, b1);
+            for (int i = 0; i < rows; i++) {
+                __m512i x = _mm512_set1_epi32((int)a[(size_t)i * a_stride + PARTS * k + (size_t)part]);
+                sum[i][0] = MULTIPLY_ADD(sum[i][0], x, b0);
+                sum[i][1] = MULTIPLY_ADD(sum[i][1], x, b1);
+                if (PARTS > 1) in_registers(&sum[i][0], &sum[i][1]);
+            }
         }
     }
     if (k1 < PRODUCT_WORDS(p)) {
@@ -122,7 +144,7 @@ static tile_function *const gelu_tiles[TILE_ROWS + 1] = TILE_NAMES(_gelu);
 
 static void product_rows(const PRODUCT *p, tile_function *const *tiles) {
     size_t words = PRODUCT_WORDS(p), parts = divide_up(size_max(words, 1), DEPTH);
-    size_t block_rows = BLOCK_BYTES / sizeof(word) / divide_up(size_max(words, 1), parts);
+    size_t block_rows = BLOCK_BYTES / sizeof(word) / PARTS / divide_up(size_max(words, 1), parts);
     size_t blocks = divide_up(p->rows, block_rows), panels = divide_up(p->columns, PANEL);
     for (size_t block = 0; block < blocks; block++) {
         size_t begin = p->rows * block / blocks, rows = p->rows * (block + 1) / blocks - begin;

@@ -42,7 +42,7 @@ typedef union lanes {
 /* ---- Masked loads and stores, which touch no memory where the mask is zero ---- */
 
 EMULATED lanes emulated_load(lanes from, uint32_t mask, const void *at, size_t bytes) {
-    EACH(i, 16) if (mask >> i & 1) memcpy((char *)&from + (size_t)i * bytes, (const char *)at + (size_t)i * bytes, bytes);
+    EACH(i, 32) if (mask >> i & 1) memcpy((char *)&from + (size_t)i * bytes, (const char *)at + (size_t)i * bytes, bytes);
     return from;
 }
 
@@ -52,6 +52,7 @@ EMULATED void emulated_store(lanes from, uint32_t mask, void *at, size_t bytes) 
 
 #define _mm512_maskz_loadu_ps(mask, at) emulated_load((lanes){{0}}, mask, at, 4).floats
 #define _mm512_maskz_loadu_epi32(mask, at) emulated_load((lanes){{0}}, mask, at, 4).whole
+#define _mm512_maskz_loadu_epi16(mask, at) emulated_load((lanes){{0}}, mask, at, 2).whole
 #define _mm256_maskz_loadu_epi16(mask, at) emulated_load((lanes){{0}}, mask, at, 2).low
 #define _mm512_mask_loadu_ps(from, mask, at) emulated_load((lanes){.floats = (from)}, mask, at, 4).floats
 #define _mm512_mask_storeu_ps(at, mask, x) emulated_store((lanes){.floats = (x)}, mask, at, 4)
@@ -80,6 +81,12 @@ EMULATED uint32_t _mm512_reduce_max_epu32(__m512i x) {
 }
 
 /* ---- Conversions ---- */
+
+EMULATED __m512i _mm512_cvtepu16_epi32(__m256i x) {
+    lanes from = {.low = x}, r;
+    EACH(i, 16) r.u[i] = from.uh[i];
+    return r.whole;
+}
 
 EMULATED __m512i _mm512_cvtps_epi32(__m512 x) {
     lanes r = {.floats = x};
