@@ -727,6 +727,38 @@ typedef struct rubato_trim_result {
 RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result **result,
                                      rubato_error *error);
 
+/* ---- Vocabularies ---- */
+
+typedef struct rubato_vocabulary_options {
+    size_t size;              /* sizeof(rubato_vocabulary_options) */
+    const char *const *texts; /* [text_count] files of running text, a line after the other; .gz is unpacked */
+    size_t text_count;
+    const char *out;   /* folder for tokenizer.json, tokenizer_config.json and, of WordPiece, vocab.txt */
+    const char *kind;  /* "wordpiece" (default): BERT's tokenizer; "bpe": RoBERTa's, on bytes */
+    size_t tokens;     /* the size of the vocabulary; default 30,000 (wordpiece) or 50,000 (bpe) */
+    size_t min_count;  /* rarer pairs of tokens are not merged; default 2 */
+    size_t alphabet;   /* wordpiece: the most characters; rarer ones become [UNK]. Default: half of `tokens` */
+    int cased;         /* wordpiece: upper case and accents stay */
+    int overwrite;     /* replace what is in `out`; without it that is refused */
+    size_t max_length; /* the longest sequence that the files name; default 512 */
+    /* `stage` is "counting words" or "merging"; a non-zero return cancels. NULL for none. */
+    int (*progress)(void *user, const char *stage, double share);
+    void *progress_user;
+} rubato_vocabulary_options;
+
+typedef struct rubato_vocabulary_result {
+    size_t tokens, characters; /* characters: in the alphabet */
+    size_t lines, words;       /* of the texts; words: different ones */
+    double counted;            /* all words */
+} rubato_vocabulary_result;
+
+/* Trains a tokenizer from running text. The vocabulary has the special tokens first, then the characters, then the
+ * merged pieces, and is smaller than asked for where the text has no more. It is the one that the trainers of the
+ * library tokenizers make: for bpe with equal ids, for wordpiece up to the order of equally frequent pairs. Fails:
+ * NOT_FOUND, IO, BAD_DATA for a line that is not UTF-8, BAD_ARGUMENT, CANCELLED. */
+RUBATO_API rubato_status rubato_train_vocabulary(const rubato_vocabulary_options *options,
+                                                 rubato_vocabulary_result **result, rubato_error *error);
+
 /* ---- Quantising ---- */
 
 typedef struct rubato_quantize_options {
@@ -971,17 +1003,18 @@ typedef struct rubato_option {
 } rubato_option;
 
 typedef enum rubato_option_group {
-    RUBATO_OPTIONS_LOAD,     /* rubato_load_options */
-    RUBATO_OPTIONS_CONTEXT,  /* rubato_context_options */
-    RUBATO_OPTIONS_TEXT,     /* rubato_text_options */
-    RUBATO_OPTIONS_RUN,      /* rubato_options, without its text options */
-    RUBATO_OPTIONS_EVAL,     /* rubato_eval_options, without its run options */
-    RUBATO_OPTIONS_TRAIN,    /* rubato_train_options, without the model; also in the following groups */
-    RUBATO_OPTIONS_TRIM,     /* rubato_trim_options */
-    RUBATO_OPTIONS_QUANTIZE, /* rubato_quantize_options */
-    RUBATO_OPTIONS_SEARCH,   /* rubato_search_options */
-    RUBATO_OPTIONS_PULL,     /* rubato_pull_options */
-    RUBATO_OPTION_GROUPS     /* the number of groups */
+    RUBATO_OPTIONS_LOAD,       /* rubato_load_options */
+    RUBATO_OPTIONS_CONTEXT,    /* rubato_context_options */
+    RUBATO_OPTIONS_TEXT,       /* rubato_text_options */
+    RUBATO_OPTIONS_RUN,        /* rubato_options, without its text options */
+    RUBATO_OPTIONS_EVAL,       /* rubato_eval_options, without its run options */
+    RUBATO_OPTIONS_TRAIN,      /* rubato_train_options, without the model; also in the following groups */
+    RUBATO_OPTIONS_TRIM,       /* rubato_trim_options */
+    RUBATO_OPTIONS_QUANTIZE,   /* rubato_quantize_options */
+    RUBATO_OPTIONS_SEARCH,     /* rubato_search_options */
+    RUBATO_OPTIONS_PULL,       /* rubato_pull_options */
+    RUBATO_OPTIONS_VOCABULARY, /* rubato_vocabulary_options, without its texts */
+    RUBATO_OPTION_GROUPS       /* the number of groups */
 } rubato_option_group;
 
 /* Option number `index` of a group, from 0 on; NULL after the last. An option may grow at its end. */

@@ -104,6 +104,7 @@ int arguments_parse(arguments *given, const command *which, int argc, char **arg
                          .train.size = sizeof given->train,
                          .trim.size = sizeof given->trim,
                          .quantize.size = sizeof given->quantize,
+                         .vocabulary.size = sizeof given->vocabulary,
                          .search.size = sizeof given->search,
                          .pull.size = sizeof given->pull};
     self.count = options_of(which, self.options);

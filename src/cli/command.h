@@ -16,7 +16,7 @@ enum { ON_ERROR_ROW, ON_ERROR_SKIP, ON_ERROR_STOP };
 /* The values of the command line; zero where it has none. */
 typedef struct arguments {
     const char *model, *file;
-    const char *models[64]; /* for a command that takes several models */
+    const char *models[64]; /* for a command that takes several operands */
     size_t model_count;
     /* the library's options; each group as in its table in rubato.h */
     rubato_load_options load;
@@ -29,6 +29,7 @@ typedef struct arguments {
     rubato_quantize_options quantize;
     rubato_search_options search;
     rubato_pull_options pull;
+    rubato_vocabulary_options vocabulary;
     /* the program's own: options.c */
     const char *prompt, *query, *queries, *corpus, *index, *output, *target_drop, *batches, *lengths, *columns,
         *targets, *labels, *hypothesis;
@@ -64,6 +65,7 @@ typedef struct command {
     X(search_text)                                                                                                     \
     X(tokenize)                                                                                                        \
     X(info)                                                                                                            \
+    X(vocabulary)                                                                                                      \
     X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull) X(completion) X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;

@@ -17,6 +17,7 @@ OPTION_CHOICES(stored_types, "f32", "f16", "bf16")
 OPTION_CHOICES(divergences, "sub", "full")
 OPTION_CHOICES(significances, "received", "others", "random", "first")
 OPTION_CHOICES(search_costs, "flops", "ms")
+OPTION_CHOICES(vocabulary_kinds, "wordpiece", "bpe")
 
 #define DATA_HELP ": .tsv, .csv, .jsonl, SQuAD .json or CoNLL"
 #define COLUMNS_HELP "names of the data's columns, as text=NAME,pair=NAME,label=NAME"
@@ -255,16 +256,40 @@ static const rubato_option pull_table[] = {
     FLAG_OPTION(offline, offline, "use only the cache; also HF_HUB_OFFLINE=1"),
 };
 
+#undef OPTION_SECTION
+#define OPTION_SECTION "Vocabulary"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_vocabulary_options
+static const rubato_option vocabulary_table[] = {
+    TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the tokenizer's files"),
+    TEXT_OPTION(kind, kind, "KIND", vocabulary_kinds, "wordpiece",
+                "wordpiece: BERT's tokenizer; bpe: RoBERTa's, which knows every text by its bytes"),
+    SIZE_OPTION(tokens, tokens, "30000, bpe: 50000", "size of the vocabulary, special tokens included"),
+    SIZE_OPTION(min_count, min_count, "2", "pairs of tokens that are rarer do not become one token"),
+    SIZE_OPTION(alphabet, alphabet, "half of --tokens",
+                "wordpiece: the most characters; words with rarer ones become [UNK]"),
+    FLAG_OPTION(cased, cased, "wordpiece: keep upper case and accents"),
+    SIZE_OPTION(max_length, max_length, "512", "longest sequence in tokens that the files name"),
+    FLAG_OPTION(overwrite, overwrite, "replace a tokenizer or model in --out; without this option, that is refused"),
+};
+
 const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
 #define GROUP(name, table) [RUBATO_OPTIONS_##name] = { table, sizeof table / sizeof table[0] }
     static const struct {
         const rubato_option *options;
         size_t count;
     } groups[RUBATO_OPTION_GROUPS] = {
-        GROUP(LOAD, load_table), GROUP(CONTEXT, context_table),   GROUP(TEXT, text_table),
-        GROUP(RUN, run_table),   GROUP(EVAL, eval_table),         GROUP(TRAIN, train_table),
-        GROUP(TRIM, trim_table), GROUP(QUANTIZE, quantize_table), GROUP(SEARCH, search_table),
+        GROUP(LOAD, load_table),
+        GROUP(CONTEXT, context_table),
+        GROUP(TEXT, text_table),
+        GROUP(RUN, run_table),
+        GROUP(EVAL, eval_table),
+        GROUP(TRAIN, train_table),
+        GROUP(TRIM, trim_table),
+        GROUP(QUANTIZE, quantize_table),
+        GROUP(SEARCH, search_table),
         GROUP(PULL, pull_table),
+        GROUP(VOCABULARY, vocabulary_table),
     };
     if ((unsigned)group >= RUBATO_OPTION_GROUPS || index >= groups[group].count) return NULL;
     return &groups[group].options[index];

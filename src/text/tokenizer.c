@@ -211,10 +211,9 @@ static bool differs(const tokenizer *self, const token_span *span, const charact
     return at != size;
 }
 
-/* Tokenises a segment whose first character has the number *position, and whose first piece the number *word; both move
+/* Cuts a segment, whose first character has the number *position, into the pieces that the model gets. *position moves
  * behind it. */
-static bool run_segment(cutting *work, const char *text, size_t bytes, uint32_t *position, uint32_t *word,
-                        token_list *list) {
+static bool cut_segment(cutting *work, const char *text, size_t bytes, uint32_t *position) {
     const tokenizer *self = work->tokenizer;
     tokenizer_scratch *scratch = work->scratch;
     characters *raw = &scratch->raw;
@@ -230,7 +229,16 @@ static bool run_segment(cutting *work, const char *text, size_t bytes, uint32_t 
     scratch->pre_tokenizer.normalizer.most = text_limit(raw->count);
     work->uneven = false;
     if (!cut_added(self, ADDED_RAW, raw->items, 0, raw->count, work->special_as_text, add_raw_part, work)) return false;
-    if (!pre_tokenizer_run(&self->pre_tokenizer, &scratch->pool, &scratch->list, &scratch->pre_tokenizer)) return false;
+    return pre_tokenizer_run(&self->pre_tokenizer, &scratch->pool, &scratch->list, &scratch->pre_tokenizer);
+}
+
+/* Tokenises a segment whose first character has the number *position, and whose first piece the number *word; both move
+ * behind it. */
+static bool run_segment(cutting *work, const char *text, size_t bytes, uint32_t *position, uint32_t *word,
+                        token_list *list) {
+    const tokenizer *self = work->tokenizer;
+    tokenizer_scratch *scratch = work->scratch;
+    if (!cut_segment(work, text, bytes, position)) return false;
     tokenize_function *tokenize = models[self->model.kind];
     for (size_t i = 0; i < scratch->list.count; i++, ++*word) {
         piece here = scratch->list.items[i];
@@ -324,4 +332,11 @@ rubato_status tokenizer_run(const tokenizer *self, const char *text, size_t byte
     drop_surfaces(scratch, own);
     work.open = false;
     return run_segments(&work, text, bytes, SIZE_MAX, how, list, &uneven, error);
+}
+
+rubato_status tokenizer_cut(const tokenizer *self, const char *text, size_t bytes, tokenizer_scratch *scratch,
+                            rubato_error *error) {
+    cutting work = {.tokenizer = self, .scratch = scratch};
+    uint32_t position = 0;
+    return cut_segment(&work, text, bytes, &position) ? RUBATO_OK : fail_stage(scratch, bytes, error);
 }

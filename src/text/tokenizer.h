@@ -115,6 +115,11 @@ typedef struct token_choice {
 rubato_status tokenizer_run(const tokenizer *self, const char *text, size_t bytes, const token_choice *how,
                             size_t which, tokenizer_scratch *scratch, rubato_error *error);
 
+/* The stages before the model alone: the pieces of a text are in scratch->list, with their characters in scratch->pool.
+ * Fails as tokenizer_run. */
+rubato_status tokenizer_cut(const tokenizer *self, const char *text, size_t bytes, tokenizer_scratch *scratch,
+                            rubato_error *error);
+
 /* All stages up to an encoding; see rubato_encode. */
 rubato_status tokenizer_encode(const tokenizer *self, const rubato_input *input, const rubato_text_options *options,
                                tokenizer_scratch *scratch, rubato_encoding **encoding, rubato_error *error);

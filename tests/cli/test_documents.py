@@ -120,6 +120,7 @@ def prepare(name, command, header):
         write(folder, table, f"{header}\tlabel\n" + "".join(f"{t}\t{l}\n" for t, l in rows(20)))
     lines = "".join(text() + "\n" for _ in range(12))
     for file in ("texts.txt", "reviews.txt", "queries.txt", "documents.txt", "bbc300.txt"): write(folder, file, lines)
+    for file in ("wiki.txt", "wiki.txt.gz", "news.txt", "korean.txt"): write(folder, file, lines)
     write(folder, "long.txt", " ".join(text() for _ in range(100)) + "\n")
     write(folder, "masked.txt", "a [MASK] b\n")
     write(folder, "reviews.csv.gz", "id,review\n" + "".join(f"{i},{text()}\n" for i in range(5)))

@@ -1,4 +1,4 @@
-/* Every allocation of what writes files fails once: trimming, quantising, searching, .npy. */
+/* Every allocation of what writes files fails once: trimming, quantising, searching, vocabularies, .npy. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +74,23 @@ static rubato_status search(void *user, digest *out, rubato_error *error) {
     return RUBATO_OK;
 }
 
+static rubato_status vocabulary(void *user, digest *out, rubato_error *error) {
+    const writing *w = user;
+    const rubato_vocabulary_options options = {.size = sizeof options,
+                                               .texts = &w->data,
+                                               .text_count = 1,
+                                               .out = w->out,
+                                               .kind = w->to,
+                                               .tokens = 290,
+                                               .min_count = 1,
+                                               .overwrite = 1};
+    rubato_vocabulary_result *result;
+    TRY(rubato_train_vocabulary(&options, &result, error));
+    digest_add(out, result, sizeof *result);
+    rubato_free(result);
+    return RUBATO_OK;
+}
+
 /* ---- Tests ---- */
 
 static void test_npy(void **state) {
@@ -135,8 +152,18 @@ static void test_search(void **state) {
     fail_writing(&w, "search, resumed", search, 20);
 }
 
+static void test_vocabulary(void **state) {
+    (void)state;
+    writing w = {.to = "wordpiece", .data = write_data(failing_folder(), "text.txt", "a cat sat\non a mat\n")};
+    fail_writing(&w, "vocabulary of word pieces", vocabulary, 60);
+    w.to = "bpe";
+    w.old = old_folder();
+    fail_writing(&w, "vocabulary of bytes over an older folder", vocabulary, 20);
+}
+
 int main(int count, char **arguments) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_npy), cmocka_unit_test(test_trim),
-                                       cmocka_unit_test(test_quantize), cmocka_unit_test(test_search)};
+                                       cmocka_unit_test(test_quantize), cmocka_unit_test(test_search),
+                                       cmocka_unit_test(test_vocabulary)};
     return failing_main(count, arguments, tests, sizeof tests / sizeof *tests);
 }
