@@ -737,7 +737,8 @@ typedef struct rubato_vocabulary_options {
     const char *kind;  /* "wordpiece" (default): BERT's tokenizer; "bpe": RoBERTa's, on bytes */
     size_t tokens;     /* the size of the vocabulary; default 30,000 (wordpiece) or 50,000 (bpe) */
     size_t min_count;  /* rarer pairs of tokens are not merged; default 2 */
-    size_t alphabet;   /* wordpiece: the most characters; rarer ones become [UNK]. Default: half of `tokens` */
+    size_t alphabet;   /* wordpiece: the most characters; rarer ones become [UNK]. Default: a third of `tokens`,
+                         because most characters are two tokens, alone and within a word */
     int cased;         /* wordpiece: upper case and accents stay */
     int overwrite;     /* replace what is in `out`; without it that is refused */
     size_t max_length; /* the longest sequence that the files name; default 512 */

@@ -16,7 +16,7 @@ enum { ON_ERROR_ROW, ON_ERROR_SKIP, ON_ERROR_STOP };
 /* The values of the command line; zero where it has none. */
 typedef struct arguments {
     const char *model, *file;
-    const char *models[64]; /* for a command that takes several operands */
+    const char *models[1024]; /* for a command that takes several operands */
     size_t model_count;
     /* the library's options; each group as in its table in rubato.h */
     rubato_load_options load;

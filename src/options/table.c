@@ -266,7 +266,7 @@ static const rubato_option vocabulary_table[] = {
                 "wordpiece: BERT's tokenizer; bpe: RoBERTa's, which knows every text by its bytes"),
     SIZE_OPTION(tokens, tokens, "30000, bpe: 50000", "size of the vocabulary, special tokens included"),
     SIZE_OPTION(min_count, min_count, "2", "pairs of tokens that are rarer do not become one token"),
-    SIZE_OPTION(alphabet, alphabet, "half of --tokens",
+    SIZE_OPTION(alphabet, alphabet, "a third of --tokens",
                 "wordpiece: the most characters; words with rarer ones become [UNK]"),
     FLAG_OPTION(cased, cased, "wordpiece: keep upper case and accents"),
     SIZE_OPTION(max_length, max_length, "512", "longest sequence in tokens that the files name"),

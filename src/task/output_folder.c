@@ -48,6 +48,9 @@ bool output_is_taken(const char *folder) {
 
 rubato_status output_check(const char *folder, const rubato_model *origin, bool overwrite, rubato_error *error) {
     char a[PATH_MAX], b[PATH_MAX];
+    if (!*folder) return fail(error, RUBATO_BAD_ARGUMENT, "the name of the output folder is empty");
+    if (path_exists(folder) && !folder_exists(folder))
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s is there and is no folder; give another one", folder);
     if (origin && realpath(folder, a) && realpath(origin->path, b) && strcmp(a, b) == 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "%s is the model itself; give another folder", folder);
     if (overwrite || !output_is_taken(folder)) return RUBATO_OK;

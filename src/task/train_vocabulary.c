@@ -61,7 +61,7 @@ static rubato_status learn(vocabulary_training *v, rubato_error *error) {
                                 .least_count = v->options->min_count ? v->options->min_count : 2,
                                 .alphabet = bytes                  ? SIZE_MAX
                                             : v->options->alphabet ? v->options->alphabet
-                                                                   : tokens / 2,
+                                                                   : tokens / 3,
                                 .progress = show_merging,
                                 .progress_user = v};
     return vocabulary_learn(&v->learnt, v->kind, &v->counts, &how, error);
@@ -113,7 +113,8 @@ static rubato_status run_training(vocabulary_training *v, rubato_error *error) {
     if (!vocabulary_kind_find(&v->kind, kind))
         return fail(error, RUBATO_BAD_ARGUMENT, "kind \"%.40s\": unknown; wordpiece or bpe", kind);
     if (vocabulary_forms[v->kind].bytes && (options->alphabet || options->cased))
-        return fail(error, RUBATO_BAD_ARGUMENT, "an alphabet and case belong to wordpiece; bpe knows all bytes");
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "the options alphabet and cased belong to wordpiece; bpe knows all bytes");
     TRY(output_check(options->out, NULL, options->overwrite, error));
     TRY(count_words(v, error));
     TRY(learn(v, error));

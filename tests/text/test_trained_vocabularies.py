@@ -61,5 +61,7 @@ run(path("made.txt"), "--kind", "words", "--out", path("x"), status=2, says="wor
 run(path("made.txt"), "--kind", "bpe", "--cased", "--out", path("x"), status=2, says="bpe knows all bytes")
 run(path("made.txt"), "--tokens", 20, "--alphabet", 20, "--out", path("x"), status=2, says="cannot hold")
 run(path("made.txt"), "--out", path("whole"), status=2, says="--overwrite")
+run(path("made.txt"), "--out", "", status=2, says="empty")
+run(path("made.txt"), "--out", path("bad.txt"), status=2, says="no folder")
 assert not os.path.exists(path("x")), os.listdir(path("x"))
 print("the vocabularies are the reference's")
