@@ -61,14 +61,9 @@ size_t string_table_put(string_table *self, const char *string, size_t size) {
     size_t found = string_table_find(self, string, size);
     if (found != STRING_NONE) return found;
     if (self->count >= UINT32_MAX - 1) return STRING_NONE;
-    /* a string of the table's own moves with its memory */
-    const size_t own = self->bytes && string >= self->bytes && string < self->bytes + self->bytes_used
-                           ? (size_t)(string - self->bytes)
-                           : STRING_NONE;
     if (2 * (self->count + 1) > self->slot_count && !grow_slots(self)) return STRING_NONE;
     if (self->count == self->capacity && !grow_items(self)) return STRING_NONE;
     if (self->bytes_capacity - self->bytes_used < size + 1 && !grow_bytes(self, size + 1)) return STRING_NONE;
-    if (own != STRING_NONE) string = self->bytes + own;
     size_t slot = slot_of(self, string, size);
     if (size) memcpy(self->bytes + self->bytes_used, string, size);
     self->bytes[self->bytes_used + size] = 0;

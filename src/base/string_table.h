@@ -22,7 +22,7 @@ typedef struct string_table {
 size_t string_table_find(const string_table *self, const char *string, size_t size);
 
 /* The number of a string, which is added where it is new; STRING_NONE when memory is short. Numbers are below 2^32 - 1.
- * `string` may be in the table's own memory. */
+ * `string` is not in the table's own memory. */
 size_t string_table_put(string_table *self, const char *string, size_t size);
 
 static inline const char *string_table_at(const string_table *self, size_t number, size_t *size) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
 #include "base/random.h"
 #include "base/utf8.h"
 
@@ -11,13 +12,9 @@
 bool word_counts_add(word_counts *self, const char *word, size_t bytes) {
     size_t before = self->words.count, number = string_table_put(&self->words, word, bytes);
     if (number == STRING_NONE) return false;
-    if (number >= self->capacity) {
-        size_t capacity = self->capacity ? 2 * self->capacity : 256;
-        uint64_t *counts = realloc(self->counts, capacity * sizeof *counts);
-        if (!counts) return false;
-        self->counts = counts;
-        self->capacity = capacity;
-    }
+    uint64_t *counts = list_grown(self->counts, number, &self->capacity, sizeof *counts);
+    if (!counts) return false;
+    self->counts = counts;
     self->counts[number] = number < before ? self->counts[number] + 1 : 1;
     return true;
 }
@@ -38,13 +35,9 @@ typedef struct places {
 
 static bool places_add(places *list, uint32_t word) {
     if (list->count && list->items[list->count - 1] == word) return true;
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 4;
-        uint32_t *items = realloc(list->items, capacity * sizeof *items);
-        if (!items) return false;
-        list->items = items;
-        list->capacity = capacity;
-    }
+    uint32_t *items = list_grown(list->items, list->count, &list->capacity, sizeof *items);
+    if (!items) return false;
+    list->items = items;
     list->items[list->count++] = word;
     return true;
 }
@@ -110,13 +103,9 @@ static bool change_pair(training *t, uint32_t left, uint32_t right, int change, 
     found->count += change * (int64_t)t->words->counts[word];
     if (change < 0) return true;
     if (!found->fresh.count) {
-        if (t->touched_count == t->touched_capacity) {
-            size_t capacity = t->touched_capacity ? 2 * t->touched_capacity : 256;
-            uint64_t *touched = realloc(t->touched, capacity * sizeof *touched);
-            if (!touched) return false;
-            t->touched = touched;
-            t->touched_capacity = capacity;
-        }
+        uint64_t *touched = list_grown(t->touched, t->touched_count, &t->touched_capacity, sizeof *touched);
+        if (!touched) return false;
+        t->touched = touched;
         t->touched[t->touched_count++] = key;
     }
     return places_add(&found->fresh, word);
@@ -129,13 +118,9 @@ static bool better(const candidate *a, const candidate *b) {
 }
 
 static bool queue_push(training *t, candidate entry) {
-    if (t->queue_count == t->queue_capacity) {
-        size_t capacity = t->queue_capacity ? 2 * t->queue_capacity : 256;
-        candidate *queue = realloc(t->queue, capacity * sizeof *queue);
-        if (!queue) return false;
-        t->queue = queue;
-        t->queue_capacity = capacity;
-    }
+    candidate *queue = list_grown(t->queue, t->queue_count, &t->queue_capacity, sizeof *queue);
+    if (!queue) return false;
+    t->queue = queue;
     size_t at = t->queue_count++;
     for (size_t up; at > 0 && better(&entry, &t->queue[up = (at - 1) / 2]); at = up) t->queue[at] = t->queue[up];
     t->queue[at] = entry;
@@ -311,13 +296,9 @@ static size_t joined(training *t, uint32_t left, uint32_t right) {
 }
 
 static bool note_merge(trained_merges *out, uint32_t left, uint32_t right) {
-    if (out->merge_count == out->merge_capacity) {
-        size_t capacity = out->merge_capacity ? 2 * out->merge_capacity : 256;
-        uint32_t(*merges)[2] = realloc(out->merges, capacity * sizeof *merges);
-        if (!merges) return false;
-        out->merges = merges;
-        out->merge_capacity = capacity;
-    }
+    uint32_t(*merges)[2] = list_grown(out->merges, out->merge_count, &out->merge_capacity, sizeof *merges);
+    if (!merges) return false;
+    out->merges = merges;
     out->merges[out->merge_count][0] = left;
     out->merges[out->merge_count++][1] = right;
     return true;
