@@ -613,6 +613,7 @@ typedef struct rubato_data_summary {
     size_t empty;                           /* texts without a token */
     const char *label_column, *label_other; /* where several columns could be the label: the one that was taken, and
                                                another; else NULL */
+    size_t documents, sentences, tokens;    /* of running text, which has no rows; else 0 */
 } rubato_data_summary;
 
 /* 0 is the default of every member. Where zero is a meaningful value, a negative number means zero. */
@@ -679,7 +680,14 @@ typedef struct rubato_train_options {
     void *data_user;
     int new_head; /* classification, tagging: a model that has names for other labels gets a new head instead of an
                      error. LABEL_0, LABEL_1 and so on are no names */
-    int reserved; /* 0 */
+    /* mlm: `data` may be running text, files whose names end in .txt or .txt.gz with commas between. A line is a
+     * paragraph, and an empty line ends a document. `model` may then be a config.json, or a folder with one and without
+     * weights: the weights are drawn. */
+    int whole_words;       /* all tokens of a word are masked, or none */
+    const char *objective; /* "mlm" (default): sequences are consecutive sentences of a document; "mlm+nsp": BERT's
+                              pairs, and whether the second text follows the first */
+    const char *tokenizer; /* a folder with the tokenizer of a model that begins without weights; NULL: `model` */
+    size_t steps;          /* of each phase, in place of `epochs`; 0: by the epochs */
 } rubato_train_options;
 
 typedef struct rubato_train_result {

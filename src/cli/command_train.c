@@ -80,11 +80,17 @@ static void print_summary(void *user, const rubato_data_summary *told) {
     const watching *w = user;
     if (w->quiet) return;
     fprintf(stderr, "%s: %s: ", told->use, told->path);
-    if (told->limit)
+    if (told->documents)
+        fprintf(stderr, "%zu document%s of %zu sentences and %zu tokens", told->documents,
+                told->documents == 1 ? "" : "s", told->sentences, told->tokens);
+    else if (told->limit)
         fprintf(stderr, "%zu of %zu rows, drawn by --limit and --seed", told->limit, told->rows);
     else
         fprintf(stderr, "%zu row%s", told->rows, told->rows == 1 ? "" : "s");
-    if (told->samples != (told->limit ? told->limit : told->rows)) fprintf(stderr, " in %zu windows", told->samples);
+    if (told->documents)
+        fprintf(stderr, "; %zu sequences in an epoch", told->samples);
+    else if (told->samples != (told->limit ? told->limit : told->rows))
+        fprintf(stderr, " in %zu windows", told->samples);
     print_counts(told);
     if (told->label_column)
         fprintf(stderr, "; the label is column \"%s\", not \"%s\"", told->label_column, told->label_other);

@@ -134,7 +134,7 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_plan *plan
     *self = (encoder){.config = *plan->config};
     size_t before = load->parameters;
     uint64_t *fresh = load->fresh; /* heads are made where they are missing, layers are not */
-    load->fresh = NULL;
+    if (!load->new_all) load->fresh = NULL;
     load->place = IN_BODY;
     TRY(embeddings_load(&self->tables, load, &plan->kind->names, &self->config));
     TRY(lay_out(self, plan, load->error));

@@ -45,6 +45,7 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
         if (own.data && !untied) bias = own;
     }
     TRY(linear_load(&self->out, &weight, &bias, 1, &load->with, load->error));
+    if (load->new_all) TRY(linear_add_bias(&self->out, load->with.memory, load->error));
     if (!self->tied) checkpoint_release(load->weights, weight.name);
     return loader_bind_decoder(load, &self->out, form->out, bias_name, self->tied);
 }

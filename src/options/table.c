@@ -17,6 +17,7 @@ OPTION_CHOICES(stored_types, "f32", "f16", "bf16")
 OPTION_CHOICES(divergences, "sub", "full")
 OPTION_CHOICES(significances, "received", "others", "random", "first")
 OPTION_CHOICES(search_costs, "flops", "ms")
+OPTION_CHOICES(objectives, "mlm", "mlm+nsp")
 OPTION_CHOICES(vocabulary_kinds, "wordpiece", "bpe")
 
 #define DATA_HELP ": .tsv, .csv, .jsonl, SQuAD .json or CoNLL"
@@ -118,7 +119,8 @@ static const rubato_option train_table[] = {
 #define OPTION_SECTION "Training"
     TEXT_OPTION(recipe, recipe, "NAME", recipe_name, "finetune", "training method; docs/anytime.md describes each"),
     REAL_OPTION(epochs, epochs, "by the recipe", "passes over the data"),
-    REAL_OPTION(rate, rate, "by the recipe", "learning rate"),
+    SIZE_OPTION(steps, steps, "by --epochs", "steps of each phase, in place of --epochs"),
+    REAL_OPTION(rate, rate, "by the recipe; without weights 5e-4", "learning rate"),
     SIZE_OPTION(batch_size, batch, "32", "examples in a step"),
     SIZE_OPTION(micro_tokens, micro_tokens, "8192", "tokens in one pass; a longer step is run in parts"),
     REAL_OPTION(warm_up, warm_up, "by the recipe", "share of the steps in which the learning rate rises"),
@@ -134,6 +136,13 @@ static const rubato_option train_table[] = {
     SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
     TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),
     SEED_OPTION(seed, seed, "seed of shuffling, dropout and new weights"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Pre-training (--task mlm)"
+    TEXT_OPTION(objective, objective, "NAME", objectives, "mlm",
+                "running text: mlm takes consecutive sentences, mlm+nsp BERT's pairs of texts"),
+    FLAG_OPTION(whole_words, whole_words, "mask all tokens of a word or none"),
+    TEXT_OPTION(tokenizer, tokenizer, "DIR", NULL, "the model's",
+                "folder with the tokenizer of a model that begins without weights"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Smaller models within the model (length-adaptive, power-bert, slimmable, dynabert, anytime)"
     REAL_OPTION(length_drop, length_drop, "0.2; anytime: 0.3", "largest share of rows that a layer drops"),

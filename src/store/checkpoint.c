@@ -117,6 +117,15 @@ rubato_status checkpoint_open(checkpoint *weights, const char *folder, file_read
     return open_first(weights, folder, model_forms, how, error);
 }
 
+bool checkpoint_is_there(const char *folder) {
+    char path[PATH_BYTES];
+    for (size_t i = 0; i < FORMS; i++) {
+        if (join(path, folder, model_forms[i].single, NULL) == RUBATO_OK && path_exists(path)) return true;
+        if (join(path, folder, model_forms[i].index, NULL) == RUBATO_OK && path_exists(path)) return true;
+    }
+    return false;
+}
+
 rubato_status checkpoint_open_adapter(checkpoint *weights, const char *folder, file_reading how, rubato_error *error) {
     return open_first(weights, folder, adapter_forms, how, error);
 }

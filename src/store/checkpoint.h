@@ -19,6 +19,9 @@ typedef struct checkpoint {
  * pytorch_model.bin, the shards of pytorch_model.bin.index.json. Fails: NOT_FOUND, as tensor_file_open. */
 rubato_status checkpoint_open(checkpoint *weights, const char *folder, file_reading how, rubato_error *error);
 
+/* Whether a folder has a file of weights. */
+bool checkpoint_is_there(const char *folder);
+
 /* The same for an adapter: adapter_model.safetensors or adapter_model.bin. */
 rubato_status checkpoint_open_adapter(checkpoint *weights, const char *folder, file_reading how, rubato_error *error);
 void checkpoint_close(checkpoint *weights);

@@ -131,6 +131,17 @@ rubato_status loader_new_linear(loader *load, linear *out, const char *name, siz
     return bind_linear(load, out, name, 0, rows);
 }
 
+/* Draws stacked layers. */
+static rubato_status new_stacked(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
+                                 size_t columns) {
+    if (!rows || !columns)
+        return fail(load->error, RUBATO_UNSUPPORTED, "\"%s\" cannot be drawn: its size is not known", names[0]);
+    TRY(linear_create(out, count * rows, columns, load->fresh, &load->with, load->error));
+    load->parameters += count * rows * (columns + 1);
+    for (size_t i = 0; i < count; i++) TRY(bind_linear(load, out, names[i], i * rows, rows));
+    return RUBATO_OK;
+}
+
 rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
                             size_t columns) {
     source weights[3], biases[3];
@@ -139,6 +150,7 @@ rubato_status loader_linear(loader *load, linear *out, const char *const *names,
     snprintf(full, sizeof full, "%s.packed", names[0]);
     const stored_tensor *packed = checkpoint_find(load->weights, full);
     if (packed) return load_packed(load, out, packed, names, count, rows, columns);
+    if (load->new_all) return new_stacked(load, out, names, count, rows, columns);
     snprintf(full, sizeof full, "%s.weight", names[0]);
     if (must_be_made(load, full, rows, columns)) return loader_new_linear(load, out, names[0], rows, columns);
     for (size_t i = 0; i < count; i++) {
@@ -204,12 +216,20 @@ static rubato_status find_bytes(loader *load, source *out, const stored_tensor *
     return RUBATO_OK;
 }
 
+static rubato_status new_table(loader *load, table *out, binding_kind kind, const char *name, size_t rows,
+                               size_t columns) {
+    TRY(table_create(out, rows, columns, load->fresh, &load->with, load->error));
+    load->parameters += rows * columns;
+    return loader_bind(load, (binding){.kind = kind, .table = out, .rows = rows, .columns = columns}, name);
+}
+
 rubato_status loader_table(loader *load, table *out, const char *name, size_t rows, size_t columns) {
     if (!name) return RUBATO_OK;
     char full[LOADER_NAME];
     source from;
     snprintf(full, sizeof full, "%s%s.weight", load->prefix, name);
     const stored_tensor *stored = checkpoint_find(load->weights, full);
+    if (load->new_all) return new_table(load, out, BOUND_TABLE, full, rows, columns);
     if (stored && stored->type == DTYPE_I8)
         TRY(find_bytes(load, &from, stored, rows, columns));
     else
@@ -222,6 +242,7 @@ rubato_status loader_table(loader *load, table *out, const char *name, size_t ro
 rubato_status loader_stored(loader *load, table *out, binding_kind kind, const char *name, size_t rows,
                             size_t columns) {
     source from;
+    if (load->new_all && kind == BOUND_TABLE) return new_table(load, out, kind, name, rows, columns);
     TRY(loader_find(load, &from, name, rows, columns, true));
     table_load(out, &from);
     return loader_bind(load, (binding){.kind = kind, .table = out, .rows = from.rows, .columns = from.columns}, name);

@@ -57,6 +57,7 @@ typedef struct loader {
     /* For training; NULL for running. */
     bindings *bound; /* receives every parameter */
     bool new_head;   /* the last layer of the head is drawn, though it is stored */
+    bool new_all;    /* there is no checkpoint: everything is drawn */
     uint64_t *fresh; /* state of a generator, from which missing parts of the head are drawn (normal, deviation 0.02) */
 } loader;
 

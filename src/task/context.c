@@ -26,7 +26,7 @@ rubato_status rubato_context_create(rubato_context **out, const rubato_model *mo
     rubato_context_options own;
     *out = NULL;
     TRY(OPTIONS_COPY(&own, rubato_context_options, options, error));
-    if (!model->weights.shard_count)
+    if (!model->weights.shard_count && !model->untrained)
         return fail(error, RUBATO_BAD_ARGUMENT, "%s: only described, without weights; load it to run it", model->path);
     const kernel_table *kernels = own.isa ? kernel_table_named(own.isa) : kernel_table_best();
     if (!kernels)

@@ -212,7 +212,7 @@ static rubato_status load_learning_head(rubato_model *self, loader *load, const 
         TRY(load_labels(self, config, error));
     info->multi_label = learn->several;
     TRY(head_load(&self->heads[kind], load, self->kind, &self->body, kind, info->label_count));
-    if (kind == HEAD_MLM && checkpoint_find(&self->weights, "cls.seq_relationship.weight"))
+    if (kind == HEAD_MLM && (learn->next_sentence || checkpoint_find(&self->weights, "cls.seq_relationship.weight")))
         TRY(head_load(&self->heads[HEAD_NSP], load, self->kind, &self->body, HEAD_NSP, 2));
     return RUBATO_OK;
 }
@@ -384,6 +384,14 @@ static rubato_status warn_unfinished(rubato_model *self, rubato_error *error) {
                       : RUBATO_OK;
 }
 
+/* The configuration of a model that begins may leave out what its tokenizer says. */
+static rubato_status complete_config(const rubato_model *self, json_t *config, rubato_error *error) {
+    if (!json_object_get(config, "vocab_size"))
+        TRY(json_set(config, "vocab_size", json_integer((json_int_t)self->text->vocabulary), error));
+    if (json_object_get(config, "pad_token_id") || self->text->pad < 0) return RUBATO_OK;
+    return json_set(config, "pad_token_id", json_integer(self->text->pad), error);
+}
+
 /* Reads the configuration and the tokenizer. */
 static rubato_status read_folder(rubato_model *self, description *of, file_reading how, rubato_error *error) {
     char folder[PATH_BYTES], path[PATH_BYTES + 32];
@@ -395,12 +403,14 @@ static rubato_status read_folder(rubato_model *self, description *of, file_readi
     if (of->added.config) TRY(model_base_folder(folder, sizeof folder, self->folder, of->added.base, error));
     if (!(self->base = copy_string(folder))) return fail_memory(error);
     snprintf(path, sizeof path, "%s/config.json", self->base);
-    TRY(json_read_file(&of->config, path, MAX_CONFIG_BYTES, error));
+    if (!self->config_path && !(self->config_path = copy_string(path))) return fail_memory(error);
+    TRY(json_read_file(&of->config, self->config_path, MAX_CONFIG_BYTES, error));
     TRY(model_find_family(self, of->config, how, error));
     of->kind = self->kind;
     if (of->added.config) TRY(adapt_config(&of->added, of->kind, of->config, error));
-    TRY(config_parse(&of->settings, of->kind, of->config, error));
     TRY(tokenizer_load(&self->text, model_tokenizer_folder(self->folder, self->base), error));
+    if (self->untrained) TRY(complete_config(self, of->config, error));
+    TRY(config_parse(&of->settings, of->kind, of->config, error));
     self->info.max_length = size_min(encoder_max_length(&of->settings), self->text->max_length);
     self->info.cut_left = self->text->cut_left;
     self->pool = (pooling){.modes = {{POOL_MEAN}, 1}, .width = of->settings.hidden};
@@ -438,7 +448,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
     }
     uint64_t seed = learn ? learn->seed : 0;
     if (learn && learn->layers) TRY(take_layers(&of->settings, learn, error));
-    TRY(checkpoint_open(&self->weights, self->base, wanted->how, error));
+    if (!self->untrained) TRY(checkpoint_open(&self->weights, self->base, wanted->how, error));
     self->prefix = find_prefix(of->kind, &self->weights);
     if (of->added.config) TRY(adapter_merge(&of->added, &self->weights, of->kind->prefixes, self->prefix, error));
     if (wanted->hash) checkpoint_hash(&self->weights);
@@ -448,7 +458,8 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
                    .fresh = learn ? &seed : NULL,
-                   .new_head = learn && learn->new_head};
+                   .new_head = learn && learn->new_head,
+                   .new_all = self->untrained};
     encoder_plan plan = {.kind = of->kind,
                          .config = &of->settings,
                          .precision = in.precision,
@@ -512,12 +523,38 @@ rubato_status precision_find(precision *out, const char *name, rubato_error *err
     return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.40s\": use f32, bf16 or int8", name);
 }
 
+/* Finds where a model that may begin without weights has its files: a config.json, or a folder with one. *config is
+ * NULL for a model that has weights. */
+static rubato_status find_beginning(const char *name, const learning *learn, char folder[PATH_BYTES], char **config,
+                                    rubato_error *error) {
+    char path[PATH_BYTES + 32];
+    const bool file = file_exists(name);
+    snprintf(path, sizeof path, "%s%s", name, file ? "" : "/config.json");
+    if (!file && (!file_exists(path) || checkpoint_is_there(name))) {
+        if (learn->tokenizer)
+            return fail(error, RUBATO_BAD_ARGUMENT, "%.200s has weights, and a tokenizer with them", name);
+        return hub_resolve(folder, PATH_BYTES, name, error);
+    }
+    if (file && !learn->tokenizer)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%.200s has no tokenizer; --tokenizer names a folder with one", name);
+    if (!(*config = copy_string(path))) return fail_memory(error);
+    return hub_resolve(folder, PATH_BYTES, learn->tokenizer ? learn->tokenizer : name, error);
+}
+
 static rubato_status load_named(rubato_model **out, const char *name, const loading *wanted, rubato_error *error) {
     *out = NULL;
-    char folder[PATH_BYTES];
-    TRY(hub_resolve(folder, sizeof folder, name, error));
+    char folder[PATH_BYTES], *config = NULL;
+    if (wanted->learn && wanted->learn->may_begin)
+        TRY(find_beginning(name, wanted->learn, folder, &config, error));
+    else
+        TRY(hub_resolve(folder, sizeof folder, name, error));
     rubato_model *self = calloc(1, sizeof *self);
-    if (!self) return fail_memory(error);
+    if (!self) {
+        free(config);
+        return fail_memory(error);
+    }
+    self->config_path = config;
+    self->untrained = config != NULL;
     arena_create(&self->packed, 0, PACKED_BLOCK);
     self->points.full = self->points.full_error = NAN;
     team *crew = NULL;
@@ -586,6 +623,7 @@ void rubato_model_destroy(rubato_model *self) {
     bindings_free(&self->bound);
     free(self->folder);
     free(self->base);
+    free(self->config_path);
     free(self->pooling_text);
     free(self->shown);
     encoder_free(&self->body);

@@ -12,8 +12,11 @@ typedef struct learning {
     uint64_t seed;        /* of a head that the checkpoint lacks */
     const size_t *layers; /* the checkpoint's layers to take, from 0 on; NULL: all */
     size_t layer_count;
-    bool new_head;  /* the last layer of the head is made new, though the checkpoint has one that fits */
-    bool several;   /* classification with any number of labels for a text */
+    bool new_head;         /* the last layer of the head is made new, though the checkpoint has one that fits */
+    bool several;          /* classification with any number of labels for a text */
+    bool may_begin;        /* a folder without weights, or a config.json, is a model whose weights are drawn */
+    const char *tokenizer; /* the folder of its tokenizer; NULL: its own */
+    bool next_sentence;    /* a masked language model gets the head for pairs of texts too */
     bool as_stored; /* task, labels and problem_type stay those of config.json: the model is changed, not trained */
 } learning;
 

@@ -9,6 +9,7 @@
 
 struct rubato_model {
     char *path, *folder; /* the name as given; the folder of the encoder */
+    char *config_path;   /* of config.json */
     char *base;          /* the folder of its config.json and weights: another one where `folder` has an adapter */
     const family *kind;
     const char *model_type; /* what config.json should have as such; NULL: what it has */
@@ -23,6 +24,7 @@ struct rubato_model {
     pooling pool;
     frontier points; /* the contents of rubato.json */
     rubato_info info;
+    bool untrained;        /* its weights were drawn */
     bool as_stored;        /* loaded to be changed, not trained: it keeps its task */
     bool lowercase;        /* sentence_bert_config's do_lower_case */
     bool sentence;         /* a sentence-transformers folder: texts are stripped */

@@ -170,7 +170,9 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
     char architecture[128];
     if (self->model_type) TRY(json_set(config, "model_type", json_string(self->model_type), error));
     const char *model_type = json_string_value(json_object_get(config, "model_type"));
-    snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type), head_name(self->info.task));
+    const bool pairs = self->info.task == RUBATO_TASK_MLM && self->heads[HEAD_NSP].present;
+    snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type),
+             pairs ? "ForPreTraining" : head_name(self->info.task));
     TRY(json_set(config, "architectures", json_pack("[s]", architecture), error));
     json_object_del(config, "torch_dtype");
     json_object_del(config, "num_labels"); /* id2label says it */
@@ -187,6 +189,7 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
     if (keys->layers) TRY(json_set(config, keys->layers, json_integer((json_int_t)sizes->layers), error));
     if (keys->positions) TRY(json_set(config, keys->positions, json_integer((json_int_t)sizes->positions), error));
     TRY(json_set(config, "vocab_size", json_integer((json_int_t)sizes->vocabulary), error));
+    if (self->untrained) TRY(json_set(config, "pad_token_id", json_integer(sizes->pad), error));
     if (self->info.label_count) {
         bool regression = self->info.task == RUBATO_TASK_REGRESSION;
         TRY(set_labels(self, config, error));
@@ -200,10 +203,8 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
 }
 
 static rubato_status write_config(const rubato_model *self, const char *folder, storage types, rubato_error *error) {
-    char path[PATH_BYTES];
     json_t *config;
-    snprintf(path, sizeof path, "%s/config.json", self->base);
-    TRY(json_read_file(&config, path, MAX_CONFIG_BYTES, error));
+    TRY(json_read_file(&config, self->config_path, MAX_CONFIG_BYTES, error));
     rubato_status status = change_config(self, config, types, error);
     if (status == RUBATO_OK) status = model_write_json(config, folder, "config.json", error);
     json_decref(config);

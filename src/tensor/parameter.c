@@ -262,6 +262,24 @@ rubato_status linear_create(linear *self, size_t out, size_t in, uint64_t *state
     return RUBATO_OK;
 }
 
+rubato_status linear_add_bias(linear *self, arena *memory, rubato_error *error) {
+    if (self->bias) return RUBATO_OK;
+    self->bias = arena_take_array(memory, self->out, sizeof *self->bias);
+    if (!self->bias) return fail_memory(error);
+    memset(self->bias, 0, self->out * sizeof *self->bias);
+    return RUBATO_OK;
+}
+
+rubato_status table_create(table *self, size_t rows, size_t width, uint64_t *state, const packer *with,
+                           rubato_error *error) {
+    float *values =
+        arena_take_array(with->memory, rows * width, sizeof *values); /* sizes of config.json, within bounds */
+    if (!values) return fail_memory(error);
+    for (size_t i = 0; i < rows * width; i++) values[i] = (float)(0.02 * random_normal(state));
+    *self = (table){.type = DTYPE_F32, .data = (const unsigned char *)values, .rows = rows, .width = width};
+    return RUBATO_OK;
+}
+
 rubato_status norm_create(norm *self, size_t width, float epsilon, const packer *with, rubato_error *error) {
     *self = (norm){.width = width, .epsilon = epsilon};
     self->gamma = arena_take_array(with->memory, width, sizeof *self->gamma);

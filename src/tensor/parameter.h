@@ -175,8 +175,15 @@ void linear_unpack(const linear *self, size_t first, size_t rows, float *out);
 rubato_status linear_create(linear *self, size_t out, size_t in, uint64_t *state, const packer *with,
                             rubato_error *error);
 
+/* A bias of zeros for a layer that has none. */
+rubato_status linear_add_bias(linear *self, arena *memory, rubato_error *error);
+
 /* A new norm: gamma one, beta zero. */
 rubato_status norm_create(norm *self, size_t width, float epsilon, const packer *with, rubato_error *error);
+
+/* A new table, as linear_create draws weights. */
+rubato_status table_create(table *self, size_t rows, size_t width, uint64_t *state, const packer *with,
+                           rubato_error *error);
 
 void table_load(table *self, const source *from);
 

@@ -62,6 +62,17 @@ int32_t tokenizer_id(const tokenizer *self, const char *content) {
     return added ? added->id : find_text(&self->model.vocabulary, 0, content);
 }
 
+bool tokenizer_continues(const tokenizer *self, int32_t id) {
+    static const char *const begins[] = {"\u0120", "\u2581"}; /* of byte-level BPE, of SentencePiece */
+    const char *name = id >= 0 && (size_t)id < self->vocabulary ? self->tokens[id] : NULL;
+    if (!name) return false;
+    if (self->model.kind == MODEL_WORDPIECE) return strncmp(name, "##", 2) == 0;
+    if (self->model.kind == MODEL_WORD_LEVEL) return false;
+    for (size_t i = 0; i < 2; i++)
+        if (strncmp(name, begins[i], strlen(begins[i])) == 0) return false;
+    return true;
+}
+
 static bool is_word(const character *c) {
     return character_flags(c->code) & CHARACTER_WORD;
 }

@@ -45,7 +45,9 @@ static double next_sentence_loss(const trainer *by, const run *on, const encoded
     tensor logits = head_forward(nsp, on, out->rows, out->packed.start, self->packed.sequences);
     if (run_failed(on)) return 0;
     for (size_t i = 0; i < self->packed.sequences; i++) labels[i] = self->samples[i]->label;
-    return loss_cross_entropy(on, logits, labels, scale);
+    /* the mean over sequences counts as much as the mean over masked tokens */
+    const double each = (double)self->items / (double)self->packed.sequences;
+    return each * loss_cross_entropy(on, logits, labels, each * scale);
 }
 
 /* The results of a model for a portion: one row for each sequence, token or masked token. *labels receives the labels

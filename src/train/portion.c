@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/random.h"
 #include "train/trainer.h"
 
@@ -12,21 +13,52 @@ static void put_window(size_t sequence, const rubato_window *window, size_t *sta
     start[sequence + 1] = start[sequence] + window->length;
 }
 
-/* Selects 15 % of the tokens; 80 % of them become the mask, 10 % a random token, and 10 % stay (Devlin et al. 2018). */
-static void mask_tokens(portion *self, const trainer *by, size_t sequence, int32_t *ids, uint64_t key) {
+/* The end of the group of tokens that begins at `first` and is masked as a whole: a word, or the token alone. */
+static size_t group_end(const trainer *by, const rubato_window *window, size_t first) {
+    size_t end = first + 1;
+    while (by->options->whole_words && end < window->length && window->sequences[end] == window->sequences[first] &&
+           tokenizer_continues(by->model->text, window->ids[end]))
+        end++;
+    return end;
+}
+
+/* Lists the first tokens of all groups; returns their number. */
+static size_t find_groups(const trainer *by, const rubato_window *window, uint32_t *groups) {
+    size_t count = 0;
+    for (size_t i = 0; i < window->length; i = window->sequences[i] == 255 ? i + 1 : group_end(by, window, i))
+        if (window->sequences[i] != 255) groups[count++] = (uint32_t)i;
+    return count;
+}
+
+/* 80 % of the chosen tokens become the mask, 10 % a random token, and 10 % stay. */
+static void mask_token(portion *self, const trainer *by, size_t row, int32_t *ids, uint64_t *state) {
+    const double draw = random_real(state);
+    self->labels[row] = ids[row];
+    self->items++;
+    if (draw < 0.8)
+        ids[row] = by->model->text->mask;
+    else if (draw < 0.9)
+        ids[row] = (int32_t)random_below(state, by->model->body.config.vocabulary);
+}
+
+/* Chooses 15 % of a sequence's tokens, at least one, in a random order of the groups; a group that would be too many is
+ * passed over (Devlin et al. 2018). `groups` has room for window->length places. */
+static void mask_tokens(portion *self, const trainer *by, size_t sequence, int32_t *ids, uint64_t key,
+                        uint32_t *groups) {
     const rubato_window *window = self->samples[sequence]->window;
-    uint64_t state = random_hash(key ^ random_hash((uint64_t)(self->samples[sequence] - by->data.items)));
-    for (size_t i = 0; i < window->length; i++) {
-        size_t row = self->packed.start[sequence] + i;
-        self->labels[row] = -1;
-        double asked = random_real(&state), draw = random_real(&state), other = random_real(&state);
-        if (window->sequences[i] == 255 || asked >= 0.15) continue;
-        self->labels[row] = ids[row];
-        self->items++;
-        if (draw < 0.8)
-            ids[row] = by->model->text->mask;
-        else if (draw < 0.9)
-            ids[row] = (int32_t)(other * (double)by->model->body.config.vocabulary);
+    const size_t first = self->packed.start[sequence];
+    uint64_t state = random_hash(key ^ random_hash((uint64_t)self->samples[sequence]->number));
+    for (size_t i = 0; i < window->length; i++) self->labels[first + i] = -1;
+    size_t count = find_groups(by, window, groups), left = size_max(1, (size_t)(0.15 * (double)window->length + 0.5));
+    for (size_t i = 0; i < count && left > 0; i++) {
+        size_t j = i + random_below(&state, count - i);
+        uint32_t chosen = groups[j];
+        groups[j] = groups[i];
+        groups[i] = chosen;
+        size_t end = group_end(by, window, chosen);
+        if (end - chosen > left) continue;
+        for (size_t at = chosen; at < end; at++) mask_token(self, by, first + at, ids, &state);
+        left -= end - chosen;
     }
 }
 
@@ -39,13 +71,14 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
     size_t *start = arena_take_array(memory, sequences + 1, sizeof *start);
     int32_t *ids = arena_take_array(memory, rows, sizeof *ids), *types = arena_take_array(memory, rows, sizeof *types);
     const sample **owners = arena_take_array(memory, sequences, sizeof *owners);
+    uint32_t *groups = arena_take_array(memory, by->kind == SAMPLE_MASKED ? rows : 0, sizeof *groups);
     *self = (portion){.labels = arena_take_array(memory, by_row ? rows : sequences, sizeof *self->labels),
                       .starts = arena_take_array(memory, sequences, sizeof *self->starts),
                       .ends = arena_take_array(memory, sequences, sizeof *self->ends),
                       .values = arena_take_array(memory, sequences, sizeof *self->values),
                       .targets = arena_take_array(memory, sequences, sizeof *self->targets)};
-    if (!start || !ids || !types || !owners || !self->labels || !self->starts || !self->ends || !self->values ||
-        !self->targets)
+    if (!start || !ids || !types || !owners || !groups || !self->labels || !self->starts || !self->ends ||
+        !self->values || !self->targets)
         return false;
     start[0] = 0;
     for (size_t i = 0, at = 0; i < count; i++) {
@@ -65,7 +98,7 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
         self->targets[i] = from->targets;
         self->values[pairs ? i / 2 : i] = from->value;
         if (!by_row) self->labels[i] = from->label;
-        if (by->kind == SAMPLE_MASKED) mask_tokens(self, by, i, ids, key);
+        if (by->kind == SAMPLE_MASKED) mask_tokens(self, by, i, ids, key, groups);
         for (size_t j = 0; by->kind == SAMPLE_TAGS && j < from->window->length; j++) {
             self->labels[start[i] + j] = from->labels[j];
             self->items += from->labels[j] >= 0;

@@ -231,8 +231,12 @@ rubato_status rewire(trainer *self, rubato_error *error) {
     /* spread over the data, which may be sorted */
     for (size_t first = 0; first < count && status == RUBATO_OK; first += self->batch) {
         size_t some = size_min(self->batch, count - first);
-        for (size_t i = 0; i < some; i++) chosen[i] = &self->data.items[(first + i) * self->data.count / count];
-        status = one_batch(self, chosen, some, error);
+        arena_reset(&self->drawn);
+        for (size_t i = 0; i < some && status == RUBATO_OK; i++) {
+            chosen[i] = samples_at(&self->data, (first + i) * self->data.count / count, &self->drawn);
+            if (!chosen[i]) status = fail_memory(error);
+        }
+        if (status == RUBATO_OK) status = one_batch(self, chosen, some, error);
         arena_reset(&self->memory);
         if (status == RUBATO_OK) add_batch(body, sums, room);
         parameters_clear(&self->params);

@@ -69,7 +69,7 @@ static json_t *describe(const trainer *self) {
     json_put(&record, "options", options);
     put_hash(&record, "model", self->model->weights.hash);
     if (self->teacher) put_hash(&record, "teacher", self->teacher->weights.hash);
-    put_hash(&record, "data", dataset_hash(&self->data.data));
+    put_hash(&record, "data", self->running ? self->data.text.hash : dataset_hash(&self->data.data));
     if (self->options->dev) put_hash(&record, "dev", dataset_hash(&self->dev.data));
     json_put(&record, TRAINING_ENDED, json_false());
     return record;

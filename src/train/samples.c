@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/random.h"
 #include "base/utf8.h"
 #include "task/labels.h"
 #include "task/words.h"
@@ -44,6 +45,8 @@ void samples_free(samples *self) {
     free(self->encodings);
     free(self->arrays);
     free(self->items);
+    instances_free(&self->drawn);
+    corpus_close(&self->text);
     dataset_free(&self->data);
     *self = (samples){0};
 }
@@ -135,6 +138,7 @@ static rubato_status add_sample(preparing *p, sample made) {
         self->items = grown;
         p->capacity = capacity;
     }
+    made.number = self->count;
     self->items[self->count++] = made;
     self->tokens += made.window->length + (made.pair ? made.pair->length : 0);
     return RUBATO_OK;
@@ -317,4 +321,34 @@ rubato_status samples_prepare(samples *self, const rubato_model *model, sample_k
     }
     if (kind == SAMPLE_COSINE) scale_similarities(self);
     return RUBATO_OK;
+}
+
+/* ---- Running text ---- */
+
+rubato_status samples_read_text(samples *self, const char *paths, const rubato_model *model,
+                                const instance_options *drawing, const corpus_options *how, rubato_error *error) {
+    *self = (samples){.drawing = *drawing, .template = model->text};
+    TRY(corpus_read(&self->text, paths, model->text, how, error));
+    TRY(samples_begin_epoch(self, 0, error));
+    self->rows = self->count = self->drawn.count;
+    self->tokens = self->text.tokens + self->count * tokenizer_specials(model->text, drawing->pairs);
+    return RUBATO_OK;
+}
+
+rubato_status samples_begin_epoch(samples *self, uint64_t key, rubato_error *error) {
+    if (self->items) return RUBATO_OK;
+    self->key = key;
+    return instances_draw(&self->drawn, &self->text, self->template, &self->drawing, key, error);
+}
+
+const sample *samples_at(const samples *self, size_t index, arena *memory) {
+    if (self->items) return &self->items[index];
+    sample *out = arena_take_array(memory, 1, sizeof *out);
+    /* epochs differ a little in their number of sequences */
+    const instance *from = &self->drawn.items[index % self->drawn.count];
+    const uint64_t key = random_hash(self->key ^ random_hash(index));
+    const rubato_window *window = instance_window(from, &self->text, self->template, &self->drawing, key, memory);
+    if (!out || !window) return NULL;
+    *out = (sample){.window = window, .label = from->second_count ? from->random : -1, .number = index};
+    return out;
 }

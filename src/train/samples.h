@@ -1,9 +1,11 @@
-/* Training samples: a data set's rows as tokens, with the answers that they should get. */
+/* Training samples: a data set's rows as tokens, with the answers that they should get; or sequences of running text,
+ * which are drawn anew in every epoch. */
 #ifndef RUBATO_TRAIN_SAMPLES_H
 #define RUBATO_TRAIN_SAMPLES_H
 
 #include "store/dataset.h"
 #include "task/model.h"
+#include "train/instances.h"
 
 typedef struct sample {
     const rubato_window *window, *pair; /* pair: the second text of two that are embedded apart; else NULL */
@@ -12,6 +14,7 @@ typedef struct sample {
     float value;        /* regression, cosine */
     const int32_t *labels; /* tagging: [window->length], -1 where a token has none */
     const float *targets;  /* several labels at once: [label_count] 1 for a label that the text has, else 0 */
+    size_t number;         /* its place among the samples */
 } sample;
 
 typedef struct samples {
@@ -20,8 +23,13 @@ typedef struct samples {
     size_t encoding_count;
     void **arrays; /* those that the samples' labels and targets point to */
     size_t array_count;
-    sample *items;
-    size_t count;
+    sample *items; /* NULL: the samples are drawn from `text` */
+    size_t count;  /* of an epoch */
+    corpus text;
+    instances drawn; /* of this epoch */
+    instance_options drawing;
+    const tokenizer *template;
+    uint64_t key;  /* of this epoch */
     size_t tokens; /* of all windows */
     size_t empty;  /* texts without a token */
     size_t cut;    /* rows of which tokens were cut away */
@@ -64,6 +72,16 @@ rubato_status samples_labels(const samples *self, sample_kind kind, const char *
  * file's line for a label that the model does not have. */
 rubato_status samples_prepare(samples *self, const rubato_model *model, sample_kind kind, bool taught,
                               const rubato_text_options *text, const char *path, rubato_error *error);
+
+/* Reads running text, and draws the first epoch's samples. `how` is of the reading. Fails as corpus_read. */
+rubato_status samples_read_text(samples *self, const char *paths, const rubato_model *model,
+                                const instance_options *drawing, const corpus_options *how, rubato_error *error);
+
+/* Begins an epoch: samples of running text are drawn by its key; as many as in the first. Fails: OUT_OF_MEMORY. */
+rubato_status samples_begin_epoch(samples *self, uint64_t key, rubato_error *error);
+
+/* Sample number `index` of the epoch, in the arena where it is drawn. NULL when memory is short. */
+const sample *samples_at(const samples *self, size_t index, arena *memory);
 
 void samples_free(samples *self);
 

@@ -146,18 +146,18 @@ static rubato_status make_gradients(stepping *s, const size_t *order, rubato_err
     trainer *self = s->self;
     size_t first = self->step % trainer_epoch_steps(self) * self->batch;
     uint64_t state = trainer_seed(self, 2, self->step);
-    const sample **chosen = malloc(self->batch * sizeof *chosen);
+    arena_reset(&self->drawn);
+    const sample **chosen = arena_take_array(&self->drawn, self->batch, sizeof *chosen);
     if (!chosen) return fail_memory(error);
     for (; s->count < self->batch && first + s->count < self->data.count; s->count++) {
-        chosen[s->count] = &self->data.items[order[first + s->count]];
+        chosen[s->count] = samples_at(&self->data, order[first + s->count], &self->drawn);
+        if (!chosen[s->count]) return fail_memory(error);
         s->out->rows += sample_rows(chosen[s->count]);
     }
     s->samples = chosen;
     s->out->passes = s->pass_count = self->now->passes(self, &state, s->passes);
-    rubato_status status = count_items(s, error);
-    if (status == RUBATO_OK) status = run_parts(s, error);
-    free(chosen);
-    TRY(status);
+    TRY(count_items(s, error));
+    TRY(run_parts(s, error));
     return parameters_gather(&self->params, self->exchange, error);
 }
 

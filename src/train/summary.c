@@ -5,6 +5,8 @@
 
 #include "base/checked.h"
 
+enum { SAMPLES_BLOCK = 1 << 16 };
+
 static int by_size(const void *a, const void *b) {
     size_t x = *(const size_t *)a, y = *(const size_t *)b;
     return x < y ? -1 : x > y;
@@ -24,10 +26,16 @@ static rubato_status summarize(const trainer *self, const samples *data, const c
     bool labelled = labels || self->kind == SAMPLE_VALUE || self->kind == SAMPLE_COSINE;
     size_t *lengths = malloc(size_max(data->count, 1) * sizeof *lengths), *counts = calloc(labels + 1, sizeof *counts);
     rubato_status status = lengths && counts ? RUBATO_OK : fail_memory(error);
+    arena drawn;
+    arena_create(&drawn, SAMPLES_BLOCK, SAMPLES_BLOCK);
     for (size_t i = 0; i < data->count && status == RUBATO_OK; i++) {
-        lengths[i] = data->items[i].window->length;
-        count_labels(&data->items[i], self->kind, labels, counts);
+        const sample *of = samples_at(data, i, &drawn);
+        if (!of) status = fail_memory(error);
+        if (of) lengths[i] = of->window->length;
+        if (of) count_labels(of, self->kind, labels, counts);
+        arena_reset(&drawn);
     }
+    arena_destroy(&drawn);
     if (status == RUBATO_OK && data->count) {
         qsort(lengths, data->count, sizeof *lengths, by_size);
         rubato_data_summary told = {.path = path,
@@ -44,7 +52,10 @@ static rubato_status summarize(const trainer *self, const samples *data, const c
                                     .label_other = data->data.label_also,
                                     .label_count = labels,
                                     .labels = info->labels,
-                                    .counts = counts};
+                                    .counts = counts,
+                                    .documents = data->text.document_count,
+                                    .sentences = data->text.sentence_count,
+                                    .tokens = data->text.tokens};
         self->options->data_read(self->options->data_user, &told);
     }
     free(lengths);

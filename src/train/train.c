@@ -20,7 +20,8 @@
 #include "train/run_record.h"
 #include "train/summary.h"
 
-enum { ARENA_BLOCK = 64 << 20 };
+enum { ARENA_BLOCK = 64 << 20, SAMPLES_BLOCK = 1 << 20 };
+static const double UNTRAINED_RATE = 5e-4;
 static const size_t ARENA_KEEP = (size_t)8 << 30; /* a step reuses the memory of the previous one */
 
 static const struct {
@@ -123,8 +124,13 @@ static rubato_status choose_labels(trainer *self, char *given, learning *learn, 
 
 static rubato_status load_model(trainer *self, rubato_task task, rubato_error *error) {
     const rubato_train_options *options = self->options;
-    learning learn = {
-        .task = task, .seed = options->seed, .several = self->kind == SAMPLE_CLASSES, .new_head = options->new_head};
+    learning learn = {.task = task,
+                      .seed = options->seed,
+                      .several = self->kind == SAMPLE_CLASSES,
+                      .new_head = options->new_head,
+                      .may_begin = self->kind == SAMPLE_MASKED,
+                      .tokenizer = options->tokenizer,
+                      .next_sentence = self->pairs};
     const char **labels = NULL;
     char *given = options->labels ? text_copy(options->labels, strlen(options->labels)) : NULL;
     rubato_status status = options->labels && !given ? fail_memory(error) : RUBATO_OK;
@@ -309,6 +315,11 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "--length-drop, --layer-drop and --dropout must be below 1");
     self->kind = tasks[*task].kind;
+    if (self->kind != SAMPLE_MASKED && (options->whole_words || options->objective || options->tokenizer))
+        return fail(error, RUBATO_BAD_ARGUMENT, "--objective, --whole-words and --tokenizer belong to --task mlm");
+    self->pairs = options->objective && strcmp(options->objective, "mlm+nsp") == 0;
+    if (options->objective && !self->pairs && strcmp(options->objective, "mlm") != 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "objective \"%.40s\": use mlm or mlm+nsp", options->objective);
     self->rule = (step_rule){.rate = option_or(options->rate, self->method->rate),
                              .warm_up = option_or(options->warm_up, self->method->warm_up),
                              .decay = option_or(options->decay, self->method->decay),
@@ -320,6 +331,58 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     self->batch = options->batch ? options->batch : 32;
     self->best = self->loss = NAN;
     self->begun_ms = clock_ms();
+    return RUBATO_OK;
+}
+
+/* ---- Running text ---- */
+
+/* The last call has the whole share, and no other one. */
+static int tell_reading(void *user, double share) {
+    const trainer *self = user;
+    const double seconds = (clock_ms() - self->begun_ms) / 1e3;
+    const rubato_train_progress now = {.phase = "reading text",
+                                       .step = (size_t)(share * 1000),
+                                       .steps = 1000,
+                                       .loss = NAN,
+                                       .seconds = seconds,
+                                       .seconds_left = seconds * (1 - share) / fmax(share, 1e-3)};
+    return self->options->progress && self->options->progress(self->options->progress_user, &now);
+}
+
+static int tell_part(void *user, double share) {
+    return tell_reading(user, fmin(share, 0.999));
+}
+
+/* Running text is read when the tokenizer is there, rows before. */
+static rubato_status read_rows(trainer *self, rubato_error *error) {
+    const rubato_train_options *options = self->options;
+    self->running = self->kind == SAMPLE_MASKED && !options->columns && corpus_named(options->data);
+    if (self->running && options->limit)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--limit draws rows, and running text has none; use --steps");
+    if (!self->running && options->objective)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--objective belongs to --task mlm with running text (.txt, .txt.gz)");
+    if (self->running) return RUBATO_OK;
+    return samples_read(&self->data, options->data, &self->kind, options->columns, options->limit, options->seed,
+                        error);
+}
+
+static rubato_status prepare_data(trainer *self, const rubato_text_options *text, rubato_error *error) {
+    const rubato_train_options *options = self->options;
+    if (!self->running)
+        return samples_prepare(&self->data, self->model, self->kind, self->teacher != NULL, text, options->data, error);
+    const tokenizer *by = self->model->text;
+    const instance_options drawing = {.longest = text->max_length, .pairs = self->pairs};
+    size_t specials = tokenizer_specials(by, self->pairs);
+    if (drawing.longest < specials + 4)
+        return fail(error, RUBATO_BAD_ARGUMENT, "sequences of %zu tokens are too short for running text",
+                    drawing.longest);
+    const corpus_options how = {.folder = options->out,
+                                .longest = (drawing.longest - specials) / (self->pairs ? 2 : 1),
+                                .vocabulary = self->model->body.config.vocabulary,
+                                .progress = tell_part,
+                                .user = self};
+    TRY(samples_read_text(&self->data, options->data, self->model, &drawing, &how, error));
+    tell_reading(self, 1);
     return RUBATO_OK;
 }
 
@@ -375,13 +438,17 @@ static rubato_status read_dev(trainer *self, const rubato_text_options *text, ru
 rubato_status trainer_open(trainer *self, const rubato_train_options *options, rubato_error *error) {
     *self = (trainer){.options = options, .lock = -1};
     arena_create(&self->memory, ARENA_KEEP, ARENA_BLOCK);
+    arena_create(&self->drawn, ARENA_KEEP, SAMPLES_BLOCK);
     size_t task = 0;
     TRY(check_options(self, &task, error));
     TRY(run_record_claim(self, error));
-    TRY(samples_read(&self->data, options->data, &self->kind, options->columns, options->limit, options->seed, error));
+    TRY(read_rows(self, error));
     TRY(load_teacher(self, tasks[task].task, error));
     TRY(load_model(self, tasks[task].task, error));
     TRY(compare_teacher(self, error));
+    if (self->kind == SAMPLE_MASKED && self->model->text->mask < 0)
+        return fail(error, RUBATO_BAD_MODEL, "the tokenizer has no mask token");
+    if (self->model->untrained && options->rate == 0) self->rule.rate = UNTRAINED_RATE;
     if (self->model->body.shape.merges && !self->method->any_shape)
         return fail(error, RUBATO_UNSUPPORTED, "rows of this model merge by themselves: it is fine-tuned, and no more");
     TRY(set_significance(self->model, options->significance, error));
@@ -399,7 +466,7 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     rubato_text_options asked = {.size = sizeof asked, .max_length = options->max_length}, text;
     rubato_options running = {.size = sizeof running, .text = &asked}, own;
     TRY(engine_options(self->model, RUBATO_FOR_SCORES, &running, &own, &text, error));
-    TRY(samples_prepare(&self->data, self->model, self->kind, self->teacher != NULL, &text, options->data, error));
+    TRY(prepare_data(self, &text, error));
     if (self->data.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no tokens to learn from", options->data);
     TRY(read_dev(self, &text, error));
     TRY(make_exits(self, error));
@@ -417,6 +484,7 @@ void trainer_close(trainer *self) {
     json_decref(self->notes);
     parameters_destroy(&self->params);
     arena_destroy(&self->memory);
+    arena_destroy(&self->drawn);
     rubato_context_destroy(self->context);
     samples_free(&self->data);
     samples_free(&self->dev);

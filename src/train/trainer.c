@@ -16,6 +16,7 @@ size_t trainer_epoch_steps(const trainer *self) {
 }
 
 static size_t phase_steps(const trainer *self, const phase *what) {
+    if (self->options->steps) return self->options->steps;
     return size_max(1, (size_t)ceil(what->epochs * (double)trainer_epoch_steps(self) - 1e-9));
 }
 
@@ -66,7 +67,10 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
     while (self->step < steps && status == RUBATO_OK) {
         step_report s;
         size_t epoch = self->step / epoch_steps;
-        if (epoch != shuffled) shuffle(self, shuffled = epoch, order);
+        if (epoch != shuffled) {
+            TRY_DONE(samples_begin_epoch(&self->data, trainer_seed(self, 5, epoch), error));
+            shuffle(self, shuffled = epoch, order);
+        }
         double rate = self->rule.rate * self->rule.schedule(self->step, steps, self->rule.warm_up);
         TRY_DONE(trainer_step(self, order, steps, &s, error));
         self->step++;

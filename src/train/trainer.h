@@ -16,10 +16,12 @@ struct trainer {
     rubato_model *teacher; /* NULL: training learns from the labels */
     rubato_context *context;
     sample_kind kind;
+    bool running, pairs; /* the data are running text; two texts in a sequence, and whether the second one follows */
     parameters params;
     const gradient_exchange *exchange; /* NULL: this process works alone */
     samples data, dev;                 /* dev: empty without one */
     arena memory;                      /* of passes */
+    arena drawn;                       /* of the step's samples */
     const phase *now;
     size_t phase_number, first_phase; /* first_phase: the one in which a resumed run goes on */
     size_t step;                      /* steps of this phase done so far */

@@ -32,7 +32,7 @@ r = train("no-dev", "--dev", write("dev.tsv", "text\tlabel\na\tx\nb\tnone\n")); 
 for task, name, text in (("qa", "texts.tsv", "text\tlabel\na\tx\n"), ("qa", "texts.jsonl", '{"question": "a", "context": "b"}\n'), ("tagging", "texts.tsv", "text\tlabel\na fine film\tx\n"),
                          ("tagging", "prose.conll", "this is a text\nand another\n"), ("tagging", "texts.csv", "text,label\na,x\n"), ("sts", "texts.tsv", "text\tlabel\na\tx\n")):
     r = train("none", task=task, data=write(name, text)); check(f"{task} on {name}", r.status == 1 and one_line(r) and name in r.err and not os.path.exists(path("none/config.json")), r)
-r = train("lines", task="mlm", data=write("lines.txt", "a b c d e f g\n\nh i j a b c\n")); check("masked LM from lines of text", r.status == 0 and "2 rows" in r.err, r)
+r = train("lines", task="mlm", data=write("lines.txt", "a b c d e f g\n\nh i j a b c\n")); check("masked LM from running text", r.status == 0 and "2 documents of 2 sentences and 13 tokens" in r.err, r)
 with gzip.open(path("packed.tsv.gz"), "wt") as f: f.write(open(data).read())
 check("packed data", "48 rows" in train("packed", data=path("packed.tsv.gz")).err)
 write("broken.tsv.gz", ""); open(path("broken.tsv.gz"), "wb").write(open(path("packed.tsv.gz"), "rb").read()[:40])

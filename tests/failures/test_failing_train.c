@@ -109,6 +109,9 @@ static rubato_status train(void *user, digest *out, rubato_error *error) {
                                           .checkpoint_steps = 1,
                                           .widths = narrows ? "1,0.5" : NULL,
                                           .precision = w->precision,
+                                          .tokenizer = w->tokenizer,
+                                          .objective = w->tokenizer ? "mlm+nsp" : NULL,
+                                          .steps = w->tokenizer ? 2 : 0,
                                           .resume = w->resume,
                                           .progress = stop,
                                           .progress_user = user};
@@ -162,6 +165,20 @@ static void test_tags(void **state) {
     fail_writing(&w, "train tokee tagging", train, 0);
 }
 
+/* Running text, and a model without weights. */
+static void test_beginning(void **state) {
+    (void)state;
+    const char *text = "A b c. D e f\ng h\n\ni j k l\n";
+    const char *shape = "{\"model_type\": \"bert\", \"hidden_size\": 8, \"num_hidden_layers\": 1, "
+                        "\"num_attention_heads\": 2, \"intermediate_size\": 8, \"max_position_embeddings\": 19}";
+    writing w = {.model = write_data(failing_folder(), "config.json", shape),
+                 .tokenizer = GOLDEN "/bert",
+                 .task = "mlm",
+                 .piecewise = true,
+                 .data = write_data(failing_folder(), "data.txt", text)};
+    fail_writing(&w, "train a new model on running text", train, 0);
+}
+
 /* A teacher; and a run that goes on from a checkpoint. */
 static void test_going_on(void **state) {
     (void)state;
@@ -185,6 +202,6 @@ static void test_going_on(void **state) {
 
 int main(int count, char **arguments) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_train), cmocka_unit_test(test_tags),
-                                       cmocka_unit_test(test_going_on)};
+                                       cmocka_unit_test(test_beginning), cmocka_unit_test(test_going_on)};
     return failing_main(count, arguments, tests, sizeof tests / sizeof *tests);
 }

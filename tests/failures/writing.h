@@ -13,7 +13,7 @@ typedef struct writing {
     folder_state before, after;
     bool known;         /* after */
     folder_state whole; /* the last one whose model could be loaded */
-    const char *recipe, *task, *teacher, *to, *precision;
+    const char *recipe, *task, *teacher, *to, *precision, *tokenizer;
     bool resume;
     bool stop; /* training stops after its first step */
 } writing;
