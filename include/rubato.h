@@ -688,6 +688,15 @@ typedef struct rubato_train_options {
                               pairs, and whether the second text follows the first */
     const char *tokenizer; /* a folder with the tokenizer of a model that begins without weights; NULL: `model` */
     size_t steps;          /* of each phase, in place of `epochs`; 0: by the epochs */
+    /* distilbert, tinybert, minilm, minilmv2: */
+    double soft, hard;     /* weights of the teacher's answers and of the labels; default by the recipe */
+    double temperature;    /* by which logits are divided where a teacher's answers are compared; by the recipe */
+    double layer_epochs;   /* tinybert, minilm, minilmv2: epochs of the stage that has no answers */
+    size_t relation_heads; /* minilmv2; default: the most up to 48 that divide both widths */
+    size_t teacher_layer;  /* minilmv2: the teacher's layer, from 1 on; 0: its last */
+    /* theseus: */
+    double replace, replace_to; /* the part of the modules that is the student's, at first and at the end of the first
+                                   phase; default 0.3 and 1 */
 } rubato_train_options;
 
 typedef struct rubato_train_result {

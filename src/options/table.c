@@ -5,6 +5,7 @@
 #include "train/recipe.h"
 
 OPTION_CHOICES(eval_tasks, "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm")
+OPTION_CHOICES(train_tasks, "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm", "text")
 OPTION_CHOICES(search_tasks, "classification", "regression", "tagging", "qa", "sts")
 OPTION_CHOICES(precisions, "f32", "bf16", "int8", "f32+int8", "f32+bf16")
 OPTION_CHOICES(one_precision, "f32", "bf16", "int8")
@@ -96,7 +97,7 @@ static const rubato_option eval_table[] = {
 #undef OPTION_OWNER
 #define OPTION_OWNER rubato_train_options
 static const rubato_option train_table[] = {
-    TEXT_OPTION(task, task, "TASK", eval_tasks, NULL, "task to learn"),
+    TEXT_OPTION(task, task, "TASK", train_tasks, NULL, "task to learn; text: what a teacher makes of texts"),
     TEXT_OPTION(data, data, "FILE", NULL, NULL, "training data" DATA_HELP),
     TEXT_OPTION(dev, dev, "FILE", NULL, NULL,
                 "data for evaluation: the weights that are best on it are kept; without it the last ones"),
@@ -129,7 +130,7 @@ static const rubato_option train_table[] = {
     REAL_OPTION(dropout, dropout, "config.json's, else 0.1", "dropout rate"),
     TEXT_OPTION(teacher, teacher, "MODEL", NULL, NULL,
                 "model whose answers replace the labels; the data then need no labels"),
-    REAL_OPTION(match_states, match_states, "0; dynabert, anytime: 1",
+    REAL_OPTION(match_states, match_states, "0; dynabert, anytime, distilbert: 1",
                 "weight of the distance from the teacher's hidden states"),
     TEXT_OPTION(precision, precision, "P", one_precision, "f32",
                 "number format of the matrix products; int8: the products of a quantised model"),
@@ -143,6 +144,18 @@ static const rubato_option train_table[] = {
     FLAG_OPTION(whole_words, whole_words, "mask all tokens of a word or none"),
     TEXT_OPTION(tokenizer, tokenizer, "DIR", NULL, "the model's",
                 "folder with the tokenizer of a model that begins without weights"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Students of a teacher (distilbert, tinybert, minilm, minilmv2, theseus)"
+    REAL_OPTION(soft, soft, "by the recipe", "weight of the teacher's answers"),
+    REAL_OPTION(hard, hard, "by the recipe", "weight of the labels"),
+    REAL_OPTION(temperature, temperature, "2; tinybert: 1", "divides the logits whose answers are compared"),
+    REAL_OPTION(layer_epochs, layer_epochs, "as --epochs; tinybert: 10",
+                "tinybert, minilm, minilmv2: passes over the data before answers are learnt"),
+    SIZE_OPTION(relation_heads, relation_heads, "the most up to 48 that divide both widths",
+                "minilmv2: parts into which queries, keys and values are divided"),
+    SIZE_OPTION(teacher_layer, teacher_layer, "the last", "minilmv2: the teacher's layer to learn from, from 1 on"),
+    REAL_OPTION(replace, replace, "0.3", "theseus: part of the teacher's layers that is replaced at first"),
+    REAL_OPTION(replace_to, replace_to, "1", "theseus: the same at the end of the first phase"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Smaller models within the model (length-adaptive, power-bert, slimmable, dynabert, anytime)"
     REAL_OPTION(length_drop, length_drop, "0.2; anytime: 0.3", "largest share of rows that a layer drops"),

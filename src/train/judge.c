@@ -21,6 +21,7 @@ const char *trainer_metric(const trainer *self) {
     case SAMPLE_TAGS:
     case SAMPLE_SPAN: return "f1";
     case SAMPLE_MASKED: return "perplexity";
+    case SAMPLE_TEXT:
     case SAMPLE_VALUE:
     case SAMPLE_COSINE:
     case SAMPLE_CONTRAST: break;

@@ -27,20 +27,27 @@ static double cross_entropy(const run *on, strand s, size_t gold, double scale, 
     return -log_of(p[gold]);
 }
 
+/* The softmax of logits divided by a temperature. */
+static void softened(const run *on, const float *logits, size_t count, size_t step, float temperature, float *out) {
+    for (size_t i = 0; i < count; i++) out[i] = logits[i * step] / temperature;
+    on->kernels->softmax_f32(out, count);
+}
+
 static double divergence_of(const run *on, strand s, const float *full, size_t full_step, divergence form, double scale,
                             float *p, float *q) {
-    double sum = 0;
-    distribution(on, s.logits, s.count, s.step, p);
-    distribution(on, full, s.count, full_step, q);
-    bool from_full = form == DIVERGENCE_FROM_FULL;
+    const float temperature = form.temperature > 0 ? form.temperature : 1;
+    double sum = 0, square = (double)temperature * (double)temperature;
+    softened(on, s.logits, s.count, s.step, temperature, p);
+    softened(on, full, s.count, full_step, temperature, q);
     for (size_t i = 0; i < s.count; i++)
-        sum +=
-            (from_full ? (double)q[i] * (log_of(q[i]) - log_of(p[i])) : (double)p[i] * (log_of(p[i]) - log_of(q[i])));
+        sum += (form.from_full ? (double)q[i] * (log_of(q[i]) - log_of(p[i]))
+                               : (double)p[i] * (log_of(p[i]) - log_of(q[i])));
     for (size_t i = 0; i < s.count; i++) {
-        double slope = from_full ? (double)p[i] - (double)q[i] : (double)p[i] * (log_of(p[i]) - log_of(q[i]) - sum);
-        s.grad[i * s.step] += (float)(scale * slope);
+        double slope =
+            form.from_full ? (double)p[i] - (double)q[i] : (double)p[i] * (log_of(p[i]) - log_of(q[i]) - sum);
+        s.grad[i * s.step] += (float)(scale * slope * (double)temperature);
     }
-    return sum;
+    return sum * square;
 }
 
 static strand row_of(tensor logits, size_t row) {

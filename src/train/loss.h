@@ -8,9 +8,11 @@
 #include "tensor/tape.h"
 
 /* Divergence of a smaller model's distribution from the full model's. */
-typedef enum divergence {
-    DIVERGENCE_FROM_SUB, /* KL(sub || full), as in the Length-Adaptive Transformer's code */
-    DIVERGENCE_FROM_FULL /* KL(full || sub): soft labels, as in its paper */
+typedef struct divergence {
+    bool from_full;    /* KL(full || sub): soft labels, as in the Length-Adaptive Transformer's paper; else KL(sub ||
+                          full),    as in its code */
+    float temperature; /* T: both logits are divided by it, and the loss is multiplied by its square (Hinton et al.
+                          2015); 0: 1 */
 } divergence;
 
 /* Cross-entropy of rows against label ids; rows whose label is negative do not count. */

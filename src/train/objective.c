@@ -75,7 +75,7 @@ void portion_teach(const trainer *by, const run *on, const portion *self, unsign
     encoded out;
     int32_t *labels;
     observe_forward(&by->teacher->body, on, NULL, &self->packed, NULL, wanted, seen, &out);
-    keep_values(on, keep, portion_results(by, by->teacher, on, &out, self, &labels));
+    if (keep) keep_values(on, keep, portion_results(by, by->teacher, on, &out, self, &labels));
 }
 
 void portion_answers(const trainer *by, const run *on, const encoded *out, const portion *self, reference *keep) {
@@ -102,6 +102,7 @@ double values_loss(const trainer *by, const run *on, tensor values, const portio
     case SAMPLE_COSINE: return loss_cosine(on, values, self->values, scale);
     case SAMPLE_CLASSES: return loss_labels(on, values, self->targets, scale);
     case SAMPLE_CONTRAST: return loss_contrast(on, values, 20, scale);
+    case SAMPLE_TEXT: return 0;
     case SAMPLE_MASKED:
     case SAMPLE_CLASS:
     case SAMPLE_TAGS: break;

@@ -12,8 +12,8 @@ typedef struct reference {
     size_t count, capacity;
 } reference;
 
-/* Runs the teacher on a portion: its answers, and in *seen the tensors that `wanted` names (bits of watch_kind).
- * Failures are the run's, here and below. */
+/* Runs the teacher on a portion: its answers, unless keep is NULL, and in *seen the tensors that `wanted` names (bits
+ * of watch_kind). Failures are the run's, here and below. */
 void portion_teach(const trainer *by, const run *on, const portion *self, unsigned wanted, observed *seen,
                    reference *keep);
 

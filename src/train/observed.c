@@ -43,3 +43,9 @@ const observation *observed_find(const observed *self, watch_kind what, size_t i
         if (self->at[i].what == what && index-- == 0) return &self->at[i];
     return NULL;
 }
+
+const observation *observed_at(const observed *self, watch_kind what, size_t number) {
+    for (size_t i = 0; i < self->count; i++)
+        if (self->at[i].what == what && self->at[i].number == number) return &self->at[i];
+    return NULL;
+}

@@ -32,4 +32,7 @@ void observe_forward(const encoder *body, const run *on, const run *learns_on, c
 /* Observation number `index` among those of one kind; NULL after the last. */
 const observation *observed_find(const observed *self, watch_kind what, size_t index);
 
+/* The observation of a layer's tensor, from 1; 0: the embeddings. NULL where the layer did not run. */
+const observation *observed_at(const observed *self, watch_kind what, size_t number);
+
 #endif

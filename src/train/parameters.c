@@ -157,18 +157,41 @@ static rubato_status tie(parameters *self, rubato_model *model, rubato_error *er
     return add_bias(self, &mlm->out, GROUP_HEAD, error);
 }
 
+static bool is_embedding(const rubato_model *model, const binding *b) {
+    const embeddings *tables = &model->body.tables;
+    switch (b->kind) {
+    case BOUND_TABLE: return b->table == &tables->word || b->table == &tables->position || b->table == &tables->type;
+    case BOUND_GAMMA:
+    case BOUND_BETA: return b->norm == &tables->norm;
+    case BOUND_WEIGHT:
+    case BOUND_BIAS: return b->linear == &tables->projection;
+    case BOUND_BUFFER: break;
+    }
+    return false;
+}
+
+/* BERT's pooler is stored with the body and belongs to the head. */
+static bool is_of_head(const rubato_model *model, const binding *b) {
+    bool found = false;
+    for (size_t i = 0; i < HEAD_COUNT && (b->kind == BOUND_WEIGHT || b->kind == BOUND_BIAS); i++)
+        found = found || b->linear == &model->heads[i].dense;
+    return found;
+}
+
 rubato_status parameters_create(parameters *self, rubato_model *model, precision products, team *crew,
                                 const kernel_table *kernels, rubato_error *error) {
     static const size_t group_of[] = {[IN_BODY] = GROUP_BODY, [IN_HEAD] = GROUP_HEAD, [IN_EXITS] = GROUP_EXITS};
     *self = (parameters){.products = products,
-                         .groups = {{.name = "body"}, {.name = "head"}, {.name = "exits"}},
-                         .group_count = GROUP_EXITS + 1};
+                         .groups = {{.name = "body"}, {.name = "head"}, {.name = "exits"}, {.name = "embeddings"}},
+                         .group_count = OWN_GROUPS};
     arena_create(&self->memory, 0, BLOCK);
     self->body = &model->body;
     TRY(tie(self, model, error));
     for (size_t i = 0; i < model->bound.count; i++) {
         binding *b = &model->bound.items[i];
-        size_t group = group_of[b->place];
+        size_t group = is_embedding(model, b) ? GROUP_EMBEDDINGS
+                       : is_of_head(model, b) ? GROUP_HEAD
+                                              : group_of[b->place];
         if (b->kind == BOUND_WEIGHT) TRY(parameters_add_linear(self, b->linear, group, error));
         if (b->kind == BOUND_GAMMA) TRY(add_norm(self, b->norm, group, error));
         if (b->kind == BOUND_TABLE) TRY(add_table(self, b->table, group, error));
@@ -181,6 +204,40 @@ rubato_status parameters_create(parameters *self, rubato_model *model, precision
     }
     parameters_refresh(self, crew, kernels);
     return RUBATO_OK;
+}
+
+typedef struct opening {
+    parameters *self;
+    const kernel_table *kernels;
+    rubato_status status;
+    rubato_error *error;
+} opening;
+
+static void open_linear(void *user, linear *of, const linear_role *role) {
+    opening *o = user;
+    parameters *self = o->self;
+    (void)role;
+    if (o->status != RUBATO_OK || of->learn) return;
+    if (!of->packed) {
+        o->status = fail(o->error, RUBATO_UNSUPPORTED, "the teacher's layers are in low precision alone");
+        return;
+    }
+    o->status = prepare_linear(self, of, o->error);
+    if (o->status != RUBATO_OK) return;
+    self->linear_count--; /* its values never change */
+    linear_refresh(of, o->kernels, 0, divide_up(of->out, PANEL));
+}
+
+rubato_status parameters_pass_through(parameters *self, const encoder *layers, const kernel_table *kernels,
+                                      rubato_error *error) {
+    opening o = {self, kernels, RUBATO_OK, error};
+    encoder_visit(layers, open_linear, &o);
+    for (size_t i = 0; i < layers->unique; i++) {
+        layer *of = &layers->layers[i];
+        if (!of->attention_norm.learn) TRY(prepare_norm(self, &of->attention_norm, error));
+        if (!of->output_norm.learn) TRY(prepare_norm(self, &of->output_norm, error));
+    }
+    return o.status;
 }
 
 void parameters_destroy(parameters *self) {

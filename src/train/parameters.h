@@ -26,7 +26,7 @@ typedef struct parameter_group {
 } parameter_group;
 
 /* The groups that every model has. Recipes add groups of their own. */
-enum { GROUP_BODY, GROUP_HEAD, GROUP_EXITS, MOST_GROUPS = 16 };
+enum { GROUP_BODY, GROUP_HEAD, GROUP_EXITS, GROUP_EMBEDDINGS, OWN_GROUPS, MOST_GROUPS = 16 };
 
 /* A set of groups: group_bit(GROUP_BODY) | group_bit(GROUP_HEAD). */
 typedef uint32_t group_set;
@@ -81,6 +81,11 @@ rubato_status parameters_add(parameters *self, size_t count, size_t group, size_
 /* A linear layer in f32 that the model does not have, as a learned projection between two models. The layer outlives
  * self. Nothing happens to a layer that learns already. */
 rubato_status parameters_add_linear(parameters *self, linear *layer_of, size_t group, rubato_error *error);
+
+/* Prepares layers of another model, in f32, so that gradients pass through them to what is below. They do not learn.
+ * Fails: UNSUPPORTED for layers that are in low precision alone. */
+rubato_status parameters_pass_through(parameters *self, const encoder *layers, const kernel_table *kernels,
+                                      rubato_error *error);
 
 /* Completes the gradients of a step, before their norm and the optimiser's step. Gradients of derived forms (a tied
  * decoder, a relative bias by distance) go to the parameters that these are made from; the touched rows of tables are

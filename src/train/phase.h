@@ -53,6 +53,9 @@ typedef rubato_status step_hook(void *user, trainer *self, rubato_error *error);
 typedef struct phase {
     const char *name;
     double epochs;
+    double rate;             /* the highest learning rate; 0: the run's */
+    rate_schedule *schedule; /* NULL: the run's */
+    bool blind;              /* dev sets are not judged: the model has no answers yet */
     /* Draws the passes of a step into out [MOST_PASSES]; returns their number. The first pass learns from the labels.
      */
     size_t (*passes)(const trainer *self, uint64_t *state, pass *out);

@@ -6,7 +6,8 @@
 
 #define RECIPES(line)                                                                                                  \
     line(finetune) line(length_adaptive) line(power_bert) line(branchynet) line(deebert) line(right_tool)              \
-        line(fastbert) line(pabee) line(act) line(slimmable) line(dynabert) line(anytime) line(tokee)
+        line(fastbert) line(pabee) line(act) line(slimmable) line(dynabert) line(anytime) line(tokee) line(distilbert) \
+            line(tinybert) line(minilm) line(minilmv2) line(theseus)
 
 #define DECLARE(name) extern const recipe recipe_##name;
 #define POINT_TO(name) &recipe_##name,

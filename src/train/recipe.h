@@ -6,6 +6,7 @@
 #include "task/model.h"
 
 typedef struct trainer trainer;
+typedef struct course course; /* train/recipe/course.h */
 
 /* The exits that a recipe gives a model, and how they learn. */
 typedef struct recipe_exits {
@@ -29,9 +30,14 @@ typedef struct recipe {
     bool matches;                        /* hidden states can be matched with those of a teacher */
     double match_states; /* default of their weight; where it is not 0 and no teacher is named, the model that training
                             starts from is the teacher */
-    bool needs_teacher;  /* a teacher that does not fit is an error; else training goes on without it */
-    bool any_shape;      /* trains models whose own shape merges rows as well */
-    const char *reads;   /* the options, by their names with blanks between, that not every recipe reads; NULL: none */
+    void (*teach)(course *c); /* of recipes that run_course runs: the lessons of a stage */
+    size_t stages;            /* and how many stages there are; texts alone have the first one */
+    double soft, hard;        /* default weights of the teacher's answers, and of the labels */
+    double temperature;       /* default of the teacher's answers */
+    bool texts;               /* learns from texts alone, too */
+    bool needs_teacher;       /* a teacher that does not fit is an error; else training goes on without it */
+    bool any_shape;           /* trains models whose own shape merges rows as well */
+    const char *reads; /* the options, by their names with blanks between, that not every recipe reads; NULL: none */
     recipe_exits exits;
 } recipe;
 

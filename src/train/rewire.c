@@ -71,7 +71,8 @@ static rubato_status one_batch(trainer *self, const sample *const *some, size_t 
     encoded out;
     if (!portion_create(&part, self, some, count, 0, &self->memory)) return fail_memory(error);
     encoder_forward(&self->model->body, &on, &part.packed, NULL, &out);
-    portion_loss(self, &on, &out, &part, NULL, DIVERGENCE_FROM_FULL, NULL, 1.0 / (double)size_max(part.items, 1));
+    portion_loss(self, &on, &out, &part, NULL, (divergence){.from_full = true}, NULL,
+                 1.0 / (double)size_max(part.items, 1));
     tape_backward(&on);
     return run_result(&on, error);
 }

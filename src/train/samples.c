@@ -297,7 +297,7 @@ rubato_status samples_prepare(samples *self, const rubato_model *model, sample_k
     preparing p = {
         .self = self, .model = model, .path = path, .kind = kind, .taught = taught, .text = *text, .error = error};
     bool two = sample_takes_pairs(kind);
-    p.text.windows = kind == SAMPLE_SPAN || kind == SAMPLE_TAGS || kind == SAMPLE_MASKED;
+    p.text.windows = kind == SAMPLE_SPAN || kind == SAMPLE_TAGS || kind == SAMPLE_MASKED || kind == SAMPLE_TEXT;
     if (kind == SAMPLE_SPAN) {
         p.text.truncation = RUBATO_ONLY_SECOND;
         p.text.stride_fits = p.text.stride == 0;

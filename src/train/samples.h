@@ -44,6 +44,7 @@ typedef enum sample_kind {
     SAMPLE_TAGS,
     SAMPLE_SPAN,
     SAMPLE_MASKED,
+    SAMPLE_TEXT,    /* texts alone: a teacher has more to say of them than an answer */
     SAMPLE_COSINE,  /* pairs with a similarity */
     SAMPLE_CONTRAST /* pairs that belong together */
 } sample_kind;

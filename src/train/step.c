@@ -18,6 +18,7 @@ typedef struct stepping {
     const lesson *lessons;
     size_t lesson_count;
     unsigned observes, compares; /* the tensors that all lessons read */
+    bool asks;                   /* a lesson reads the teacher's answers */
     pass passes[MOST_PASSES];
     size_t pass_count;
     uint64_t mask_key, dropout_key;
@@ -47,6 +48,7 @@ static void list_lessons(stepping *s) {
         if (s->lessons[i].weight == 0) continue;
         s->observes |= s->lessons[i].kind->observes;
         s->compares |= s->lessons[i].kind->compares;
+        s->asks = s->asks || s->lessons[i].kind->asks;
     }
 }
 
@@ -97,7 +99,7 @@ static rubato_status run_passes(const stepping *s, size_t first, size_t count, r
     observed taught = {0};
     portion part;
     if (!portion_create(&part, self, s->samples + first, count, s->mask_key, &self->memory)) return fail_memory(error);
-    if (self->teacher) portion_teach(self, &on, &part, s->compares, &taught, kept);
+    if (self->teacher) portion_teach(self, &on, &part, s->compares, &taught, s->asks ? kept : NULL);
     TRY(run_result(&on, error));
     arena_mark mark = arena_save(&self->memory);
     for (size_t number = 0; number < s->pass_count && part.items > 0; number++) {

@@ -33,6 +33,7 @@ static const struct {
              {"tagging", SAMPLE_TAGS, RUBATO_TASK_TAGGING},
              {"qa", SAMPLE_SPAN, RUBATO_TASK_QA},
              {"mlm", SAMPLE_MASKED, RUBATO_TASK_MLM},
+             {"text", SAMPLE_TEXT, RUBATO_TASK_EMBEDDING},
              {"sts", SAMPLE_COSINE, RUBATO_TASK_EMBEDDING},
              {"retrieval", SAMPLE_CONTRAST, RUBATO_TASK_EMBEDDING}};
 enum { TASK_COUNT = sizeof tasks / sizeof tasks[0] };
@@ -128,7 +129,7 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
                       .seed = options->seed,
                       .several = self->kind == SAMPLE_CLASSES,
                       .new_head = options->new_head,
-                      .may_begin = self->kind == SAMPLE_MASKED,
+                      .may_begin = self->kind == SAMPLE_MASKED || self->kind == SAMPLE_TEXT,
                       .tokenizer = options->tokenizer,
                       .next_sentence = self->pairs};
     const char **labels = NULL;
@@ -154,6 +155,8 @@ static rubato_status refuse_teacher(trainer *self, rubato_status status, const c
 
 static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error *error) {
     const char *name = self->options->teacher;
+    if (!name && self->method->needs_teacher && self->method->reads && !self->method->matches)
+        return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s needs --teacher", self->method->name);
     if (!name && wanted_matching(self) > 0) name = self->options->model;
     if (!name) return RUBATO_OK;
     if (self->options->new_head && !self->options->teacher)
@@ -161,6 +164,7 @@ static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error 
                               error);
     TRY(model_load_teacher(&self->teacher, name, error));
     const rubato_info *info = &self->teacher->info;
+    if (self->kind == SAMPLE_TEXT) return RUBATO_OK; /* nobody asks for its answers */
     if (info->task == RUBATO_TASK_CLASSIFICATION && info->multi_label && self->kind == SAMPLE_CLASS)
         self->kind = SAMPLE_CLASSES; /* the data have no labels */
     bool same = info->task == task &&
@@ -180,13 +184,16 @@ rubato_status trainer_teach_itself(trainer *self, rubato_error *error) {
 static rubato_status compare_teacher(trainer *self, rubato_error *error) {
     const rubato_model *a = self->model, *b = self->teacher;
     if (!b) return RUBATO_OK;
-    if (wanted_matching(self) > 0 && (a->body.config.hidden != b->body.config.hidden || a->body.depth != b->body.depth))
+    if (self->method->matches && wanted_matching(self) > 0 &&
+        (a->body.config.hidden != b->body.config.hidden || a->body.depth != b->body.depth))
         return refuse_teacher(self, RUBATO_BAD_ARGUMENT,
                               "its hidden states are of other layers or sizes; use --match-states 0", error);
-    bool same = a->info.label_count == b->info.label_count && a->text->vocabulary == b->text->vocabulary &&
+    bool same = (self->kind == SAMPLE_TEXT || a->info.label_count == b->info.label_count) &&
+                a->text->vocabulary == b->text->vocabulary &&
                 encoder_max_length(&a->body.config) <= encoder_max_length(&b->body.config) &&
-                (a->info.task != RUBATO_TASK_EMBEDDING || a->pool.width == b->pool.width);
-    for (size_t i = 0; same && i < a->info.label_count; i++) same = strcmp(a->labels[i], b->labels[i]) == 0;
+                (a->info.task != RUBATO_TASK_EMBEDDING || self->kind == SAMPLE_TEXT || a->pool.width == b->pool.width);
+    for (size_t i = 0; same && self->kind != SAMPLE_TEXT && i < a->info.label_count; i++)
+        same = strcmp(a->labels[i], b->labels[i]) == 0;
     for (size_t i = 0; same && i < a->text->vocabulary; i++) {
         const char *x = a->text->tokens[i], *y = b->text->tokens[i];
         same = (!x && !y) || (x && y && strcmp(x, y) == 0);
@@ -292,7 +299,7 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     for (*task = 0; *task < TASK_COUNT && strcmp(tasks[*task].name, options->task) != 0;) ++*task;
     if (*task == TASK_COUNT)
         return fail(error, RUBATO_BAD_ARGUMENT,
-                    "task \"%.40s\": known are classification, regression, tagging, qa, mlm, sts and retrieval",
+                    "task \"%.40s\": known are classification, regression, tagging, qa, mlm, sts, retrieval and text",
                     options->task);
     self->method = recipe_find(options->recipe ? options->recipe : "finetune");
     recipe_list(known, sizeof known);
@@ -310,13 +317,23 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     TRY(model_store_type(options->store, &type, error));
     width_list widths;
     TRY(widths_parse(&widths, options->widths, error));
-    if (options->match_states > 0 && !self->method->matches)
-        return fail(error, RUBATO_BAD_ARGUMENT, "--match-states belongs to length-adaptive, anytime and dynabert");
+    if (options->match_states > 0 && !self->method->matches && !recipe_reads(self->method, "match_states"))
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "--match-states belongs to length-adaptive, anytime, dynabert and distilbert");
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "--length-drop, --layer-drop and --dropout must be below 1");
     self->kind = tasks[*task].kind;
-    if (self->kind != SAMPLE_MASKED && (options->whole_words || options->objective || options->tokenizer))
-        return fail(error, RUBATO_BAD_ARGUMENT, "--objective, --whole-words and --tokenizer belong to --task mlm");
+    if (self->kind == SAMPLE_TEXT && (!self->method->texts || options->dev))
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    self->method->texts
+                        ? "--task text has no answers that --dev could judge"
+                        : "--task text is for recipes that learn more of a teacher than answers: tinybert, minilm and "
+                          "minilmv2");
+    const bool texts = self->kind == SAMPLE_MASKED || self->kind == SAMPLE_TEXT;
+    if (!texts && options->tokenizer)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--tokenizer belongs to --task mlm and text");
+    if (self->kind != SAMPLE_MASKED && (options->whole_words || options->objective))
+        return fail(error, RUBATO_BAD_ARGUMENT, "--objective and --whole-words belong to --task mlm");
     self->pairs = options->objective && strcmp(options->objective, "mlm+nsp") == 0;
     if (options->objective && !self->pairs && strcmp(options->objective, "mlm") != 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "objective \"%.40s\": use mlm or mlm+nsp", options->objective);
@@ -356,7 +373,8 @@ static int tell_part(void *user, double share) {
 /* Running text is read when the tokenizer is there, rows before. */
 static rubato_status read_rows(trainer *self, rubato_error *error) {
     const rubato_train_options *options = self->options;
-    self->running = self->kind == SAMPLE_MASKED && !options->columns && corpus_named(options->data);
+    const bool texts = self->kind == SAMPLE_MASKED || self->kind == SAMPLE_TEXT;
+    self->running = texts && !options->columns && corpus_named(options->data);
     if (self->running && options->limit)
         return fail(error, RUBATO_BAD_ARGUMENT, "--limit draws rows, and running text has none; use --steps");
     if (!self->running && options->objective)

@@ -15,7 +15,7 @@ size_t trainer_epoch_steps(const trainer *self) {
     return divide_up(self->data.count, self->batch);
 }
 
-static size_t phase_steps(const trainer *self, const phase *what) {
+size_t trainer_phase_steps(const trainer *self, const phase *what) {
     if (self->options->steps) return self->options->steps;
     return size_max(1, (size_t)ceil(what->epochs * (double)trainer_epoch_steps(self) - 1e-9));
 }
@@ -52,14 +52,18 @@ static void write_metrics(const trainer *self, const step_report *s, double epoc
 }
 
 rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error) {
-    size_t steps = phase_steps(self, what), epoch_steps = trainer_epoch_steps(self), shuffled = SIZE_MAX;
+    size_t steps = trainer_phase_steps(self, what), epoch_steps = trainer_epoch_steps(self), shuffled = SIZE_MAX;
     size_t eval_steps = self->options->eval_steps ? self->options->eval_steps : divide_up(epoch_steps, 4);
     size_t save_steps = self->options->checkpoint_steps ? self->options->checkpoint_steps : eval_steps;
+    const bool judges = self->options->dev && !what->blind;
     size_t *order = malloc(self->data.count * sizeof *order);
     double value = NAN, smooth = NAN, begun = clock_ms(), seen = 0;
     if (!order) return fail_memory(error);
     rubato_status status = RUBATO_OK;
+    const step_rule usual = self->rule;
     self->now = what;
+    if (what->rate > 0) self->rule.rate = what->rate;
+    if (what->schedule) self->rule.schedule = what->schedule;
     for (size_t i = 0; i < self->params.group_count; i++) self->params.groups[i].frozen = what->frozen & group_bit(i);
     self->step = self->resumed_step;
     self->resumed_step = 0;
@@ -81,7 +85,7 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
         double seconds = (clock_ms() - begun) / 1e3;
         write_metrics(self, &s, (double)self->step / (double)epoch_steps, rate, seen / seconds);
         bool last = self->step == steps;
-        if (self->options->dev && (last || self->step % eval_steps == 0)) TRY_DONE(trainer_judge(self, &value, error));
+        if (judges && (last || self->step % eval_steps == 0)) TRY_DONE(trainer_judge(self, &value, error));
         if (!last && self->step % save_steps == 0) TRY_DONE(trainer_checkpoint(self, error));
         rubato_train_progress progress = {.phase = what->name,
                                           .step = self->step,
@@ -105,10 +109,22 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
                 fail(error, RUBATO_CANCELLED, "stopped after step %zu of %zu; --resume goes on", self->step, steps);
         }
     }
-    if (status == RUBATO_OK && !self->options->dev) status = trainer_save(self, error);
+    if (status == RUBATO_OK && !judges) status = trainer_save(self, error);
 done:
+    self->rule = usual;
     free(order);
     return status;
+}
+
+rubato_status trainer_run_phases(trainer *self, const phase *all, size_t count, rubato_error *error) {
+    for (size_t i = self->first_phase; i < count; i++) {
+        self->phase_number = i;
+        TRY(trainer_run(self, &all[i], error));
+        if (i + 1 == count) break;
+        parameters_forget(&self->params);
+        self->best = NAN;
+    }
+    return RUBATO_OK;
 }
 
 rubato_status trainer_run_first(trainer *self, const phase *what, rubato_error *error) {

@@ -69,6 +69,10 @@ void trainer_close(trainer *self);
  * progress function asks for it, and as its steps. */
 rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error);
 
+/* Runs phases one after the other, from the one in which a resumed run stopped. Each begins with a new optimiser and
+ * without a best quality. */
+rubato_status trainer_run_phases(trainer *self, const phase *all, size_t count, rubato_error *error);
+
 /* Runs the first of two phases, unless a resumed run is past it. The second phase begins with a new optimiser and
  * without a best quality. */
 rubato_status trainer_run_first(trainer *self, const phase *what, rubato_error *error);
@@ -78,6 +82,9 @@ rubato_status trainer_save(const trainer *self, rubato_error *error);
 
 /* The model in the output folder becomes the teacher. */
 rubato_status trainer_teach_itself(trainer *self, rubato_error *error);
+
+/* Steps of a phase. */
+size_t trainer_phase_steps(const trainer *self, const phase *what);
 
 /* Steps of one epoch. */
 size_t trainer_epoch_steps(const trainer *self);

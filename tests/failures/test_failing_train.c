@@ -179,6 +179,24 @@ static void test_beginning(void **state) {
     fail_writing(&w, "train a new model on running text", train, 0);
 }
 
+/* Students. */
+static void test_students(void **state) {
+    static const char *const recipes[] = {"distilbert", "tinybert", "minilmv2", "theseus"};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "train %s", recipes[i]);
+        writing w = {.model = i == 3 ? GOLDEN "/students/half" : GOLDEN "/students/student",
+                     .teacher = GOLDEN "/students/teacher",
+                     .task = "classification",
+                     .recipe = recipes[i],
+                     .piecewise = true,
+                     .data = write_data(failing_folder(), "data.tsv",
+                                        "text\tlabel\na b\tLABEL_0\nc d e\tLABEL_1\nf\tLABEL_2\n")};
+        fail_writing(&w, name, train, 0);
+    }
+}
+
 /* A teacher; and a run that goes on from a checkpoint. */
 static void test_going_on(void **state) {
     (void)state;
@@ -202,6 +220,7 @@ static void test_going_on(void **state) {
 
 int main(int count, char **arguments) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_train), cmocka_unit_test(test_tags),
-                                       cmocka_unit_test(test_beginning), cmocka_unit_test(test_going_on)};
+                                       cmocka_unit_test(test_beginning), cmocka_unit_test(test_students),
+                                       cmocka_unit_test(test_going_on)};
     return failing_main(count, arguments, tests, sizeof tests / sizeof *tests);
 }

@@ -81,6 +81,18 @@ static void test_training_options(void **state) {
     REAL(soft_rate);
     REAL(soft_penalty);
     REAL(ponder);
+    TEXT(objective);
+    TEXT(tokenizer);
+    FLAG(whole_words);
+    WHOLE(steps);
+    REAL(soft);
+    REAL(hard);
+    REAL(temperature);
+    REAL(layer_epochs);
+    WHOLE(relation_heads);
+    WHOLE(teacher_layer);
+    REAL(replace);
+    REAL(replace_to);
     TRAIN("batch_size", "17", batch, 17);
     TRAIN("divergence", "full", divergence_from_full, 1);
     assert_int_equal(checked, count);

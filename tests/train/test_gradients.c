@@ -459,9 +459,9 @@ static tensor build_loss(bed *b, const run *on) {
     case 0: b->loss = loss_cross_entropy(on, in, labels, s); break;
     case 1: b->loss = loss_spans(on, in, &three, first, last, s); break;
     case 2: b->loss = loss_squares(on, in, reference_values, s); break;
-    case 3: b->loss = loss_divergence(on, in, reference_values, labels, DIVERGENCE_FROM_SUB, s); break;
-    case 4: b->loss = loss_divergence(on, in, reference_values, NULL, DIVERGENCE_FROM_FULL, s); break;
-    case 5: b->loss = loss_spans_divergence(on, in, &three, reference_values, DIVERGENCE_FROM_SUB, s); break;
+    case 3: b->loss = loss_divergence(on, in, reference_values, labels, (divergence){0}, s); break;
+    case 4: b->loss = loss_divergence(on, in, reference_values, NULL, (divergence){.from_full = true}, s); break;
+    case 5: b->loss = loss_spans_divergence(on, in, &three, reference_values, (divergence){0}, s); break;
     case 6: b->loss = loss_match(on, in, reference_values, in.columns, some_rows, s); break;
     case 7: b->loss = loss_contrast(on, in, 2, s); break;
     case 9: b->loss = loss_labels(on, in, targets, s); break;
@@ -748,7 +748,7 @@ static void divergence_cases(const kernel_table *kernels, size_t threads) {
         run on = {.kernels = b.kernels, .memory = &b.memory, .status = &status, .tape = &recording};
         tensor logits = run_tensor(&on, 1, 3);
         memcpy(logits.data, smaller, sizeof smaller);
-        double value = loss_divergence(&on, logits, full, NULL, (divergence)how, 1);
+        double value = loss_divergence(&on, logits, full, NULL, (divergence){.from_full = how}, 1);
         assert_true(fabs(value - want[how][0]) < 2e-6);
         for (int i = 0; i < 3; i++) assert_true(fabs((double)logits.grad[i] - want[how][i + 1]) < 2e-6);
         bed_close(&b);

@@ -125,7 +125,7 @@ static void test_groups(void **state) {
     move(&(parameter_group){.name = "keeps", .decay = -1}, 1, &rule, moved, &norms);
     assert_true(fabs(moved[0] - 1.5e-2) < 1e-6 && fabs(moved[1] - 1e-2) < 1e-6);
     move(&(parameter_group){.name = "apart", .clip = 2}, 1000, &rule, moved, &norms);
-    assert_true(fabs(norms.whole - 10) < 1e-6 && fabs(norms.own[GROUP_EXITS + 2] - 1e4) < 1e-2);
+    assert_true(fabs(norms.whole - 10) < 1e-6 && fabs(norms.own[OWN_GROUPS + 1] - 1e4) < 1e-2);
 }
 
 /* Adam's first step hides how gradients were cut; its moments do not. */

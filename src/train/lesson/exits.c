@@ -21,8 +21,8 @@ static double sum_losses(const exits_setting *setting, double total, passing *no
         int32_t *labels = passing_labels(now, at->number);
         double weight = setting->weights[number] * total;
         if (weight > 0 && !run_failed(now->on))
-            loss += weight * values_loss(now->by, now->on, values, now->part, labels, follow, DIVERGENCE_FROM_FULL,
-                                         now->scale * weight);
+            loss += weight * values_loss(now->by, now->on, values, now->part, labels, follow,
+                                         (divergence){.from_full = true}, now->scale * weight);
     }
     return loss;
 }
@@ -40,4 +40,4 @@ static double exits_loss(const lesson *self, passing *now) {
     return loss;
 }
 
-const lesson_kind lesson_exits = {.name = "exits", .observes = WATCH_STATE, .loss = exits_loss};
+const lesson_kind lesson_exits = {.name = "exits", .observes = WATCH_STATE, .asks = true, .loss = exits_loss};

@@ -20,8 +20,8 @@ static double halting_loss(const lesson *self, passing *now) {
     tensor values = head_forward(final, now->on, mean, NULL, 0);
     if (run_failed(now->on)) return 0;
     double loss = self->weight * values_loss(now->by, now->on, values, now->part, now->part->labels, now->follow,
-                                             DIVERGENCE_FROM_FULL, scale);
+                                             (divergence){.from_full = true}, scale);
     return loss + self->weight * setting->ponder * ponder;
 }
 
-const lesson_kind lesson_halting = {.name = "halting", .observes = WATCH_STATE, .loss = halting_loss};
+const lesson_kind lesson_halting = {.name = "halting", .observes = WATCH_STATE, .asks = true, .loss = halting_loss};
