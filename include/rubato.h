@@ -697,6 +697,12 @@ typedef struct rubato_train_options {
     /* theseus: */
     double replace, replace_to; /* the part of the modules that is the student's, at first and at the end of the first
                                    phase; default 0.3 and 1 */
+    /* magnitude, movement, soft-movement, importance, l0, cofi: */
+    double keep;       /* the part of the encoder's weights that stays; default 0.5 */
+    const char *unit;  /* "structure" (default): heads and neurons; "weights"; "quads": four along the depth; "blocks":
+                          32 x 32 */
+    double score_rate; /* learning rate of the scores; default 1e-2, l0 and cofi 1e-1 */
+    double penalty;    /* soft-movement: of scores; default 100. It decides how much stays, and not `keep` */
 } rubato_train_options;
 
 typedef struct rubato_train_result {
@@ -730,12 +736,13 @@ typedef struct rubato_trim_options {
     size_t positions;  /* longest sequence; 0: the model's */
     const char *store; /* "f32" (default), "f16", "bf16" */
     int overwrite;     /* replace a model in `out`; without it that is refused */
-    int reserved;      /* 0 */
+    int empty;         /* remove heads and neurons that pruning made 0; the answers stay the same */
 } rubato_trim_options;
 
 typedef struct rubato_trim_result {
     size_t layers, vocabulary, parameters;
-    double covered; /* share of the data's tokens that did not change; 1 without data */
+    double covered;        /* share of the data's tokens that did not change; 1 without data */
+    size_t heads, neurons; /* of all layers together, that were removed */
 } rubato_trim_result;
 
 /* Makes a smaller checkpoint of a model by removing layers, word pieces and positions; training can start from it. The

@@ -15,12 +15,14 @@ static int run(const arguments *given) {
                 "always do, so that every text can be tokenised\n",
                 options.vocabulary, result->vocabulary);
     if (given->json)
-        printf("{\"layers\": %zu, \"vocabulary\": %zu, \"parameters\": %zu, \"covered\": %.6f}\n", result->layers,
-               result->vocabulary, result->parameters, result->covered);
+        printf("{\"layers\": %zu, \"vocabulary\": %zu, \"parameters\": %zu, \"covered\": %.6f, \"heads_removed\": %zu, "
+               "\"neurons_removed\": %zu}\n",
+               result->layers, result->vocabulary, result->parameters, result->covered, result->heads, result->neurons);
     else {
         printf("%s: %zu layers, %zu word pieces", options.out, result->layers, result->vocabulary);
         if (options.vocabulary && options.data)
             printf(" (%.1f %% of the data's tokens as before)", 100 * result->covered);
+        if (options.empty) printf("; %zu heads and %zu neurons were empty", result->heads, result->neurons);
         printf(", %.1f M parameters\n", (double)result->parameters / 1e6);
     }
     rubato_free(result);
@@ -30,10 +32,11 @@ static int run(const arguments *given) {
 const command command_trim = {
     "trim",
     "MODEL --out DIR [--layers LIST | --drop HOW] [--vocabulary N --data FILE]",
-    "Makes a smaller checkpoint to start training from: fewer layers, word pieces, positions.",
+    "Makes a smaller checkpoint to start training from: fewer layers, heads, neurons, word pieces, positions.",
     "trim.* json quiet help",
     "  rubato trim MODEL --layers 0,2,5 --out small\n"
     "  rubato trim MODEL --layers 0,0,1,1,2,2,3,3,4,4,5,5 --out deep     # stacked: twice as deep\n"
     "  rubato trim MODEL --drop top:2 --out shallow\n"
+    "  rubato trim pruned --empty --out narrow     # after a recipe of pruning\n"
     "  rubato trim MODEL --layers 0,1,3,5 --vocabulary 8000 --data train.tsv --positions 128 --out small\n",
     run};

@@ -18,6 +18,7 @@ OPTION_CHOICES(stored_types, "f32", "f16", "bf16")
 OPTION_CHOICES(divergences, "sub", "full")
 OPTION_CHOICES(significances, "received", "others", "random", "first")
 OPTION_CHOICES(search_costs, "flops", "ms")
+OPTION_CHOICES(prune_units, "structure", "weights", "quads", "blocks")
 OPTION_CHOICES(objectives, "mlm", "mlm+nsp")
 OPTION_CHOICES(vocabulary_kinds, "wordpiece", "bpe")
 
@@ -157,6 +158,13 @@ static const rubato_option train_table[] = {
     REAL_OPTION(replace, replace, "0.3", "theseus: part of the teacher's layers that is replaced at first"),
     REAL_OPTION(replace_to, replace_to, "1", "theseus: the same at the end of the first phase"),
 #undef OPTION_SECTION
+#define OPTION_SECTION "Pruning (magnitude, movement, soft-movement, importance, l0, cofi)"
+    BETWEEN_OPTION(keep, keep, 0, 1, "0.5", "part of the layers' weights that stays"),
+    TEXT_OPTION(unit, unit, "UNIT", prune_units, "structure",
+                "what leaves together: heads and neurons, single weights, four weights, blocks of 32 x 32"),
+    REAL_OPTION(score_rate, score_rate, "1e-2; l0, cofi: 1e-1", "learning rate of the scores by which units leave"),
+    REAL_OPTION(penalty, penalty, "100", "soft-movement: penalty of scores, which decides how much leaves"),
+#undef OPTION_SECTION
 #define OPTION_SECTION "Smaller models within the model (length-adaptive, power-bert, slimmable, dynabert, anytime)"
     REAL_OPTION(length_drop, length_drop, "0.2; anytime: 0.3", "largest share of rows that a layer drops"),
     REAL_OPTION(layer_drop, layer_drop, "0.2; anytime: 0.1", "probability that a layer is left out"),
@@ -195,6 +203,7 @@ static const rubato_option trim_table[] = {
                 "layers that stay, from 0 on, as 0,2,5; a layer may be named twice"),
     TEXT_OPTION(drop, drop, "HOW", NULL, NULL,
                 "layers to remove: top:K, bottom:K, odd:K, even:K, symmetric:K or, with --data, contribution:COSINE"),
+    FLAG_OPTION(empty, empty, "remove heads and neurons that pruning made 0; the answers stay the same"),
     SIZE_OPTION(vocabulary, vocabulary, "all",
                 "word pieces that stay: special tokens, single characters, and the most frequent ones of --data"),
     SIZE_OPTION(positions, positions, "the model's", "longest sequence in tokens"),

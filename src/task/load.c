@@ -436,6 +436,13 @@ static void release(void *user, const stored_tensor *left) {
     checkpoint_release(user, left->name);
 }
 
+/* transformers' initializer_range. */
+static rubato_status read_deviation(double *out, const json_t *config, rubato_error *error) {
+    TRY(json_get_real(out, config, "initializer_range", 0.02, error));
+    if (*out > 0 && *out < 10) return RUBATO_OK;
+    return fail(error, RUBATO_BAD_MODEL, "config.json: initializer_range is %g", *out);
+}
+
 static rubato_status load_weights(rubato_model *self, description *of, const loading *wanted, team *crew,
                                   rubato_error *error) {
     const learning *learn = wanted->learn;
@@ -460,6 +467,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
                    .fresh = learn ? &seed : NULL,
                    .new_head = learn && learn->new_head,
                    .new_all = self->untrained};
+    if (self->untrained) TRY(read_deviation(&load.with.deviation, of->config, error));
     encoder_plan plan = {.kind = of->kind,
                          .config = &of->settings,
                          .precision = in.precision,

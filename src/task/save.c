@@ -187,6 +187,8 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
     const encoder_config *sizes = &self->body.config;
     if (keys->layers && strcmp(keys->layers, SECOND_LAYERS) != 0) json_object_del(config, SECOND_LAYERS);
     if (keys->layers) TRY(json_set(config, keys->layers, json_integer((json_int_t)sizes->layers), error));
+    if (keys->inner && !sizes->uneven && json_object_get(config, keys->inner))
+        TRY(json_set(config, keys->inner, json_integer((json_int_t)sizes->inner), error));
     if (keys->positions) TRY(json_set(config, keys->positions, json_integer((json_int_t)sizes->positions), error));
     TRY(json_set(config, "vocab_size", json_integer((json_int_t)sizes->vocabulary), error));
     if (self->untrained) TRY(json_set(config, "pad_token_id", json_integer(sizes->pad), error));

@@ -1,4 +1,4 @@
-/* rubato_trim: fewer layers, word pieces and positions. */
+/* rubato_trim: fewer layers, heads, neurons, word pieces and positions. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "base/text_buffer.h"
 #include "base/utf8.h"
 #include "store/dataset.h"
+#include "task/cut_empty.h"
 #include "task/depth.h"
 #include "task/folder.h"
 #include "task/load.h"
@@ -24,6 +25,7 @@ typedef struct trimming {
     float *words, *positions; /* tables that replace the model's */
     staged_files staged;
     double covered;
+    cut_counts cut;
 } trimming;
 
 /* ---- Which word pieces stay ---- */
@@ -284,7 +286,12 @@ static rubato_status note_trimming(const trimming *t, json_t **notes, rubato_err
 static rubato_status fill_result(const trimming *t, rubato_trim_result *out, rubato_error *error) {
     rubato_model *made;
     TRY(rubato_model_load(&made, t->staged.path, error));
-    *out = (rubato_trim_result){made->body.depth, made->body.config.vocabulary, made->info.parameters, t->covered};
+    *out = (rubato_trim_result){.layers = made->body.depth,
+                                .vocabulary = made->body.config.vocabulary,
+                                .parameters = made->info.parameters,
+                                .covered = t->covered,
+                                .heads = t->cut.heads,
+                                .neurons = t->cut.neurons};
     rubato_model_destroy(made);
     return RUBATO_OK;
 }
@@ -332,6 +339,7 @@ static rubato_status trim(trimming *t, rubato_trim_result *result, rubato_error 
     TRY(model_load(&t->model, t->options->model, NULL, &learn, error));
     frontier_free(&t->model->points);
     t->model->points.full = t->model->points.full_ms = t->model->points.full_error = NAN;
+    if (t->options->empty) TRY(model_cut_empty(t->model, &t->cut, error));
     TRY(choose_words(t, error));
     TRY(cut_tables(t, error));
     rubato_status status = note_trimming(t, &notes, error);

@@ -245,6 +245,10 @@ rubato_status norm_load(norm *self, const source *gamma, const source *beta, flo
     return shifts ? load_vector(self->beta, beta, error) : RUBATO_OK;
 }
 
+static double deviation_of(const packer *with) {
+    return with->deviation > 0 ? with->deviation : 0.02;
+}
+
 rubato_status linear_create(linear *self, size_t out, size_t in, uint64_t *state, const packer *with,
                             rubato_error *error) {
     *self = (linear){.in = in, .out = out};
@@ -255,7 +259,7 @@ rubato_status linear_create(linear *self, size_t out, size_t in, uint64_t *state
         free(rows);
         return fail_memory(error);
     }
-    for (size_t i = 0; i < out * in; i++) rows[i] = (float)(0.02 * random_normal(state));
+    for (size_t i = 0; i < out * in; i++) rows[i] = (float)(deviation_of(with) * random_normal(state));
     memset(self->bias, 0, out * sizeof *self->bias);
     with->kernels->pack_transposed_f32(self->packed, rows, in, out, in);
     free(rows);
@@ -275,7 +279,7 @@ rubato_status table_create(table *self, size_t rows, size_t width, uint64_t *sta
     float *values =
         arena_take_array(with->memory, rows * width, sizeof *values); /* sizes of config.json, within bounds */
     if (!values) return fail_memory(error);
-    for (size_t i = 0; i < rows * width; i++) values[i] = (float)(0.02 * random_normal(state));
+    for (size_t i = 0; i < rows * width; i++) values[i] = (float)(deviation_of(with) * random_normal(state));
     *self = (table){.type = DTYPE_F32, .data = (const unsigned char *)values, .rows = rows, .width = width};
     return RUBATO_OK;
 }

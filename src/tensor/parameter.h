@@ -134,6 +134,7 @@ typedef struct packer {
     precision precision; /* of linear layers that are loaded; layers that are made are f32 */
     bool both;           /* f32 as well */
     const float *smooth; /* [in] of the next layer to be loaded, where it becomes int8; NULL: 1 */
+    double deviation;    /* of weights that are drawn; 0: 0.02 */
 } packer;
 
 /* Packs weights stacked on top of each other (query, key and value are one product) with their biases, NULL for a layer
@@ -171,7 +172,7 @@ void linear_refresh(const linear *self, const kernel_table *kernels, size_t firs
 /* Unpacks rows of the weight, from any precision: out [rows, in] = rows [first, first + rows) of W. */
 void linear_unpack(const linear *self, size_t first, size_t rows, float *out);
 
-/* A new layer: weights from a normal distribution of deviation 0.02 drawn from *state, biases zero. */
+/* A new layer: weights from a normal distribution of with->deviation, drawn from *state, biases zero. */
 rubato_status linear_create(linear *self, size_t out, size_t in, uint64_t *state, const packer *with,
                             rubato_error *error);
 

@@ -15,6 +15,11 @@ double rate_linear(size_t step, size_t steps, double warm_up) {
     return fmin(share, 1);
 }
 
+double rate_constant(size_t step, size_t steps, double warm_up) {
+    (void)step, (void)steps, (void)warm_up;
+    return 1;
+}
+
 static float *zeros(parameters *self, size_t count) {
     float *made = arena_take_array(&self->memory, count, sizeof *made);
     if (made) memset(made, 0, count * sizeof *made);

@@ -14,6 +14,9 @@ typedef double rate_schedule(size_t step, size_t steps, double warm_up);
 /* Rises linearly during the warm-up, then falls linearly to zero. */
 rate_schedule rate_linear;
 
+/* The highest rate in all steps. */
+rate_schedule rate_constant;
+
 /* The rule that a set of parameters has in common. All zero: the parameters learn as the run's options say. */
 typedef struct parameter_group {
     const char *name;

@@ -55,7 +55,8 @@ typedef struct phase {
     double epochs;
     double rate;             /* the highest learning rate; 0: the run's */
     rate_schedule *schedule; /* NULL: the run's */
-    bool blind;              /* dev sets are not judged: the model has no answers yet */
+    double blind;            /* the part of the steps in which dev sets are not judged; 1: they never are */
+    step_hook *begin;        /* before the first step, or the one with which a resumed run goes on */
     /* Draws the passes of a step into out [MOST_PASSES]; returns their number. The first pass learns from the labels.
      */
     size_t (*passes)(const trainer *self, uint64_t *state, pass *out);
@@ -65,6 +66,8 @@ typedef struct phase {
     pass_hook *before_pass;     /* sets up a pass: thinning, layers, rows that leave */
     step_hook *after_gradients; /* adds to the gradients of a step: penalties */
     step_hook *after_step;      /* corrects values: limits */
+    step_hook *before_judge;    /* around judging and writing the model */
+    step_hook *after_judge;
     void *user;
     const point *judge; /* dev sets are judged at this point; NULL: full */
     const point *also;  /* and at these; the mean of all decides */

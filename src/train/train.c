@@ -157,7 +157,7 @@ static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error 
     const char *name = self->options->teacher;
     if (!name && self->method->needs_teacher && self->method->reads && !self->method->matches)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s needs --teacher", self->method->name);
-    if (!name && wanted_matching(self) > 0) name = self->options->model;
+    if (!name && wanted_matching(self) > 0 && !self->method->no_own_teacher) name = self->options->model;
     if (!name) return RUBATO_OK;
     if (self->options->new_head && !self->options->teacher)
         return refuse_teacher(self, RUBATO_BAD_ARGUMENT, "its labels are not those of the new head; use --teacher",

@@ -51,11 +51,25 @@ static void write_metrics(const trainer *self, const step_report *s, double epoc
     fflush(self->metrics);
 }
 
+typedef rubato_status finishing(trainer *self, double *value, rubato_error *error);
+
+static rubato_status save_alone(trainer *self, double *value, rubato_error *error) {
+    (void)value;
+    return trainer_save(self, error);
+}
+
+/* Judges or writes the model as it will be when training ends. */
+static rubato_status finished(trainer *self, const phase *what, finishing *work, double *value, rubato_error *error) {
+    if (what->before_judge) TRY(what->before_judge(what->user, self, error));
+    TRY(work(self, value, error));
+    return what->after_judge ? what->after_judge(what->user, self, error) : RUBATO_OK;
+}
+
 rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error) {
     size_t steps = trainer_phase_steps(self, what), epoch_steps = trainer_epoch_steps(self), shuffled = SIZE_MAX;
     size_t eval_steps = self->options->eval_steps ? self->options->eval_steps : divide_up(epoch_steps, 4);
     size_t save_steps = self->options->checkpoint_steps ? self->options->checkpoint_steps : eval_steps;
-    const bool judges = self->options->dev && !what->blind;
+    const bool judges = self->options->dev && what->blind < 1;
     size_t *order = malloc(self->data.count * sizeof *order);
     double value = NAN, smooth = NAN, begun = clock_ms(), seen = 0;
     if (!order) return fail_memory(error);
@@ -68,6 +82,7 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
     self->step = self->resumed_step;
     self->resumed_step = 0;
     size_t first = self->step;
+    if (what->begin) TRY_DONE(what->begin(what->user, self, error));
     while (self->step < steps && status == RUBATO_OK) {
         step_report s;
         size_t epoch = self->step / epoch_steps;
@@ -85,7 +100,8 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
         double seconds = (clock_ms() - begun) / 1e3;
         write_metrics(self, &s, (double)self->step / (double)epoch_steps, rate, seen / seconds);
         bool last = self->step == steps;
-        if (judges && (last || self->step % eval_steps == 0)) TRY_DONE(trainer_judge(self, &value, error));
+        if (judges && (last || (self->step % eval_steps == 0 && (double)self->step > what->blind * (double)steps)))
+            TRY_DONE(finished(self, what, trainer_judge, &value, error));
         if (!last && self->step % save_steps == 0) TRY_DONE(trainer_checkpoint(self, error));
         rubato_train_progress progress = {.phase = what->name,
                                           .step = self->step,
@@ -109,7 +125,7 @@ rubato_status trainer_run(trainer *self, const phase *what, rubato_error *error)
                 fail(error, RUBATO_CANCELLED, "stopped after step %zu of %zu; --resume goes on", self->step, steps);
         }
     }
-    if (status == RUBATO_OK && !judges) status = trainer_save(self, error);
+    if (status == RUBATO_OK && !judges) status = finished(self, what, save_alone, NULL, error);
 done:
     self->rule = usual;
     free(order);

@@ -93,6 +93,10 @@ static void test_training_options(void **state) {
     WHOLE(teacher_layer);
     REAL(replace);
     REAL(replace_to);
+    REAL(keep);
+    TEXT(unit);
+    REAL(score_rate);
+    REAL(penalty);
     TRAIN("batch_size", "17", batch, 17);
     TRAIN("divergence", "full", divergence_from_full, 1);
     assert_int_equal(checked, count);

@@ -44,14 +44,14 @@ void course_soft_answers(course *c, double weight) {
     lesson_setting *setting = add(c, &lesson_answers, weight);
     if (!setting) return;
     setting->answers.temperature = (float)option_or(c->by->options->temperature, c->by->method->temperature);
-    c->what.blind = false;
+    c->what.blind = 0;
 }
 
 void course_labels(course *c, double weight) {
     lesson_setting *setting = add(c, &lesson_answers, weight);
     if (!setting) return;
     setting->answers.labels = true;
-    c->what.blind = false;
+    c->what.blind = 0;
 }
 
 static bool has_labels(const trainer *self) {
@@ -64,6 +64,10 @@ static bool has_labels(const trainer *self) {
 
 void course_answers(course *c) {
     const rubato_train_options *options = c->by->options;
+    if (!c->by->teacher) {
+        course_labels(c, 1);
+        return;
+    }
     course_soft_answers(c, option_or(options->soft, c->by->method->soft));
     const double hard = option_or(options->hard, c->by->method->hard);
     if (hard > 0 && has_labels(c->by)) course_labels(c, hard);
@@ -137,18 +141,19 @@ void course_scores(course *c, double weight, size_t own, size_t of_teacher) {
         .own = own, .of_teacher = of_teacher, .first = WATCH_QUERIES, .second = WATCH_KEYS, .squares = true};
 }
 
-static rubato_status run_stages(trainer *self, course *all, rubato_error *error) {
+static rubato_status run_stages(trainer *self, course *all, void *user, rubato_error *error) {
     const size_t count = self->kind == SAMPLE_TEXT ? 1 : self->method->stages;
     phase phases[MOST_STAGES];
     linear *projection = NULL;
     for (size_t i = 0; i < count; i++) {
         course *c = &all[i];
-        *c = (course){.by = self, .stage = i, .projection = &projection, .status = RUBATO_OK, .error = error};
+        *c = (course){
+            .by = self, .user = user, .stage = i, .projection = &projection, .status = RUBATO_OK, .error = error};
         c->what = (phase){.name = self->method->name,
                           .epochs = trainer_epochs(self),
                           .passes = draw_full,
                           .lessons = c->lessons,
-                          .blind = true};
+                          .blind = 1};
         self->method->teach(c);
         TRY(c->status);
         if (c->what.lesson_count == 0)
@@ -161,8 +166,12 @@ static rubato_status run_stages(trainer *self, course *all, rubato_error *error)
 }
 
 rubato_status run_course(trainer *self, rubato_error *error) {
+    return run_course_with(self, NULL, error);
+}
+
+rubato_status run_course_with(trainer *self, void *user, rubato_error *error) {
     course *all = calloc(MOST_STAGES, sizeof *all);
-    rubato_status status = all ? run_stages(self, all, error) : fail_memory(error);
+    rubato_status status = all ? run_stages(self, all, user, error) : fail_memory(error);
     free(all);
     return status;
 }

@@ -27,6 +27,7 @@ struct course {
     phase what;   /* a recipe may change name, rate, schedule, epochs; blind is set where no lesson has answers */
     lesson lessons[MOST_LESSONS];
     lesson_setting settings[MOST_LESSONS];
+    void *user;          /* of run_course_with */
     linear **projection; /* from the student's width to the teacher's; one for all lessons. NULL in it: none yet */
     rubato_status status;
     rubato_error *error;
@@ -43,7 +44,8 @@ bool course_texts(const course *c);
 void course_soft_answers(course *c, double weight);
 void course_labels(course *c, double weight);
 
-/* Both, with the weights of the options. Labels have no weight where the data have none. */
+/* Both, with the weights of the options. Labels have no weight where the data have none; without a teacher they count
+ * alone. */
 void course_answers(course *c);
 
 /* States of a layer, by squares or by the cosine; through the projection where the widths differ. */
@@ -62,5 +64,8 @@ void course_refuse(course *c, const char *format, ...) __attribute__((format(pri
 
 /* Runs the stages of the trainer's recipe. */
 rubato_status run_course(trainer *self, rubato_error *error);
+
+/* The same for a recipe whose lessons need more. */
+rubato_status run_course_with(trainer *self, void *user, rubato_error *error);
 
 #endif

@@ -72,7 +72,7 @@ static rubato_status run_phases(theseus_run *t, trainer *self, rubato_error *err
                              .lesson_count = 1,
                              .frozen = fixed,
                              .before_pass = draw_modules,
-                             .blind = true,
+                             .blind = 1,
                              .user = t},
                             {.name = "alone",
                              .epochs = trainer_epochs(self),

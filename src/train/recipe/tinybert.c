@@ -3,11 +3,6 @@
  * the paper's general distillation. */
 #include "train/recipe/course.h"
 
-static double constant(size_t step, size_t steps, double warm_up) {
-    (void)steps, (void)warm_up;
-    return step < SIZE_MAX ? 1 : 0;
-}
-
 static void teach_layers(course *c) {
     const size_t depth = course_depth(c), each = course_teacher_depth(c) / depth;
     if (depth * each != course_teacher_depth(c) || each == 0)
@@ -17,7 +12,7 @@ static void teach_layers(course *c) {
     c->what.name = "layers";
     if (course_texts(c)) return;
     c->what.epochs = option_or(c->by->options->layer_epochs, 10);
-    c->what.schedule = constant;
+    c->what.schedule = rate_constant;
 }
 
 static void teach(course *c) {
