@@ -569,6 +569,8 @@ typedef struct rubato_evaluation {
     const double *rows;                     /* [layers] rows that entered the i-th layer that ran, of all tokens */
     double ms_mean, ms_p50, ms_p95, ms_p99; /* per example, compute only */
     double tokens_per_second;
+    double joules;       /* per example, with all of the processor that the run kept busy */
+    int joules_measured; /* 1: by the processor's counters (RAPL); 0: estimated at 4 W a thread of the context */
 } rubato_evaluation;
 
 typedef struct rubato_eval_options {
@@ -711,6 +713,8 @@ typedef struct rubato_train_result {
     double best, seconds, tokens_per_second;
     double loss;   /* the mean of about the last ten steps; NaN where no step ran */
     size_t points; /* operating points of which `best` is the mean; 0 without a dev set */
+    double joules; /* of the run; as in rubato_evaluation */
+    int joules_measured;
 } rubato_train_result;
 
 /* Trains a model and writes it to out as a folder that rubato and transformers load. out/metrics.jsonl gets a line for
@@ -892,6 +896,80 @@ RUBATO_API const rubato_point *rubato_model_point(const rubato_model *model, siz
 RUBATO_API rubato_status rubato_choose_point(const rubato_context *context, const char *budget, size_t length,
                                              size_t *index, rubato_error *error);
 
+/* ---- Adapting ---- */
+
+/* A stage of rubato_adapt, and how long it will take by what was measured. */
+typedef struct rubato_adapt_stage {
+    const char *name, *what; /* "student"; "half of the layers, which learn from the fine-tuned model" */
+    double seconds;          /* estimated */
+    int done;                /* an earlier run did it */
+} rubato_adapt_stage;
+
+typedef struct rubato_adapt_plan {
+    size_t count;
+    const rubato_adapt_stage *stages;
+    double seconds;       /* estimated, of the stages that are not done */
+    size_t texts, tokens; /* of the training data; tokens by a sample */
+} rubato_adapt_plan;
+
+typedef struct rubato_adapt_progress {
+    const char *stage, *phase; /* phase: of training; else NULL */
+    size_t number, count;      /* of the stage, from 1 */
+    double share;              /* of the stage that is done */
+    double seconds;            /* since the beginning of the run */
+} rubato_adapt_progress;
+
+/* A model, or an operating point of a model, that rubato_adapt made and measured. */
+typedef struct rubato_adapted {
+    const char *name;              /* "student", "elastic @0.40x" */
+    const char *folder;            /* of its model */
+    const char *budget;            /* "@0.40x"; NULL: the full model */
+    double quality, quality_error; /* on examples that chose nothing; the error is NaN where it is unknown */
+    double chosen_on;              /* quality on the examples by which the candidate was chosen */
+    double ms;                     /* of one text alone, the median */
+    double ratio;                  /* ms, as a part of the fine-tuned model's in f32 */
+    double megabytes;              /* of its weights on the disk */
+    double joules;                 /* of one text */
+    int joules_measured;           /* 0: estimated from the time */
+    int meets;                     /* the target */
+} rubato_adapted;
+
+typedef struct rubato_adapt_options {
+    size_t size;                             /* sizeof(rubato_adapt_options) */
+    const char *model;                       /* as rubato_train_options; a model that is fine-tuned already stays */
+    const char *task, *data, *dev, *columns; /* as rubato_train_options; one half of dev chooses, the other tells */
+    const char *out;                         /* folder of the result; the stages are in out/stages */
+    const char *target; /* "0.3x" (a part of the fine-tuned model's time), "2ms" (for a text), "10MB" (of weights) */
+    double max_drop;    /* points of quality that may be lost against the fine-tuned model; default 1 */
+    double epochs;      /* of fine-tuning, default 3; other stages in proportion */
+    size_t limit, max_length, threads;
+    const char *isa;
+    uint64_t seed;
+    int resume, overwrite; /* continue the run in out; replace what is there */
+    int plan_only;         /* only call `planned` */
+    void (*planned)(void *user, const rubato_adapt_plan *plan);
+    int (*progress)(void *user, const rubato_adapt_progress *progress); /* non-zero: CANCELLED, and resume goes on */
+    void *user;
+} rubato_adapt_options;
+
+typedef struct rubato_adapt_result {
+    const char *metric;
+    size_t count;
+    const rubato_adapted *const *candidates;
+    size_t chosen;   /* the candidate that is in out now: the best of those that meet the target; the nearest if none
+                        does */
+    int met;         /* the target is met within max_drop */
+    size_t held_out; /* examples from which the qualities are */
+    double seconds;
+} rubato_adapt_result;
+
+/* Makes a small model of a big one: fine-tunes, lets a student of half the depth learn from the result, prunes it,
+ * trains and searches operating points, quantises, measures every candidate on this machine, and copies the best one
+ * that meets the target to out, with report.html and report.json. Fails: as training, searching and quantising;
+ * CANCELLED. */
+RUBATO_API rubato_status rubato_adapt(const rubato_adapt_options *options, rubato_adapt_result **result,
+                                      rubato_error *error);
+
 /* ---- Measuring ---- */
 
 typedef struct rubato_machine {
@@ -911,6 +989,8 @@ typedef struct rubato_bench_row {
     const char *point; /* its name, as long as the model lives */
     size_t batch, length;
     double ms, tokens_per_second, gflops;
+    double joules; /* of a sequence; as in rubato_evaluation */
+    int joules_measured;
 } rubato_bench_row;
 
 /* Median time of a forward pass over `batch` sequences of `length` random tokens each, of at least three runs. */
@@ -1039,6 +1119,7 @@ typedef enum rubato_option_group {
     RUBATO_OPTIONS_SEARCH,     /* rubato_search_options */
     RUBATO_OPTIONS_PULL,       /* rubato_pull_options */
     RUBATO_OPTIONS_VOCABULARY, /* rubato_vocabulary_options, without its texts */
+    RUBATO_OPTIONS_ADAPT,      /* rubato_adapt_options */
     RUBATO_OPTION_GROUPS       /* the number of groups */
 } rubato_option_group;
 

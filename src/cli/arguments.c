@@ -105,6 +105,7 @@ int arguments_parse(arguments *given, const command *which, int argc, char **arg
                          .trim.size = sizeof given->trim,
                          .quantize.size = sizeof given->quantize,
                          .vocabulary.size = sizeof given->vocabulary,
+                         .adapt.size = sizeof given->adapt,
                          .search.size = sizeof given->search,
                          .pull.size = sizeof given->pull};
     self.count = options_of(which, self.options);

@@ -138,9 +138,10 @@ static int run(const arguments *given) {
             double share = row->gflops / peak_of(machine, s.info->precision);
             if (given->json)
                 printf("%s{\"precision\": \"%s\", \"batch\": %zu, \"length\": %zu, \"tokens_per_second\": %.1f, "
-                       "\"ms\": %.4f, \"gflops\": %.2f, \"of_peak\": %.4f, \"point\": \"%s\"",
+                       "\"ms\": %.4f, \"gflops\": %.2f, \"of_peak\": %.4f, \"point\": \"%s\", \"joules\": %.6g, "
+                       "\"joules_measured\": %s",
                        first ? "" : ", ", s.info->precision, row->batch, row->length, row->tokens_per_second, row->ms,
-                       row->gflops, share, row->point);
+                       row->gflops, share, row->point, row->joules, row->joules_measured ? "true" : "false");
             else
                 printf("%9s %6zu %7zu %10.3f %12.0f %9.1f %7.1f%%", s.info->precision, row->batch, row->length, row->ms,
                        row->tokens_per_second, row->gflops, 100 * share);

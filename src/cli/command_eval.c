@@ -38,8 +38,10 @@ static void print_json(const arguments *given, const rubato_evaluation *e) {
         print_float(e->alive[i] - e->alive[i + 1]);
     }
     printf("]");
-    printf(", \"ms\": {\"mean\": %.4f, \"p50\": %.4f, \"p95\": %.4f, \"p99\": %.4f}, \"tokens_per_second\": %.1f}\n",
-           e->ms_mean, e->ms_p50, e->ms_p95, e->ms_p99, e->tokens_per_second);
+    printf(", \"ms\": {\"mean\": %.4f, \"p50\": %.4f, \"p95\": %.4f, \"p99\": %.4f}, \"tokens_per_second\": %.1f, "
+           "\"joules\": %.6g, \"joules_measured\": %s}\n",
+           e->ms_mean, e->ms_p50, e->ms_p95, e->ms_p99, e->tokens_per_second, e->joules,
+           e->joules_measured ? "true" : "false");
 }
 
 static int run(const arguments *given) {
@@ -77,6 +79,8 @@ static int run(const arguments *given) {
         if (s.options.budget || leaving(e)) putchar('\n');
         printf("  %.0f tokens/s; ms an example: mean %.3f, p50 %.3f, p95 %.3f, p99 %.3f\n", e->tokens_per_second,
                e->ms_mean, e->ms_p50, e->ms_p95, e->ms_p99);
+        printf("  %.3g J an example (%s)\n", e->joules,
+               e->joules_measured ? "measured: the whole processor" : "estimated: the processor does not tell");
     }
     rubato_free(e);
     session_close(&s);

@@ -125,14 +125,18 @@ static int run(const arguments *given) {
     if (given->json) {
         printf("{\"out\": ");
         print_json_string(options.out, strlen(options.out));
-        printf(", \"steps\": %zu, \"best_step\": %zu, \"seconds\": %.1f, \"tokens_per_second\": %.1f", result->steps,
-               result->best_step, result->seconds, result->tokens_per_second);
+        printf(
+            ", \"steps\": %zu, \"best_step\": %zu, \"seconds\": %.1f, \"tokens_per_second\": %.1f, \"joules\": %.6g, "
+            "\"joules_measured\": %s",
+            result->steps, result->best_step, result->seconds, result->tokens_per_second, result->joules,
+            result->joules_measured ? "true" : "false");
         printf(", \"loss\": ");
         print_float(result->loss);
         if (result->metric) printf(", \"metric\": \"%s\", \"best\": %.6f", result->metric, result->best);
         printf("}\n");
     } else {
-        printf("%s: %zu steps in %s, %.0f tokens/s", options.out, result->steps, time, result->tokens_per_second);
+        printf("%s: %zu steps in %s, %.0f tokens/s, %.3g kJ%s", options.out, result->steps, time,
+               result->tokens_per_second, result->joules / 1e3, result->joules_measured ? "" : " estimated");
         if (!isnan(result->loss)) printf(", loss %.4f at the end", result->loss);
         if (result->metric) printf(", dev %s %.4f at step %zu", result->metric, result->best, result->best_step);
         if (result->points > 1) printf(" (mean of %zu operating points)", result->points);

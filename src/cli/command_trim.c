@@ -37,6 +37,6 @@ const command command_trim = {
     "  rubato trim MODEL --layers 0,2,5 --out small\n"
     "  rubato trim MODEL --layers 0,0,1,1,2,2,3,3,4,4,5,5 --out deep     # stacked: twice as deep\n"
     "  rubato trim MODEL --drop top:2 --out shallow\n"
-    "  rubato trim pruned --empty --out narrow     # after a recipe of pruning\n"
+    "  rubato trim MODEL --empty --out narrow     # after a recipe of pruning\n"
     "  rubato trim MODEL --layers 0,1,3,5 --vocabulary 8000 --data train.tsv --positions 128 --out small\n",
     run};

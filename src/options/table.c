@@ -304,6 +304,36 @@ static const rubato_option vocabulary_table[] = {
     FLAG_OPTION(overwrite, overwrite, "replace a tokenizer or model in --out; without this option, that is refused"),
 };
 
+#undef OPTION_SECTION
+#define OPTION_SECTION "Data"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_adapt_options
+static const rubato_option adapt_table[] = {
+    TEXT_OPTION(task, task, "TASK", search_tasks, NULL, "task to learn"),
+    TEXT_OPTION(data, data, "FILE", NULL, NULL, "training data" DATA_HELP),
+    TEXT_OPTION(dev, dev, "FILE", NULL, NULL, "labelled data: one half chooses, the other tells the quality"),
+    TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
+    SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
+    SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Target"
+    TEXT_OPTION(target, target, "T", NULL, NULL,
+                "0.3x: a part of the fine-tuned model's time; 2ms: for a text alone; 10MB: of weights"),
+    BETWEEN_OPTION(max_drop, max_drop, 0, 100, "1", "points of quality that may be lost against the fine-tuned model"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Result"
+    TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the small model, the report and the stages"),
+    FLAG_OPTION(plan, plan_only, "only show the stages and their estimated time"),
+    FLAG_OPTION(resume, resume, "continue the run in --out"),
+    FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Training"
+    REAL_OPTION(epochs, epochs, "3", "passes over the data for fine-tuning; other stages have theirs in proportion"),
+    SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
+    TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),
+    SEED_OPTION(seed, seed, "seed of shuffling, dropout and new weights"),
+};
+
 const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
 #define GROUP(name, table) [RUBATO_OPTIONS_##name] = { table, sizeof table / sizeof table[0] }
     static const struct {
@@ -321,6 +351,7 @@ const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
         GROUP(SEARCH, search_table),
         GROUP(PULL, pull_table),
         GROUP(VOCABULARY, vocabulary_table),
+        GROUP(ADAPT, adapt_table),
     };
     if ((unsigned)group >= RUBATO_OPTION_GROUPS || index >= groups[group].count) return NULL;
     return &groups[group].options[index];

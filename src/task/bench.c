@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/energy.h"
 #include "base/order.h"
 #include "task/job.h"
 
@@ -39,10 +40,12 @@ rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, 
     }
     job work = {.count = 1, .head = HEAD_COUNT};
     double times[64], spent = 0;
+    energy_meter energy;
     size_t runs = 0;
     /* one run to warm up, then at least three runs and half a second */
     for (int warm = 1; status == RUBATO_OK && runs < 64 && (warm || runs < 3 || spent < 500);) {
         double begin = clock_ms();
+        if (runs == 0) energy_begin(&energy);
         status = engine_run_units(context, &work, units, batch_size, error);
         double ms = clock_ms() - begin;
         if (!warm) {
@@ -51,12 +54,16 @@ rubato_status rubato_bench_at(rubato_context *context, const char *budget_text, 
         }
         warm = 0;
     }
+    bool measured = false;
+    double joules = runs ? energy_end(&energy, rubato_context_threads(context), &measured) : 0;
     if (status == RUBATO_OK && !(*row = malloc(sizeof **row))) status = fail_memory(error);
     if (*row) {
         double ms = median(times, runs), flops = (double)batch_size * encoder_flops(body, at, length);
         **row = (rubato_bench_row){.point = at ? at->name : "full",
                                    .batch = batch_size,
                                    .length = length,
+                                   .joules = joules / (double)(size_max(runs, 1) * batch_size),
+                                   .joules_measured = measured,
                                    .ms = ms,
                                    .tokens_per_second = (double)rows / ms * 1e3,
                                    .gflops = flops / ms / 1e6};

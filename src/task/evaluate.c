@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/order.h"
 #include "base/clock.h"
+#include "base/energy.h"
 #include "base/options.h"
 #include "base/random.h"
 #include "base/text_buffer.h"
@@ -531,6 +532,8 @@ static rubato_status evaluate(rubato_context *context, const rubato_eval_options
         e.loaded = true;
     }
     double begin = clock_ms();
+    energy_meter energy;
+    energy_begin(&energy);
     rubato_status status;
     if (strcmp(own.task, "retrieval") == 0) {
         status = evaluate_retrieval(context, &own, e.out, error);
@@ -538,6 +541,10 @@ static rubato_status evaluate(rubato_context *context, const rubato_eval_options
         status = evaluate_task(&e);
         if (status == RUBATO_OK) status = summarize(&e, (clock_ms() - begin) / 1e3);
     }
+    bool measured;
+    double joules = energy_end(&energy, rubato_context_threads(context), &measured);
+    e.out->is.joules = joules / (double)size_max(e.out->is.examples, 1);
+    e.out->is.joules_measured = measured;
     if (!e.loaded) dataset_free(&e.data);
     free(e.inputs);
     if (costs && status == RUBATO_OK)

@@ -35,6 +35,7 @@ typedef struct recipe {
     double soft, hard;        /* default weights of the teacher's answers, and of the labels */
     double temperature;       /* default of the teacher's answers */
     bool texts;               /* learns from texts alone, too */
+    bool weighs_states;       /* match_states is the weight of lessons of its own; layers and widths may differ */
     bool no_own_teacher;      /* without a teacher's name there is none, whatever match_states says */
     bool needs_teacher;       /* a teacher that does not fit is an error; else training goes on without it */
     bool any_shape;           /* trains models whose own shape merges rows as well */

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/energy.h"
 #include "base/options.h"
 #include "base/text_buffer.h"
 #include "task/context.h"
@@ -317,9 +318,9 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     TRY(model_store_type(options->store, &type, error));
     width_list widths;
     TRY(widths_parse(&widths, options->widths, error));
-    if (options->match_states > 0 && !self->method->matches && !recipe_reads(self->method, "match_states"))
+    if (options->match_states > 0 && !self->method->matches && !self->method->weighs_states)
         return fail(error, RUBATO_BAD_ARGUMENT,
-                    "--match-states belongs to length-adaptive, anytime, dynabert and distilbert");
+                    "--match-states belongs to length-adaptive, anytime, dynabert, distilbert and recipes of pruning");
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "--length-drop, --layer-drop and --dropout must be below 1");
     self->kind = tasks[*task].kind;
@@ -516,12 +517,16 @@ rubato_status rubato_train(const rubato_train_options *options, rubato_train_res
     trainer self;
     *result = NULL;
     TRY(OPTIONS_COPY(&own, rubato_train_options, options, error));
+    energy_meter energy;
+    energy_begin(&energy);
     rubato_status status = trainer_open(&self, &own, error);
     if (status == RUBATO_OK) status = self.method->run(&self, error);
     if (status == RUBATO_OK) status = run_record_end(&self, error);
     if (status == RUBATO_OK && !(*result = malloc(sizeof **result))) status = fail_memory(error);
     if (*result) {
         double seconds = (clock_ms() - self.begun_ms) / 1e3;
+        bool measured;
+        double joules = energy_end(&energy, rubato_context_threads(self.context), &measured);
         **result = (rubato_train_result){.steps = self.step,
                                          .best_step = self.best_step,
                                          .metric = own.dev ? trainer_metric(&self) : NULL,
@@ -529,6 +534,8 @@ rubato_status rubato_train(const rubato_train_options *options, rubato_train_res
                                          .seconds = seconds,
                                          .tokens_per_second = self.tokens_done / seconds,
                                          .loss = self.loss,
+                                         .joules = joules,
+                                         .joules_measured = measured,
                                          .points = self.judged.points};
     }
     trainer_close(&self);

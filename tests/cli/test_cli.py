@@ -31,7 +31,7 @@ takes = {c: re.findall(r"^  (--[a-z-]+)(?:, (--no-[a-z-]+))?", run(c, "--help").
 takes = {c: {n for pair in names for n in pair if n} for c, names in takes.items()}
 check("commands and their options", len(COMMANDS) >= 20 and all("--help" in names for names in takes.values()) and {"--depth", "--no-depth", "--cost"} <= takes["search"] and len(takes["train"]) > 40, takes)
 out = run("train", "--help").out; flat = " ".join(out.split())
-check("defaults and choices stand in the help", "examples in a step (default: 32)" in flat and "dynabert, anytime, tokee; default: finetune)" in flat and "environment: RUBATO_ISA)" in flat, out)
+check("defaults and choices stand in the help", "examples in a step (default: 32)" in flat and "importance, l0, cofi; default: finetune)" in flat and "environment: RUBATO_ISA)" in flat, out)
 check("the help fits into 100 columns", all(len(line) <= 100 for c in COMMANDS for line in run(c, "--help").out.split("\nExamples:")[0].split("\n")[1:]))
 r = run("manual"); page = open(os.path.join(os.path.dirname(__file__), "../../docs/rubato.1"), encoding="utf-8").read()
 check("docs/rubato.1 is what `rubato manual` prints (rubato manual > docs/rubato.1)", r.status == 0 and r.out == page)
@@ -161,7 +161,7 @@ r = run("eval", tag, "--task", "tagging", "--data", conll, "--json"); check("eva
 r = run("eval", mlm, "--task", "mlm", "--data", data, "--seed", 3, "--json"); r2 = run("eval", mlm, "--task", "mlm", "--data", data, "--seed", 3, "--json")
 check("eval mlm repeats itself", r.status == 0 and r.json()[0]["metrics"] == r2.json()[0]["metrics"] and r.json()[0]["metrics"]["perplexity"] > 1, r)
 r = run("bench", bert, "--batch", 2, "--length", 8, "--json"); row = r.json()[0]
-check("bench", r.status == 0 and row["machine"]["peak_gflops"] > 0 and {"precision", "batch", "length", "tokens_per_second", "ms", "gflops", "of_peak", "point"} == row["rows"][0].keys(), r)
+check("bench", r.status == 0 and row["machine"]["peak_gflops"] > 0 and {"precision", "batch", "length", "tokens_per_second", "ms", "gflops", "of_peak", "point", "joules", "joules_measured"} == row["rows"][0].keys(), r)
 r = run("bench", bert, "--batch", "1,3", "--length", "7", "--threads", "1", "--roofline", "--json"); b = r.json()[0] if r.status == 0 else {"rows": []}
 check("bench --roofline", r.status == 0 and [(x["batch"], x["length"]) for x in b["rows"]] == [(1, 7), (3, 7)] and all(p["ms"] > 0 and p["limit_ms"] > 0 and p["bound"] in ("compute", "L2", "L3", "memory") for x in b["rows"] for p in x["parts"]) and all(abs(sum(p["ms"] for p in x["parts"]) - x["ms"]) < 1e-2 for x in b["rows"]), r)
 r = run("bench", bert, "--batch", "x"); check("bench: bad list", r.status == 2 and one_line(r), r)

@@ -22,5 +22,6 @@ const recipe recipe_distilbert = {.name = "distilbert",
                                   .hard = 0.5,
                                   .temperature = 2,
                                   .match_states = 1,
+                                  .weighs_states = true,
                                   .needs_teacher = true,
-                                  .reads = "soft hard temperature match_states"};
+                                  .reads = "soft hard temperature"};

@@ -99,8 +99,9 @@ static rubato_status prune(trainer *self, rubato_error *error) {
                                     .hard = of_hard,                                                                   \
                                     .temperature = 2,                                                                  \
                                     .match_states = of_states,                                                         \
+                                    .weighs_states = true,                                                             \
                                     .no_own_teacher = true,                                                            \
-                                    .reads = "soft hard temperature keep unit score_rate match_states" more}
+                                    .reads = "soft hard temperature keep unit score_rate" more}
 
 PRUNING(magnitude, "magnitude", 0.9, 0.1, 0, "");
 PRUNING(movement, "movement", 0.9, 0.1, 0, "");

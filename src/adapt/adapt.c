@@ -1,0 +1,415 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "adapt/adapting.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/options.h"
+#include "task/context.h"
+#include "task/evaluate.h"
+#include "task/labels.h"
+#include "task/machine.h"
+#include "task/output_folder.h"
+
+enum { SAMPLE_TEXTS = 300, MOST_RECORD = 16 << 20 };
+
+/* ---- Folders and progress ---- */
+
+void adapt_folder(const adapting *self, const char *name, char out[ADAPT_PATH]) {
+    snprintf(out, ADAPT_PATH, "%s/stages/%s", self->options->out, name);
+}
+
+void adapt_tuned(const adapting *self, char out[ADAPT_PATH]) {
+    if (self->tuned)
+        snprintf(out, ADAPT_PATH, "%s", self->options->model);
+    else
+        adapt_folder(self, "tuned", out);
+}
+
+int adapt_tell(adapting *self, const char *phase, double share) {
+    const rubato_adapt_options *o = self->options;
+    const rubato_adapt_progress now = {.stage = self->stages[self->stage].name,
+                                       .phase = phase,
+                                       .number = self->stage + 1,
+                                       .count = self->stage_count,
+                                       .share = share,
+                                       .seconds = (clock_ms() - self->begun_ms) / 1e3};
+    return o->progress && o->progress(o->user, &now);
+}
+
+/* ---- The record ---- */
+
+static bool is_done(const adapting *self, const char *stage) {
+    return json_is_true(json_object_get(json_object_get(self->record, "done"), stage));
+}
+
+static rubato_status write_record(const adapting *self, rubato_error *error) {
+    char path[ADAPT_PATH + 16];
+    snprintf(path, sizeof path, "%s/" ADAPT_RECORD, self->options->out);
+    return json_write_file(self->record, path, JSON_INDENT(1), error);
+}
+
+/* The options that another run in the same folder must have too. */
+static json_t *describe_options(const rubato_adapt_options *o) {
+    json_t *made = json_object();
+    const char *const texts[][2] = {{"model", o->model}, {"task", o->task},       {"data", o->data},
+                                    {"dev", o->dev},     {"columns", o->columns}, {"isa", NULL}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i][1]) json_put(&made, texts[i][0], json_string(texts[i][1]));
+    json_put(&made, "epochs", json_real(o->epochs));
+    json_put(&made, "limit", json_integer((json_int_t)o->limit));
+    json_put(&made, "max_length", json_integer((json_int_t)o->max_length));
+    json_put(&made, "seed", json_integer((json_int_t)o->seed));
+    return made;
+}
+
+static rubato_status open_record(adapting *self, rubato_error *error) {
+    const rubato_adapt_options *o = self->options;
+    char path[ADAPT_PATH + 16];
+    snprintf(path, sizeof path, "%s/" ADAPT_RECORD, o->out);
+    const bool there = file_exists(path);
+    json_t *options = describe_options(o);
+    if (!options) return fail_memory(error);
+    rubato_status status = RUBATO_OK;
+    if (there && o->resume) {
+        status = json_read_file(&self->record, path, MOST_RECORD, error);
+        if (status == RUBATO_OK && !json_equal(json_object_get(self->record, "options"), options))
+            status = fail(error, RUBATO_BAD_ARGUMENT,
+                          "%.200s: the run to continue has another model, data or other options; --overwrite starts "
+                          "again",
+                          o->out);
+    } else if (o->resume) {
+        status = fail(error, RUBATO_BAD_ARGUMENT,
+                      "%.200s: no run that could be continued is there (" ADAPT_RECORD " is missing)", o->out);
+    } else if ((there || output_is_taken(o->out)) && !o->overwrite) {
+        status = fail(error, RUBATO_BAD_ARGUMENT,
+                      "%.200s holds a model or a run; --resume continues it, --overwrite "
+                      "replaces it",
+                      o->out);
+    }
+    if (status != RUBATO_OK || self->record) {
+        json_decref(options);
+        return status;
+    }
+    self->record = json_object();
+    json_put(&self->record, "options", options);
+    json_put(&self->record, "done", json_object());
+    return self->record ? RUBATO_OK : fail_memory(error);
+}
+
+/* ---- Before the first stage ---- */
+
+static rubato_status parse_target(adapting *self, rubato_error *error) {
+    static const struct {
+        const char *unit;
+        target_kind kind;
+    } units[] = {{"x", TARGET_RATIO}, {"ms", TARGET_MS}, {"MB", TARGET_MEGABYTES}};
+    const char *text = self->options->target;
+    char *end = NULL;
+    if (text) self->wanted = strtod(text, &end);
+    for (size_t i = 0; text && i < 3; i++)
+        if (end > text && strcmp(end, units[i].unit) == 0 && self->wanted > 0 && isfinite(self->wanted)) {
+            self->target = units[i].kind;
+            return RUBATO_OK;
+        }
+    return fail(error, RUBATO_BAD_ARGUMENT,
+                "target \"%.40s\": give a part of the time, as 0.3x, milliseconds, as 2ms, "
+                "or a size, as 10MB",
+                text ? text : "");
+}
+
+static rubato_status read_data(adapting *self, rubato_error *error) {
+    static const char *const tasks[] = {"classification", "regression", "tagging", "qa", "sts"};
+    const rubato_adapt_options *o = self->options;
+    dataset_kind kind;
+    bool known = false;
+    for (size_t i = 0; i < 5; i++) known = known || strcmp(o->task, tasks[i]) == 0;
+    if (!known)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "task \"%.40s\": known here are classification, regression, tagging, qa and sts", o->task);
+    TRY(evaluate_kind(o->task, &kind, error));
+    TRY(dataset_read(&self->train, o->data, kind, o->columns, error));
+    TRY(dataset_read(&self->all, o->dev, kind, o->columns, error));
+    TRY(dataset_sample(&self->train, o->limit, o->seed, error));
+    if (self->train.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no examples", o->data);
+    TRY(dataset_divide(&self->all, &self->told, 0.5, error));
+    if (self->all.count == 0 || self->told.count == 0)
+        return fail(error, RUBATO_BAD_DATA, "%s: too few examples: one half is to choose and the other to tell",
+                    o->dev);
+    return RUBATO_OK;
+}
+
+/* Whether the model has a head for the task, with a name for every label. */
+static bool serves(const adapting *self, const rubato_model *model) {
+    static const struct {
+        const char *name;
+        rubato_task task;
+    } tasks[] = {{"classification", RUBATO_TASK_CLASSIFICATION},
+                 {"regression", RUBATO_TASK_REGRESSION},
+                 {"tagging", RUBATO_TASK_TAGGING},
+                 {"qa", RUBATO_TASK_QA}};
+    const rubato_info *info = rubato_model_info(model);
+    size_t found = 0;
+    while (found < 4 && strcmp(tasks[found].name, self->options->task) != 0) found++;
+    if (found == 4 || info->task != tasks[found].task) return false;
+    for (size_t i = 0; found == 0 && i < self->all.count; i++) {
+        size_t at;
+        const example *item = &self->all.items[i];
+        if (!item->label || !label_known(info, item->label, &at)) return false;
+    }
+    return true;
+}
+
+static size_t example_tokens(const rubato_model *model, const example *item, size_t longest, rubato_error *error) {
+    const rubato_text_options text = {.size = sizeof text, .max_length = longest};
+    rubato_encoding *encoding;
+    const rubato_input input = {.text = item->text ? item->text : "", .pair = item->pair};
+    if (!item->text) return item->word_count + item->word_count / 2 + 2;
+    if (rubato_encode(model, &input, &text, &encoding, error) != RUBATO_OK) return 2;
+    const size_t tokens = encoding->tokens;
+    rubato_encoding_destroy(encoding);
+    return longest && tokens > longest ? longest : tokens;
+}
+
+/* Counts tokens by a sample, and times a forward pass. */
+static rubato_status look_at_model(adapting *self, rubato_error *error) {
+    const rubato_adapt_options *o = self->options;
+    rubato_model *model;
+    TRY(rubato_model_load(&model, o->model, error));
+    const rubato_info *info = rubato_model_info(model);
+    const size_t count = size_min(self->train.count, SAMPLE_TEXTS);
+    const size_t longest = o->max_length ? o->max_length : info->max_length;
+    size_t tokens = 0;
+    self->layers = info->layers;
+    self->narrows = info->hidden % 32 == 0 && info->hidden / info->heads % 4 == 0 && !info->attention;
+    self->tuned = serves(self, model);
+    for (size_t i = 0; i < count; i++)
+        tokens += example_tokens(model, &self->train.items[i * self->train.count / count], longest, NULL);
+    self->tokens = tokens * self->train.count / count;
+    rubato_context *context = NULL;
+    rubato_bench_row *row = NULL;
+    const rubato_context_options how = {.size = sizeof how, .threads = o->threads, .isa = o->isa};
+    rubato_status status = rubato_context_create(&context, model, &how, error);
+    if (status == RUBATO_OK)
+        status = rubato_bench(context, 16, size_max(2, size_min(tokens / count, info->max_length)), &row, error);
+    if (status == RUBATO_OK) self->second_tokens = row->tokens_per_second;
+    if (status == RUBATO_OK) {
+        char text[200], name[100];
+        status = machine_processor(name, sizeof name, error);
+        snprintf(text, sizeof text, "%s, %zu thread%s, %s", name, rubato_context_threads(context),
+                 rubato_context_threads(context) == 1 ? "" : "s", rubato_context_isa(context));
+        if (status == RUBATO_OK) status = json_set(self->record, "machine", json_string(text), error);
+    }
+    rubato_free(row);
+    rubato_context_destroy(context);
+    rubato_model_destroy(model);
+    if (status == RUBATO_OK && self->layers < 2)
+        status = fail(error, RUBATO_UNSUPPORTED, "a model of one layer has no smaller one");
+    return status;
+}
+
+/* Backward is two forward passes; the search and what follows are a fixed number of passes over the dev data. */
+static double estimate(const adapting *self, const stage_kind *stage) {
+    const double forward = (double)self->tokens / self->second_tokens;
+    const double judged = forward * (double)self->all.count / (double)self->train.count;
+    if (stage->passes > 0)
+        return self->tuned && strcmp(stage->name, "tuned") == 0 ? 0 : stage->passes * 3.3 * self->epochs * forward;
+    if (strncmp(stage->name, "search", 6) == 0) return 120 * judged + 10;
+    return strcmp(stage->name, "int8") == 0 ? 5 : 30 * judged + 20;
+}
+
+static rubato_status tell_plan(const adapting *self, rubato_error *error) {
+    rubato_adapt_stage *stages = calloc(self->stage_count, sizeof *stages);
+    if (!stages) return fail_memory(error);
+    rubato_adapt_plan plan = {
+        .count = self->stage_count, .stages = stages, .texts = self->train.count, .tokens = self->tokens};
+    for (size_t i = 0; i < self->stage_count; i++) {
+        const stage_kind *kind = &self->stages[i];
+        stages[i] = (rubato_adapt_stage){
+            .name = kind->name, .what = kind->what, .seconds = estimate(self, kind), .done = is_done(self, kind->name)};
+        if (i == 0 && self->tuned) stages[i].what = "the model has a head for these labels already";
+        if (!stages[i].done) plan.seconds += stages[i].seconds;
+    }
+    if (self->options->planned) self->options->planned(self->options->user, &plan);
+    free(stages);
+    return RUBATO_OK;
+}
+
+/* ---- The result ---- */
+
+static rubato_status copy_files(const char *from, const char *to, const char *const *names, rubato_error *error) {
+    for (size_t i = 0; names[i]; i++) {
+        char old[ADAPT_PATH + 64], new[ADAPT_PATH + 64], *data;
+        size_t size;
+        new_file file;
+        snprintf(old, sizeof old, "%s/%s", from, names[i]);
+        snprintf(new, sizeof new, "%s/%s", to, names[i]);
+        if (!file_exists(old)) continue;
+        TRY(file_read(&data, &size, old, (size_t)64 << 30, error));
+        rubato_status status = new_file_open(&file, new, error);
+        if (status == RUBATO_OK && size) fwrite(data, 1, size, file.stream);
+        if (status == RUBATO_OK) status = new_file_commit(&file, error);
+        free(data);
+        TRY(status);
+    }
+    return RUBATO_OK;
+}
+
+/* Copies the chosen model's files into the output folder, in place of those of an earlier one. */
+static rubato_status copy_model(const adapting *self, const char *from, rubato_error *error) {
+    static const char *const names[] = {"config.json",
+                                        "model.safetensors",
+                                        "pytorch_model.bin",
+                                        "rubato.json",
+                                        "frontier.svg",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "vocab.txt",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "special_tokens_map.json",
+                                        "spiece.model",
+                                        "added_tokens.json",
+                                        "sentencepiece.bpe.model",
+                                        "modules.json",
+                                        "config_sentence_transformers.json",
+                                        "sentence_bert_config.json",
+                                        "1_Pooling/config.json",
+                                        "exits/model.safetensors",
+                                        NULL};
+    static const char *const folders[] = {"exits", "1_Pooling"};
+    staged_files staged;
+    char path[ADAPT_PATH + 64];
+    TRY(staged_open(&staged, self->options->out, error));
+    rubato_status status = RUBATO_OK;
+    for (size_t i = 0; i < 2 && status == RUBATO_OK; i++) {
+        snprintf(path, sizeof path, "%s/%s", from, folders[i]);
+        if (!folder_exists(path)) continue;
+        snprintf(path, sizeof path, "%s/%s", staged.path, folders[i]);
+        status = folder_create(path, error);
+    }
+    if (status == RUBATO_OK) status = copy_files(from, staged.path, names, error);
+    if (status == RUBATO_OK) return output_commit_alone(&staged, error);
+    staged_abandon(&staged);
+    return status;
+}
+
+typedef struct packing {
+    char *text; /* where the next string goes; NULL: only counts */
+    size_t bytes;
+} packing;
+
+static const char *pack_text(packing *to, const char *text) {
+    if (!text) return NULL;
+    const size_t size = strlen(text) + 1;
+    char *at = to->text ? to->text + to->bytes : NULL;
+    if (at) memcpy(at, text, size);
+    to->bytes += size;
+    return at;
+}
+
+static void fill(const json_t *from, rubato_adapted *out, packing *texts) {
+    *out = (rubato_adapted){.name = pack_text(texts, candidate_text(from, "name")),
+                            .folder = pack_text(texts, candidate_text(from, "folder")),
+                            .budget = pack_text(texts, candidate_text(from, "budget")),
+                            .quality = candidate_number(from, "quality"),
+                            .quality_error = candidate_number(from, "quality_error"),
+                            .chosen_on = candidate_number(from, "chosen_on"),
+                            .ms = candidate_number(from, "ms"),
+                            .ratio = candidate_number(from, "ratio"),
+                            .megabytes = candidate_number(from, "megabytes"),
+                            .joules = candidate_number(from, "joules"),
+                            .joules_measured = json_is_true(json_object_get(from, "joules_measured")),
+                            .meets = json_is_true(json_object_get(from, "meets"))};
+}
+
+/* One block, which rubato_free releases. */
+static rubato_status make_result(const adapting *self, size_t chosen, bool met, rubato_adapt_result **out,
+                                 rubato_error *error) {
+    const json_t *all = json_object_get(self->record, "candidates");
+    const size_t count = json_array_size(all);
+    const char *metric = candidate_text(self->record, "metric");
+    packing texts = {0};
+    rubato_adapted one;
+    for (size_t i = 0; i < count; i++) fill(json_array_get(all, i), &one, &texts);
+    pack_text(&texts, metric);
+    rubato_adapt_result *made = malloc(sizeof *made + count * (sizeof(rubato_adapted) + sizeof(void *)) + texts.bytes);
+    if (!made) return fail_memory(error);
+    rubato_adapted *candidates = (rubato_adapted *)(void *)(made + 1);
+    const rubato_adapted **list = (const rubato_adapted **)(void *)(candidates + count);
+    texts = (packing){.text = (char *)(void *)(list + count)};
+    for (size_t i = 0; i < count; i++) {
+        fill(json_array_get(all, i), &candidates[i], &texts);
+        list[i] = &candidates[i];
+    }
+    *made = (rubato_adapt_result){.metric = pack_text(&texts, metric),
+                                  .count = count,
+                                  .candidates = list,
+                                  .chosen = chosen,
+                                  .met = met,
+                                  .held_out = self->told.count,
+                                  .seconds = (clock_ms() - self->begun_ms) / 1e3};
+    *out = made;
+    return RUBATO_OK;
+}
+
+static rubato_status run_stages(adapting *self, rubato_error *error) {
+    for (self->stage = 0; self->stage < self->stage_count; self->stage++) {
+        const stage_kind *kind = &self->stages[self->stage];
+        if (is_done(self, kind->name)) continue;
+        if (adapt_tell(self, NULL, 0))
+            return fail(error, RUBATO_CANCELLED, "stopped before stage \"%s\"; --resume goes on", kind->name);
+        TRY(kind->run(self, error));
+        TRY(json_set(json_object_get(self->record, "done"), kind->name, json_true(), error));
+        TRY(write_record(self, error));
+        adapt_tell(self, NULL, 1);
+    }
+    return RUBATO_OK;
+}
+
+static rubato_status adapt(adapting *self, rubato_adapt_result **result, rubato_error *error) {
+    const rubato_adapt_options *o = self->options;
+    char path[ADAPT_PATH];
+    if (!o->model || !o->task || !o->data || !o->dev || !o->out)
+        return fail(error, RUBATO_BAD_ARGUMENT, "a model, a task, data, dev data and an output folder are needed");
+    TRY(parse_target(self, error));
+    TRY(read_data(self, error));
+    TRY(open_record(self, error));
+    TRY(look_at_model(self, error));
+    TRY(tell_plan(self, error));
+    if (o->plan_only) return RUBATO_OK;
+    snprintf(path, sizeof path, "%s/stages", o->out);
+    TRY(folder_create(path, error));
+    TRY(write_record(self, error));
+    TRY(run_stages(self, error));
+    bool met;
+    const size_t chosen = adapt_choose(self, &met);
+    const json_t *best = json_array_get(json_object_get(self->record, "candidates"), chosen);
+    TRY(copy_model(self, candidate_text(best, "folder"), error));
+    TRY(adapt_report(self, chosen, met, error));
+    return make_result(self, chosen, met, result, error);
+}
+
+rubato_status rubato_adapt(const rubato_adapt_options *options, rubato_adapt_result **result, rubato_error *error) {
+    rubato_adapt_options own;
+    *result = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_adapt_options, options, error));
+    adapting self = {.options = &own,
+                     .max_drop = own.max_drop > 0   ? own.max_drop
+                                 : own.max_drop < 0 ? 0
+                                                    : 1,
+                     .epochs = own.epochs > 0 ? own.epochs : 3,
+                     .stages = adapt_stages,
+                     .stage_count = adapt_stage_count,
+                     .begun_ms = clock_ms()};
+    rubato_status status = adapt(&self, result, error);
+    json_decref(self.record);
+    dataset_free(&self.all);
+    dataset_free(&self.told);
+    dataset_free(&self.train);
+    return status;
+}
