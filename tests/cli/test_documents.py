@@ -25,6 +25,7 @@ NOT_RUN = [(r"scripts/", "installs packages, and builds"),
            (r"curl ", "asks that server, below"),
            (r"HF_ENDPOINT=\S+ HF_TOKEN=\S+ rubato pull ", "needs the network"),
            (r".* \| man -l -$", None if shutil.which("man") else "man is not installed"),
+           (r"rubato train config.json .* --steps 20000", "pre-trains for minutes; other tests do so for fewer steps"),
            (r".* --budget @", "the names of points depend on the search")]
 # Names of values in help texts, and a value for each.
 VALUES_OF_NAMES = {"P": "int8", "B": "full"}
@@ -91,7 +92,7 @@ heads = {"classify": with_positions("BertForSequenceClassification", **named("ne
          "zero-shot": with_positions("BertForSequenceClassification", **named("contradiction", "neutral", "entailment"))}
 for task in ("classify", "zero-shot"): with_points(heads[task])
 embedder, deep, elastic = embedding_model(), deep_model(), with_points(deep_model())
-heads["train"] = heads["trim"] = deep
+heads["train"] = heads["trim"] = heads["adapt"] = deep
 OF_TASK = {"classification": "classify", "tagging": "tag"}  # of eval
 
 
@@ -121,6 +122,7 @@ def prepare(name, command, header):
     lines = "".join(text() + "\n" for _ in range(12))
     for file in ("texts.txt", "reviews.txt", "queries.txt", "documents.txt", "bbc300.txt"): write(folder, file, lines)
     for file in ("wiki.txt", "wiki.txt.gz", "news.txt", "korean.txt"): write(folder, file, lines)
+    write(folder, "config.json", json.dumps({"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64}))
     write(folder, "long.txt", " ".join(text() for _ in range(100)) + "\n")
     write(folder, "masked.txt", "a [MASK] b\n")
     write(folder, "reviews.csv.gz", "id,review\n" + "".join(f"{i},{text()}\n" for i in range(5)))
