@@ -2,7 +2,8 @@
 #include "model/encoder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char *const types[] = {"bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel"};
+    static const char *const types[] = {"bert",   "distilbert", "electra", "roberta",
+                                        "albert", "mpnet",      "funnel",  "mobilebert"};
     json_t *json;
     rubato_error error;
     if (json_read_bytes(&json, (const char *)data, size, "fuzz", &error) != RUBATO_OK) return 0;

@@ -64,7 +64,10 @@ typedef struct attending {
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
     /* Whether heads can be reordered by reordering only the visited layers; NULL: always. */
     bool (*sortable)(const void *setting);
-    /* out [rows of query_rows, hidden] = query_rows + Attention(x). */
+    /* The width of what the feed-forward part reads, where that is not the hidden size. A mechanism that has this
+     * function normalises its output itself. */
+    size_t (*between)(const void *setting, size_t hidden);
+    /* out [rows of query_rows, hidden] = query_rows + Attention(x); with `between`, [.., between] of its own making. */
     void (*forward)(const void *self, const run *on, const attending_input *in, tensor out);
     /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
     void (*visit)(void *self, linear_visitor *visit, void *user);

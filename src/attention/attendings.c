@@ -1,4 +1,4 @@
-/* The mechanisms of attention. */
+/* The mechanisms of attention that config.json can name. Those of one family alone are not among them. */
 #include "attention/attending.h"
 
 /* attending_NAME of each, the default one first. */

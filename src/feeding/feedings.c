@@ -1,4 +1,4 @@
-/* The mechanisms of feed-forward parts. */
+/* The mechanisms of feed-forward parts that config.json can name. Those of one family alone are not among them. */
 #include "feeding/feeding.h"
 
 /* feeding_NAME of each, the default one first. */

@@ -2,41 +2,83 @@
 #include "model/embeddings.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "tensor/tape.h"
 
 rubato_status embeddings_load(embeddings *self, loader *load, const tensor_names *names, const encoder_config *config) {
     char full[LOADER_NAME], weight[LOADER_NAME + 16];
     const char *one[1] = {full};
+    const size_t places = config->late_places ? config->hidden : config->embedding;
+    const size_t words = config->trigrams ? 3 * config->embedding : config->embedding;
     TRY(loader_table(load, &self->word, names->word, config->vocabulary, config->embedding));
-    TRY(loader_table(load, &self->position, names->position, config->positions, config->embedding));
-    if (config->types) TRY(loader_table(load, &self->type, names->type, config->types, config->embedding));
+    TRY(loader_table(load, &self->position, names->position, config->positions, places));
+    if (config->types) TRY(loader_table(load, &self->type, names->type, config->types, places));
     snprintf(full, sizeof full, "%s%s", load->prefix, names->embedding_norm);
-    TRY(loader_norm(load, &self->norm, full, config->embedding, config->epsilon));
+    const float epsilon = config->embedding_epsilon > 0 ? config->embedding_epsilon : config->epsilon;
+    TRY(loader_norm(load, &self->norm, full, places, epsilon));
+    self->norm.plain = config->plain_norms;
     if (!names->projection) return RUBATO_OK;
     snprintf(full, sizeof full, "%s%s", load->prefix, names->projection);
     snprintf(weight, sizeof weight, "%s.weight", full);
-    if (config->embedding == config->hidden && !checkpoint_find(load->weights, weight)) return RUBATO_OK;
-    return loader_linear(load, &self->projection, one, 1, config->hidden, config->embedding);
+    if (words == config->hidden && !config->trigrams && !load->new_all && !checkpoint_find(load->weights, weight))
+        return RUBATO_OK;
+    return loader_linear(load, &self->projection, one, 1, config->hidden, words);
 }
 
+/* A part of a row's sum: a table's row for the token, or for one before or behind it, in some of the columns. */
+typedef enum lookup_kind { BY_WORD, BY_TYPE, BY_POSITION } lookup_kind;
+
+typedef struct lookup {
+    const table *of;
+    lookup_kind kind;
+    int offset;    /* of the token */
+    size_t column; /* the first */
+    bool adds;     /* to what is there; else it is written */
+} lookup;
+
+enum { MOST_LOOKUPS = 3, NOWHERE = -1 };
+
 typedef struct embedding {
-    const embeddings *tables;
+    lookup lookups[MOST_LOOKUPS];
+    size_t count;
     const batch *input;
-    const uint32_t *positions;
+    const uint32_t *positions, *sequence_of; /* sequence_of NULL: no lookup has an offset */
     tensor out;
 } embedding;
 
+static void look_up(embedding *self, const table *of, lookup_kind kind, int offset, size_t column, bool adds) {
+    if (of->data) self->lookups[self->count++] = (lookup){of, kind, offset, column, adds};
+}
+
+/* The table's row for a row of the batch; NOWHERE beyond the ends of its sequence. */
+static int64_t place_of(const embedding *work, const lookup *by, size_t row) {
+    int64_t at = (int64_t)row + by->offset;
+    if (by->offset) {
+        const size_t sequence = work->sequence_of[row];
+        if (at < (int64_t)work->input->start[sequence] || at >= (int64_t)work->input->start[sequence + 1])
+            return NOWHERE;
+    }
+    return by->kind == BY_WORD   ? work->input->ids[at]
+           : by->kind == BY_TYPE ? work->input->types[at]
+                                 : (int64_t)work->positions[at];
+}
+
 static void embed_rows(void *argument, size_t member, size_t first, size_t last) {
     const embedding *work = argument;
-    const embeddings *self = work->tables;
     (void)member;
-    for (size_t row = first; row < last; row++) {
-        float *out = tensor_row(work->out, row);
-        table_copy(&self->word, (size_t)work->input->ids[row], out);
-        if (self->type.data) table_add(&self->type, (size_t)work->input->types[row], out);
-        if (self->position.data) table_add(&self->position, work->positions[row], out);
-    }
+    for (size_t row = first; row < last; row++)
+        for (size_t i = 0; i < work->count; i++) {
+            const lookup *by = &work->lookups[i];
+            float *out = tensor_row(work->out, row) + by->column;
+            const int64_t at = place_of(work, by, row);
+            if (at == NOWHERE)
+                memset(out, 0, by->of->width * sizeof *out);
+            else if (by->adds)
+                table_add(by->of, (size_t)at, out);
+            else
+                table_copy(by->of, (size_t)at, out);
+        }
 }
 
 /* Positions count from the first position. Where pads have no position of their own, a pad in the text gets the pad's
@@ -56,48 +98,71 @@ typedef struct embedding_task {
     const embedding *work;
 } embedding_task;
 
-/* Divided by columns, so that a token that occurs twice has its gradients added in order. */
+/* Divided by columns of the tables, so that a token that occurs twice has its gradients added in order. */
 static void embedding_columns(void *argument, size_t member, size_t first, size_t last) {
     const embedding_task *task = argument;
     const embedding *work = task->work;
-    const embeddings *self = work->tables;
-    const table *tables[3] = {&self->word, &self->type, &self->position};
     (void)member;
-    for (size_t row = 0; row < work->input->rows; row++) {
-        size_t at[3] = {(size_t)work->input->ids[row], (size_t)work->input->types[row], work->positions[row]};
-        const float *grad = tensor_grad(work->out, row);
-        for (size_t i = 0; i < 3; i++) {
-            table_learning *learn = tables[i]->learn;
-            if (!tables[i]->data || !learn || !learn->rows) continue;
-            task->on->kernels->gradient->add(learn->rows + at[i] * tables[i]->width + first, grad + first,
-                                             last - first);
-            if (first == 0) table_touch(learn, at[i]);
+    for (size_t row = 0; row < work->input->rows; row++)
+        for (size_t i = 0; i < work->count; i++) {
+            const lookup *by = &work->lookups[i];
+            table_learning *learn = by->of->learn;
+            const int64_t at = place_of(work, by, row);
+            if (!learn || !learn->rows || at == NOWHERE) continue;
+            task->on->kernels->gradient->add(learn->rows + (size_t)at * by->of->width + first,
+                                             tensor_grad(work->out, row) + by->column + first, last - first);
+            if (first == 0) table_touch(learn, (size_t)at);
         }
-    }
 }
 
+/* All lookups of a pass have tables of one width. */
 static void embedding_backward(const run *on, void *saved) {
     embedding_task task = {on, saved};
-    run_parallel(on, task.work->out.columns, 16, embedding_columns, &task);
+    run_parallel(on, task.work->lookups[0].of->width, 16, embedding_columns, &task);
+}
+
+static void run_lookups(const run *on, const embedding *work) {
+    if (run_failed(on) || work->count == 0) return;
+    run_parallel(on, work->input->rows, 16, embed_rows, (void *)(uintptr_t)work);
+    if (!on->tape) return;
+    embedding *saved = tape_push(on, embedding_backward, sizeof *saved);
+    if (saved) *saved = *work;
+}
+
+static const uint32_t *find_sequences(const run *on, const batch *input) {
+    uint32_t *of = run_take(on, input->rows, sizeof *of);
+    for (size_t s = 0; of && s < input->sequences; s++)
+        for (size_t row = input->start[s]; row < input->start[s + 1]; row++) of[row] = (uint32_t)s;
+    return of;
 }
 
 tensor embeddings_forward(const embeddings *self, const run *on, const encoder_config *config, const batch *input) {
-    bool projects = self->projection.out > 0;
+    const bool projects = self->projection.out > 0, late = config->late_places;
     tensor out = run_tensor(on, input->rows, config->hidden);
-    tensor sum = projects ? run_tensor(on, input->rows, config->embedding) : out;
+    tensor sum = projects ? run_tensor(on, input->rows, self->projection.in) : out;
     uint32_t *positions = run_take(on, input->rows, sizeof *positions);
     if (run_failed(on)) return out;
     count_positions(config, input, positions);
-    embedding work = {self, input, positions, sum};
-    run_parallel(on, input->rows, 16, embed_rows, &work);
-    if (on->tape) {
-        embedding *saved = tape_push(on, embedding_backward, sizeof *saved);
-        if (saved) *saved = work;
+    embedding words = {.input = input, .positions = positions, .out = sum}, places = words;
+    if (config->trigrams) {
+        words.sequence_of = find_sequences(on, input);
+        for (int i = 0; i < 3; i++) look_up(&words, &self->word, BY_WORD, 1 - i, (size_t)i * config->embedding, false);
+    } else {
+        look_up(&words, &self->word, BY_WORD, 0, 0, false);
+    }
+    embedding *rest = late ? &places : &words;
+    look_up(rest, &self->type, BY_TYPE, 0, 0, true);
+    look_up(rest, &self->position, BY_POSITION, 0, 0, true);
+    run_lookups(on, &words);
+    if (late) {
+        run_linear(on, out, sum, &self->projection, ACTIVATION_NONE, NULL);
+        places.out = sum = out;
+        run_lookups(on, &places);
     }
     tensor normal = run_over(on, sum, sum.rows);
     run_layer_norm(on, normal, sum, &self->norm);
     if (on->tape) run_dropout(on, normal, on->tape->hidden_rate);
-    if (!projects) return normal;
+    if (!projects || late) return normal;
     run_linear(on, out, normal, &self->projection, ACTIVATION_NONE, NULL);
     return out;
 }

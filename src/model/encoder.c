@@ -52,7 +52,7 @@ rubato_status encoder_result(const encoder *self, const run *on, const thinning 
 double encoder_flops(const encoder *self, const point *at, size_t length) {
     const encoder_config *config = &self->config;
     double d = (double)config->hidden, n = (double)length;
-    double embedding = config->embedding != config->hidden ? 2 * n * (double)config->embedding * d : 0;
+    double embedding = 2 * n * (double)self->tables.projection.in * d;
     return embedding + point_flops(at, &self->shape, length, NULL);
 }
 

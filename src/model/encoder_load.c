@@ -97,9 +97,11 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
                         .names = &plan->kind->names,
                         .hidden = config->hidden,
                         .heads = config->heads,
-                        .head_size = config->hidden / config->heads,
+                        .head_size = (config->narrow ? config->narrow : config->hidden) / config->heads,
                         .inner = config->inner,
                         .longest = encoder_max_length(config),
+                        .epsilon = config->epsilon,
+                        .plain = config->plain_norms,
                         .act = config->act,
                         .setting = config->attention.setting};
     if (mechanism->make_shared) TRY(mechanism->make_shared(&self->shared, &from));

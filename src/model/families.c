@@ -8,10 +8,10 @@
 #include "model/family.h"
 
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
-    family_funnel;
+    family_funnel, family_mobilebert;
 
 static const family *const families[] = {&family_bert,   &family_distilbert, &family_electra, &family_roberta,
-                                         &family_albert, &family_mpnet,      &family_funnel};
+                                         &family_albert, &family_mpnet,      &family_funnel,  &family_mobilebert};
 
 #define WIDTHS_KEY "layer_widths"
 

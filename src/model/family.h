@@ -20,10 +20,16 @@ typedef struct encoder_config {
     const char *family;
     size_t layers, hidden, heads, inner, vocabulary, positions, types;
     size_t embedding;      /* width of the embedding tables; 0: hidden */
+    size_t narrow;         /* MobileBERT: width of attention and feed-forward parts within a layer; 0: hidden */
+    bool trigrams;         /* the embeddings of the next and the previous token stand beside a token's own */
+    bool late_places;      /* positions and types are added behind the projection, and have its width */
+    bool plain_norms;      /* norms of embeddings and layers have no statistics */
+    bool no_pooler;        /* heads for sequences read the first row as it is */
     size_t first_position; /* position of the first token, after the pad's row (RoBERTa, MPNet) */
     bool count_pads;       /* pad tokens in a text have no position of their own (RoBERTa) */
     int32_t pad;
     float epsilon;
+    float embedding_epsilon; /* of the embeddings' norm; 0: epsilon */
     bool untied; /* a masked-LM decoder has weights of its own */
     activation act;
     size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
@@ -60,6 +66,8 @@ typedef struct head_form {
     activation act; /* ACTIVATION_NONE: the model's own */
     const char *norm, *out;
     const char *out_bias; /* a bias with a name of its own; NULL: out.bias */
+    const char *wide;     /* MobileBERT's decoder: its columns beyond those of the word embeddings, stored as
+                             [columns, vocabulary]; NULL: there are none */
 } head_form;
 
 typedef struct family {

@@ -1,13 +1,16 @@
 /* Heads. */
 #include "model/head.h"
 
+#include "base/checked.h"
 #include "tensor/operations.h"
 #include "tensor/tape.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NAME_BYTES = 512 };
+static const double NEW_DEVIATION = 0.02;
 
 static const head_form *find_form(const family *kind, head_kind wanted) {
     for (const head_form *form = kind->heads; form->out; form++)
@@ -18,6 +21,41 @@ static const head_form *find_form(const family *kind, head_kind wanted) {
 const char *head_out_name(const family *of, head_kind kind) {
     const head_form *form = find_form(of, kind);
     return form ? form->out : NULL;
+}
+
+/* A decoder whose first columns are the word embeddings and whose others have a tensor of their own. */
+static rubato_status load_wide(head *self, loader *load, const encoder *body, const head_form *form,
+                               const char *bias_name, const source *bias) {
+    const table *words = &body->tables.word;
+    const size_t rows = words->rows, width = body->config.hidden;
+    char full[NAME_BYTES];
+    source rest = {.rows = width - size_min(width, words->width)};
+    snprintf(full, sizeof full, "%s.weight", form->wide);
+    if (rest.rows == 0) return fail(load->error, RUBATO_UNSUPPORTED, "embedding_size is not below hidden_size");
+    if (!load->new_all) TRY(loader_find(load, &rest, full, rest.rows, rows, true));
+    float *all = malloc(rows * width * sizeof *all), *column = malloc(rows * sizeof *column);
+    rubato_status status = all && column ? RUBATO_OK : fail_memory(load->error);
+    for (size_t i = 0; i < rows && status == RUBATO_OK; i++) table_copy(words, i, all + i * width);
+    for (size_t k = 0; k < rest.rows && status == RUBATO_OK; k++) {
+        for (size_t i = 0; !rest.data && i < rows; i++) column[i] = (float)(NEW_DEVIATION * random_normal(load->fresh));
+        if (rest.data) dtype_read(column, rest.type, rest.data, k * rows, rows);
+        for (size_t i = 0; i < rows; i++) all[i * width + words->width + k] = column[i];
+    }
+    const source whole = {form->wide, DTYPE_F32, (const unsigned char *)all, rows, width, NULL};
+    if (status == RUBATO_OK) status = linear_load(&self->out, &whole, bias, 1, &load->with, load->error);
+    free(all);
+    free(column);
+    TRY(status);
+    if (load->new_all) TRY(linear_add_bias(&self->out, load->with.memory, load->error));
+    self->tied = true;
+    TRY(loader_bind_decoder(load, &self->out, form->out, bias_name, true));
+    const binding own = {.kind = BOUND_WEIGHT,
+                         .linear = &self->out,
+                         .first = words->width,
+                         .rows = width - words->width,
+                         .columns = rows,
+                         .turned = true};
+    return loader_bind(load, own, full);
 }
 
 /* The weight of a masked-LM decoder is usually tied to the word embeddings, and then not in the file; the bias has its
@@ -44,6 +82,7 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
         if (untied) bias_name = NULL;
         if (own.data && !untied) bias = own;
     }
+    if (form->wide) return load_wide(self, load, body, form, bias_name, &bias);
     TRY(linear_load(&self->out, &weight, &bias, 1, &load->with, load->error));
     if (load->new_all) TRY(linear_add_bias(&self->out, load->with.memory, load->error));
     if (!self->tied) checkpoint_release(load->weights, weight.name);
@@ -58,8 +97,8 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
     size_t width = body->config.hidden;
     char full[NAME_BYTES];
     const char *one[1] = {full};
-    if (form->dense) {
-        size_t dense = kind == HEAD_MLM ? body->config.embedding : body->config.hidden;
+    if (form->dense && !(form->prefixed && body->config.no_pooler)) {
+        size_t dense = kind == HEAD_MLM && !form->wide ? body->config.embedding : body->config.hidden;
         loader_name(full, sizeof full, form->prefixed ? load->prefix : "", form->dense, 0, 0);
         load->place = form->prefixed ? IN_BODY : IN_HEAD;
         TRY(loader_linear(load, &self->dense, one, 1, load->fresh ? dense : 0, width));

@@ -7,26 +7,33 @@ rubato_status layer_load(layer *self, const part_choice *attention, const part_c
     part_source part = *from;
     *self = (layer){.attending = attending_of(attention),
                     .feeding = feeding_of(feed_forward),
+                    .hidden = from->hidden,
                     .heads = from->heads,
                     .head_size = from->head_size,
                     .inner = from->inner};
     part.setting = attention->setting;
+    self->between =
+        self->attending->between ? self->attending->between(attention->setting, from->hidden) : from->hidden;
     TRY(self->attending->load(&self->attention, &part));
-    part_name(name, from, from->names->attention_norm);
-    TRY(loader_norm(from->load, &self->attention_norm, name, from->hidden, epsilon));
+    if (from->names->attention_norm) {
+        part_name(name, from, from->names->attention_norm);
+        TRY(loader_norm(from->load, &self->attention_norm, name, from->hidden, epsilon));
+    }
     part.setting = feed_forward->setting;
     part.shared = NULL;
     TRY(self->feeding->load(&self->feed_forward, &part));
     part_name(name, from, from->names->output_norm);
     TRY(loader_norm(from->load, &self->output_norm, name, from->hidden, epsilon));
+    self->output_norm.plain = from->plain;
     part.setting = attention->setting;
     part.shared = from->shared;
     return self->attending->load_terms ? self->attending->load_terms(self->attention, &part) : RUBATO_OK;
 }
 
 tensor layer_attend(const layer *self, const run *on, const attending_input *in) {
-    tensor sum = run_tensor(on, in->query_rows.rows, in->query_rows.columns);
+    tensor sum = run_tensor(on, in->query_rows.rows, self->between);
     self->attending->forward(self->attention, on, in, sum);
+    if (!self->attention_norm.gamma) return sum;
     tensor y = run_over(on, sum, sum.rows);
     double begin = run_begin(on);
     run_layer_norm(on, y, sum, &self->attention_norm);
@@ -35,7 +42,7 @@ tensor layer_attend(const layer *self, const run *on, const attending_input *in)
 }
 
 tensor layer_feed(const layer *self, const run *on, tensor y, size_t neurons, tensor room) {
-    tensor out = room.data ? run_over(on, room, y.rows) : run_tensor(on, y.rows, y.columns);
+    tensor out = room.data ? run_over(on, room, y.rows) : run_tensor(on, y.rows, self->hidden);
     tensor normal = run_over(on, out, out.rows);
     self->feeding->forward(self->feed_forward, on, y, neurons, out);
     double begin = run_begin(on);

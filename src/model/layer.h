@@ -15,14 +15,15 @@ typedef struct layer {
     const feeding *feeding;
     void *feed_forward;
     norm output_norm;
-    size_t heads, head_size, inner;
+    size_t hidden, heads, head_size, inner;
+    size_t between; /* width of what attention gives the feed-forward part: hidden, or as the mechanism says */
 } layer;
 
 /* Loads a layer's parts, with the sizes of the source. Fails as the loader. */
 rubato_status layer_load(layer *self, const part_choice *attention, const part_choice *feed_forward, float epsilon,
                          const part_source *from);
 
-/* LN(query_rows + Attention(x)), [rows of query_rows, hidden]. */
+/* LN(query_rows + Attention(x)), [rows of query_rows, between]. A mechanism that normalises by itself has no norm. */
 tensor layer_attend(const layer *self, const run *on, const attending_input *in);
 
 /* LN(y + FeedForward(y)), with only the first `neurons`. room: a tensor whose memory may be overwritten, with at least

@@ -60,6 +60,8 @@ typedef struct part_source {
     size_t first, second; /* the numbers for %zu in names */
     size_t hidden, heads, head_size, inner;
     size_t longest; /* the rows of the longest sequence */
+    float epsilon;  /* of norms */
+    bool plain;     /* norms have no statistics */
     activation act;
     const void *setting; /* of the mechanism; must outlive the layer */
     void *shared;        /* data that all layers of the mechanism share; NULL: none */

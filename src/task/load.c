@@ -342,8 +342,8 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
     if (config->groups) return fail(error, RUBATO_UNSUPPORTED, "layers that share their weights cannot be taken out");
     if (config->blocks) return fail(error, RUBATO_UNSUPPORTED, "layers that stand in blocks cannot be taken out");
     for (size_t i = 0; i < learn->layer_count; i++)
-        if (learn->layers[i] >= config->layers || (i && learn->layers[i] < learn->layers[i - 1]))
-            return fail(error, RUBATO_BAD_ARGUMENT, "layers are named in order, from 0 to %zu, once or several times",
+        if (learn->layers[i] >= config->layers)
+            return fail(error, RUBATO_BAD_ARGUMENT, "layer %zu: the model's layers are 0 to %zu", learn->layers[i],
                         config->layers - 1);
     if (config->uneven && learn->layer_count > MOST_UNEVEN)
         return fail(error, RUBATO_UNSUPPORTED, "more than %d layers that differ", MOST_UNEVEN);

@@ -2,6 +2,7 @@
 #include "task/load_family.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "task/load.h"
@@ -10,28 +11,37 @@ const char *model_architecture(const json_t *config) {
     return json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
 }
 
+static bool has_tensor(const checkpoint *weights, const char *prefix, const char *pattern) {
+    char first[LOADER_NAME], name[LOADER_NAME + 16];
+    loader_name(first, sizeof first, prefix, pattern, 0, 0);
+    snprintf(name, sizeof name, "%s.weight", first);
+    return checkpoint_find(weights, name) != NULL;
+}
+
 /* Whether there is a first layer under the family's names. */
 static bool has_layers(const family *kind, const checkpoint *weights) {
     bool found = false;
     for (size_t i = 0; i <= 4 && !found; i++) {
         const char *prefix = i < 4 ? kind->prefixes[i] : "";
-        char first[LOADER_NAME], name[LOADER_NAME + 16];
-        if (!prefix) continue;
-        loader_name(first, sizeof first, prefix, kind->names.query, 0, 0);
-        snprintf(name, sizeof name, "%s.weight", first);
-        found = checkpoint_find(weights, name) != NULL;
+        found = prefix && has_tensor(weights, prefix, kind->names.query) &&
+                has_tensor(weights, prefix, kind->names.output_norm);
     }
     return found;
 }
 
-/* The only family that has such tensors; NULL: none has, or several have. */
+/* The only family that has such tensors, or whose last norm has the longest name: MobileBERT has those of BERT too.
+ * NULL: none has, or several have. */
 static rubato_status find_by_tensors(const family **out, const char *folder, file_reading how, rubato_error *error) {
     checkpoint weights;
-    size_t count = 0;
+    size_t count = 0, longest = 0;
     *out = NULL;
     TRY(checkpoint_open(&weights, folder, how, error));
     for (size_t i = 0; family_at(i); i++)
         if (has_layers(family_at(i), &weights)) {
+            const size_t length = strlen(family_at(i)->names.output_norm);
+            if (length > longest) count = 0;
+            if (length < longest) continue;
+            longest = length;
             *out = family_at(i);
             count++;
         }

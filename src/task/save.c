@@ -227,7 +227,7 @@ static void read_bound(const void *user, size_t first, size_t count, float *out)
     switch (from->kind) {
     case BOUND_WEIGHT:
         if (from->turned) {
-            read_turned(from->linear, first, count, out);
+            read_turned(from->linear, from->first + first, count, out);
             return;
         }
         linear_unpack(from->linear, from->first + first, count, out);

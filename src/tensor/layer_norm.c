@@ -16,10 +16,34 @@ static void norm_rows(void *argument, size_t member, size_t first, size_t last) 
                                       work->layer->gamma, work->layer->beta, work->layer->epsilon, work->x.columns);
 }
 
+static void scale_rows(void *argument, size_t member, size_t first, size_t last) {
+    const norm_work *work = argument;
+    const float *gamma = work->layer->gamma, *beta = work->layer->beta;
+    (void)member;
+    for (size_t row = first; row < last; row++) {
+        float *out = tensor_row(work->out, row);
+        const float *x = tensor_row(work->x, row);
+        for (size_t j = 0; j < work->x.columns; j++) out[j] = gamma[j] * x[j] + (beta ? beta[j] : 0);
+    }
+}
+
 typedef struct saved_norm {
     tensor out, x;
     const norm *layer;
 } saved_norm;
+
+static void scale_backward(const run *on, void *saved) {
+    const saved_norm *s = saved;
+    const norm_learning *learn = s->layer->learn;
+    (void)on;
+    for (size_t row = 0; row < s->x.rows; row++) {
+        const float *grad = tensor_grad(s->out, row), *x = tensor_row(s->x, row);
+        float *to = tensor_grad(s->x, row);
+        for (size_t j = 0; j < s->x.columns; j++) to[j] += s->layer->gamma[j] * grad[j];
+        for (size_t j = 0; learn->gamma && j < s->x.columns; j++) learn->gamma[j] += grad[j] * x[j];
+        for (size_t j = 0; learn->beta && j < s->x.columns; j++) learn->beta[j] += grad[j];
+    }
+}
 
 typedef struct norm_task {
     const run *on;
@@ -59,11 +83,12 @@ static void norm_backward(const run *on, void *saved) {
 void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer) {
     if (run_failed(self)) return;
     norm_work work = {self->kernels, out, x, layer};
+    run_share *const rows = layer->plain ? scale_rows : norm_rows;
     if (x.rows < 64) /* faster than waking the other threads */
-        norm_rows(&work, 0, 0, x.rows);
+        rows(&work, 0, 0, x.rows);
     else
-        run_parallel(self, x.rows, 1, norm_rows, &work);
+        run_parallel(self, x.rows, 1, rows, &work);
     if (!self->tape) return;
-    saved_norm *saved = tape_push(self, norm_backward, sizeof *saved);
+    saved_norm *saved = tape_push(self, layer->plain ? scale_backward : norm_backward, sizeof *saved);
     if (saved) *saved = (saved_norm){out, x, layer};
 }

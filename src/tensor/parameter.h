@@ -113,6 +113,7 @@ typedef struct norm {
     float *gamma, *beta; /* [width]; gamma NULL: there is no such layer */
     size_t width;
     float epsilon;
+    bool plain; /* gamma x + beta without statistics (NoNorm, Sun et al. 2020) */
     norm_learning *learn;
 } norm;
 

@@ -156,6 +156,8 @@ static rubato_status tie(parameters *self, rubato_model *model, rubato_error *er
     if (!mlm->present || !mlm->tied) return RUBATO_OK;
     self->tied = &model->body.tables.word;
     self->decoder = &mlm->out;
+    /* the columns beyond the embeddings' are the decoder's own */
+    if (mlm->out.in > self->tied->width) return parameters_add_linear(self, &mlm->out, GROUP_HEAD, error);
     TRY(prepare_linear(self, &mlm->out, error));
     mlm->out.learn->weight = zeros(self, packed_size(mlm->out.out, mlm->out.in));
     if (!mlm->out.learn->weight) return fail_memory(error);
@@ -239,6 +241,8 @@ rubato_status parameters_pass_through(parameters *self, const encoder *layers, c
     encoder_visit(layers, open_linear, &o);
     for (size_t i = 0; i < layers->unique; i++) {
         layer *of = &layers->layers[i];
+        if (!of->attention_norm.gamma)
+            return fail(error, RUBATO_UNSUPPORTED, "the teacher's layers have norms that nobody can prepare");
         if (!of->attention_norm.learn) TRY(prepare_norm(self, &of->attention_norm, error));
         if (!of->output_norm.learn) TRY(prepare_norm(self, &of->output_norm, error));
     }
@@ -279,7 +283,7 @@ static void derive_gradients(parameters *self) {
     for (size_t row = 0; row < decoder->out; row++) {
         float *from = decoder->learn->weight + row / PANEL * PANEL * in + row % PANEL;
         float *to = self->tied->learn->rows + row * self->tied->width, any = 0;
-        for (size_t k = 0; k < in; k++) {
+        for (size_t k = 0; k < self->tied->width; k++) {
             to[k] += from[k * PANEL];
             any += fabsf(from[k * PANEL]);
             from[k * PANEL] = 0;
@@ -368,7 +372,7 @@ static void refresh_some(void *argument, size_t member, size_t members) {
             work->kernels->pack_transposed_f32(
                 self->decoder->packed + panel * PANEL * self->decoder->in,
                 (const float *)(const void *)self->tied->data + panel * PANEL * self->tied->width, self->tied->width,
-                size_min(PANEL, self->decoder->out - panel * PANEL), self->decoder->in);
+                size_min(PANEL, self->decoder->out - panel * PANEL), self->tied->width);
     for (size_t i = 0; i < self->linear_count; i++) {
         size_t panels = divide_up(self->linears[i]->out, PANEL);
         bool whole = self->linears[i] == self->decoder; /* each member has its own packed panels */

@@ -70,10 +70,10 @@ def same(what, made, want, **how): r = answers(made, **how); check(f"no effect: 
 def other(what, made, want, **how): r = answers(made, **how); check(f"obeyed: {what}", r.status == 0 and r.out != want.out, r, want)
 
 
-plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel")}
+plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert")}
 
 # ---- config.json: what is refused ----
-REFUSED = {"pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"), "is_decoder": ("bert", True),
+REFUSED = {"pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "use_bottleneck": ("mobilebert", False), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"), "is_decoder": ("bert", True),
            "add_cross_attention": ("bert", True), "pruned_heads": ("bert", {"0": [1]}), "per_layer_config": ("bert", {"0": {"hidden_act": "relu"}}), "configuration_files": ("bert", ["config.4.0.0.json"]),
            "transformers_weights": ("bert", "other.safetensors"), "quantization_config": ("bert", {"quant_method": "gptq", "bits": 4})}
 check("every key that is refused is tried", with_word("config.json", "refused") == set(REFUSED), with_word("config.json", "refused") ^ set(REFUSED))
@@ -100,11 +100,11 @@ same("layer_norm_eps in DistilBERT", folder("distilbert", layer_norm_eps=0.5), p
 
 # ---- config.json: what is obeyed ----
 CHANGES = {"num_hidden_layers": ("bert", 2), "layer_norm_eps": ("bert", 0.5), "num_attention_heads": ("bert", 2), "n_layers": ("distilbert", 2), "n_heads": ("distilbert", 2), "activation": ("distilbert", "relu"), "hidden_act": ("bert", "relu"),
-           "pad_token_id": ("roberta", 0), "separate_cls": ("funnel", False), "truncate_seq": ("funnel", False), "pooling_type": ("funnel", "max"), "block_repeats": ("funnel", [1, 1, 2])}
+           "pad_token_id": ("roberta", 0), "separate_cls": ("funnel", False), "truncate_seq": ("funnel", False), "pooling_type": ("funnel", "max"), "block_repeats": ("funnel", [1, 1, 2]), "num_feedforward_networks": ("mobilebert", 2), "normalization_type": ("mobilebert", "layer_norm")}
 CHECKED = {"vocab_size": ("bert", 60), "hidden_size": ("bert", 27), "intermediate_size": ("bert", 41), "max_position_embeddings": ("bert", 18), "type_vocab_size": ("bert", 3), "embedding_size": ("electra", 15), "num_hidden_groups": ("albert", 9),
-           "inner_group_num": ("albert", 3), "dim": ("distilbert", 27), "hidden_dim": ("distilbert", 41), "d_model": ("funnel", 26), "n_head": ("funnel", 2), "d_head": ("funnel", 4), "d_inner": ("funnel", 41), "block_sizes": ("funnel", [9, 9, 9])}
+           "inner_group_num": ("albert", 3), "dim": ("distilbert", 27), "hidden_dim": ("distilbert", 41), "d_model": ("funnel", 26), "n_head": ("funnel", 2), "d_head": ("funnel", 4), "d_inner": ("funnel", 41), "block_sizes": ("funnel", [9, 9, 9]), "intra_bottleneck_size": ("mobilebert", 21), "key_query_shared_bottleneck": ("mobilebert", False), "use_bottleneck_attention": ("mobilebert", True), "trigram_input": ("mobilebert", False)}
 ELSEWHERE = {"model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout"}
-BELOW = {"tie_word_embeddings", "id2label", "num_labels", "problem_type", "num_decoder_layers"}
+BELOW = {"classifier_activation", "tie_word_embeddings", "id2label", "num_labels", "problem_type", "num_decoder_layers"}
 check("every key that is obeyed is tried", with_word("config.json", "obeyed") == {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW}, with_word("config.json", "obeyed") ^ {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW})
 for key, (family, value) in CHANGES.items():
     if key == "num_attention_heads" or key == "n_heads": value = 6
@@ -117,6 +117,7 @@ other("DistilBERT's second names win", folder("distilbert", num_hidden_layers=1)
 for act in ("gelu_python", "linear", "mish", "relu2", "relu6", "leaky_relu", "sigmoid", "laplace", "hardswish", "sqrtsoftplus", "relu", "silu", "swish", "tanh", "gelu_new", "quick_gelu"): other(f"hidden_act {act}", folder("electra", hidden_act=act), plain["electra"]) if act != "gelu_python" else same(act, folder("electra", hidden_act=act), plain["electra"])
 
 want = answers(folder("bert", "BertForSequenceClassification"), "classify")
+refused("classifier_activation without a pooler", folder("mobilebert", "MobileBertForSequenceClassification", classifier_activation=True), "pooler", command="classify")
 other("id2label", folder("bert", "BertForSequenceClassification", id2label={"0": "x", "1": "y", "2": "z"}), want, command="classify")
 other("problem_type", folder("bert", "BertForSequenceClassification", problem_type="multi_label_classification"), want, command="classify")
 same("num_labels as many as id2label", folder("bert", "BertForSequenceClassification", num_labels=3), want, command="classify")

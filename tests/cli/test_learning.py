@@ -119,7 +119,7 @@ r = renew("trim", path("ft"), "--layers", "0,2", "--out", path("half")); a = run
 b = whole.json()[0]; check("fewer words change nothing where they are known", all(abs(a["scores"][k] - b["scores"][k]) < 1e-6 for k in a["scores"]), a, b)
 r = renew("trim", path("ft"), "--layers", "0,0,1,2,2,2", "--out", path("deep"), "--json"); s = renew("trim", path("deep"), "--layers", "1,2,4", "--out", path("flat"))
 check("stacked layers", r.status == 0 and r.json()[0]["layers"] == 6 and s.status == 0 and run("classify", path("flat"), "--raw", "--json", stdin="a b c\n").out == run("classify", path("ft"), "--raw", "--json", stdin="a b c\n").out, r, s)
-for bad in ("2,0", "7", "x", ","): r = renew("trim", bert, "--layers", bad, "--out", path("x")); check(f"layers {bad}", r.status == 2 and one_line(r), r)
+for bad in ("7", "x", ","): r = renew("trim", bert, "--layers", bad, "--out", path("x")); check(f"layers {bad}", r.status == 2 and one_line(r), r)
 for how, want in (("top:1", "0,1"), ("bottom:2", "2"), ("odd:1", "0,2"), ("even:2", "1"), ("symmetric:1", "0,2"), ("contribution:0.999999", "0,1,2")):
     r = renew("trim", bert, "--drop", how, "--data", data, "--out", path("dropped")); same = renew("trim", bert, "--layers", want, "--out", path("taken"))
     check(f"drop {how}", r.status == 0 and same.status == 0 and read("dropped/model.safetensors") == read("taken/model.safetensors"), r)

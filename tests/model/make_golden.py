@@ -27,6 +27,9 @@ FAMILIES = {
     "xlm-roberta": ("xlm-roberta", "XLMRoberta", dict(BERT, max_position_embeddings=21, pad_token_id=1, type_vocab_size=1, layer_norm_eps=1e-5), "s"),
     "albert": ("albert", "Albert", dict(BERT, embedding_size=16, num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2), "cls"),
     "mpnet": ("mpnet", "MPNet", dict(BERT, max_position_embeddings=21, pad_token_id=1, layer_norm_eps=1e-5), "s"),
+    "mobilebert": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=3, classifier_activation=False), "cls"),
+    "mobilebert-tiny": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=2, use_bottleneck_attention=True, normalization_type="layer_norm", hidden_act="gelu"), "cls"),
+    "mobilebert-plain": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=24, num_feedforward_networks=1, key_query_shared_bottleneck=False, trigram_input=False), "cls"),
     "funnel": ("funnel", "Funnel", dict(block_sizes=[2, 1, 2], block_repeats=[1, 2, 1], num_decoder_layers=2, d_model=24, n_head=3, d_head=8, d_inner=40, type_vocab_size=3), "funnel"),
     "funnel-plain": ("funnel", "Funnel", dict(block_sizes=[1, 1, 1], num_decoder_layers=1, d_model=24, n_head=3, d_head=8, d_inner=40, type_vocab_size=3, separate_cls=False, pooling_type="max", attention_type="factorized"), "funnel"),
     "funnel-whole": ("funnel", "Funnel", dict(block_sizes=[1, 1, 1], num_decoder_layers=1, d_model=24, n_head=3, d_head=8, d_inner=40, type_vocab_size=3, truncate_seq=False), "funnel"),
@@ -55,9 +58,11 @@ def tokenizer(kind, path):
 
 
 def randomize(model):
+    # without statistics in their norms, values would grow from layer to layer; with the many norms of these, so would rounding
+    wide = {"no_norm": 0.12, "layer_norm": 0.2}.get(getattr(model.config, "normalization_type", ""), 0.3)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            p.copy_(torch.randn_like(p) * (0.3 if p.ndim > 1 else 0.2) + (1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0))
+            p.copy_(torch.randn_like(p) * (wide if p.ndim > 1 else 0.2) + (1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0))
 
 
 for name, (kind, prefix, settings, special) in FAMILIES.items():
@@ -89,7 +94,7 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
             e = t.encode(text) if pair is None else t.encode(text, pair)
             if head == "ForNextSentencePrediction" and pair is None: continue
             inputs = dict(input_ids=torch.tensor([e.ids]), attention_mask=torch.ones(1, len(e.ids), dtype=torch.long))
-            if kind in ("bert", "electra", "albert", "funnel"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
+            if kind in ("bert", "electra", "albert", "funnel", "mobilebert"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
             try:
                 with torch.no_grad(): o = model(**inputs, output_hidden_states=True)
             except RuntimeError as e:  # transformers' Funnel has no positions for some short texts

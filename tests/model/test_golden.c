@@ -14,8 +14,9 @@
 #include "rubato.h"
 #include "store/safetensors.h"
 
-static const char *const families[] = {"bert",   "distilbert", "electra", "roberta",      "xlm-roberta",
-                                       "albert", "mpnet",      "funnel",  "funnel-plain", "funnel-whole"};
+static const char *const families[] = {
+    "bert",   "distilbert",   "electra",      "roberta",    "xlm-roberta",     "albert",          "mpnet",
+    "funnel", "funnel-plain", "funnel-whole", "mobilebert", "mobilebert-tiny", "mobilebert-plain"};
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
 static json_t *read_json(const char *folder, const char *name) {

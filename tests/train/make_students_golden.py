@@ -202,6 +202,24 @@ def theseus():
     return {"losses": losses, "answers": answers, "drawn": drawn}
 
 
+def mobile():
+    """Plain fine-tuning of a small MobileBERT."""
+    from transformers import MobileBertConfig, MobileBertForSequenceClassification
+    torch.manual_seed(4)
+    config = MobileBertConfig(vocab_size=61, hidden_size=16, embedding_size=6, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12, intra_bottleneck_size=8, num_feedforward_networks=2,
+                              max_position_embeddings=19, num_labels=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="eager", initializer_range=0.3)
+    model = MobileBertForSequenceClassification(config).train()
+    save(model, "mobile")
+    optimizer, losses = Adam(list(model.named_parameters())), []
+    for step, texts, labels in batches():
+        loss = hard([[model(torch.tensor([t])).logits[0]] for t in texts], None, labels)
+        loss.backward()
+        optimizer.step(RATE * (STEPS - step) / STEPS)
+        losses.append(loss.item())
+    with torch.no_grad(): answers = [model(torch.tensor([t])).logits[0].tolist() for t in ids]
+    return {"losses": losses, "answers": answers}
+
+
 p = projection()
 expected = {"distilbert": train([[(0.5, soft(2.0)), (0.5, hard), (1, cosine(2, 4, p))]], extra=p)}
 p = projection()
@@ -210,5 +228,6 @@ answers = [(0.5, soft(2.0)), (0.5, hard)]
 expected["minilm"] = train([[(1, related(2, 4, 0, 1, 4)), (1, related(2, 4, 2, 2, 4))], answers])
 expected["minilmv2"] = train([[(1, related(2, 3, i, i, 8)) for i in range(3)], answers])
 expected["theseus"] = theseus()
+expected["finetune"] = mobile()
 json.dump(expected, open(os.path.join(FOLDER, "expected.json"), "w"), indent=1)
 print(json.dumps({k: v["losses"] for k, v in expected.items()}, indent=1))

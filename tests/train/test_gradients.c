@@ -102,7 +102,7 @@ static linear new_linear(bed *b, size_t out, size_t in) {
 }
 
 static norm new_norm(bed *b, size_t width) {
-    norm made = {random_floats(b, width, 1), random_floats(b, width, 1), width, 1e-5f, NULL};
+    norm made = {random_floats(b, width, 1), random_floats(b, width, 1), width, 1e-5f, false, NULL};
     made.learn = arena_take(&b->parameters, sizeof *made.learn);
     *made.learn = (norm_learning){zero_floats(b, width), zero_floats(b, width)};
     watch(b, "gamma", made.gamma, made.learn->gamma, width);
@@ -555,6 +555,12 @@ static void norm_cases(const kernel_table *kernels, size_t threads) {
     x = new_input(&b, "x", 21, 43);
     norm_under_test = new_norm(&b, 43);
     check(&b, "layer_norm", build_norm);
+    bed_close(&b);
+    b = bed_open(kernels, threads);
+    x = new_input(&b, "x", 21, 43);
+    norm_under_test = new_norm(&b, 43);
+    norm_under_test.plain = true;
+    check(&b, "plain norm", build_norm);
     bed_close(&b);
 }
 
