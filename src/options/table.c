@@ -146,12 +146,12 @@ static const rubato_option train_table[] = {
     TEXT_OPTION(tokenizer, tokenizer, "DIR", NULL, "the model's",
                 "folder with the tokenizer of a model that begins without weights"),
 #undef OPTION_SECTION
-#define OPTION_SECTION "Students of a teacher (distilbert, tinybert, minilm, minilmv2, theseus)"
+#define OPTION_SECTION "Students of a teacher (distilbert, tinybert, minilm, minilmv2, mobilebert, theseus)"
     REAL_OPTION(soft, soft, "by the recipe", "weight of the teacher's answers"),
     REAL_OPTION(hard, hard, "by the recipe", "weight of the labels"),
     REAL_OPTION(temperature, temperature, "2; tinybert: 1", "divides the logits whose answers are compared"),
-    REAL_OPTION(layer_epochs, layer_epochs, "as --epochs; tinybert: 10",
-                "tinybert, minilm, minilmv2: passes over the data before answers are learnt"),
+    REAL_OPTION(layer_epochs, layer_epochs, "as --epochs; tinybert: 10; mobilebert: 1",
+                "passes over the data before answers are learnt; mobilebert: for each layer"),
     SIZE_OPTION(relation_heads, relation_heads, "the most up to 48 that divide both widths",
                 "minilmv2: parts into which queries, keys and values are divided"),
     SIZE_OPTION(teacher_layer, teacher_layer, "the last", "minilmv2: the teacher's layer to learn from, from 1 on"),

@@ -44,7 +44,8 @@ typedef struct answers_setting {
 /* Of lesson_layer; has no defaults. Layers count from 1; 0: the embeddings. */
 typedef struct layer_setting {
     size_t own, of_teacher;
-    bool cosine; /* 1 - the cosine of each row, and not the squares of the differences; the mean in both cases */
+    bool cosine;  /* 1 - the cosine of each row, and not the squares of the differences; the mean in both cases */
+    bool moments; /* MobileBERT's: squares of the differences of normalised rows, of their means, and of variances */
     const linear *projection; /* from the model's width to the teacher's, which learns; NULL: the widths are the same */
 } layer_setting;
 

@@ -7,7 +7,7 @@
 #define RECIPES(line)                                                                                                  \
     line(finetune) line(length_adaptive) line(power_bert) line(branchynet) line(deebert) line(right_tool)              \
         line(fastbert) line(pabee) line(act) line(slimmable) line(dynabert) line(anytime) line(tokee) line(distilbert) \
-            line(tinybert) line(minilm) line(minilmv2) line(theseus) line(magnitude) line(movement)                    \
+            line(tinybert) line(minilm) line(minilmv2) line(mobilebert) line(theseus) line(magnitude) line(movement)   \
                 line(soft_movement) line(importance) line(l0) line(cofi)
 
 #define DECLARE(name) extern const recipe recipe_##name;

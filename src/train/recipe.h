@@ -31,15 +31,15 @@ typedef struct recipe {
     double match_states; /* default of their weight; where it is not 0 and no teacher is named, the model that training
                             starts from is the teacher */
     void (*teach)(course *c); /* of recipes that run_course runs: the lessons of a stage */
-    size_t stages;            /* and how many stages there are; texts alone have the first one */
-    double soft, hard;        /* default weights of the teacher's answers, and of the labels */
-    double temperature;       /* default of the teacher's answers */
-    bool texts;               /* learns from texts alone, too */
-    bool weighs_states;       /* match_states is the weight of lessons of its own; layers and widths may differ */
-    bool no_own_teacher;      /* without a teacher's name there is none, whatever match_states says */
-    bool needs_teacher;       /* a teacher that does not fit is an error; else training goes on without it */
-    bool any_shape;           /* trains models whose own shape merges rows as well */
-    const char *reads; /* the options, by their names with blanks between, that not every recipe reads; NULL: none */
+    size_t stages; /* and how many there are; texts alone have no last one of several. 0: one for each layer, and one */
+    double soft, hard;   /* default weights of the teacher's answers, and of the labels */
+    double temperature;  /* default of the teacher's answers */
+    bool texts;          /* learns from texts alone, too */
+    bool weighs_states;  /* match_states is the weight of lessons of its own; layers and widths may differ */
+    bool no_own_teacher; /* without a teacher's name there is none, whatever match_states says */
+    bool needs_teacher;  /* a teacher that does not fit is an error; else training goes on without it */
+    bool any_shape;      /* trains models whose own shape merges rows as well */
+    const char *reads;   /* the options, by their names with blanks between, that not every recipe reads; NULL: none */
     recipe_exits exits;
 } recipe;
 

@@ -328,8 +328,8 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
         return fail(error, RUBATO_BAD_ARGUMENT,
                     self->method->texts
                         ? "--task text has no answers that --dev could judge"
-                        : "--task text is for recipes that learn more of a teacher than answers: tinybert, minilm and "
-                          "minilmv2");
+                        : "--task text is for recipes that learn more of a teacher than answers: tinybert, minilm, "
+                          "minilmv2 and mobilebert");
     const bool texts = self->kind == SAMPLE_MASKED || self->kind == SAMPLE_TEXT;
     if (!texts && options->tokenizer)
         return fail(error, RUBATO_BAD_ARGUMENT, "--tokenizer belongs to --task mlm and text");

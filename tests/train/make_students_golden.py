@@ -116,6 +116,14 @@ def scores(own, full):
     return lambda S, T, labels: torch.stack([((relation(o[2][own - 1][0], o[2][own - 1][1], 4) - relation(f[2][full - 1][0], f[2][full - 1][1], 4)) ** 2).mean() for o, f in zip(S, T)]).mean()
 
 
+def moments(own, full):
+    def loss(S, T, labels):
+        x, y = rows(S, own), rows(T, full)
+        norm = lambda v: torch.nn.functional.layer_norm(v, v.shape[-1:], eps=1e-12)
+        return 100 * ((norm(x) - norm(y)) ** 2).mean() + 5000 * ((x.mean(-1) - y.mean(-1)) ** 2).mean() + 5 * (x.var(-1, unbiased=False) - y.var(-1, unbiased=False)).abs().mean()
+    return loss
+
+
 def related(own, full, a, b, heads):
     return lambda S, T, labels: torch.stack([divergence(relation(f[2][full - 1][a], f[2][full - 1][b], heads), relation(o[2][own - 1][a], o[2][own - 1][b], heads)).mean() for o, f in zip(S, T)]).mean()
 
@@ -125,7 +133,7 @@ class Adam:
 
     def __init__(self, named): self.items, self.moments, self.step_number = named, {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in named}, 0
 
-    def step(self, rate):
+    def step(self, rate, slower=lambda name: 1):
         self.step_number += 1
         norm = math.sqrt(sum(float((p.grad.double() ** 2).sum()) for _, p in self.items if p.grad is not None))
         cut = min(1.0, 1.0 / (norm + 1e-30))
@@ -136,7 +144,7 @@ class Adam:
                 v.mul_(0.999).add_(0.001 * g * g)
                 update = m / (1 - 0.9 ** self.step_number) / ((v / (1 - 0.999 ** self.step_number)).sqrt() + 1e-8)
                 if not name.endswith("bias") and "LayerNorm" not in name: update = update + DECAY * p
-                p -= rate * update
+                p -= rate * slower(name) * update
                 p.grad = None
 
 
@@ -206,7 +214,7 @@ def mobile():
     """Plain fine-tuning of a small MobileBERT."""
     from transformers import MobileBertConfig, MobileBertForSequenceClassification
     torch.manual_seed(4)
-    config = MobileBertConfig(vocab_size=61, hidden_size=16, embedding_size=6, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12, intra_bottleneck_size=8, num_feedforward_networks=2,
+    config = MobileBertConfig(vocab_size=61, hidden_size=16, embedding_size=6, num_hidden_layers=2, num_attention_heads=4, intermediate_size=12, intra_bottleneck_size=8, num_feedforward_networks=2,
                               max_position_embeddings=19, num_labels=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="eager", initializer_range=0.3)
     model = MobileBertForSequenceClassification(config).train()
     save(model, "mobile")
@@ -220,6 +228,35 @@ def mobile():
     return {"losses": losses, "answers": answers}
 
 
+def seen(model, text):
+    """As run, for a model whose queries and keys read other rows than the states."""
+    kept = []
+    hooks = [getattr(l.attention.self, n).register_forward_hook(lambda m, i, o: kept.append(o[0])) for l in model.mobilebert.encoder.layer for n in ("query", "key")]
+    out = model(torch.tensor([text]), output_hidden_states=True)
+    for h in hooks: h.remove()
+    return out.logits[0], [s[0] for s in out.hidden_states], [kept[2 * i:2 * i + 2] for i in range(len(kept) // 2)]
+
+
+def layer_by_layer():
+    """MobileBERT's progressive transfer: a stage for each of two layers, and one for the answers."""
+    from transformers import MobileBertForSequenceClassification
+    student, losses = MobileBertForSequenceClassification.from_pretrained(os.path.join(FOLDER, "mobile"), attn_implementation="eager").train(), []
+    guide = BertForSequenceClassification.from_pretrained(os.path.join(FOLDER, "half"), attn_implementation="eager").eval()
+    for stage in range(3):
+        optimizer = Adam(list(student.named_parameters()))
+        for step, texts, labels in batches():
+            S = [seen(student, t) for t in texts]
+            with torch.no_grad(): T = [run(guide, t) for t in texts]
+            n = stage + 1
+            lessons = [(1, moments(n, n)), (1, related(n, n, 0, 1, 4))] if stage < 2 else [(0.5, soft(1.0)), (0.5, hard)]
+            loss = sum(w * f(S, T, labels) for w, f in lessons)
+            loss.backward()
+            optimizer.step(RATE * (STEPS - step) / STEPS, lambda name: 0.1 if stage == 1 and ".layer.0." in name else 1)
+            losses.append(loss.item())
+    with torch.no_grad(): answers = [student(torch.tensor([t])).logits[0].tolist() for t in ids]
+    return {"losses": losses, "answers": answers}
+
+
 p = projection()
 expected = {"distilbert": train([[(0.5, soft(2.0)), (0.5, hard), (1, cosine(2, 4, p))]], extra=p)}
 p = projection()
@@ -229,5 +266,6 @@ expected["minilm"] = train([[(1, related(2, 4, 0, 1, 4)), (1, related(2, 4, 2, 2
 expected["minilmv2"] = train([[(1, related(2, 3, i, i, 8)) for i in range(3)], answers])
 expected["theseus"] = theseus()
 expected["finetune"] = mobile()
+expected["mobilebert"] = layer_by_layer()
 json.dump(expected, open(os.path.join(FOLDER, "expected.json"), "w"), indent=1)
 print(json.dumps({k: v["losses"] for k, v in expected.items()}, indent=1))

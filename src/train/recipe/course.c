@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "base/checked.h"
 #include "train/recipe/draw.h"
 
 size_t course_depth(const course *c) {
@@ -105,6 +106,12 @@ void course_layer(course *c, double weight, size_t own, size_t of_teacher, bool 
     setting->layer = (layer_setting){.own = own, .of_teacher = of_teacher, .cosine = cosine, .projection = projection};
 }
 
+void course_moments(course *c, double weight, size_t own, size_t of_teacher) {
+    const size_t before = c->what.lesson_count;
+    course_layer(c, weight, own, of_teacher, false);
+    if (c->what.lesson_count > before) c->settings[before].layer.moments = true;
+}
+
 static size_t heads_of(const encoder *body, size_t number) {
     return body->layers[body->order[number - 1]].heads;
 }
@@ -141,9 +148,14 @@ void course_scores(course *c, double weight, size_t own, size_t of_teacher) {
         .own = own, .of_teacher = of_teacher, .first = WATCH_QUERIES, .second = WATCH_KEYS, .squares = true};
 }
 
-static rubato_status run_stages(trainer *self, course *all, void *user, rubato_error *error) {
-    const size_t count = self->kind == SAMPLE_TEXT ? 1 : self->method->stages;
-    phase phases[MOST_STAGES];
+/* Texts alone have no last stage where there are several: it learns answers. */
+static size_t stage_count(const trainer *self) {
+    const size_t count = self->method->stages ? self->method->stages : self->model->body.depth + 1;
+    return self->kind == SAMPLE_TEXT ? size_max(count - 1, 1) : count;
+}
+
+static rubato_status run_stages(trainer *self, course *all, phase *phases, void *user, rubato_error *error) {
+    const size_t count = stage_count(self);
     linear *projection = NULL;
     for (size_t i = 0; i < count; i++) {
         course *c = &all[i];
@@ -170,8 +182,10 @@ rubato_status run_course(trainer *self, rubato_error *error) {
 }
 
 rubato_status run_course_with(trainer *self, void *user, rubato_error *error) {
-    course *all = calloc(MOST_STAGES, sizeof *all);
-    rubato_status status = all ? run_stages(self, all, user, error) : fail_memory(error);
+    course *all = calloc(stage_count(self), sizeof *all);
+    phase *phases = calloc(stage_count(self), sizeof *phases);
+    rubato_status status = all && phases ? run_stages(self, all, phases, user, error) : fail_memory(error);
     free(all);
+    free(phases);
     return status;
 }

@@ -13,7 +13,7 @@
 
 #include "train/trainer.h"
 
-enum { MOST_LESSONS = 4 * POINT_LAYERS, MOST_STAGES = 3 };
+enum { MOST_LESSONS = 4 * POINT_LAYERS };
 
 typedef union lesson_setting {
     answers_setting answers;
@@ -50,6 +50,9 @@ void course_answers(course *c);
 
 /* States of a layer, by squares or by the cosine; through the projection where the widths differ. */
 void course_layer(course *c, double weight, size_t own, size_t of_teacher, bool cosine);
+
+/* The same by MobileBERT's loss of normalised rows and their moments. */
+void course_moments(course *c, double weight, size_t own, size_t of_teacher);
 
 /* Relations of two kinds of tensors (lesson_relation) by divergence, over `heads`; 0: the models' heads, which must be
  * as many in both. */
