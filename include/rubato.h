@@ -788,6 +788,35 @@ typedef struct rubato_vocabulary_result {
 RUBATO_API rubato_status rubato_train_vocabulary(const rubato_vocabulary_options *options,
                                                  rubato_vocabulary_result **result, rubato_error *error);
 
+/* ---- Augmenting ---- */
+
+typedef struct rubato_augment_options {
+    size_t size;                /* sizeof(rubato_augment_options) */
+    const char *model;          /* a masked language model */
+    const char *data, *columns; /* texts or pairs with their labels, as rubato_eval_options */
+    const char *out;            /* a file: .tsv, with the columns text, pair and label that the data have */
+    size_t copies, candidates;  /* of a text, default 20; of a word, default 15 */
+    double probability;         /* that a word is replaced, default 0.4 */
+    size_t limit, max_length, threads;
+    const char *isa;
+    uint64_t seed;
+    /* Called after every text; a non-zero return cancels. NULL for none. */
+    int (*progress)(void *user, size_t done, size_t all, double seconds);
+    void *progress_user;
+    int overwrite; /* replace the file; without it that is refused */
+    int reserved;  /* 0 */
+} rubato_augment_options;
+
+typedef struct rubato_augment_result {
+    size_t texts, made; /* made: new ones */
+} rubato_augment_result;
+
+/* Writes every text and different copies of it, in which words that are no stop words are replaced: a word that is one
+ * token by what the model puts in its place beside the whole text, another one by its neighbours among the model's word
+ * embeddings (Jiao et al. 2020, algorithm 1). Fails: as loading and reading data, IO, WRONG_TASK, CANCELLED. */
+RUBATO_API rubato_status rubato_augment(const rubato_augment_options *options, rubato_augment_result **result,
+                                        rubato_error *error);
+
 /* ---- Quantising ---- */
 
 typedef struct rubato_quantize_options {
@@ -1120,6 +1149,7 @@ typedef enum rubato_option_group {
     RUBATO_OPTIONS_PULL,       /* rubato_pull_options */
     RUBATO_OPTIONS_VOCABULARY, /* rubato_vocabulary_options, without its texts */
     RUBATO_OPTIONS_ADAPT,      /* rubato_adapt_options */
+    RUBATO_OPTIONS_AUGMENT,    /* rubato_augment_options */
     RUBATO_OPTION_GROUPS       /* the number of groups */
 } rubato_option_group;
 

@@ -106,6 +106,7 @@ int arguments_parse(arguments *given, const command *which, int argc, char **arg
                          .quantize.size = sizeof given->quantize,
                          .vocabulary.size = sizeof given->vocabulary,
                          .adapt.size = sizeof given->adapt,
+                         .augment.size = sizeof given->augment,
                          .search.size = sizeof given->search,
                          .pull.size = sizeof given->pull};
     self.count = options_of(which, self.options);

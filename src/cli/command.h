@@ -31,6 +31,7 @@ typedef struct arguments {
     rubato_pull_options pull;
     rubato_vocabulary_options vocabulary;
     rubato_adapt_options adapt;
+    rubato_augment_options augment;
     /* the program's own: options.c */
     const char *prompt, *query, *queries, *corpus, *index, *output, *target_drop, *batches, *lengths, *columns,
         *targets, *labels, *hypothesis;
@@ -67,8 +68,9 @@ typedef struct command {
     X(tokenize)                                                                                                        \
     X(info)                                                                                                            \
     X(vocabulary)                                                                                                      \
-    X(adapt)                                                                                                           \
-    X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull) X(completion) X(manual)
+    X(augment)                                                                                                         \
+    X(adapt) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull) X(completion)       \
+        X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;
 COMMANDS(DECLARE_COMMAND)

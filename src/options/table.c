@@ -334,6 +334,25 @@ static const rubato_option adapt_table[] = {
     SEED_OPTION(seed, seed, "seed of shuffling, dropout and new weights"),
 };
 
+#undef OPTION_SECTION
+#define OPTION_SECTION "Augmenting"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_augment_options
+static const rubato_option augment_table[] = {
+    TEXT_OPTION(data, data, "FILE", NULL, NULL, "texts or pairs with their labels" DATA_HELP),
+    TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
+    TEXT_OPTION(out, out, "FILE", NULL, NULL, "the texts and what is made of them, as .tsv"),
+    SIZE_OPTION(copies, copies, "20", "copies of a text; equal ones are left out"),
+    SIZE_OPTION(candidates, candidates, "15", "words that may stand in the place of another"),
+    BETWEEN_OPTION(probability, probability, 0, 1, "0.4", "probability with which a word is replaced"),
+    SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
+    SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
+    SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
+    TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),
+    SEED_OPTION(seed, seed, "seed of the copies"),
+    FLAG_OPTION(overwrite, overwrite, "replace the file; without this option, that is refused"),
+};
+
 const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
 #define GROUP(name, table) [RUBATO_OPTIONS_##name] = { table, sizeof table / sizeof table[0] }
     static const struct {
@@ -352,6 +371,7 @@ const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
         GROUP(PULL, pull_table),
         GROUP(VOCABULARY, vocabulary_table),
         GROUP(ADAPT, adapt_table),
+        GROUP(AUGMENT, augment_table),
     };
     if ((unsigned)group >= RUBATO_OPTION_GROUPS || index >= groups[group].count) return NULL;
     return &groups[group].options[index];

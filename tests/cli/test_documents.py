@@ -93,6 +93,7 @@ heads = {"classify": with_positions("BertForSequenceClassification", **named("ne
 for task in ("classify", "zero-shot"): with_points(heads[task])
 embedder, deep, elastic = embedding_model(), deep_model(), with_points(deep_model())
 heads["train"] = heads["trim"] = heads["adapt"] = deep
+heads["augment"] = heads["fill"]
 OF_TASK = {"classification": "classify", "tagging": "tag"}  # of eval
 
 

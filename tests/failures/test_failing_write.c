@@ -91,6 +91,24 @@ static rubato_status vocabulary(void *user, digest *out, rubato_error *error) {
     return RUBATO_OK;
 }
 
+static rubato_status augment(void *user, digest *out, rubato_error *error) {
+    const writing *w = user;
+    char file[300];
+    snprintf(file, sizeof file, "%s/more.tsv", w->out);
+    const rubato_augment_options options = {.size = sizeof options,
+                                            .model = w->model,
+                                            .data = w->data,
+                                            .out = file,
+                                            .copies = 2,
+                                            .threads = 1,
+                                            .overwrite = 1};
+    rubato_augment_result *result;
+    TRY(rubato_augment(&options, &result, error));
+    digest_add(out, result, sizeof *result);
+    rubato_free(result);
+    return RUBATO_OK;
+}
+
 /* ---- Tests ---- */
 
 static void test_npy(void **state) {
@@ -161,9 +179,19 @@ static void test_vocabulary(void **state) {
     fail_writing(&w, "vocabulary of bytes over an older folder", vocabulary, 20);
 }
 
+static void test_augment(void **state) {
+    (void)state;
+    const char *folder = failing_folder();
+    make_model(folder, "bert", "BertForMaskedLM", 0);
+    writing w = {.model = folder,
+                 .old = old_folder(),
+                 .data = write_data(failing_folder(), "data.tsv", "text\tlabel\na bc\tx\nde f\ty\n")};
+    fail_writing(&w, "augment", augment, 60);
+}
+
 int main(int count, char **arguments) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_npy), cmocka_unit_test(test_trim),
-                                       cmocka_unit_test(test_quantize), cmocka_unit_test(test_search),
-                                       cmocka_unit_test(test_vocabulary)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_npy),        cmocka_unit_test(test_trim),
+                                       cmocka_unit_test(test_quantize),   cmocka_unit_test(test_search),
+                                       cmocka_unit_test(test_vocabulary), cmocka_unit_test(test_augment)};
     return failing_main(count, arguments, tests, sizeof tests / sizeof *tests);
 }
