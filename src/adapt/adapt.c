@@ -7,13 +7,17 @@
 #include "adapt/adapting.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "attention/attending.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/options.h"
 #include "task/context.h"
 #include "task/evaluate.h"
 #include "task/labels.h"
 #include "task/machine.h"
 #include "task/output_folder.h"
+
+static const char RESULT[] = "result"; /* among the stages of the record: the model was copied */
 
 enum { SAMPLE_TEXTS = 300, MOST_RECORD = 16 << 20 };
 
@@ -54,12 +58,18 @@ static rubato_status write_record(const adapting *self, rubato_error *error) {
 }
 
 /* The options that another run in the same folder must have too. */
-static json_t *describe_options(const rubato_adapt_options *o) {
+static json_t *describe_options(const adapting *self) {
+    const rubato_adapt_options *o = self->options;
     json_t *made = json_object();
     const char *const texts[][2] = {{"model", o->model}, {"task", o->task},       {"data", o->data},
                                     {"dev", o->dev},     {"columns", o->columns}, {"isa", NULL}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i][1]) json_put(&made, texts[i][0], json_string(texts[i][1]));
+    char hash[17];
+    hash_write(hash, dataset_hash(&self->train));
+    json_put(&made, "train_rows", json_string(hash));
+    hash_write(hash, dataset_hash(&self->all) ^ random_hash(dataset_hash(&self->told)));
+    json_put(&made, "dev_rows", json_string(hash));
     json_put(&made, "epochs", json_real(o->epochs));
     json_put(&made, "limit", json_integer((json_int_t)o->limit));
     json_put(&made, "max_length", json_integer((json_int_t)o->max_length));
@@ -67,16 +77,35 @@ static json_t *describe_options(const rubato_adapt_options *o) {
     return made;
 }
 
+/* A record is read from a file that somebody may have changed. */
+static bool is_sound(const json_t *record) {
+    static const char *const numbers[] = {"quality", "chosen_on", "ms", "ratio", "megabytes", "joules"};
+    const json_t *all = json_object_get(record, "candidates"), *one;
+    size_t i;
+    if (!json_is_object(json_object_get(record, "done"))) return false;
+    if (!all) return true;
+    if (!json_is_array(all) || json_array_size(all) == 0 || !json_is_string(json_object_get(record, "metric")))
+        return false;
+    json_array_foreach(all, i, one) {
+        if (!candidate_text(one, "name") || !candidate_text(one, "folder")) return false;
+        for (size_t j = 0; j < sizeof numbers / sizeof *numbers; j++)
+            if (!isfinite(candidate_number(one, numbers[j]))) return false;
+    }
+    return true;
+}
+
 static rubato_status open_record(adapting *self, rubato_error *error) {
     const rubato_adapt_options *o = self->options;
     char path[ADAPT_PATH + 16];
     snprintf(path, sizeof path, "%s/" ADAPT_RECORD, o->out);
     const bool there = file_exists(path);
-    json_t *options = describe_options(o);
+    json_t *options = describe_options(self);
     if (!options) return fail_memory(error);
     rubato_status status = RUBATO_OK;
     if (there && o->resume) {
         status = json_read_file(&self->record, path, MOST_RECORD, error);
+        if (status == RUBATO_OK && !is_sound(self->record))
+            status = fail(error, RUBATO_BAD_DATA, "%s: not the record of a run; --overwrite starts again", path);
         if (status == RUBATO_OK && !json_equal(json_object_get(self->record, "options"), options))
             status = fail(error, RUBATO_BAD_ARGUMENT,
                           "%.200s: the run to continue has another model, data or other options; --overwrite starts "
@@ -185,6 +214,22 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
     const size_t longest = o->max_length ? o->max_length : info->max_length;
     size_t tokens = 0;
     self->layers = info->layers;
+    const encoder_config *config = &model->body.config;
+    const attending *mechanism = attending_of(&config->attention);
+    self->prunes = !mechanism->sortable || mechanism->sortable(config->attention.setting);
+    rubato_status fits = output_check(o->out, model, true, error);
+    if (fits == RUBATO_OK && (config->groups || config->blocks))
+        fits = fail(error, RUBATO_UNSUPPORTED,
+                    "%s: layers that share weights or stand in blocks cannot be taken out or "
+                    "cut; adapt needs that",
+                    o->model);
+    if (fits == RUBATO_OK && o->max_length > info->max_length)
+        fits = fail(error, RUBATO_BAD_ARGUMENT, "--max-length %zu: the model takes at most %zu tokens", o->max_length,
+                    info->max_length);
+    if (fits != RUBATO_OK) {
+        rubato_model_destroy(model);
+        return fits;
+    }
     self->narrows = info->hidden % 32 == 0 && info->hidden / info->heads % 4 == 0 && !info->attention;
     self->tuned = serves(self, model);
     for (size_t i = 0; i < count; i++)
@@ -231,6 +276,7 @@ static rubato_status tell_plan(const adapting *self, rubato_error *error) {
         const stage_kind *kind = &self->stages[i];
         stages[i] = (rubato_adapt_stage){
             .name = kind->name, .what = kind->what, .seconds = estimate(self, kind), .done = is_done(self, kind->name)};
+        if (kind->prunes && !self->prunes) stages[i].what = "left out: heads of this model cannot be cut";
         if (i == 0 && self->tuned) stages[i].what = "the model has a head for these labels already";
         if (!stages[i].done) plan.seconds += stages[i].seconds;
     }
@@ -259,6 +305,14 @@ static rubato_status copy_files(const char *from, const char *to, const char *co
     return RUBATO_OK;
 }
 
+/* Whether a folder holds a model that can be loaded. */
+static rubato_status check_model(const char *folder, rubato_error *error) {
+    rubato_model *model;
+    TRY(rubato_model_load(&model, folder, error));
+    rubato_model_destroy(model);
+    return RUBATO_OK;
+}
+
 /* Copies the chosen model's files into the output folder, in place of those of an earlier one. */
 static rubato_status copy_model(const adapting *self, const char *from, rubato_error *error) {
     static const char *const names[] = {"config.json",
@@ -284,6 +338,7 @@ static rubato_status copy_model(const adapting *self, const char *from, rubato_e
     static const char *const folders[] = {"exits", "1_Pooling"};
     staged_files staged;
     char path[ADAPT_PATH + 64];
+    TRY(check_model(from, error));
     TRY(staged_open(&staged, self->options->out, error));
     rubato_status status = RUBATO_OK;
     for (size_t i = 0; i < 2 && status == RUBATO_OK; i++) {
@@ -360,7 +415,7 @@ static rubato_status make_result(const adapting *self, size_t chosen, bool met, 
 static rubato_status run_stages(adapting *self, rubato_error *error) {
     for (self->stage = 0; self->stage < self->stage_count; self->stage++) {
         const stage_kind *kind = &self->stages[self->stage];
-        if (is_done(self, kind->name)) continue;
+        if (is_done(self, kind->name) || (kind->prunes && !self->prunes)) continue;
         if (adapt_tell(self, NULL, 0))
             return fail(error, RUBATO_CANCELLED, "stopped before stage \"%s\"; --resume goes on", kind->name);
         TRY(kind->run(self, error));
@@ -389,7 +444,12 @@ static rubato_status adapt(adapting *self, rubato_adapt_result **result, rubato_
     bool met;
     const size_t chosen = adapt_choose(self, &met);
     const json_t *best = json_array_get(json_object_get(self->record, "candidates"), chosen);
-    TRY(copy_model(self, candidate_text(best, "folder"), error));
+    /* a run that has ended has its model, also where the stages were removed */
+    if (!is_done(self, RESULT) || check_model(o->out, NULL) != RUBATO_OK) {
+        TRY(copy_model(self, candidate_text(best, "folder"), error));
+        TRY(json_set(json_object_get(self->record, "done"), RESULT, json_true(), error));
+        TRY(write_record(self, error));
+    }
     TRY(adapt_report(self, chosen, met, error));
     return make_result(self, chosen, met, result, error);
 }

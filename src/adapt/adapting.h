@@ -20,7 +20,7 @@ typedef struct stage_kind {
     const char *name, *what;
     rubato_status (*run)(adapting *self, rubato_error *error);
     double passes; /* forward and backward passes of the whole model over the training data, for the estimate */
-    bool makes;    /* a model */
+    bool prunes;   /* it cuts heads, which not every model allows */
 } stage_kind;
 
 struct adapting {
@@ -33,6 +33,7 @@ struct adapting {
     size_t tokens;        /* of the training data */
     size_t layers;        /* of the model that is adapted */
     double second_tokens; /* tokens of a forward pass in a second */
+    bool prunes;          /* its heads can be cut */
     bool narrows;         /* its layers can run with fewer heads and neurons */
     bool tuned;           /* the model has a head for the data already */
     const stage_kind *stages;

@@ -165,6 +165,7 @@ rubato_status adapt_measure(adapting *self, rubato_error *error) {
     for (size_t i = 0; i < COUNT; i++) {
         if (adapt_tell(self, models[i].name, (double)(i + 1) / (COUNT + 1)))
             return fail(error, RUBATO_CANCELLED, "stopped while candidates were measured; --resume goes on");
+        if (!self->prunes && strncmp(models[i].name, "pruned", strlen("pruned")) == 0) continue;
         adapt_folder(self, models[i].name, folder);
         TRY(measure_model(self, models[i].name, folder, models[i].points, error));
     }

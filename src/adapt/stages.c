@@ -208,6 +208,7 @@ static rubato_status run_int8(adapting *self, rubato_error *error) {
     adapt_tuned(self, model);
     TRY(quantize(self, model, "tuned-int8", error));
     for (size_t i = 0; i < 3; i++) {
+        if (!self->prunes && strcmp(from[i], "pruned") == 0) continue;
         adapt_folder(self, from[i], model);
         TRY(quantize(self, model, to[i], error));
         adapt_tell(self, NULL, (double)(i + 2) / 4);
@@ -216,12 +217,12 @@ static rubato_status run_int8(adapting *self, rubato_error *error) {
 }
 
 const stage_kind adapt_stages[] = {
-    {"tuned", "the model learns the task", run_tuned, 1, true},
-    {"student", "every other layer, which learns from the fine-tuned model", run_student, 1.1, true},
+    {"tuned", "the model learns the task", run_tuned, 1, false},
+    {"student", "every other layer, which learns from the fine-tuned model", run_student, 1.1, false},
     {"pruned", "half of its heads and neurons, chosen while it learns", run_pruned, 1.9, true},
-    {"anytime", "operating points: shorter, narrower, shallower, with exits", run_anytime, 1.8, true},
+    {"anytime", "operating points: shorter, narrower, shallower, with exits", run_anytime, 1.8, false},
     {"search", "the best operating points", run_anytime_search, 0, false},
-    {"elastic", "training at the points that were found", run_elastic, 0.9, true},
+    {"elastic", "training at the points that were found", run_elastic, 0.9, false},
     {"search again", "the best operating points after that", run_elastic_search, 0, false},
     {"int8", "weights in 8 bits", run_int8, 0, false},
     {"measuring", "quality, time, size and energy of all candidates", adapt_measure, 0, false},

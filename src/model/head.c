@@ -32,7 +32,9 @@ static rubato_status load_wide(head *self, loader *load, const encoder *body, co
     source rest = {.rows = width - size_min(width, words->width)};
     snprintf(full, sizeof full, "%s.weight", form->wide);
     if (rest.rows == 0) return fail(load->error, RUBATO_UNSUPPORTED, "embedding_size is not below hidden_size");
-    if (!load->new_all) TRY(loader_find(load, &rest, full, rest.rows, rows, true));
+    const size_t own_columns = rest.rows;
+    if (!load->new_all) TRY(loader_find(load, &rest, full, own_columns, rows, !load->fresh));
+    rest.rows = own_columns;
     float *all = malloc(rows * width * sizeof *all), *column = malloc(rows * sizeof *column);
     rubato_status status = all && column ? RUBATO_OK : fail_memory(load->error);
     for (size_t i = 0; i < rows && status == RUBATO_OK; i++) table_copy(words, i, all + i * width);

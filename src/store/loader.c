@@ -19,6 +19,9 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
     const stored_tensor *stored = checkpoint_find(load->weights, name);
     if (!stored) {
         if (!needed) return RUBATO_OK;
+        if (load->new_all)
+            return fail(load->error, RUBATO_UNSUPPORTED, "\"%s\" cannot be drawn: this family begins with weights",
+                        name);
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", name);
     }
     if (!dtype_is_real(stored->type))

@@ -1,11 +1,14 @@
 /* rubato_augment: more texts from a few, by a masked language model (Jiao et al. 2020, algorithm 1). */
+#define _DEFAULT_SOURCE
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/gzip.h"
 #include "base/list.h"
 #include "base/options.h"
 #include "base/random.h"
@@ -14,6 +17,8 @@
 #include "base/utf8.h"
 #include "store/dataset.h"
 #include "task/context.h"
+
+enum { MOST_COPIES = 10000 };
 
 static const char *const stop_words[] = {
     "a",    "about",  "after", "all",   "also", "am",    "an",    "and",   "any",   "are",   "as",   "at",    "be",
@@ -353,17 +358,29 @@ static rubato_status write_file(augmenting *a) {
     return status;
 }
 
+static bool is_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 static rubato_status augment(augmenting *a) {
     const rubato_augment_options *o = a->options;
     rubato_model *model = NULL;
     if (!o->model || !o->data || !o->out)
         return fail(a->error, RUBATO_BAD_ARGUMENT, "a model, data and an output file are needed");
+    if (a->copies > MOST_COPIES)
+        return fail(a->error, RUBATO_BAD_ARGUMENT, "%zu copies; at most %d", a->copies, MOST_COPIES);
+    if (!gzip_name_ends(o->out, ".tsv") || gzip_named(o->out))
+        return fail(a->error, RUBATO_BAD_ARGUMENT, "%s: the file is a table; give it a name that ends in .tsv", o->out);
+    if (is_same_file(o->data, o->out))
+        return fail(a->error, RUBATO_BAD_ARGUMENT, "%s holds the texts; give another file", o->out);
     if (a->probability > 1) return fail(a->error, RUBATO_BAD_ARGUMENT, "a probability of %g", a->probability);
     TRY(dataset_read(&a->data, o->data, DATASET_TEXTS, o->columns, a->error));
     TRY(dataset_sample(&a->data, o->limit, o->seed, a->error));
     if (a->data.count == 0) return fail(a->error, RUBATO_BAD_DATA, "%s: no examples", o->data);
     TRY(rubato_model_load(&model, o->model, a->error));
     a->model = model;
+    a->candidates = size_min(a->candidates, model->body.config.vocabulary);
     const rubato_context_options how = {.size = sizeof how, .threads = o->threads, .isa = o->isa};
     rubato_status status = model->info.task == RUBATO_TASK_MLM
                                ? rubato_context_create(&a->context, model, &how, a->error)

@@ -9,7 +9,8 @@
 /* The units of one layer that stay. */
 typedef struct cutting {
     layer *of;
-    bool *heads, *neurons; /* [of->heads], [of->inner] */
+    bool *heads, *neurons;       /* [of->heads], [of->inner] */
+    bool has_heads, has_neurons; /* a layer behind them reads them; else nothing is known, and all stay */
     size_t head_count, neuron_count;
     bindings *bound;
     arena *memory;
@@ -35,14 +36,17 @@ static void find_units(void *user, linear *of, const linear_role *role) {
             fail(c->error, RUBATO_UNSUPPORTED, "a model in low precision cannot be cut; quantize it --to f32 first");
         return;
     }
+    c->has_heads = c->has_heads || role->inputs == AXIS_HEADS;
+    c->has_neurons = c->has_neurons || role->inputs == AXIS_NEURONS;
     for (size_t i = 0; role->inputs == AXIS_HEADS && i < c->of->heads; i++)
         c->heads[i] = c->heads[i] || !is_zero(of, i * size, size);
     for (size_t i = 0; role->inputs == AXIS_NEURONS && i < c->of->inner; i++)
         c->neurons[i] = c->neurons[i] || !is_zero(of, i, 1);
 }
 
-static size_t count_kept(bool *kept, size_t count) {
+static size_t count_kept(bool *kept, size_t count, bool known) {
     size_t sum = 0;
+    for (size_t i = 0; i < count; i++) kept[i] = kept[i] || !known;
     for (size_t i = 0; i < count; i++) sum += kept[i];
     if (sum == 0 && count) kept[0] = true;
     return size_max(sum, 1);
@@ -120,8 +124,8 @@ static rubato_status cut_layer(rubato_model *self, size_t number, cut_counts *cu
     if (!c.heads || !c.neurons) c.status = fail_memory(error);
     if (c.status == RUBATO_OK) layer_visit(of, find_units, &c);
     if (c.status == RUBATO_OK) {
-        c.head_count = count_kept(c.heads, of->heads);
-        c.neuron_count = count_kept(c.neurons, of->inner);
+        c.head_count = count_kept(c.heads, of->heads, c.has_heads);
+        c.neuron_count = count_kept(c.neurons, of->inner, c.has_neurons);
         layer_visit(of, cut_linear, &c);
     }
     if (c.status == RUBATO_OK) {

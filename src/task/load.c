@@ -341,6 +341,7 @@ static bool needs_decoder(const loader *load, const family *kind, const json_t *
 static rubato_status take_layers(encoder_config *config, const learning *learn, rubato_error *error) {
     if (config->groups) return fail(error, RUBATO_UNSUPPORTED, "layers that share their weights cannot be taken out");
     if (config->blocks) return fail(error, RUBATO_UNSUPPORTED, "layers that stand in blocks cannot be taken out");
+    if (config->layers == 0) return fail(error, RUBATO_BAD_ARGUMENT, "the model has no layers");
     for (size_t i = 0; i < learn->layer_count; i++)
         if (learn->layers[i] >= config->layers)
             return fail(error, RUBATO_BAD_ARGUMENT, "layer %zu: the model's layers are 0 to %zu", learn->layers[i],
@@ -405,6 +406,7 @@ static rubato_status read_folder(rubato_model *self, description *of, file_readi
     snprintf(path, sizeof path, "%s/config.json", self->base);
     if (!self->config_path && !(self->config_path = copy_string(path))) return fail_memory(error);
     TRY(json_read_file(&of->config, self->config_path, MAX_CONFIG_BYTES, error));
+    if (!json_is_object(of->config)) return fail(error, RUBATO_BAD_MODEL, "%s: not an object", self->config_path);
     TRY(model_find_family(self, of->config, how, error));
     of->kind = self->kind;
     if (of->added.config) TRY(adapt_config(&of->added, of->kind, of->config, error));
@@ -546,7 +548,11 @@ static rubato_status find_beginning(const char *name, const learning *learn, cha
     if (file && !learn->tokenizer)
         return fail(error, RUBATO_BAD_ARGUMENT, "%.200s has no tokenizer; --tokenizer names a folder with one", name);
     if (!(*config = copy_string(path))) return fail_memory(error);
-    return hub_resolve(folder, PATH_BYTES, learn->tokenizer ? learn->tokenizer : name, error);
+    /* a tokenizer's folder needs no config.json */
+    const char *from = learn->tokenizer ? learn->tokenizer : name;
+    if (!folder_exists(from)) return hub_resolve(folder, PATH_BYTES, from, error);
+    snprintf(folder, PATH_BYTES, "%s", from);
+    return RUBATO_OK;
 }
 
 static rubato_status load_named(rubato_model **out, const char *name, const loading *wanted, rubato_error *error) {

@@ -265,7 +265,8 @@ rubato_status layers_parse(const char *text, size_t *out, size_t *count, rubato_
     for (const char *at = text; at && *at;) {
         char *end;
         unsigned long layer_number = strtoul(at, &end, 10);
-        if (end == at || *count == POINT_LAYERS || (*end && *end != ','))
+        if (*count == POINT_LAYERS) return fail(error, RUBATO_BAD_ARGUMENT, "more than %d layers", POINT_LAYERS);
+        if (end == at || *at == '-' || (*end && *end != ','))
             return fail(error, RUBATO_BAD_ARGUMENT, "layers \"%.60s\": give numbers from 0 on, as 0,2,5", text);
         out[(*count)++] = layer_number;
         at = *end ? end + 1 : end;

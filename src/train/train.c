@@ -321,6 +321,9 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     if (options->match_states > 0 && !self->method->matches && !self->method->weighs_states)
         return fail(error, RUBATO_BAD_ARGUMENT,
                     "--match-states belongs to length-adaptive, anytime, dynabert, distilbert and recipes of pruning");
+    if (options->temperature < 0) return fail(error, RUBATO_BAD_ARGUMENT, "--temperature must be above 0");
+    if (options->replace > 1 || options->replace_to > 1 || options->warm_up > 1)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--replace, --replace-to and --warm-up are parts of at most 1");
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "--length-drop, --layer-drop and --dropout must be below 1");
     self->kind = tasks[*task].kind;
@@ -477,6 +480,8 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
             (float)option_or(options->dropout, 0);
     if (options->frozen && self->method->exits.kind == EXIT_NONE)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s has no exits to train alone", self->method->name);
+    if (self->model->body.depth == 0)
+        return fail(error, RUBATO_UNSUPPORTED, "a model without layers cannot be trained");
     if (self->model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d can be trained", self->model->body.depth,
                     POINT_LAYERS);

@@ -62,7 +62,28 @@ pairs = write("pairs.tsv", "text\tpair\tlabel\n" + "".join(f"{' '.join(random.Ra
 for task in ("regression", "sts"):
     r = adapt(task, "--json", "--quiet", task=task, data=pairs, dev=pairs, model=os.path.join(golden, "bert"), target="0.7x"); check(task, r.status == 0 and r.json()[0]["metric"] == "spearman", r)
 
+# ---- Nothing is lost ----
+shutil.rmtree(path("small/stages"))
+r = adapt("small", "--json", "--quiet", "--resume"); check("a run that has ended keeps its model without its stages", r.status == 0 and run("classify", path("small"), stdin="a\n").status == 0, r)
+shutil.copytree(path("on"), path("moved")); os.remove(path("moved/config.json")); shutil.rmtree(path("moved/stages"))
+moved = json.load(open(path("moved/adapt.json"))); json.dump({**moved, "candidates": [{**c, "folder": "/nowhere"} for c in moved["candidates"]]}, open(path("moved/adapt.json"), "w"))
+r = run(*[w.replace(path("on"), path("moved")) for w in words], "--resume", "--quiet"); check("a stage that is missing is an error", r.status == 1 and one_line(r) and os.path.exists(path("moved/model.safetensors")), r)
+own = path("own"); shutil.copytree(teacher, own); r = run("adapt", own, "--task", "classification", "--data", data, "--dev", dev, "--target", "0.9x", "--out", own, "--overwrite", "--quiet")
+check("the model itself is not replaced", r.status == 2 and one_line(r) and "itself" in r.err and sorted(os.listdir(own)) == sorted(os.listdir(teacher)), r)
+record = json.load(open(path("on/adapt.json")))
+for broken in ({"done": []}, {"candidates": [None]}, {"candidates": [{}]}, {"candidates": []}, {"candidates": 5}, {"metric": 3}, {"candidates": [{**record["candidates"][0], "ms": None}]}):
+    json.dump({**record, **broken}, open(path("on/adapt.json"), "w"))
+    r = run(*words, "--resume", "--quiet"); check(f"a record with {str(broken)[:50]}", r.status == 1 and one_line(r) and "adapt.json" in r.err, r)
+json.dump(record, open(path("on/adapt.json"), "w"))
+open(dev, "a").write("a b\tLABEL_0\n"); r = run(*words, "--resume", "--quiet"); check("other rows are another run", r.status == 2 and one_line(r), r)
+
 # ---- What does not fit ----
+for family in ("albert", "funnel"):
+    r = adapt("none", "--quiet", model=os.path.join(golden, family)); check(f"{family} is refused before anything runs", r.status == 1 and one_line(r) and "adapt needs that" in r.err and not os.path.exists(path("none")), r)
+r = adapt("none", "--quiet", "--max-length", 100); check("texts that are longer than the model takes", r.status == 2 and one_line(r), r)
+r = adapt("mpnet", "--quiet", "--json", model=os.path.join(golden, "mpnet"), data=write("t3.tsv", rows(40, 5))); check("a model whose heads cannot be cut goes without", r.status == 0 and not any("pruned" in c["name"] for c in json.load(open(path("mpnet/report.json")))["candidates"]), r)
+r = adapt("mobile", "--quiet", "--json", model=os.path.join(golden, "students/mobile"), data=path("t3.tsv")); check("MobileBERT", r.status == 0, r)
+
 for target in ("fast", "2", "-1ms", "0x", "2kB", ""):
     r = adapt("none", "--quiet", target=target); check(f"target {target!r}", r.status == 2 and one_line(r) and "0.3x" in r.err and not os.path.exists(path("none")), r)
 r = adapt("none", "--quiet", task="mlm"); check("a task without labels", r.status == 2 and one_line(r), r)

@@ -31,8 +31,12 @@ pairs = write("pairs.jsonl", '{"text": "a b", "pair": "c d", "label": "x"}\n{"te
 r = augment("pairs.tsv", data=pairs); check("both texts of a pair", r.status == 0 and open(path("pairs.tsv")).readline() == "text\tpair\tlabel\n" and len({m[1] for m in rows("pairs.tsv")}) > 3, r)
 r = augment("bare.tsv", data=write("bare.txt", "a b\nc\td\n")); check("texts without labels", r.status == 0, r)
 r = run("train", mlm, "--task", "classification", "--data", path("a.tsv"), "--out", path("trained"), "--quiet"); check("and training reads them", r.status == 0, r)
-long = write("long.tsv", "text\tlabel\n" + "a b c d e f g h i j k l m n o p q r s t\tx\n"); r = augment("long.tsv.out", data=long); check("a text that is too long for the model", r.status == 0, r)
+long = write("long.tsv", "text\tlabel\n" + "a b c d e f g h i j k l m n o p q r s t\tx\n"); r = augment("longer.tsv", data=long); check("a text that is too long for the model", r.status == 0, r)
 
+r = augment("x.jsonl"); check("a table by another name", r.status == 2 and one_line(r) and ".tsv" in r.err, r)
+r = augment("data.tsv", "--overwrite"); check("the texts themselves are not replaced", r.status == 2 and one_line(r) and open(data).read().startswith("text\tlabel\na b c"), r)
+r = augment("x.tsv", "--copies", 10**9); check("too many copies", r.status == 2 and one_line(r), r)
+r = augment("many.tsv", "--candidates", 10**15, "--copies", 1); check("more candidates than tokens", r.status == 0, r)
 r = augment("a.tsv"); check("a file that is there", r.status == 2 and one_line(r) and "--overwrite" in r.err and open(path("a.tsv")).read() == first, r)
 r = augment("x.tsv", model=model("bert", "BertModel")); check("a model without such a head", r.status == 1 and one_line(r) and "masked language model" in r.err and not os.path.exists(path("x.tsv")), r)
 r = augment("x.tsv", data=write("mixed.jsonl", '{"text": "a", "label": "x"}\n{"text": "b", "pair": "c", "label": "y"}\n')); check("rows of two kinds", r.status == 1 and one_line(r), r)

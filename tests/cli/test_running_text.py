@@ -42,6 +42,13 @@ r = train(path("small.json"), "none", "--tokenizer", start, "--steps", 2); check
 json.dump({**config, "hidden_size": 33}, open(path("odd.json"), "w"))
 r = train(path("odd.json"), "none", "--tokenizer", start, "--steps", 2); check("sizes that do not fit", r.status != 0 and one_line(r), r)
 
+bare = path("bare"); os.makedirs(bare); shutil.copy(os.path.join(bert, "tokenizer.json"), bare)
+r = train(path("shape.json"), "other", "--tokenizer", bare, "--steps", 2); check("a tokenizer's folder needs no config.json", r.status == 0, r)
+r = train(write("list.json", "[]"), "none", "--tokenizer", bare, "--steps", 2); check("a config.json that is a list", r.status == 1 and one_line(r) and "not an object" in r.err, r)
+r = train(os.path.join(golden, "funnel", "config.json"), "none", "--tokenizer", bare, "--steps", 2); check("a family that cannot begin", r.status == 1 and one_line(r) and "encoder.blocks.0" in r.err, r)
+mobile = write("mobile.json", json.dumps({"model_type": "mobilebert", "hidden_size": 24, "embedding_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intra_bottleneck_size": 8, "intermediate_size": 16, "num_feedforward_networks": 2, "max_position_embeddings": 40}))
+r = train(mobile, "mobile", "--tokenizer", bare, "--steps", 60, "--dev", dev); check("MobileBERT begins and learns", r.status == 0 and run("fill", path("mobile"), stdin="ab [MASK]\n").status == 0, r)
+
 # ---- Resuming ----
 for name, more in (("mlm", []), ("mlm+nsp", ["--whole-words"])):
     how = [start, "whole", "--objective", name, *more, "--steps", 90, "--checkpoint-steps", 20]

@@ -116,6 +116,10 @@ static size_t heads_of(const encoder *body, size_t number) {
     return body->layers[body->order[number - 1]].heads;
 }
 
+size_t course_width(const encoder *body, size_t number) {
+    return heads_of(body, number) * body->layers[body->order[number - 1]].head_size;
+}
+
 /* What a relation compares must have the same number of parts in both models. */
 static void check_heads(course *c, size_t own, size_t of_teacher, size_t heads) {
     const encoder *a = &c->by->model->body, *b = &c->by->teacher->body;
@@ -125,8 +129,7 @@ static void check_heads(course *c, size_t own, size_t of_teacher, size_t heads) 
     if (!heads && ours != theirs)
         course_refuse(c, "the model has %zu heads and its teacher %zu; recipe minilmv2 needs no equal heads", ours,
                       theirs);
-    const size_t widths[] = {ours * a->layers[a->order[own - 1]].head_size,
-                             theirs * b->layers[b->order[of_teacher - 1]].head_size};
+    const size_t widths[] = {course_width(a, own), course_width(b, of_teacher)};
     if (heads && (widths[0] % heads || widths[1] % heads))
         course_refuse(c, "%zu relation heads do not divide widths of %zu and %zu", heads, widths[0], widths[1]);
 }

@@ -36,6 +36,9 @@ struct course {
 size_t course_depth(const course *c);
 size_t course_teacher_depth(const course *c);
 
+/* The width of a layer's queries, keys and values. */
+size_t course_width(const encoder *body, size_t number);
+
 /* Whether samples are texts alone: no lesson may have answers. */
 bool course_texts(const course *c);
 

@@ -21,8 +21,9 @@ static void teach_minilm(course *c) {
 }
 
 /* The largest number of heads, up to that of the paper, that divides the widths of both. */
-static size_t common_heads(const course *c) {
-    const size_t own = c->by->model->body.config.hidden, wide = c->by->teacher->body.config.hidden;
+static size_t common_heads(const course *c, size_t of_teacher) {
+    const size_t own = course_width(&c->by->model->body, course_depth(c));
+    const size_t wide = course_width(&c->by->teacher->body, size_min(of_teacher, course_teacher_depth(c)));
     size_t heads = MOST_RELATION_HEADS;
     while (own % heads || wide % heads) heads--;
     return heads;
@@ -31,7 +32,7 @@ static size_t common_heads(const course *c) {
 static void teach_minilmv2(course *c) {
     const rubato_train_options *options = c->by->options;
     const size_t of_teacher = options->teacher_layer ? options->teacher_layer : course_teacher_depth(c);
-    const size_t heads = options->relation_heads ? options->relation_heads : common_heads(c);
+    const size_t heads = options->relation_heads ? options->relation_heads : common_heads(c, of_teacher);
     if (teach_answers(c)) return;
     static const watch_kind kinds[] = {WATCH_QUERIES, WATCH_KEYS, WATCH_VALUES};
     for (size_t i = 0; i < 3; i++) course_relation(c, 1, course_depth(c), of_teacher, kinds[i], kinds[i], heads);

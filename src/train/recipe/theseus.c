@@ -44,9 +44,10 @@ static rubato_status mix(theseus_run *t, const trainer *self, rubato_error *erro
     const encoder *own = &self->model->body, *old = &self->teacher->body;
     const size_t all = own->unique + old->unique, deepest = size_max(own->depth, old->depth);
     if (old->depth % own->depth || old->depth == own->depth)
-        return fail(error, RUBATO_BAD_ARGUMENT,
-                    "recipe theseus: the teacher's %zu layers are no multiple of the model's %zu", old->depth,
-                    own->depth);
+        return fail(
+            error, RUBATO_BAD_ARGUMENT,
+            "recipe theseus: the teacher's %zu layers are no multiple of the model's %zu, twice as many or more",
+            old->depth, own->depth);
     if (old->config.hidden != own->config.hidden || own->shape.merges || old->shape.merges)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe theseus: the layers of model and teacher do not fit together");
     t->mixed = *own;
