@@ -715,6 +715,7 @@ typedef struct rubato_train_result {
     size_t points; /* operating points of which `best` is the mean; 0 without a dev set */
     double joules; /* of the run; as in rubato_evaluation */
     int joules_measured;
+    double kept; /* the part of the weights that pruning left; 0: nothing was pruned */
 } rubato_train_result;
 
 /* Trains a model and writes it to out as a folder that rubato and transformers load. out/metrics.jsonl gets a line for

@@ -17,7 +17,7 @@
 #include "task/machine.h"
 #include "task/output_folder.h"
 
-static const char RESULT[] = "result"; /* among the stages of the record: the model was copied */
+static const char RESULT[] = "result"; /* in the record: the candidate that was copied */
 
 enum { SAMPLE_TEXTS = 300, MOST_RECORD = 16 << 20 };
 
@@ -141,12 +141,13 @@ static rubato_status parse_target(adapting *self, rubato_error *error) {
     char *end = NULL;
     if (text) self->wanted = strtod(text, &end);
     for (size_t i = 0; text && i < 3; i++)
-        if (end > text && strcmp(end, units[i].unit) == 0 && self->wanted > 0 && isfinite(self->wanted)) {
+        if (end > text && strcmp(end, units[i].unit) == 0 && self->wanted > 0 && isfinite(self->wanted) &&
+            (units[i].kind != TARGET_RATIO || self->wanted < 1)) {
             self->target = units[i].kind;
             return RUBATO_OK;
         }
     return fail(error, RUBATO_BAD_ARGUMENT,
-                "target \"%.40s\": give a part of the time, as 0.3x, milliseconds, as 2ms, "
+                "target \"%.40s\": give a part of the time, as 0.3x, below 1, milliseconds, as 2ms, "
                 "or a size, as 10MB",
                 text ? text : "");
 }
@@ -442,12 +443,14 @@ static rubato_status adapt(adapting *self, rubato_adapt_result **result, rubato_
     TRY(write_record(self, error));
     TRY(run_stages(self, error));
     bool met;
+    TRY(adapt_mark(self, error));
     const size_t chosen = adapt_choose(self, &met);
     const json_t *best = json_array_get(json_object_get(self->record, "candidates"), chosen);
-    /* a run that has ended has its model, also where the stages were removed */
-    if (!is_done(self, RESULT) || check_model(o->out, NULL) != RUBATO_OK) {
+    /* a run that has ended has its model, also where the stages were removed; another target may want another one */
+    const char *name = candidate_text(best, "name"), *copied = candidate_text(self->record, RESULT);
+    if (!copied || strcmp(copied, name) != 0 || check_model(o->out, NULL) != RUBATO_OK) {
         TRY(copy_model(self, candidate_text(best, "folder"), error));
-        TRY(json_set(json_object_get(self->record, "done"), RESULT, json_true(), error));
+        TRY(json_set(self->record, RESULT, json_string(name), error));
         TRY(write_record(self, error));
     }
     TRY(adapt_report(self, chosen, met, error));

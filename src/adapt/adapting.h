@@ -55,6 +55,9 @@ int adapt_tell(adapting *self, const char *phase, double share);
 /* Measures all candidates and puts them into the record. */
 rubato_status adapt_measure(adapting *self, rubato_error *error);
 
+/* Notes which candidates meet the target: a run that goes on may have another one. */
+rubato_status adapt_mark(const adapting *self, rubato_error *error);
+
 /* Chooses among the candidates of the record: the best by the examples that choose, among those that meet the target;
  * where none does, the one that is nearest. *met: it meets it, and loses at most max_drop. */
 size_t adapt_choose(const adapting *self, bool *met);

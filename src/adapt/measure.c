@@ -169,17 +169,11 @@ rubato_status adapt_measure(adapting *self, rubato_error *error) {
         adapt_folder(self, models[i].name, folder);
         TRY(measure_model(self, models[i].name, folder, models[i].points, error));
     }
-    /* parts of the first one's time, and whether the target is met */
-    json_t *all = json_object_get(self->record, "candidates");
+    const json_t *all = json_object_get(self->record, "candidates");
     const double base = candidate_number(json_array_get(all, 0), "ms");
     for (size_t i = 0; i < json_array_size(all); i++) {
         json_t *one = json_array_get(all, i);
-        const double ratio = candidate_number(one, "ms") / base;
-        const double is = self->target == TARGET_RATIO ? ratio
-                          : self->target == TARGET_MS  ? candidate_number(one, "ms")
-                                                       : candidate_number(one, "megabytes");
-        TRY(json_set(one, "ratio", json_real(ratio), error));
-        TRY(json_set(one, "meets", json_boolean(is <= self->wanted), error));
+        TRY(json_set(one, "ratio", json_real(candidate_number(one, "ms") / base), error));
     }
     return RUBATO_OK;
 }
@@ -188,6 +182,15 @@ static double cost_of(const adapting *self, const json_t *candidate) {
     return candidate_number(candidate, self->target == TARGET_RATIO ? "ratio"
                                        : self->target == TARGET_MS  ? "ms"
                                                                     : "megabytes");
+}
+
+rubato_status adapt_mark(const adapting *self, rubato_error *error) {
+    const json_t *all = json_object_get(self->record, "candidates");
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        json_t *one = json_array_get(all, i);
+        TRY(json_set(one, "meets", json_boolean(cost_of(self, one) <= self->wanted), error));
+    }
+    return RUBATO_OK;
 }
 
 size_t adapt_choose(const adapting *self, bool *met) {

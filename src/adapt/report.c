@@ -202,8 +202,11 @@ static void write_page(FILE *out, const adapting *self, size_t chosen, bool met)
     write_text(out, o->task);
     fprintf(out, "</title><style>%s</style></head><body>\n<h1>", style);
     write_text(out, candidate_text(best, "name"));
-    fprintf(out, met ? " meets " : " is nearest to ");
+    const bool within = json_is_true(json_object_get(best, "meets"));
+    fprintf(out, met ? " meets " : within ? " keeps " : " is nearest to ");
     write_target(out, self);
+    if (within && !met)
+        fprintf(out, ", but loses more than %g point%s", self->max_drop, self->max_drop == 1 ? "" : "s");
     fprintf(out, "</h1>\n<p class='quiet'>");
     write_text(out, o->model);
     fprintf(out, ", ");
@@ -214,16 +217,16 @@ static void write_page(FILE *out, const adapting *self, size_t chosen, bool met)
     if (!met)
         fprintf(
             out,
-            "<p><b>No candidate keeps the target and loses at most %g points.</b> The one that is chosen is %s.</p>",
-            self->max_drop,
+            "<p><b>No candidate keeps the target and loses at most %g point%s.</b> The one that is chosen is %s.</p>",
+            self->max_drop, self->max_drop == 1 ? "" : "s",
             json_is_true(json_object_get(best, "meets")) ? "the best within the target" : "the cheapest");
     fprintf(out, "<div class='big'><div><b>%.2f %%</b>%s (%+.2f against the fine-tuned model)</div>",
             100 * candidate_number(best, "quality"), metric,
             100 * (candidate_number(best, "quality") - candidate_number(first, "quality")));
     fprintf(out,
-            "<div><b>%.3g ms</b>one text alone (%.1fx as fast)</div><div><b>%.1f MB</b>weights (%.1fx as small)</div>",
+            "<div><b>%.3g ms</b>one text alone (%.1fx as fast)</div><div><b>%.1f MB</b>weights, %.2f of the size</div>",
             candidate_number(best, "ms"), 1 / candidate_number(best, "ratio"), candidate_number(best, "megabytes"),
-            candidate_number(first, "megabytes") / candidate_number(best, "megabytes"));
+            candidate_number(best, "megabytes") / candidate_number(first, "megabytes"));
     fprintf(out, "<div><b>%.3g J</b>an answer, %s</div></div>\n", candidate_number(best, "joules"),
             json_is_true(json_object_get(best, "joules_measured")) ? "measured: the whole processor"
                                                                    : "estimated from the time");

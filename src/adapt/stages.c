@@ -219,7 +219,7 @@ static rubato_status run_int8(adapting *self, rubato_error *error) {
 const stage_kind adapt_stages[] = {
     {"tuned", "the model learns the task", run_tuned, 1, false},
     {"student", "every other layer, which learns from the fine-tuned model", run_student, 1.1, false},
-    {"pruned", "half of its heads and neurons, chosen while it learns", run_pruned, 1.9, true},
+    {"pruned", "the fine-tuned model without half of its heads and neurons", run_pruned, 1.9, true},
     {"anytime", "operating points: shorter, narrower, shallower, with exits", run_anytime, 1.8, false},
     {"search", "the best operating points", run_anytime_search, 0, false},
     {"elastic", "training at the points that were found", run_elastic, 0.9, false},

@@ -132,12 +132,14 @@ static int run(const arguments *given) {
             result->joules_measured ? "true" : "false");
         printf(", \"loss\": ");
         print_float(result->loss);
+        if (result->kept > 0) printf(", \"kept\": %.6f", result->kept);
         if (result->metric) printf(", \"metric\": \"%s\", \"best\": %.6f", result->metric, result->best);
         printf("}\n");
     } else {
         printf("%s: %zu steps in %s, %.0f tokens/s, %.3g kJ%s", options.out, result->steps, time,
                result->tokens_per_second, result->joules / 1e3, result->joules_measured ? "" : " estimated");
         if (!isnan(result->loss)) printf(", loss %.4f at the end", result->loss);
+        if (result->kept > 0) printf(", %.1f %% of the weights stay", 100 * result->kept);
         if (result->metric) printf(", dev %s %.4f at step %zu", result->metric, result->best, result->best_step);
         if (result->points > 1) printf(" (mean of %zu operating points)", result->points);
         printf("\n");

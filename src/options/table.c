@@ -119,7 +119,8 @@ static const rubato_option train_table[] = {
     FLAG_OPTION(keep_state, keep_state, "keep the optimiser's state in --out when the run has ended"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Training"
-    TEXT_OPTION(recipe, recipe, "NAME", recipe_name, "finetune", "training method; docs/anytime.md describes each"),
+    TEXT_OPTION(recipe, recipe, "NAME", recipe_name, "finetune",
+                "training method; docs/anytime.md and docs/compression.md describe them"),
     REAL_OPTION(epochs, epochs, "by the recipe", "passes over the data"),
     SIZE_OPTION(steps, steps, "by --epochs", "steps of each phase, in place of --epochs"),
     REAL_OPTION(rate, rate, "by the recipe; without weights 5e-4", "learning rate"),

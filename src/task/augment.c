@@ -382,9 +382,11 @@ static rubato_status augment(augmenting *a) {
     a->model = model;
     a->candidates = size_min(a->candidates, model->body.config.vocabulary);
     const rubato_context_options how = {.size = sizeof how, .threads = o->threads, .isa = o->isa};
-    rubato_status status = model->info.task == RUBATO_TASK_MLM
-                               ? rubato_context_create(&a->context, model, &how, a->error)
-                               : fail(a->error, RUBATO_WRONG_TASK, "%s: no masked language model", o->model);
+    rubato_status status =
+        model->info.task == RUBATO_TASK_MLM
+            ? rubato_context_create(&a->context, model, &how, a->error)
+            : fail(a->error, RUBATO_WRONG_TASK,
+                   "%s: no masked language model, such as BertForMaskedLM or what train --task mlm makes", o->model);
     if (status == RUBATO_OK) status = list_tokens(a);
     if (status == RUBATO_OK) status = write_file(a);
     rubato_context_destroy(a->context);

@@ -65,7 +65,9 @@ static rubato_status add_sentence(corpus_reading *r, const token *tokens, size_t
 
 static rubato_status add_line(corpus_reading *r, const char *line, size_t bytes, tokenizer_scratch *scratch) {
     static const token_choice all = {.special_as_text = true, .most = SIZE_MAX};
-    if (bytes == 0) return end_document(r);
+    size_t blanks = 0;
+    while (blanks < bytes && (line[blanks] == ' ' || line[blanks] == '\t')) blanks++;
+    if (blanks == bytes) return end_document(r);
     TRY(tokenizer_run(r->text, line, bytes, &all, 0, scratch, r->error));
     const token_list *found = &scratch->tokens[0];
     size_t first = 0, points = 0;

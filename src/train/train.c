@@ -156,6 +156,8 @@ static rubato_status refuse_teacher(trainer *self, rubato_status status, const c
 
 static rubato_status load_teacher(trainer *self, rubato_task task, rubato_error *error) {
     const char *name = self->options->teacher;
+    if (!name && strcmp(self->method->name, "cofi") == 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "recipe cofi needs --teacher; l0 is the same without one");
     if (!name && self->method->needs_teacher && self->method->reads && !self->method->matches)
         return fail(error, RUBATO_BAD_ARGUMENT, "recipe %s needs --teacher", self->method->name);
     if (!name && wanted_matching(self) > 0 && !self->method->no_own_teacher) name = self->options->model;
@@ -541,6 +543,7 @@ rubato_status rubato_train(const rubato_train_options *options, rubato_train_res
                                          .loss = self.loss,
                                          .joules = joules,
                                          .joules_measured = measured,
+                                         .kept = self.kept,
                                          .points = self.judged.points};
     }
     trainer_close(&self);

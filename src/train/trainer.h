@@ -33,6 +33,7 @@ struct trainer {
     double best; /* quality of the model in the output folder; NaN: there is none yet */
     size_t best_step;
     double loss; /* of the last steps */
+    double kept; /* the part of the weights that pruning left; 0: nothing was pruned */
     double begun_ms;
     double tokens_done; /* tokens of all samples so far */
     FILE *metrics;

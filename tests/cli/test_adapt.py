@@ -52,6 +52,8 @@ check("it stops by Ctrl-C", p.returncode == 1 and "--resume" in err, err)
 r = adapt("on", target="1MB"); check("without --resume it does not go on", r.status == 2 and "--resume" in r.err.strip().split("\n")[-1], r)
 r = run(*words, "--resume"); check("with it, it does", r.status == 0 and " done" in r.err and "student" not in re.findall(r"of 9: (\w+)", r.err), r)
 r = run(*words, "--resume", "--json", "--quiet"); check("a run that has ended tells again", r.status == 0 and r.json()[0]["megabytes"] <= 1, r)
+r = run(*[w if w != "1MB" else "0.0001MB" for w in words], "--resume", "--json", "--quiet"); check("another target is judged anew", r.status == 0 and r.json()[0]["met"] is False and "is nearest to" in open(path("on/report.html")).read(), r)
+r = run(*words, "--resume", "--json", "--quiet"); check("and the first one again", r.status == 0 and r.json()[0]["met"] is True, r)
 r = run(*[w if w != "30" else "2" for w in words], "--resume", "--quiet"); check("another run is refused", r.status == 2 and one_line(r) and "--overwrite" in r.err, r)
 
 # ---- Other tasks, other targets ----

@@ -75,6 +75,8 @@ check("and compute the same", close(answers(even), answers(path("half"))))
 # ---- What does not fit ----
 for more, part in ((["--keep", 1.5], "--keep"), (["--unit", "heads"], "structure"), (["--precision", "bf16"], "precision"), (["--penalty", 5], "soft-movement")):
     r = train("movement", "none", "--steps", 2, *more); check(f"{more} is refused", r.status in (1, 2) and one_line(r) and part in r.err, r)
+r = train("cofi", "none", "--steps", 2); check("cofi without a teacher", r.status == 2 and one_line(r) and "--teacher" in r.err, r)
+r = train("soft-movement", "none", "--steps", 2, "--keep", 0.5); check("an option that a rule does not read", r.status == 2 and one_line(r) and "--keep" in r.err, r)
 r = train("cofi", "none", "--teacher", teacher, "--steps", 2, model=os.path.join(folder, "half")); check("cofi: a deeper teacher", r.status == 2 and one_line(r) and "--match-states 0" in r.err, r)
 r = train("movement", "none", "--steps", 2, model=os.path.join(golden, "albert")); check("layers that share weights", r.status == 1 and one_line(r) and "share" in r.err, r)
 r = run("trim", os.path.join(golden, "albert"), "--empty", "--out", path("none")); check("trim of them", r.status == 1 and one_line(r) and "share" in r.err, r)

@@ -82,6 +82,8 @@ static rubato_status prune(trainer *self, rubato_error *error) {
     else
         made = NULL;
     if (status == RUBATO_OK) status = run_course_with(self, made, error);
+    if (status == RUBATO_OK) status = pruning_before_judge(made, self, error);
+    if (status == RUBATO_OK) self->kept = pruning_kept(made);
     pruning_destroy(made);
     return status;
 }
@@ -101,11 +103,11 @@ static rubato_status prune(trainer *self, rubato_error *error) {
                                     .match_states = of_states,                                                         \
                                     .weighs_states = true,                                                             \
                                     .no_own_teacher = true,                                                            \
-                                    .reads = "soft hard temperature keep unit score_rate" more}
+                                    .reads = "soft hard temperature unit score_rate" more}
 
-PRUNING(magnitude, "magnitude", 0.9, 0.1, 0, "");
-PRUNING(movement, "movement", 0.9, 0.1, 0, "");
+PRUNING(magnitude, "magnitude", 0.9, 0.1, 0, " keep");
+PRUNING(movement, "movement", 0.9, 0.1, 0, " keep");
 PRUNING(soft_movement, "soft-movement", 0.9, 0.1, 0, " penalty");
-PRUNING(importance, "importance", 0.9, 0.1, 0, "");
-PRUNING(l0, "l0", 0.9, 0.1, 0, "");
-PRUNING(cofi, "cofi", 0.1, 0, 0.9, "");
+PRUNING(importance, "importance", 0.9, 0.1, 0, " keep");
+PRUNING(l0, "l0", 0.9, 0.1, 0, " keep");
+PRUNING(cofi, "cofi", 0.1, 0, 0.9, " keep");
