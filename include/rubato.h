@@ -705,6 +705,9 @@ typedef struct rubato_train_options {
                           32 x 32 */
     double score_rate; /* learning rate of the scores; default 1e-2, l0 and cofi 1e-1 */
     double penalty;    /* soft-movement: of scores; default 100. It decides how much stays, and not `keep` */
+    /* electra: a folder or a config.json of the model that proposes tokens; NULL: one with a quarter of the heads, the
+     * width and the neurons of `model`. It is written to out/generator */
+    const char *generator;
 } rubato_train_options;
 
 typedef struct rubato_train_result {

@@ -30,7 +30,7 @@ typedef struct encoder_config {
     int32_t pad;
     float epsilon;
     float embedding_epsilon; /* of the embeddings' norm; 0: epsilon */
-    bool untied; /* a masked-LM decoder has weights of its own */
+    bool untied;             /* a masked-LM decoder has weights of its own */
     activation act;
     size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
     /* Funnel-Transformer: layers form blocks, and rows merge between blocks; 0 blocks: no merging. */
@@ -56,9 +56,10 @@ typedef struct config_keys {
     bool undropped;                                 /* both rates are 0 where config.json has none; else 0.1 */
 } config_keys;
 
-typedef enum head_kind { HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QA, HEAD_MLM, HEAD_NSP, HEAD_COUNT } head_kind;
+typedef enum head_kind { HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QA, HEAD_MLM, HEAD_NSP, HEAD_REPLACED, HEAD_COUNT } head_kind;
 
-/* rows -> (dense -> act -> norm) -> out; each of the first stage's parts may be absent. */
+/* HEAD_REPLACED says of each token whether another model put it there (ELECTRA).
+ * rows -> (dense -> act -> norm) -> out; each of the first stage's parts may be absent. */
 typedef struct head_form {
     head_kind kind;
     const char *dense;

@@ -115,7 +115,7 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
     if (kind == HEAD_MLM) {
         TRY(load_decoder(self, load, body, form));
     } else {
-        size_t rows = kind == HEAD_QA || kind == HEAD_NSP ? 2 : labels;
+        size_t rows = kind == HEAD_QA || kind == HEAD_NSP ? 2 : kind == HEAD_REPLACED ? 1 : labels;
         snprintf(full, sizeof full, "%s", form->out);
         if (load->new_head)
             TRY(loader_new_linear(load, &self->out, full, rows, width));
@@ -141,7 +141,7 @@ tensor head_forward(const head *self, const run *on, tensor x, const size_t *row
         run_layer_norm(on, normal, x, &self->norm);
         x = normal;
     }
-    if (on->tape && self->kind != HEAD_MLM) run_dropout(on, x, on->tape->hidden_rate);
+    if (on->tape && self->kind != HEAD_MLM && self->kind != HEAD_REPLACED) run_dropout(on, x, on->tape->hidden_rate);
     tensor out = run_tensor(on, x.rows, self->out.out);
     run_linear(on, out, x, &self->out, ACTIVATION_NONE, NULL);
     return out;

@@ -146,6 +146,8 @@ static const rubato_option train_table[] = {
     FLAG_OPTION(whole_words, whole_words, "mask all tokens of a word or none"),
     TEXT_OPTION(tokenizer, tokenizer, "DIR", NULL, "the model's",
                 "folder with the tokenizer of a model that begins without weights"),
+    TEXT_OPTION(generator, generator, "MODEL", NULL, "a quarter of the model's width",
+                "electra: the model that proposes tokens, or its config.json"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Students of a teacher (distilbert, tinybert, minilm, minilmv2, mobilebert, theseus)"
     REAL_OPTION(soft, soft, "by the recipe", "weight of the teacher's answers"),

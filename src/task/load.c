@@ -203,6 +203,8 @@ static rubato_status load_learning_head(rubato_model *self, loader *load, const 
     self->as_stored = learn->as_stored;
     if (self->as_stored) return load_heads(self, load, config, error);
     info->task = learn->task;
+    if (learn->discriminates)
+        return head_load(&self->heads[HEAD_REPLACED], load, self->kind, &self->body, HEAD_REPLACED, 1);
     if (kind == HEAD_COUNT) return RUBATO_OK;
     if (learn->task == RUBATO_TASK_REGRESSION)
         TRY(set_labels(self, value, 1, error));

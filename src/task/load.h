@@ -17,6 +17,7 @@ typedef struct learning {
     bool may_begin;        /* a folder without weights, or a config.json, is a model whose weights are drawn */
     const char *tokenizer; /* the folder of its tokenizer; NULL: its own */
     bool next_sentence;    /* a masked language model gets the head for pairs of texts too */
+    bool discriminates;    /* the head that says which tokens were replaced (ELECTRA), and no other one */
     bool as_stored; /* task, labels and problem_type stay those of config.json: the model is changed, not trained */
 } learning;
 

@@ -171,8 +171,9 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
     if (self->model_type) TRY(json_set(config, "model_type", json_string(self->model_type), error));
     const char *model_type = json_string_value(json_object_get(config, "model_type"));
     const bool pairs = self->info.task == RUBATO_TASK_MLM && self->heads[HEAD_NSP].present;
+    const bool pre_trained = pairs || self->heads[HEAD_REPLACED].present;
     snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type),
-             pairs ? "ForPreTraining" : head_name(self->info.task));
+             pre_trained ? "ForPreTraining" : head_name(self->info.task));
     TRY(json_set(config, "architectures", json_pack("[s]", architecture), error));
     json_object_del(config, "torch_dtype");
     json_object_del(config, "num_labels"); /* id2label says it */

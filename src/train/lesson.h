@@ -27,6 +27,7 @@ extern const lesson_kind lesson_states;   /* hidden states, against a teacher's 
 extern const lesson_kind lesson_layer;    /* hidden states of one layer, against those of one of the teacher's */
 extern const lesson_kind lesson_relation; /* how much the rows of a sequence have to do with each other in one layer,
                                              against the same in one of the teacher's */
+extern const lesson_kind lesson_replaced; /* of each row, whether its token was replaced: the portion's labels */
 
 struct lesson {
     const lesson_kind *kind;

@@ -185,14 +185,8 @@ static bool is_of_head(const rubato_model *model, const binding *b) {
     return found;
 }
 
-rubato_status parameters_create(parameters *self, rubato_model *model, precision products, team *crew,
-                                const kernel_table *kernels, rubato_error *error) {
+rubato_status parameters_add_model(parameters *self, rubato_model *model, rubato_error *error) {
     static const size_t group_of[] = {[IN_BODY] = GROUP_BODY, [IN_HEAD] = GROUP_HEAD, [IN_EXITS] = GROUP_EXITS};
-    *self = (parameters){.products = products,
-                         .groups = {{.name = "body"}, {.name = "head"}, {.name = "exits"}, {.name = "embeddings"}},
-                         .group_count = OWN_GROUPS};
-    arena_create(&self->memory, 0, BLOCK);
-    self->body = &model->body;
     TRY(tie(self, model, error));
     for (size_t i = 0; i < model->bound.count; i++) {
         binding *b = &model->bound.items[i];
@@ -203,6 +197,17 @@ rubato_status parameters_create(parameters *self, rubato_model *model, precision
         if (b->kind == BOUND_GAMMA) TRY(add_norm(self, b->norm, group, error));
         if (b->kind == BOUND_TABLE) TRY(add_table(self, b->table, group, error));
     }
+    return RUBATO_OK;
+}
+
+rubato_status parameters_create(parameters *self, rubato_model *model, precision products, team *crew,
+                                const kernel_table *kernels, rubato_error *error) {
+    *self = (parameters){.products = products,
+                         .groups = {{.name = "body"}, {.name = "head"}, {.name = "exits"}, {.name = "embeddings"}},
+                         .group_count = OWN_GROUPS};
+    arena_create(&self->memory, 0, BLOCK);
+    self->body = &model->body;
+    TRY(parameters_add_model(self, model, error));
     for (size_t i = 0; i < model->pool.stage_count; i++) { /* gradients pass through these layers, which do not learn */
         linear *dense = &model->pool.stages[i].dense;
         norm *scaled = &model->pool.stages[i].norm;

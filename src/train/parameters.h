@@ -73,9 +73,14 @@ rubato_status parameters_create(parameters *self, rubato_model *model, precision
                                 const kernel_table *kernels, rubato_error *error);
 void parameters_destroy(parameters *self);
 
-/* These three add to a model's own parameters, before the first step and before a checkpoint is read.
+/* These four add to a model's own parameters, before the first step and before a checkpoint is read.
  *
- * A further group; *index receives its number. Fails: UNSUPPORTED beyond MOST_GROUPS. */
+ * All parameters of a second model, which learn as the first one's do; but for tables and layers that learn already,
+ * because both models share them. Its layers have no mechanism with derived gradients (encoder_collect). The caller
+ * brings derived forms up to their values (parameters_refresh). */
+rubato_status parameters_add_model(parameters *self, rubato_model *model, rubato_error *error);
+
+/* A further group; *index receives its number. Fails: UNSUPPORTED beyond MOST_GROUPS. */
 rubato_status parameters_add_group(parameters *self, const parameter_group *group, size_t *index, rubato_error *error);
 
 /* `count` floats that learn without decay, all zero; *index receives their place among the items. Memory is self's. */

@@ -21,11 +21,11 @@ typedef struct pass {
 struct passing {
     const trainer *by;
     const pass *what;
-    size_t number; /* number of the pass in its step */
-    const portion *part;
-    uint64_t key;     /* of the step: all its passes have the same */
-    const run *on;    /* a run that records */
-    const run *plain; /* does not record */
+    size_t number;       /* number of the pass in its step */
+    const portion *part; /* before_pass may change it */
+    uint64_t key;        /* of the step: all its passes have the same */
+    const run *on;       /* a run that records */
+    const run *plain;    /* does not record */
     /* before_pass may change these. */
     const encoder *body;       /* the layers that run: the model's, or a copy with other layers or in another order */
     thinning thin;             /* of the pass's point */
@@ -39,6 +39,8 @@ struct passing {
     const reference *follow; /* answers as targets; NULL: the labels are the targets */
     reference *keep;         /* receives this pass's answers for passes that follow; NULL: no pass does */
     double scale;            /* of gradients: 1 / (items of the step * its passes) */
+    double row_scale;        /* the same for losses of every row: 1 / (rows of the step * its passes) */
+    double loss;             /* of what before_pass itself has taught: a sum over items, as a lesson's */
 };
 
 /* The portion's labels for the rows that layer `number`, from 1, computed; -1 for rows that left before. NULL when

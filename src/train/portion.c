@@ -30,14 +30,15 @@ static size_t find_groups(const trainer *by, const rubato_window *window, uint32
     return count;
 }
 
-/* 80 % of the chosen tokens become the mask, 10 % a random token, and 10 % stay. */
+/* 80 % of the chosen tokens become the mask, 10 % a random token, and 10 % stay. Where a generator replaces them, 85 %
+ * become the mask, and the others stay (Clark et al. 2020, in the authors' code). */
 static void mask_token(portion *self, const trainer *by, size_t row, int32_t *ids, uint64_t *state) {
     const double draw = random_real(state);
     self->labels[row] = ids[row];
     self->items++;
-    if (draw < 0.8)
+    if (draw < (by->generator ? 0.85 : 0.8))
         ids[row] = by->model->text->mask;
-    else if (draw < 0.9)
+    else if (draw < 0.9 && !by->generator)
         ids[row] = (int32_t)random_below(state, by->model->body.config.vocabulary);
 }
 

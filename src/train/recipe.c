@@ -8,7 +8,7 @@
     line(finetune) line(length_adaptive) line(power_bert) line(branchynet) line(deebert) line(right_tool)              \
         line(fastbert) line(pabee) line(act) line(slimmable) line(dynabert) line(anytime) line(tokee) line(distilbert) \
             line(tinybert) line(minilm) line(minilmv2) line(mobilebert) line(theseus) line(magnitude) line(movement)   \
-                line(soft_movement) line(importance) line(l0) line(cofi)
+                line(soft_movement) line(importance) line(l0) line(cofi) line(electra)
 
 #define DECLARE(name) extern const recipe recipe_##name;
 #define POINT_TO(name) &recipe_##name,

@@ -38,6 +38,7 @@ typedef struct recipe {
     bool weighs_states;  /* match_states is the weight of lessons of its own; layers and widths may differ */
     bool no_own_teacher; /* without a teacher's name there is none, whatever match_states says */
     bool needs_teacher;  /* a teacher that does not fit is an error; else training goes on without it */
+    bool generates;      /* a second model, the generator, learns with the model */
     bool any_shape;      /* trains models whose own shape merges rows as well */
     const char *reads;   /* the options, by their names with blanks between, that not every recipe reads; NULL: none */
     recipe_exits exits;

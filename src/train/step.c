@@ -14,7 +14,7 @@ enum { MICRO_TOKENS = 8192 };
 typedef struct stepping {
     trainer *self;
     const sample *const *samples;
-    size_t count, items;
+    size_t count, items, rows; /* items and rows: of all workers */
     const lesson *lessons;
     size_t lesson_count;
     unsigned observes, compares; /* the tensors that all lessons read */
@@ -77,12 +77,13 @@ static rubato_status run_pass(const stepping *s, const portion *part, size_t num
                   .taught = taught,
                   .follow = what->follows || self->teacher ? kept : NULL,
                   .keep = first && !self->teacher && s->pass_count > 1 ? kept : NULL,
-                  .scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count)};
+                  .scale = 1.0 / ((double)size_max(s->items, 1) * (double)s->pass_count),
+                  .row_scale = 1.0 / ((double)size_max(s->rows, 1) * (double)s->pass_count)};
     at.thin.seed = s->mask_key;
     if (now->before_pass) TRY(now->before_pass(now->user, &at, error));
-    observe_forward(at.body, at.ran, &on, &part->packed, &at.thin, s->observes, &at.seen, &at.out);
+    observe_forward(at.body, at.ran, &on, &at.part->packed, &at.thin, s->observes, &at.seen, &at.out);
     TRY(encoder_result(at.body, &on, &at.thin, error));
-    double loss = 0;
+    double loss = at.loss;
     for (size_t i = 0; i < s->lesson_count; i++)
         if (s->lessons[i].weight > 0) loss += s->lessons[i].kind->loss(&s->lessons[i], &at);
     tape_backward(&on);
@@ -128,7 +129,7 @@ static rubato_status run_parts(const stepping *s, rubato_error *error) {
     return status;
 }
 
-/* Counts the items of the loss, over all workers. */
+/* Counts the items and rows of the step, over all workers. */
 static rubato_status count_items(stepping *s, rubato_error *error) {
     trainer *self = s->self;
     portion whole;
@@ -136,10 +137,12 @@ static rubato_status count_items(stepping *s, rubato_error *error) {
     arena_reset(&self->memory);
     if (!ok) return fail_memory(error);
     s->items = whole.items;
+    s->rows = whole.packed.rows;
     if (!self->exchange) return RUBATO_OK;
-    float items = (float)whole.items;
-    TRY(self->exchange->sum(self->exchange->user, &(gradient_span){&items, 1}, 1, error));
-    s->items = (size_t)items;
+    float counts[] = {(float)whole.items, (float)whole.packed.rows};
+    TRY(self->exchange->sum(self->exchange->user, &(gradient_span){counts, 2}, 1, error));
+    s->items = (size_t)counts[0];
+    s->rows = (size_t)counts[1];
     return RUBATO_OK;
 }
 

@@ -126,7 +126,8 @@ static rubato_status choose_labels(trainer *self, char *given, learning *learn, 
 
 static rubato_status load_model(trainer *self, rubato_task task, rubato_error *error) {
     const rubato_train_options *options = self->options;
-    learning learn = {.task = task,
+    learning learn = {.task = self->method->generates ? RUBATO_TASK_EMBEDDING : task,
+                      .discriminates = self->method->generates,
                       .seed = options->seed,
                       .several = self->kind == SAMPLE_CLASSES,
                       .new_head = options->new_head,
@@ -343,6 +344,9 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     self->pairs = options->objective && strcmp(options->objective, "mlm+nsp") == 0;
     if (options->objective && !self->pairs && strcmp(options->objective, "mlm") != 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "objective \"%.40s\": use mlm or mlm+nsp", options->objective);
+    if (self->method->generates && (self->kind != SAMPLE_MASKED || options->dev || options->teacher || self->pairs))
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "recipe %s is for --task mlm, without --dev, --teacher and pairs of texts", self->method->name);
     self->rule = (step_rule){.rate = option_or(options->rate, self->method->rate),
                              .warm_up = option_or(options->warm_up, self->method->warm_up),
                              .decay = option_or(options->decay, self->method->decay),
@@ -517,6 +521,7 @@ void trainer_close(trainer *self) {
     run_record_close(self);
     rubato_model_destroy(self->model);
     rubato_model_destroy(self->teacher);
+    rubato_model_destroy(self->generator);
 }
 
 rubato_status rubato_train(const rubato_train_options *options, rubato_train_result **result, rubato_error *error) {

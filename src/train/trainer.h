@@ -13,7 +13,8 @@ struct trainer {
     const rubato_train_options *options;
     const recipe *method;
     rubato_model *model;
-    rubato_model *teacher; /* NULL: training learns from the labels */
+    rubato_model *teacher;   /* NULL: training learns from the labels */
+    rubato_model *generator; /* proposes tokens, and learns with the model (recipe electra); else NULL */
     rubato_context *context;
     sample_kind kind;
     bool running, pairs; /* the data are running text; two texts in a sequence, and whether the second one follows */

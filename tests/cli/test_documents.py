@@ -25,7 +25,7 @@ NOT_RUN = [(r"scripts/", "installs packages, and builds"),
            (r"curl ", "asks that server, below"),
            (r"HF_ENDPOINT=\S+ HF_TOKEN=\S+ rubato pull ", "needs the network"),
            (r".* \| man -l -$", None if shutil.which("man") else "man is not installed"),
-           (r"rubato train config.json .* --steps 20000", "pre-trains for minutes; other tests do so for fewer steps"),
+           (r"rubato train (config|electra).json .* --steps 20000", "pre-trains for minutes; other tests do so for fewer steps"),
            (r".* --budget @", "the names of points depend on the search")]
 # Names of values in help texts, and a value for each.
 VALUES_OF_NAMES = {"P": "int8", "B": "full"}
@@ -117,7 +117,7 @@ def prepare(name, command, header):
     for target, link in ((rubato, "build/rubato"), (embedder, "build/models/all-MiniLM-L6-v2"), (os.path.join(ROOT, "examples"), "examples"), (os.path.join(ROOT, "models"), "models"),
                          (heads.get(command, embedder), "MODEL"), (elastic, "ELASTIC")):
         os.symlink(target, os.path.join(folder, link))
-    for link, source in (("sst2", deep), ("sst2-la", deep if command == "search" else elastic)): shutil.copytree(source, os.path.join(folder, link))
+    for link, source in (("sst2", deep), ("electra", deep), ("sst2-la", deep if command == "search" else elastic)): shutil.copytree(source, os.path.join(folder, link))
     for table in ("train.tsv", "dev.tsv", "unused.tsv", "sst2/train.tsv", "sst2/dev.tsv"):
         write(folder, table, f"{header}\tlabel\n" + "".join(f"{t}\t{l}\n" for t, l in rows(20)))
     lines = "".join(text() + "\n" for _ in range(12))

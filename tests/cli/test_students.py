@@ -3,7 +3,7 @@
 
     test_students.py RUBATO GOLDEN_FOLDER
 """
-import json, math, os, shutil, subprocess
+import json, math, os, shutil, struct, subprocess
 
 from program import check, finish, golden, one_line, path, rubato, run, until, write
 from weights import tensors
@@ -42,6 +42,43 @@ for recipe, (model, *more) in small.items():
     check(f"{recipe}: answers", all(near(g, softmax(e), 1e-4) for g, e in zip(got, expected[recipe]["answers"])), got)
     r = train(recipe, model, "parts", "--steps", 3, "--decay", 0.01, "--warm-up", 0, "--micro-tokens", 12, "--threads", 1, *more, **how)
     check(f"{recipe}: in parts", r.status == 0 and (recipe in ("distilbert", "tinybert", "mobilebert") or near(losses("parts"), losses(recipe), 1e-5)), losses("parts"))
+
+# ---- ELECTRA ----
+def first_row(name):
+    where, name = ("electra", name) if "/" not in name else ("electra/generator", name.split("/")[1])
+    _, shape, data = tensors(path(where))[name]
+    rows = [struct.unpack_from(f"<{shape[-1]}f", data, 4 * shape[-1] * i) for i in range(shape[0])]
+    return rows[1] if "position" in name else rows[0]
+
+
+discriminator, generator = os.path.join(folder, "electra"), os.path.join(folder, "generator")
+how = ["--steps", 3, "--decay", 0.01, "--warm-up", 0, "--generator", generator]
+r = train("electra", discriminator, "electra", *how, task="mlm", teacher=None); check("electra runs", r.status == 0, r)
+check("electra: losses", near(losses("electra"), expected["electra"]["losses"], 1e-4), losses("electra"), expected["electra"]["losses"])
+for name, row in expected["electra"]["first_rows"].items(): check(f"electra: {name}", near(first_row(name), row, 1e-4), first_row(name), row)
+for name in ("word_embeddings", "position_embeddings", "token_type_embeddings", "LayerNorm"):
+    check(f"electra: both have the same {name}", tensors(path("electra"))[f"electra.embeddings.{name}.weight"] == tensors(path("electra/generator"))[f"electra.embeddings.{name}.weight"])
+check("electra: classes", [json.load(open(path(f"electra{p}/config.json")))["architectures"] for p in ("", "/generator")] == [["ElectraForPreTraining"], ["ElectraForMaskedLM"]])
+r = train("electra", discriminator, "parts", "--micro-tokens", 12, "--threads", 1, *how, task="mlm", teacher=None); check("electra: in parts", r.status == 0 and near(losses("parts"), losses("electra"), 1e-5), losses("parts"))
+whole = tensors(path("electra"))
+r = train("electra", discriminator, "electra", "--checkpoint-steps", 1, *how, task="mlm", teacher=None)
+for out, more in (("again", []), ("begun", ["--tokenizer", discriminator])):
+    model = discriminator if out == "again" else os.path.join(discriminator, "config.json")
+    command = ["train", model, "--recipe", "electra", "--task", "mlm", "--data", data, "--batch-size", 3, "--rate", "1e-3", "--steps", 120, "--checkpoint-steps", 1, "--max-length", 19, *more, "--out", path(out)]
+    p = subprocess.Popen(list(map(str, [rubato, *command])), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: os.path.exists(path(out + "/training.safetensors"))); p.kill(); p.wait()
+    check(f"electra {out}: stopped", p.returncode != 0)
+    r = run(*command, "--resume"); check(f"electra {out}: goes on", r.status == 0, r)
+    r = run(*command[:-1], path("straight"), "--overwrite"); check(f"electra {out}: straight", r.status == 0, r)
+    for part in ("", "/generator"): check(f"electra {out}{part}: stopping changes nothing", tensors(path(out + part)) == tensors(path("straight" + part)))
+made = json.load(open(path("again/generator/config.json")))
+check("electra: a generator of a quarter", (made["hidden_size"], made["num_attention_heads"], made["intermediate_size"], made["embedding_size"]) == (4, 1, 6, 8), made)
+r = run("fill", path("again/generator"), stdin="a [MASK] c\n"); check("electra: the generator fills", r.status == 0 and r.out.strip(), r)
+for what, bad in (("a dev set", ["--dev", data]), ("pairs", ["--objective", "mlm+nsp"]), ("a teacher", ["--teacher", teacher]), ("another family", ["--generator", teacher]), ("no such generator", ["--generator", path("nowhere")])):
+    r = train("electra", discriminator, "none", "--steps", 1, *bad, task="mlm", teacher=None); check(f"electra: {what}", r.status in (1, 2) and r.err.splitlines()[-1].startswith("rubato: "), r)
+r = train("electra", half, "none", "--steps", 1, task="mlm", teacher=None); check("electra: of bert", r.status in (1, 2) and "head" in r.err.splitlines()[-1], r)
+r = train("finetune", half, "none", "--steps", 1, "--generator", generator, teacher=None); check("a generator for another recipe", r.status == 2 and "electra" in r.err, r)
+r = train("finetune", path("again"), "classifier", "--steps", 1, teacher=None); check("electra: the discriminator is fine-tuned", r.status == 0, r)
 
 # ---- A copy has nothing to learn ----
 for recipe, more in (("distilbert", ["--hard", 0]), ("tinybert", []), ("minilm", ["--hard", 0]), ("minilmv2", ["--hard", 0])):

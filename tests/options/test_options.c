@@ -84,6 +84,7 @@ static void test_training_options(void **state) {
     TEXT(objective);
     TEXT(tokenizer);
     FLAG(whole_words);
+    TEXT(generator);
     WHOLE(steps);
     REAL(soft);
     REAL(hard);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/students: small models, and what PyTorch computes when it trains students by the recipes of distillation.
+"""Makes tests/golden/students: small models, and what PyTorch computes when it trains students by the recipes of distillation,
+and ELECTRA's two models.
 
     make_students_golden.py FOLDER
 
@@ -35,6 +36,7 @@ class Draw:
         return value
 
     def real(self): return (self.next() >> 11) * 2.0 ** -53
+    def below(self, limit): return int(self.real() * limit)
 
     def normal(self):
         u, v = 1.0 - self.real(), self.real()
@@ -257,6 +259,64 @@ def layer_by_layer():
     return {"losses": losses, "answers": answers}
 
 
+def masked(ids, number, step):
+    """The masks of a step: 15 % of the tokens, of which 85 % become the mask."""
+    draw, ids, chosen = Draw(mixed(seed_of(3, step) ^ mixed(number))), list(ids), []
+    places = list(range(1, len(ids) - 1))
+    for i in range(max(1, int(0.15 * len(ids) + 0.5))):
+        j = i + draw.below(len(places) - i)
+        places[i], places[j] = places[j], places[i]
+        chosen.append(places[i])
+        if draw.real() < 0.85: ids[places[i]] = 4
+    return ids, sorted(chosen)
+
+
+def drawn_token(logits, key):
+    weights = [math.exp(v) for v in (logits - logits.max()).tolist()]
+    left = Draw(mixed(key)).real() * sum(weights)
+    for token, weight in enumerate(weights[:-1]):
+        left -= weight
+        if left < 0: return token
+    return len(weights) - 1
+
+
+def electra():
+    """Generator and discriminator, which share their embeddings."""
+    from transformers import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
+    def new(kind, name, seed, **sizes):
+        torch.manual_seed(seed)
+        model = kind(ElectraConfig(vocab_size=61, embedding_size=8, max_position_embeddings=19, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="eager", initializer_range=0.3, **sizes))
+        save(model, name)
+        return model.train()
+    model = new(ElectraForPreTraining, "electra", 5, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24)
+    generator = new(ElectraForMaskedLM, "generator", 6, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12)
+    shared = ("word_embeddings", "position_embeddings", "token_type_embeddings", "LayerNorm")
+    for name in shared: setattr(generator.electra.embeddings, name, getattr(model.electra.embeddings, name))
+    generator.generator_lm_head.weight = model.electra.embeddings.word_embeddings.weight
+    named = list(model.named_parameters())
+    known = {id(p) for _, p in named}
+    named += [("generator." + n, p) for n, p in generator.named_parameters() if id(p) not in known]
+    optimizer, losses = Adam(named), []
+    for step in range(STEPS):
+        first = step % (len(TEXTS) // BATCH) * BATCH
+        filled, found, replaced = [], [], []
+        for number in range(first, first + BATCH):
+            text, chosen = masked(ids[number], number, step)
+            logits = generator(torch.tensor([text])).logits[0][chosen]
+            filled.append(torch.nn.functional.cross_entropy(logits, torch.tensor([ids[number][i] for i in chosen]), reduction="none"))
+            for i, row in zip(chosen, logits.detach().double()): text[i] = drawn_token(row, seed_of(3, step) ^ mixed((mixed(number) + i) & M64))
+            found.append(model(torch.tensor([text])).logits[0])
+            replaced.append(torch.tensor([float(a != b) for a, b in zip(text, ids[number])]))
+        loss = torch.cat(filled).mean() + 50 * torch.nn.functional.binary_cross_entropy_with_logits(torch.cat(found), torch.cat(replaced))
+        loss.backward()
+        optimizer.step(RATE * (STEPS - step) / STEPS)
+        losses.append(loss.item())
+    kept = {"electra.embeddings.position_embeddings.weight": model.electra.embeddings.position_embeddings.weight[1],
+            "discriminator_predictions.dense_prediction.weight": model.discriminator_predictions.dense_prediction.weight[0],
+            "generator/generator_predictions.dense.weight": generator.generator_predictions.dense.weight[0]}
+    return {"losses": losses, "first_rows": {n: r.tolist() for n, r in kept.items()}}
+
+
 p = projection()
 expected = {"distilbert": train([[(0.5, soft(2.0)), (0.5, hard), (1, cosine(2, 4, p))]], extra=p)}
 p = projection()
@@ -267,5 +327,6 @@ expected["minilmv2"] = train([[(1, related(2, 3, i, i, 8)) for i in range(3)], a
 expected["theseus"] = theseus()
 expected["finetune"] = mobile()
 expected["mobilebert"] = layer_by_layer()
+expected["electra"] = electra()
 json.dump(expected, open(os.path.join(FOLDER, "expected.json"), "w"), indent=1)
 print(json.dumps({k: v["losses"] for k, v in expected.items()}, indent=1))

@@ -310,8 +310,8 @@ typedef struct ledger {
 static rubato_status add_ledger(void *user, const gradient_span *all, size_t count, rubato_error *error) {
     ledger *self = user;
     (void)error;
-    if (count == 1 && all->count == 1) { /* items */
-        *all->values *= 2;
+    if (count == 1 && all->count == 2) { /* items and rows */
+        for (size_t i = 0; i < 2; i++) all->values[i] *= 2;
         return RUBATO_OK;
     }
     for (size_t i = 0; i < count; i++)
