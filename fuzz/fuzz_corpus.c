@@ -31,7 +31,7 @@ static bool count_file(word_counts *counts, vocabulary_kind kind, bool cased, co
     return good;
 }
 
-static void try_tokenizer(vocabulary_kind kind, bool cased, const trained_merges *learnt) {
+static void try_tokenizer(vocabulary_kind kind, bool cased, const trained_vocabulary *learnt) {
     json_t *root = vocabulary_tokenizer(kind, cased, learnt);
     char *text = json_dumps(root, 0);
     tokenizer *made;
@@ -52,14 +52,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                 .least_count = 1,
                                 .alphabet = data[0] / 8};
     word_counts counts = {0};
-    trained_merges learnt = {0};
+    trained_vocabulary learnt = {0};
     char path[40];
     int file = memfd_create("corpus", 0);
     need(file >= 0 && write(file, data + 1, size - 1) == (ssize_t)(size - 1));
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     if (count_file(&counts, kind, cased, path) && vocabulary_learn(&learnt, kind, &counts, &how, NULL) == RUBATO_OK)
         try_tokenizer(kind, cased, &learnt);
-    trained_merges_free(&learnt);
+    trained_vocabulary_free(&learnt);
     word_counts_free(&counts);
     close(file);
     return 0;

@@ -14,7 +14,7 @@ typedef struct vocabulary_training {
     const rubato_vocabulary_options *options;
     vocabulary_kind kind;
     word_counts counts;
-    trained_merges learnt;
+    trained_vocabulary learnt;
     size_t lines;
 } vocabulary_training;
 
@@ -139,6 +139,6 @@ rubato_status rubato_train_vocabulary(const rubato_vocabulary_options *options, 
         free(made);
     }
     word_counts_free(&v.counts);
-    trained_merges_free(&v.learnt);
+    trained_vocabulary_free(&v.learnt);
     return status;
 }

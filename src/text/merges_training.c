@@ -7,24 +7,6 @@
 #include "base/random.h"
 #include "base/utf8.h"
 
-/* ---- Words ---- */
-
-bool word_counts_add(word_counts *self, const char *word, size_t bytes) {
-    size_t before = self->words.count, number = string_table_put(&self->words, word, bytes);
-    if (number == STRING_NONE) return false;
-    uint64_t *counts = list_grown(self->counts, number, &self->capacity, sizeof *counts);
-    if (!counts) return false;
-    self->counts = counts;
-    self->counts[number] = number < before ? self->counts[number] + 1 : 1;
-    return true;
-}
-
-void word_counts_free(word_counts *self) {
-    string_table_free(&self->words);
-    free(self->counts);
-    *self = (word_counts){0};
-}
-
 /* ---- Pairs ---- */
 
 /* Numbers of words; the last one is added once only. */
@@ -59,7 +41,7 @@ typedef struct candidate {
 
 typedef struct training {
     const merges_options *options;
-    trained_merges *out;
+    trained_vocabulary *out;
     const word_counts *words;
     uint32_t *symbols; /* of all words */
     size_t *begin;     /* [words + 1] in symbols */
@@ -295,7 +277,7 @@ static size_t joined(training *t, uint32_t left, uint32_t right) {
     return made;
 }
 
-static bool note_merge(trained_merges *out, uint32_t left, uint32_t right) {
+static bool note_merge(trained_vocabulary *out, uint32_t left, uint32_t right) {
     uint32_t(*merges)[2] = list_grown(out->merges, out->merge_count, &out->merge_capacity, sizeof *merges);
     if (!merges) return false;
     out->merges = merges;
@@ -351,10 +333,10 @@ static rubato_status train(training *t, rubato_error *error) {
     return merge_pairs(t, error);
 }
 
-rubato_status merges_train(trained_merges *out, const word_counts *words, const merges_options *options,
+rubato_status merges_train(trained_vocabulary *out, const word_counts *words, const merges_options *options,
                            rubato_error *error) {
     training t = {.options = options, .out = out, .words = words};
-    *out = (trained_merges){0};
+    *out = (trained_vocabulary){0};
     if (options->mark && strlen(options->mark) > MOST_MARK)
         return fail(error, RUBATO_BAD_ARGUMENT, "a mark of more than %d bytes", MOST_MARK);
     rubato_status status = train(&t, error);
@@ -368,10 +350,4 @@ rubato_status merges_train(trained_merges *out, const word_counts *words, const 
     for (size_t i = 0; i < t.queue_count; i++) free(t.queue[i].where.items);
     free(t.queue);
     return status;
-}
-
-void trained_merges_free(trained_merges *self) {
-    string_table_free(&self->tokens);
-    free(self->merges);
-    *self = (trained_merges){0};
 }

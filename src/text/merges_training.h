@@ -4,19 +4,8 @@
 #ifndef RUBATO_TEXT_MERGES_TRAINING_H
 #define RUBATO_TEXT_MERGES_TRAINING_H
 
-#include "base/error.h"
-#include "base/string_table.h"
-
-/* Words of running text with their numbers; a struct of zero bytes is valid and empty. */
-typedef struct word_counts {
-    string_table words;
-    uint64_t *counts; /* [words.count] */
-    size_t capacity;
-} word_counts;
-
-/* Counts a word once more. False when memory is short. */
-bool word_counts_add(word_counts *self, const char *word, size_t bytes);
-void word_counts_free(word_counts *self);
+#include "text/trained_vocabulary.h"
+#include "text/word_counts.h"
 
 typedef struct merges_options {
     size_t tokens;          /* the size of the vocabulary */
@@ -31,22 +20,12 @@ typedef struct merges_options {
     void *progress_user;
 } merges_options;
 
-/* The tokens by their ids: special tokens, the alphabet in the order of code points, with a mark the characters that
- * continue words as the words have them, then the merged ones in their order. */
-typedef struct trained_merges {
-    string_table tokens;
-    uint32_t (*merges)[2]; /* [merge_count] pairs of ids, in their order */
-    size_t merge_count, merge_capacity;
-    size_t characters; /* of the alphabet */
-} trained_merges;
-
 /* Of equally frequent pairs, the one with the lower first id, then the lower second one, is merged first, as in the
  * library tokenizers. There the characters that continue words get their ids from words in a random order; here it is
  * the order in which the words were counted first. The result may have fewer tokens than asked for. Words are valid
  * UTF-8. Fails: BAD_ARGUMENT where special tokens and alphabet are more than the vocabulary, CANCELLED, OUT_OF_MEMORY.
  * The caller frees *out in any case. */
-rubato_status merges_train(trained_merges *out, const word_counts *words, const merges_options *options,
+rubato_status merges_train(trained_vocabulary *out, const word_counts *words, const merges_options *options,
                            rubato_error *error);
-void trained_merges_free(trained_merges *self);
 
 #endif

@@ -39,7 +39,7 @@ static json_t *added_tokens(vocabulary_kind kind) {
     return list;
 }
 
-static json_t *vocabulary_object(vocabulary_kind kind, const trained_merges *learnt) {
+static json_t *vocabulary_object(vocabulary_kind kind, const trained_vocabulary *learnt) {
     json_t *vocab = json_object();
     const char *const *specials = vocabulary_forms[kind].specials;
     for (int i = 0; !learnt && specials[i]; i++) json_put(&vocab, specials[i], json_integer(i));
@@ -50,7 +50,7 @@ static json_t *vocabulary_object(vocabulary_kind kind, const trained_merges *lea
     return vocab;
 }
 
-static json_t *merges_list(const trained_merges *learnt) {
+static json_t *merges_list(const trained_vocabulary *learnt) {
     json_t *list = json_array();
     for (size_t i = 0; learnt && i < learnt->merge_count; i++) {
         size_t left_size, right_size;
@@ -78,7 +78,7 @@ static json_t *bpe_stages(void) {
                      "trim_offsets", 1, "use_regex", 1);
 }
 
-json_t *vocabulary_tokenizer(vocabulary_kind kind, bool cased, const trained_merges *learnt) {
+json_t *vocabulary_tokenizer(vocabulary_kind kind, bool cased, const trained_vocabulary *learnt) {
     json_t *root = json_pack("{s:s, s:n, s:n}", "version", "1.0", "truncation", "padding");
     json_t *stages = kind == VOCABULARY_WORDPIECE ? wordpiece_stages(cased) : bpe_stages();
     json_t *model = kind == VOCABULARY_WORDPIECE
@@ -151,7 +151,7 @@ rubato_status vocabulary_count(word_counts *counts, const tokenizer *cutter, con
     return added ? RUBATO_OK : fail_memory(error);
 }
 
-rubato_status vocabulary_learn(trained_merges *out, vocabulary_kind kind, const word_counts *counts,
+rubato_status vocabulary_learn(trained_vocabulary *out, vocabulary_kind kind, const word_counts *counts,
                                const merges_options *options, rubato_error *error) {
     const vocabulary_form *form = &vocabulary_forms[kind];
     merges_options own = *options;

@@ -23,7 +23,7 @@ bool vocabulary_kind_find(vocabulary_kind *out, const char *name);
 
 /* The contents of tokenizer.json and of tokenizer_config.json; `learnt` NULL: with special tokens alone. NULL when
  * memory is short. */
-json_t *vocabulary_tokenizer(vocabulary_kind kind, bool cased, const trained_merges *learnt);
+json_t *vocabulary_tokenizer(vocabulary_kind kind, bool cased, const trained_vocabulary *learnt);
 json_t *vocabulary_config(vocabulary_kind kind, bool cased, size_t max_length);
 
 /* A tokenizer whose stages before the model cut text into the words that are counted. Special tokens in a text are
@@ -36,7 +36,7 @@ rubato_status vocabulary_count(word_counts *counts, const tokenizer *cutter, con
 
 /* Trains tokens and merges of the counted words; as merges_train, with `options` without the fields that the kind
  * decides: always, specials, mark. */
-rubato_status vocabulary_learn(trained_merges *out, vocabulary_kind kind, const word_counts *counts,
+rubato_status vocabulary_learn(trained_vocabulary *out, vocabulary_kind kind, const word_counts *counts,
                                const merges_options *options, rubato_error *error);
 
 #endif

@@ -31,7 +31,7 @@ takes = {c: re.findall(r"^  (--[a-z-]+)(?:, (--no-[a-z-]+))?", run(c, "--help").
 takes = {c: {n for pair in names for n in pair if n} for c, names in takes.items()}
 check("commands and their options", len(COMMANDS) >= 20 and all("--help" in names for names in takes.values()) and {"--depth", "--no-depth", "--cost"} <= takes["search"] and len(takes["train"]) > 40, takes)
 out = run("train", "--help").out; flat = " ".join(out.split())
-check("defaults and choices stand in the help", "examples in a step (default: 32)" in flat and "importance, l0, cofi; default: finetune)" in flat and "environment: RUBATO_ISA)" in flat, out)
+check("defaults and choices stand in the help", "examples in a step (default: 32)" in flat and "l0, cofi, electra; default: finetune)" in flat and "environment: RUBATO_ISA)" in flat, out)
 check("the help fits into 100 columns", all(len(line) <= 100 for c in COMMANDS for line in run(c, "--help").out.split("\nExamples:")[0].split("\n")[1:]))
 r = run("manual"); page = open(os.path.join(os.path.dirname(__file__), "../../docs/rubato.1"), encoding="utf-8").read()
 check("docs/rubato.1 is what `rubato manual` prints (rubato manual > docs/rubato.1)", r.status == 0 and r.out == page)
