@@ -708,6 +708,7 @@ typedef struct rubato_train_options {
     /* electra: a folder or a config.json of the model that proposes tokens; NULL: one with a quarter of the heads, the
      * width and the neurons of `model`. It is written to out/generator */
     const char *generator;
+    double mask_share; /* mlm: the part of a sequence's tokens that is masked; default 0.15 */
 } rubato_train_options;
 
 typedef struct rubato_train_result {

@@ -144,6 +144,7 @@ static const rubato_option train_table[] = {
     TEXT_OPTION(objective, objective, "NAME", objectives, "mlm",
                 "running text: mlm takes consecutive sentences, mlm+nsp BERT's pairs of texts"),
     FLAG_OPTION(whole_words, whole_words, "mask all tokens of a word or none"),
+    BETWEEN_OPTION(mask_share, mask_share, 0, 1, "0.15", "part of the tokens that is masked"),
     TEXT_OPTION(tokenizer, tokenizer, "DIR", NULL, "the model's",
                 "folder with the tokenizer of a model that begins without weights"),
     TEXT_OPTION(generator, generator, "MODEL", NULL, "a quarter of the model's width",

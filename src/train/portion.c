@@ -42,15 +42,16 @@ static void mask_token(portion *self, const trainer *by, size_t row, int32_t *id
         ids[row] = (int32_t)random_below(state, by->model->body.config.vocabulary);
 }
 
-/* Chooses 15 % of a sequence's tokens, at least one, in a random order of the groups; a group that would be too many is
- * passed over (Devlin et al. 2018). `groups` has room for window->length places. */
+/* Chooses 15 % of a sequence's tokens, or `mask_share` of them, at least one, in a random order of the groups; a group
+ * that would be too many is passed over (Devlin et al. 2018). `groups` has room for window->length places. */
 static void mask_tokens(portion *self, const trainer *by, size_t sequence, int32_t *ids, uint64_t key,
                         uint32_t *groups) {
     const rubato_window *window = self->samples[sequence]->window;
     const size_t first = self->packed.start[sequence];
     uint64_t state = random_hash(key ^ random_hash((uint64_t)self->samples[sequence]->number));
     for (size_t i = 0; i < window->length; i++) self->labels[first + i] = -1;
-    size_t count = find_groups(by, window, groups), left = size_max(1, (size_t)(0.15 * (double)window->length + 0.5));
+    const double share = option_or(by->options->mask_share, 0.15);
+    size_t count = find_groups(by, window, groups), left = size_max(1, (size_t)(share * (double)window->length + 0.5));
     for (size_t i = 0; i < count && left > 0; i++) {
         size_t j = i + random_below(&state, count - i);
         uint32_t chosen = groups[j];

@@ -339,8 +339,10 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     const bool texts = self->kind == SAMPLE_MASKED || self->kind == SAMPLE_TEXT;
     if (!texts && options->tokenizer)
         return fail(error, RUBATO_BAD_ARGUMENT, "--tokenizer belongs to --task mlm and text");
-    if (self->kind != SAMPLE_MASKED && (options->whole_words || options->objective))
-        return fail(error, RUBATO_BAD_ARGUMENT, "--objective and --whole-words belong to --task mlm");
+    if (self->kind != SAMPLE_MASKED && (options->whole_words || options->objective || options->mask_share != 0))
+        return fail(error, RUBATO_BAD_ARGUMENT, "--objective, --whole-words and --mask-share belong to --task mlm");
+    if (!(options->mask_share >= 0 && options->mask_share < 1))
+        return fail(error, RUBATO_BAD_ARGUMENT, "--mask-share must be above 0 and below 1");
     self->pairs = options->objective && strcmp(options->objective, "mlm+nsp") == 0;
     if (options->objective && !self->pairs && strcmp(options->objective, "mlm") != 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "objective \"%.40s\": use mlm or mlm+nsp", options->objective);

@@ -21,7 +21,7 @@ NO_TAIL(rubato_text_options, reserved);
 NO_TAIL(rubato_options, reserved);
 NO_TAIL(rubato_zero_shot_options, multi_label);
 NO_TAIL(rubato_eval_options, run);
-NO_TAIL(rubato_train_options, generator);
+NO_TAIL(rubato_train_options, mask_share);
 NO_TAIL(rubato_trim_options, empty);
 NO_TAIL(rubato_quantize_options, reserved);
 NO_TAIL(rubato_search_options, unlabelled);

@@ -85,6 +85,7 @@ static void test_training_options(void **state) {
     TEXT(tokenizer);
     FLAG(whole_words);
     TEXT(generator);
+    REAL(mask_share);
     WHOLE(steps);
     REAL(soft);
     REAL(hard);

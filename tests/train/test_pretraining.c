@@ -240,7 +240,8 @@ static void count_masks(bed *b, mask_counts *out) {
                     out->cut_words += part.labels[row - 1] < 0;
                 chosen += hidden;
             }
-            size_t most = (size_t)(0.15 * (double)window->length + 0.5);
+            const double share = b->options.mask_share > 0 ? b->options.mask_share : 0.15;
+            size_t most = (size_t)(share * (double)window->length + 0.5);
             assert_true(chosen <= size_max(most, 1));
             if (!b->options.whole_words) assert_int_equal(chosen, size_max(most, 1));
             out->tokens += window->length;
@@ -262,6 +263,11 @@ static void test_masks(void **state) {
     open_bed(&b, text, "mlm", 0, 19);
     count_masks(&b, &all);
     assert_true(all.tokens > 500000);
+    mask_counts many = {0};
+    b.options.mask_share = 0.4;
+    count_masks(&b, &many);
+    near((double)many.chosen / (double)many.tokens, 0.4, 0.015); /* whole tokens of short sequences */
+    near((double)many.masked / (double)many.chosen, 0.8 + 0.1 / 61, 0.005);
     double chosen = (double)all.chosen;
     near((double)all.masked / chosen, 0.8 + 0.1 / 61, 0.005); /* one of 61 random tokens is the mask */
     near((double)all.kept / chosen, 0.1 + 0.1 / 61, 0.004);
