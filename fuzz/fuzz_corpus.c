@@ -46,11 +46,11 @@ static void try_tokenizer(vocabulary_kind kind, bool cased, const trained_vocabu
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) return 0;
-    const vocabulary_kind kind = data[0] & 1 ? VOCABULARY_BPE : VOCABULARY_WORDPIECE;
-    const bool cased = data[0] & 2;
-    const merges_options how = {.tokens = (kind == VOCABULARY_BPE ? 261 : 5) + (size_t)(data[0] / 4),
-                                .least_count = 1,
-                                .alphabet = data[0] / 8};
+    const vocabulary_kind kind = data[0] % 3;
+    const bool cased = data[0] / 3 % 2;
+    const token_options how = {.tokens = (kind == VOCABULARY_BPE ? 261 : 5) + (size_t)(data[0] / 4),
+                               .least_count = 1,
+                               .alphabet = data[0] / 8};
     word_counts counts = {0};
     trained_vocabulary learnt = {0};
     char path[40];

@@ -767,15 +767,16 @@ typedef struct rubato_vocabulary_options {
     const char *const *texts; /* [text_count] files of running text, a line after the other; .gz is unpacked */
     size_t text_count;
     const char *out;   /* folder for tokenizer.json, tokenizer_config.json and, of WordPiece, vocab.txt */
-    const char *kind;  /* "wordpiece" (default): BERT's tokenizer; "bpe": RoBERTa's, on bytes */
-    size_t tokens;     /* the size of the vocabulary; default 30,000 (wordpiece) or 50,000 (bpe) */
-    size_t min_count;  /* rarer pairs of tokens are not merged; default 2 */
-    size_t alphabet;   /* wordpiece: the most characters; rarer ones become [UNK]. Default: a third of `tokens`,
-                         because most characters are two tokens, alone and within a word */
-    int cased;         /* wordpiece: upper case and accents stay */
+    const char *kind;  /* "wordpiece" (default): BERT's tokenizer; "bpe": RoBERTa's, on bytes; "unigram":
+                          XLM-RoBERTa's */
+    size_t tokens;     /* the size of the vocabulary; default 30,000 (wordpiece, unigram) or 50,000 (bpe) */
+    size_t min_count;  /* wordpiece, bpe: rarer pairs of tokens are not merged; default 2 */
+    size_t alphabet;   /* wordpiece, unigram: the most characters; rarer ones are unknown. Default: a third of `tokens`,
+                          because most characters of wordpiece are two tokens, alone and within a word */
+    int cased;         /* wordpiece, unigram: upper case stays; wordpiece: and accents */
     int overwrite;     /* replace what is in `out`; without it that is refused */
     size_t max_length; /* the longest sequence that the files name; default 512 */
-    /* `stage` is "counting words" or "merging"; a non-zero return cancels. NULL for none. */
+    /* `stage` is "counting words", "merging" or "choosing pieces"; a non-zero return cancels. NULL for none. */
     int (*progress)(void *user, const char *stage, double share);
     void *progress_user;
 } rubato_vocabulary_options;
@@ -787,8 +788,9 @@ typedef struct rubato_vocabulary_result {
 } rubato_vocabulary_result;
 
 /* Trains a tokenizer from running text. The vocabulary has the special tokens first, then the characters, then the
- * merged pieces, and is smaller than asked for where the text has no more. It is the one that the trainers of the
- * library tokenizers make: for bpe with equal ids, for wordpiece up to the order of equally frequent pairs. Fails:
+ * merged pieces (unigram: pieces by falling probability), and is smaller than asked for where the text has no more. It
+ * is the one that the trainers of the library tokenizers make: for bpe with equal ids, for wordpiece and unigram up to
+ * the order of equally frequent pairs and equally probable pieces. Fails:
  * NOT_FOUND, IO, BAD_DATA for a line that is not UTF-8, BAD_ARGUMENT, CANCELLED. */
 RUBATO_API rubato_status rubato_train_vocabulary(const rubato_vocabulary_options *options,
                                                  rubato_vocabulary_result **result, rubato_error *error);

@@ -53,5 +53,6 @@ const command command_vocabulary = {"vocabulary",
                                     "vocabulary.* json quiet help",
                                     "  rubato vocabulary wiki.txt.gz news.txt --tokens 16000 --out tokenizer\n"
                                     "  rubato vocabulary korean.txt --tokens 32000 --cased --out tokenizer-ko\n"
-                                    "  rubato vocabulary wiki.txt --kind bpe --out tokenizer-bpe\n",
+                                    "  rubato vocabulary wiki.txt --kind bpe --out tokenizer-bpe\n"
+                                    "  rubato vocabulary korean.txt --kind unigram --tokens 16000 --out tokenizer-ko\n",
                                     run};

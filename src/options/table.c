@@ -20,7 +20,7 @@ OPTION_CHOICES(significances, "received", "others", "random", "first")
 OPTION_CHOICES(search_costs, "flops", "ms")
 OPTION_CHOICES(prune_units, "structure", "weights", "quads", "blocks")
 OPTION_CHOICES(objectives, "mlm", "mlm+nsp")
-OPTION_CHOICES(vocabulary_kinds, "wordpiece", "bpe")
+OPTION_CHOICES(vocabulary_kinds, "wordpiece", "bpe", "unigram")
 
 #define DATA_HELP ": .tsv, .csv, .jsonl, SQuAD .json or CoNLL"
 #define COLUMNS_HELP "names of the data's columns, as text=NAME,pair=NAME,label=NAME"
@@ -298,12 +298,13 @@ static const rubato_option pull_table[] = {
 static const rubato_option vocabulary_table[] = {
     TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the tokenizer's files"),
     TEXT_OPTION(kind, kind, "KIND", vocabulary_kinds, "wordpiece",
-                "wordpiece: BERT's tokenizer; bpe: RoBERTa's, which knows every text by its bytes"),
+                "wordpiece: BERT's tokenizer; bpe: RoBERTa's, which knows every text by its bytes; "
+                "unigram: XLM-RoBERTa's, the pieces that make the text most probable"),
     SIZE_OPTION(tokens, tokens, "30000, bpe: 50000", "size of the vocabulary, special tokens included"),
-    SIZE_OPTION(min_count, min_count, "2", "pairs of tokens that are rarer do not become one token"),
+    SIZE_OPTION(min_count, min_count, "2", "wordpiece, bpe: pairs of tokens that are rarer do not become one token"),
     SIZE_OPTION(alphabet, alphabet, "a third of --tokens",
-                "wordpiece: the most characters; words with rarer ones become [UNK]"),
-    FLAG_OPTION(cased, cased, "wordpiece: keep upper case and accents"),
+                "wordpiece, unigram: the most characters; rarer ones are unknown"),
+    FLAG_OPTION(cased, cased, "wordpiece, unigram: keep upper case, and accents"),
     SIZE_OPTION(max_length, max_length, "512", "longest sequence in tokens that the files name"),
     FLAG_OPTION(overwrite, overwrite, "replace a tokenizer or model in --out; without this option, that is refused"),
 };

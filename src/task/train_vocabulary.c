@@ -50,20 +50,23 @@ static rubato_status count_words(vocabulary_training *v, rubato_error *error) {
     return RUBATO_OK;
 }
 
-static int show_merging(void *user, size_t done, size_t all) {
-    return done % EACH_LINES == 0 && cancelled(user, "merging", (double)done / (double)all);
+static int show_learning(void *user, size_t done, size_t all) {
+    const vocabulary_training *v = user;
+    const bool merges = v->kind != VOCABULARY_UNIGRAM; /* each of which is a short step */
+    return (!merges || done % EACH_LINES == 0) &&
+           cancelled(v, merges ? "merging" : "choosing pieces", (double)done / (double)all);
 }
 
 static rubato_status learn(vocabulary_training *v, rubato_error *error) {
     const bool bytes = vocabulary_forms[v->kind].bytes;
     const size_t tokens = v->options->tokens ? v->options->tokens : bytes ? 50000 : 30000;
-    const merges_options how = {.tokens = tokens,
-                                .least_count = v->options->min_count ? v->options->min_count : 2,
-                                .alphabet = bytes                  ? SIZE_MAX
-                                            : v->options->alphabet ? v->options->alphabet
-                                                                   : tokens / 3,
-                                .progress = show_merging,
-                                .progress_user = v};
+    const token_options how = {.tokens = tokens,
+                               .least_count = v->options->min_count ? v->options->min_count : 2,
+                               .alphabet = bytes                  ? SIZE_MAX
+                                           : v->options->alphabet ? v->options->alphabet
+                                                                  : tokens / 3,
+                               .progress = show_learning,
+                               .progress_user = v};
     return vocabulary_learn(&v->learnt, v->kind, &v->counts, &how, error);
 }
 
@@ -111,10 +114,12 @@ static rubato_status run_training(vocabulary_training *v, rubato_error *error) {
     const char *kind = options->kind ? options->kind : "wordpiece";
     if (!options->out) return fail(error, RUBATO_BAD_ARGUMENT, "an output folder is needed");
     if (!vocabulary_kind_find(&v->kind, kind))
-        return fail(error, RUBATO_BAD_ARGUMENT, "kind \"%.40s\": unknown; wordpiece or bpe", kind);
+        return fail(error, RUBATO_BAD_ARGUMENT, "kind \"%.40s\": unknown; wordpiece, bpe or unigram", kind);
     if (vocabulary_forms[v->kind].bytes && (options->alphabet || options->cased))
         return fail(error, RUBATO_BAD_ARGUMENT,
-                    "the options alphabet and cased belong to wordpiece; bpe knows all bytes");
+                    "the options alphabet and cased belong to wordpiece and unigram; bpe knows all bytes");
+    if (v->kind == VOCABULARY_UNIGRAM && options->min_count)
+        return fail(error, RUBATO_BAD_ARGUMENT, "the option min_count belongs to wordpiece and bpe");
     TRY(output_check(options->out, NULL, options->overwrite, error));
     TRY(count_words(v, error));
     TRY(learn(v, error));

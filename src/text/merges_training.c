@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "base/utf8.h"
+#include "text/alphabet.h"
 
 /* ---- Pairs ---- */
 
@@ -40,7 +41,7 @@ typedef struct candidate {
 } candidate;
 
 typedef struct training {
-    const merges_options *options;
+    const token_options *options;
     trained_vocabulary *out;
     const word_counts *words;
     uint32_t *symbols; /* of all words */
@@ -138,65 +139,22 @@ static bool queue_touched(training *t) {
 
 /* ---- The alphabet ---- */
 
-typedef struct letter {
-    uint32_t code;
-    uint64_t count;
-} letter;
-
-static int by_count(const void *a, const void *b) {
-    const letter *x = a, *y = b;
-    if (x->count != y->count) return x->count > y->count ? -1 : 1;
-    return x->code < y->code ? -1 : x->code > y->code;
-}
-
-static int by_code(const void *a, const void *b) {
-    const letter *x = a, *y = b;
-    return x->code < y->code ? -1 : x->code > y->code;
-}
-
-enum { CODES = 0x110000 };
-
 static rubato_status add_alphabet(training *t, rubato_error *error) {
-    const merges_options *options = t->options;
-    uint64_t *counts = calloc(CODES, sizeof *counts);
-    letter *letters = NULL;
-    size_t count = 0;
+    alphabet letters;
+    TRY(alphabet_of(&letters, t->words, t->options, error));
     rubato_status status = RUBATO_OK;
-    if (!counts) return fail_memory(error);
-    for (size_t i = 0, size; i < t->words->words.count; i++) {
-        const char *word = string_table_at(&t->words->words, i, &size);
-        for (size_t j = 0; j < size;) {
-            uint32_t code;
-            j += utf8_next((const unsigned char *)word + j, &code);
-            counts[code] += t->words->counts[i];
-        }
+    for (size_t i = 0; i < letters.count && status == RUBATO_OK; i++) {
+        char text[4];
+        if (string_table_put(&t->out->tokens, text, utf8_put(text, letters.items[i].code)) == STRING_NONE)
+            status = fail_memory(error);
     }
-    for (size_t i = 0; i < options->always_count; i++) counts[options->always[i]] = UINT64_MAX;
-    for (size_t i = 0; i < CODES; i++) count += counts[i] > 0;
-    letters = malloc((count + 1) * sizeof *letters);
-    if (letters) {
-        count = 0;
-        for (uint32_t i = 0; i < CODES; i++)
-            if (counts[i]) letters[count++] = (letter){i, counts[i]};
-        qsort(letters, count, sizeof *letters, by_count);
-        if (count > options->alphabet) count = options->alphabet;
-        qsort(letters, count, sizeof *letters, by_code);
-        t->out->characters = count;
-        for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-            char text[4];
-            if (string_table_put(&t->out->tokens, text, utf8_put(text, letters[i].code)) == STRING_NONE)
-                status = fail_memory(error);
-        }
-    } else {
-        status = fail_memory(error);
-    }
-    free(letters);
-    free(counts);
+    t->out->characters = letters.count;
+    alphabet_free(&letters);
     return status;
 }
 
 /* The token of a character that continues a word. */
-static size_t marked(const merges_options *options, const char *text, size_t size, char *out) {
+static size_t marked(const token_options *options, const char *text, size_t size, char *out) {
     size_t mark = options->mark ? strlen(options->mark) : 0;
     if (mark) memcpy(out, options->mark, mark);
     memcpy(out + mark, text, size);
@@ -296,7 +254,7 @@ static bool merge_candidate(training *t, const candidate *best) {
 }
 
 static rubato_status merge_pairs(training *t, rubato_error *error) {
-    const merges_options *options = t->options;
+    const token_options *options = t->options;
     while (t->out->tokens.count < options->tokens && t->queue_count) {
         candidate best = queue_pop(t);
         int64_t count = pair_slot(t->pairs, t->slot_count, best.key)->count;
@@ -319,7 +277,7 @@ static rubato_status merge_pairs(training *t, rubato_error *error) {
 }
 
 static rubato_status train(training *t, rubato_error *error) {
-    const merges_options *options = t->options;
+    const token_options *options = t->options;
     for (size_t i = 0; i < options->special_count; i++)
         if (string_table_put(&t->out->tokens, options->specials[i], strlen(options->specials[i])) == STRING_NONE)
             return fail_memory(error);
@@ -333,7 +291,7 @@ static rubato_status train(training *t, rubato_error *error) {
     return merge_pairs(t, error);
 }
 
-rubato_status merges_train(trained_vocabulary *out, const word_counts *words, const merges_options *options,
+rubato_status merges_train(trained_vocabulary *out, const word_counts *words, const token_options *options,
                            rubato_error *error) {
     training t = {.options = options, .out = out, .words = words};
     *out = (trained_vocabulary){0};

@@ -5,7 +5,9 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "text/merges_training.h"
 #include "text/tokenizer_build.h"
+#include "text/unigram_training.h"
 
 static const char *const bert_specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", NULL};
 static const char *const roberta_specials[] = {"<s>", "<pad>", "</s>", "<unk>", "<mask>", NULL};
@@ -13,6 +15,7 @@ static const char *const roberta_specials[] = {"<s>", "<pad>", "</s>", "<unk>", 
 const vocabulary_form vocabulary_forms[] = {
     [VOCABULARY_WORDPIECE] = {"wordpiece", bert_specials, "##", false},
     [VOCABULARY_BPE] = {"bpe", roberta_specials, NULL, true},
+    [VOCABULARY_UNIGRAM] = {"unigram", roberta_specials, NULL, false},
 };
 enum { FORMS = sizeof vocabulary_forms / sizeof vocabulary_forms[0] };
 
@@ -78,27 +81,94 @@ static json_t *bpe_stages(void) {
                      "trim_offsets", 1, "use_regex", 1);
 }
 
+/* <s> A </s>, and <s> A </s> </s> B </s>, all of type 0 */
+static json_t *unigram_template(void) {
+    static const char *const single[] = {"<s>", "A", "</s>", NULL};
+    static const char *const pair[] = {"<s>", "A", "</s>", "</s>", "B", "</s>", NULL};
+    const char *const *const orders[] = {single, pair};
+    json_t *root = json_pack("{s:s, s:{s:{s:s, s:[i], s:[s]}, s:{s:s, s:[i], s:[s]}}}", "type", "TemplateProcessing",
+                             "special_tokens", "<s>", "id", "<s>", "ids", 0, "tokens", "<s>", "</s>", "id", "</s>",
+                             "ids", 2, "tokens", "</s>");
+    for (int i = 0; i < 2; i++) {
+        json_t *list = json_array();
+        for (int j = 0; orders[i][j]; j++)
+            json_add(&list, json_pack("{s:{s:s, s:i}}", orders[i][j][0] == '<' ? "SpecialToken" : "Sequence", "id",
+                                      orders[i][j], "type_id", 0));
+        json_put(&root, i == 0 ? "single" : "pair", list);
+    }
+    return root;
+}
+
+static json_t *unigram_stages(bool cased) {
+    json_t *steps = json_pack("[{s:s}, {s:s}]", "type", "Nmt", "type", "NFKC");
+    if (!cased) json_add(&steps, json_pack("{s:s}", "type", "Lowercase"));
+    json_add(&steps, json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "Regex", " {2,}", "content", " "));
+    json_t *sequence = json_pack("{s:s}", "type", "Sequence"), *stages = json_object();
+    json_put(&sequence, "normalizers", steps);
+    json_put(&stages, "normalizer", sequence);
+    json_put(&stages, "post_processor", unigram_template());
+    static const char *const blanks[] = {"pre_tokenizer", "decoder"};
+    for (int i = 0; i < 2; i++)
+        json_put(&stages, blanks[i],
+                 json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement", "\u2581", "prepend_scheme",
+                           "always", "split", 1));
+    return stages;
+}
+
+/* [piece, score] by ids */
+static json_t *scored_pieces(const trained_vocabulary *learnt) {
+    json_t *list = json_array();
+    for (int i = 0; !learnt && roberta_specials[i]; i++) json_add(&list, json_pack("[s, f]", roberta_specials[i], 0.0));
+    for (size_t i = 0, size; learnt && i < learnt->tokens.count; i++) {
+        const char *text = string_table_at(&learnt->tokens, i, &size);
+        json_add(&list, json_pack("[s%, f]", text, size, learnt->scores[i]));
+    }
+    return list;
+}
+
+static json_t *stages_of(vocabulary_kind kind, bool cased) {
+    switch (kind) {
+    case VOCABULARY_WORDPIECE: return wordpiece_stages(cased);
+    case VOCABULARY_BPE: return bpe_stages();
+    case VOCABULARY_UNIGRAM: return unigram_stages(cased);
+    }
+    return NULL;
+}
+
+static json_t *model_of(vocabulary_kind kind, const trained_vocabulary *learnt) {
+    json_t *model = NULL;
+    switch (kind) {
+    case VOCABULARY_WORDPIECE:
+        model = json_pack("{s:s, s:s, s:s, s:i}", "type", "WordPiece", "unk_token", "[UNK]",
+                          "continuing_subword_prefix", "##", "max_input_chars_per_word", 100);
+        json_put(&model, "vocab", vocabulary_object(kind, learnt));
+        break;
+    case VOCABULARY_BPE:
+        model = json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b}", "type", "BPE", "dropout", "unk_token",
+                          "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
+                          "ignore_merges", 0);
+        json_put(&model, "vocab", vocabulary_object(kind, learnt));
+        json_put(&model, "merges", merges_list(learnt));
+        break;
+    case VOCABULARY_UNIGRAM:
+        model = json_pack("{s:s, s:i, s:b}", "type", "Unigram", "unk_id", 3, "byte_fallback", 0);
+        json_put(&model, "vocab", scored_pieces(learnt));
+        break;
+    }
+    return model;
+}
+
 json_t *vocabulary_tokenizer(vocabulary_kind kind, bool cased, const trained_vocabulary *learnt) {
     json_t *root = json_pack("{s:s, s:n, s:n}", "version", "1.0", "truncation", "padding");
-    json_t *stages = kind == VOCABULARY_WORDPIECE ? wordpiece_stages(cased) : bpe_stages();
-    json_t *model = kind == VOCABULARY_WORDPIECE
-                        ? json_pack("{s:s, s:s, s:s, s:i}", "type", "WordPiece", "unk_token", "[UNK]",
-                                    "continuing_subword_prefix", "##", "max_input_chars_per_word", 100)
-                        : json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b}", "type", "BPE", "dropout", "unk_token",
-                                    "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback",
-                                    0, "ignore_merges", 0);
+    json_t *stages = stages_of(kind, cased);
     json_put(&root, "added_tokens", added_tokens(kind));
-    if (root && stages && json_object_update(root, stages) != 0) {
+    if (root && (!stages || json_object_update(root, stages) != 0)) {
         json_decref(root);
         root = NULL;
     }
-    json_put(&model, "vocab", vocabulary_object(kind, learnt));
-    if (kind == VOCABULARY_BPE) json_put(&model, "merges", merges_list(learnt));
-    json_put(&root, "model", model);
-    if (!stages) json_decref(root);
-    json_t *made = stages ? root : NULL;
     json_decref(stages);
-    return made;
+    json_put(&root, "model", model_of(kind, learnt));
+    return root;
 }
 
 json_t *vocabulary_config(vocabulary_kind kind, bool cased, size_t max_length) {
@@ -107,9 +177,11 @@ json_t *vocabulary_config(vocabulary_kind kind, bool cased, size_t max_length) {
             ? json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:n}", "tokenizer_class", "BertTokenizer",
                         "pad_token", "[PAD]", "unk_token", "[UNK]", "cls_token", "[CLS]", "sep_token", "[SEP]",
                         "mask_token", "[MASK]", "do_lower_case", !cased, "tokenize_chinese_chars", 1, "strip_accents")
-            : json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "tokenizer_class", "RobertaTokenizer",
-                        "bos_token", "<s>", "eos_token", "</s>", "cls_token", "<s>", "sep_token", "</s>", "pad_token",
-                        "<pad>", "unk_token", "<unk>", "mask_token", "<mask>", "add_prefix_space", 0);
+            : json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "tokenizer_class",
+                        kind == VOCABULARY_BPE ? "RobertaTokenizer" : "PreTrainedTokenizerFast", "bos_token", "<s>",
+                        "eos_token", "</s>", "cls_token", "<s>", "sep_token", "</s>", "pad_token", "<pad>", "unk_token",
+                        "<unk>", "mask_token", "<mask>");
+    if (kind == VOCABULARY_BPE) json_put(&root, "add_prefix_space", json_false());
     json_put(&root, "model_max_length", json_integer((json_int_t)max_length));
     return root;
 }
@@ -152,9 +224,9 @@ rubato_status vocabulary_count(word_counts *counts, const tokenizer *cutter, con
 }
 
 rubato_status vocabulary_learn(trained_vocabulary *out, vocabulary_kind kind, const word_counts *counts,
-                               const merges_options *options, rubato_error *error) {
+                               const token_options *options, rubato_error *error) {
     const vocabulary_form *form = &vocabulary_forms[kind];
-    merges_options own = *options;
+    token_options own = *options;
     uint32_t bytes[256];
     own.specials = form->specials;
     for (own.special_count = 0; form->specials[own.special_count];) own.special_count++;
@@ -162,5 +234,6 @@ rubato_status vocabulary_learn(trained_vocabulary *out, vocabulary_kind kind, co
     own.always = bytes;
     own.always_count = form->bytes ? 256 : 0;
     for (size_t i = 0; i < 256; i++) bytes[i] = byte_level_code((unsigned char)i);
-    return merges_train(out, counts, &own, error);
+    return kind == VOCABULARY_UNIGRAM ? unigram_train(out, counts, &own, error)
+                                      : merges_train(out, counts, &own, error);
 }

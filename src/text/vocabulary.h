@@ -1,18 +1,20 @@
-/* Tokenizers that are trained from running text: the stages around the model, as BERT and RoBERTa have them. */
+/* Tokenizers that are trained from running text: the stages around the model, as BERT, RoBERTa and XLM-RoBERTa have
+ * them. */
 #ifndef RUBATO_TEXT_VOCABULARY_H
 #define RUBATO_TEXT_VOCABULARY_H
 
 #include <jansson.h>
 
-#include "text/merges_training.h"
 #include "text/tokenizer.h"
+#include "text/trained_vocabulary.h"
+#include "text/word_counts.h"
 
-typedef enum vocabulary_kind { VOCABULARY_WORDPIECE, VOCABULARY_BPE } vocabulary_kind;
+typedef enum vocabulary_kind { VOCABULARY_WORDPIECE, VOCABULARY_BPE, VOCABULARY_UNIGRAM } vocabulary_kind;
 
 typedef struct vocabulary_form {
     const char *name;            /* of the kind */
     const char *const *specials; /* ended by NULL; the first tokens */
-    const char *mark;            /* as in merges_options */
+    const char *mark;            /* as in token_options */
     bool bytes;                  /* the alphabet is that of bytes */
 } vocabulary_form;
 
@@ -34,9 +36,9 @@ rubato_status vocabulary_cutter(tokenizer **out, vocabulary_kind kind, bool case
 rubato_status vocabulary_count(word_counts *counts, const tokenizer *cutter, const char *line, size_t bytes,
                                tokenizer_scratch *scratch, rubato_error *error);
 
-/* Trains tokens and merges of the counted words; as merges_train, with `options` without the fields that the kind
- * decides: always, specials, mark. */
+/* Trains the tokens of the counted words as merges_train or unigram_train does, with `options` without the fields that
+ * the kind decides: always, specials, mark. */
 rubato_status vocabulary_learn(trained_vocabulary *out, vocabulary_kind kind, const word_counts *counts,
-                               const merges_options *options, rubato_error *error);
+                               const token_options *options, rubato_error *error);
 
 #endif

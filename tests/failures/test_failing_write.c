@@ -82,7 +82,7 @@ static rubato_status vocabulary(void *user, digest *out, rubato_error *error) {
                                                .out = w->out,
                                                .kind = w->to,
                                                .tokens = 290,
-                                               .min_count = 1,
+                                               .min_count = strcmp(w->to, "unigram") != 0,
                                                .overwrite = 1};
     rubato_vocabulary_result *result;
     TRY(rubato_train_vocabulary(&options, &result, error));
@@ -177,6 +177,8 @@ static void test_vocabulary(void **state) {
     w.to = "bpe";
     w.old = old_folder();
     fail_writing(&w, "vocabulary of bytes over an older folder", vocabulary, 20);
+    w.to = "unigram";
+    fail_writing(&w, "vocabulary of scored pieces", vocabulary, 60);
 }
 
 static void test_augment(void **state) {

@@ -4,10 +4,12 @@
     pip install tokenizers==0.23.3
     make_trained_vocabularies.py
 
+Of unigram vocabularies, the characters that no segmentation uses get scores in a random order; so a score is kept where twenty runs agree.
+
 The ids of WordPiece's characters that continue words follow words in a random order there, so only its set of tokens is kept, of
 settings for which ten runs agree."""
 import json, os, random
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 here = os.path.dirname(os.path.abspath(__file__))
 draw = random.Random(7)
@@ -42,6 +44,15 @@ def train_wordpiece(lines, size, least, alphabet, cased):
     return sorted(t.get_vocab())
 
 
+def train_unigram(lines, size, cased):
+    t = Tokenizer(models.Unigram())
+    case = [] if cased else [normalizers.Lowercase()]
+    t.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), *case, normalizers.Replace(Regex(" {2,}"), " ")])
+    t.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=True)
+    t.train_from_iterator(lines, trainers.UnigramTrainer(vocab_size=size, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"], unk_token="<unk>", show_progress=False))
+    return dict(json.loads(t.to_str())["model"]["vocab"])
+
+
 cases = []
 for name, lines in TEXTS.items():
     for size, least in [(600, 1), (400, 2), (5000, 3)]:
@@ -51,5 +62,10 @@ for name, lines in TEXTS.items():
         runs = [train_wordpiece(lines, size, least, alphabet, cased) for _ in range(10)]
         if all(run == runs[0] for run in runs):
             cases.append({"kind": "wordpiece", "text": name, "tokens": size, "min_count": least, "alphabet": alphabet, "cased": cased, "vocabulary": runs[0]})
-print(len(cases), "cases:", [(c["kind"], c["text"], c["tokens"], len(c["vocabulary"])) for c in cases])
+    for size, cased in [(60, True), (100, False), (300, True), (1000, False)]:
+        first, *others = (train_unigram(lines, size, cased) for _ in range(20))
+        if any(first.keys() != other.keys() for other in others): continue
+        scores = {piece: score if all(abs(score - other[piece]) < 1e-9 for other in others) else None for piece, score in first.items()}
+        cases.append({"kind": "unigram", "text": name, "tokens": size, "cased": cased, "scores": scores})
+print(len(cases), "cases:", [(c["kind"], c["text"], c["tokens"], len(c.get("vocabulary") or c["scores"])) for c in cases])
 json.dump({"texts": TEXTS, "cases": cases}, open(os.path.join(here, "trained_vocabularies.json"), "w"), ensure_ascii=False, separators=(",", ":"))

@@ -23,10 +23,18 @@ for name, lines in known["texts"].items():
     with open(path(name + ".txt"), "w", encoding="utf-8", newline="") as out: out.write("\n".join(lines) + "\n")
 
 for case in known["cases"]:
-    given = [path(case["text"] + ".txt"), "--kind", case["kind"], "--tokens", case["tokens"], "--min-count", case["min_count"], "--out", path("out"), "--overwrite", "--json"]
-    if case["kind"] == "wordpiece": given += ["--alphabet", case["alphabet"]] + (["--cased"] if case["cased"] else [])
+    given = [path(case["text"] + ".txt"), "--kind", case["kind"], "--tokens", case["tokens"], "--out", path("out"), "--overwrite", "--json"]
+    if "min_count" in case: given += ["--min-count", case["min_count"]]
+    if case["kind"] != "bpe": given += ["--alphabet", case.get("alphabet", case["tokens"])] + (["--cased"] if case["cased"] else [])
     told = json.loads(run(*given))
     model = json.load(open(path("out/tokenizer.json"), encoding="utf-8"))["model"]
+    if case["kind"] == "unigram":
+        scores = dict(model["vocab"])
+        assert told["tokens"] == len(model["vocab"]) == len(scores) and list(scores)[:5] == ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] and model["unk_id"] == 3
+        assert scores.keys() == case["scores"].keys(), (case["text"], case["tokens"], scores.keys() ^ case["scores"].keys())
+        assert all(wanted is None or abs(scores[piece] - wanted) < 1e-6 for piece, wanted in case["scores"].items())
+        assert [s for _, s in model["vocab"][5:]] == sorted((s for _, s in model["vocab"][5:]), reverse=True)
+        continue
     tokens = [token for token, _ in sorted(model["vocab"].items(), key=lambda item: item[1])]
     assert told["tokens"] == len(tokens), told
     if case["kind"] == "bpe":
@@ -45,6 +53,11 @@ run(path("first.txt.gz"), path("second.txt"), "--kind", "bpe", "--tokens", 600, 
 run(path("made.txt"), "--kind", "bpe", "--tokens", 600, "--min-count", 1, "--out", path("whole"))
 assert open(path("parts/tokenizer.json")).read() == open(path("whole/tokenizer.json")).read()
 
+# rarer characters are left out
+run(path("made.txt"), "--kind", "unigram", "--tokens", 100, "--alphabet", 12, "--out", path("some"))
+pieces = [piece for piece, _ in json.load(open(path("some/tokenizer.json"), encoding="utf-8"))["model"]["vocab"][5:]]
+assert len(set("".join(pieces))) == 12, pieces
+
 # wrong input
 open(path("bad.txt"), "wb").write(b"good\nb\xffd\n")
 open(path("nul.txt"), "wb").write(b"good\n\n\0\n")
@@ -59,6 +72,8 @@ run(work.name, "--out", path("x"), status=1)
 run(path("made.txt"), status=2, says="--out")
 run(path("made.txt"), "--kind", "words", "--out", path("x"), status=2, says="wordpiece")
 run(path("made.txt"), "--kind", "bpe", "--cased", "--out", path("x"), status=2, says="bpe knows all bytes")
+run(path("made.txt"), "--kind", "unigram", "--min-count", 3, "--out", path("x"), status=2, says="min_count")
+run(path("made.txt"), "--kind", "unigram", "--tokens", 20, "--alphabet", 20, "--out", path("x"), status=2, says="cannot hold")
 run(path("made.txt"), "--tokens", 20, "--alphabet", 20, "--out", path("x"), status=2, says="cannot hold")
 run(path("made.txt"), "--out", path("whole"), status=2, says="--overwrite")
 run(path("made.txt"), "--out", "", status=2, says="empty")
