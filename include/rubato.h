@@ -155,6 +155,7 @@ typedef struct rubato_info {
     double full_quality, full_quality_error; /* the latter: its standard error */
     const char *metric;                      /* the name of that quality; "" where it is unknown */
     size_t held_out; /* examples from which the qualities are, and on which no point was chosen; 0: unknown or none */
+    size_t products, sparse_products; /* linear layers; those whose int8 products leave out zeros */
 } rubato_info;
 
 /* Loads a model.

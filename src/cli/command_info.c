@@ -29,6 +29,8 @@ static void print_json(const session *s) {
            info->parameters, info->vocabulary, info->max_length, info->width, info->pooling,
            info->normalized ? "true" : "false", info->precision);
     print_list(info->labels, info->label_count);
+    if (info->sparse_products)
+        printf(", \"sparse_products\": %zu, \"products\": %zu", info->sparse_products, info->products);
     if (info->attention) printf(", \"attention\": \"%s\"", info->attention);
     if (info->feed_forward) printf(", \"feed_forward\": \"%s\"", info->feed_forward);
     printf(", \"prompts\": {");
@@ -97,7 +99,9 @@ static void print_text(const session *s) {
         printf("  quality      %s of %zu examples, on which no point was chosen\n", info->metric, info->held_out);
     else if (*info->metric)
         printf("  quality      %s\n", info->metric);
-    printf("  products in  %s\n", info->precision);
+    printf("  products in  %s", info->precision);
+    if (info->sparse_products) printf(", %zu of %zu leave out zeros", info->sparse_products, info->products);
+    putchar('\n');
     printf("  kernels      ");
     print_kernels(s, false);
     printf("\n  threads      %zu\n", rubato_context_threads(s->context));

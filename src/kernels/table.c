@@ -11,10 +11,10 @@
 #include <sys/auxv.h>
 #endif
 
-#define LOW(products_bf16, products_int8, rows, halves, half, peak_bf16, peak_int8)                                    \
+#define LOW(products_bf16, products_int8, rows, halves, half, sparse, peak_bf16, peak_int8)                            \
     {                                                                                                                  \
         product_bf16_##products_bf16, product_int8_##products_int8, narrow_bf16_##rows, narrow_panel_bf16_##rows,      \
-            quantize_int8_##rows, halves, half, peak_bf16, peak_int8                                                   \
+            quantize_int8_##rows, halves, half, sparse, peak_bf16, peak_int8                                           \
     }
 
 #if defined(__x86_64__)
@@ -62,22 +62,23 @@
 static const kernel_table tables[ISA_COUNT] = {
     [ISA_SCALAR] = {"scalar", ISA_SCALAR, product_f32_scalar, pack_transposed_f32_scalar, activate_f32_scalar,
                     softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar,
-                    LOW(scalar, scalar, scalar, false, NULL, NULL, NULL), peak_f32_scalar},
+                    LOW(scalar, scalar, scalar, false, NULL, NULL, NULL, NULL), peak_f32_scalar},
 #if defined(__aarch64__)
-    NEON("neon", ISA_NEON, LOW(neon, neon, neon, false, NULL, NULL, NULL)),
-    NEON("dotprod", ISA_DOTPROD, LOW(neon, dotprod, neon, false, NULL, NULL, peak_int8_dotprod)),
-    NEON("i8mm", ISA_I8MM, LOW(i8mm, i8mm, neon, false, &half_bf16_i8mm, peak_bf16_i8mm, peak_int8_i8mm)),
+    NEON("neon", ISA_NEON, LOW(neon, neon, neon, false, NULL, NULL, NULL, NULL)),
+    NEON("dotprod", ISA_DOTPROD, LOW(neon, dotprod, neon, false, NULL, NULL, NULL, peak_int8_dotprod)),
+    NEON("i8mm", ISA_I8MM, LOW(i8mm, i8mm, neon, false, &half_bf16_i8mm, NULL, peak_bf16_i8mm, peak_int8_i8mm)),
 #endif
 #if defined(__x86_64__)
-    AVX2("avx2", ISA_AVX2, LOW(avx2, avx2, avx2, false, &half_int16_avx2, NULL, NULL)),
-    AVX2("avxvnni", ISA_AVXVNNI, LOW(avx2, avx2vnni, avx2, false, &half_int16_avx2, NULL, NULL)),
-    AVX512("avx512", ISA_AVX512, LOW(avx512, avx512, avx512, false, NULL, NULL, NULL)),
-    AVX512("vnni", ISA_VNNI,
-           LOW(avx512, avx512vnni, avx512, false, &half_int16_avx512vnni, NULL, peak_int8_avx512vnni)),
+    AVX2("avx2", ISA_AVX2, LOW(avx2, avx2, avx2, false, &half_int16_avx2, &sparse_avx2, NULL, NULL)),
+    AVX2("avxvnni", ISA_AVXVNNI, LOW(avx2, avx2vnni, avx2, false, &half_int16_avx2, &sparse_avx2vnni, NULL, NULL)),
+    AVX512("avx512", ISA_AVX512, LOW(avx512, avx512, avx512, false, NULL, NULL, NULL, NULL)),
     AVX512(
-        "bf16", ISA_BF16,
-        LOW(avx512bf16, avx512vnni, avx512, false, &half_bf16_avx512bf16, peak_bf16_avx512bf16, peak_int8_avx512vnni)),
-    AVX512("amx", ISA_AMX, LOW(amx, amx, avx512, true, &half_bf16_amx, peak_bf16_amx, peak_int8_amx)),
+        "vnni", ISA_VNNI,
+        LOW(avx512, avx512vnni, avx512, false, &half_int16_avx512vnni, &sparse_avx512vnni, NULL, peak_int8_avx512vnni)),
+    AVX512("bf16", ISA_BF16,
+           LOW(avx512bf16, avx512vnni, avx512, false, &half_bf16_avx512bf16, &sparse_avx512vnni, peak_bf16_avx512bf16,
+               peak_int8_avx512vnni)),
+    AVX512("amx", ISA_AMX, LOW(amx, amx, avx512, true, &half_bf16_amx, NULL, peak_bf16_amx, peak_int8_amx)),
 #endif
 };
 

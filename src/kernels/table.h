@@ -12,6 +12,7 @@
 #include "kernels/layer_norm.h"
 #include "kernels/product.h"
 #include "kernels/product_low.h"
+#include "kernels/product_sparse.h"
 #include "kernels/softmax.h"
 
 /* Within a family of processors, each set includes the earlier ones; but AVX-512 does not include AVX-VNNI. */
@@ -35,8 +36,9 @@ typedef struct low_kernels {
     narrow_bf16_function *round_bf16;
     narrow_panel_bf16_function *round_panel_bf16;
     quantize_int8_function *quantize_int8;
-    bool halves;                            /* products give their results in bfloat16 where it is asked */
-    const half_kernels *half;               /* of attention; NULL: it is in f32, which is as fast */
+    bool halves;                  /* products give their results in bfloat16 where it is asked */
+    const half_kernels *half;     /* of attention; NULL: it is in f32, which is as fast */
+    const sparse_kernels *sparse; /* int8 products of weights with zeros; NULL: the dense one is always taken */
     double (*peak_bf16)(size_t iterations); /* as peak_f32; NULL where the processor lacks the instruction */
     double (*peak_int8)(size_t iterations);
 } low_kernels;

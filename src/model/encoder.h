@@ -43,6 +43,9 @@ const char *encoder_precision(const encoder *self);
 /* Whether the layers can be multiplied in f32 and in low precision. */
 bool encoder_has_both(const encoder *self);
 
+/* The number of linear layers whose int8 products leave out zeros; *all: of linear layers. */
+size_t encoder_sparse(const encoder *self, size_t *all);
+
 /* The longest sequence for which the position table has positions. */
 size_t encoder_max_length(const encoder_config *config);
 

@@ -163,6 +163,24 @@ const char *encoder_precision(const encoder *self) {
     return precision_name(first);
 }
 
+typedef struct layer_counts {
+    size_t all, sparse;
+} layer_counts;
+
+static void count_layer(void *user, linear *of, const linear_role *role) {
+    layer_counts *counts = user;
+    (void)role;
+    counts->all++;
+    counts->sparse += of->sparse != NULL;
+}
+
+size_t encoder_sparse(const encoder *self, size_t *all) {
+    layer_counts counts = {0};
+    encoder_visit(self, count_layer, &counts);
+    *all = counts.all;
+    return counts.sparse;
+}
+
 void encoder_free(encoder *self) {
     free(self->layers);
     free(self->order);

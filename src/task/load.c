@@ -491,6 +491,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
     if (whole) TRY(load_points(self, of->notes, error));
     self->info.parameters = load.parameters;
     self->info.precision = encoder_precision(&self->body);
+    self->info.sparse_products = encoder_sparse(&self->body, &self->info.products);
     TRY(model_load_sentence(self, &load, of->modules, self->folder, of->config, error));
     if (learn) return RUBATO_OK;
     TRY(warn_unused(self, error));

@@ -47,7 +47,19 @@ typedef struct low_work {
     float *scales;
     product_low whole;
     product_low_function *product;
+    uint32_t *sparse; /* memory of each member for the sparse product; NULL: the product is dense */
+    size_t sparse_words;
 } low_work;
+
+/* The product of some rows, or of some columns from `first` on. */
+static void low_product(const low_work *work, size_t member, const product_low *part, size_t first) {
+    if (!work->sparse) {
+        work->product(part);
+        return;
+    }
+    work->kernels->low.sparse->product(
+        &(product_sparse){*part, work->layer->sparse, first, work->sparse + member * work->sparse_words});
+}
 
 /* Converts rows of x to the layer's precision. */
 static void low_ready(void *argument, size_t member, size_t first, size_t last) {
@@ -77,12 +89,11 @@ static void low_rows(void *argument, size_t member, size_t first, size_t last) {
         part.c += first * part.c_stride;
     if (part.residual) part.residual += first * part.residual_stride;
     part.rows = last - first;
-    work->product(&part);
+    low_product(work, member, &part, 0);
 }
 
 static void low_columns(void *argument, size_t member, size_t first, size_t last) {
     const low_work *work = argument;
-    (void)member;
     product_low part = work->whole;
     part.b += first * product_low_pitch(&part); /* whole panels */
     if (part.half)
@@ -96,7 +107,13 @@ static void low_columns(void *argument, size_t member, size_t first, size_t last
     if (part.bias) part.bias += first;
     if (part.residual) part.residual += first;
     part.columns = last - first;
-    work->product(&part);
+    low_product(work, member, &part, first);
+}
+
+/* Whether the weight's zeros are left out. Both products give the same bits, so the number of rows may decide. */
+static bool skips_zeros(const run *self, const linear *layer, tensor out, tensor x) {
+    const sparse_kernels *kernels = self->kernels->low.sparse;
+    return layer->sparse && kernels && !layer->learn && !x.half && !out.half && x.rows >= kernels->least_rows;
 }
 
 static void multiply_low(const run *self, tensor out, tensor x, const linear *layer, activation act,
@@ -127,8 +144,14 @@ static void multiply_low(const run *self, tensor out, tensor x, const linear *la
                                .b_words = precision_words(layer->precision, linear_depth(layer)),
                                .act = act};
     work.product = bytes ? self->kernels->low.product_int8 : self->kernels->low.product_bf16;
-    if (x.rows >= 32 * team_size(self->crew)) {
-        run_parallel(self, x.rows, LOW_GRAIN, low_rows, &work);
+    const bool by_rows = x.rows >= 32 * team_size(self->crew), sparse = skips_zeros(self, layer, out, x);
+    if (sparse) {
+        work.sparse_words = sparse_scratch(layer->out);
+        work.sparse = run_take(self, team_size(self->crew) * work.sparse_words, sizeof *work.sparse);
+        if (run_failed(self)) return;
+    }
+    if (by_rows) {
+        run_parallel(self, x.rows, sparse ? self->kernels->low.sparse->block : LOW_GRAIN, low_rows, &work);
     } else {
         low_ready(&work, 0, 0, x.rows);
         run_parallel(self, layer->out, PANEL, low_columns, &work);

@@ -171,6 +171,23 @@ static rubato_status load_biases(linear *self, const source *biases, const size_
     return RUBATO_OK;
 }
 
+/* Looks for zeros in an int8 layer. */
+static rubato_status find_sparse(linear *self, const packer *with, rubato_error *error) {
+    const sparse_kernels *kernels = with->kernels->low.sparse;
+    if (!kernels || !self->low || self->precision != PRECISION_INT8) return RUBATO_OK;
+    const size_t words = words_int8(self->in), count = sparse_count(self->low, self->out, words);
+    if ((double)count > kernels->most_filled * (double)(self->out * words) || count > UINT32_MAX) return RUBATO_OK;
+    sparse_words *found = arena_take(with->memory, sizeof *found);
+    if (!found) return fail_memory(error);
+    found->begin = arena_take_array(with->memory, sparse_parts(words) * (self->out + 1), sizeof *found->begin);
+    found->at = arena_take_array(with->memory, count, sizeof *found->at);
+    found->words = arena_take_array(with->memory, count, sizeof *found->words);
+    if (!found->begin || !found->at || !found->words) return fail_memory(error);
+    sparse_fill(found, self->low, self->out, words);
+    self->sparse = found;
+    return RUBATO_OK;
+}
+
 rubato_status linear_load(linear *self, const source *weights, const source *biases, size_t count, const packer *with,
                           rubato_error *error) {
     size_t rows[MOST_STACKED];
@@ -180,6 +197,7 @@ rubato_status linear_load(linear *self, const source *weights, const source *bia
     packing work = {.weights = weights, .count = count, .target = self, .kernels = with->kernels};
     TRY(pack(&work, with, error));
     TRY(pack_both(self, work, with, error));
+    TRY(find_sparse(self, with, error));
     return load_biases(self, biases, rows, count, with, error);
 }
 
@@ -230,6 +248,7 @@ rubato_status linear_load_packed(linear *self, const packed_source *from, const 
         TRY(pack(&work, with, error));
     }
     TRY(pack_both(self, (packing){.repacked = &stored, .kernels = with->kernels}, with, error));
+    TRY(find_sparse(self, with, error));
     return load_biases(self, biases, rows, count, with, error);
 }
 
@@ -343,6 +362,7 @@ const linear *linear_part(const linear *self, size_t first, size_t out, size_t i
     *part = *self;
     part->in = in;
     part->out = out;
+    part->sparse = NULL;
     part->whole_in = depth;
     part->whole_out = linear_width(self);
     if (self->packed) part->packed = self->packed + first * depth;

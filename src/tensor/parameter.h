@@ -88,8 +88,10 @@ typedef struct linear {
     float *smooth;     /* int8: [in] factors of the inputs before rounding, by which weights were divided (Xiao et al.
                           2023); NULL: 1 */
     int32_t *prefixes; /* int8, for reduced widths: [in / PREFIX_STEP][out], offsets of the first inputs */
-    float *bias;       /* [out] or NULL */
-    size_t in, out;    /* 0: there is no such layer */
+    const sparse_words
+        *sparse;    /* int8: the words of `low` that are not zero, where their product is faster; else NULL */
+    float *bias;    /* [out] or NULL */
+    size_t in, out; /* 0: there is no such layer */
     size_t whole_in, whole_out; /* the sizes of the layer of which this is a part; 0: it is whole. See linear_part */
     precision precision;        /* the precision of `low` where there is one */
     linear_learning *learn;     /* NULL in models that do not learn; also in the structs below */

@@ -414,6 +414,80 @@ static void test_quantize_panel(void **state) {
     }
 }
 
+/* A weight's panels in 8 bits; a part of the words is zero. */
+static void random_words(uint32_t *b, size_t columns, size_t words, double filled) {
+    memset(b, 0, packed_size(columns, words) * sizeof *b);
+    for (size_t j = 0; j < columns; j++)
+        for (size_t k = 0; k < words; k++)
+            if (random_below(1000) < (size_t)(1000 * filled))
+                for (size_t i = 0; i < 4; i++)
+                    b[j / PANEL * PANEL * words + k * PANEL + j % PANEL] |=
+                        (uint32_t)(uint8_t)(int8_t)((int)random_below(255) - 127) << 8 * i;
+}
+
+/* The sparse product gives the bits of the dense one: for any shape, share of zeros and part of the columns. */
+static void test_sparse_products(void **state) {
+    (void)state;
+    static const double shares[] = {0, 0.02, 0.2, 0.5, 1};
+    for (size_t i = 1; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
+        for (size_t round = 0; table && table->low.sparse && round < 150; round++) {
+            size_t rows = 1 + random_below(round % 5 ? 40 : 200), columns = 1 + random_below(150);
+            size_t words = 1 + random_below(round % 4 ? 60 : 400), stride = low_stride(words);
+            size_t first = random_below(columns) / PANEL * PANEL;
+            uint32_t *b = aligned_alloc(64, packed_size(columns, words) * 4),
+                     *a = aligned_alloc(64, low_room(rows) * stride * 4);
+            int32_t *offset = malloc(columns * sizeof *offset);
+            random_words(b, columns, words, shares[round % 5]);
+            for (size_t j = 0; j < columns; j++) offset[j] = (int32_t)random_below(1000) - 500;
+            for (size_t k = 0; k < low_room(rows) * stride; k++) a[k] = (uint32_t)random_below(1u << 31) * 2 + 1;
+            guarded scales = guarded_create(rows), column_scales = guarded_create(columns),
+                    bias = guarded_create(columns), residual = guarded_create(rows * columns),
+                    c = guarded_create(rows * columns), reference = guarded_create(rows * columns);
+            size_t count = sparse_count(b, columns, words);
+            sparse_words sparse = {malloc(sparse_parts(words) * (columns + 1) * 4), malloc(count + 1),
+                                   malloc((count + 1) * 4), 0};
+            sparse_fill(&sparse, b, columns, words);
+            assert_int_equal(sparse.begin[sparse_parts(words) * (columns + 1) - 1], count);
+            product_low p = {.a = a,
+                             .b = b + first * words,
+                             .row_scale = scales.data,
+                             .column_scale = column_scales.data + first,
+                             .column_offset = offset + first,
+                             .bias = random_below(2) ? bias.data + first : NULL,
+                             .residual = random_below(2) ? residual.data + first : NULL,
+                             .c = reference.data + first,
+                             .a_stride = stride,
+                             .c_stride = columns,
+                             .residual_stride = columns,
+                             .rows = rows,
+                             .columns = columns - first,
+                             .words = words,
+                             .act = (activation)random_below(ACTIVATION_RARE)};
+            memcpy(reference.data, c.data, rows * columns * sizeof(float));
+            table->low.product_int8(&p);
+            p.b = NULL;
+            p.c = c.data + first;
+            uint32_t *scratch = aligned_alloc(64, sparse_scratch(columns - first) * 4);
+            table->low.sparse->product(&(product_sparse){p, &sparse, first, scratch});
+            assert_memory_equal(reference.data, c.data, rows * columns * sizeof(float));
+            guarded_free(scales);
+            guarded_free(column_scales);
+            guarded_free(bias);
+            guarded_free(residual);
+            guarded_free(c);
+            guarded_free(reference);
+            free(sparse.begin);
+            free(sparse.at);
+            free(sparse.words);
+            free(scratch);
+            free(offset);
+            free(b);
+            free(a);
+        }
+    }
+}
+
 /* int8 to the bit, bf16 within rounding, for any shape; a row's result is the same alone and among others. */
 static void test_low_products(void **state) {
     (void)state;
@@ -626,6 +700,7 @@ int main(int argc, char **argv) {
                                        cmocka_unit_test(test_rows_are_independent),
                                        cmocka_unit_test(test_rows_made_ready),
                                        cmocka_unit_test(test_quantize_panel),
+                                       cmocka_unit_test(test_sparse_products),
                                        cmocka_unit_test(test_low_products),
                                        cmocka_unit_test(test_detection)};
     return cmocka_run_group_tests(tests, NULL, NULL);
