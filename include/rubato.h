@@ -987,6 +987,9 @@ typedef struct rubato_adapt_options {
     void (*planned)(void *user, const rubato_adapt_plan *plan);
     int (*progress)(void *user, const rubato_adapt_progress *progress); /* non-zero: CANCELLED, and resume goes on */
     void *user;
+    const char
+        *unlabelled;  /* more texts: small models learn the fine-tuned model's answers of these, in place of data */
+    const char *ways; /* to go: "student,pruned,elastic" (default) */
 } rubato_adapt_options;
 
 typedef struct rubato_adapt_result {

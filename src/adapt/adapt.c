@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "adapt/adapting.h"
@@ -11,6 +12,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/options.h"
+#include "base/text_list.h"
 #include "task/context.h"
 #include "task/evaluate.h"
 #include "task/labels.h"
@@ -28,7 +30,7 @@ void adapt_folder(const adapting *self, const char *name, char out[ADAPT_PATH]) 
 }
 
 void adapt_tuned(const adapting *self, char out[ADAPT_PATH]) {
-    if (self->tuned)
+    if (self->tuned && !self->pieces)
         snprintf(out, ADAPT_PATH, "%s", self->options->model);
     else
         adapt_folder(self, "tuned", out);
@@ -43,6 +45,33 @@ int adapt_tell(adapting *self, const char *phase, double share) {
                                        .share = share,
                                        .seconds = (clock_ms() - self->begun_ms) / 1e3};
     return o->progress && o->progress(o->user, &now);
+}
+
+/* ---- What is done ---- */
+
+static rubato_status check_ways(const adapting *self, rubato_error *error) {
+    size_t count;
+    if (!self->options->ways) return RUBATO_OK;
+    char **list = text_list_split(self->options->ways, &count);
+    if (!list) return fail_memory(error);
+    rubato_status status = count ? RUBATO_OK : fail(error, RUBATO_BAD_ARGUMENT, "no way is named");
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++)
+        if (!text_list_has("student,pruned,elastic", list[i]))
+            status = fail(error, RUBATO_BAD_ARGUMENT,
+                          "way \"%.40s\": use student, pruned or elastic, with commas between", list[i]);
+    free(list);
+    return status;
+}
+
+bool adapt_goes(const adapting *self, const char *way) {
+    const char *wanted = self->options->ways;
+    return (!wanted || text_list_has(wanted, way)) && (self->prunes || strcmp(way, "pruned") != 0);
+}
+
+const char *adapt_left_out(const adapting *self, const stage_kind *stage) {
+    if (!stage->way || adapt_goes(self, stage->way)) return NULL;
+    return !self->prunes && strcmp(stage->way, "pruned") == 0 ? "left out: heads of this model cannot be cut"
+                                                              : "left out: not among the ways";
 }
 
 /* ---- The record ---- */
@@ -61,8 +90,13 @@ static rubato_status write_record(const adapting *self, rubato_error *error) {
 static json_t *describe_options(const adapting *self) {
     const rubato_adapt_options *o = self->options;
     json_t *made = json_object();
-    const char *const texts[][2] = {{"model", o->model}, {"task", o->task},       {"data", o->data},
-                                    {"dev", o->dev},     {"columns", o->columns}, {"isa", NULL}};
+    const char *const texts[][2] = {{"model", o->model},
+                                    {"task", o->task},
+                                    {"data", o->data},
+                                    {"dev", o->dev},
+                                    {"ways", o->ways},
+                                    {"columns", o->columns},
+                                    {"unlabelled", o->unlabelled}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i][1]) json_put(&made, texts[i][0], json_string(texts[i][1]));
     char hash[17];
@@ -82,7 +116,11 @@ static bool is_sound(const json_t *record) {
     static const char *const numbers[] = {"quality", "chosen_on", "ms", "ratio", "megabytes", "joules"};
     const json_t *all = json_object_get(record, "candidates"), *one;
     size_t i;
+    const json_t *keep = json_object_get(record, "keep"), *kept = json_object_get(record, "pieces");
     if (!json_is_object(json_object_get(record, "done"))) return false;
+    if (keep && !(json_number_value(keep) > 0 && json_number_value(keep) <= 1 && json_is_integer(kept) &&
+                  json_integer_value(kept) >= 0 && json_integer_value(kept) <= INT32_MAX))
+        return false;
     if (!all) return true;
     if (!json_is_array(all) || json_array_size(all) == 0 || !json_is_string(json_object_get(record, "metric")))
         return false;
@@ -165,6 +203,10 @@ static rubato_status read_data(adapting *self, rubato_error *error) {
     TRY(dataset_read(&self->train, o->data, kind, o->columns, error));
     TRY(dataset_read(&self->all, o->dev, kind, o->columns, error));
     TRY(dataset_sample(&self->train, o->limit, o->seed, error));
+    if (o->unlabelled && strcmp(o->task, "classification") != 0 && strcmp(o->task, "regression") != 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--unlabelled is for classification and regression");
+    if (o->unlabelled && !file_exists(o->unlabelled))
+        return fail(error, RUBATO_NOT_FOUND, "%.200s: no such file", o->unlabelled);
     if (self->train.count == 0) return fail(error, RUBATO_BAD_DATA, "%s: no examples", o->data);
     TRY(dataset_divide(&self->all, &self->told, 0.5, error));
     if (self->all.count == 0 || self->told.count == 0)
@@ -205,6 +247,33 @@ static size_t example_tokens(const rubato_model *model, const example *item, siz
     return longest && tokens > longest ? longest : tokens;
 }
 
+/* Where the target is a size, word pieces get a quarter of it, and so many weights of the pruned layers stay that all
+ * fit in 8 bits. A run that goes on keeps what it had, whatever its target is now. */
+static rubato_status decide_sizes(adapting *self, const rubato_model *model, rubato_error *error) {
+    enum { FEWEST_PIECES = 2000 };
+    const rubato_info *info = rubato_model_info(model);
+    const json_t *before = json_object_get(self->record, "keep");
+    self->keep = 0.5;
+    if (before) {
+        self->keep = json_number_value(before);
+        self->pieces = (size_t)json_integer_value(json_object_get(self->record, "pieces"));
+    } else if (self->target == TARGET_MEGABYTES) {
+        const double weights = self->wanted * 1e6 / 1.05, width = (double)info->hidden; /* with scales and vectors */
+        const size_t wanted = size_max((size_t)fmin(weights / 4 / width, 1e9), FEWEST_PIECES);
+        if (model->text->model.kind == MODEL_WORDPIECE && wanted < info->vocabulary) self->pieces = wanted;
+        const double rest = weights - (double)(self->pieces ? self->pieces : info->vocabulary) * width;
+        const double layers = (double)info->layers * width * (4 * width + 2 * (double)info->inner);
+        self->keep = fmin(fmax(rest / layers, 0.2), 0.8);
+    }
+    TRY(json_set(self->record, "keep", json_real(self->keep), error));
+    return json_set(self->record, "pieces", json_integer((json_int_t)self->pieces), error);
+}
+
+static double file_bytes(const char *path) {
+    struct stat found;
+    return stat(path, &found) == 0 ? (double)found.st_size : 0;
+}
+
 /* Counts tokens by a sample, and times a forward pass. */
 static rubato_status look_at_model(adapting *self, rubato_error *error) {
     const rubato_adapt_options *o = self->options;
@@ -236,10 +305,12 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
     for (size_t i = 0; i < count; i++)
         tokens += example_tokens(model, &self->train.items[i * self->train.count / count], longest, NULL);
     self->tokens = tokens * self->train.count / count;
+    if (o->unlabelled) self->tokens = (size_t)((double)self->tokens * file_bytes(o->unlabelled) / file_bytes(o->data));
     rubato_context *context = NULL;
     rubato_bench_row *row = NULL;
     const rubato_context_options how = {.size = sizeof how, .threads = o->threads, .isa = o->isa};
-    rubato_status status = rubato_context_create(&context, model, &how, error);
+    rubato_status status = decide_sizes(self, model, error);
+    if (status == RUBATO_OK) status = rubato_context_create(&context, model, &how, error);
     if (status == RUBATO_OK)
         status = rubato_bench(context, 16, size_max(2, size_min(tokens / count, info->max_length)), &row, error);
     if (status == RUBATO_OK) self->second_tokens = row->tokens_per_second;
@@ -264,7 +335,7 @@ static double estimate(const adapting *self, const stage_kind *stage) {
     const double judged = forward * (double)self->all.count / (double)self->train.count;
     if (stage->passes > 0)
         return self->tuned && strcmp(stage->name, "tuned") == 0 ? 0 : stage->passes * 3.3 * self->epochs * forward;
-    if (strncmp(stage->name, "search", 6) == 0) return 120 * judged + 10;
+    if (strstr(stage->name, "search")) return 120 * judged + 10;
     return strcmp(stage->name, "int8") == 0 ? 5 : 30 * judged + 20;
 }
 
@@ -277,7 +348,11 @@ static rubato_status tell_plan(const adapting *self, rubato_error *error) {
         const stage_kind *kind = &self->stages[i];
         stages[i] = (rubato_adapt_stage){
             .name = kind->name, .what = kind->what, .seconds = estimate(self, kind), .done = is_done(self, kind->name)};
-        if (kind->prunes && !self->prunes) stages[i].what = "left out: heads of this model cannot be cut";
+        const char *reason = adapt_left_out(self, kind);
+        if (reason) {
+            stages[i].what = reason;
+            stages[i].seconds = 0;
+        }
         if (i == 0 && self->tuned) stages[i].what = "the model has a head for these labels already";
         if (!stages[i].done) plan.seconds += stages[i].seconds;
     }
@@ -416,7 +491,7 @@ static rubato_status make_result(const adapting *self, size_t chosen, bool met, 
 static rubato_status run_stages(adapting *self, rubato_error *error) {
     for (self->stage = 0; self->stage < self->stage_count; self->stage++) {
         const stage_kind *kind = &self->stages[self->stage];
-        if (is_done(self, kind->name) || (kind->prunes && !self->prunes)) continue;
+        if (is_done(self, kind->name) || adapt_left_out(self, kind)) continue;
         if (adapt_tell(self, NULL, 0))
             return fail(error, RUBATO_CANCELLED, "stopped before stage \"%s\"; --resume goes on", kind->name);
         TRY(kind->run(self, error));
@@ -433,6 +508,7 @@ static rubato_status adapt(adapting *self, rubato_adapt_result **result, rubato_
     if (!o->model || !o->task || !o->data || !o->dev || !o->out)
         return fail(error, RUBATO_BAD_ARGUMENT, "a model, a task, data, dev data and an output folder are needed");
     TRY(parse_target(self, error));
+    TRY(check_ways(self, error));
     TRY(read_data(self, error));
     TRY(open_record(self, error));
     TRY(look_at_model(self, error));

@@ -19,8 +19,8 @@ typedef struct adapting adapting;
 typedef struct stage_kind {
     const char *name, *what;
     rubato_status (*run)(adapting *self, rubato_error *error);
-    double passes; /* forward and backward passes of the whole model over the training data, for the estimate */
-    bool prunes;   /* it cuts heads, which not every model allows */
+    double passes;   /* forward and backward passes of the whole model over the training data, for the estimate */
+    const char *way; /* the way to a small model of which it is a part: "student", "pruned" or "elastic"; NULL: all */
 } stage_kind;
 
 struct adapting {
@@ -30,9 +30,11 @@ struct adapting {
     json_t *record;       /* adapt.json */
     dataset all, told;    /* the dev data: one half chooses, and the other tells */
     dataset train;        /* for its size */
-    size_t tokens;        /* of the training data */
+    size_t tokens;        /* of these, or of the texts without labels where they are given */
     size_t layers;        /* of the model that is adapted */
     double second_tokens; /* tokens of a forward pass in a second */
+    size_t pieces;        /* word pieces that stay in all models, where the target is a size; 0: all */
+    double keep;          /* the part of the layers' weights that stays in the pruned model */
     bool prunes;          /* its heads can be cut */
     bool narrows;         /* its layers can run with fewer heads and neurons */
     bool tuned;           /* the model has a head for the data already */
@@ -44,6 +46,19 @@ struct adapting {
 /* The stages, with the fine-tuned model first. */
 extern const stage_kind adapt_stages[];
 extern const size_t adapt_stage_count;
+
+/* The folders of the models that they make besides the fine-tuned one. */
+typedef struct adapt_model {
+    const char *name, *way;
+    bool points; /* it has operating points, which are candidates, too */
+} adapt_model;
+
+extern const adapt_model adapt_models[];
+extern const size_t adapt_model_count;
+
+/* Why a stage is left out, or NULL: the way is not wanted, or cannot be gone with this model. */
+const char *adapt_left_out(const adapting *self, const stage_kind *stage);
+bool adapt_goes(const adapting *self, const char *way);
 
 /* OUT/stages/NAME; the folder of the fine-tuned model, which is the given one where that has a head for the data. */
 void adapt_folder(const adapting *self, const char *name, char out[ADAPT_PATH]);

@@ -152,22 +152,20 @@ static rubato_status measure_model(adapting *self, const char *name, const char 
 }
 
 rubato_status adapt_measure(adapting *self, rubato_error *error) {
-    static const struct {
-        const char *name;
-        bool points;
-    } models[] = {{"tuned-int8", false},  {"student", false}, {"student-int8", false}, {"pruned", false},
-                  {"pruned-int8", false}, {"elastic", true},  {"elastic-int8", true}};
-    enum { COUNT = sizeof models / sizeof models[0] };
-    char folder[ADAPT_PATH];
+    char folder[ADAPT_PATH], name[64];
     TRY(json_set(self->record, "candidates", json_array(), error));
     adapt_tuned(self, folder);
     TRY(measure_model(self, "tuned", folder, false, error));
-    for (size_t i = 0; i < COUNT; i++) {
-        if (adapt_tell(self, models[i].name, (double)(i + 1) / (COUNT + 1)))
+    adapt_folder(self, "tuned-int8", folder);
+    TRY(measure_model(self, "tuned-int8", folder, false, error));
+    for (size_t i = 0; i < 2 * adapt_model_count; i++) {
+        const adapt_model *of = &adapt_models[i / 2];
+        if (!adapt_goes(self, of->way)) continue;
+        snprintf(name, sizeof name, "%s%s", of->name, i % 2 ? "-int8" : "");
+        if (adapt_tell(self, name, (double)(i + 1) / (double)(2 * adapt_model_count + 1)))
             return fail(error, RUBATO_CANCELLED, "stopped while candidates were measured; --resume goes on");
-        if (!self->prunes && strncmp(models[i].name, "pruned", strlen("pruned")) == 0) continue;
-        adapt_folder(self, models[i].name, folder);
-        TRY(measure_model(self, models[i].name, folder, models[i].points, error));
+        adapt_folder(self, name, folder);
+        TRY(measure_model(self, name, folder, of->points, error));
     }
     const json_t *all = json_object_get(self->record, "candidates");
     const double base = candidate_number(json_array_get(all, 0), "ms");

@@ -36,7 +36,7 @@ static rubato_train_options common(adapting *self, const char *model, const char
     return (rubato_train_options){.size = sizeof(rubato_train_options),
                                   .model = model,
                                   .task = o->task,
-                                  .data = o->data,
+                                  .data = o->unlabelled ? o->unlabelled : o->data,
                                   .columns = o->columns,
                                   .out = out,
                                   .limit = o->limit,
@@ -59,13 +59,35 @@ static rubato_status train(const rubato_train_options *given, rubato_error *erro
     return RUBATO_OK;
 }
 
+/* Cuts what the options say, from one folder to another. */
+static rubato_status trim(rubato_trim_options cut, rubato_error *error) {
+    rubato_trim_result *made;
+    cut.size = sizeof cut;
+    cut.overwrite = 1;
+    TRY(rubato_trim(&cut, &made, error));
+    rubato_free(made);
+    return RUBATO_OK;
+}
+
+/* The fine-tuned model has the word pieces of the data where the target is a size. */
 static rubato_status run_tuned(adapting *self, rubato_error *error) {
-    char out[ADAPT_PATH];
-    if (self->tuned) return RUBATO_OK;
+    char out[ADAPT_PATH], whole[ADAPT_PATH];
+    const rubato_adapt_options *o = self->options;
     adapt_folder(self, "tuned", out);
-    rubato_train_options options = common(self, self->options->model, out);
-    options.rate = 5e-5;
-    return train(&options, error);
+    adapt_folder(self, "tuned-whole", whole);
+    if (!self->tuned) {
+        rubato_train_options options = common(self, o->model, self->pieces ? whole : out);
+        options.data = o->data;
+        options.rate = 5e-5;
+        TRY(train(&options, error));
+    }
+    if (!self->pieces) return RUBATO_OK;
+    return trim((rubato_trim_options){.model = self->tuned ? o->model : whole,
+                                      .out = out,
+                                      .data = o->unlabelled ? o->unlabelled : o->data,
+                                      .columns = o->columns,
+                                      .vocabulary = self->pieces},
+                error);
 }
 
 /* The student begins with every other layer, the last one among them. */
@@ -76,13 +98,7 @@ static rubato_status run_student(adapting *self, rubato_error *error) {
     adapt_folder(self, "student", out);
     for (size_t i = 1 - self->layers % 2, at = 0; i < self->layers && at < sizeof layers - 8; i += 2)
         at += (size_t)snprintf(layers + at, sizeof layers - at, "%s%zu", at ? "," : "", i);
-    if (!was_stopped(out)) {
-        const rubato_trim_options cut = {
-            .size = sizeof cut, .model = tuned, .out = start, .layers = layers, .overwrite = 1};
-        rubato_trim_result *made;
-        TRY(rubato_trim(&cut, &made, error));
-        rubato_free(made);
-    }
+    if (!was_stopped(out)) TRY(trim((rubato_trim_options){.model = tuned, .out = start, .layers = layers}, error));
     rubato_train_options options = common(self, start, out);
     options.recipe = "distilbert";
     options.teacher = tuned;
@@ -99,15 +115,11 @@ static rubato_status run_pruned(adapting *self, rubato_error *error) {
     rubato_train_options options = common(self, tuned, whole);
     options.recipe = "movement";
     options.teacher = tuned;
-    options.keep = 0.5;
+    options.keep = self->keep;
     options.rate = 1e-4;
     options.epochs = 4.0 / 3 * self->epochs;
     TRY(train(&options, error));
-    const rubato_trim_options cut = {.size = sizeof cut, .model = whole, .out = out, .empty = 1, .overwrite = 1};
-    rubato_trim_result *made;
-    TRY(rubato_trim(&cut, &made, error));
-    rubato_free(made);
-    return RUBATO_OK;
+    return trim((rubato_trim_options){.model = whole, .out = out, .empty = 1}, error);
 }
 
 static rubato_status search(adapting *self, const char *name, rubato_error *error) {
@@ -137,22 +149,52 @@ static rubato_status search(adapting *self, const char *name, rubato_error *erro
     return stopped ? fail(error, RUBATO_CANCELLED, "stopped while points were searched; --resume goes on") : RUBATO_OK;
 }
 
-/* Points of a model with exits are for sequences and tokens; the recipe leaves exits out where there can be none. */
-static rubato_status run_anytime(adapting *self, rubato_error *error) {
+/* Training for operating points; from the models below OUT/stages. Points of a model with exits are for sequences and
+ * tokens; the recipe leaves exits out where there can be none. */
+static rubato_status train_points(adapting *self, const char *from, const char *name, bool narrows, bool deep,
+                                  rubato_error *error) {
     char tuned[ADAPT_PATH], out[ADAPT_PATH];
     adapt_tuned(self, tuned);
-    adapt_folder(self, "anytime", out);
-    rubato_train_options options = common(self, tuned, out);
+    adapt_folder(self, name, out);
+    rubato_train_options options = common(self, from, out);
     options.recipe = "anytime";
-    options.widths = self->narrows ? NULL : "1";
+    options.widths = narrows ? NULL : "1";
     options.teacher = tuned;
+    options.match_states = deep ? 0 : -1; /* states are those of as many layers */
     options.rate = 4e-5;
     options.epochs = 2.0 / 3 * self->epochs;
     return train(&options, error);
 }
 
+static rubato_status run_anytime(adapting *self, rubato_error *error) {
+    char tuned[ADAPT_PATH];
+    adapt_tuned(self, tuned);
+    return train_points(self, tuned, "anytime", self->narrows, true, error);
+}
+
 static rubato_status run_anytime_search(adapting *self, rubato_error *error) {
     return search(self, "anytime", error);
+}
+
+static rubato_status run_student_points(adapting *self, rubato_error *error) {
+    char student[ADAPT_PATH];
+    adapt_folder(self, "student", student);
+    return train_points(self, student, "student-elastic", self->narrows, false, error);
+}
+
+static rubato_status run_student_search(adapting *self, rubato_error *error) {
+    return search(self, "student-elastic", error);
+}
+
+/* Layers that were pruned have sizes that cannot be narrowed evenly. */
+static rubato_status run_pruned_points(adapting *self, rubato_error *error) {
+    char pruned[ADAPT_PATH];
+    adapt_folder(self, "pruned", pruned);
+    return train_points(self, pruned, "pruned-elastic", false, true, error);
+}
+
+static rubato_status run_pruned_search(adapting *self, rubato_error *error) {
+    return search(self, "pruned-elastic", error);
 }
 
 enum { DEAREST_PER_CENT = 60 }; /* points that cost more are not refined */
@@ -202,29 +244,39 @@ static rubato_status quantize(adapting *self, const char *model, const char *nam
 }
 
 static rubato_status run_int8(adapting *self, rubato_error *error) {
-    static const char *const from[] = {"student", "pruned", "elastic"};
-    static const char *const to[] = {"student-int8", "pruned-int8", "elastic-int8"};
-    char model[ADAPT_PATH];
+    char model[ADAPT_PATH], name[64];
     adapt_tuned(self, model);
     TRY(quantize(self, model, "tuned-int8", error));
-    for (size_t i = 0; i < 3; i++) {
-        if (!self->prunes && strcmp(from[i], "pruned") == 0) continue;
-        adapt_folder(self, from[i], model);
-        TRY(quantize(self, model, to[i], error));
-        adapt_tell(self, NULL, (double)(i + 2) / 4);
+    for (size_t i = 0; i < adapt_model_count; i++) {
+        if (!adapt_goes(self, adapt_models[i].way)) continue;
+        adapt_folder(self, adapt_models[i].name, model);
+        snprintf(name, sizeof name, "%s-int8", adapt_models[i].name);
+        TRY(quantize(self, model, name, error));
+        adapt_tell(self, NULL, (double)(i + 1) / (double)adapt_model_count);
     }
     return RUBATO_OK;
 }
 
+const adapt_model adapt_models[] = {{"student", "student", false},
+                                    {"student-elastic", "student", true},
+                                    {"pruned", "pruned", false},
+                                    {"pruned-elastic", "pruned", true},
+                                    {"elastic", "elastic", true}};
+const size_t adapt_model_count = sizeof adapt_models / sizeof adapt_models[0];
+
 const stage_kind adapt_stages[] = {
-    {"tuned", "the model learns the task", run_tuned, 1, false},
-    {"student", "every other layer, which learns from the fine-tuned model", run_student, 1.1, false},
-    {"pruned", "the fine-tuned model without half of its heads and neurons", run_pruned, 1.9, true},
-    {"anytime", "operating points: shorter, narrower, shallower, with exits", run_anytime, 1.8, false},
-    {"search", "the best operating points", run_anytime_search, 0, false},
-    {"elastic", "training at the points that were found", run_elastic, 0.9, false},
-    {"search again", "the best operating points after that", run_elastic_search, 0, false},
-    {"int8", "weights in 8 bits", run_int8, 0, false},
-    {"measuring", "quality, time, size and energy of all candidates", adapt_measure, 0, false},
+    {"tuned", "the model learns the task", run_tuned, 1, NULL},
+    {"student", "every other layer, which learns from the fine-tuned model", run_student, 1.1, "student"},
+    {"student points", "operating points of the student", run_student_points, 1.2, "student"},
+    {"student search", "the best of them", run_student_search, 0, "student"},
+    {"pruned", "the fine-tuned model with a part of its heads and neurons", run_pruned, 1.9, "pruned"},
+    {"pruned points", "operating points of the pruned model", run_pruned_points, 1.3, "pruned"},
+    {"pruned search", "the best of them", run_pruned_search, 0, "pruned"},
+    {"anytime", "operating points: shorter, narrower, shallower, with exits", run_anytime, 1.8, "elastic"},
+    {"search", "the best of them", run_anytime_search, 0, "elastic"},
+    {"elastic", "training at the points that were found", run_elastic, 0.9, "elastic"},
+    {"search again", "the best points after that", run_elastic_search, 0, "elastic"},
+    {"int8", "weights in 8 bits", run_int8, 0, NULL},
+    {"measuring", "quality, time, size and energy of all candidates", adapt_measure, 0, NULL},
 };
 const size_t adapt_stage_count = sizeof adapt_stages / sizeof adapt_stages[0];

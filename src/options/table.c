@@ -317,6 +317,8 @@ static const rubato_option adapt_table[] = {
     TEXT_OPTION(task, task, "TASK", search_tasks, NULL, "task to learn"),
     TEXT_OPTION(data, data, "FILE", NULL, NULL, "training data" DATA_HELP),
     TEXT_OPTION(dev, dev, "FILE", NULL, NULL, "labelled data: one half chooses, the other tells the quality"),
+    TEXT_OPTION(unlabelled, unlabelled, "FILE", NULL, "the training data",
+                "texts from which small models learn the fine-tuned model's answers; best with those of --data in it"),
     TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
     SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
     SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
@@ -333,6 +335,7 @@ static const rubato_option adapt_table[] = {
     FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Training"
+    TEXT_OPTION(ways, ways, "LIST", NULL, "all", "ways to a small model: student,pruned,elastic"),
     REAL_OPTION(epochs, epochs, "3", "passes over the data for fine-tuning; other stages have theirs in proportion"),
     SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
     TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),

@@ -25,7 +25,7 @@ def adapt(out, *more, model=teacher, target="0.9x", task="classification", data=
 
 # ---- The plan ----
 r = adapt("planned", "--plan")
-check("a plan has stages with times and writes nothing", r.status == 0 and all(s in r.err for s in ("1. tuned", "2. student", "9. measuring", "in all")) and not os.path.exists(path("planned")), r)
+check("a plan has stages with times and writes nothing", r.status == 0 and all(s in r.err for s in ("1. tuned", "2. student", "13. measuring", "in all")) and not os.path.exists(path("planned")), r)
 check("a model with a head for the labels stays", "has a head for these labels already" in r.err, r)
 
 # ---- A whole run ----
@@ -34,7 +34,7 @@ found = r.json()[0]
 check("a run ends with a model", r.status == 0 and found["held_out"] == 100 and found["ratio"] <= 0.9 and found["joules"] > 0, r)
 report = json.load(open(path("small/report.json")))
 names = [c["name"] for c in report["candidates"]]
-check("all kinds of candidates were measured", {"tuned", "tuned-int8", "student", "student-int8", "pruned", "pruned-int8", "elastic", "elastic-int8"} <= set(names), names)
+check("all kinds of candidates were measured", {"tuned", "tuned-int8", "student", "student-int8", "student-elastic-int8", "pruned", "pruned-int8", "pruned-elastic", "elastic", "elastic-int8"} <= set(names), names)
 check("each with its quality, time, size and energy", all(0 <= c["quality"] <= 1 and c["ms"] > 0 and c["megabytes"] > 0 and c["joules"] > 0 and c["quality_error"] >= 0 for c in report["candidates"]))
 meeting = [c for c in report["candidates"] if c["meets"]]
 check("the best within the target is chosen", report["chosen"]["name"] == found["chosen"] and report["chosen"]["chosen_on"] == max(c["chosen_on"] for c in meeting), report["chosen"])
@@ -50,7 +50,7 @@ p = subprocess.Popen([rubato, *words], stdout=subprocess.DEVNULL, stderr=subproc
 err = interrupt(p, lambda: os.path.exists(path("on/stages/pruned-whole")))[1]
 check("it stops by Ctrl-C", p.returncode == 1 and "--resume" in err, err)
 r = adapt("on", target="1MB"); check("without --resume it does not go on", r.status == 2 and "--resume" in r.err.strip().split("\n")[-1], r)
-r = run(*words, "--resume"); check("with it, it does", r.status == 0 and " done" in r.err and "student" not in re.findall(r"of 9: (\w+)", r.err), r)
+r = run(*words, "--resume"); check("with it, it does", r.status == 0 and " done" in r.err and "student" not in re.findall(r"of 13: (\w+)", r.err), r)
 r = run(*words, "--resume", "--json", "--quiet"); check("a run that has ended tells again", r.status == 0 and r.json()[0]["megabytes"] <= 1, r)
 r = run(*[w if w != "1MB" else "0.0001MB" for w in words], "--resume", "--json", "--quiet"); check("another target is judged anew", r.status == 0 and r.json()[0]["met"] is False and "is nearest to" in open(path("on/report.html")).read(), r)
 r = run(*words, "--resume", "--json", "--quiet"); check("and the first one again", r.status == 0 and r.json()[0]["met"] is True, r)
@@ -63,6 +63,16 @@ r = adapt("tags", "--json", "--quiet", task="tagging", data=tags, dev=tags, mode
 pairs = write("pairs.tsv", "text\tpair\tlabel\n" + "".join(f"{' '.join(random.Random(i).sample('abcdef', 3))}\t{' '.join(random.Random(i + 9).sample('abcdef', 3))}\t{i % 6}\n" for i in range(80)))
 for task in ("regression", "sts"):
     r = adapt(task, "--json", "--quiet", task=task, data=pairs, dev=pairs, model=os.path.join(golden, "bert"), target="0.7x"); check(task, r.status == 0 and r.json()[0]["metric"] == "spearman", r)
+
+# ---- Ways, sizes and texts without labels ----
+more = write("more.tsv", "".join(line.split("\t")[0] + "\n" for line in rows(400, 7).split("\n") if line))
+r = adapt("way", "--ways", "pruned", "--unlabelled", more, "--epochs", 1, "--json", "--quiet", target="0.005MB")
+names = {c["name"].split(" ")[0] for c in json.load(open(path("way/report.json")))["candidates"]}
+check("one way alone", r.status == 0 and names == {"tuned", "tuned-int8", "pruned", "pruned-int8", "pruned-elastic", "pruned-elastic-int8"}, r, names)
+keep = json.load(open(path("way/adapt.json")))["keep"]; check("a size decides how much stays", 0.2 <= keep < 0.5 and abs(float(json.load(open(path("way/stages/pruned-whole/training.json")))["options"]["keep"]) - keep) < 1e-9, keep)
+check("small models learn of the texts without labels", len({json.load(open(path(f"{run}/stages/pruned-whole/training.json")))["data"] for run in ("small", "way")}) == 2)
+for wrong, says in ((["--ways", "pruned,short"], "short"), (["--ways", ","], "no way"), (["--unlabelled", path("nothing.tsv")], "nothing.tsv")):
+    r = adapt("none", "--quiet", *wrong); check(f"{wrong}", r.status in (1, 2) and one_line(r) and says in r.err, r)
 
 # ---- Nothing is lost ----
 shutil.rmtree(path("small/stages"))
