@@ -2,8 +2,8 @@
  * second operand of the score product, its values as that of the output product, and blocks of queries run through
  * both.
  *
- * The backward pass computes the probabilities again from queries and keys, so that a recorded pass holds no [n, n]
- * matrix. With P the probabilities, D their dropout mask, O' the gradient of the output:
+ * The backward pass computes the probabilities again from queries and keys, for a block of queries at a time, so that
+ * neither pass holds an [n, n] matrix. With P the probabilities, D their dropout mask, O' the gradient of the output:
  *   V' += (P D)^T O'      P' = (O' V^T) D      S' = P (P' - sum P P') scale      Q' += S' K      K' += S'^T Q */
 #include "attention/softmax.h"
 
@@ -18,6 +18,7 @@
 /* A block has at most sqrt(SCORE_BYTES / 4) queries: all queries of the sequence, or as many as have room for their
  * scores. */
 enum { SCORE_BYTES = 128 * 1024, LEAST_QUERIES = 14, MOST_QUERIES = 182 };
+enum { BACKWARD_BYTES = 512 * 1024, LEAST_BACKWARD = 64 }; /* the same of the derivative */
 
 /* ---- Terms ---- */
 
@@ -223,20 +224,20 @@ typedef struct slopes {
     const run *on;
     const saved_attention *saved;
     float *scratch;
-    size_t scratch_size, square, packed; /* floats of a member's scratch, of one [n, n] matrix, of a packed operand */
+    size_t block;                        /* the most queries of a block */
+    size_t scratch_size, scores, packed; /* floats of a member's scratch, of a block's scores, of a packed operand */
     ready_terms terms;                   /* their scratch is at the end of a member's */
 } slopes;
 
-static void head_backward(const slopes *t, size_t sequence, size_t head, float *scratch) {
+/* The m queries of one head from row `first`, with all n keys of their sequence. */
+static void block_backward(const slopes *t, size_t sequence, size_t head, size_t first, size_t m, float *scratch) {
     const saved_attention *s = t->saved;
     const run *on = t->on;
     const attention *in = &s->in;
     const gradient_kernels *g = on->kernels->gradient;
     size_t start = s->sequences.start[sequence], n = batch_length(&s->sequences, sequence), size = in->head_size;
-    size_t first = s->queries.start[sequence], m = batch_length(&s->queries, sequence);
-    if (n == 0 || m == 0) return;
-    size_t stride = round_up(n, PANEL) + 16, column = head * size;
-    float *p = scratch, *d = p + t->square, *turned = d + t->square, *packed = turned + t->square;
+    size_t stride = round_up(n, PANEL) + 16, across = round_up(m, PANEL) + 16, column = head * size;
+    float *p = scratch, *d = p + t->scores, *turned = d + t->scores, *packed = turned + t->scores;
     float *of_terms = scratch + t->scratch_size - t->terms.room;
     block_room room = {.packed = packed};
     if (in->low) {
@@ -261,17 +262,26 @@ static void head_backward(const slopes *t, size_t sequence, size_t head, float *
         block_dropout(on, s->mask, packed, stride, m, n, place, s->longest);
         dropped = packed;
     }
-    g->transpose(turned, stride, dropped, stride, m, n);
-    block_accumulate(on, in->value.grad + start * in->value.stride + column, in->value.stride, turned, stride, out,
+    g->transpose(turned, across, dropped, stride, m, n);
+    block_accumulate(on, in->value.grad + start * in->value.stride + column, in->value.stride, turned, across, out,
                      s->out.stride, n, size, m, &room);
     for (size_t i = 0; i < m; i++) g->softmax_backward(d + i * stride, p + i * stride, in->scale, n);
     for (size_t i = 0; i < t->terms.count; i++)
         if (in->terms[i].kind->backward) in->terms[i].kind->backward(in->terms[i].values, on, in, &grads, of_terms);
     block_accumulate(on, in->query.grad + first * in->query.stride + column, in->query.stride, d, stride, key,
                      in->key.stride, m, size, n, &room);
-    g->transpose(turned, stride, d, stride, m, n);
-    block_accumulate(on, in->key.grad + start * in->key.stride + column, in->key.stride, turned, stride, query,
+    g->transpose(turned, across, d, stride, m, n);
+    block_accumulate(on, in->key.grad + start * in->key.stride + column, in->key.stride, turned, across, query,
                      in->query.stride, n, size, m, &room);
+}
+
+/* One head of one sequence, some queries at a time, so that memory does not grow with the square of the length. */
+static void head_backward(const slopes *t, size_t sequence, size_t head, float *scratch) {
+    const batch *queries = &t->saved->queries;
+    if (batch_length(&t->saved->sequences, sequence) == 0) return;
+    const size_t end = queries->start[sequence + 1];
+    for (size_t first = queries->start[sequence]; first < end; first += t->block)
+        block_backward(t, sequence, head, first, size_min(t->block, end - first), scratch);
 }
 
 static void some_backward(void *argument, size_t member, size_t first, size_t last) {
@@ -293,11 +303,13 @@ static void whole_backward(void *argument, size_t member, size_t first, size_t l
 static void attention_backward(const run *on, void *saved) {
     const saved_attention *s = saved;
     size_t n = s->longest, size = s->in.head_size;
-    slopes t = {.on = on, .saved = s, .square = n * (round_up(n, PANEL) + 16)};
-    t.square = round_up(t.square, 16);
-    t.packed = round_up(size_max(size_max(packed_size(n, size), packed_size(size, n)), t.square), 16);
-    t.terms = terms_ready(on, &s->in, n, true);
-    t.scratch_size = 3 * t.square + t.packed + t.terms.room;
+    slopes t = {.on = on, .saved = s};
+    t.block = size_min(n, size_max(BACKWARD_BYTES / sizeof(float) / n, LEAST_BACKWARD));
+    /* of a block by keys, or of keys by a block */
+    t.scores = round_up(size_max(t.block * (round_up(n, PANEL) + 16), n * (round_up(t.block, PANEL) + 16)), 16);
+    t.packed = round_up(size_max(size_max(packed_size(n, size), packed_size(size, n)), t.scores), 16);
+    t.terms = terms_ready(on, &s->in, t.block, true);
+    t.scratch_size = 3 * t.scores + t.packed + t.terms.room;
     if (s->in.low) t.scratch_size += t.packed + round_up(low_room(n) * low_stride(words_bf16(size_max(n, size))), 16);
     t.scratch = run_take(on, team_size(on->crew) * t.scratch_size, sizeof(float));
     if (run_failed(on)) return;

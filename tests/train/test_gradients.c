@@ -313,7 +313,7 @@ static attention attention_of(tensor qkv) {
 }
 
 /* Sequences of which rows have gone, and some of whose rows alone ask. */
-enum { MOST_ROWS = 135, MOST_ORIGINAL = 2 * MOST_ROWS };
+enum { MOST_ROWS = 430, MOST_ORIGINAL = 2 * MOST_ROWS };
 
 typedef struct attended {
     batch rows, queries;
@@ -592,12 +592,14 @@ static void relative_cases(const kernel_table *kernels, size_t threads) {
     related = some_ask = false;
 }
 
-/* Sequences within one panel of keys, and of several, full and not. */
+/* Sequences within one panel of keys, of several, full and not, and of several blocks of queries. */
 static void attention_cases(const kernel_table *kernels, size_t threads) {
-    static const size_t few[] = {5, 1, 11}, many[] = {1, 33, 70, 31};
-    for (int size = 0; size < 2; size++) {
+    static const size_t few[] = {5, 1, 11}, many[] = {1, 33, 70, 31}, blocks[] = {3, 420};
+    static const size_t *const lengths[] = {few, many, blocks};
+    static const size_t counts[] = {3, 4, 2};
+    for (int size = 0; size < 3; size++) {
         const attended *all = &attended_under_test;
-        lay_out(&attended_under_test, size ? many : few, size ? 4 : 3);
+        lay_out(&attended_under_test, lengths[size], counts[size]);
         size_t biases = 2 * (2 * all->reach + 1);
         /* plain, with dropout, with a relative bias, fewer queries with dropout, some with a bias */
         for (int kind = 0; kind < 5; kind++) {
