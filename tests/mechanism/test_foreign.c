@@ -206,7 +206,7 @@ static void test_bad_settings(void **state) {
     static const struct {
         const char *parts, *says;
         rubato_status status;
-    } bad[] = {{"\"attention\": {\"mechanism\": \"other\"}, ", "softmax, window", RUBATO_UNSUPPORTED},
+    } bad[] = {{"\"attention\": {\"mechanism\": \"other\"}, ", "softmax, image, window", RUBATO_UNSUPPORTED},
                {"\"feed_forward\": {\"mechanism\": \"other\"}, ", "dense", RUBATO_UNSUPPORTED},
                {"\"attention\": {\"mechanism\": \"window\"}, ", "0 rows", RUBATO_BAD_MODEL},
                {SLOPED "\"layer_widths\": {\"heads\": [4, 2]}, ", "cannot differ", RUBATO_UNSUPPORTED},

@@ -52,7 +52,8 @@ static void lay_out(scene *s, uint64_t *state) {
 typedef struct plain_weights {
     const float *weight[4], *bias[4]; /* of queries, keys, values, output */
     const float *slopes;              /* [HEADS]; NULL: none */
-    size_t reach;                     /* SIZE_MAX: all */
+    size_t block;                     /* of queries; 0: none */
+    size_t reach;                     /* beyond the query, or its block; SIZE_MAX: all */
 } plain_weights;
 
 /* What is looked at: the output, and gradients of everything. */
@@ -85,6 +86,13 @@ static void apply_backward(const double *to_grad, const double *from, double *fr
         }
 }
 
+/* Whether a query sees a key; both by their places in the text. */
+static bool sees(const plain_weights *with, size_t query, size_t key, double far) {
+    const size_t begin = with->block ? query / with->block * with->block : 0;
+    if (!with->block) return far <= (double)with->reach;
+    return key + with->reach >= begin && key < begin + with->block + with->reach;
+}
+
 /* One query of one head: P over the sequence's keys, mixing, and their derivatives. */
 static void plain_query(const plain_weights *with, const scene *s, size_t sequence, size_t h, size_t query,
                         double *const rows[4], double *const grads[4], plain *out) {
@@ -96,7 +104,8 @@ static void plain_query(const plain_weights *with, const scene *s, size_t sequen
         for (size_t j = column; j < column + SIZE; j++)
             p[k] += rows[0][query * HIDDEN + j] * rows[1][(first + k) * HIDDEN + j] * scale;
         p[k] -= with->slopes ? (double)with->slopes[h] * far : 0;
-        if (far > (double)with->reach) p[k] = -INFINITY;
+        if (!sees(with, s->query_origin[query] - s->origin[first], s->origin[first + k] - s->origin[first], far))
+            p[k] = -INFINITY;
         largest = fmax(largest, p[k]);
     }
     for (size_t k = 0; k < count; k++) sum += p[k] = exp(p[k] - largest);
@@ -244,7 +253,7 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
     }
 }
 
-static void check_layer(const char *parts, size_t reach, bool sloped) {
+static void check_layer(const char *parts, size_t block, size_t reach, bool sloped) {
     static const scene scenes[] = {
         {.name = "all rows", .heads = HEADS},
         {.name = "rows are gone", .retired = true, .heads = HEADS},
@@ -254,7 +263,7 @@ static void check_layer(const char *parts, size_t reach, bool sloped) {
         {.name = "one head, fewer queries", .fewer = true, .heads = 1}};
     static const char *const names[] = {"self.query", "self.key", "self.value", "output.dense"};
     made_model m = make_model(parts);
-    plain_weights with = {.reach = reach};
+    plain_weights with = {.block = block, .reach = reach};
     for (size_t i = 0; i < 4; i++) {
         char name[96];
         snprintf(name, sizeof name, "encoder.layer.%%zu.attention.%s.weight", names[i]);
@@ -276,13 +285,25 @@ static void check_layer(const char *parts, size_t reach, bool sloped) {
 
 static void test_softmax_layer(void **state) {
     (void)state;
-    check_layer("", SIZE_MAX, false);
+    check_layer("", 0, SIZE_MAX, false);
 }
 
 static void test_window_layer(void **state) {
     (void)state;
-    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 16}, ", 16, false);
-    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 40, \"sloped\": true}, ", 40, true);
+    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 16}, ", 0, 16, false);
+    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 40, \"sloped\": true}, ", 0, 40, true);
+}
+
+/* Blocks that are smaller and larger than a panel, and than the text, where the attention is dense. */
+static void test_image_layer(void **state) {
+    static const size_t sizes[][2] = {{8, 5}, {1, 3}, {40, 0}, {33, 40}, {5000, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char part[120];
+        snprintf(part, sizeof part, "\"attention\": {\"mechanism\": \"image\", \"block\": %zu, \"flange\": %zu}, ",
+                 sizes[i][0], sizes[i][1]);
+        check_layer(part, sizes[i][0], sizes[i][1], false);
+    }
 }
 
 /* ---- Whole encoders of every mechanism ---- */
@@ -393,7 +414,8 @@ static void test_every_feeding(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer), cmocka_unit_test(test_window_layer),
-                                       cmocka_unit_test(test_every_attention), cmocka_unit_test(test_every_feeding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer), cmocka_unit_test(test_image_layer),
+                                       cmocka_unit_test(test_window_layer), cmocka_unit_test(test_every_attention),
+                                       cmocka_unit_test(test_every_feeding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

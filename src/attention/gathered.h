@@ -1,0 +1,49 @@
+/* Softmax attention in which every query sees some of the keys: blocks of queries with stretches of keys. A plan says
+ * which; it belongs to a mechanism. Time and memory grow with the number of pairs of blocks and stretches, and neither
+ * pass holds more than one block's scores. */
+#ifndef RUBATO_ATTENTION_GATHERED_H
+#define RUBATO_ATTENTION_GATHERED_H
+
+#include "elastic/batch.h"
+#include "tensor/run.h"
+
+/* Rows of keys [first, end) within their sequence. */
+typedef struct stretch {
+    size_t first, end;
+} stretch;
+
+enum { MOST_STRETCHES = 16 };
+
+/* Queries [first, first + count) within their sequence, and the keys that they see: stretches that do not overlap. */
+typedef struct query_block {
+    size_t first, count;
+    stretch keys[MOST_STRETCHES];
+    size_t stretches;
+} query_block;
+
+/* Its functions are called from several threads. */
+typedef struct gather_plan {
+    const void *of;
+    /* The block of that number, from 0 on, of one sequence and head; false: there is none. Each query is in one block.
+     */
+    bool (*block)(const void *of, size_t sequence, size_t head, size_t number, query_block *out);
+    /* The part of a stretch that the query sees; it may be empty. NULL: all of it. */
+    stretch (*seen)(const void *of, size_t sequence, size_t query, stretch keys);
+} gather_plan;
+
+typedef struct gathered {
+    tensor query, key, value;         /* [rows, heads * head_size]; of the query rows, and of all */
+    const batch *sequences, *queries; /* of the keys and of the queries */
+    size_t heads, head_size;
+    float scale;
+    gather_plan plan; /* its data must outlive the tape when recording */
+    /* As in softmax.h; NULL for none. others_only: every row is a query then. */
+    float *significance;
+    bool others_only;
+} gathered;
+
+/* out [query rows, heads * head_size] = concatenated heads. A query that sees no key gets zeros. When recording,
+ * probabilities are dropped out at the tape's rate, and `inputs` and the batches are copied, but not their arrays. */
+void attention_gathered(const run *self, tensor out, const gathered *inputs);
+
+#endif
