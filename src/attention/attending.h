@@ -32,6 +32,22 @@ static inline size_t attending_place(const attending_input *in, size_t sequence,
     return (origin ? origin[row] : row) - (in->origin ? in->origin[first] : first);
 }
 
+/* The first row of a sequence, counted from its beginning, that stands at the place or behind it. rows, origin: the
+ * batch of keys with in->origin, or that of queries with in->query_origin. */
+static inline size_t attending_row_at(const attending_input *in, size_t sequence, const batch *rows,
+                                      const size_t *origin, size_t place) {
+    size_t low = 0, high = batch_length(rows, sequence);
+    if (!origin) return place < high ? place : high; /* all rows are there */
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (attending_place(in, sequence, origin, rows->start[sequence] + middle) < place)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* The work of a mechanism's own products (scores and mixing) for `sequences` of `length` rows. */
 typedef struct attending_demand {
     double flops, activation_bytes;

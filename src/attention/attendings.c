@@ -2,7 +2,7 @@
 #include "attention/attending.h"
 
 /* attending_NAME of each, the default one first. */
-#define MECHANISMS(EACH) EACH(softmax) EACH(image)
+#define MECHANISMS(EACH) EACH(softmax) EACH(image) EACH(longformer)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

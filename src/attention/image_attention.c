@@ -58,21 +58,6 @@ typedef struct blocks {
     image_setting setting;
 } blocks;
 
-/* The first row of a sequence, counted from its beginning, that stands at the place or behind it. */
-static size_t row_at(const attending_input *in, size_t sequence, const batch *rows, const size_t *origin,
-                     size_t place) {
-    const size_t start = rows->start[sequence];
-    size_t low = 0, high = batch_length(rows, sequence);
-    while (low < high) {
-        const size_t middle = (low + high) / 2;
-        if (attending_place(in, sequence, origin, start + middle) < place)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static bool find_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
     const blocks *self = of;
     const attending_input *in = &self->in;
@@ -81,10 +66,11 @@ static bool find_block(const void *of, size_t sequence, size_t head, size_t numb
     (void)head;
     if (length == 0 || attending_place(in, sequence, in->origin, in->sequences.start[sequence] + length - 1) < begin)
         return false;
-    out->first = row_at(in, sequence, &in->queries, in->query_origin, begin);
-    out->count = row_at(in, sequence, &in->queries, in->query_origin, end) - out->first;
-    out->keys[0].first = row_at(in, sequence, &in->sequences, in->origin, begin > flange ? begin - flange : 0);
-    out->keys[0].end = row_at(in, sequence, &in->sequences, in->origin, end + flange);
+    out->first = attending_row_at(in, sequence, &in->queries, in->query_origin, begin);
+    out->count = attending_row_at(in, sequence, &in->queries, in->query_origin, end) - out->first;
+    out->keys[0].first =
+        attending_row_at(in, sequence, &in->sequences, in->origin, begin > flange ? begin - flange : 0);
+    out->keys[0].end = attending_row_at(in, sequence, &in->sequences, in->origin, end + flange);
     out->stretches = out->keys[0].end > out->keys[0].first;
     return true;
 }

@@ -51,10 +51,16 @@ static inline void store_layer(made_model *m, size_t number) {
     const struct {
         const char *name;
         size_t rows, columns;
-    } linears[] = {{"attention.self.query", width, HIDDEN}, {"attention.self.key", width, HIDDEN},
-                   {"attention.self.value", width, HIDDEN}, {"attention.output.dense", HIDDEN, width},
-                   {"intermediate.dense", inner, HIDDEN},   {"intermediate.gate", inner, HIDDEN},
-                   {"output.dense", HIDDEN, inner}};
+    } linears[] = {{"attention.self.query", width, HIDDEN},
+                   {"attention.self.key", width, HIDDEN},
+                   {"attention.self.value", width, HIDDEN},
+                   {"attention.output.dense", HIDDEN, width},
+                   {"intermediate.dense", inner, HIDDEN},
+                   {"intermediate.gate", inner, HIDDEN},
+                   {"output.dense", HIDDEN, inner},
+                   {"attention.self.query_global", width, HIDDEN},
+                   {"attention.self.key_global", width, HIDDEN},
+                   {"attention.self.value_global", width, HIDDEN}};
     static const char *const norms[] = {"attention.output.LayerNorm", "output.LayerNorm"};
     char name[96];
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {

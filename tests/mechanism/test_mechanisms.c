@@ -49,17 +49,21 @@ static void lay_out(scene *s, uint64_t *state) {
 
 /* ---- One layer in double precision ---- */
 
+/* queries, keys, values, output; queries, keys and values of global tokens */
+enum { PLAIN = 7, OUTPUT = 3, GLOBAL = 4 };
+
 typedef struct plain_weights {
-    const float *weight[4], *bias[4]; /* of queries, keys, values, output */
-    const float *slopes;              /* [HEADS]; NULL: none */
-    size_t block;                     /* of queries; 0: none */
-    size_t reach;                     /* beyond the query, or its block; SIZE_MAX: all */
+    const float *weight[PLAIN], *bias[PLAIN];
+    const float *slopes; /* [HEADS]; NULL: none */
+    size_t block;        /* of queries; 0: none */
+    size_t reach;        /* beyond the query, or its block; SIZE_MAX: all */
+    size_t globals;      /* first tokens that see and are seen by all */
 } plain_weights;
 
 /* What is looked at: the output, and gradients of everything. */
 typedef struct plain {
     double out[MOST_ROWS * HIDDEN], x[MOST_ROWS * HIDDEN], query_rows[MOST_ROWS * HIDDEN];
-    double weight[4][HIDDEN * HIDDEN], bias[4][HIDDEN];
+    double weight[PLAIN][HIDDEN * HIDDEN], bias[PLAIN][HIDDEN];
     double received[MOST_ROWS], from_others[MOST_ROWS]; /* the attention that each row got */
 } plain;
 
@@ -89,20 +93,22 @@ static void apply_backward(const double *to_grad, const double *from, double *fr
 /* Whether a query sees a key; both by their places in the text. */
 static bool sees(const plain_weights *with, size_t query, size_t key, double far) {
     const size_t begin = with->block ? query / with->block * with->block : 0;
+    if (query < with->globals || key < with->globals) return true;
     if (!with->block) return far <= (double)with->reach;
     return key + with->reach >= begin && key < begin + with->block + with->reach;
 }
 
 /* One query of one head: P over the sequence's keys, mixing, and their derivatives. */
 static void plain_query(const plain_weights *with, const scene *s, size_t sequence, size_t h, size_t query,
-                        double *const rows[4], double *const grads[4], plain *out) {
+                        double *const rows[PLAIN], double *const grads[PLAIN], plain *out) {
     size_t first = s->start[sequence], count = s->start[sequence + 1] - first, column = h * SIZE;
+    const size_t of = s->query_origin[query] - s->origin[first] < with->globals ? GLOBAL : 0; /* its projections */
     double p[LONGEST], d[LONGEST], largest = -INFINITY, sum = 0, mean = 0, scale = 1 / sqrt(SIZE);
     for (size_t k = 0; k < count; k++) {
         double far = fabs((double)s->origin[first + k] - (double)s->query_origin[query]);
         p[k] = 0;
         for (size_t j = column; j < column + SIZE; j++)
-            p[k] += rows[0][query * HIDDEN + j] * rows[1][(first + k) * HIDDEN + j] * scale;
+            p[k] += rows[of][query * HIDDEN + j] * rows[of + 1][(first + k) * HIDDEN + j] * scale;
         p[k] -= with->slopes ? (double)with->slopes[h] * far : 0;
         if (!sees(with, s->query_origin[query] - s->origin[first], s->origin[first + k] - s->origin[first], far))
             p[k] = -INFINITY;
@@ -115,17 +121,17 @@ static void plain_query(const plain_weights *with, const scene *s, size_t sequen
         if (s->origin[first + k] != s->query_origin[query]) out->from_others[first + k] += p[k];
         d[k] = 0;
         for (size_t j = column; j < column + SIZE; j++) {
-            rows[3][query * HIDDEN + j] += p[k] * rows[2][(first + k) * HIDDEN + j];
-            grads[2][(first + k) * HIDDEN + j] += p[k] * grads[3][query * HIDDEN + j];
-            d[k] += grads[3][query * HIDDEN + j] * rows[2][(first + k) * HIDDEN + j];
+            rows[OUTPUT][query * HIDDEN + j] += p[k] * rows[of + 2][(first + k) * HIDDEN + j];
+            grads[of + 2][(first + k) * HIDDEN + j] += p[k] * grads[OUTPUT][query * HIDDEN + j];
+            d[k] += grads[OUTPUT][query * HIDDEN + j] * rows[of + 2][(first + k) * HIDDEN + j];
         }
         mean += p[k] * d[k];
     }
     for (size_t k = 0; k < count; k++)
         for (size_t j = column; j < column + SIZE; j++) {
             double through = p[k] * (d[k] - mean) * scale;
-            grads[0][query * HIDDEN + j] += through * rows[1][(first + k) * HIDDEN + j];
-            grads[1][(first + k) * HIDDEN + j] += through * rows[0][query * HIDDEN + j];
+            grads[of][query * HIDDEN + j] += through * rows[of + 1][(first + k) * HIDDEN + j];
+            grads[of + 1][(first + k) * HIDDEN + j] += through * rows[of][query * HIDDEN + j];
         }
 }
 
@@ -133,21 +139,25 @@ static void plain_query(const plain_weights *with, const scene *s, size_t sequen
 static void plain_attention(plain *out, const plain_weights *with, const scene *s, const double *x,
                             const double *query_rows, const double *toward) {
     size_t n = s->start[SEQUENCES], m = s->query_start[SEQUENCES], width = s->heads * SIZE;
-    double *rows[4], *grads[4]; /* queries, keys, values, mixed */
+    double *rows[PLAIN], *grads[PLAIN]; /* OUTPUT: what is mixed */
     *out = (plain){0};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < PLAIN; i++) {
         rows[i] = calloc(MOST_ROWS * HIDDEN, sizeof **rows);
         grads[i] = calloc(MOST_ROWS * HIDDEN, sizeof **grads);
     }
-    for (size_t i = 0; i < 3; i++) apply(rows[i], i ? x : query_rows, i ? n : m, with->weight[i], with->bias[i]);
+    for (size_t i = 0; i < PLAIN; i++) {
+        const bool queries = i == 0 || i == GLOBAL;
+        if (i != OUTPUT && with->weight[i])
+            apply(rows[i], queries ? query_rows : x, queries ? m : n, with->weight[i], with->bias[i]);
+    }
     /* the gradient of what is mixed does not depend on it */
     double *unused = calloc(HIDDEN * HIDDEN, sizeof *unused);
-    apply_backward(toward, rows[3], grads[3], m, with->weight[3], unused, out->bias[3]);
+    apply_backward(toward, rows[OUTPUT], grads[OUTPUT], m, with->weight[OUTPUT], unused, out->bias[OUTPUT]);
     for (size_t i = 0; i < SEQUENCES; i++)
         for (size_t h = 0; h < s->heads; h++)
             for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++)
                 plain_query(with, s, i, h, q, rows, grads, out);
-    apply(out->out, rows[3], m, with->weight[3], with->bias[3]);
+    apply(out->out, rows[OUTPUT], m, with->weight[OUTPUT], with->bias[OUTPUT]);
     for (size_t i = 0; i < m * HIDDEN; i++) {
         out->out[i] += query_rows[i];
         out->query_rows[i] += toward[i];
@@ -155,14 +165,16 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
     for (size_t r = 0; r < m; r++)
         for (size_t o = 0; o < HIDDEN; o++)
             for (size_t i = 0; i < width; i++)
-                out->weight[3][o * HIDDEN + i] += toward[r * HIDDEN + o] * rows[3][r * HIDDEN + i];
-    for (size_t i = 0; i < 3; i++) {
-        for (size_t r = 0; r < (i ? n : m); r++) /* nothing comes from heads that do not run */
+                out->weight[OUTPUT][o * HIDDEN + i] += toward[r * HIDDEN + o] * rows[OUTPUT][r * HIDDEN + i];
+    for (size_t i = 0; i < PLAIN; i++) {
+        const bool queries = i == 0 || i == GLOBAL;
+        if (i == OUTPUT || !with->weight[i]) continue;
+        for (size_t r = 0; r < (queries ? m : n); r++) /* nothing comes from heads that do not run */
             for (size_t j = width; j < HIDDEN; j++) assert_true(grads[i][r * HIDDEN + j] == 0);
-        apply_backward(grads[i], i ? x : query_rows, i ? out->x : out->query_rows, i ? n : m, with->weight[i],
-                       out->weight[i], out->bias[i]);
+        apply_backward(grads[i], queries ? query_rows : x, queries ? out->query_rows : out->x, queries ? m : n,
+                       with->weight[i], out->weight[i], out->bias[i]);
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < PLAIN; i++) {
         free(rows[i]);
         free(grads[i]);
     }
@@ -189,15 +201,20 @@ static tensor fill(const run *on, const double *from, size_t rows) {
     return made;
 }
 
-static void compare_parameters(const bed *b, const plain *want, const scene *s, const char *isa) {
-    static const char *const names[] = {"self.query", "self.key", "self.value", "output.dense"};
-    for (size_t i = 0; i < 4; i++) {
+static const char *const plain_names[PLAIN] = {"self.query",       "self.key",          "self.value",
+                                               "output.dense",     "self.query_global", "self.key_global",
+                                               "self.value_global"};
+
+static void compare_parameters(const bed *b, const plain_weights *with, const plain *want, const scene *s,
+                               const char *isa) {
+    for (size_t i = 0; i < PLAIN; i++) {
+        if (!with->weight[i]) continue;
         float got[HIDDEN * HIDDEN];
         char name[96];
-        snprintf(name, sizeof name, "encoder.layer.0.attention.%s.weight", names[i]);
+        snprintf(name, sizeof name, "encoder.layer.0.attention.%s.weight", plain_names[i]);
         for (size_t j = 0; j < HIDDEN * HIDDEN; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
         compare(name, s, isa, want->weight[i], got, HIDDEN, HIDDEN, HIDDEN);
-        snprintf(name, sizeof name, "encoder.layer.0.attention.%s.bias", names[i]);
+        snprintf(name, sizeof name, "encoder.layer.0.attention.%s.bias", plain_names[i]);
         for (size_t j = 0; j < HIDDEN; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
         compare(name, s, isa, want->bias[i], got, 1, HIDDEN, HIDDEN);
     }
@@ -246,14 +263,20 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
                         queries.stride);
             for (size_t i = 0; !s.fewer && i < n * HIDDEN; i++) want.x[i] += want.query_rows[i];
             compare("gradient of the rows", &s, isa, want.x, rows.grad, n, HIDDEN, rows.stride);
-            compare_parameters(b, &want, &s, isa);
+            compare_parameters(b, with, &want, &s, isa);
             parameters_clear(&b->params);
         }
         arena_reset(&b->memory);
     }
 }
 
-static void check_layer(const char *parts, size_t block, size_t reach, bool sloped) {
+/* What a query sees, and whether there are slopes, and projections of global tokens. */
+typedef struct seeing {
+    size_t block, reach, globals;
+    bool sloped, projects;
+} seeing;
+
+static void check_layer(const char *parts, seeing of) {
     static const scene scenes[] = {
         {.name = "all rows", .heads = HEADS},
         {.name = "rows are gone", .retired = true, .heads = HEADS},
@@ -261,17 +284,16 @@ static void check_layer(const char *parts, size_t block, size_t reach, bool slop
         {.name = "fewer queries of rows of which some are gone", .retired = true, .fewer = true, .heads = HEADS},
         {.name = "first heads", .heads = 2},
         {.name = "one head, fewer queries", .fewer = true, .heads = 1}};
-    static const char *const names[] = {"self.query", "self.key", "self.value", "output.dense"};
     made_model m = make_model(parts);
-    plain_weights with = {.block = block, .reach = reach};
-    for (size_t i = 0; i < 4; i++) {
+    plain_weights with = {.block = of.block, .reach = of.reach, .globals = of.globals};
+    for (size_t i = 0; i < (of.projects ? PLAIN : GLOBAL); i++) {
         char name[96];
-        snprintf(name, sizeof name, "encoder.layer.%%zu.attention.%s.weight", names[i]);
+        snprintf(name, sizeof name, "encoder.layer.%%zu.attention.%s.weight", plain_names[i]);
         with.weight[i] = stored_named(&m, name, 0);
-        snprintf(name, sizeof name, "encoder.layer.%%zu.attention.%s.bias", names[i]);
+        snprintf(name, sizeof name, "encoder.layer.%%zu.attention.%s.bias", plain_names[i]);
         with.bias[i] = stored_named(&m, name, 0);
     }
-    if (sloped) with.slopes = stored_named(&m, "encoder.layer.%zu.attention.self.slopes", 0);
+    if (of.sloped) with.slopes = stored_named(&m, "encoder.layer.%zu.attention.self.slopes", 0);
     for (size_t isa = 0; isa < ISA_COUNT; isa++) {
         bed b;
         if (!isa_kernels_sampled(isa)) continue;
@@ -285,13 +307,14 @@ static void check_layer(const char *parts, size_t block, size_t reach, bool slop
 
 static void test_softmax_layer(void **state) {
     (void)state;
-    check_layer("", 0, SIZE_MAX, false);
+    check_layer("", (seeing){.reach = SIZE_MAX});
 }
 
 static void test_window_layer(void **state) {
     (void)state;
-    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 16}, ", 0, 16, false);
-    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 40, \"sloped\": true}, ", 0, 40, true);
+    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 16}, ", (seeing){.reach = 16});
+    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 40, \"sloped\": true}, ",
+                (seeing){.reach = 40, .sloped = true});
 }
 
 /* Blocks that are smaller and larger than a panel, and than the text, where the attention is dense. */
@@ -302,7 +325,20 @@ static void test_image_layer(void **state) {
         char part[120];
         snprintf(part, sizeof part, "\"attention\": {\"mechanism\": \"image\", \"block\": %zu, \"flange\": %zu}, ",
                  sizes[i][0], sizes[i][1]);
-        check_layer(part, sizes[i][0], sizes[i][1], false);
+        check_layer(part, (seeing){.block = sizes[i][0], .reach = sizes[i][1]});
+    }
+}
+
+/* Windows within a panel, across panels, and wider than the text; no, one and several global tokens, and only such. */
+static void test_longformer_layer(void **state) {
+    static const size_t sizes[][2] = {{0, 0}, {6, 1}, {40, 3}, {80, 0}, {4000, 2}, {10, 500}};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char part[120];
+        snprintf(part, sizeof part,
+                 "\"attention\": {\"mechanism\": \"longformer\", \"window\": %zu, \"globals\": %zu}, ", sizes[i][0],
+                 sizes[i][1]);
+        check_layer(part, (seeing){.reach = sizes[i][0] / 2, .globals = sizes[i][1], .projects = sizes[i][1] > 0});
     }
 }
 
@@ -414,8 +450,8 @@ static void test_every_feeding(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer), cmocka_unit_test(test_image_layer),
-                                       cmocka_unit_test(test_window_layer), cmocka_unit_test(test_every_attention),
-                                       cmocka_unit_test(test_every_feeding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer),    cmocka_unit_test(test_image_layer),
+                                       cmocka_unit_test(test_longformer_layer), cmocka_unit_test(test_window_layer),
+                                       cmocka_unit_test(test_every_attention),  cmocka_unit_test(test_every_feeding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

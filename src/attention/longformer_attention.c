@@ -1,0 +1,318 @@
+/* Longformer's attention. A token that is not global sees the tokens of its window, and the global ones, in one
+ * softmax. A global token sees all tokens, with projections of its own. Windows are of places in the text, so a row
+ * that has retired leaves a gap. */
+#include "attention/longformer_attention.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attention/gathered.h"
+#include "attention/projections.h"
+#include "base/checked.h"
+#include "tensor/operations.h"
+
+typedef struct longformer_weights {
+    projections with; /* first, as projections.h has it */
+    const longformer_setting *setting;
+    linear query, rest; /* of global tokens: queries; keys and values */
+} longformer_weights;
+
+_Static_assert(sizeof(longformer_setting) <= SETTING_BYTES, "a setting fits");
+
+/* ---- Setting ---- */
+
+enum { WINDOW = 512, MOST_PLACES = 1 << 24, QUERY_BLOCK = 64 };
+
+void longformer_choose(part_choice *out, longformer_setting setting) {
+    part_choose(out, &attending_longformer.part, &setting, sizeof setting);
+}
+
+static rubato_status configure(void *setting, const json_t *json, rubato_error *error) {
+    longformer_setting *self = setting;
+    size_t separator;
+    TRY(json_get_size(&self->window, json, "window", WINDOW, error));
+    TRY(json_get_size(&self->globals, json, "globals", 1, error));
+    TRY(json_get_size(&separator, json, "separator", INT32_MAX, error));
+    self->separator = separator < INT32_MAX ? (int32_t)separator : -1;
+    if (self->window % 2 || self->window > MOST_PLACES || self->globals > MOST_PLACES)
+        return fail(error, RUBATO_BAD_MODEL, "windows of %zu tokens, which must be even, and %zu global tokens",
+                    self->window, self->globals);
+    return RUBATO_OK;
+}
+
+static rubato_status note(const void *setting, json_t *json, rubato_error *error) {
+    const longformer_setting *self = setting;
+    TRY(json_set(json, "window", json_integer((json_int_t)self->window), error));
+    if (self->separator >= 0) TRY(json_set(json, "separator", json_integer(self->separator), error));
+    return json_set(json, "globals", json_integer((json_int_t)self->globals), error);
+}
+
+static void describe(const void *setting, char *out, size_t bytes) {
+    const longformer_setting *self = setting;
+    snprintf(out, bytes, "windows of %zu, %zu global token%s%s", self->window, self->globals,
+             self->globals == 1 ? "" : "s", self->separator >= 0 ? " and questions" : "");
+}
+
+/* ---- Loading ---- */
+
+static bool has_globals(const longformer_setting *self) {
+    return self->globals || self->separator >= 0;
+}
+
+static rubato_status load(void **out, const part_source *from) {
+    char names[2][LOADER_NAME];
+    const char *two[2] = {names[0], names[1]};
+    const size_t width = from->heads * from->head_size;
+    longformer_weights *self = arena_take(from->load->with.memory, sizeof *self);
+    if (!self) return fail_memory(from->load->error);
+    *self = (longformer_weights){.setting = from->setting};
+    *out = self;
+    TRY(projections_load(&self->with, from));
+    if (!has_globals(self->setting)) return RUBATO_OK;
+    part_name_beside(names[0], from, from->names->query, "query_global");
+    TRY(loader_linear(from->load, &self->query, two, 1, width, from->hidden));
+    part_name_beside(names[0], from, from->names->query, "key_global");
+    part_name_beside(names[1], from, from->names->query, "value_global");
+    return loader_linear(from->load, &self->rest, two, 2, width, from->hidden);
+}
+
+static void visit(void *weights, linear_visitor *see, void *user) {
+    static const linear_role query = {
+        .name = "global query", .part = PART_QKV, .outputs = AXIS_HEADS, .inputs = AXIS_HIDDEN, .stacked = 1};
+    static const linear_role rest = {
+        .name = "global key, value", .part = PART_QKV, .outputs = AXIS_HEADS, .inputs = AXIS_HIDDEN, .stacked = 2};
+    longformer_weights *self = weights;
+    projections_visit(&self->with, see, user);
+    if (!has_globals(self->setting)) return;
+    see(user, &self->query, &query);
+    see(user, &self->rest, &rest);
+}
+
+/* ---- Plans ---- */
+
+/* A pass; places are counted within a sequence. */
+typedef struct longformer_pass {
+    attending_input in;
+    size_t reach;
+    const size_t *globals; /* [sequences] places below are global */
+} longformer_pass;
+
+/* The first row of a sequence, counted from its beginning, that stands at the place or behind it. */
+static size_t key_at(const longformer_pass *p, size_t sequence, size_t place) {
+    return attending_row_at(&p->in, sequence, &p->in.sequences, p->in.origin, place);
+}
+
+static size_t query_at(const longformer_pass *p, size_t sequence, size_t place) {
+    return attending_row_at(&p->in, sequence, &p->in.queries, p->in.query_origin, place);
+}
+
+static size_t place_of_query(const longformer_pass *p, size_t sequence, size_t query) {
+    return attending_place(&p->in, sequence, p->in.query_origin, p->in.queries.start[sequence] + query);
+}
+
+static stretch window_of(const longformer_pass *p, size_t sequence, size_t low, size_t high) {
+    const size_t globals = p->globals[sequence], first = low > p->reach ? low - p->reach : 0;
+    return (stretch){key_at(p, sequence, size_max(first, globals)), key_at(p, sequence, high + p->reach + 1)};
+}
+
+/* The queries that are not global. */
+static bool local_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
+    const longformer_pass *p = of;
+    const size_t count = batch_length(&p->in.queries, sequence), globals = key_at(p, sequence, p->globals[sequence]);
+    (void)head;
+    out->first = query_at(p, sequence, p->globals[sequence]) + number * QUERY_BLOCK;
+    if (out->first >= count) return false;
+    out->count = size_min(QUERY_BLOCK, count - out->first);
+    out->stretches = 0;
+    if (globals) out->keys[out->stretches++] = (stretch){0, globals};
+    const stretch window = window_of(p, sequence, place_of_query(p, sequence, out->first),
+                                     place_of_query(p, sequence, out->first + out->count - 1));
+    if (window.first < window.end) out->keys[out->stretches++] = window;
+    return true;
+}
+
+static stretch local_seen(const void *of, size_t sequence, size_t query, stretch keys) {
+    const longformer_pass *p = of;
+    const size_t place = place_of_query(p, sequence, query);
+    if (keys.first < key_at(p, sequence, p->globals[sequence])) return keys;
+    return window_of(p, sequence, place, place);
+}
+
+/* All queries, which see all keys. */
+static bool global_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
+    const gathered *all = of;
+    (void)head;
+    *out = (query_block){.count = batch_length(all->queries, sequence),
+                         .keys = {{0, batch_length(all->sequences, sequence)}},
+                         .stretches = 1};
+    return number == 0 && out->count;
+}
+
+/* ---- Running ---- */
+
+static const size_t *find_globals(const run *on, const longformer_setting *setting, const attending_input *in) {
+    size_t *out = run_take(on, in->sequences.sequences + 1, sizeof *out);
+    for (size_t i = 0; out && i < in->sequences.sequences; i++) {
+        out[i] = setting->globals;
+        if (setting->separator < 0 || batch_length(&in->sequences, i) == 0) continue;
+        /* the first row's original row tells where the text begins in the input */
+        const size_t row = in->sequences.start[i], first = in->origin ? in->origin[row] : row;
+        size_t sequence = 0;
+        while (sequence + 1 < in->input.sequences && in->input.start[sequence + 1] <= first) sequence++;
+        const size_t length = in->input.start[sequence + 1] - first;
+        size_t place = 0;
+        while (place < length && in->input.ids[first + place] != setting->separator) place++;
+        if (place < length) out[i] = size_max(out[i], place);
+    }
+    return out;
+}
+
+static gathered heads_of(const longformer_weights *self, const attending_input *in, const projected *rows) {
+    return (gathered){.query = rows->query,
+                      .key = rows->key,
+                      .value = rows->value,
+                      .sequences = &in->sequences,
+                      .queries = &in->queries,
+                      .heads = in->heads,
+                      .head_size = self->with.head_size,
+                      .scale = 1 / sqrtf((float)self->with.head_size),
+                      .significance = in->significance,
+                      .others_only = in->others_only};
+}
+
+/* Columns [part * whole, .. + width) of a stacked product. */
+static tensor project_part(const run *on, tensor x, const linear *stacked, size_t part, size_t whole, size_t width) {
+    const linear *own = linear_part(stacked, part * whole, width, stacked->in, on->memory);
+    if (!own) {
+        run_fail(on, RUBATO_OUT_OF_MEMORY);
+        return (tensor){0};
+    }
+    tensor out = run_tensor(on, x.rows, width);
+    run_linear(on, out, x, own, ACTIVATION_NONE, NULL);
+    return out;
+}
+
+static projected project_globals(const longformer_weights *self, const run *on, const attending_input *in,
+                                 tensor queries) {
+    const size_t whole = self->with.heads * self->with.head_size, width = in->heads * self->with.head_size;
+    projected made = {.query = project_part(on, queries, &self->query, 0, whole, width)};
+    if (whole % PANEL && width == whole) {
+        tensor both = project_part(on, in->x, &self->rest, 0, 2 * whole, 2 * whole);
+        made.key = tensor_columns(both, 0, width);
+        made.value = tensor_columns(both, width, width);
+    } else {
+        made.key = project_part(on, in->x, &self->rest, 0, whole, width);
+        made.value = project_part(on, in->x, &self->rest, 1, whole, width);
+    }
+    return made;
+}
+
+typedef struct chosen {
+    size_t *rows, *places; /* of query_rows; 0, 1, ... */
+    batch packed;
+} chosen;
+
+static chosen list_globals(const run *on, const longformer_pass *p) {
+    const batch *queries = &p->in.queries;
+    size_t *rows = run_take(on, 2 * queries->rows + queries->sequences + 1, sizeof *rows);
+    chosen out = {rows, rows + queries->rows, {.sequences = queries->sequences}};
+    if (!rows) return out;
+    size_t *start = out.places + queries->rows;
+    start[0] = 0;
+    for (size_t i = 0; i < queries->sequences; i++) {
+        const size_t count = query_at(p, i, p->globals[i]);
+        for (size_t j = 0; j < count; j++, out.packed.rows++) {
+            out.rows[out.packed.rows] = queries->start[i] + j;
+            out.places[out.packed.rows] = out.packed.rows;
+        }
+        start[i + 1] = out.packed.rows;
+    }
+    out.packed.start = start;
+    return out;
+}
+
+static void run_globals(const longformer_weights *self, const run *on, const longformer_pass *p, tensor mixed) {
+    const attending_input *in = &p->in;
+    const chosen list = list_globals(on, p);
+    if (run_failed(on) || list.packed.rows == 0) return;
+    tensor queries = run_gather(on, in->query_rows, list.rows, list.packed.rows);
+    projected rows = project_globals(self, on, in, queries);
+    tensor out = run_tensor(on, list.packed.rows, mixed.columns);
+    gathered heads = heads_of(self, in, &rows);
+    gathered *kept = run_take(on, 1, sizeof *kept); /* with the batches, for the tape */
+    batch *batches = run_take(on, 2, sizeof *batches);
+    float *received = in->significance ? run_take(on, in->x.rows, sizeof *received) : NULL;
+    if (run_failed(on)) return;
+    batches[0] = in->sequences;
+    batches[1] = list.packed;
+    heads.sequences = &batches[0];
+    heads.queries = &batches[1];
+    heads.significance = received;
+    heads.plan = (gather_plan){.of = kept, .block = global_block};
+    *kept = heads;
+    attention_gathered(on, out, &heads);
+    if (received && !run_failed(on)) on->kernels->gradient->add(in->significance, received, in->x.rows);
+    run_scatter(on, mixed, list.rows, out, list.places, list.packed.rows);
+}
+
+static void forward(const void *weights, const run *on, const attending_input *in, tensor out) {
+    const longformer_weights *self = weights;
+    projected rows = projections_read(&self->with, on, in, false);
+    tensor mixed = run_tensor(on, in->query_rows.rows, in->heads * self->with.head_size);
+    longformer_pass *p = run_take(on, 1, sizeof *p);
+    const size_t *globals = find_globals(on, self->setting, in);
+    double begin = run_begin(on);
+    if (!run_failed(on)) {
+        *p = (longformer_pass){*in, self->setting->window / 2, globals};
+        gathered heads = heads_of(self, in, &rows);
+        heads.plan = (gather_plan){.of = p, .block = local_block, .seen = local_seen};
+        attention_gathered(on, mixed, &heads);
+        if (has_globals(self->setting)) run_globals(self, on, p, mixed);
+    }
+    run_end(on, PART_HEADS, begin);
+    projections_write(&self->with, on, in, mixed, out);
+}
+
+/* ---- Costs ---- */
+
+/* Of the products with keys; questions count as one token. */
+static double products(const longformer_setting *setting, double keys, double queries, double width) {
+    const double globals = (double)setting->globals;
+    return 4 * width * (queries * fmin(keys, (double)setting->window + 1 + globals) + globals * keys);
+}
+
+static operations count(const void *setting, const part_extent *of) {
+    const longformer_setting *self = setting;
+    const double width = (double)(of->units * of->unit_size), hidden = (double)of->hidden;
+    operations sum = projections_count(of);
+    sum.queries += products(self, (double)of->rows.entering, (double)of->rows.queries, width);
+    if (has_globals(self)) {
+        sum.keys += 4 * (double)of->rows.entering * hidden * width;
+        sum.queries += 2 * (double)self->globals * hidden * width;
+    }
+    return sum;
+}
+
+static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
+    const longformer_weights *self = weights;
+    const double width = (double)(self->with.heads * self->with.head_size), rows = (double)(sequences * length);
+    (void)kernels;
+    return (attending_demand){.flops =
+                                  (double)sequences * products(self->setting, (double)length, (double)length, width),
+                              .activation_bytes = 16 * rows * width,
+                              .products = PRECISION_F32,
+                              .rate = 1};
+}
+
+const attending attending_longformer = {
+    .part = {.name = "longformer", .foreign = true, .configure = configure, .note = note, .describe = describe},
+    .yields_received = true,
+    .fewer_queries = true,
+    .narrows = true,
+    .load = load,
+    .allow_narrow = projections_allow_narrow,
+    .forward = forward,
+    .visit = visit,
+    .count = count,
+    .demand = demand};

@@ -1,0 +1,18 @@
+/* Sliding windows with global tokens (Beltagy et al. 2020, Longformer). */
+#ifndef RUBATO_ATTENTION_LONGFORMER_ATTENTION_H
+#define RUBATO_ATTENTION_LONGFORMER_ATTENTION_H
+
+#include "attention/attending.h"
+
+typedef struct longformer_setting {
+    size_t window;     /* keys that a token sees around it, even; and itself */
+    size_t globals;    /* the first tokens of a text that see all tokens, and that all tokens see */
+    int32_t separator; /* not negative: the tokens before the first one of this kind are global, too (questions) */
+} longformer_setting;
+
+extern const attending attending_longformer;
+
+/* For families whose attention it is. */
+void longformer_choose(part_choice *out, longformer_setting setting);
+
+#endif
