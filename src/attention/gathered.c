@@ -1,5 +1,5 @@
 /* Gathered attention: keys and values of one head of one sequence are packed once, and every stretch is a part of the
- * packed form that begins at a panel. A row of scores has the stretches one after the other, each up to whole panels;
+ * packed form that begins at a panel. A row of scores has the stretches one after the other, each up to whole lanes;
  * what the query does not see is -inf, and its probability 0. The derivative is that of softmax.c. */
 #include "attention/gathered.h"
 
@@ -9,7 +9,7 @@
 #include "attention/block.h"
 #include "base/checked.h"
 
-enum { SCORE_BYTES = 128 * 1024, LEAST_QUERIES = 14, MOST_QUERIES = 128 };
+enum { SCORE_BYTES = 128 * 1024, LEAST_QUERIES = 14, MOST_QUERIES = 128, LANES = 8 };
 
 typedef struct pass {
     const run *on;
@@ -35,7 +35,7 @@ static bool lay_out(const pass *p, size_t sequence, size_t head, size_t number, 
     for (size_t i = 0; i < out->block.stretches; i++) {
         out->at[i] = out->width;
         out->first[i] = out->block.keys[i].first / PANEL * PANEL;
-        out->width += round_up(out->block.keys[i].end - out->first[i], PANEL);
+        out->width += round_up(out->block.keys[i].end - out->first[i], LANES);
     }
     out->stride = out->width + 16;
     const size_t room = SCORE_BYTES / sizeof(float) / out->stride;
@@ -55,7 +55,7 @@ static bool hide(const pass *p, const laid_out *l, size_t sequence, size_t query
         stretch own = p->in.plan.seen ? p->in.plan.seen(p->in.plan.of, sequence, query, keys) : keys;
         if (own.first >= own.end) own = (stretch){l->first[i], l->first[i]};
         const size_t begin = own.first - l->first[i], end = own.end - l->first[i];
-        const size_t whole = round_up(columns_of(l, i), PANEL);
+        const size_t whole = round_up(columns_of(l, i), LANES);
         for (size_t j = 0; j < begin; j++) row[l->at[i] + j] = -INFINITY;
         for (size_t j = end; j < whole; j++) row[l->at[i] + j] = -INFINITY;
         seen += end - begin;
@@ -83,6 +83,12 @@ static void drop(const pass *p, const laid_out *l, size_t head, size_t query, si
 
 /* ---- Forward ---- */
 
+enum { FEW = 2 };
+
+static bool is_few(const pass *p, size_t sequence) {
+    return batch_length(&p->queries, sequence) <= FEW;
+}
+
 typedef struct work {
     const pass *p;
     float *scratch; /* of all members, one after the other */
@@ -100,14 +106,41 @@ static void receive(const work *w, const laid_out *l, size_t rows, size_t first,
         }
 }
 
+/* Scores and mixing of a few queries, for which it does not pay to pack keys and values. */
+static void score_few(const pass *p, const laid_out *l, size_t start, size_t column, size_t query, size_t rows,
+                      float *scores) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < l->block.stretches; j++)
+            for (size_t k = 0; k < columns_of(l, j); k++)
+                scores[i * l->stride + l->at[j] + k] =
+                    p->in.scale * p->on->kernels->dot_f32(tensor_row(p->in.query, query + i) + column,
+                                                          tensor_row(p->in.key, start + l->first[j] + k) + column,
+                                                          p->in.head_size);
+}
+
+static void mix_few(const pass *p, const laid_out *l, size_t start, size_t column, size_t query, size_t rows,
+                    const float *scores) {
+    for (size_t i = 0; i < rows; i++) {
+        float *out = tensor_row(p->out, query + i) + column;
+        memset(out, 0, p->in.head_size * sizeof *out);
+        for (size_t j = 0; j < l->block.stretches; j++)
+            for (size_t k = 0; k < columns_of(l, j); k++)
+                p->on->kernels->gradient->add_scaled(out, tensor_row(p->in.value, start + l->first[j] + k) + column,
+                                                     scores[i * l->stride + l->at[j] + k], p->in.head_size);
+    }
+}
+
 static void run_rows(const work *w, const laid_out *l, size_t sequence, size_t head, size_t first, size_t rows,
                      float *keys) {
     const pass *p = w->p;
     const gathered *in = &p->in;
     const size_t size = in->head_size, column = head * size, length = batch_length(&p->sequences, sequence);
     const size_t query = p->queries.start[sequence] + first;
+    const size_t start = p->sequences.start[sequence];
+    const bool few = is_few(p, sequence);
     float *values = keys + w->key_size, *scores = values + w->value_size;
-    for (size_t i = 0; i < l->block.stretches; i++)
+    if (few) score_few(p, l, start, column, query, rows, scores);
+    for (size_t i = 0; !few && i < l->block.stretches; i++)
         p->on->kernels->product_f32(&(product_f32){.a = tensor_row(in->query, query) + column,
                                                    .a_stride = in->query.stride,
                                                    .b = keys + l->first[i] * size,
@@ -118,10 +151,10 @@ static void run_rows(const work *w, const laid_out *l, size_t sequence, size_t h
                                                    .depth = size,
                                                    .scale = in->scale});
     find_probabilities(p, l, sequence, first, rows, scores);
-    if (w->received)
-        receive(w, l, rows, first, scores, w->received + head * p->sequences.rows + p->sequences.start[sequence]);
+    if (w->received) receive(w, l, rows, first, scores, w->received + head * p->sequences.rows + start);
     drop(p, l, head, query, rows, scores);
-    for (size_t i = 0; i < l->block.stretches; i++)
+    if (few) mix_few(p, l, start, column, query, rows, scores);
+    for (size_t i = 0; !few && i < l->block.stretches; i++)
         p->on->kernels->product_f32(&(product_f32){.a = scores + l->at[i],
                                                    .a_stride = l->stride,
                                                    .b = values + l->first[i] * PANEL,
@@ -132,7 +165,7 @@ static void run_rows(const work *w, const laid_out *l, size_t sequence, size_t h
                                                    .columns = size,
                                                    .depth = columns_of(l, i),
                                                    .add = i > 0});
-    for (size_t i = 0; l->block.stretches == 0 && i < rows; i++)
+    for (size_t i = 0; !few && l->block.stretches == 0 && i < rows; i++)
         memset(tensor_row(p->out, query + i) + column, 0, size * sizeof(float));
 }
 
@@ -142,8 +175,12 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
     const size_t length = batch_length(&p->sequences, sequence);
     if (w->received) memset(w->received + head * p->sequences.rows + start, 0, length * sizeof(float));
     if (length == 0 || batch_length(&p->queries, sequence) == 0) return;
-    p->on->kernels->pack_transposed_f32(scratch, tensor_row(p->in.key, start) + column, p->in.key.stride, length, size);
-    pack_straight_f32(scratch + w->key_size, tensor_row(p->in.value, start) + column, p->in.value.stride, size, length);
+    if (!is_few(p, sequence)) {
+        p->on->kernels->pack_transposed_f32(scratch, tensor_row(p->in.key, start) + column, p->in.key.stride, length,
+                                            size);
+        pack_straight_f32(scratch + w->key_size, tensor_row(p->in.value, start) + column, p->in.value.stride, size,
+                          length);
+    }
     laid_out l;
     for (size_t number = 0; lay_out(p, sequence, head, number, &l); number++)
         for (size_t done = 0; done < l.block.count; done += l.rows)
@@ -212,7 +249,7 @@ static void rows_backward(const slopes *t, const laid_out *l, size_t sequence, s
                     columns_of(l, i), size, in->scale, &room);
         block_outer(on, grads + l->at[i], l->stride, out, p->out.stride, rows, value, in->value.stride,
                     columns_of(l, i), size, 1, &room);
-        const size_t padding = round_up(columns_of(l, i), PANEL) - columns_of(l, i);
+        const size_t padding = round_up(columns_of(l, i), LANES) - columns_of(l, i);
         for (size_t j = 0; j < rows; j++)
             memset(grads + j * l->stride + l->at[i] + columns_of(l, i), 0, padding * sizeof *grads);
     }

@@ -22,7 +22,7 @@ _Static_assert(sizeof(longformer_setting) <= SETTING_BYTES, "a setting fits");
 
 /* ---- Setting ---- */
 
-enum { WINDOW = 512, MOST_PLACES = 1 << 24, QUERY_BLOCK = 64 };
+enum { WINDOW = 512, QUERY_BLOCK = PANEL };
 
 void longformer_choose(part_choice *out, longformer_setting setting) {
     part_choose(out, &attending_longformer.part, &setting, sizeof setting);
@@ -35,7 +35,7 @@ static rubato_status configure(void *setting, const json_t *json, rubato_error *
     TRY(json_get_size(&self->globals, json, "globals", 1, error));
     TRY(json_get_size(&separator, json, "separator", INT32_MAX, error));
     self->separator = separator < INT32_MAX ? (int32_t)separator : -1;
-    if (self->window % 2 || self->window > MOST_PLACES || self->globals > MOST_PLACES)
+    if (self->window % 2 || self->window > LONGFORMER_WIDEST || self->globals > LONGFORMER_WIDEST)
         return fail(error, RUBATO_BAD_MODEL, "windows of %zu tokens, which must be even, and %zu global tokens",
                     self->window, self->globals);
     return RUBATO_OK;
@@ -57,7 +57,7 @@ static void describe(const void *setting, char *out, size_t bytes) {
 /* ---- Loading ---- */
 
 static bool has_globals(const longformer_setting *self) {
-    return self->globals || self->separator >= 0;
+    return self->globals || self->separator >= 0 || self->own_weights;
 }
 
 static rubato_status load(void **out, const part_source *from) {
@@ -116,14 +116,15 @@ static stretch window_of(const longformer_pass *p, size_t sequence, size_t low, 
     return (stretch){key_at(p, sequence, size_max(first, globals)), key_at(p, sequence, high + p->reach + 1)};
 }
 
-/* The queries that are not global. */
+/* The queries that are not global. Blocks begin at multiples of a panel, so that their keys mostly do, too. */
 static bool local_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
     const longformer_pass *p = of;
     const size_t count = batch_length(&p->in.queries, sequence), globals = key_at(p, sequence, p->globals[sequence]);
+    const size_t begin = query_at(p, sequence, p->globals[sequence]), block = begin / QUERY_BLOCK + number;
     (void)head;
-    out->first = query_at(p, sequence, p->globals[sequence]) + number * QUERY_BLOCK;
+    out->first = size_max(begin, block * QUERY_BLOCK);
     if (out->first >= count) return false;
-    out->count = size_min(QUERY_BLOCK, count - out->first);
+    out->count = size_min((block + 1) * QUERY_BLOCK, count) - out->first;
     out->stretches = 0;
     if (globals) out->keys[out->stretches++] = (stretch){0, globals};
     const stretch window = window_of(p, sequence, place_of_query(p, sequence, out->first),
@@ -236,8 +237,10 @@ static void run_globals(const longformer_weights *self, const run *on, const lon
     const attending_input *in = &p->in;
     const chosen list = list_globals(on, p);
     if (run_failed(on) || list.packed.rows == 0) return;
+    double begin = run_begin(on);
     tensor queries = run_gather(on, in->query_rows, list.rows, list.packed.rows);
     projected rows = project_globals(self, on, in, queries);
+    run_end(on, PART_QKV, begin);
     tensor out = run_tensor(on, list.packed.rows, mixed.columns);
     gathered heads = heads_of(self, in, &rows);
     gathered *kept = run_take(on, 1, sizeof *kept); /* with the batches, for the tape */
@@ -251,9 +254,11 @@ static void run_globals(const longformer_weights *self, const run *on, const lon
     heads.significance = received;
     heads.plan = (gather_plan){.of = kept, .block = global_block};
     *kept = heads;
+    begin = run_begin(on);
     attention_gathered(on, out, &heads);
     if (received && !run_failed(on)) on->kernels->gradient->add(in->significance, received, in->x.rows);
     run_scatter(on, mixed, list.rows, out, list.places, list.packed.rows);
+    run_end(on, PART_HEADS, begin);
 }
 
 static void forward(const void *weights, const run *on, const attending_input *in, tensor out) {
@@ -262,15 +267,15 @@ static void forward(const void *weights, const run *on, const attending_input *i
     tensor mixed = run_tensor(on, in->query_rows.rows, in->heads * self->with.head_size);
     longformer_pass *p = run_take(on, 1, sizeof *p);
     const size_t *globals = find_globals(on, self->setting, in);
-    double begin = run_begin(on);
     if (!run_failed(on)) {
+        double begin = run_begin(on);
         *p = (longformer_pass){*in, self->setting->window / 2, globals};
         gathered heads = heads_of(self, in, &rows);
         heads.plan = (gather_plan){.of = p, .block = local_block, .seen = local_seen};
         attention_gathered(on, mixed, &heads);
+        run_end(on, PART_HEADS, begin);
         if (has_globals(self->setting)) run_globals(self, on, p, mixed);
     }
-    run_end(on, PART_HEADS, begin);
     projections_write(&self->with, on, in, mixed, out);
 }
 

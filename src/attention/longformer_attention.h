@@ -8,7 +8,10 @@ typedef struct longformer_setting {
     size_t window;     /* keys that a token sees around it, even; and itself */
     size_t globals;    /* the first tokens of a text that see all tokens, and that all tokens see */
     int32_t separator; /* not negative: the tokens before the first one of this kind are global, too (questions) */
+    bool own_weights;  /* the checkpoint has projections of global tokens, also where no token is global */
 } longformer_setting;
+
+enum { LONGFORMER_WIDEST = 1 << 24 };
 
 extern const attending attending_longformer;
 

@@ -4,9 +4,36 @@
 #include "kernels/math_avx2.h"
 #include "kernels/product_tiles_six.h"
 
+/* The end of eight columns of a tile: scale, bias, activation, residual. `rows` and `whole` are constants at every
+ * call. Masked stores are slow on some processors, so that only the last columns have them. */
+static inline __attribute__((always_inline)) void finish(const product_f32 *p, __m256 sum[TILE_ROWS][2], int half,
+                                                         size_t row, size_t first, __m256i mask, const int rows,
+                                                         const bool whole) {
+    const __m256 bias = !p->bias ? _mm256_setzero_ps()
+                        : whole  ? _mm256_loadu_ps(p->bias + first)
+                                 : _mm256_maskload_ps(p->bias + first, mask);
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) {
+        float *c = p->c + (row + (size_t)i) * p->c_stride + first;
+        __m256 y = sum[i][half];
+        if (p->scale != 0) y = _mm256_mul_ps(y, _mm256_set1_ps(p->scale));
+        y = _mm256_add_ps(y, bias);
+        if (p->act != ACTIVATION_NONE) y = activate_8(y, p->act);
+        if (p->residual) {
+            const float *residual = p->residual + (row + (size_t)i) * p->residual_stride + first;
+            y = _mm256_add_ps(y, whole ? _mm256_loadu_ps(residual) : _mm256_maskload_ps(residual, mask));
+        }
+        if (whole)
+            _mm256_storeu_ps(c, y);
+        else
+            _mm256_maskstore_ps(c, mask, y);
+    }
+}
+
 /* One tile. `rows` is a constant at every call. */
-static inline __attribute__((always_inline)) void tile(const product_f32 *p, size_t row, size_t column,
+static inline __attribute__((always_inline)) void tile(const product_f32 *of, size_t row, size_t column,
                                                        const int rows) {
+    const product_f32 own = *of, *p = &own; /* a copy, which writing c cannot change */
     const float *a = p->a + row * p->a_stride;
     const float *b = p->b + column / PANEL * PANEL * product_f32_pitch(p) + column % PANEL;
     __m256 sum[TILE_ROWS][2];
@@ -34,19 +61,10 @@ static inline __attribute__((always_inline)) void tile(const product_f32 *p, siz
 #pragma GCC unroll 2
     for (int half = 0; half < 2; half++) {
         size_t first = column + 8 * (size_t)half, width = left > 8 * (size_t)half ? left - 8 * (size_t)half : 0;
-        if (width == 0) break;
-        __m256i mask = lanes_8(width < 8 ? width : 8);
-        __m256 bias = p->bias ? _mm256_maskload_ps(p->bias + first, mask) : _mm256_setzero_ps();
-#pragma GCC unroll 6
-        for (int i = 0; i < rows; i++) {
-            __m256 y = sum[i][half];
-            if (p->scale != 0) y = _mm256_mul_ps(y, _mm256_set1_ps(p->scale));
-            y = activate_8(_mm256_add_ps(y, bias), p->act);
-            if (p->residual)
-                y = _mm256_add_ps(
-                    y, _mm256_maskload_ps(p->residual + (row + (size_t)i) * p->residual_stride + first, mask));
-            _mm256_maskstore_ps(p->c + (row + (size_t)i) * p->c_stride + first, mask, y);
-        }
+        if (width >= 8)
+            finish(p, sum, half, row, first, _mm256_setzero_si256(), rows, true);
+        else if (width)
+            finish(p, sum, half, row, first, lanes_8(width), rows, false);
     }
 }
 

@@ -8,10 +8,11 @@
 #include "model/family.h"
 
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
-    family_funnel, family_mobilebert;
+    family_funnel, family_mobilebert, family_longformer;
 
-static const family *const families[] = {&family_bert,   &family_distilbert, &family_electra, &family_roberta,
-                                         &family_albert, &family_mpnet,      &family_funnel,  &family_mobilebert};
+static const family *const families[] = {&family_bert,    &family_distilbert, &family_electra,
+                                         &family_roberta, &family_albert,     &family_mpnet,
+                                         &family_funnel,  &family_mobilebert, &family_longformer};
 
 #define WIDTHS_KEY "layer_widths"
 
@@ -101,7 +102,7 @@ static rubato_status note_widths(const encoder_config *config, json_t *json, rub
 
 rubato_status config_note(const encoder_config *config, json_t *json, rubato_error *error) {
     const char *type = json_string_value(json_object_get(json, "model_type"));
-    bool foreign = config->attention.kind->foreign || config->feeding.kind->foreign || config->uneven;
+    bool foreign = part_is_foreign(&config->attention) || part_is_foreign(&config->feeding) || config->uneven;
     TRY(part_note(&config->attention, &attending_table, json, error));
     TRY(part_note(&config->feeding, &feeding_table, json, error));
     if (config->uneven) TRY(note_widths(config, json, error));

@@ -14,7 +14,7 @@ const part_kind *part_find(const part_table *all, const char *name) {
 }
 
 void part_choose(part_choice *out, const part_kind *kind, const void *setting, size_t bytes) {
-    *out = (part_choice){.kind = kind};
+    *out = (part_choice){.kind = kind, .implied = true};
     memcpy(out->setting, setting, size_min(bytes, sizeof out->setting));
 }
 
@@ -37,11 +37,12 @@ rubato_status part_configure(part_choice *choice, const part_table *all, const j
     const part_kind *kind = part_find(all, name);
     if (!kind) return fail_unknown(all, name, error);
     if (kind != choice->kind) *choice = (part_choice){.kind = kind};
+    choice->implied = false;
     return kind->configure ? kind->configure(choice->setting, wanted, error) : RUBATO_OK;
 }
 
 rubato_status part_note(const part_choice *choice, const part_table *all, json_t *config, rubato_error *error) {
-    if (!choice->kind->foreign) return RUBATO_OK;
+    if (!part_is_foreign(choice)) return RUBATO_OK;
     json_t *object = json_pack("{s:s}", "mechanism", choice->kind->name);
     if (!object) return fail_memory(error);
     rubato_status status = choice->kind->note ? choice->kind->note(choice->setting, object, error) : RUBATO_OK;

@@ -27,8 +27,14 @@ typedef struct part_kind {
 /* A mechanism and its setting. kind NULL: the default mechanism. */
 typedef struct part_choice {
     const part_kind *kind;
+    bool implied; /* by the family, which transformers has with it */
     _Alignas(16) unsigned char setting[SETTING_BYTES];
 } part_choice;
+
+/* Whether `transformers` lacks a model with that part. */
+static inline bool part_is_foreign(const part_choice *choice) {
+    return choice->kind->foreign && !choice->implied;
+}
 
 /* All mechanisms for one part of a layer, the default first, and the key of their object in config.json. */
 typedef struct part_table {
@@ -40,7 +46,7 @@ typedef struct part_table {
 /* The mechanism of that name, or NULL. */
 const part_kind *part_find(const part_table *all, const char *name);
 
-/* Chooses a mechanism with a setting of `bytes` bytes, at most SETTING_BYTES. */
+/* Chooses a family's mechanism with a setting of `bytes` bytes, at most SETTING_BYTES. */
 void part_choose(part_choice *out, const part_kind *kind, const void *setting, size_t bytes);
 
 /* Reads config.json's object: {"mechanism": NAME, settings ...}. Without such an object the choice stays, or becomes

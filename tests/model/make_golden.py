@@ -27,6 +27,7 @@ FAMILIES = {
     "xlm-roberta": ("xlm-roberta", "XLMRoberta", dict(BERT, max_position_embeddings=21, pad_token_id=1, type_vocab_size=1, layer_norm_eps=1e-5), "s"),
     "albert": ("albert", "Albert", dict(BERT, embedding_size=16, num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2), "cls"),
     "mpnet": ("mpnet", "MPNet", dict(BERT, max_position_embeddings=21, pad_token_id=1, layer_norm_eps=1e-5), "s"),
+    "longformer": ("longformer", "Longformer", dict(BERT, max_position_embeddings=21, pad_token_id=1, sep_token_id=2, type_vocab_size=1, layer_norm_eps=1e-5, attention_window=4), "s"),
     "mobilebert": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=3, classifier_activation=False), "cls"),
     "mobilebert-tiny": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=2, use_bottleneck_attention=True, normalization_type="layer_norm", hidden_act="gelu"), "cls"),
     "mobilebert-plain": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=24, num_feedforward_networks=1, key_query_shared_bottleneck=False, trigram_input=False), "cls"),
@@ -97,7 +98,7 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
             if kind in ("bert", "electra", "albert", "funnel", "mobilebert"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
             try:
                 with torch.no_grad(): o = model(**inputs, output_hidden_states=True)
-            except RuntimeError as e:  # transformers' Funnel has no positions for some short texts
+            except (AssertionError, RuntimeError) as e:  # transformers' Funnel has no positions for some short texts; Longformer's questions need a pair
                 print(class_name, inputs["input_ids"].shape[1], "tokens:", e)
                 continue
             if head == "Model" and kind == "funnel":
