@@ -70,7 +70,7 @@ def same(what, made, want, **how): r = answers(made, **how); check(f"no effect: 
 def other(what, made, want, **how): r = answers(made, **how); check(f"obeyed: {what}", r.status == 0 and r.out != want.out, r, want)
 
 
-plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert")}
+plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer")}
 
 # ---- config.json: what is refused ----
 REFUSED = {"pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "use_bottleneck": ("mobilebert", False), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"), "is_decoder": ("bert", True),
@@ -84,6 +84,7 @@ for key, value in (("is_decoder", "yes"), ("hidden_act", "prelu"), ("hidden_act"
     refused(f"{key} {value}", folder("bert", head, **{key: value}), key, command="classify")
 refused("num_hidden_layers in a Funnel-Transformer", folder("funnel", num_hidden_layers=3), "num_hidden_layers")
 refused("attention_type", folder("funnel", attention_type="other"), "attention_type")
+for value in ([2, 4, 4], 3, [4, "4"], -2): refused(f"attention_window {value}", folder("longformer", attention_window=value), "attention_window")
 refused("num_labels against id2label", folder("bert", "BertForSequenceClassification", num_labels=4), "num_labels is 4", "id2label has 3", command="classify")
 refused("an untied decoder that is not stored", folder("bert", "BertForMaskedLM", tie_word_embeddings=False), "decoder", command="fill")
 for key in with_word("config.json", "refused"): same(f"{key} without a value", folder("bert", **{key: None}), plain["bert"])
@@ -99,11 +100,11 @@ same("the pad's id in MPNet", folder("mpnet", pad_token_id=3), plain["mpnet"])
 same("layer_norm_eps in DistilBERT", folder("distilbert", layer_norm_eps=0.5), plain["distilbert"])
 
 # ---- config.json: what is obeyed ----
-CHANGES = {"num_hidden_layers": ("bert", 2), "layer_norm_eps": ("bert", 0.5), "num_attention_heads": ("bert", 2), "n_layers": ("distilbert", 2), "n_heads": ("distilbert", 2), "activation": ("distilbert", "relu"), "hidden_act": ("bert", "relu"),
+CHANGES = {"attention_window": ("longformer", 2), "num_hidden_layers": ("bert", 2), "layer_norm_eps": ("bert", 0.5), "num_attention_heads": ("bert", 2), "n_layers": ("distilbert", 2), "n_heads": ("distilbert", 2), "activation": ("distilbert", "relu"), "hidden_act": ("bert", "relu"),
            "pad_token_id": ("roberta", 0), "separate_cls": ("funnel", False), "truncate_seq": ("funnel", False), "pooling_type": ("funnel", "max"), "block_repeats": ("funnel", [1, 1, 2]), "num_feedforward_networks": ("mobilebert", 2), "normalization_type": ("mobilebert", "layer_norm")}
 CHECKED = {"vocab_size": ("bert", 60), "hidden_size": ("bert", 27), "intermediate_size": ("bert", 41), "max_position_embeddings": ("bert", 18), "type_vocab_size": ("bert", 3), "embedding_size": ("electra", 15), "num_hidden_groups": ("albert", 9),
            "inner_group_num": ("albert", 3), "dim": ("distilbert", 27), "hidden_dim": ("distilbert", 41), "d_model": ("funnel", 26), "n_head": ("funnel", 2), "d_head": ("funnel", 4), "d_inner": ("funnel", 41), "block_sizes": ("funnel", [9, 9, 9]), "intra_bottleneck_size": ("mobilebert", 21), "key_query_shared_bottleneck": ("mobilebert", False), "use_bottleneck_attention": ("mobilebert", True), "trigram_input": ("mobilebert", False)}
-ELSEWHERE = {"model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout"}
+ELSEWHERE = {"sep_token_id", "model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout"}
 BELOW = {"classifier_activation", "tie_word_embeddings", "id2label", "num_labels", "problem_type", "num_decoder_layers"}
 check("every key that is obeyed is tried", with_word("config.json", "obeyed") == {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW}, with_word("config.json", "obeyed") ^ {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW})
 for key, (family, value) in CHANGES.items():

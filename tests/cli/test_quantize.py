@@ -9,11 +9,11 @@ from program import candidates, renew, check, finish, golden, model, one_line, p
 
 TEXTS = ["hello world", "a world of words", "foo", "the quick brown fox jumps over the lazy dog"]
 HEADS = {"SequenceClassification": "classify", "TokenClassification": "tag", "Model": "embed", "MaskedLM": "fill"}
-NAMES = {"bert": "Bert", "albert": "Albert", "distilbert": "DistilBert", "electra": "Electra", "mobilebert": "MobileBert", "mpnet": "MPNet", "roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
+NAMES = {"bert": "Bert", "albert": "Albert", "distilbert": "DistilBert", "electra": "Electra", "mobilebert": "MobileBert", "mpnet": "MPNet", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "longformer": "Longformer"}
 
 
 def answers(command, folder, *more):
-    mask = {"roberta": "<mask>", "xlm-roberta": "<mask>", "mpnet": "<mask>"}.get(next((f for f in sorted(NAMES, key=len, reverse=True) if f in folder), ""), "[MASK]")
+    mask = {"roberta": "<mask>", "xlm-roberta": "<mask>", "mpnet": "<mask>", "longformer": "<mask>"}.get(next((f for f in sorted(NAMES, key=len, reverse=True) if f in folder), ""), "[MASK]")
     texts = [t + " " + mask for t in TEXTS] if command == "fill" else TEXTS
     r = run(command, folder, "--json", *(["--raw"] if command == "classify" else []), *more, stdin="\n".join(texts) + "\n")
     return r.json() if r.status == 0 else str(r)
