@@ -106,67 +106,89 @@ static void receive(const work *w, const laid_out *l, size_t rows, size_t first,
         }
 }
 
-/* Scores and mixing of a few queries, for which it does not pay to pack keys and values. */
-static void score_few(const pass *p, const laid_out *l, size_t start, size_t column, size_t query, size_t rows,
-                      float *scores) {
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < l->block.stretches; j++)
-            for (size_t k = 0; k < columns_of(l, j); k++)
-                scores[i * l->stride + l->at[j] + k] =
-                    p->in.scale * p->on->kernels->dot_f32(tensor_row(p->in.query, query + i) + column,
-                                                          tensor_row(p->in.key, start + l->first[j] + k) + column,
-                                                          p->in.head_size);
+/* The queries of one head of one sequence that run together. */
+typedef struct some_rows {
+    size_t start, column; /* the first row of the keys; the head's first column */
+    size_t query, rows;   /* rows of the queries */
+    bool few;             /* keys and values are not packed */
+} some_rows;
+
+/* Whether a stretch is multiplied by rows as they stand: it does not pay to pack keys and values for a few queries, and
+ * a product of a few keys takes the time of a panel. */
+static bool is_narrow(const laid_out *l, size_t i, const some_rows *of) {
+    return of->few || columns_of(l, i) <= FEW;
 }
 
-static void mix_few(const pass *p, const laid_out *l, size_t start, size_t column, size_t query, size_t rows,
-                    const float *scores) {
-    for (size_t i = 0; i < rows; i++) {
-        float *out = tensor_row(p->out, query + i) + column;
-        memset(out, 0, p->in.head_size * sizeof *out);
-        for (size_t j = 0; j < l->block.stretches; j++)
-            for (size_t k = 0; k < columns_of(l, j); k++)
-                p->on->kernels->gradient->add_scaled(out, tensor_row(p->in.value, start + l->first[j] + k) + column,
-                                                     scores[i * l->stride + l->at[j] + k], p->in.head_size);
-    }
+static void score_narrow(const pass *p, const laid_out *l, size_t i, const some_rows *of, float *scores) {
+    for (size_t row = 0; row < of->rows; row++)
+        for (size_t k = 0; k < columns_of(l, i); k++)
+            scores[row * l->stride + l->at[i] + k] =
+                p->in.scale * p->on->kernels->dot_f32(tensor_row(p->in.query, of->query + row) + of->column,
+                                                      tensor_row(p->in.key, of->start + l->first[i] + k) + of->column,
+                                                      p->in.head_size);
+}
+
+static void score_wide(const pass *p, const laid_out *l, size_t i, const some_rows *of, const float *keys,
+                       float *scores) {
+    p->on->kernels->product_f32(&(product_f32){.a = tensor_row(p->in.query, of->query) + of->column,
+                                               .a_stride = p->in.query.stride,
+                                               .b = keys + l->first[i] * p->in.head_size,
+                                               .c = scores + l->at[i],
+                                               .c_stride = l->stride,
+                                               .rows = of->rows,
+                                               .columns = columns_of(l, i),
+                                               .depth = p->in.head_size,
+                                               .scale = p->in.scale});
+}
+
+static void mix_narrow(const pass *p, const laid_out *l, size_t i, const some_rows *of, const float *scores) {
+    for (size_t row = 0; row < of->rows; row++)
+        for (size_t k = 0; k < columns_of(l, i); k++)
+            p->on->kernels->gradient->add_scaled(tensor_row(p->out, of->query + row) + of->column,
+                                                 tensor_row(p->in.value, of->start + l->first[i] + k) + of->column,
+                                                 scores[row * l->stride + l->at[i] + k], p->in.head_size);
+}
+
+static void mix_wide(const pass *p, const laid_out *l, size_t i, const some_rows *of, const float *values,
+                     size_t length, const float *scores) {
+    p->on->kernels->product_f32(&(product_f32){.a = scores + l->at[i],
+                                               .a_stride = l->stride,
+                                               .b = values + l->first[i] * PANEL,
+                                               .b_depth = length,
+                                               .c = tensor_row(p->out, of->query) + of->column,
+                                               .c_stride = p->out.stride,
+                                               .rows = of->rows,
+                                               .columns = p->in.head_size,
+                                               .depth = columns_of(l, i),
+                                               .add = true});
 }
 
 static void run_rows(const work *w, const laid_out *l, size_t sequence, size_t head, size_t first, size_t rows,
                      float *keys) {
     const pass *p = w->p;
-    const gathered *in = &p->in;
-    const size_t size = in->head_size, column = head * size, length = batch_length(&p->sequences, sequence);
-    const size_t query = p->queries.start[sequence] + first;
-    const size_t start = p->sequences.start[sequence];
-    const bool few = is_few(p, sequence);
+    const some_rows of = {.start = p->sequences.start[sequence],
+                          .column = head * p->in.head_size,
+                          .query = p->queries.start[sequence] + first,
+                          .rows = rows,
+                          .few = is_few(p, sequence)};
     float *values = keys + w->key_size, *scores = values + w->value_size;
-    if (few) score_few(p, l, start, column, query, rows, scores);
-    for (size_t i = 0; !few && i < l->block.stretches; i++)
-        p->on->kernels->product_f32(&(product_f32){.a = tensor_row(in->query, query) + column,
-                                                   .a_stride = in->query.stride,
-                                                   .b = keys + l->first[i] * size,
-                                                   .c = scores + l->at[i],
-                                                   .c_stride = l->stride,
-                                                   .rows = rows,
-                                                   .columns = columns_of(l, i),
-                                                   .depth = size,
-                                                   .scale = in->scale});
+    for (size_t i = 0; i < l->block.stretches; i++) {
+        if (is_narrow(l, i, &of))
+            score_narrow(p, l, i, &of, scores);
+        else
+            score_wide(p, l, i, &of, keys, scores);
+    }
     find_probabilities(p, l, sequence, first, rows, scores);
-    if (w->received) receive(w, l, rows, first, scores, w->received + head * p->sequences.rows + start);
-    drop(p, l, head, query, rows, scores);
-    if (few) mix_few(p, l, start, column, query, rows, scores);
-    for (size_t i = 0; !few && i < l->block.stretches; i++)
-        p->on->kernels->product_f32(&(product_f32){.a = scores + l->at[i],
-                                                   .a_stride = l->stride,
-                                                   .b = values + l->first[i] * PANEL,
-                                                   .b_depth = length,
-                                                   .c = tensor_row(p->out, query) + column,
-                                                   .c_stride = p->out.stride,
-                                                   .rows = rows,
-                                                   .columns = size,
-                                                   .depth = columns_of(l, i),
-                                                   .add = i > 0});
-    for (size_t i = 0; !few && l->block.stretches == 0 && i < rows; i++)
-        memset(tensor_row(p->out, query + i) + column, 0, size * sizeof(float));
+    if (w->received) receive(w, l, rows, first, scores, w->received + head * p->sequences.rows + of.start);
+    drop(p, l, head, of.query, rows, scores);
+    for (size_t i = 0; i < rows; i++)
+        memset(tensor_row(p->out, of.query + i) + of.column, 0, p->in.head_size * sizeof(float));
+    for (size_t i = 0; i < l->block.stretches; i++) {
+        if (is_narrow(l, i, &of))
+            mix_narrow(p, l, i, &of, scores);
+        else
+            mix_wide(p, l, i, &of, values, batch_length(&p->sequences, sequence), scores);
+    }
 }
 
 static void run_head(const work *w, size_t sequence, size_t head, float *scratch) {

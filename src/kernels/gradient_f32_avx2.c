@@ -49,12 +49,27 @@ static void own_activate_backward(float *dx, const float *dy, const float *x, si
     }
 }
 
+/* Blocks of 8 by 8, transposed in registers. */
 static void own_transpose(float *out, size_t out_stride, const float *in, size_t in_stride, size_t rows,
                           size_t columns) {
-    enum { TILE = 8 };
-    for (size_t i0 = 0; i0 < rows; i0 += TILE)
-        for (size_t j = 0; j < columns; j++)
-            for (size_t i = i0; i < rows && i < i0 + TILE; i++) out[j * out_stride + i] = in[i * in_stride + j];
+    for (size_t i = 0; i < rows; i += 8) {
+        const size_t high = rows - i < 8 ? rows - i : 8;
+        for (size_t j = 0; j < columns; j += 8) {
+            const size_t wide = columns - j < 8 ? columns - j : 8;
+            __m256 square[8];
+            for (size_t r = 0; r < 8; r++)
+                square[r] =
+                    r < high ? _mm256_maskload_ps(in + (i + r) * in_stride + j, lanes_8(wide)) : _mm256_setzero_ps();
+            transpose_8(square);
+            for (size_t c = 0; c < wide; c++) {
+                float *to = out + (j + c) * out_stride + i;
+                if (high == 8)
+                    _mm256_storeu_ps(to, square[c]);
+                else
+                    _mm256_maskstore_ps(to, lanes_8(high), square[c]);
+            }
+        }
+    }
 }
 
 #define GRADIENT_TABLE gradient_f32_avx2

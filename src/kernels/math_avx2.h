@@ -72,6 +72,29 @@ static inline __m256 activate_8(__m256 x, activation act) {
     return x;
 }
 
+/* Transposes 8 rows of 8, in place. */
+static inline void transpose_8(__m256 rows[8]) {
+    __m256 t[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    /* rows[4 a + b] = lanes b and b + 4 of rows 4 a to 4 a + 3 */
+    for (int i = 0; i < 8; i += 4) {
+        __m256d a = _mm256_castps_pd(t[i]), b = _mm256_castps_pd(t[i + 1]);
+        __m256d c = _mm256_castps_pd(t[i + 2]), d = _mm256_castps_pd(t[i + 3]);
+        rows[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+        rows[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+        rows[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+        rows[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+    }
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm256_permute2f128_ps(rows[i], rows[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(rows[i], rows[i + 4], 0x31);
+    }
+    for (int i = 0; i < 8; i++) rows[i] = t[i];
+}
+
 /* The lowest `count` lanes, count <= 8, as the mask that maskload and maskstore take. */
 static inline __m256i lanes_8(size_t count) {
     __m256i lane = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);

@@ -47,7 +47,7 @@ product_f32_function product_f32_scalar, product_f32_avx2, product_f32_avx512, p
  * [columns, depth] with stride in_stride: the layout of a weight [out, in], and of the keys of one head. */
 typedef void pack_transposed_function(float *out, const float *in, size_t in_stride, size_t columns, size_t depth);
 
-pack_transposed_function pack_transposed_f32_scalar, pack_transposed_f32_avx512;
+pack_transposed_function pack_transposed_f32_scalar, pack_transposed_f32_avx2, pack_transposed_f32_avx512;
 
 /* The same from in [depth, columns]: the layout of the values of one head. */
 void pack_straight_f32(float *out, const float *in, size_t in_stride, size_t columns, size_t depth);

@@ -71,3 +71,20 @@ static inline __attribute__((always_inline)) void tile(const product_f32 *of, si
 void product_f32_avx2(const product_f32 *p) {
     product_any(p);
 }
+
+/* Blocks of 8 by 8, transposed in registers. */
+void pack_transposed_f32_avx2(float *out, const float *in, size_t in_stride, size_t columns, size_t depth) {
+    for (size_t first = 0; first < columns; first += PANEL, out += depth * PANEL)
+        for (size_t part = 0; part < PANEL; part += 8) {
+            const size_t begin = first + part, have = begin >= columns ? 0 : size_min(columns - begin, 8);
+            for (size_t k = 0; k < depth; k += 8) {
+                const size_t left = size_min(depth - k, 8);
+                __m256 square[8];
+                for (size_t j = 0; j < 8; j++)
+                    square[j] = j < have ? _mm256_maskload_ps(in + (begin + j) * in_stride + k, lanes_8(left))
+                                         : _mm256_setzero_ps();
+                if (have) transpose_8(square);
+                for (size_t j = 0; j < left; j++) _mm256_storeu_ps(out + (k + j) * PANEL + part, square[j]);
+            }
+        }
+}

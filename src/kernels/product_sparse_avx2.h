@@ -22,21 +22,10 @@ static inline vector load_row(const uint32_t *from, size_t count) {
 }
 
 static inline void transpose(vector rows[8]) {
-    vector t[8];
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm256_unpacklo_epi32(rows[i], rows[i + 1]);
-        t[i + 1] = _mm256_unpackhi_epi32(rows[i], rows[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4)
-        for (int j = 0; j < 2; j++) {
-            rows[i + 2 * j] = _mm256_unpacklo_epi64(t[i + j], t[i + j + 2]);
-            rows[i + 2 * j + 1] = _mm256_unpackhi_epi64(t[i + j], t[i + j + 2]);
-        }
-    for (int i = 0; i < 4; i++) {
-        t[i] = _mm256_permute2x128_si256(rows[i], rows[i + 4], 0x20);
-        t[i + 4] = _mm256_permute2x128_si256(rows[i], rows[i + 4], 0x31);
-    }
-    for (int i = 0; i < 8; i++) rows[i] = t[i];
+    __m256 square[8];
+    for (int i = 0; i < 8; i++) square[i] = _mm256_castsi256_ps(rows[i]);
+    transpose_8(square);
+    for (int i = 0; i < 8; i++) rows[i] = _mm256_castps_si256(square[i]);
 }
 
 static inline void finish(const product_low *p, vector sum, size_t row, size_t column, size_t count) {

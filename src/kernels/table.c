@@ -23,7 +23,7 @@
     [isa] = {name,                                                                                                     \
              isa,                                                                                                      \
              product_f32_avx2,                                                                                         \
-             pack_transposed_f32_scalar,                                                                               \
+             pack_transposed_f32_avx2,                                                                                 \
              activate_f32_avx2,                                                                                        \
              softmax_f32_avx2,                                                                                         \
              layer_norm_f32_avx2,                                                                                      \
