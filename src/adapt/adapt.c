@@ -285,8 +285,7 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
     size_t tokens = 0;
     self->layers = info->layers;
     const encoder_config *config = &model->body.config;
-    const attending *mechanism = attending_of(&config->attention);
-    self->prunes = !mechanism->sortable || mechanism->sortable(config->attention.setting);
+    self->prunes = attending_sorts(&config->attention);
     rubato_status fits = output_check(o->out, model, true, error);
     if (fits == RUBATO_OK && (config->groups || config->blocks))
         fits = fail(error, RUBATO_UNSUPPORTED,

@@ -98,4 +98,10 @@ static inline const attending *attending_of(const part_choice *choice) {
     return (const attending *)choice->kind;
 }
 
+/* Whether a model's heads can be reordered, and cut away. */
+static inline bool attending_sorts(const part_choice *choice) {
+    const attending *mechanism = attending_of(choice);
+    return !mechanism->sortable || mechanism->sortable(choice->setting);
+}
+
 #endif

@@ -70,10 +70,9 @@ static rubato_status parse_widths(encoder_config *config, const json_t *json, ru
     TRY(json_get_object(&object, json, WIDTHS_KEY, error));
     TRY(json_get_list(&heads, object, "heads", error));
     TRY(json_get_list(&inner, object, "inner", error));
-    const attending *mechanism = attending_of(&config->attention);
     if (!object) return RUBATO_OK;
     if (config->groups || config->blocks || config->layers > MOST_UNEVEN ||
-        (heads && mechanism->sortable && !mechanism->sortable(config->attention.setting)))
+        (heads && !attending_sorts(&config->attention)))
         return fail(error, RUBATO_UNSUPPORTED, "\"" WIDTHS_KEY "\": this model's layers cannot differ");
     if ((heads && json_array_size(heads) != config->layers) || (inner && json_array_size(inner) != config->layers))
         return fail(error, RUBATO_BAD_MODEL, "\"" WIDTHS_KEY "\" has not one number for each of %zu layers",

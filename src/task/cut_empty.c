@@ -156,11 +156,10 @@ static void note_sizes(rubato_model *self) {
 
 rubato_status model_cut_empty(rubato_model *self, cut_counts *cut, rubato_error *error) {
     const encoder_config *config = &self->body.config;
-    const attending *mechanism = attending_of(&config->attention);
     *cut = (cut_counts){0};
     if (config->groups || config->blocks || config->layers > MOST_UNEVEN || self->body.unique != self->body.depth)
         return fail(error, RUBATO_UNSUPPORTED, "layers that share weights or stand in blocks cannot be cut");
-    if (mechanism->sortable && !mechanism->sortable(config->attention.setting))
+    if (!attending_sorts(&config->attention))
         return fail(error, RUBATO_UNSUPPORTED, "heads with a relative bias cannot be cut");
     for (size_t i = 0; i < self->body.unique; i++) TRY(cut_layer(self, i, cut, error));
     if (cut->heads || cut->neurons) note_sizes(self);

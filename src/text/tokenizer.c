@@ -62,6 +62,15 @@ int32_t tokenizer_id(const tokenizer *self, const char *content) {
     return added ? added->id : find_text(&self->model.vocabulary, 0, content);
 }
 
+bool tokenizer_same_tokens(const tokenizer *a, const tokenizer *b) {
+    bool same = a->vocabulary == b->vocabulary;
+    for (size_t i = 0; same && i < a->vocabulary; i++) {
+        const char *x = a->tokens[i], *y = b->tokens[i];
+        same = (!x && !y) || (x && y && strcmp(x, y) == 0);
+    }
+    return same;
+}
+
 bool tokenizer_continues(const tokenizer *self, int32_t id) {
     static const char *const begins[] = {"\u0120", "\u2581"}; /* of byte-level BPE, of SentencePiece */
     const char *name = id >= 0 && (size_t)id < self->vocabulary ? self->tokens[id] : NULL;

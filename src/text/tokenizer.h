@@ -74,6 +74,9 @@ const added_token *tokenizer_added(const tokenizer *self, const char *content);
 /* The id of a token by its exact text, -1 when there is none. */
 int32_t tokenizer_id(const tokenizer *self, const char *token);
 
+/* Whether both have the same tokens with the same ids. */
+bool tokenizer_same_tokens(const tokenizer *a, const tokenizer *b);
+
 /* Whether a token goes on with the word of the token before it: "##ing" of WordPiece; of others a token without the
  * mark of a word's beginning. */
 bool tokenizer_continues(const tokenizer *self, int32_t id);

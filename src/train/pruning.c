@@ -186,9 +186,7 @@ static rubato_status make_all(pruning *self, rubato_error *error) {
     size_t linears = 0, group, other;
     if (body->unique != body->depth)
         return fail(error, RUBATO_UNSUPPORTED, "layers that share their weights cannot be pruned");
-    const attending *mechanism = attending_of(&body->config.attention);
-    if (self->options.unit == PRUNE_STRUCTURE && mechanism->sortable &&
-        !mechanism->sortable(body->config.attention.setting))
+    if (self->options.unit == PRUNE_STRUCTURE && !attending_sorts(&body->config.attention))
         return fail(error, RUBATO_UNSUPPORTED,
                     "heads with a relative bias cannot be cut away; use --unit weights, quads or blocks");
     for (size_t i = 0; i < body->unique; i++) linears += 8; /* more than a layer has */

@@ -221,8 +221,7 @@ rubato_status rewire(trainer *self, rubato_error *error) {
     size_t count = size_min(self->data.count, MOST_SAMPLES);
     size_t mean = size_max(self->data.tokens / size_max(self->data.count, 1), 1);
     count = size_max(size_min(count, MOST_TOKENS / mean), 1);
-    const part_choice *attention = &body->config.attention;
-    if (attending_of(attention)->sortable && !attending_of(attention)->sortable(attention->setting))
+    if (!attending_sorts(&body->config.attention))
         return fail(error, RUBATO_UNSUPPORTED, "heads with a relative bias cannot be sorted");
     importance *sums = NULL;
     double *room = NULL;

@@ -193,15 +193,11 @@ static rubato_status compare_teacher(trainer *self, rubato_error *error) {
         return refuse_teacher(self, RUBATO_BAD_ARGUMENT,
                               "its hidden states are of other layers or sizes; use --match-states 0", error);
     bool same = (self->kind == SAMPLE_TEXT || a->info.label_count == b->info.label_count) &&
-                a->text->vocabulary == b->text->vocabulary &&
+                tokenizer_same_tokens(a->text, b->text) &&
                 encoder_max_length(&a->body.config) <= encoder_max_length(&b->body.config) &&
                 (a->info.task != RUBATO_TASK_EMBEDDING || self->kind == SAMPLE_TEXT || a->pool.width == b->pool.width);
     for (size_t i = 0; same && self->kind != SAMPLE_TEXT && i < a->info.label_count; i++)
         same = strcmp(a->labels[i], b->labels[i]) == 0;
-    for (size_t i = 0; same && i < a->text->vocabulary; i++) {
-        const char *x = a->text->tokens[i], *y = b->text->tokens[i];
-        same = (!x && !y) || (x && y && strcmp(x, y) == 0);
-    }
     return same ? RUBATO_OK
                 : refuse_teacher(self, RUBATO_BAD_ARGUMENT, "its labels or its tokens are not the learner's", error);
 }

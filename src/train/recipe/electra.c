@@ -52,13 +52,9 @@ static rubato_status check_generator(const trainer *self, const char *name, ruba
                     "generator %.200s: its embeddings are not of the model's sizes (embedding_size, "
                     "max_position_embeddings and type_vocab_size), and both share them",
                     name);
-    bool same = a->text->vocabulary == b->text->vocabulary && x->vocabulary == y->vocabulary;
-    for (size_t i = 0; same && i < a->text->vocabulary; i++) {
-        const char *s = a->text->tokens[i], *t = b->text->tokens[i];
-        same = (!s && !t) || (s && t && strcmp(s, t) == 0);
-    }
-    return same ? RUBATO_OK
-                : fail(error, RUBATO_BAD_ARGUMENT, "generator %.200s: its tokens are not the model's", name);
+    if (x->vocabulary != y->vocabulary || !tokenizer_same_tokens(a->text, b->text))
+        return fail(error, RUBATO_BAD_ARGUMENT, "generator %.200s: its tokens are not the model's", name);
+    return RUBATO_OK;
 }
 
 /* Its embeddings become the model's. */
