@@ -1,6 +1,8 @@
 /* Products of blocks of rows. */
 #include "attention/block.h"
 
+#include <string.h>
+
 static operand second(const block_room *room, size_t depth, size_t columns, float scale) {
     return (operand){.half = room->half,
                      .wide = room->packed,
@@ -34,4 +36,9 @@ void block_dropout(const run *on, uint64_t key, float *x, size_t stride, size_t 
     for (size_t i = 0; i < rows; i++)
         on->kernels->gradient->dropout(x + i * stride, length, key, place + (uint32_t)(i * longest),
                                        dropout_threshold(rate), 1.0f / (1.0f - rate));
+}
+
+void block_sum_heads(const run *on, float *out, const float *received, size_t heads, size_t rows) {
+    memcpy(out, received, rows * sizeof *out);
+    for (size_t head = 1; head < heads; head++) on->kernels->gradient->add(out, received + head * rows, rows);
 }

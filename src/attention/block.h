@@ -22,6 +22,9 @@ void block_accumulate(const run *on, float *c, size_t c_stride, const float *a, 
 void block_outer(const run *on, float *out, size_t stride, const float *a, size_t a_stride, size_t rows, const float *b,
                  size_t b_stride, size_t length, size_t size, float scale, const block_room *room);
 
+/* out [rows] = the sum over heads of received [heads][rows]: the attention that rows received. */
+void block_sum_heads(const run *on, float *out, const float *received, size_t heads, size_t rows);
+
 /* The index of a query's first probability among all of the pass, for dropout's hash. */
 static inline uint32_t block_place(size_t head, size_t row, size_t rows, size_t longest) {
     return (uint32_t)((head * rows + row) * longest);

@@ -215,13 +215,6 @@ static void some_heads(void *argument, size_t member, size_t first, size_t last)
         run_head(w, unit / w->p->in.heads, unit % w->p->in.heads, w->scratch + member * w->scratch_size);
 }
 
-static void sum_heads(const work *w) {
-    const size_t rows = w->p->sequences.rows;
-    memcpy(w->p->in.significance, w->received, rows * sizeof(float));
-    for (size_t head = 1; head < w->p->in.heads; head++)
-        w->p->on->kernels->gradient->add(w->p->in.significance, w->received + head * rows, rows);
-}
-
 /* The most floats that the scores of some queries take. */
 static size_t most_scores(const pass *p) {
     const size_t widest = round_up(p->longest, PANEL) + MOST_STRETCHES * 2 * PANEL + 16;
@@ -239,7 +232,7 @@ static void forward(const pass *p) {
     if (p->in.significance) w.received = run_take(on, p->in.heads * p->sequences.rows, sizeof *w.received);
     if (run_failed(on)) return;
     run_parallel(on, p->sequences.sequences * p->in.heads, 1, some_heads, &w);
-    if (w.received) sum_heads(&w);
+    if (w.received) block_sum_heads(on, p->in.significance, w.received, p->in.heads, p->sequences.rows);
     arena_rewind(on->memory, mark);
 }
 
@@ -322,6 +315,19 @@ static void backward(const run *on, void *saved) {
     t.scratch = run_take(on, team_size(on->crew) * t.scratch_size, sizeof *t.scratch);
     if (run_failed(on)) return;
     run_parallel(on, own.sequences.sequences * own.in.heads, 1, some_backward, &t);
+}
+
+gathered gathered_heads(const projections *with, const attending_input *in, const projected *rows) {
+    return (gathered){.query = rows->query,
+                      .key = rows->key,
+                      .value = rows->value,
+                      .sequences = &in->sequences,
+                      .queries = &in->queries,
+                      .heads = in->heads,
+                      .head_size = with->head_size,
+                      .scale = 1 / sqrtf((float)with->head_size),
+                      .significance = in->significance,
+                      .others_only = in->others_only};
 }
 
 void attention_gathered(const run *self, tensor out, const gathered *inputs) {

@@ -4,8 +4,7 @@
 #ifndef RUBATO_ATTENTION_GATHERED_H
 #define RUBATO_ATTENTION_GATHERED_H
 
-#include "elastic/batch.h"
-#include "tensor/run.h"
+#include "attention/projections.h"
 
 /* Rows of keys [first, end) within their sequence. */
 typedef struct stretch {
@@ -41,6 +40,9 @@ typedef struct gathered {
     float *significance;
     bool others_only;
 } gathered;
+
+/* The heads of a layer's pass, without a plan. */
+gathered gathered_heads(const projections *with, const attending_input *in, const projected *rows);
 
 /* out [query rows, heads * head_size] = concatenated heads. A query that sees no key gets zeros. When recording,
  * probabilities are dropped out at the tape's rate, and `inputs` and the batches are copied, but not their arrays. */

@@ -82,18 +82,9 @@ static void forward(const void *weights, const run *on, const attending_input *i
     blocks *plan = run_take(on, 1, sizeof *plan);
     double begin = run_begin(on);
     if (plan) *plan = (blocks){*in, *self->setting};
-    attention_gathered(on, mixed,
-                       &(gathered){.query = rows.query,
-                                   .key = rows.key,
-                                   .value = rows.value,
-                                   .sequences = &in->sequences,
-                                   .queries = &in->queries,
-                                   .heads = in->heads,
-                                   .head_size = self->with.head_size,
-                                   .scale = 1 / sqrtf((float)self->with.head_size),
-                                   .plan = {.of = plan, .block = find_block},
-                                   .significance = in->significance,
-                                   .others_only = in->others_only});
+    gathered heads = gathered_heads(&self->with, in, &rows);
+    heads.plan = (gather_plan){.of = plan, .block = find_block};
+    attention_gathered(on, mixed, &heads);
     run_end(on, PART_HEADS, begin);
     projections_write(&self->with, on, in, mixed, out);
 }
@@ -115,10 +106,7 @@ static attending_demand demand(const void *weights, const kernel_table *kernels,
     const image_weights *self = weights;
     const double rows = (double)(sequences * length), width = (double)(self->with.heads * self->with.head_size);
     (void)kernels;
-    return (attending_demand){.flops = products(self->setting, (double)length, rows, width),
-                              .activation_bytes = 16 * rows * width,
-                              .products = PRECISION_F32,
-                              .rate = 1};
+    return projections_demand(&self->with, products(self->setting, (double)length, rows, width), sequences, length);
 }
 
 const attending attending_image = {

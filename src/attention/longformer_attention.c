@@ -142,10 +142,10 @@ static stretch local_seen(const void *of, size_t sequence, size_t query, stretch
 
 /* All queries, which see all keys. */
 static bool global_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
-    const gathered *all = of;
+    const batch *batches = of; /* of keys and queries */
     (void)head;
-    *out = (query_block){.count = batch_length(all->queries, sequence),
-                         .keys = {{0, batch_length(all->sequences, sequence)}},
+    *out = (query_block){.count = batch_length(&batches[1], sequence),
+                         .keys = {{0, batch_length(&batches[0], sequence)}},
                          .stretches = 1};
     return number == 0 && out->count;
 }
@@ -167,19 +167,6 @@ static const size_t *find_globals(const run *on, const longformer_setting *setti
         if (place < length) out[i] = size_max(out[i], place);
     }
     return out;
-}
-
-static gathered heads_of(const longformer_weights *self, const attending_input *in, const projected *rows) {
-    return (gathered){.query = rows->query,
-                      .key = rows->key,
-                      .value = rows->value,
-                      .sequences = &in->sequences,
-                      .queries = &in->queries,
-                      .heads = in->heads,
-                      .head_size = self->with.head_size,
-                      .scale = 1 / sqrtf((float)self->with.head_size),
-                      .significance = in->significance,
-                      .others_only = in->others_only};
 }
 
 /* Columns [part * whole, .. + width) of a stacked product. */
@@ -242,9 +229,8 @@ static void run_globals(const longformer_weights *self, const run *on, const lon
     projected rows = project_globals(self, on, in, queries);
     run_end(on, PART_QKV, begin);
     tensor out = run_tensor(on, list.packed.rows, mixed.columns);
-    gathered heads = heads_of(self, in, &rows);
-    gathered *kept = run_take(on, 1, sizeof *kept); /* with the batches, for the tape */
-    batch *batches = run_take(on, 2, sizeof *batches);
+    gathered heads = gathered_heads(&self->with, in, &rows);
+    batch *batches = run_take(on, 2, sizeof *batches); /* of keys and queries, for the tape */
     float *received = in->significance ? run_take(on, in->x.rows, sizeof *received) : NULL;
     if (run_failed(on)) return;
     batches[0] = in->sequences;
@@ -252,8 +238,7 @@ static void run_globals(const longformer_weights *self, const run *on, const lon
     heads.sequences = &batches[0];
     heads.queries = &batches[1];
     heads.significance = received;
-    heads.plan = (gather_plan){.of = kept, .block = global_block};
-    *kept = heads;
+    heads.plan = (gather_plan){.of = batches, .block = global_block};
     begin = run_begin(on);
     attention_gathered(on, out, &heads);
     if (received && !run_failed(on)) on->kernels->gradient->add(in->significance, received, in->x.rows);
@@ -270,7 +255,7 @@ static void forward(const void *weights, const run *on, const attending_input *i
     if (!run_failed(on)) {
         double begin = run_begin(on);
         *p = (longformer_pass){*in, self->setting->window / 2, globals};
-        gathered heads = heads_of(self, in, &rows);
+        gathered heads = gathered_heads(&self->with, in, &rows);
         heads.plan = (gather_plan){.of = p, .block = local_block, .seen = local_seen};
         attention_gathered(on, mixed, &heads);
         run_end(on, PART_HEADS, begin);
@@ -301,13 +286,11 @@ static operations count(const void *setting, const part_extent *of) {
 
 static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
     const longformer_weights *self = weights;
-    const double width = (double)(self->with.heads * self->with.head_size), rows = (double)(sequences * length);
+    const double width = (double)(self->with.heads * self->with.head_size);
     (void)kernels;
-    return (attending_demand){.flops =
-                                  (double)sequences * products(self->setting, (double)length, (double)length, width),
-                              .activation_bytes = 16 * rows * width,
-                              .products = PRECISION_F32,
-                              .rate = 1};
+    return projections_demand(&self->with,
+                              (double)sequences * products(self->setting, (double)length, (double)length, width),
+                              sequences, length);
 }
 
 const attending attending_longformer = {

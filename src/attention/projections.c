@@ -109,3 +109,11 @@ operations projections_count(const part_extent *of) {
     double d = (double)of->hidden, h = (double)(of->units * of->unit_size);
     return (operations){.keys = 4 * (double)of->rows.entering * d * h, .queries = 4 * (double)of->rows.queries * d * h};
 }
+
+attending_demand projections_demand(const projections *self, double flops, size_t sequences, size_t length) {
+    return (attending_demand){.flops = flops,
+                              .activation_bytes =
+                                  16 * (double)(sequences * length) * (double)(self->heads * self->head_size),
+                              .products = PRECISION_F32,
+                              .rate = 1};
+}

@@ -35,4 +35,7 @@ void projections_write(const projections *self, const run *on, const attending_i
  * h, queries and output 2 q 2 d h. */
 operations projections_count(const part_extent *of);
 
+/* The demand of a mechanism that multiplies its heads in f32; flops: of its own products. */
+attending_demand projections_demand(const projections *self, double flops, size_t sequences, size_t length);
+
 #endif

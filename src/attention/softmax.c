@@ -203,13 +203,6 @@ static void some_heads(void *argument, size_t member, size_t first, size_t last)
         run_head(w, unit / w->in->heads, unit % w->in->heads, w->scratch + member * w->scratch_size);
 }
 
-static void sum_heads(const work *w) {
-    size_t rows = w->sequences->rows;
-    memcpy(w->in->significance, w->received, rows * sizeof(float));
-    for (size_t head = 1; head < w->in->heads; head++)
-        w->run->kernels->gradient->add(w->in->significance, w->received + head * rows, rows);
-}
-
 /* ---- The derivative ---- */
 
 typedef struct saved_attention {
@@ -357,7 +350,7 @@ void attention_softmax(const run *self, tensor out, const attention *inputs, con
     if (run_failed(self)) return;
     if (self->tape && self->tape->attention_rate > 0) w.mask = tape_mask(self->tape);
     run_parallel(self, sequences->sequences * inputs->heads, 1, some_heads, &w);
-    if (w.received) sum_heads(&w);
+    if (w.received) block_sum_heads(self, inputs->significance, w.received, inputs->heads, sequences->rows);
     arena_rewind(self->memory, mark);
     if (!self->tape) return;
     saved_attention *saved = tape_push(self, attention_backward, sizeof *saved);

@@ -140,10 +140,8 @@ static operations count(const void *setting, const part_extent *of) {
 static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
     const softmax_weights *self = weights;
     double rows = (double)(sequences * length), width = (double)(self->with.heads * self->with.head_size);
-    attending_demand made = {.flops = softmax_products((double)length, rows, width),
-                             .activation_bytes = 16 * rows * width,
-                             .products = PRECISION_F32,
-                             .rate = 1};
+    attending_demand made =
+        projections_demand(&self->with, softmax_products((double)length, rows, width), sequences, length);
     const half_kernels *half = operand_half(kernels, self->with.stacked.precision != PRECISION_F32, length);
     if (half) made.products = half->integers ? PRECISION_INT8 : PRECISION_BF16;
     if (half && half->integers) made.rate = 0.5; /* a word holds half as many of them as 8-bit ones */

@@ -211,10 +211,7 @@ static attending_demand demand(const void *weights, const kernel_table *kernels,
     const window_weights *self = weights;
     double rows = (double)(sequences * length), width = (double)(self->with.heads * self->with.head_size);
     (void)kernels;
-    return (attending_demand){.flops = products(self->setting, (double)length, rows, width),
-                              .activation_bytes = 16 * rows * width,
-                              .products = PRECISION_F32,
-                              .rate = 1};
+    return projections_demand(&self->with, products(self->setting, (double)length, rows, width), sequences, length);
 }
 
 const attending attending_window = {
