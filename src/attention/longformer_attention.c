@@ -157,11 +157,9 @@ static const size_t *find_globals(const run *on, const longformer_setting *setti
     for (size_t i = 0; out && i < in->sequences.sequences; i++) {
         out[i] = setting->globals;
         if (setting->separator < 0 || batch_length(&in->sequences, i) == 0) continue;
-        /* the first row's original row tells where the text begins in the input */
+        /* places are counted from the first row that is there */
         const size_t row = in->sequences.start[i], first = in->origin ? in->origin[row] : row;
-        size_t sequence = 0;
-        while (sequence + 1 < in->input.sequences && in->input.start[sequence + 1] <= first) sequence++;
-        const size_t length = in->input.start[sequence + 1] - first;
+        const size_t length = in->input.start[i + 1] - first;
         size_t place = 0;
         while (place < length && in->input.ids[first + place] != setting->separator) place++;
         if (place < length) out[i] = size_max(out[i], place);
