@@ -160,7 +160,8 @@ static rubato_status train_points(adapting *self, const char *from, const char *
     options.recipe = "anytime";
     options.widths = narrows ? NULL : "1";
     options.teacher = tuned;
-    options.match_states = deep ? 0 : -1; /* states are those of as many layers */
+    options.match_states =
+        deep ? 0 : -1; /* states can be compared only where both models have the same number of layers */
     options.rate = 4e-5;
     options.epochs = 2.0 / 3 * self->epochs;
     return train(&options, error);

@@ -1,6 +1,7 @@
 /* Gathered attention: keys and values of one head of one sequence are packed once, and every stretch is a part of the
- * packed form that begins at a panel. A row of scores has the stretches one after the other, each up to whole lanes;
- * what the query does not see is -inf, and its probability 0. The derivative is that of softmax.c. */
+ * packed form that begins at a panel. A row of scores has the stretches one after the other, each up to whole lanes.
+ * Keys that the query does not see have the score -inf, and the probability 0. The derivative is computed as in
+ * softmax.c. */
 #include "attention/gathered.h"
 
 #include <math.h>
@@ -47,7 +48,7 @@ static size_t columns_of(const laid_out *l, size_t i) {
     return l->block.keys[i].end - l->first[i];
 }
 
-/* What a query does not see becomes -inf. False where it sees nothing. */
+/* The scores of keys that the query does not see become -inf. False where it sees no key. */
 static bool hide(const pass *p, const laid_out *l, size_t sequence, size_t query, float *row) {
     size_t seen = 0;
     for (size_t i = 0; i < l->block.stretches; i++) {

@@ -1,6 +1,7 @@
 #include "text/alphabet.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/utf8.h"
 
@@ -46,6 +47,17 @@ rubato_status alphabet_of(alphabet *out, const word_counts *words, const token_o
         out->count = options->alphabet;
         qsort(out->items, out->count, sizeof *out->items, by_code);
     }
+    return RUBATO_OK;
+}
+
+rubato_status vocabulary_begin(trained_vocabulary *out, alphabet *letters, const word_counts *words,
+                               const token_options *options, rubato_error *error) {
+    *letters = (alphabet){0};
+    for (size_t i = 0; i < options->special_count; i++)
+        if (string_table_put(&out->tokens, options->specials[i], strlen(options->specials[i])) == STRING_NONE)
+            return fail_memory(error);
+    TRY(alphabet_of(letters, words, options, error));
+    out->characters = letters->count;
     return RUBATO_OK;
 }
 

@@ -15,10 +15,15 @@ typedef struct alphabet {
     size_t count;
 } alphabet;
 
-/* The characters of the words and those of options->always, which have the highest count; of more than
- * options->alphabet the most frequent ones, of equally frequent ones the lower code points. Words are valid UTF-8.
- * Fails: OUT_OF_MEMORY. */
+/* The characters of the words. options->always are in it, and count as the most frequent ones. Where there are more
+ * than options->alphabet, the most frequent characters stay; of equally frequent ones, those with lower code points.
+ * Words are valid UTF-8. Fails: OUT_OF_MEMORY. */
 rubato_status alphabet_of(alphabet *out, const word_counts *words, const token_options *options, rubato_error *error);
+
+/* The beginning of every vocabulary: its special tokens, which become the first tokens of `out`, and its alphabet.
+ * Fails: OUT_OF_MEMORY. The caller frees *letters in any case. */
+rubato_status vocabulary_begin(trained_vocabulary *out, alphabet *letters, const word_counts *words,
+                               const token_options *options, rubato_error *error);
 void alphabet_free(alphabet *self);
 
 #endif

@@ -141,14 +141,12 @@ static bool queue_touched(training *t) {
 
 static rubato_status add_alphabet(training *t, rubato_error *error) {
     alphabet letters;
-    TRY(alphabet_of(&letters, t->words, t->options, error));
-    rubato_status status = RUBATO_OK;
+    rubato_status status = vocabulary_begin(t->out, &letters, t->words, t->options, error);
     for (size_t i = 0; i < letters.count && status == RUBATO_OK; i++) {
         char text[4];
         if (string_table_put(&t->out->tokens, text, utf8_put(text, letters.items[i].code)) == STRING_NONE)
             status = fail_memory(error);
     }
-    t->out->characters = letters.count;
     alphabet_free(&letters);
     return status;
 }
@@ -278,9 +276,6 @@ static rubato_status merge_pairs(training *t, rubato_error *error) {
 
 static rubato_status train(training *t, rubato_error *error) {
     const token_options *options = t->options;
-    for (size_t i = 0; i < options->special_count; i++)
-        if (string_table_put(&t->out->tokens, options->specials[i], strlen(options->specials[i])) == STRING_NONE)
-            return fail_memory(error);
     TRY(add_alphabet(t, error));
     if (!spell_words(t)) return fail_memory(error);
     if (t->out->tokens.count > options->tokens)

@@ -24,16 +24,20 @@ typedef struct place {
     uint32_t id, begin, end; /* [begin, end) in the word */
 } place;
 
+typedef struct counted_word {
+    uint32_t begin; /* in the codes */
+    uint64_t times;
+} counted_word;
+
 typedef struct training {
     const token_options *options;
     trained_vocabulary *out;
     alphabet letters;
     uint32_t *codes; /* of all words, with a 0 behind each */
     size_t code_count;
-    uint32_t *word; /* [word_count] begin in codes */
-    uint64_t *times;
-    size_t word_count;
-    /* Pieces keep their numbers; `order` lists those that are there, the unknown one first. */
+    counted_word *words; /* [word_count] */
+    size_t word_count, word_capacity;
+    /* Pieces keep their numbers. `order` lists the pieces that were not removed, the unknown one first. */
     uint32_t *at, *length; /* [piece_count] an occurrence in codes */
     double *score, *expected;
     uint32_t *order;
@@ -51,21 +55,18 @@ typedef struct training {
 
 /* ---- Words and seeds ---- */
 
-static bool add_word(training *t, size_t from, uint64_t times, size_t *capacity, size_t *times_capacity) {
-    uint32_t *word = list_grown(t->word, t->word_count, capacity, sizeof *word);
-    if (word) t->word = word;
-    uint64_t *all = word ? list_grown(t->times, t->word_count, times_capacity, sizeof *all) : NULL;
-    if (!all) return false;
-    t->times = all;
-    t->word[t->word_count] = (uint32_t)from;
-    t->times[t->word_count++] = times;
+/* A word of the codes from `from` on. */
+static bool add_word(training *t, size_t from, uint64_t times) {
+    counted_word *words = list_grown(t->words, t->word_count, &t->word_capacity, sizeof *words);
+    if (!words) return false;
+    t->words = words;
+    words[t->word_count++] = (counted_word){(uint32_t)from, times};
     t->codes[t->code_count++] = 0;
     return true;
 }
 
 /* Words as characters of the alphabet. U+0000 ends a word, too. */
 static rubato_status spell_words(training *t, const word_counts *words, rubato_error *error) {
-    size_t capacity = 0, times_capacity = 0;
     const size_t most = words->words.bytes_used + words->words.count + 1;
     if (most >= UINT32_MAX) return fail(error, RUBATO_BAD_ARGUMENT, "the words have more than 2^32 characters");
     bool *known = calloc(0x110000, sizeof *known);
@@ -82,17 +83,17 @@ static rubato_status spell_words(training *t, const word_counts *words, rubato_e
             if (known[code])
                 t->codes[t->code_count++] = code;
             else if (t->code_count > from)
-                good = add_word(t, from, words->counts[i], &capacity, &times_capacity);
+                good = add_word(t, from, words->counts[i]);
             if (!known[code]) from = t->code_count;
         }
-        if (good && t->code_count > from) good = add_word(t, from, words->counts[i], &capacity, &times_capacity);
+        if (good && t->code_count > from) good = add_word(t, from, words->counts[i]);
     }
     free(known);
     return good ? RUBATO_OK : fail_memory(error);
 }
 
 static size_t word_length(const training *t, size_t word) {
-    return (word + 1 < t->word_count ? t->word[word + 1] : t->code_count) - t->word[word] - 1;
+    return (word + 1 < t->word_count ? t->words[word + 1].begin : t->code_count) - t->words[word].begin - 1;
 }
 
 /* By falling counts, then by falling code points. */
@@ -111,14 +112,15 @@ static bool add_piece(training *t, uint32_t at, uint32_t length, double weight) 
     return trie_add(&t->pieces, 0, t->codes + at, length, (int32_t)id);
 }
 
-/* An occurrence of each character; `sorted` in any order. */
-static bool add_letters(training *t, const letter *sorted) {
+/* Every character, at one of its places. */
+static bool add_letters(training *t) {
+    const letter *letters = t->letters.items;
     uint32_t *first = malloc(0x110000 * sizeof *first);
     if (!first) return false;
     for (size_t i = t->code_count; i-- > 0;) first[t->codes[i]] = (uint32_t)i;
     bool good = true;
     for (size_t i = 0; good && i < t->letters.count; i++)
-        good = sorted[i].code == 0 || add_piece(t, first[sorted[i].code], 1, (double)sorted[i].count);
+        good = letters[i].code == 0 || add_piece(t, first[letters[i].code], 1, (double)letters[i].count);
     free(first);
     return good;
 }
@@ -128,27 +130,23 @@ static rubato_status find_seeds(training *t, rubato_error *error) {
     substrings found;
     rubato_status status = substrings_find(&found, t->codes, t->code_count, error);
     const size_t most = t->letters.count + found.count + 1;
-    letter *sorted = malloc((t->letters.count + 1) * sizeof *sorted);
     t->at = malloc(most * sizeof *t->at);
     t->length = malloc(most * sizeof *t->length);
     t->score = malloc(most * sizeof *t->score);
     t->expected = malloc(most * sizeof *t->expected);
     t->order = malloc(most * sizeof *t->order);
-    bool good = sorted && t->at && t->length && t->score && t->expected && t->order && trie_create(&t->pieces, 1, most);
+    bool good = t->at && t->length && t->score && t->expected && t->order && trie_create(&t->pieces, 1, most);
     if (good) {
-        t->score[UNKNOWN] = GONE;
         t->length[UNKNOWN] = t->at[UNKNOWN] = 0;
         t->order[0] = UNKNOWN;
         t->order_count = t->piece_count = 1;
-        if (t->letters.count) memcpy(sorted, t->letters.items, t->letters.count * sizeof *sorted);
-        qsort(sorted, t->letters.count, sizeof *sorted, by_frequency);
-        good = add_letters(t, sorted);
+        qsort(t->letters.items, t->letters.count, sizeof *t->letters.items, by_frequency);
+        good = add_letters(t);
         for (size_t i = 0; good && i < found.count && (i == 0 || t->piece_count <= MOST_SEEDS); i++)
             good = add_piece(t, found.items[i].at, found.items[i].length,
                              (double)(found.items[i].count * found.items[i].length));
     }
     substrings_free(&found);
-    free(sorted);
     if (status == RUBATO_OK && !good) status = fail_memory(error);
     TRY(status);
     double sum = 0;
@@ -159,13 +157,11 @@ static rubato_status find_seeds(training *t, rubato_error *error) {
 
 /* ---- Segmentations of a word ---- */
 
+/* An unknown character has a lower score than every piece. */
 static void find_least(training *t) {
     t->least_score = 0;
     for (size_t i = 1; i < t->order_count; i++) t->least_score = fmin(t->least_score, t->score[t->order[i]]);
-}
-
-static double score_of(const training *t, uint32_t id) {
-    return id == UNKNOWN ? t->least_score - UNKNOWN_PENALTY : t->score[id];
+    t->score[UNKNOWN] = t->least_score - UNKNOWN_PENALTY;
 }
 
 static bool add_place(training *t, uint32_t id, size_t begin, size_t end) {
@@ -208,7 +204,7 @@ static void add_expected(training *t, size_t count, double times) {
     t->alpha[0] = t->beta[count] = 0;
     for (size_t i = 0; i < t->place_count; i++) {
         const place *p = &t->places[i];
-        const double way = score_of(t, p->id) + t->alpha[p->begin];
+        const double way = t->score[p->id] + t->alpha[p->begin];
         t->alpha[p->end] = isnan(t->alpha[p->end]) ? way : log_add(t->alpha[p->end], way);
     }
     for (size_t end = t->place_count; end > 0;) {
@@ -216,14 +212,14 @@ static void add_expected(training *t, size_t count, double times) {
         while (first > 0 && t->places[first - 1].begin == t->places[end - 1].begin) first--;
         for (size_t i = first; i < end; i++) {
             const place *p = &t->places[i];
-            const double way = score_of(t, p->id) + t->beta[p->end];
+            const double way = t->score[p->id] + t->beta[p->end];
             t->beta[p->begin] = isnan(t->beta[p->begin]) ? way : log_add(t->beta[p->begin], way);
         }
         end = first;
     }
     for (size_t i = 0; i < t->place_count; i++) {
         const place *p = &t->places[i];
-        t->expected[p->id] += times * exp(t->alpha[p->begin] + score_of(t, p->id) + t->beta[p->end] - t->alpha[count]);
+        t->expected[p->id] += times * exp(t->alpha[p->begin] + t->score[p->id] + t->beta[p->end] - t->alpha[count]);
     }
 }
 
@@ -234,7 +230,7 @@ static double best_segmentation(training *t, size_t count) {
     t->alpha[0] = 0;
     for (size_t i = 0; i < t->place_count; i++) {
         const place *p = &t->places[i];
-        const double way = t->alpha[p->begin] + score_of(t, p->id);
+        const double way = t->alpha[p->begin] + t->score[p->id];
         if (!isnan(t->alpha[p->end]) && !(way > t->alpha[p->end])) continue;
         t->alpha[p->end] = way;
         t->last[p->end] = (uint32_t)i;
@@ -257,8 +253,8 @@ static rubato_status expect(training *t, rubato_error *error) {
     memset(t->expected, 0, t->piece_count * sizeof *t->expected);
     for (size_t i = 0; i < t->word_count; i++) {
         const size_t count = word_length(t, i);
-        if (!find_places(t, t->codes + t->word[i], count, 0)) return fail_memory(error);
-        add_expected(t, count, (double)t->times[i]);
+        if (!find_places(t, t->codes + t->words[i].begin, count, 0)) return fail_memory(error);
+        add_expected(t, count, (double)t->words[i].times);
         TRY(show(t, i, error));
     }
     t->done++;
@@ -295,14 +291,15 @@ static void maximise(training *t) {
 
 /* ---- Pruning ---- */
 
-typedef struct loss {
+/* A piece and what it is sorted by. */
+typedef struct ranked {
     double value;
-    size_t rank;
+    size_t rank; /* among equal values */
     uint32_t id;
-} loss;
+} ranked;
 
-static int by_loss(const void *a, const void *b) {
-    const loss *x = a, *y = b;
+static int by_falling_value(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
     if (x->value != y->value) return x->value > y->value ? -1 : 1;
     return x->rank < y->rank ? -1 : x->rank > y->rank;
 }
@@ -312,19 +309,20 @@ static rubato_status count_best(training *t, rubato_error *error) {
     memset(t->expected, 0, t->piece_count * sizeof *t->expected);
     for (size_t i = 0; i < t->word_count; i++) {
         const size_t count = word_length(t, i);
-        if (!find_places(t, t->codes + t->word[i], count, 0)) return fail_memory(error);
+        if (!find_places(t, t->codes + t->words[i].begin, count, 0)) return fail_memory(error);
         best_segmentation(t, count);
         for (size_t at = count; at > 0; at = t->places[t->last[at]].begin)
-            t->expected[t->places[t->last[at]].id] += (double)t->times[i];
+            t->expected[t->places[t->last[at]].id] += (double)t->words[i].times;
         TRY(show(t, i, error));
     }
     t->done++;
     return RUBATO_OK;
 }
 
-/* What a piece is worth: how much less probable the words become where the best other segmentation of the piece takes
- * its place; infinite where there is none, negative and infinite where no word uses the piece. As in the library, the
- * sum of counts then grows by the number of all pieces, and not of those that take the place. */
+/* The worth of a piece: how much less probable the words become where the best other segmentation of the piece replaces
+ * it. The worth is infinite where there is no other segmentation, and minus infinity where no word uses the piece. The
+ * sum of all counts then grows by the count of the piece times the number of all pieces, as in the library; by theory
+ * it would be the number of the pieces that replace it. */
 static rubato_status judge(training *t, uint32_t id, double sum, double words, double *value, rubato_error *error) {
     const uint32_t length = t->length[id];
     const double times = t->expected[id];
@@ -341,23 +339,23 @@ static rubato_status judge(training *t, uint32_t id, double sum, double words, d
     return RUBATO_OK;
 }
 
-/* Keeps the pieces that are worth most, in this order; at least those of which nothing can take the place. */
+/* Keeps the pieces that are worth most, in this order. Pieces that no other pieces can replace always stay. */
 static rubato_status prune(training *t, rubato_error *error) {
     double sum = 0, words = 0;
     TRY(count_best(t, error));
     for (size_t i = 0; i < t->piece_count; i++) sum += t->expected[i];
-    for (size_t i = 0; i < t->word_count; i++) words += (double)t->times[i];
+    for (size_t i = 0; i < t->word_count; i++) words += (double)t->words[i].times;
     const size_t count = t->order_count, shrunk = (size_t)((double)count * SHRINK);
     const size_t most = shrunk > t->goal ? shrunk : t->goal;
-    loss *losses = malloc(count * sizeof *losses);
+    ranked *losses = malloc(count * sizeof *losses);
     if (!losses) return fail_memory(error);
     rubato_status status = RUBATO_OK;
     for (size_t i = 1; i < count && status == RUBATO_OK; i++) {
-        losses[i - 1] = (loss){0, i, t->order[i]};
+        losses[i - 1] = (ranked){0, i, t->order[i]};
         status = judge(t, t->order[i], sum, words, &losses[i - 1].value, error);
     }
     if (status == RUBATO_OK) {
-        qsort(losses, count - 1, sizeof *losses, by_loss);
+        qsort(losses, count - 1, sizeof *losses, by_falling_value);
         t->order_count = 1;
         for (size_t i = 0; i + 1 < count; i++) {
             if (losses[i].value == INFINITY || (losses[i].value > -INFINITY && t->order_count < most))
@@ -387,28 +385,16 @@ static rubato_status shrink(training *t, rubato_error *error) {
 
 /* ---- The result ---- */
 
-typedef struct entry {
-    double score;
-    size_t rank;
-    uint32_t id;
-} entry;
-
-static int by_falling_score(const void *a, const void *b) {
-    const entry *x = a, *y = b;
-    if (x->score != y->score) return x->score > y->score ? -1 : 1;
-    return x->rank < y->rank ? -1 : x->rank > y->rank;
-}
-
 /* All characters, of which the ones without a score get lower scores than every piece, a little apart; then the pieces
  * in their order, as many as there is room for. */
-static size_t choose_entries(const training *t, entry *entries, size_t room) {
+static size_t choose_entries(const training *t, ranked *entries, size_t room) {
     size_t count = 0;
     double apart = 0;
     for (size_t i = 1; i < t->piece_count; i++) {
         if (t->length[i] != 1) continue;
-        entries[count] = (entry){t->score[i], count, (uint32_t)i};
+        entries[count] = (ranked){t->score[i], count, (uint32_t)i};
         if (t->score[i] == GONE) {
-            entries[count].score = t->least_score + apart;
+            entries[count].value = t->least_score + apart;
             apart += 0.0001;
         }
         count++;
@@ -416,14 +402,14 @@ static size_t choose_entries(const training *t, entry *entries, size_t room) {
     for (size_t i = 1; i < t->order_count && count < room; i++) {
         const uint32_t id = t->order[i];
         if (t->length[id] == 1) continue;
-        entries[count] = (entry){t->score[id], count, id};
+        entries[count] = (ranked){t->score[id], count, id};
         count++;
     }
-    qsort(entries, count, sizeof *entries, by_falling_score);
+    qsort(entries, count, sizeof *entries, by_falling_value);
     return count;
 }
 
-static bool write_entries(training *t, const entry *entries, size_t count) {
+static bool write_entries(training *t, const ranked *entries, size_t count) {
     string_table *tokens = &t->out->tokens;
     double *scores = t->out->scores = calloc(t->options->special_count + count + 1, sizeof *scores);
     if (!scores) return false;
@@ -433,13 +419,13 @@ static bool write_entries(training *t, const entry *entries, size_t count) {
         size_t size = 0, before = tokens->count;
         for (uint32_t j = 0; j < length; j++) size += utf8_put(text + size, codes[j]);
         if (string_table_put(tokens, text, size) == STRING_NONE) return false;
-        if (tokens->count > before) scores[before] = entries[i].score; /* else the text is a special token's */
+        if (tokens->count > before) scores[before] = entries[i].value; /* else the text is a special token's */
     }
     return true;
 }
 
 static rubato_status write_result(training *t, rubato_error *error) {
-    entry *entries = malloc((t->piece_count + 1) * sizeof *entries);
+    ranked *entries = malloc((t->piece_count + 1) * sizeof *entries);
     if (!entries) return fail_memory(error);
     size_t count = choose_entries(t, entries, t->options->tokens - t->options->special_count);
     bool good = write_entries(t, entries, count);
@@ -449,11 +435,7 @@ static rubato_status write_result(training *t, rubato_error *error) {
 
 static rubato_status train(training *t, const word_counts *words, rubato_error *error) {
     const token_options *options = t->options;
-    for (size_t i = 0; i < options->special_count; i++)
-        if (string_table_put(&t->out->tokens, options->specials[i], strlen(options->specials[i])) == STRING_NONE)
-            return fail_memory(error);
-    TRY(alphabet_of(&t->letters, words, options, error));
-    t->out->characters = t->letters.count;
+    TRY(vocabulary_begin(t->out, &t->letters, words, options, error));
     if (options->special_count + t->letters.count > options->tokens)
         return fail(error, RUBATO_BAD_ARGUMENT,
                     "a vocabulary of %zu tokens cannot hold %zu special tokens and %zu characters", options->tokens,
@@ -481,8 +463,7 @@ rubato_status unigram_train(trained_vocabulary *out, const word_counts *words, c
     alphabet_free(&t.letters);
     trie_free(&t.pieces);
     free(t.codes);
-    free(t.word);
-    free(t.times);
+    free(t.words);
     free(t.at);
     free(t.length);
     free(t.score);
