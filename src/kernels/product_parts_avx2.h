@@ -8,7 +8,7 @@
 #include <immintrin.h>
 
 #include "base/checked.h"
-#include "kernels/math_avx2.h"
+#include "kernels/finish_avx2.h"
 #include "kernels/product_low.h"
 
 enum { TILE_ROWS = 6, HALF = PANEL / 2 };
@@ -74,11 +74,7 @@ static inline __attribute__((always_inline)) void tile(const product_low *p, con
                 continue;
             }
             const size_t r = of->first + row + (size_t)i;
-            __m256 y = scaled(p, sum[i][j], r, at, mask[j]);
-            y = activate_8(_mm256_add_ps(y, bias), p->act);
-            if (p->residual)
-                y = _mm256_add_ps(y, _mm256_maskload_ps(p->residual + r * p->residual_stride + at, mask[j]));
-            _mm256_maskstore_ps(out, mask[j], y);
+            end_eight(p, scaled(p, sum[i][j], r, at, mask[j]), r, at, bias, mask[j]);
         }
     }
 }

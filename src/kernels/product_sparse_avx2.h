@@ -1,9 +1,18 @@
-/* The sparse product with registers of 256 bits. The including file defines PARTS, part_of_rows, part_of_word, join and
- * scaled as product_sparse_loops.h and product_parts_avx2.h say. */
-#include "kernels/math_avx2.h"
-#include "kernels/product_low.h"
+/* The sparse product with registers of 256 bits. The including file includes the parts of a word before
+ * (parts_int8_avx2.h, parts_int8_avx2vnni.h). */
+#include "kernels/finish_avx2.h"
+
+typedef __m256i vector;
 
 #define LANES 8
+
+static inline vector part_of_rows(vector x, int i) {
+    return part_of(bytes_of_a(x), i);
+}
+
+static inline vector part_of_word(uint32_t word, int i) {
+    return part_of(_mm256_set1_epi32((int)word), i);
+}
 
 static inline vector zero(void) {
     return _mm256_setzero_si256();
@@ -30,11 +39,8 @@ static inline void transpose(vector rows[8]) {
 
 static inline void finish(const product_low *p, vector sum, size_t row, size_t column, size_t count) {
     const __m256i mask = lanes_8(count);
-    __m256 y = scaled(p, sum, row, column, mask);
-    __m256 bias = p->bias ? _mm256_maskload_ps(p->bias + column, mask) : _mm256_setzero_ps();
-    y = activate_8(_mm256_add_ps(y, bias), p->act);
-    if (p->residual) y = _mm256_add_ps(y, _mm256_maskload_ps(p->residual + row * p->residual_stride + column, mask));
-    _mm256_maskstore_ps(p->c + row * p->c_stride + column, mask, y);
+    const __m256 bias = p->bias ? _mm256_maskload_ps(p->bias + column, mask) : _mm256_setzero_ps();
+    end_eight(p, scaled(p, sum, row, column, mask), row, column, bias, mask);
 }
 
 #include "kernels/product_sparse_loops.h"

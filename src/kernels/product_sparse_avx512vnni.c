@@ -1,7 +1,7 @@
 /* The sparse 8-bit product with VNNI and registers of 512 bits. */
 #include "kernels/dot_avx512vnni.h"
 #include "kernels/math_avx512.h"
-#include "kernels/product_low.h"
+#include "kernels/scaled_int8_avx512.h"
 
 typedef __m512i vector;
 
@@ -44,10 +44,7 @@ static inline vector part_of_word(uint32_t word, int i) {
 
 static inline void finish(const product_low *p, vector sum, size_t row, size_t column, size_t count) {
     const __mmask16 mask = lanes_16(count);
-    __m512i offset = _mm512_maskz_loadu_epi32(mask, p->column_offset + column);
-    __m512 y = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, offset));
-    y = _mm512_mul_ps(y, _mm512_set1_ps(p->row_scale[row]));
-    y = _mm512_mul_ps(y, _mm512_maskz_loadu_ps(mask, p->column_scale + column));
+    __m512 y = scaled_int8(p, sum, row, column, mask);
     __m512 bias = p->bias ? _mm512_maskz_loadu_ps(mask, p->bias + column) : _mm512_setzero_ps();
     y = activate_low_16(_mm512_add_ps(y, bias), p->act);
     if (p->residual) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p->residual + row * p->residual_stride + column));
