@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "adapt/adapting.h"
@@ -269,11 +268,6 @@ static rubato_status decide_sizes(adapting *self, const rubato_model *model, rub
     return json_set(self->record, "pieces", json_integer((json_int_t)self->pieces), error);
 }
 
-static double file_bytes(const char *path) {
-    struct stat found;
-    return stat(path, &found) == 0 ? (double)found.st_size : 0;
-}
-
 /* Counts tokens by a sample, and times a forward pass. */
 static rubato_status look_at_model(adapting *self, rubato_error *error) {
     const rubato_adapt_options *o = self->options;
@@ -304,7 +298,8 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
     for (size_t i = 0; i < count; i++)
         tokens += example_tokens(model, &self->train.items[i * self->train.count / count], longest, NULL);
     self->tokens = tokens * self->train.count / count;
-    if (o->unlabelled) self->tokens = (size_t)((double)self->tokens * file_bytes(o->unlabelled) / file_bytes(o->data));
+    if (o->unlabelled)
+        self->tokens = (size_t)((double)self->tokens * (double)file_size(o->unlabelled) / (double)file_size(o->data));
     rubato_context *context = NULL;
     rubato_bench_row *row = NULL;
     const rubato_context_options how = {.size = sizeof how, .threads = o->threads, .isa = o->isa};

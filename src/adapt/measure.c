@@ -93,11 +93,8 @@ static double megabytes_of(const char *folder) {
     char path[ADAPT_PATH + 40];
     double bytes = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        mapped_file file;
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        if (!file_exists(path) || file_map(&file, path, NULL) != RUBATO_OK) continue;
-        bytes += (double)file.size;
-        file_unmap(&file);
+        bytes += (double)file_size(path);
     }
     return bytes / 1e6;
 }

@@ -149,28 +149,39 @@ static rubato_status search(adapting *self, const char *name, rubato_error *erro
     return stopped ? fail(error, RUBATO_CANCELLED, "stopped while points were searched; --resume goes on") : RUBATO_OK;
 }
 
-/* Training for operating points; from the models below OUT/stages. Points of a model with exits are for sequences and
- * tokens; the recipe leaves exits out where there can be none. */
-static rubato_status train_points(adapting *self, const char *from, const char *name, bool narrows, bool deep,
-                                  rubato_error *error) {
+enum { DEAREST_PER_CENT = 60 }; /* points that cost more are not refined */
+
+/* Training for operating points. */
+typedef struct points_training {
+    const char *from, *name; /* a folder; the name of the result */
+    bool narrows;            /* layers can run with fewer heads and neurons */
+    bool shallow;            /* the model has fewer layers than the teacher, so states cannot be compared */
+    bool refines;            /* at the points that a search found */
+    double passes;           /* over the data, as a part of those of fine-tuning */
+} points_training;
+
+/* Points of a model with exits are for sequences and tokens; the recipe leaves exits out where there can be none. */
+static rubato_status train_points(adapting *self, const points_training *how, rubato_error *error) {
     char tuned[ADAPT_PATH], out[ADAPT_PATH];
     adapt_tuned(self, tuned);
-    adapt_folder(self, name, out);
-    rubato_train_options options = common(self, from, out);
+    adapt_folder(self, how->name, out);
+    rubato_train_options options = common(self, how->from, out);
     options.recipe = "anytime";
-    options.widths = narrows ? NULL : "1";
+    options.widths = how->narrows ? NULL : "1";
     options.teacher = tuned;
-    options.match_states =
-        deep ? 0 : -1; /* states can be compared only where both models have the same number of layers */
+    options.match_states = how->shallow ? -1 : 0;
     options.rate = 4e-5;
-    options.epochs = 2.0 / 3 * self->epochs;
+    options.epochs = how->passes * self->epochs;
+    options.refine = how->refines;
+    options.refine_to = how->refines ? DEAREST_PER_CENT / 100.0 : 0;
     return train(&options, error);
 }
 
 static rubato_status run_anytime(adapting *self, rubato_error *error) {
     char tuned[ADAPT_PATH];
     adapt_tuned(self, tuned);
-    return train_points(self, tuned, "anytime", self->narrows, true, error);
+    return train_points(
+        self, &(points_training){.from = tuned, .name = "anytime", .narrows = self->narrows, .passes = 2.0 / 3}, error);
 }
 
 static rubato_status run_anytime_search(adapting *self, rubato_error *error) {
@@ -180,7 +191,11 @@ static rubato_status run_anytime_search(adapting *self, rubato_error *error) {
 static rubato_status run_student_points(adapting *self, rubato_error *error) {
     char student[ADAPT_PATH];
     adapt_folder(self, "student", student);
-    return train_points(self, student, "student-elastic", self->narrows, false, error);
+    return train_points(
+        self,
+        &(points_training){
+            .from = student, .name = "student-elastic", .narrows = self->narrows, .shallow = true, .passes = 2.0 / 3},
+        error);
 }
 
 static rubato_status run_student_search(adapting *self, rubato_error *error) {
@@ -191,14 +206,12 @@ static rubato_status run_student_search(adapting *self, rubato_error *error) {
 static rubato_status run_pruned_points(adapting *self, rubato_error *error) {
     char pruned[ADAPT_PATH];
     adapt_folder(self, "pruned", pruned);
-    return train_points(self, pruned, "pruned-elastic", false, true, error);
+    return train_points(self, &(points_training){.from = pruned, .name = "pruned-elastic", .passes = 2.0 / 3}, error);
 }
 
 static rubato_status run_pruned_search(adapting *self, rubato_error *error) {
     return search(self, "pruned-elastic", error);
 }
-
-enum { DEAREST_PER_CENT = 60 }; /* points that cost more are not refined */
 
 /* Whether a model has points that are worth refining: a small search may find none. */
 static rubato_status has_points(const char *folder, bool *found, rubato_error *error) {
@@ -212,21 +225,15 @@ static rubato_status has_points(const char *folder, bool *found, rubato_error *e
 }
 
 static rubato_status run_elastic(adapting *self, rubato_error *error) {
-    char tuned[ADAPT_PATH], from[ADAPT_PATH], out[ADAPT_PATH];
-    adapt_tuned(self, tuned);
-    adapt_folder(self, "anytime", from);
-    adapt_folder(self, "elastic", out);
-    rubato_train_options options = common(self, from, out);
-    options.recipe = "anytime";
-    options.widths = self->narrows ? NULL : "1";
-    options.teacher = tuned;
-    options.rate = 4e-5;
-    options.epochs = self->epochs / 3;
+    char from[ADAPT_PATH];
     bool refines;
+    adapt_folder(self, "anytime", from);
     TRY(has_points(from, &refines, error));
-    options.refine = refines;
-    options.refine_to = refines ? DEAREST_PER_CENT / 100.0 : 0;
-    return train(&options, error);
+    return train_points(
+        self,
+        &(points_training){
+            .from = from, .name = "elastic", .narrows = self->narrows, .refines = refines, .passes = 1.0 / 3},
+        error);
 }
 
 static rubato_status run_elastic_search(adapting *self, rubato_error *error) {

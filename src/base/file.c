@@ -149,6 +149,11 @@ bool file_exists(const char *path) {
     return stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
+size_t file_size(const char *path) {
+    struct stat found;
+    return stat(path, &found) == 0 && S_ISREG(found.st_mode) ? (size_t)found.st_size : 0;
+}
+
 bool path_exists(const char *path) {
     struct stat status;
     return lstat(path, &status) == 0;

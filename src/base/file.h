@@ -46,6 +46,9 @@ rubato_status file_read(char **data, size_t *size, const char *path, size_t limi
 /* A regular file, or a link to one. */
 bool file_exists(const char *path);
 
+/* The bytes of a regular file; 0 where there is none. */
+size_t file_size(const char *path);
+
 /* Anything, even a link to nothing. */
 bool path_exists(const char *path);
 
