@@ -990,6 +990,7 @@ typedef struct rubato_adapt_options {
     const char
         *unlabelled;  /* more texts: small models learn the fine-tuned model's answers of these, in place of data */
     const char *ways; /* to go: "student,pruned,elastic" (default) */
+    const char *precision; /* of the products in training: "f32", "bf16"; default: bf16 where the processor has it */
 } rubato_adapt_options;
 
 typedef struct rubato_adapt_result {

@@ -268,6 +268,20 @@ static rubato_status decide_sizes(adapting *self, const rubato_model *model, rub
     return json_set(self->record, "pieces", json_integer((json_int_t)self->pieces), error);
 }
 
+/* Products in bf16 take less time where the processor has instructions for them. A run that goes on keeps what it had:
+ * its stages can go on with that alone. */
+static rubato_status decide_precision(adapting *self, const rubato_context *context, rubato_error *error) {
+    const char *before = json_string_value(json_object_get(self->record, "precision"));
+    const char *isa = rubato_context_isa(context), *asked = self->options->precision;
+    const char *wanted = before ? before : asked;
+    if (asked && strcmp(asked, "f32") != 0 && strcmp(asked, "bf16") != 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "precision \"%.20s\": models learn in f32 or bf16", asked);
+    if (asked && strcmp(asked, wanted) != 0)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--precision %s: the run to continue learns in %.20s", asked, wanted);
+    self->bf16 = wanted ? strcmp(wanted, "bf16") == 0 : strcmp(isa, "bf16") == 0 || strcmp(isa, "amx") == 0;
+    return json_set(self->record, "precision", json_string(self->bf16 ? "bf16" : "f32"), error);
+}
+
 /* Counts tokens by a sample, and times a forward pass. */
 static rubato_status look_at_model(adapting *self, rubato_error *error) {
     const rubato_adapt_options *o = self->options;
@@ -305,6 +319,7 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
     const rubato_context_options how = {.size = sizeof how, .threads = o->threads, .isa = o->isa};
     rubato_status status = decide_sizes(self, model, error);
     if (status == RUBATO_OK) status = rubato_context_create(&context, model, &how, error);
+    if (status == RUBATO_OK) status = decide_precision(self, context, error);
     if (status == RUBATO_OK)
         status = rubato_bench(context, 16, size_max(2, size_min(tokens / count, info->max_length)), &row, error);
     if (status == RUBATO_OK) self->second_tokens = row->tokens_per_second;

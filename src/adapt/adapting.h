@@ -34,6 +34,7 @@ struct adapting {
     size_t layers;        /* of the model that is adapted */
     double second_tokens; /* tokens of a forward pass in a second */
     size_t pieces;        /* word pieces that stay in all models, where the target is a size; 0: all */
+    bool bf16;            /* models learn with products in bf16 */
     double keep;          /* the part of the layers' weights that stays in the pruned model */
     bool prunes;          /* its heads can be cut */
     bool narrows;         /* its layers can run with fewer heads and neurons */

@@ -44,6 +44,7 @@ static rubato_train_options common(adapting *self, const char *model, const char
                                   .threads = o->threads,
                                   .isa = o->isa,
                                   .seed = o->seed,
+                                  .precision = self->bf16 ? "bf16" : "f32",
                                   .epochs = self->epochs,
                                   .progress = tell_training,
                                   .progress_user = self};
@@ -114,6 +115,7 @@ static rubato_status run_pruned(adapting *self, rubato_error *error) {
     adapt_folder(self, "pruned", out);
     rubato_train_options options = common(self, tuned, whole);
     options.recipe = "movement";
+    options.precision = NULL; /* scores of weights need these in f32 */
     options.teacher = tuned;
     options.keep = self->keep;
     options.rate = 1e-4;

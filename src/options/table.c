@@ -9,6 +9,7 @@ OPTION_CHOICES(train_tasks, "classification", "regression", "tagging", "qa", "st
 OPTION_CHOICES(search_tasks, "classification", "regression", "tagging", "qa", "sts")
 OPTION_CHOICES(precisions, "f32", "bf16", "int8", "f32+int8", "f32+bf16")
 OPTION_CHOICES(one_precision, "f32", "bf16", "int8")
+OPTION_CHOICES(float_precision, "f32", "bf16")
 OPTION_CHOICES(instruction_sets, "scalar", "neon", "dotprod", "i8mm", "avx2", "avxvnni", "avx512", "vnni", "bf16",
                "amx", "untiled")
 OPTION_CHOICES(aggregations, "entities", "none", "simple", "first", "average", "max")
@@ -336,6 +337,8 @@ static const rubato_option adapt_table[] = {
 #undef OPTION_SECTION
 #define OPTION_SECTION "Training"
     TEXT_OPTION(ways, ways, "LIST", NULL, "all", "ways to a small model: student,pruned,elastic"),
+    TEXT_OPTION(precision, precision, "P", float_precision, "bf16 where the processor has it, else f32",
+                "number format of the matrix products in training; pruning runs in f32"),
     REAL_OPTION(epochs, epochs, "3", "passes over the data for fine-tuning; other stages have theirs in proportion"),
     SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
     TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),

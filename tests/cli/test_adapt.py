@@ -71,7 +71,9 @@ names = {c["name"].split(" ")[0] for c in json.load(open(path("way/report.json")
 check("one way alone", r.status == 0 and names == {"tuned", "tuned-int8", "pruned", "pruned-int8", "pruned-elastic", "pruned-elastic-int8"}, r, names)
 keep = json.load(open(path("way/adapt.json")))["keep"]; check("a size decides how much stays", 0.2 <= keep < 0.5 and abs(float(json.load(open(path("way/stages/pruned-whole/training.json")))["options"]["keep"]) - keep) < 1e-9, keep)
 check("small models learn of the texts without labels", len({json.load(open(path(f"{run}/stages/pruned-whole/training.json")))["data"] for run in ("small", "way")}) == 2)
-for wrong, says in ((["--ways", "pruned,short"], "short"), (["--ways", ","], "no way"), (["--unlabelled", path("nothing.tsv")], "nothing.tsv")):
+r = adapt("way", "--ways", "pruned", "--unlabelled", more, "--epochs", 1, "--quiet", "--resume", "--precision", "f32" if json.load(open(path("way/adapt.json")))["precision"] == "bf16" else "bf16", target="0.005MB")
+check("a run keeps its precision", r.status == 2 and one_line(r) and "--precision" in r.err, r)
+for wrong, says in ((["--ways", "pruned,short"], "short"), (["--precision", "int8"], "int8"), (["--ways", ","], "no way"), (["--unlabelled", path("nothing.tsv")], "nothing.tsv")):
     r = adapt("none", "--quiet", *wrong); check(f"{wrong}", r.status in (1, 2) and one_line(r) and says in r.err, r)
 
 # ---- Nothing is lost ----

@@ -25,7 +25,7 @@ NO_TAIL(rubato_train_options, mask_share);
 NO_TAIL(rubato_trim_options, empty);
 NO_TAIL(rubato_quantize_options, reserved);
 NO_TAIL(rubato_search_options, unlabelled);
-NO_TAIL(rubato_adapt_options, ways);
+NO_TAIL(rubato_adapt_options, precision);
 NO_TAIL(rubato_calibrate_options, progress_user);
 NO_TAIL(rubato_pull_options, progress_user);
 
