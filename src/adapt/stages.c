@@ -115,7 +115,6 @@ static rubato_status run_pruned(adapting *self, rubato_error *error) {
     adapt_folder(self, "pruned", out);
     rubato_train_options options = common(self, tuned, whole);
     options.recipe = "movement";
-    options.precision = NULL; /* scores of weights need these in f32 */
     options.teacher = tuned;
     options.keep = self->keep;
     options.rate = 1e-4;

@@ -338,7 +338,7 @@ static const rubato_option adapt_table[] = {
 #define OPTION_SECTION "Training"
     TEXT_OPTION(ways, ways, "LIST", NULL, "all", "ways to a small model: student,pruned,elastic"),
     TEXT_OPTION(precision, precision, "P", float_precision, "bf16 where the processor has it, else f32",
-                "number format of the matrix products in training; pruning runs in f32"),
+                "number format of the matrix products in training"),
     REAL_OPTION(epochs, epochs, "3", "passes over the data for fine-tuning; other stages have theirs in proportion"),
     SIZE_OPTION(threads, threads, THREADS_STANDARD, "threads to use"),
     TEXT_OPTION(isa, isa, "NAME", instruction_sets, ISA_STANDARD, ISA_HELP),

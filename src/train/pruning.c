@@ -150,7 +150,7 @@ static rubato_status make(making *m, linear *of, const linear_role *role) {
         made->outputs = unit == PRUNE_BLOCKS ? PANEL : 1;
         made->depth = unit == PRUNE_BLOCKS ? BLOCK_SIDE : unit == PRUNE_QUADS ? QUAD : 1;
     }
-    if (!of->learn || of->low) return fail(m->error, RUBATO_UNSUPPORTED, "pruning runs in f32, without --precision");
+    if (!of->learn) return RUBATO_OK;
     while (made->item < params->count && params->items[made->item].value != of->packed) made->item++;
     if (made->item == params->count) return RUBATO_OK; /* does not learn */
     const size_t panels = divide_up(of->out, PANEL), floats = params->items[made->item].count;

@@ -49,6 +49,16 @@ for recipe in ("magnitude", "movement", "importance"):
     r = train("finetune", "tuned", "--steps", 3, model=path("cut")); check(f"{recipe}: training goes on", r.status == 0 and json.load(open(path("tuned/config.json")))["layer_widths"] == widths, r)
     r = run("quantize", path("cut"), "--to", "int8", "--overwrite", "--out", path("small")); check(f"{recipe}: and so does the rest", r.status == 0, r)
 
+# ---- In low precision: the same weights leave, and the others differ by rounding alone ----
+exact = None
+for precision in ("f32", "bf16", "int8"):
+    r = train("magnitude", "p", "--unit", "quads", "--keep", 0.4, "--steps", 20, "--precision", precision)
+    found = {n: values(t) for n, t in tensors(path("p")).items() if any(l in n for l in linears) and n.endswith("weight")}
+    exact = exact or found
+    far = max(abs(x - y) for n in exact for x, y in zip(exact[n], found[n]) if (x == 0) == (y == 0))
+    other = sum((x == 0) != (y == 0) for n in exact for x, y in zip(exact[n], found[n])) / sum(map(len, exact.values()))
+    check(f"pruning in {precision}", r.status == 0 and all(abs(zeros("p", l) - 0.6) < 0.02 for l in linears) and far < 0.02 and other < 0.01 and (precision == "f32") == (found == exact), r, far, other)
+
 # ---- Rules whose scores decide how much leaves ----
 r = train("l0", "p", "--keep", 0.4, "--epochs", 300, "--score-rate", 0.2); gone = zeros("p", ".output.dense"); check("l0 comes near its target", r.status == 0 and 0.35 < gone < 0.8, r, gone)
 r = run("trim", path("p"), "--empty", "--overwrite", "--out", path("cut")); check("l0: the same answers", r.status == 0 and close(answers(path("p")), answers(path("cut"))), r)
@@ -81,7 +91,7 @@ check("layers of one size need no list", r.status == 0 and config["intermediate_
 check("and compute the same", close(answers(even), answers(path("half"))))
 
 # ---- What does not fit ----
-for more, part in ((["--keep", 1.5], "--keep"), (["--unit", "heads"], "structure"), (["--precision", "bf16"], "precision"), (["--penalty", 5], "soft-movement")):
+for more, part in ((["--keep", 1.5], "--keep"), (["--unit", "heads"], "structure"), (["--penalty", 5], "soft-movement")):
     r = train("movement", "none", "--steps", 2, *more); check(f"{more} is refused", r.status in (1, 2) and one_line(r) and part in r.err, r)
 r = train("cofi", "none", "--steps", 2); check("cofi without a teacher", r.status == 2 and one_line(r) and "--teacher" in r.err, r)
 r = train("soft-movement", "none", "--steps", 2, "--keep", 0.5); check("an option that a rule does not read", r.status == 2 and one_line(r) and "--keep" in r.err, r)
