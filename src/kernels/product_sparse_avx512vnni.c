@@ -53,4 +53,4 @@ static inline void finish(const product_low *p, vector sum, size_t row, size_t c
 
 #include "kernels/product_sparse_loops.h"
 
-const sparse_kernels sparse_avx512vnni = {product_any, BLOCK, LANES, 0.3};
+const sparse_kernels sparse_avx512vnni = {product_any, BLOCK, 2 * LANES, 0.5};
