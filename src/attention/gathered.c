@@ -31,6 +31,7 @@ typedef struct laid_out {
 } laid_out;
 
 static bool lay_out(const pass *p, size_t sequence, size_t head, size_t number, laid_out *out) {
+    out->block = (query_block){0};
     if (!p->in.plan.block(p->in.plan.of, sequence, head, number, &out->block)) return false;
     out->width = 0;
     for (size_t i = 0; i < out->block.stretches; i++) {
@@ -49,26 +50,27 @@ static size_t columns_of(const laid_out *l, size_t i) {
 }
 
 /* The scores of keys that the query does not see become -inf. False where it sees no key. */
-static bool hide(const pass *p, const laid_out *l, size_t sequence, size_t query, float *row) {
+static bool hide(const pass *p, const laid_out *l, size_t sequence, size_t head, size_t query, float *row) {
     size_t seen = 0;
     for (size_t i = 0; i < l->block.stretches; i++) {
         const stretch keys = l->block.keys[i];
-        stretch own = p->in.plan.seen ? p->in.plan.seen(p->in.plan.of, sequence, query, keys) : keys;
+        stretch own = p->in.plan.seen ? p->in.plan.seen(p->in.plan.of, sequence, head, query, keys) : keys;
         if (own.first >= own.end) own = (stretch){l->first[i], l->first[i]};
         const size_t begin = own.first - l->first[i], end = own.end - l->first[i];
         const size_t whole = round_up(columns_of(l, i), LANES);
         for (size_t j = 0; j < begin; j++) row[l->at[i] + j] = -INFINITY;
         for (size_t j = end; j < whole; j++) row[l->at[i] + j] = -INFINITY;
+        for (size_t j = begin; l->block.bonus[i] != 0 && j < end; j++) row[l->at[i] + j] += l->block.bonus[i];
         seen += end - begin;
     }
     return seen > 0;
 }
 
-static void find_probabilities(const pass *p, const laid_out *l, size_t sequence, size_t first, size_t rows,
-                               float *scores) {
+static void find_probabilities(const pass *p, const laid_out *l, size_t sequence, size_t head, size_t first,
+                               size_t rows, float *scores) {
     for (size_t i = 0; i < rows; i++) {
         float *row = scores + i * l->stride;
-        if (hide(p, l, sequence, first + i, row))
+        if (hide(p, l, sequence, head, first + i, row))
             p->on->kernels->softmax_f32(row, l->width);
         else
             memset(row, 0, l->width * sizeof *row);
@@ -82,6 +84,70 @@ static void drop(const pass *p, const laid_out *l, size_t head, size_t query, si
                       p->longest);
 }
 
+/* ---- One head's rows ---- */
+
+/* The rows of one head of one sequence, or their gradients: as they stand, or copies in the plan's order. */
+typedef struct head_rows {
+    float *query, *key, *value, *out;
+    size_t query_stride, key_stride, value_stride, out_stride;
+} head_rows;
+
+typedef struct head_order {
+    const size_t *queries, *keys;  /* NULL: as they stand */
+    size_t query_count, key_count; /* rows of the sequence */
+} head_order;
+
+static head_order find_order(const pass *p, size_t sequence, size_t head) {
+    head_order found = {.query_count = batch_length(&p->queries, sequence),
+                        .key_count = batch_length(&p->sequences, sequence)};
+    if (!p->in.plan.order) return found;
+    found.queries = p->in.plan.order(p->in.plan.of, sequence, head, true);
+    found.keys = p->in.plan.order(p->in.plan.of, sequence, head, false);
+    return found;
+}
+
+/* Floats of copies of a head's rows. */
+static size_t copied_floats(const pass *p) {
+    const size_t rows = size_max(p->longest, batch_longest(&p->queries));
+    return p->in.plan.order ? round_up(4 * rows * p->in.head_size, 16) : 0;
+}
+
+static head_rows rows_as_they_stand(const pass *p, size_t sequence, size_t head, bool gradients) {
+    const size_t column = head * p->in.head_size, key = p->sequences.start[sequence];
+    const size_t query = p->queries.start[sequence];
+    float *(*row)(tensor, size_t) = gradients ? tensor_grad : tensor_row;
+    return (head_rows){.query = row(p->in.query, query) + column,
+                       .key = row(p->in.key, key) + column,
+                       .value = row(p->in.value, key) + column,
+                       .out = row(p->out, query) + column,
+                       .query_stride = p->in.query.stride,
+                       .key_stride = p->in.key.stride,
+                       .value_stride = p->in.value.stride,
+                       .out_stride = p->out.stride};
+}
+
+static void take_rows(float *to, size_t size, const float *from, size_t stride, const size_t *order, size_t count) {
+    for (size_t i = 0; i < count; i++) memcpy(to + i * size, from + order[i] * stride, size * sizeof *to);
+}
+
+/* In `room` copies of queries, keys and values; of gradients: zeros for these, and a copy of the output's. */
+static head_rows rows_in_order(const pass *p, const head_rows *from, const head_order *order, bool gradients,
+                               float *room) {
+    const size_t size = p->in.head_size, queries = order->query_count * size, keys = order->key_count * size;
+    if (!order->keys) return *from;
+    const head_rows made = {room, room + queries, room + queries + keys, room + queries + 2 * keys, size, size, size,
+                            size};
+    if (gradients) {
+        memset(room, 0, (queries + 2 * keys) * sizeof *room);
+        take_rows(made.out, size, from->out, from->out_stride, order->queries, order->query_count);
+        return made;
+    }
+    take_rows(made.query, size, from->query, from->query_stride, order->queries, order->query_count);
+    take_rows(made.key, size, from->key, from->key_stride, order->keys, order->key_count);
+    take_rows(made.value, size, from->value, from->value_stride, order->keys, order->key_count);
+    return made;
+}
+
 /* ---- Forward ---- */
 
 enum { FEW = 2 };
@@ -93,10 +159,11 @@ static bool is_few(const pass *p, size_t sequence) {
 typedef struct work {
     const pass *p;
     float *scratch; /* of all members, one after the other */
-    size_t scratch_size, key_size, value_size;
+    size_t scratch_size, key_size, value_size, copied_size;
     float *received; /* [heads][rows] */
 } work;
 
+/* received: [keys], in the head's order. */
 static void receive(const work *w, const laid_out *l, size_t rows, size_t first, const float *scores, float *received) {
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < l->block.stretches; j++) {
@@ -109,105 +176,116 @@ static void receive(const work *w, const laid_out *l, size_t rows, size_t first,
 
 /* The queries of one head of one sequence that run together. */
 typedef struct some_rows {
-    size_t start, column; /* the first row of the keys; the head's first column */
-    size_t query, rows;   /* rows of the queries */
-    bool few;             /* keys and values are not packed */
+    const head_rows *of;
+    size_t first, rows; /* of the queries, within the sequence */
+    bool few;           /* keys and values are not packed */
 } some_rows;
 
 /* Whether a stretch is multiplied by rows as they stand: it does not pay to pack keys and values for a few queries, and
  * a product of a few keys takes the time of a panel. */
-static bool is_narrow(const laid_out *l, size_t i, const some_rows *of) {
-    return of->few || columns_of(l, i) <= FEW;
+static bool is_narrow(const laid_out *l, size_t i, const some_rows *own) {
+    return own->few || columns_of(l, i) <= FEW;
 }
 
-static void score_narrow(const pass *p, const laid_out *l, size_t i, const some_rows *of, float *scores) {
-    for (size_t row = 0; row < of->rows; row++)
+static void score_narrow(const pass *p, const laid_out *l, size_t i, const some_rows *own, float *scores) {
+    const head_rows *of = own->of;
+    for (size_t row = 0; row < own->rows; row++)
         for (size_t k = 0; k < columns_of(l, i); k++)
             scores[row * l->stride + l->at[i] + k] =
-                p->in.scale * p->on->kernels->dot_f32(tensor_row(p->in.query, of->query + row) + of->column,
-                                                      tensor_row(p->in.key, of->start + l->first[i] + k) + of->column,
-                                                      p->in.head_size);
+                p->in.scale * p->on->kernels->dot_f32(of->query + (own->first + row) * of->query_stride,
+                                                      of->key + (l->first[i] + k) * of->key_stride, p->in.head_size);
 }
 
-static void score_wide(const pass *p, const laid_out *l, size_t i, const some_rows *of, const float *keys,
+static void score_wide(const pass *p, const laid_out *l, size_t i, const some_rows *own, const float *keys,
                        float *scores) {
-    p->on->kernels->product_f32(&(product_f32){.a = tensor_row(p->in.query, of->query) + of->column,
-                                               .a_stride = p->in.query.stride,
+    p->on->kernels->product_f32(&(product_f32){.a = own->of->query + own->first * own->of->query_stride,
+                                               .a_stride = own->of->query_stride,
                                                .b = keys + l->first[i] * p->in.head_size,
                                                .c = scores + l->at[i],
                                                .c_stride = l->stride,
-                                               .rows = of->rows,
+                                               .rows = own->rows,
                                                .columns = columns_of(l, i),
                                                .depth = p->in.head_size,
                                                .scale = p->in.scale});
 }
 
-static void mix_narrow(const pass *p, const laid_out *l, size_t i, const some_rows *of, const float *scores) {
-    for (size_t row = 0; row < of->rows; row++)
+static void mix_narrow(const pass *p, const laid_out *l, size_t i, const some_rows *own, const float *scores) {
+    const head_rows *of = own->of;
+    for (size_t row = 0; row < own->rows; row++)
         for (size_t k = 0; k < columns_of(l, i); k++)
-            p->on->kernels->gradient->add_scaled(tensor_row(p->out, of->query + row) + of->column,
-                                                 tensor_row(p->in.value, of->start + l->first[i] + k) + of->column,
+            p->on->kernels->gradient->add_scaled(of->out + (own->first + row) * of->out_stride,
+                                                 of->value + (l->first[i] + k) * of->value_stride,
                                                  scores[row * l->stride + l->at[i] + k], p->in.head_size);
 }
 
-static void mix_wide(const pass *p, const laid_out *l, size_t i, const some_rows *of, const float *values,
+static void mix_wide(const pass *p, const laid_out *l, size_t i, const some_rows *own, const float *values,
                      size_t length, const float *scores) {
     p->on->kernels->product_f32(&(product_f32){.a = scores + l->at[i],
                                                .a_stride = l->stride,
                                                .b = values + l->first[i] * PANEL,
                                                .b_depth = length,
-                                               .c = tensor_row(p->out, of->query) + of->column,
-                                               .c_stride = p->out.stride,
-                                               .rows = of->rows,
+                                               .c = own->of->out + own->first * own->of->out_stride,
+                                               .c_stride = own->of->out_stride,
+                                               .rows = own->rows,
                                                .columns = p->in.head_size,
                                                .depth = columns_of(l, i),
                                                .add = true});
 }
 
-static void run_rows(const work *w, const laid_out *l, size_t sequence, size_t head, size_t first, size_t rows,
-                     float *keys) {
+/* keys: packed; behind them the packed values, and the scores. received: NULL, or as above. */
+static void run_rows(const work *w, const laid_out *l, size_t sequence, size_t head, const some_rows *own, float *keys,
+                     float *received) {
     const pass *p = w->p;
-    const some_rows of = {.start = p->sequences.start[sequence],
-                          .column = head * p->in.head_size,
-                          .query = p->queries.start[sequence] + first,
-                          .rows = rows,
-                          .few = is_few(p, sequence)};
     float *values = keys + w->key_size, *scores = values + w->value_size;
     for (size_t i = 0; i < l->block.stretches; i++) {
-        if (is_narrow(l, i, &of))
-            score_narrow(p, l, i, &of, scores);
+        if (is_narrow(l, i, own))
+            score_narrow(p, l, i, own, scores);
         else
-            score_wide(p, l, i, &of, keys, scores);
+            score_wide(p, l, i, own, keys, scores);
     }
-    find_probabilities(p, l, sequence, first, rows, scores);
-    if (w->received) receive(w, l, rows, first, scores, w->received + head * p->sequences.rows + of.start);
-    drop(p, l, head, of.query, rows, scores);
-    for (size_t i = 0; i < rows; i++)
-        memset(tensor_row(p->out, of.query + i) + of.column, 0, p->in.head_size * sizeof(float));
+    find_probabilities(p, l, sequence, head, own->first, own->rows, scores);
+    if (received) receive(w, l, own->rows, own->first, scores, received);
+    drop(p, l, head, p->queries.start[sequence] + own->first, own->rows, scores);
+    for (size_t i = 0; i < own->rows; i++)
+        memset(own->of->out + (own->first + i) * own->of->out_stride, 0, p->in.head_size * sizeof(float));
     for (size_t i = 0; i < l->block.stretches; i++) {
-        if (is_narrow(l, i, &of))
-            mix_narrow(p, l, i, &of, scores);
+        if (is_narrow(l, i, own))
+            mix_narrow(p, l, i, own, scores);
         else
-            mix_wide(p, l, i, &of, values, batch_length(&p->sequences, sequence), scores);
+            mix_wide(p, l, i, own, values, batch_length(&p->sequences, sequence), scores);
     }
 }
 
 static void run_head(const work *w, size_t sequence, size_t head, float *scratch) {
     const pass *p = w->p;
-    const size_t size = p->in.head_size, column = head * size, start = p->sequences.start[sequence];
-    const size_t length = batch_length(&p->sequences, sequence);
-    if (w->received) memset(w->received + head * p->sequences.rows + start, 0, length * sizeof(float));
-    if (length == 0 || batch_length(&p->queries, sequence) == 0) return;
+    const size_t size = p->in.head_size;
+    const head_order order = find_order(p, sequence, head);
+    float *received = w->received ? w->received + head * p->sequences.rows + p->sequences.start[sequence] : NULL;
+    if (received) memset(received, 0, order.key_count * sizeof *received);
+    if (order.key_count == 0 || order.query_count == 0) return;
+    const head_rows standing = rows_as_they_stand(p, sequence, head, false);
+    const head_rows own = rows_in_order(p, &standing, &order, false, scratch);
+    float *keys = scratch + w->copied_size, *sums = received;
+    if (received && order.keys) {
+        sums = scratch + w->scratch_size - round_up(p->longest, 16);
+        memset(sums, 0, order.key_count * sizeof *sums);
+    }
     if (!is_few(p, sequence)) {
-        p->on->kernels->pack_transposed_f32(scratch, tensor_row(p->in.key, start) + column, p->in.key.stride, length,
-                                            size);
-        pack_straight_f32(scratch + w->key_size, tensor_row(p->in.value, start) + column, p->in.value.stride, size,
-                          length);
+        p->on->kernels->pack_transposed_f32(keys, own.key, own.key_stride, order.key_count, size);
+        pack_straight_f32(keys + w->key_size, own.value, own.value_stride, size, order.key_count);
     }
     laid_out l;
     for (size_t number = 0; lay_out(p, sequence, head, number, &l); number++)
-        for (size_t done = 0; done < l.block.count; done += l.rows)
-            run_rows(w, &l, sequence, head, l.block.first + done, size_min(l.rows, l.block.count - done), scratch);
+        for (size_t done = 0; done < l.block.count; done += l.rows) {
+            const some_rows some = {&own, l.block.first + done, size_min(l.rows, l.block.count - done),
+                                    is_few(p, sequence)};
+            run_rows(w, &l, sequence, head, &some, keys, sums);
+        }
+    if (!order.keys) return;
+    for (size_t i = 0; i < order.query_count; i++)
+        memcpy(standing.out + order.queries[i] * standing.out_stride, own.out + i * own.out_stride,
+               size * sizeof(float));
+    for (size_t i = 0; received && i < order.key_count; i++) received[order.keys[i]] = sums[i];
 }
 
 static void some_heads(void *argument, size_t member, size_t first, size_t last) {
@@ -228,7 +306,9 @@ static void forward(const pass *p) {
               .key_size = round_up(packed_size(p->longest, p->in.head_size), 16),
               .value_size = round_up(packed_size(p->in.head_size, p->longest), 16)};
     arena_mark mark = arena_save(on->memory);
-    w.scratch_size = w.key_size + w.value_size + most_scores(p);
+    const size_t sums = p->in.plan.order ? round_up(p->longest, 16) : 0;
+    w.copied_size = copied_floats(p);
+    w.scratch_size = w.copied_size + w.key_size + w.value_size + most_scores(p) + sums;
     w.scratch = run_take(on, team_size(on->crew) * w.scratch_size, sizeof *w.scratch);
     if (p->in.significance) w.received = run_take(on, p->in.heads * p->sequences.rows, sizeof *w.received);
     if (run_failed(on)) return;
@@ -243,76 +323,88 @@ typedef struct slopes {
     const pass *p;
     const run *on;
     float *scratch;
-    size_t scratch_size, scores, turned, packed; /* floats of a member's scratch, and of its parts */
+    size_t scratch_size, scores, turned, packed, copied; /* floats of a member's scratch, and of its parts */
 } slopes;
 
-static void rows_backward(const slopes *t, const laid_out *l, size_t sequence, size_t head, size_t first, size_t rows,
-                          float *scratch) {
+/* of, to: a head's rows and their gradients. */
+static void rows_backward(const slopes *t, const laid_out *l, size_t sequence, size_t head, const head_rows *of,
+                          const head_rows *to, size_t first, size_t rows, float *scratch) {
     const pass *p = t->p;
     const run *on = t->on;
-    const gathered *in = &p->in;
     const gradient_kernels *g = on->kernels->gradient;
-    const size_t size = in->head_size, column = head * size, across = round_up(rows, PANEL) + 16;
-    const size_t start = p->sequences.start[sequence], row = p->queries.start[sequence] + first;
+    const size_t size = p->in.head_size, across = round_up(rows, PANEL) + 16;
     float *probabilities = scratch, *grads = scratch + t->scores, *dropped = grads + t->scores;
     float *turned = dropped + t->scores;
     const block_room room = {.packed = turned + t->turned};
-    const float *query = tensor_row(in->query, row) + column, *out = tensor_grad(p->out, row) + column;
+    const float *query = of->query + first * of->query_stride, *out = to->out + first * to->out_stride;
     for (size_t i = 0; i < l->block.stretches; i++) {
-        const float *key = tensor_row(in->key, start + l->first[i]) + column;
-        const float *value = tensor_row(in->value, start + l->first[i]) + column;
-        block_outer(on, probabilities + l->at[i], l->stride, query, in->query.stride, rows, key, in->key.stride,
-                    columns_of(l, i), size, in->scale, &room);
-        block_outer(on, grads + l->at[i], l->stride, out, p->out.stride, rows, value, in->value.stride,
-                    columns_of(l, i), size, 1, &room);
+        block_outer(on, probabilities + l->at[i], l->stride, query, of->query_stride, rows,
+                    of->key + l->first[i] * of->key_stride, of->key_stride, columns_of(l, i), size, p->in.scale, &room);
+        block_outer(on, grads + l->at[i], l->stride, out, to->out_stride, rows,
+                    of->value + l->first[i] * of->value_stride, of->value_stride, columns_of(l, i), size, 1, &room);
         const size_t padding = round_up(columns_of(l, i), LANES) - columns_of(l, i);
         for (size_t j = 0; j < rows; j++)
             memset(grads + j * l->stride + l->at[i] + columns_of(l, i), 0, padding * sizeof *grads);
     }
-    find_probabilities(p, l, sequence, first, rows, probabilities);
+    find_probabilities(p, l, sequence, head, first, rows, probabilities);
     memcpy(dropped, probabilities, rows * l->stride * sizeof *dropped);
-    drop(p, l, head, row, rows, dropped);
-    drop(p, l, head, row, rows, grads);
+    drop(p, l, head, p->queries.start[sequence] + first, rows, dropped);
+    drop(p, l, head, p->queries.start[sequence] + first, rows, grads);
     for (size_t i = 0; i < l->block.stretches; i++) {
         g->transpose(turned, across, dropped + l->at[i], l->stride, rows, columns_of(l, i));
-        block_accumulate(on, tensor_grad(in->value, start + l->first[i]) + column, in->value.stride, turned, across,
-                         out, p->out.stride, columns_of(l, i), size, rows, &room);
+        block_accumulate(on, to->value + l->first[i] * to->value_stride, to->value_stride, turned, across, out,
+                         to->out_stride, columns_of(l, i), size, rows, &room);
     }
     for (size_t i = 0; i < rows; i++)
-        g->softmax_backward(grads + i * l->stride, probabilities + i * l->stride, in->scale, l->width);
+        g->softmax_backward(grads + i * l->stride, probabilities + i * l->stride, p->in.scale, l->width);
     for (size_t i = 0; i < l->block.stretches; i++) {
-        const float *key = tensor_row(in->key, start + l->first[i]) + column;
-        block_accumulate(on, tensor_grad(in->query, row) + column, in->query.stride, grads + l->at[i], l->stride, key,
-                         in->key.stride, rows, size, columns_of(l, i), &room);
+        block_accumulate(on, to->query + first * to->query_stride, to->query_stride, grads + l->at[i], l->stride,
+                         of->key + l->first[i] * of->key_stride, of->key_stride, rows, size, columns_of(l, i), &room);
         g->transpose(turned, across, grads + l->at[i], l->stride, rows, columns_of(l, i));
-        block_accumulate(on, tensor_grad(in->key, start + l->first[i]) + column, in->key.stride, turned, across, query,
-                         in->query.stride, columns_of(l, i), size, rows, &room);
+        block_accumulate(on, to->key + l->first[i] * to->key_stride, to->key_stride, turned, across, query,
+                         of->query_stride, columns_of(l, i), size, rows, &room);
     }
 }
 
+static void give_rows(const pass *p, float *to, size_t stride, const float *from, const size_t *order, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        p->on->kernels->gradient->add(to + order[i] * stride, from + i * p->in.head_size, p->in.head_size);
+}
+
 /* The blocks of a head run one after the other, because they add to the same keys. */
+static void head_backward(const slopes *t, size_t sequence, size_t head, float *scratch) {
+    const pass *p = t->p;
+    const head_order order = find_order(p, sequence, head);
+    if (order.key_count == 0 || order.query_count == 0) return;
+    const head_rows standing = rows_as_they_stand(p, sequence, head, false);
+    const head_rows slopes_standing = rows_as_they_stand(p, sequence, head, true);
+    const head_rows of = rows_in_order(p, &standing, &order, false, scratch);
+    const head_rows to = rows_in_order(p, &slopes_standing, &order, true, scratch + t->copied);
+    laid_out l;
+    for (size_t number = 0; lay_out(p, sequence, head, number, &l); number++)
+        for (size_t done = 0; done < l.block.count; done += l.rows)
+            rows_backward(t, &l, sequence, head, &of, &to, l.block.first + done, size_min(l.rows, l.block.count - done),
+                          scratch + 2 * t->copied);
+    if (!order.keys) return;
+    give_rows(p, slopes_standing.query, slopes_standing.query_stride, to.query, order.queries, order.query_count);
+    give_rows(p, slopes_standing.key, slopes_standing.key_stride, to.key, order.keys, order.key_count);
+    give_rows(p, slopes_standing.value, slopes_standing.value_stride, to.value, order.keys, order.key_count);
+}
+
 static void some_backward(void *argument, size_t member, size_t first, size_t last) {
     const slopes *t = argument;
-    const pass *p = t->p;
-    for (size_t unit = first; unit < last; unit++) {
-        const size_t sequence = unit / p->in.heads, head = unit % p->in.heads;
-        laid_out l;
-        if (batch_length(&p->sequences, sequence) == 0) continue;
-        for (size_t number = 0; lay_out(p, sequence, head, number, &l); number++)
-            for (size_t done = 0; done < l.block.count; done += l.rows)
-                rows_backward(t, &l, sequence, head, l.block.first + done, size_min(l.rows, l.block.count - done),
-                              t->scratch + member * t->scratch_size);
-    }
+    for (size_t unit = first; unit < last; unit++)
+        head_backward(t, unit / t->p->in.heads, unit % t->p->in.heads, t->scratch + member * t->scratch_size);
 }
 
 static void backward(const run *on, void *saved) {
     pass own = *(const pass *)saved;
     own.on = on;
-    slopes t = {.p = &own, .on = on, .scores = most_scores(&own)};
+    slopes t = {.p = &own, .on = on, .scores = most_scores(&own), .copied = copied_floats(&own)};
     const size_t longest = round_up(own.longest, PANEL) + PANEL, size = own.in.head_size;
     t.turned = round_up(longest * (MOST_QUERIES + PANEL + 16), 16);
     t.packed = round_up(size_max(packed_size(longest, size), packed_size(size, size_max(longest, MOST_QUERIES))), 16);
-    t.scratch_size = 3 * t.scores + t.turned + t.packed;
+    t.scratch_size = 2 * t.copied + 3 * t.scores + t.turned + t.packed;
     t.scratch = run_take(on, team_size(on->crew) * t.scratch_size, sizeof *t.scratch);
     if (run_failed(on)) return;
     run_parallel(on, own.sequences.sequences * own.in.heads, 1, some_backward, &t);

@@ -17,17 +17,21 @@ enum { MOST_STRETCHES = 16 };
 typedef struct query_block {
     size_t first, count;
     stretch keys[MOST_STRETCHES];
+    float bonus[MOST_STRETCHES]; /* is added to the scores of a stretch; log m: its keys count m times */
     size_t stretches;
 } query_block;
 
 /* Its functions are called from several threads. */
 typedef struct gather_plan {
     const void *of;
-    /* The block of that number, from 0 on, of one sequence and head; false: there is none. Each query is in one block.
-     */
+    /* The block of that number, from 0 on, of one sequence and head, into *out, which is zero; false: there is none.
+     * Each query is in one block. */
     bool (*block)(const void *of, size_t sequence, size_t head, size_t number, query_block *out);
+    /* The rows of a sequence in the order in which a head's blocks and stretches count them: of its keys, or of its
+     * queries. NULL, of the function or as its value: as they stand. Where every row is a query both orders are one. */
+    const size_t *(*order)(const void *of, size_t sequence, size_t head, bool queries);
     /* The part of a stretch that the query sees; it may be empty. NULL: all of it. */
-    stretch (*seen)(const void *of, size_t sequence, size_t query, stretch keys);
+    stretch (*seen)(const void *of, size_t sequence, size_t head, size_t query, stretch keys);
 } gather_plan;
 
 typedef struct gathered {

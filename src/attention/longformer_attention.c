@@ -133,8 +133,9 @@ static bool local_block(const void *of, size_t sequence, size_t head, size_t num
     return true;
 }
 
-static stretch local_seen(const void *of, size_t sequence, size_t query, stretch keys) {
+static stretch local_seen(const void *of, size_t sequence, size_t head, size_t query, stretch keys) {
     const longformer_pass *p = of;
+    (void)head;
     const size_t place = place_of_query(p, sequence, query);
     if (keys.first < key_at(p, sequence, p->globals[sequence])) return keys;
     return window_of(p, sequence, place, place);

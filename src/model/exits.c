@@ -51,10 +51,10 @@ static rubato_status load_one(exits *self, loader *load, const encoder *body, co
     case EXIT_WEIGHTED:
         snprintf(full, sizeof full, "%zu.weights", number);
         TRY(loader_norm(load, &out->weights, full, self->depth, 0));
-        if (final->dense.out) width = final->dense.out;
+        if (final->present) width = final->out.in;
         break;
     case EXIT_SHARED:
-        if (final->dense.out) width = final->dense.out;
+        if (final->present) width = final->out.in;
         break;
     case EXIT_NONE:
     case EXIT_LINEAR:
@@ -100,7 +100,7 @@ static double product_flops(const linear *by, size_t rows) {
 
 double exits_flops(const exits *self, const head *final, size_t number, size_t rows) {
     const exit_head *at = &self->heads[number];
-    double shared = product_flops(&final->dense, 1);
+    double shared = product_flops(&final->dense, 1) + product_flops(&final->down, 1);
     /* the shared pooler runs after every layer, for the exits of later layers */
     if (!at->present) return self->kind == EXIT_WEIGHTED ? shared : 0;
     double flops = product_flops(&at->out, self->by_row ? rows : 1);
@@ -140,8 +140,7 @@ static tensor states(const exits *self, const run *on, const exit_subjects *who)
 
 /* The model's own pooler over the states. */
 static tensor pool(const exits *self, const head *final, const run *on, const exit_subjects *who) {
-    tensor seen = states(self, on, who);
-    return final->dense.out ? apply(on, seen, &final->dense, final->act) : seen;
+    return head_states(final, on, states(self, on, who));
 }
 
 void exits_remember(const exits *self, const head *final, const run *on, size_t number, const exit_subjects *who,

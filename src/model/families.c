@@ -8,11 +8,11 @@
 #include "model/family.h"
 
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
-    family_funnel, family_mobilebert, family_longformer;
+    family_funnel, family_mobilebert, family_longformer, family_bigbird;
 
-static const family *const families[] = {&family_bert,    &family_distilbert, &family_electra,
-                                         &family_roberta, &family_albert,     &family_mpnet,
-                                         &family_funnel,  &family_mobilebert, &family_longformer};
+static const family *const families[] = {&family_bert,       &family_distilbert, &family_electra, &family_roberta,
+                                         &family_albert,     &family_mpnet,      &family_funnel,  &family_mobilebert,
+                                         &family_longformer, &family_bigbird};
 
 #define WIDTHS_KEY "layer_widths"
 

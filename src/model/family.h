@@ -59,12 +59,14 @@ typedef struct config_keys {
 typedef enum head_kind { HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QA, HEAD_MLM, HEAD_NSP, HEAD_REPLACED, HEAD_COUNT } head_kind;
 
 /* HEAD_REPLACED says of each token whether another model put it there (ELECTRA).
- * rows -> (dense -> act -> norm) -> out; each of the first stage's parts may be absent. */
+ * rows -> (dense -> act -> down, + rows -> norm) -> out; each of the first stage's parts may be absent. */
 typedef struct head_form {
     head_kind kind;
     const char *dense;
-    bool prefixed;  /* dense has the model's prefix (BERT's pooler), unlike the rest of the head */
-    activation act; /* ACTIVATION_NONE: the model's own */
+    bool prefixed;    /* dense has the model's prefix (BERT's pooler), unlike the rest of the head */
+    activation act;   /* ACTIVATION_NONE: the model's own */
+    const char *down; /* Big Bird's questions: after dense comes a product back to the states' width, and the states are
+                         added; NULL: none */
     const char *norm, *out;
     const char *out_bias; /* a bias with a name of its own; NULL: out.bias */
     const char *wide;     /* MobileBERT's decoder: its columns beyond those of the word embeddings, stored as
@@ -81,6 +83,7 @@ typedef struct family {
     config_keys keys;
     tensor_names names;
     head_form heads[HEAD_COUNT + 1]; /* ended by a NULL out */
+    bool disguised;                  /* its tensors have another family's names, so config.json alone tells it */
     /* Further settings; NULL for none. */
     rubato_status (*configure)(encoder_config *config, const json_t *json, rubato_error *error);
 } family;

@@ -100,13 +100,20 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
     char full[NAME_BYTES];
     const char *one[1] = {full};
     if (form->dense && !(form->prefixed && body->config.no_pooler)) {
-        size_t dense = kind == HEAD_MLM && !form->wide ? body->config.embedding : body->config.hidden;
+        size_t dense = kind == HEAD_MLM && !form->wide ? body->config.embedding
+                       : form->down                    ? body->config.inner
+                                                       : body->config.hidden;
         loader_name(full, sizeof full, form->prefixed ? load->prefix : "", form->dense, 0, 0);
         load->place = form->prefixed ? IN_BODY : IN_HEAD;
         TRY(loader_linear(load, &self->dense, one, 1, load->fresh ? dense : 0, width));
         load->place = IN_HEAD;
         self->act = form->act != ACTIVATION_NONE ? form->act : body->config.act;
         width = self->dense.out;
+    }
+    if (form->down) {
+        snprintf(full, sizeof full, "%s", form->down);
+        TRY(loader_linear(load, &self->down, one, 1, body->config.hidden, width));
+        width = self->down.out;
     }
     if (form->norm) {
         snprintf(full, sizeof full, "%s", form->norm);
@@ -129,18 +136,28 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
     return RUBATO_OK;
 }
 
-tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count) {
-    if (rows) x = run_gather(on, x, rows, count);
+tensor head_states(const head *self, const run *on, tensor x) {
+    const tensor rows = x;
     if (self->dense.out) {
-        tensor y = run_tensor(on, x.rows, self->dense.out);
-        run_linear(on, y, x, &self->dense, self->act, NULL);
-        x = y;
+        x = run_tensor(on, rows.rows, self->dense.out);
+        run_linear(on, x, rows, &self->dense, self->act, NULL);
+    }
+    if (self->down.out) {
+        tensor sum = run_tensor(on, rows.rows, self->down.out);
+        run_linear(on, sum, x, &self->down, ACTIVATION_NONE, &rows);
+        x = sum;
     }
     if (self->norm.gamma) {
         tensor normal = run_over(on, x, x.rows);
         run_layer_norm(on, normal, x, &self->norm);
         x = normal;
     }
+    return x;
+}
+
+tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count) {
+    if (rows) x = run_gather(on, x, rows, count);
+    x = head_states(self, on, x);
     if (on->tape && self->kind != HEAD_MLM && self->kind != HEAD_REPLACED) run_dropout(on, x, on->tape->hidden_rate);
     tensor out = run_tensor(on, x.rows, self->out.out);
     run_linear(on, out, x, &self->out, ACTIVATION_NONE, NULL);
@@ -149,6 +166,7 @@ tensor head_forward(const head *self, const run *on, tensor x, const size_t *row
 
 double head_flops(const head *self, size_t rows) {
     double each = 2.0 * (double)self->out.in * (double)self->out.out;
-    if (self->dense.out) each += 2.0 * (double)self->dense.in * (double)self->dense.out;
+    each += 2.0 * (double)self->dense.in * (double)self->dense.out;
+    each += 2.0 * (double)self->down.in * (double)self->down.out;
     return each * (double)rows;
 }

@@ -1,4 +1,4 @@
-/* Heads: they compute scores from hidden states. rows -> (dense -> activation -> norm) -> out. */
+/* Heads: they compute scores from hidden states. rows -> (dense -> activation -> down, + rows -> norm) -> out. */
 #ifndef RUBATO_MODEL_HEAD_H
 #define RUBATO_MODEL_HEAD_H
 
@@ -9,6 +9,7 @@ typedef struct head {
     head_kind kind;
     linear dense;
     activation act;
+    linear down;
     norm norm;
     linear out;
     bool tied; /* out's weight is the word embeddings */
@@ -20,6 +21,9 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
 
 /* The name of that head's last layer; NULL: the family has no such head. */
 const char *head_out_name(const family *of, head_kind kind);
+
+/* What the last layer reads, of the rows: [rows, out.in]. */
+tensor head_states(const head *self, const run *on, tensor x);
 
 /* [count, columns] for the given rows of x; rows NULL: all of x. */
 tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count);

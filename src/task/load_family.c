@@ -37,7 +37,7 @@ static rubato_status find_by_tensors(const family **out, const char *folder, fil
     *out = NULL;
     TRY(checkpoint_open(&weights, folder, how, error));
     for (size_t i = 0; family_at(i); i++)
-        if (has_layers(family_at(i), &weights)) {
+        if (!family_at(i)->disguised && has_layers(family_at(i), &weights)) {
             const size_t length = strlen(family_at(i)->names.output_norm);
             if (length > longest) count = 0;
             if (length < longest) continue;

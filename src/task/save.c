@@ -250,7 +250,7 @@ static void read_stored(const void *user, size_t first, size_t count, float *out
 
 /* Whether a tensor belongs to no parameter but to the model: the pooler of one without a head. */
 static bool is_carried(const rubato_model *self, const stored_tensor *stored) {
-    bool pooler = self->info.task == RUBATO_TASK_EMBEDDING && strstr(stored->name, "pooler.dense");
+    bool pooler = self->info.task == RUBATO_TASK_EMBEDDING && strstr(stored->name, "pooler.");
     return stored->rank <= 2 && dtype_is_real(stored->type) && pooler;
 }
 

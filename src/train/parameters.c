@@ -181,7 +181,7 @@ static bool is_embedding(const rubato_model *model, const binding *b) {
 static bool is_of_head(const rubato_model *model, const binding *b) {
     bool found = false;
     for (size_t i = 0; i < HEAD_COUNT && (b->kind == BOUND_WEIGHT || b->kind == BOUND_BIAS); i++)
-        found = found || b->linear == &model->heads[i].dense;
+        found = found || b->linear == &model->heads[i].dense || b->linear == &model->heads[i].down;
     return found;
 }
 

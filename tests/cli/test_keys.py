@@ -70,10 +70,10 @@ def same(what, made, want, **how): r = answers(made, **how); check(f"no effect: 
 def other(what, made, want, **how): r = answers(made, **how); check(f"obeyed: {what}", r.status == 0 and r.out != want.out, r, want)
 
 
-plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer")}
+plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird")}
 
 # ---- config.json: what is refused ----
-REFUSED = {"pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "use_bottleneck": ("mobilebert", False), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"), "is_decoder": ("bert", True),
+REFUSED = {"use_bias": ("bigbird", False), "rescale_embeddings": ("bigbird", True), "pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "use_bottleneck": ("mobilebert", False), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"), "is_decoder": ("bert", True),
            "add_cross_attention": ("bert", True), "pruned_heads": ("bert", {"0": [1]}), "per_layer_config": ("bert", {"0": {"hidden_act": "relu"}}), "configuration_files": ("bert", ["config.4.0.0.json"]),
            "transformers_weights": ("bert", "other.safetensors"), "quantization_config": ("bert", {"quant_method": "gptq", "bits": 4})}
 check("every key that is refused is tried", with_word("config.json", "refused") == set(REFUSED), with_word("config.json", "refused") ^ set(REFUSED))
@@ -84,6 +84,8 @@ for key, value in (("is_decoder", "yes"), ("hidden_act", "prelu"), ("hidden_act"
     refused(f"{key} {value}", folder("bert", head, **{key: value}), key, command="classify")
 refused("num_hidden_layers in a Funnel-Transformer", folder("funnel", num_hidden_layers=3), "num_hidden_layers")
 refused("attention_type", folder("funnel", attention_type="other"), "attention_type")
+refused("attention_type", folder("bigbird", attention_type="other"), "attention_type")
+refused("block_size", folder("bigbird", block_size=0), "block_size")
 for value in ([2, 4, 4], 3, [4, "4"], -2): refused(f"attention_window {value}", folder("longformer", attention_window=value), "attention_window")
 refused("num_labels against id2label", folder("bert", "BertForSequenceClassification", num_labels=4), "num_labels is 4", "id2label has 3", command="classify")
 refused("an untied decoder that is not stored", folder("bert", "BertForMaskedLM", tie_word_embeddings=False), "decoder", command="fill")
@@ -92,9 +94,10 @@ for key, value in (("pruned_heads", {}), ("is_decoder", False), ("is_decoder", 0
     same(f"{key} {value}", folder("bert", **{key: value}), plain["bert"])
 
 # ---- config.json: what has no effect ----
-STRANGE = {"attention_type": None, "auto_map": None, "dtype": "float16", "torch_dtype": "bfloat16", "problem_type": None}
+STRANGE = {"auto_map": None, "dtype": "float16", "torch_dtype": "bfloat16", "problem_type": None}
 strange = {key: STRANGE.get(key, value) for key in with_word("config.json", "no effect") for value in [{"a": 1} if key.endswith("params") else 7 if key.endswith("_id") or "size" in key else 0.5 if "dropout" in key or "range" in key else "mean"]}
-for family in plain: same(f"every such key at once, {family}", folder(family, **{**strange, **({} if family != "funnel" else {"attention_type": "factorized"})}), plain[family])
+for family in plain: same(f"every such key at once, {family}", folder(family, **strange), plain[family])
+same("attention_type", folder("funnel", attention_type="factorized"), plain["funnel"])
 same("a key that nobody knows", folder("bert", nobody_knows={"it": 1}), plain["bert"])
 same("the pad's id in MPNet", folder("mpnet", pad_token_id=3), plain["mpnet"])
 same("layer_norm_eps in DistilBERT", folder("distilbert", layer_norm_eps=0.5), plain["distilbert"])
@@ -105,7 +108,7 @@ CHANGES = {"attention_window": ("longformer", 2), "num_hidden_layers": ("bert", 
 CHECKED = {"vocab_size": ("bert", 60), "hidden_size": ("bert", 27), "intermediate_size": ("bert", 41), "max_position_embeddings": ("bert", 18), "type_vocab_size": ("bert", 3), "embedding_size": ("electra", 15), "num_hidden_groups": ("albert", 9),
            "inner_group_num": ("albert", 3), "dim": ("distilbert", 27), "hidden_dim": ("distilbert", 41), "d_model": ("funnel", 26), "n_head": ("funnel", 2), "d_head": ("funnel", 4), "d_inner": ("funnel", 41), "block_sizes": ("funnel", [9, 9, 9]), "intra_bottleneck_size": ("mobilebert", 21), "key_query_shared_bottleneck": ("mobilebert", False), "use_bottleneck_attention": ("mobilebert", True), "trigram_input": ("mobilebert", False)}
 ELSEWHERE = {"sep_token_id", "model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout"}
-BELOW = {"classifier_activation", "tie_word_embeddings", "id2label", "num_labels", "problem_type", "num_decoder_layers"}
+BELOW = {"classifier_activation", "tie_word_embeddings", "id2label", "num_labels", "problem_type", "num_decoder_layers", "attention_type", "block_size", "num_random_blocks"}
 check("every key that is obeyed is tried", with_word("config.json", "obeyed") == {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW}, with_word("config.json", "obeyed") ^ {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW})
 for key, (family, value) in CHANGES.items():
     if key == "num_attention_heads" or key == "n_heads": value = 6
@@ -117,6 +120,9 @@ same("DistilBERT's second names", folder("distilbert", drop=list(names), **{seco
 other("DistilBERT's second names win", folder("distilbert", num_hidden_layers=1), plain["distilbert"])
 for act in ("gelu_python", "linear", "mish", "relu2", "relu6", "leaky_relu", "sigmoid", "laplace", "hardswish", "sqrtsoftplus", "relu", "silu", "swish", "tanh", "gelu_new", "quick_gelu"): other(f"hidden_act {act}", folder("electra", hidden_act=act), plain["electra"]) if act != "gelu_python" else same(act, folder("electra", hidden_act=act), plain["electra"])
 
+long = {"stdin": " ".join("abcdefghijklmnop") + "\n"}  # a text of which Big Bird's blocks do not see all
+want = answers(folder("bigbird"), **long)
+for key, value in (("block_size", 1), ("num_random_blocks", 0), ("attention_type", "original_full")): other(f"{key} {value}", folder("bigbird", **{key: value}), want, **long)
 want = answers(folder("bert", "BertForSequenceClassification"), "classify")
 refused("classifier_activation without a pooler", folder("mobilebert", "MobileBertForSequenceClassification", classifier_activation=True), "pooler", command="classify")
 other("id2label", folder("bert", "BertForSequenceClassification", id2label={"0": "x", "1": "y", "2": "z"}), want, command="classify")

@@ -81,7 +81,13 @@ static inline void store_layer(made_model *m, size_t number) {
 
 /* The object of config.json for mechanisms that need a setting. */
 static inline void parts_of(char *out, size_t bytes, const part_table *all, size_t number) {
-    const char *name = all->kinds[number]->name, *setting = strcmp(name, "window") == 0 ? ", \"window\": 16" : "";
+    static const char *const settings[][2] = {{"window", ", \"window\": 16"},
+                                              {"sparse", ", \"stride\": 16"},
+                                              {"axial", ", \"columns\": 16"},
+                                              {"bigbird", ", \"block\": 8, \"random\": 2"}};
+    const char *name = all->kinds[number]->name, *setting = "";
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (strcmp(settings[i][0], name) == 0) setting = settings[i][1];
     snprintf(out, bytes, "\"%s\": {\"mechanism\": \"%s\"%s}, ", all->key, name, setting);
 }
 

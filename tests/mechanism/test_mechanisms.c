@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "attention/attending.h"
+#include "attention/bigbird_attention.h"
 #include "bound.h"
 #include "feeding/feeding.h"
 #include "isas.h"
@@ -58,6 +59,10 @@ typedef struct plain_weights {
     size_t block;        /* of queries; 0: none */
     size_t reach;        /* beyond the query, or its block; SIZE_MAX: all */
     size_t globals;      /* first tokens that see and are seen by all */
+    size_t stride;       /* sparse: strided, or fixed where there is a summary; axial: columns */
+    size_t summary, layer;
+    bool axial;
+    bigbird_setting big; /* block 0: not that mechanism */
 } plain_weights;
 
 /* What is looked at: the output, and gradients of everything. */
@@ -90,11 +95,30 @@ static void apply_backward(const double *to_grad, const double *from, double *fr
         }
 }
 
-/* Whether a query sees a key; both by their places in the text. */
-static bool sees(const plain_weights *with, size_t query, size_t key, double far) {
+/* How often Big Bird counts a key. */
+static size_t bigbird_counts(const plain_weights *with, size_t length, size_t h, size_t query, size_t key) {
+    const size_t size = with->big.block, blocks = (length + size - 1) / size, of = query / size, other = key / size;
+    size_t drawn[BIGBIRD_MOST], count = 0;
+    if (length <= bigbird_dense(&with->big) || of == 0 || of == blocks - 1) return 1;
+    if (other == 0) return with->big.drawn ? 1 : 1 + with->big.random;
+    if (other == blocks - 1 || (other + 1 >= of && other <= of + 1)) return 1;
+    if (!with->big.drawn) return 0;
+    bigbird_draw(&with->big, with->layer, h, of, blocks, drawn);
+    for (size_t i = 0; i < with->big.random; i++) count += drawn[i] == other;
+    assert_true(count <= 1);
+    return count;
+}
+
+/* How often a query of a head counts a key, both by their places in a text of that length. */
+static size_t counts(const plain_weights *with, size_t length, size_t h, size_t query, size_t key) {
     const size_t begin = with->block ? query / with->block * with->block : 0;
+    const size_t far = query > key ? query - key : key - query, stride = with->stride;
+    if (with->big.block) return bigbird_counts(with, length, h, query, key);
+    if (with->axial) return with->layer % 2 ? query % stride == key % stride : query / stride == key / stride;
+    if (with->summary) return query / stride == key / stride || key % stride >= stride - with->summary;
+    if (stride) return h % 2 ? far % stride == 0 : far < stride;
     if (query < with->globals || key < with->globals) return true;
-    if (!with->block) return far <= (double)with->reach;
+    if (!with->block) return far <= with->reach;
     return key + with->reach >= begin && key < begin + with->block + with->reach;
 }
 
@@ -110,8 +134,8 @@ static void plain_query(const plain_weights *with, const scene *s, size_t sequen
         for (size_t j = column; j < column + SIZE; j++)
             p[k] += rows[of][query * HIDDEN + j] * rows[of + 1][(first + k) * HIDDEN + j] * scale;
         p[k] -= with->slopes ? (double)with->slopes[h] * far : 0;
-        if (!sees(with, s->query_origin[query] - s->origin[first], s->origin[first + k] - s->origin[first], far))
-            p[k] = -INFINITY;
+        p[k] += log((double)counts(with, s->input_start[sequence + 1] - s->origin[first], h,
+                                   s->query_origin[query] - s->origin[first], s->origin[first + k] - s->origin[first]));
         largest = fmax(largest, p[k]);
     }
     for (size_t k = 0; k < count; k++) sum += p[k] = exp(p[k] - largest);
@@ -239,7 +263,8 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
         b->recording = (tape){.key = 1};
         tensor rows = fill(&on, x, n), queries = s.fewer ? fill(&on, query_rows, m) : rows;
         tensor out = run_tensor(&on, m, HIDDEN);
-        attending_input in = {.heads = s.heads,
+        attending_input in = {.layer = with->layer,
+                              .heads = s.heads,
                               .x = rows,
                               .query_rows = queries,
                               .sequences = batch_of(s.start),
@@ -272,7 +297,7 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
 
 /* What a query sees, and whether there are slopes, and projections of global tokens. */
 typedef struct seeing {
-    size_t block, reach, globals;
+    plain_weights by; /* without weights */
     bool sloped, projects;
 } seeing;
 
@@ -285,7 +310,7 @@ static void check_layer(const char *parts, seeing of) {
         {.name = "first heads", .heads = 2},
         {.name = "one head, fewer queries", .fewer = true, .heads = 1}};
     made_model m = make_model(parts);
-    plain_weights with = {.block = of.block, .reach = of.reach, .globals = of.globals};
+    plain_weights with = of.by;
     for (size_t i = 0; i < (of.projects ? PLAIN : GLOBAL); i++) {
         char name[96];
         snprintf(name, sizeof name, "encoder.layer.%%zu.attention.%s.weight", plain_names[i]);
@@ -307,14 +332,14 @@ static void check_layer(const char *parts, seeing of) {
 
 static void test_softmax_layer(void **state) {
     (void)state;
-    check_layer("", (seeing){.reach = SIZE_MAX});
+    check_layer("", (seeing){.by.reach = SIZE_MAX});
 }
 
 static void test_window_layer(void **state) {
     (void)state;
-    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 16}, ", (seeing){.reach = 16});
+    check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 16}, ", (seeing){.by.reach = 16});
     check_layer("\"attention\": {\"mechanism\": \"window\", \"window\": 40, \"sloped\": true}, ",
-                (seeing){.reach = 40, .sloped = true});
+                (seeing){.by.reach = 40, .sloped = true});
 }
 
 /* Blocks that are smaller and larger than a panel, and than the text, where the attention is dense. */
@@ -325,7 +350,7 @@ static void test_image_layer(void **state) {
         char part[120];
         snprintf(part, sizeof part, "\"attention\": {\"mechanism\": \"image\", \"block\": %zu, \"flange\": %zu}, ",
                  sizes[i][0], sizes[i][1]);
-        check_layer(part, (seeing){.block = sizes[i][0], .reach = sizes[i][1]});
+        check_layer(part, (seeing){.by = {.block = sizes[i][0], .reach = sizes[i][1]}});
     }
 }
 
@@ -338,7 +363,46 @@ static void test_longformer_layer(void **state) {
         snprintf(part, sizeof part,
                  "\"attention\": {\"mechanism\": \"longformer\", \"window\": %zu, \"globals\": %zu}, ", sizes[i][0],
                  sizes[i][1]);
-        check_layer(part, (seeing){.reach = sizes[i][0] / 2, .globals = sizes[i][1], .projects = sizes[i][1] > 0});
+        check_layer(part,
+                    (seeing){.by = {.reach = sizes[i][0] / 2, .globals = sizes[i][1]}, .projects = sizes[i][1] > 0});
+    }
+}
+
+/* Strides of one token, within a panel, across panels, and longer than the text, where all heads but the strided ones
+ * are dense. */
+static void test_sparse_layer(void **state) {
+    static const size_t sizes[][2] = {{1, 0}, {7, 0}, {40, 0}, {4000, 0}, {1, 1}, {8, 2}, {50, 50}, {64, 7}, {4000, 3}};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char part[160], summary[40] = "";
+        if (sizes[i][1]) snprintf(summary, sizeof summary, "\"pattern\": \"fixed\", \"summary\": %zu, ", sizes[i][1]);
+        snprintf(part, sizeof part, "\"attention\": {\"mechanism\": \"sparse\", %s\"stride\": %zu}, ", summary,
+                 sizes[i][0]);
+        check_layer(part, (seeing){.by = {.stride = sizes[i][0], .summary = sizes[i][1]}});
+    }
+}
+
+/* Layers of rows and of columns; one column, and one row. */
+static void test_axial_layer(void **state) {
+    static const size_t columns[] = {1, 5, 33, 1000};
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        char part[100];
+        snprintf(part, sizeof part, "\"attention\": {\"mechanism\": \"axial\", \"columns\": %zu}, ", columns[i / 2]);
+        check_layer(part, (seeing){.by = {.axial = true, .stride = columns[i / 2], .layer = i % 2}});
+    }
+}
+
+/* Texts of many blocks, and of so few that attention is dense. */
+static void test_bigbird_layer(void **state) {
+    static const bigbird_setting settings[] = {{2, 0, true}, {3, 2, true}, {3, 2, false}, {8, 1, true}, {64, 3, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char part[160];
+        snprintf(part, sizeof part,
+                 "\"attention\": {\"mechanism\": \"bigbird\", \"block\": %zu, \"random\": %zu, \"drawn\": %s}, ",
+                 settings[i].block, settings[i].random, settings[i].drawn ? "true" : "false");
+        check_layer(part, (seeing){.by = {.big = settings[i], .layer = i}});
     }
 }
 
@@ -452,6 +516,8 @@ static void test_every_feeding(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer),    cmocka_unit_test(test_image_layer),
                                        cmocka_unit_test(test_longformer_layer), cmocka_unit_test(test_window_layer),
-                                       cmocka_unit_test(test_every_attention),  cmocka_unit_test(test_every_feeding)};
+                                       cmocka_unit_test(test_sparse_layer),     cmocka_unit_test(test_axial_layer),
+                                       cmocka_unit_test(test_bigbird_layer),    cmocka_unit_test(test_every_attention),
+                                       cmocka_unit_test(test_every_feeding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,7 @@ FAMILIES = {
     "albert": ("albert", "Albert", dict(BERT, embedding_size=16, num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2), "cls"),
     "mpnet": ("mpnet", "MPNet", dict(BERT, max_position_embeddings=21, pad_token_id=1, layer_norm_eps=1e-5), "s"),
     "longformer": ("longformer", "Longformer", dict(BERT, max_position_embeddings=21, pad_token_id=1, sep_token_id=2, type_vocab_size=1, layer_norm_eps=1e-5, attention_window=4), "s"),
+    "bigbird": ("big_bird", "BigBird", dict(BERT, max_position_embeddings=20, attention_type="block_sparse", block_size=2, num_random_blocks=1, hidden_act="gelu_new", sep_token_id=3), "cls"),
     "mobilebert": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=3, classifier_activation=False), "cls"),
     "mobilebert-tiny": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=2, use_bottleneck_attention=True, normalization_type="layer_norm", hidden_act="gelu"), "cls"),
     "mobilebert-plain": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=24, num_feedforward_networks=1, key_query_shared_bottleneck=False, trigram_input=False), "cls"),
@@ -90,12 +91,13 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
         if head == "Model": state = {k: weights[f"{key}.{k}"] for k in state}
         model.load_state_dict(state)
         if head != "Model": weights.update({k: v for k, v in state.items() if k not in weights})
-        t.enable_truncation(512 if kind == "funnel" else 19)
-        for text, pair in LONGER if kind == "funnel" else TEXTS:
+        t.enable_truncation({"funnel": 512, "big_bird": 20}.get(kind, 19))
+        for text, pair in LONGER if kind == "funnel" else TEXTS + [("a b c d e f g h i j k l m n o", None)] * (kind == "big_bird"):
             e = t.encode(text) if pair is None else t.encode(text, pair)
             if head == "ForNextSentencePrediction" and pair is None: continue
             inputs = dict(input_ids=torch.tensor([e.ids]), attention_mask=torch.ones(1, len(e.ids), dtype=torch.long))
-            if kind in ("bert", "electra", "albert", "funnel", "mobilebert"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
+            if kind in ("bert", "electra", "albert", "funnel", "mobilebert", "big_bird"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
+            if kind == "big_bird": getattr(model, "bert", model).set_attention_type("block_sparse")  # a short text makes a model's attention dense for good
             try:
                 with torch.no_grad(): o = model(**inputs, output_hidden_states=True)
             except (AssertionError, RuntimeError) as e:  # transformers' Funnel has no positions for some short texts; Longformer's questions need a pair
@@ -105,7 +107,10 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
                 continue  # its states are of many lengths; every head stands on them
             elif head == "Model":
                 # ALBERT reports a state a group of inner layers; the last one is compared
-                values = torch.stack(o.hidden_states)[:, 0]
+                values = torch.stack([h[0, :len(e.ids)] for h in o.hidden_states])
+            elif kind == "big_bird" and head == "ForQuestionAnswering":
+                # the class itself takes 1e6 from the question's logits, which leaves few digits
+                with torch.no_grad(): values = model.qa_classifier(model.bert(**inputs).last_hidden_state)[0]
             elif head == "ForQuestionAnswering":
                 values = torch.stack([o.start_logits[0], o.end_logits[0]], -1)
             else:

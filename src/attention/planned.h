@@ -1,0 +1,67 @@
+/* Mechanisms whose heads see keys by the places of queries and keys in the text. Such a mechanism is a setting, a plan
+ * of blocks (gathered.h) and a count of operations; its projections are a dense layer's. Places are counted from a
+ * sequence's first row; a row that has retired leaves a gap and moves no other row. */
+#ifndef RUBATO_ATTENTION_PLANNED_H
+#define RUBATO_ATTENTION_PLANNED_H
+
+#include "attention/gathered.h"
+
+/* A layer's weights; for a mechanism's `load`. */
+typedef struct planned_weights {
+    projections with; /* first, as projections.h has it */
+    const void *setting;
+} planned_weights;
+
+rubato_status planned_load(void **out, const part_source *from);
+
+/* One pass: what a plan's functions get as `of`. */
+typedef struct planned_pass {
+    attending_input in;
+    const void *setting;
+    /* Where there are groups: rows of keys, and of queries, by group and place; and where groups begin, for each
+     * sequence [groups + 1]. */
+    size_t groups;
+    size_t *key_order, *query_order, *key_groups, *query_groups;
+} planned_pass;
+
+/* A plan. Functions are as gather_plan has them. */
+typedef struct planned_form {
+    bool (*block)(const void *of, size_t sequence, size_t head, size_t number, query_block *out);
+    stretch (*seen)(const void *of, size_t sequence, size_t head, size_t query, stretch keys);
+    /* The group of a place, below `groups`: blocks and stretches of a head with groups count rows by group, and then
+     * by place. NULL: no head has groups. */
+    size_t (*group)(const planned_pass *of, size_t place);
+    bool (*has_groups)(const planned_pass *of, size_t head);
+} planned_form;
+
+/* A mechanism's `forward`. groups: the number of groups, 0 for a form without. */
+void planned_forward(const void *weights, const run *on, const attending_input *in, tensor out,
+                     const planned_form *form, size_t groups);
+
+/* Tokens of a sequence, those among them that have retired. */
+size_t planned_length(const planned_pass *of, size_t sequence);
+
+/* The place of a query, which is counted within its sequence as it stands. */
+size_t planned_place(const planned_pass *of, size_t sequence, size_t query);
+
+/* The keys, and the queries, at places [first, end). */
+stretch planned_keys(const planned_pass *of, size_t sequence, size_t first, size_t end);
+stretch planned_queries(const planned_pass *of, size_t sequence, size_t first, size_t end);
+
+/* The same for a head with groups, within one group. */
+stretch planned_group_keys(const planned_pass *of, size_t sequence, size_t group, size_t first, size_t end);
+stretch planned_group_queries(const planned_pass *of, size_t sequence, size_t group, size_t first, size_t end);
+
+/* Block `number` of a head with groups: the queries of that group, which see its keys. False: there is none. */
+bool planned_group_block(const planned_pass *of, size_t sequence, size_t number, query_block *out);
+
+/* Makes the queries a block's. */
+void planned_ask(query_block *block, stretch queries);
+
+/* Puts a stretch of keys into a block, unless it is empty. */
+void planned_see(query_block *block, stretch keys, float bonus);
+
+/* The demand of a pass of `sequences` of `length` rows with that many products of a query and a key. */
+attending_demand planned_demand(const void *weights, double pairs, size_t sequences, size_t length);
+
+#endif
