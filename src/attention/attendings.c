@@ -2,7 +2,8 @@
 #include "attention/attending.h"
 
 /* attending_NAME of each, the default one first. */
-#define MECHANISMS(EACH) EACH(softmax) EACH(image) EACH(longformer) EACH(sparse) EACH(axial) EACH(bigbird)
+#define MECHANISMS(EACH)                                                                                               \
+    EACH(softmax) EACH(image) EACH(longformer) EACH(sparse) EACH(axial) EACH(bigbird) EACH(linear) EACH(performer)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

@@ -10,4 +10,9 @@ typedef void softmax_f32_function(float *x, size_t count);
 
 softmax_f32_function softmax_f32_scalar, softmax_f32_avx2, softmax_f32_avx512, softmax_f32_neon;
 
+/* Exponentials in place: x_i = exp(x_i). NaN stays. The tolerance against double is 1e-6 relative plus 1e-37. */
+typedef void exp_f32_function(float *x, size_t count);
+
+exp_f32_function exp_f32_scalar, exp_f32_avx2, exp_f32_avx512, exp_f32_neon;
+
 #endif

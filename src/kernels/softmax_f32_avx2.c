@@ -29,3 +29,10 @@ void softmax_f32_avx2(float *x, size_t count) {
     if (whole < count)
         _mm256_maskstore_ps(x + whole, mask, _mm256_mul_ps(_mm256_maskload_ps(x + whole, mask), inverse));
 }
+
+void exp_f32_avx2(float *x, size_t count) {
+    const size_t whole = count / 8 * 8;
+    const __m256i mask = lanes_8(count - whole);
+    for (size_t i = 0; i < whole; i += 8) _mm256_storeu_ps(x + i, exp_8(_mm256_loadu_ps(x + i)));
+    if (whole < count) _mm256_maskstore_ps(x + whole, mask, exp_8(_mm256_maskload_ps(x + whole, mask)));
+}

@@ -27,3 +27,10 @@ void softmax_f32_avx512(float *x, size_t count) {
     for (size_t i = 0; i < whole; i += 16) _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(x + i), inverse));
     if (mask) _mm512_mask_storeu_ps(x + whole, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + whole), inverse));
 }
+
+void exp_f32_avx512(float *x, size_t count) {
+    const size_t whole = count / 16 * 16;
+    const __mmask16 mask = lanes_16(count - whole);
+    for (size_t i = 0; i < whole; i += 16) _mm512_storeu_ps(x + i, exp_16(_mm512_loadu_ps(x + i)));
+    if (mask) _mm512_mask_storeu_ps(x + whole, mask, exp_16(_mm512_maskz_loadu_ps(mask, x + whole)));
+}

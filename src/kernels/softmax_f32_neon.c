@@ -23,3 +23,9 @@ void softmax_f32_neon(float *x, size_t count) {
     for (size_t i = 0; i < whole; i += 4) vst1q_f32(x + i, vmulq_f32(vld1q_f32(x + i), inverse));
     if (rest) store_part_4(x + whole, vmulq_f32(load_part_4(x + whole, rest, 0), inverse), rest);
 }
+
+void exp_f32_neon(float *x, size_t count) {
+    const size_t whole = count / 4 * 4, rest = count - whole;
+    for (size_t i = 0; i < whole; i += 4) vst1q_f32(x + i, exp_4(vld1q_f32(x + i)));
+    if (rest) store_part_4(x + whole, exp_4(load_part_4(x + whole, rest, 0)), rest);
+}

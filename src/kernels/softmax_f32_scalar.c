@@ -16,3 +16,7 @@ void softmax_f32_scalar(float *x, size_t count) {
     float inverse = 1.0f / sum;
     for (size_t i = 0; i < count; i++) x[i] *= inverse;
 }
+
+void exp_f32_scalar(float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) x[i] = expf(x[i]);
+}

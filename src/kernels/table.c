@@ -26,6 +26,7 @@
              pack_transposed_f32_avx2,                                                                                 \
              activate_f32_avx2,                                                                                        \
              softmax_f32_avx2,                                                                                         \
+             exp_f32_avx2,                                                                                             \
              layer_norm_f32_avx2,                                                                                      \
              dot_f32_avx2,                                                                                             \
              &gradient_f32_avx2,                                                                                       \
@@ -38,6 +39,7 @@
              pack_transposed_f32_avx512,                                                                               \
              activate_f32_avx512,                                                                                      \
              softmax_f32_avx512,                                                                                       \
+             exp_f32_avx512,                                                                                           \
              layer_norm_f32_avx512,                                                                                    \
              dot_f32_avx512,                                                                                           \
              &gradient_f32_avx512,                                                                                     \
@@ -52,6 +54,7 @@
              pack_transposed_f32_scalar,                                                                               \
              activate_f32_neon,                                                                                        \
              softmax_f32_neon,                                                                                         \
+             exp_f32_neon,                                                                                             \
              layer_norm_f32_neon,                                                                                      \
              dot_f32_neon,                                                                                             \
              &gradient_f32_scalar,                                                                                     \
@@ -61,7 +64,7 @@
 
 static const kernel_table tables[ISA_COUNT] = {
     [ISA_SCALAR] = {"scalar", ISA_SCALAR, product_f32_scalar, pack_transposed_f32_scalar, activate_f32_scalar,
-                    softmax_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar,
+                    softmax_f32_scalar, exp_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar,
                     LOW(scalar, scalar, scalar, false, NULL, NULL, NULL, NULL), peak_f32_scalar},
 #if defined(__aarch64__)
     NEON("neon", ISA_NEON, LOW(neon, neon, neon, false, NULL, NULL, NULL, NULL)),

@@ -51,6 +51,7 @@ typedef struct kernel_table {
     pack_transposed_function *pack_transposed_f32;
     activate_f32_function *activate_f32;
     softmax_f32_function *softmax_f32;
+    exp_f32_function *exp_f32;
     layer_norm_f32_function *layer_norm_f32;
     dot_f32_function *dot_f32;
     const gradient_kernels *gradient;

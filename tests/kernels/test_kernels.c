@@ -161,6 +161,25 @@ static void test_softmax(void **state) {
     }
 }
 
+static void test_exp(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const kernel_table *table = isa_kernels(i);
+        for (size_t size = 0; table && size < 70; size++) {
+            static const float special[] = {0, -INFINITY, INFINITY, NAN, -87, 88, -200, 200, 1e-30f};
+            guarded x = guarded_create(size);
+            float in[70];
+            for (size_t j = 0; j < size; j++) in[j] = x.data[j] = j % 5 == 4 ? special[j / 5 % 9] : 20 * x.data[j];
+            table->exp_f32(x.data, size);
+            for (size_t j = 0; j < size; j++) {
+                const double want = (double)(float)exp((double)in[j]); /* overflows as a float does */
+                expect("exp", table->name, size, j, (double)x.data[j], want, 1e-6 * want + 1e-37);
+            }
+            guarded_free(x);
+        }
+    }
+}
+
 /* ---- Layer normalisation ---- */
 
 static void test_layer_norm(void **state) {
@@ -692,6 +711,7 @@ int main(int argc, char **argv) {
         if (strcmp(argv[i], "--bench") == 0) return bench();
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_activations),
+                                       cmocka_unit_test(test_exp),
                                        cmocka_unit_test(test_softmax),
                                        cmocka_unit_test(test_layer_norm),
                                        cmocka_unit_test(test_dot),

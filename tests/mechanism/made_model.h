@@ -84,7 +84,8 @@ static inline void parts_of(char *out, size_t bytes, const part_table *all, size
     static const char *const settings[][2] = {{"window", ", \"window\": 16"},
                                               {"sparse", ", \"stride\": 16"},
                                               {"axial", ", \"columns\": 16"},
-                                              {"bigbird", ", \"block\": 8, \"random\": 2"}};
+                                              {"bigbird", ", \"block\": 8, \"random\": 2"},
+                                              {"performer", ", \"features\": 24"}};
     const char *name = all->kinds[number]->name, *setting = "";
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (strcmp(settings[i][0], name) == 0) setting = settings[i][1];

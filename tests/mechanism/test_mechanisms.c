@@ -9,6 +9,7 @@
 
 #include "attention/attending.h"
 #include "attention/bigbird_attention.h"
+#include "attention/performer_attention.h"
 #include "bound.h"
 #include "feeding/feeding.h"
 #include "isas.h"
@@ -63,6 +64,9 @@ typedef struct plain_weights {
     size_t summary, layer;
     bool axial;
     bigbird_setting big; /* block 0: not that mechanism */
+    size_t features;     /* of queries and keys: of elu(x) + 1 as many as columns; 0: softmax */
+    performer_setting random;
+    const float *rows; /* [features, SIZE], where features are random */
 } plain_weights;
 
 /* What is looked at: the output, and gradients of everything. */
@@ -159,6 +163,88 @@ static void plain_query(const plain_weights *with, const scene *s, size_t sequen
         }
 }
 
+/* ---- By features ---- */
+
+enum { MOST_FEATURES = 40 };
+
+/* w x' of a random feature. */
+static double along(const plain_weights *with, size_t feature, const double *x) {
+    double sum = 0;
+    for (size_t i = 0; i < SIZE; i++) sum += (double)with->rows[feature * SIZE + i] * x[i] * pow(SIZE, -0.25);
+    return sum;
+}
+
+/* The exponent of a random feature, which is moderate here: nothing is taken from it. */
+static double exponent(const plain_weights *with, size_t feature, const double *x) {
+    double sum = along(with, feature, x);
+    for (size_t i = 0; i < SIZE; i++) sum -= x[i] * x[i] / sqrt(SIZE) / 2;
+    return sum;
+}
+
+static void plain_features(const plain_weights *with, const double *x, double *out) {
+    for (size_t r = 0; r < with->features; r++)
+        if (!with->rows)
+            out[r] = x[r] > 0 ? x[r] + 1 : exp(x[r]);
+        else
+            out[r] = with->random.relu ? fmax(along(with, r, x), 0) + (double)1e-3f : exp(exponent(with, r, x));
+}
+
+static void plain_features_backward(const plain_weights *with, const double *x, const double *features, const double *d,
+                                    double *dx) {
+    const double scale = pow(SIZE, -0.25);
+    for (size_t r = 0; r < with->features; r++) {
+        if (!with->rows) {
+            dx[r] += d[r] * (x[r] > 0 ? 1 : features[r]);
+            continue;
+        }
+        const bool relu = with->random.relu;
+        const double slope = d[r] * (!relu ? features[r] : along(with, r, x) > 0);
+        for (size_t i = 0; i < SIZE; i++)
+            dx[i] += slope * scale * ((double)with->rows[r * SIZE + i] - (relu ? 0 : x[i] * scale));
+    }
+}
+
+/* As plain_query. */
+static void featured_query(const plain_weights *with, const scene *s, size_t sequence, size_t h, size_t query,
+                           double *const rows[PLAIN], double *const grads[PLAIN], plain *out) {
+    const size_t first = s->start[sequence], count = s->start[sequence + 1] - first, column = h * SIZE;
+    static double keys[LONGEST][MOST_FEATURES];
+    double of[MOST_FEATURES], p[LONGEST], d[LONGEST], sum = 0, mean = 0;
+    double d_query[MOST_FEATURES] = {0}, d_key[MOST_FEATURES];
+    const double *q = rows[0] + query * HIDDEN + column;
+    plain_features(with, q, of);
+    for (size_t k = 0; k < count; k++) {
+        plain_features(with, rows[1] + (first + k) * HIDDEN + column, keys[k]);
+        p[k] = 0;
+        for (size_t r = 0; r < with->features; r++) p[k] += of[r] * keys[k][r];
+        sum += p[k];
+    }
+    for (size_t k = 0; k < count; k++) {
+        p[k] /= sum;
+        out->received[first + k] += p[k];
+        if (s->origin[first + k] != s->query_origin[query]) out->from_others[first + k] += p[k];
+        d[k] = 0;
+        for (size_t j = column; j < column + SIZE; j++) {
+            rows[OUTPUT][query * HIDDEN + j] += p[k] * rows[2][(first + k) * HIDDEN + j];
+            grads[2][(first + k) * HIDDEN + j] += p[k] * grads[OUTPUT][query * HIDDEN + j];
+            d[k] += grads[OUTPUT][query * HIDDEN + j] * rows[2][(first + k) * HIDDEN + j];
+        }
+        mean += p[k] * d[k];
+    }
+    for (size_t k = 0; k < count; k++) {
+        const double through = (d[k] - mean) / sum;
+        for (size_t r = 0; r < with->features; r++) {
+            d_query[r] += through * keys[k][r];
+            d_key[r] = through * of[r];
+        }
+        plain_features_backward(with, rows[1] + (first + k) * HIDDEN + column, keys[k], d_key,
+                                grads[1] + (first + k) * HIDDEN + column);
+    }
+    plain_features_backward(with, q, of, d_query, grads[0] + query * HIDDEN + column);
+}
+
+/* ---- A layer ---- */
+
 /* Queries come from `query_rows`. `toward` is the gradient of the output. Of heads beyond s->heads nothing is used. */
 static void plain_attention(plain *out, const plain_weights *with, const scene *s, const double *x,
                             const double *query_rows, const double *toward) {
@@ -180,7 +266,7 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
     for (size_t i = 0; i < SEQUENCES; i++)
         for (size_t h = 0; h < s->heads; h++)
             for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++)
-                plain_query(with, s, i, h, q, rows, grads, out);
+                (with->features ? featured_query : plain_query)(with, s, i, h, q, rows, grads, out);
     apply(out->out, rows[OUTPUT], m, with->weight[OUTPUT], with->bias[OUTPUT]);
     for (size_t i = 0; i < m * HIDDEN; i++) {
         out->out[i] += query_rows[i];
@@ -406,6 +492,60 @@ static void test_bigbird_layer(void **state) {
     }
 }
 
+static void test_linear_layer(void **state) {
+    (void)state;
+    check_layer("\"attention\": {\"mechanism\": \"linear\"}, ", (seeing){.by = {.features = SIZE}});
+}
+
+/* Fewer features than columns, and more. */
+static void test_performer_layer(void **state) {
+    static const performer_setting settings[] = {{7, 0, false}, {MOST_FEATURES, 3, false}, {33, 1, true}};
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char part[160];
+        float rows[MOST_FEATURES * SIZE];
+        snprintf(part, sizeof part,
+                 "\"attention\": {\"mechanism\": \"performer\", \"features\": %zu, \"seed\": %zu%s}, ",
+                 settings[i].features, (size_t)settings[i].seed, settings[i].relu ? ", \"kernel\": \"relu\"" : "");
+        assert_int_equal(performer_draw(&settings[i], SIZE, rows, NULL), RUBATO_OK);
+        check_layer(part, (seeing){.by = {.features = settings[i].features, .random = settings[i], .rows = rows}});
+    }
+}
+
+/* The rows are orthogonal within a block, and with more of them the weights come nearer to the softmax's. */
+static void test_random_features(void **state) {
+    enum { MANY = 4096, DRAWS = 8 };
+    static float rows[MANY * SIZE];
+    double x[SIZE], y[SIZE], want = 0, square = 0, found[2] = {0};
+    uint64_t seed = 5;
+    (void)state;
+    for (size_t i = 0; i < SIZE; i++) {
+        x[i] = 0.5 * random_normal(&seed);
+        y[i] = 0.5 * random_normal(&seed);
+        want += x[i] * y[i];
+        square += (x[i] * x[i] + y[i] * y[i]) / 2;
+    }
+    for (size_t size = 0; size < 2; size++) /* few features, and many */
+        for (uint64_t draw = 0; draw < DRAWS; draw++) {
+            const performer_setting setting = {size ? MANY : 64, draw, false};
+            assert_int_equal(performer_draw(&setting, SIZE, rows, NULL), RUBATO_OK);
+            double sum = 0;
+            for (size_t r = 0; r < setting.features; r++) {
+                double a = 0, b = 0, with_first = 0;
+                for (size_t i = 0; i < SIZE; i++) {
+                    a += (double)rows[r * SIZE + i] * x[i];
+                    b += (double)rows[r * SIZE + i] * y[i];
+                    with_first += (double)rows[r * SIZE + i] * (double)rows[r / SIZE * SIZE * SIZE + i];
+                }
+                sum += exp(a + b - square) / (double)setting.features;
+                if (r % SIZE) assert_true(fabs(with_first) < 1e-4);
+            }
+            found[size] += pow(sum / exp(want) - 1, 2) / DRAWS;
+        }
+    if (!(sqrt(found[1]) < 0.25 && sqrt(found[1]) < sqrt(found[0]) / 2))
+        fail_msg("errors of 64 and %d features: %.3g, %.3g", MANY, sqrt(found[0]), sqrt(found[1]));
+}
+
 /* ---- Whole encoders of every mechanism ---- */
 
 /* The sum of the encoder's output at a point times fixed weights, with dropout, whose masks stay. */
@@ -517,7 +657,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer),    cmocka_unit_test(test_image_layer),
                                        cmocka_unit_test(test_longformer_layer), cmocka_unit_test(test_window_layer),
                                        cmocka_unit_test(test_sparse_layer),     cmocka_unit_test(test_axial_layer),
-                                       cmocka_unit_test(test_bigbird_layer),    cmocka_unit_test(test_every_attention),
-                                       cmocka_unit_test(test_every_feeding)};
+                                       cmocka_unit_test(test_bigbird_layer),    cmocka_unit_test(test_linear_layer),
+                                       cmocka_unit_test(test_performer_layer),  cmocka_unit_test(test_random_features),
+                                       cmocka_unit_test(test_every_attention),  cmocka_unit_test(test_every_feeding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
