@@ -3,7 +3,8 @@
 
 /* attending_NAME of each, the default one first. */
 #define MECHANISMS(EACH)                                                                                               \
-    EACH(softmax) EACH(image) EACH(longformer) EACH(sparse) EACH(axial) EACH(bigbird) EACH(linear) EACH(performer)
+    EACH(softmax)                                                                                                      \
+    EACH(image) EACH(longformer) EACH(sparse) EACH(axial) EACH(bigbird) EACH(linear) EACH(performer) EACH(compressed)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

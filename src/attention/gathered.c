@@ -410,6 +410,15 @@ static void backward(const run *on, void *saved) {
     run_parallel(on, own.sequences.sequences * own.in.heads, 1, some_backward, &t);
 }
 
+bool gather_all(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
+    const batch *batches = of;
+    (void)head;
+    *out = (query_block){.count = batch_length(&batches[1], sequence),
+                         .keys = {{0, batch_length(&batches[0], sequence)}},
+                         .stretches = 1};
+    return number == 0 && out->count;
+}
+
 gathered gathered_heads(const projections *with, const attending_input *in, const projected *rows) {
     return (gathered){.query = rows->query,
                       .key = rows->key,

@@ -34,6 +34,9 @@ typedef struct gather_plan {
     stretch (*seen)(const void *of, size_t sequence, size_t head, size_t query, stretch keys);
 } gather_plan;
 
+/* A plan's `block`: all queries see all keys. of: two batches, of the keys and of the queries. */
+bool gather_all(const void *of, size_t sequence, size_t head, size_t number, query_block *out);
+
 typedef struct gathered {
     tensor query, key, value;         /* [rows, heads * head_size]; of the query rows, and of all */
     const batch *sequences, *queries; /* of the keys and of the queries */

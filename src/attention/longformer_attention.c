@@ -141,16 +141,6 @@ static stretch local_seen(const void *of, size_t sequence, size_t head, size_t q
     return window_of(p, sequence, place, place);
 }
 
-/* All queries, which see all keys. */
-static bool global_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
-    const batch *batches = of; /* of keys and queries */
-    (void)head;
-    *out = (query_block){.count = batch_length(&batches[1], sequence),
-                         .keys = {{0, batch_length(&batches[0], sequence)}},
-                         .stretches = 1};
-    return number == 0 && out->count;
-}
-
 /* ---- Running ---- */
 
 static const size_t *find_globals(const run *on, const longformer_setting *setting, const attending_input *in) {
@@ -237,7 +227,7 @@ static void run_globals(const longformer_weights *self, const run *on, const lon
     heads.sequences = &batches[0];
     heads.queries = &batches[1];
     heads.significance = received;
-    heads.plan = (gather_plan){.of = batches, .block = global_block};
+    heads.plan = (gather_plan){.of = batches, .block = gather_all};
     begin = run_begin(on);
     attention_gathered(on, out, &heads);
     if (received && !run_failed(on)) on->kernels->gradient->add(in->significance, received, in->x.rows);

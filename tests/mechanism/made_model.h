@@ -12,7 +12,16 @@
 #include "tensor/tape.h"
 #include "train/parameters.h"
 
-enum { LAYERS = 2, HIDDEN = 64, HEADS = 4, SIZE = HIDDEN / HEADS, INNER = 96, LONGEST = 150, VOCABULARY = 61 };
+enum {
+    LAYERS = 2,
+    HIDDEN = 64,
+    HEADS = 4,
+    SIZE = HIDDEN / HEADS,
+    INNER = 96,
+    RATIO = 3,
+    LONGEST = 150,
+    VOCABULARY = 61
+};
 
 typedef struct stored {
     char name[96];
@@ -23,7 +32,7 @@ typedef struct stored {
 typedef struct made_model {
     char folder[64];
     size_t heads[LAYERS], inner[LAYERS];
-    stored tensors[64];
+    stored tensors[96];
     size_t count;
 } made_model;
 
@@ -60,7 +69,9 @@ static inline void store_layer(made_model *m, size_t number) {
                    {"output.dense", HIDDEN, inner},
                    {"attention.self.query_global", width, HIDDEN},
                    {"attention.self.key_global", width, HIDDEN},
-                   {"attention.self.value_global", width, HIDDEN}};
+                   {"attention.self.value_global", width, HIDDEN},
+                   {"attention.self.compress_key", width, RATIO * width},
+                   {"attention.self.compress_value", width, RATIO * width}};
     static const char *const norms[] = {"attention.output.LayerNorm", "output.LayerNorm"};
     char name[96];
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {

@@ -207,7 +207,8 @@ static void test_bad_settings(void **state) {
         const char *parts, *says;
         rubato_status status;
     } bad[] = {{"\"attention\": {\"mechanism\": \"other\"}, ",
-                "softmax, image, longformer, sparse, axial, bigbird, linear, performer, window", RUBATO_UNSUPPORTED},
+                "softmax, image, longformer, sparse, axial, bigbird, linear, performer, compressed, window",
+                RUBATO_UNSUPPORTED},
                {"\"feed_forward\": {\"mechanism\": \"other\"}, ", "dense", RUBATO_UNSUPPORTED},
                {"\"attention\": {\"mechanism\": \"window\"}, ", "0 rows", RUBATO_BAD_MODEL},
                {SLOPED "\"layer_widths\": {\"heads\": [4, 2]}, ", "cannot differ", RUBATO_UNSUPPORTED},

@@ -67,6 +67,8 @@ typedef struct plain_weights {
     size_t features;     /* of queries and keys: of elu(x) + 1 as many as columns; 0: softmax */
     performer_setting random;
     const float *rows; /* [features, SIZE], where features are random */
+    /* The convolutions of keys and values, where RATIO of them become one; NULL: none */
+    const float *compress[2], *compress_bias[2];
 } plain_weights;
 
 /* What is looked at: the output, and gradients of everything. */
@@ -74,6 +76,7 @@ typedef struct plain {
     double out[MOST_ROWS * HIDDEN], x[MOST_ROWS * HIDDEN], query_rows[MOST_ROWS * HIDDEN];
     double weight[PLAIN][HIDDEN * HIDDEN], bias[PLAIN][HIDDEN];
     double received[MOST_ROWS], from_others[MOST_ROWS]; /* the attention that each row got */
+    double compress[2][HIDDEN * RATIO * HIDDEN], compress_bias[2][HIDDEN];
 } plain;
 
 /* to [rows, HIDDEN] = from W^T + b; and backward. */
@@ -243,6 +246,72 @@ static void featured_query(const plain_weights *with, const scene *s, size_t seq
     plain_features_backward(with, q, of, d_query, grads[0] + query * HIDDEN + column);
 }
 
+/* ---- Compressed ---- */
+
+/* The scene of the compressed keys, and the slot and part of every row. */
+static void find_slots(const scene *s, scene *out, size_t of[MOST_ROWS], size_t part[MOST_ROWS]) {
+    size_t count = 0;
+    *out = *s;
+    for (size_t i = 0; i < SEQUENCES; i++) {
+        size_t last = SIZE_MAX;
+        out->start[i] = count;
+        for (size_t row = s->start[i]; row < s->start[i + 1]; row++) {
+            const size_t place = s->origin[row] - s->origin[s->start[i]];
+            if (place / RATIO != last) out->origin[count++] = place / RATIO;
+            last = place / RATIO;
+            of[row] = count - 1;
+            part[row] = place % RATIO;
+        }
+    }
+    out->start[SEQUENCES] = count;
+}
+
+/* out [slots, HIDDEN] of x [rows, HIDDEN]; or, where out_grad is given, the gradients of x and of the convolution. */
+static void convolve(const plain_weights *with, const scene *s, size_t which, const double *x, double *out,
+                     const double *out_grad, double *x_grad, plain *grads) {
+    size_t of[MOST_ROWS], part[MOST_ROWS];
+    scene slots;
+    find_slots(s, &slots, of, part);
+    for (size_t i = 0; i < slots.start[SEQUENCES]; i++)
+        for (size_t j = 0; j < HIDDEN; j++) {
+            if (out) out[i * HIDDEN + j] = (double)with->compress_bias[which][j];
+            if (out_grad) grads->compress_bias[which][j] += out_grad[i * HIDDEN + j];
+        }
+    for (size_t row = 0; row < s->start[SEQUENCES]; row++)
+        for (size_t j = 0; j < HIDDEN; j++)
+            for (size_t i = 0; i < HIDDEN; i++) {
+                const size_t at = j * RATIO * HIDDEN + part[row] * HIDDEN + i;
+                const double w = (double)with->compress[which][at];
+                if (out) out[of[row] * HIDDEN + j] += w * x[row * HIDDEN + i];
+                if (!out_grad) continue;
+                grads->compress[which][at] += out_grad[of[row] * HIDDEN + j] * x[row * HIDDEN + i];
+                x_grad[row * HIDDEN + i] += out_grad[of[row] * HIDDEN + j] * w;
+            }
+}
+
+/* Every query with the keys of the slots, by plain_query. */
+static void compressed_queries(const plain_weights *with, const scene *s, double *const rows[PLAIN],
+                               double *const grads[PLAIN], plain *out) {
+    static double made[2][MOST_ROWS * HIDDEN], made_grads[2][MOST_ROWS * HIDDEN];
+    static plain slot_plain;
+    double *own[PLAIN] = {rows[0], made[0], made[1], rows[OUTPUT]};
+    double *own_grads[PLAIN] = {grads[0], made_grads[0], made_grads[1], grads[OUTPUT]};
+    size_t of[MOST_ROWS], part[MOST_ROWS], count[MOST_ROWS] = {0};
+    scene slots;
+    find_slots(s, &slots, of, part);
+    memset(made_grads, 0, sizeof made_grads);
+    slot_plain = (plain){0};
+    for (size_t i = 0; i < 2; i++) convolve(with, s, i, rows[1 + i], made[i], NULL, NULL, NULL);
+    for (size_t i = 0; i < SEQUENCES; i++)
+        for (size_t h = 0; h < s->heads; h++)
+            for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++)
+                plain_query(with, &slots, i, h, q, own, own_grads, &slot_plain);
+    for (size_t i = 0; i < 2; i++) convolve(with, s, i, rows[1 + i], NULL, made_grads[i], grads[1 + i], out);
+    for (size_t row = 0; row < s->start[SEQUENCES]; row++) count[of[row]]++;
+    for (size_t row = 0; row < s->start[SEQUENCES]; row++)
+        out->received[row] = out->from_others[row] = slot_plain.received[of[row]] / (double)count[of[row]];
+}
+
 /* ---- A layer ---- */
 
 /* Queries come from `query_rows`. `toward` is the gradient of the output. Of heads beyond s->heads nothing is used. */
@@ -263,7 +332,8 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
     /* the gradient of what is mixed does not depend on it */
     double *unused = calloc(HIDDEN * HIDDEN, sizeof *unused);
     apply_backward(toward, rows[OUTPUT], grads[OUTPUT], m, with->weight[OUTPUT], unused, out->bias[OUTPUT]);
-    for (size_t i = 0; i < SEQUENCES; i++)
+    if (with->compress[0]) compressed_queries(with, s, rows, grads, out);
+    for (size_t i = 0; i < SEQUENCES && !with->compress[0]; i++)
         for (size_t h = 0; h < s->heads; h++)
             for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++)
                 (with->features ? featured_query : plain_query)(with, s, i, h, q, rows, grads, out);
@@ -330,6 +400,19 @@ static void compare_parameters(const bed *b, const plain_weights *with, const pl
     }
 }
 
+static void compare_convolutions(const bed *b, const plain *want, const scene *s, const char *isa) {
+    static float got[HIDDEN * RATIO * HIDDEN];
+    for (size_t i = 0; i < 2; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "encoder.layer.0.attention.self.compress_%s.weight", i ? "value" : "key");
+        for (size_t j = 0; j < HIDDEN * RATIO * HIDDEN; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
+        compare(name, s, isa, want->compress[i], got, HIDDEN, RATIO * HIDDEN, RATIO * HIDDEN);
+        snprintf(name, sizeof name, "encoder.layer.0.attention.self.compress_%s.bias", i ? "value" : "key");
+        for (size_t j = 0; j < HIDDEN; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
+        compare(name, s, isa, want->compress_bias[i], got, 1, HIDDEN, HIDDEN);
+    }
+}
+
 static void check_scene(bed *b, const plain_weights *with, scene s) {
     static double x[MOST_ROWS * HIDDEN], query_rows[MOST_ROWS * HIDDEN], toward[MOST_ROWS * HIDDEN];
     static plain want;
@@ -375,6 +458,7 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
             for (size_t i = 0; !s.fewer && i < n * HIDDEN; i++) want.x[i] += want.query_rows[i];
             compare("gradient of the rows", &s, isa, want.x, rows.grad, n, HIDDEN, rows.stride);
             compare_parameters(b, with, &want, &s, isa);
+            if (with->compress[0]) compare_convolutions(b, &want, &s, isa);
             parameters_clear(&b->params);
         }
         arena_reset(&b->memory);
@@ -384,7 +468,7 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
 /* What a query sees, and whether there are slopes, and projections of global tokens. */
 typedef struct seeing {
     plain_weights by; /* without weights */
-    bool sloped, projects;
+    bool sloped, projects, compresses;
 } seeing;
 
 static void check_layer(const char *parts, seeing of) {
@@ -404,13 +488,23 @@ static void check_layer(const char *parts, seeing of) {
         snprintf(name, sizeof name, "encoder.layer.%%zu.attention.%s.bias", plain_names[i]);
         with.bias[i] = stored_named(&m, name, 0);
     }
+    for (size_t i = 0; i < 2 && of.compresses; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "encoder.layer.%%zu.attention.self.compress_%s.weight", i ? "value" : "key");
+        with.compress[i] = stored_named(&m, name, 0);
+        snprintf(name, sizeof name, "encoder.layer.%%zu.attention.self.compress_%s.bias", i ? "value" : "key");
+        with.compress_bias[i] = stored_named(&m, name, 0);
+    }
     if (of.sloped) with.slopes = stored_named(&m, "encoder.layer.%zu.attention.self.slopes", 0);
     for (size_t isa = 0; isa < ISA_COUNT; isa++) {
         bed b;
         if (!isa_kernels_sampled(isa)) continue;
         open_bed(&b, m.folder, isa_name(isa), 1 + isa % 2);
-        assert_int_equal(encoder_allow_narrow(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
-        for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) check_scene(&b, &with, scenes[i]);
+        if (b.model->body.layers[0].attending->narrows)
+            assert_int_equal(encoder_allow_narrow(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
+        for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
+            if (scenes[i].heads == HEADS || b.model->body.layers[0].attending->narrows)
+                check_scene(&b, &with, scenes[i]);
         close_bed(&b);
     }
     remove_model(&m);
@@ -510,6 +604,12 @@ static void test_performer_layer(void **state) {
         assert_int_equal(performer_draw(&settings[i], SIZE, rows, NULL), RUBATO_OK);
         check_layer(part, (seeing){.by = {.features = settings[i].features, .random = settings[i], .rows = rows}});
     }
+}
+
+static void test_compressed_layer(void **state) {
+    (void)state;
+    check_layer("\"attention\": {\"mechanism\": \"compressed\"}, ",
+                (seeing){.by = {.reach = SIZE_MAX}, .compresses = true});
 }
 
 /* The rows are orthogonal within a block, and with more of them the weights come nearer to the softmax's. */
@@ -659,6 +759,7 @@ int main(void) {
                                        cmocka_unit_test(test_sparse_layer),     cmocka_unit_test(test_axial_layer),
                                        cmocka_unit_test(test_bigbird_layer),    cmocka_unit_test(test_linear_layer),
                                        cmocka_unit_test(test_performer_layer),  cmocka_unit_test(test_random_features),
-                                       cmocka_unit_test(test_every_attention),  cmocka_unit_test(test_every_feeding)};
+                                       cmocka_unit_test(test_compressed_layer), cmocka_unit_test(test_every_attention),
+                                       cmocka_unit_test(test_every_feeding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
