@@ -761,6 +761,31 @@ typedef struct rubato_trim_result {
 RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result **result,
                                      rubato_error *error);
 
+/* ---- Other attention ---- */
+
+typedef struct rubato_convert_options {
+    size_t size; /* sizeof(rubato_convert_options) */
+    const char *model, *out;
+    const char *attention; /* a mechanism and its settings, as config.json names them:
+                              "longformer,window=256,globals=1"; NULL: the model's */
+    size_t positions;      /* longest sequence; the table of positions is repeated; 0: the model's */
+    int overwrite;         /* replace a model in `out`; without it that is refused */
+    const char *store;     /* "f32" (default), "f16", "bf16" */
+} rubato_convert_options;
+
+typedef struct rubato_convert_result {
+    const char *attention; /* its description */
+    size_t positions, parameters;
+    size_t added; /* tensors that the model had not */
+} rubato_convert_result;
+
+/* Makes a model with another attention, or for longer texts, of a model with dense attention; training can start from
+ * it. Layers that the mechanism has besides begin as docs/attention.md says. Operating points and exits are left out:
+ * they were found for other attention. Fails: UNSUPPORTED for a model whose attention is not dense, has terms of
+ * distances, or has no table of positions; BAD_ARGUMENT for settings that the mechanism does not take. */
+RUBATO_API rubato_status rubato_convert(const rubato_convert_options *options, rubato_convert_result **result,
+                                        rubato_error *error);
+
 /* ---- Vocabularies ---- */
 
 typedef struct rubato_vocabulary_options {
@@ -1162,6 +1187,7 @@ typedef enum rubato_option_group {
     RUBATO_OPTIONS_VOCABULARY, /* rubato_vocabulary_options, without its texts */
     RUBATO_OPTIONS_ADAPT,      /* rubato_adapt_options */
     RUBATO_OPTIONS_AUGMENT,    /* rubato_augment_options */
+    RUBATO_OPTIONS_CONVERT,    /* rubato_convert_options */
     RUBATO_OPTION_GROUPS       /* the number of groups */
 } rubato_option_group;
 

@@ -55,6 +55,20 @@ typedef struct attending_demand {
     double rate; /* the attainable part of that precision's peak */
 } attending_demand;
 
+/* A linear layer that a mechanism has besides those of dense attention. */
+typedef struct added_linear {
+    const char *name; /* beside the queries' layer: "query_global" */
+    enum {
+        LIKE_QUERY,
+        LIKE_KEY,
+        LIKE_VALUE,
+        LIKE_MEAN
+    } like;      /* begins as a copy of that layer, or as the mean of rows */
+    size_t rows; /* LIKE_MEAN: so many, side by side */
+} added_linear;
+
+enum { MOST_ADDED = 4 };
+
 /* A mechanism. A function that it does not have is NULL. */
 typedef struct attending {
     part_kind part; /* must be first: a part_choice of attention points to it */
@@ -76,6 +90,8 @@ typedef struct attending {
      * loaded what it has besides. */
     rubato_status (*load)(void **self, const part_source *from);
     rubato_status (*load_terms)(void *self, const part_source *from);
+    /* What a checkpoint of dense attention lacks, and how it begins; the number of layers. NULL: nothing is lacking. */
+    size_t (*added_linears)(const void *setting, added_linear out[MOST_ADDED]);
     /* Prepares the weights for running only the first heads. Fails: UNSUPPORTED where widths do not divide. */
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
     /* Whether heads can be reordered by reordering only the visited layers; NULL: always. */

@@ -60,6 +60,13 @@ static rubato_status load(void **out, const part_source *from) {
     return loader_linear(from->load, &self->values, one, 1, width, self->setting->ratio * width);
 }
 
+static size_t added_linears(const void *setting, added_linear out[MOST_ADDED]) {
+    const compressed_setting *self = setting;
+    out[0] = (added_linear){"compress_key", LIKE_MEAN, self->ratio};
+    out[1] = (added_linear){"compress_value", LIKE_MEAN, self->ratio};
+    return 2;
+}
+
 static void visit(void *weights, linear_visitor *see, void *user) {
     static const linear_role keys = {
         .name = "compressed keys", .part = PART_QKV, .outputs = AXIS_HIDDEN, .inputs = AXIS_HIDDEN, .stacked = 1};
@@ -192,6 +199,7 @@ const attending attending_compressed = {
     .yields_received = true,
     .fewer_queries = true,
     .load = load,
+    .added_linears = added_linears,
     .sortable = sortable,
     .forward = forward,
     .visit = visit,

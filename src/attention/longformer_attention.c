@@ -77,6 +77,14 @@ static rubato_status load(void **out, const part_source *from) {
     return loader_linear(from->load, &self->rest, two, 2, width, from->hidden);
 }
 
+static size_t added_linears(const void *setting, added_linear out[MOST_ADDED]) {
+    if (!has_globals(setting)) return 0;
+    out[0] = (added_linear){"query_global", LIKE_QUERY, 0};
+    out[1] = (added_linear){"key_global", LIKE_KEY, 0};
+    out[2] = (added_linear){"value_global", LIKE_VALUE, 0};
+    return 3;
+}
+
 static void visit(void *weights, linear_visitor *see, void *user) {
     static const linear_role query = {
         .name = "global query", .part = PART_QKV, .outputs = AXIS_HEADS, .inputs = AXIS_HIDDEN, .stacked = 1};
@@ -288,6 +296,7 @@ const attending attending_longformer = {
     .fewer_queries = true,
     .narrows = true,
     .load = load,
+    .added_linears = added_linears,
     .allow_narrow = projections_allow_narrow,
     .forward = forward,
     .visit = visit,

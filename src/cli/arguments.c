@@ -103,6 +103,7 @@ int arguments_parse(arguments *given, const command *which, int argc, char **arg
                          .eval.size = sizeof given->eval,
                          .train.size = sizeof given->train,
                          .trim.size = sizeof given->trim,
+                         .convert.size = sizeof given->convert,
                          .quantize.size = sizeof given->quantize,
                          .vocabulary.size = sizeof given->vocabulary,
                          .adapt.size = sizeof given->adapt,

@@ -26,6 +26,7 @@ typedef struct arguments {
     rubato_eval_options eval;
     rubato_train_options train;
     rubato_trim_options trim;
+    rubato_convert_options convert;
     rubato_quantize_options quantize;
     rubato_search_options search;
     rubato_pull_options pull;
@@ -69,7 +70,8 @@ typedef struct command {
     X(info)                                                                                                            \
     X(vocabulary)                                                                                                      \
     X(augment)                                                                                                         \
-    X(adapt) X(eval) X(train) X(search) X(calibrate) X(trim) X(quantize) X(serve) X(bench) X(pull) X(completion)       \
+    X(adapt)                                                                                                           \
+    X(eval) X(train) X(search) X(calibrate) X(trim) X(convert) X(quantize) X(serve) X(bench) X(pull) X(completion)     \
         X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;

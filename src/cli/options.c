@@ -131,6 +131,7 @@ static const group groups[] = {[RUBATO_OPTIONS_LOAD] = {"load", offsetof(argumen
                                [RUBATO_OPTIONS_VOCABULARY] = {"vocabulary", offsetof(arguments, vocabulary)},
                                [RUBATO_OPTIONS_ADAPT] = {"adapt", offsetof(arguments, adapt)},
                                [RUBATO_OPTIONS_AUGMENT] = {"augment", offsetof(arguments, augment)},
+                               [RUBATO_OPTIONS_CONVERT] = {"convert", offsetof(arguments, convert)},
                                [RUBATO_OPTION_GROUPS] = {"serve", 0},
                                [RUBATO_OPTION_GROUPS + 1] = {"", 0}};
 enum { GROUP_COUNT = sizeof groups / sizeof groups[0] };

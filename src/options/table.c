@@ -223,6 +223,20 @@ static const rubato_option trim_table[] = {
 #undef OPTION_SECTION
 #define OPTION_SECTION "Result"
 #undef OPTION_OWNER
+#define OPTION_OWNER rubato_convert_options
+static const rubato_option convert_table[] = {
+    TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the converted model"),
+    TEXT_OPTION(attention, attention, "SETTING", NULL, "the model's",
+                "mechanism and its settings, as longformer,window=256,globals=1; docs/attention.md lists them"),
+    SIZE_OPTION(max_length, positions, "the model's",
+                "longest sequence in tokens; positions beyond the model's begin as copies of its own"),
+    TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
+    FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
+};
+
+#undef OPTION_SECTION
+#define OPTION_SECTION "Result"
+#undef OPTION_OWNER
 #define OPTION_OWNER rubato_quantize_options
 static const rubato_option quantize_table[] = {
     TEXT_OPTION(to, to, "P", one_precision, NULL, "number format of the result; f32 converts back"),
@@ -370,19 +384,11 @@ const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
         const rubato_option *options;
         size_t count;
     } groups[RUBATO_OPTION_GROUPS] = {
-        GROUP(LOAD, load_table),
-        GROUP(CONTEXT, context_table),
-        GROUP(TEXT, text_table),
-        GROUP(RUN, run_table),
-        GROUP(EVAL, eval_table),
-        GROUP(TRAIN, train_table),
-        GROUP(TRIM, trim_table),
-        GROUP(QUANTIZE, quantize_table),
-        GROUP(SEARCH, search_table),
-        GROUP(PULL, pull_table),
-        GROUP(VOCABULARY, vocabulary_table),
-        GROUP(ADAPT, adapt_table),
-        GROUP(AUGMENT, augment_table),
+        GROUP(LOAD, load_table),     GROUP(CONTEXT, context_table), GROUP(TEXT, text_table),
+        GROUP(RUN, run_table),       GROUP(EVAL, eval_table),       GROUP(TRAIN, train_table),
+        GROUP(TRIM, trim_table),     GROUP(CONVERT, convert_table), GROUP(QUANTIZE, quantize_table),
+        GROUP(SEARCH, search_table), GROUP(PULL, pull_table),       GROUP(VOCABULARY, vocabulary_table),
+        GROUP(ADAPT, adapt_table),   GROUP(AUGMENT, augment_table),
     };
     if ((unsigned)group >= RUBATO_OPTION_GROUPS || index >= groups[group].count) return NULL;
     return &groups[group].options[index];

@@ -250,3 +250,12 @@ rubato_status loader_stored(loader *load, table *out, binding_kind kind, const c
     table_load(out, &from);
     return loader_bind(load, (binding){.kind = kind, .table = out, .rows = from.rows, .columns = from.columns}, name);
 }
+
+void bindings_replace_table(const bindings *self, table *of, const float *rows, size_t count) {
+    for (size_t i = 0; i < self->count; i++)
+        if (self->items[i].kind == BOUND_TABLE && self->items[i].table == of) self->items[i].rows = count;
+    of->type = DTYPE_F32;
+    of->data = (const unsigned char *)rows;
+    of->scale = NULL;
+    of->rows = count;
+}

@@ -41,6 +41,9 @@ typedef struct bindings {
     size_t count, capacity;
 } bindings;
 
+/* Gives a bound table other rows, [count, width] in f32, which must outlive it. */
+void bindings_replace_table(const bindings *self, table *of, const float *rows, size_t count);
+
 void bindings_free(bindings *self);
 
 typedef struct loader {

@@ -130,13 +130,7 @@ static rubato_status cut_table(trimming *t, table *rows_of, const int32_t *new_i
         if (new_ids && new_ids[i] == GONE) continue;
         table_copy(rows_of, i, made + at++ * rows_of->width);
     }
-    for (size_t i = 0; i < t->model->bound.count; i++)
-        if (t->model->bound.items[i].kind == BOUND_TABLE && t->model->bound.items[i].table == rows_of)
-            t->model->bound.items[i].rows = rows;
-    rows_of->type = DTYPE_F32;
-    rows_of->data = (const unsigned char *)made;
-    rows_of->scale = NULL;
-    rows_of->rows = rows;
+    bindings_replace_table(&t->model->bound, rows_of, made, rows);
     *out = made;
     return RUBATO_OK;
 }

@@ -23,6 +23,7 @@ NO_TAIL(rubato_zero_shot_options, multi_label);
 NO_TAIL(rubato_eval_options, run);
 NO_TAIL(rubato_train_options, mask_share);
 NO_TAIL(rubato_trim_options, empty);
+NO_TAIL(rubato_convert_options, store);
 NO_TAIL(rubato_quantize_options, reserved);
 NO_TAIL(rubato_search_options, unlabelled);
 NO_TAIL(rubato_adapt_options, precision);
@@ -83,6 +84,7 @@ static void test_everywhere(void **state) {
     rubato_encoding *encoding;
     rubato_train_result *trained;
     rubato_trim_result *trimmed;
+    rubato_convert_result *converted;
     rubato_quantize_result *quantized;
     rubato_search_result *searched;
     rubato_evaluation *evaluated;
@@ -110,6 +112,8 @@ static void test_everywhere(void **state) {
     assert_int_equal(rubato_train(&train, &trained, &error), RUBATO_BAD_ARGUMENT);
     const rubato_trim_options trim = {0};
     assert_int_equal(rubato_trim(&trim, &trimmed, &error), RUBATO_BAD_ARGUMENT);
+    const rubato_convert_options convert = {0};
+    assert_int_equal(rubato_convert(&convert, &converted, &error), RUBATO_BAD_ARGUMENT);
     const rubato_quantize_options quantize = {0};
     assert_int_equal(rubato_quantize(&quantize, &quantized, &error), RUBATO_BAD_ARGUMENT);
     const rubato_search_options search = {0};

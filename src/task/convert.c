@@ -1,0 +1,330 @@
+/* rubato_convert: another attention, and more positions. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attention/attending.h"
+#include "base/checked.h"
+#include "base/options.h"
+#include "base/text_buffer.h"
+#include "base/text_list.h"
+#include "store/safetensors_write.h"
+#include "task/folder.h"
+#include "task/load.h"
+#include "task/output_folder.h"
+#include "task/save.h"
+
+enum { MAX_JSON = 16 << 20, MOST_POSITIONS = 1 << 22, PATH_BYTES = 4200, WEIGHTS = 2 };
+
+typedef struct converting {
+    const rubato_convert_options *options;
+    rubato_model *model;
+    float *positions; /* replaces the model's table */
+    staged_files staged;
+    size_t added;
+} converting;
+
+/* ---- The setting ---- */
+
+static json_t *read_value(const char *text) {
+    char *end;
+    const double number = strtod(text, &end);
+    if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0) return json_boolean(*text == 't');
+    if (end == text || *end) return json_string(text);
+    return number == (double)(json_int_t)number ? json_integer((json_int_t)number) : json_real(number);
+}
+
+/* {"mechanism": NAME, KEY: VALUE, ...} of "NAME,KEY=VALUE,..." */
+static rubato_status read_setting(json_t **out, const char *text, rubato_error *error) {
+    size_t count = 0;
+    char **list = text_list_split(text, &count);
+    json_t *made = json_object();
+    rubato_status status = !list   ? fail_memory(error)
+                           : count ? RUBATO_OK
+                                   : fail(error, RUBATO_BAD_ARGUMENT, "no attention is named");
+    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
+        char *equals = strchr(list[i], '=');
+        if (i == 0 ? equals != NULL : !equals || equals == list[i]) {
+            status = fail(error, RUBATO_BAD_ARGUMENT,
+                          "attention \"%.80s\": give a mechanism and its settings, as longformer,window=256", text);
+        } else if (i == 0) {
+            json_put(&made, "mechanism", json_string(list[i]));
+        } else {
+            *equals = 0;
+            json_put(&made, list[i], read_value(equals + 1));
+        }
+    }
+    free(list);
+    if (status == RUBATO_OK && !made) status = fail_memory(error);
+    if (status != RUBATO_OK)
+        json_decref(made);
+    else
+        *out = made;
+    return status;
+}
+
+/* A key that the mechanism does not write again is none of its settings. */
+static rubato_status check_keys(const part_choice *choice, const json_t *wanted, rubato_error *error) {
+    json_t *noted = json_object();
+    const char *key;
+    const json_t *value;
+    rubato_status status = noted ? RUBATO_OK : fail_memory(error);
+    if (status == RUBATO_OK && choice->kind->note) status = choice->kind->note(choice->setting, noted, error);
+    json_object_foreach((json_t *)wanted, key, value) {
+        if (status == RUBATO_OK && strcmp(key, "mechanism") != 0 && !json_object_get(noted, key))
+            status = fail(error, RUBATO_BAD_ARGUMENT, "attention %s has no setting \"%.40s\"", choice->kind->name, key);
+    }
+    json_decref(noted);
+    return status;
+}
+
+static rubato_status choose_attention(converting *c, rubato_error *error) {
+    part_choice *choice = &c->model->body.config.attention;
+    json_t *wanted = NULL;
+    if (!c->options->attention) return RUBATO_OK;
+    if (choice->kind != attending_table.kinds[0] || !attending_sorts(choice))
+        return fail(error, RUBATO_UNSUPPORTED, "%s: its attention is not dense, or has terms of distances",
+                    c->options->model);
+    TRY(read_setting(&wanted, c->options->attention, error));
+    json_t *config = json_pack("{s:O}", attending_table.key, wanted);
+    rubato_status status = config ? part_configure(choice, &attending_table, config, error) : fail_memory(error);
+    if (status == RUBATO_OK) status = check_keys(choice, wanted, error);
+    json_decref(config);
+    json_decref(wanted);
+    return status == RUBATO_BAD_MODEL || status == RUBATO_UNSUPPORTED ? RUBATO_BAD_ARGUMENT : status;
+}
+
+/* ---- Positions ---- */
+
+/* Beltagy et al. 2020: the table is repeated, without the rows before the first token's. */
+static rubato_status add_positions(converting *c, rubato_error *error) {
+    encoder *body = &c->model->body;
+    table *places = &body->tables.position;
+    const size_t first = body->config.first_position, own = places->rows, wanted = c->options->positions + first;
+    if (!c->options->positions || wanted == own) return RUBATO_OK;
+    if (!places->data || own <= first)
+        return fail(error, RUBATO_UNSUPPORTED, "%s has no table of positions", c->options->model);
+    if (wanted < own)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "--max-length %zu: the model takes %zu tokens; trim --positions makes it shorter",
+                    c->options->positions, own - first);
+    if (c->options->positions > MOST_POSITIONS)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--max-length %zu: at most %d", c->options->positions, MOST_POSITIONS);
+    c->positions = malloc(wanted * places->width * sizeof *c->positions);
+    if (!c->positions) return fail_memory(error);
+    for (size_t i = 0; i < wanted; i++)
+        table_copy(places, i < own ? i : first + (i - first) % (own - first), c->positions + i * places->width);
+    bindings_replace_table(&c->model->bound, places, c->positions, wanted);
+    body->config.positions = wanted;
+    return RUBATO_OK;
+}
+
+/* ---- New tensors ---- */
+
+/* The mean of `rows` inputs side by side. */
+typedef struct mean_weight {
+    size_t width, rows;
+} mean_weight;
+
+static void read_mean(const void *user, size_t first, size_t count, float *out) {
+    const mean_weight *of = user;
+    memset(out, 0, count * of->rows * of->width * sizeof *out);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < of->rows; j++)
+            out[i * of->rows * of->width + j * of->width + first + i] = 1 / (float)of->rows;
+}
+
+static void read_zeros(const void *user, size_t first, size_t count, float *out) {
+    const mean_weight *of = user;
+    (void)first;
+    memset(out, 0, (count ? count : 1) * of->width * sizeof *out);
+}
+
+typedef struct enlarging {
+    checkpoint weights;
+    tensor_source *tensors;
+    char **names; /* of new ones */
+    mean_weight *means;
+    size_t count, most, name_count, mean_count;
+} enlarging;
+
+static tensor_source as_stored(const stored_tensor *from, const char *name) {
+    const bool matrix = from->rank == 2;
+    return (tensor_source){.name = name,
+                           .type = from->type,
+                           .rows = matrix ? from->shape[0] : 0,
+                           .columns = matrix ? from->shape[1] : from->elements,
+                           .raw = from->data};
+}
+
+/* Adds "X.NAME.SUFFIX" for a tensor "X.query.SUFFIX". */
+static rubato_status add_beside(enlarging *e, const stored_tensor *beside, const added_linear *wanted,
+                                const char *suffix, tensor_source values, rubato_error *error) {
+    const size_t lead = strlen(beside->name) - strlen(suffix);
+    size_t at = lead;
+    text_buffer full = {0};
+    while (at > 0 && beside->name[at - 1] != '.') at--;
+    text_add_format(&full, "%.*s%s%s", (int)at, beside->name, wanted->name, suffix);
+    if (full.failed) return fail_memory(error);
+    e->names[e->name_count++] = full.data;
+    values.name = full.data;
+    e->tensors[e->count++] = values;
+    return RUBATO_OK;
+}
+
+/* Whether a tensor is the weight or the bias of a layer that has that last word in its name. */
+static bool is_layer(const stored_tensor *stored, const char *pattern, const char *suffix) {
+    char end[128];
+    const char *leaf = strrchr(pattern, '.');
+    snprintf(end, sizeof end, ".%s%s", leaf ? leaf + 1 : pattern, suffix);
+    return text_ends_with(stored->name, end);
+}
+
+static rubato_status add_new(enlarging *e, const tensor_names *names, const added_linear *wanted, rubato_error *error) {
+    static const char *const suffixes[] = {".weight", ".bias"};
+    const char *const patterns[] = {names->query, names->key, names->value, names->query};
+    for (size_t shard = 0; shard < e->weights.shard_count; shard++)
+        for (size_t i = 0; i < e->weights.shards[shard].count; i++)
+            for (size_t s = 0; s < WEIGHTS; s++) {
+                const stored_tensor *from = &e->weights.shards[shard].tensors[i];
+                if (!is_layer(from, patterns[wanted->like], suffixes[s])) continue;
+                tensor_source values = as_stored(from, NULL);
+                if (wanted->like == LIKE_MEAN) {
+                    mean_weight *mean = &e->means[e->mean_count++];
+                    *mean = (mean_weight){s ? from->elements : from->shape[0], wanted->rows};
+                    values = (tensor_source){.type = from->type,
+                                             .rows = s ? 0 : mean->width,
+                                             .columns = mean->width * (s ? 1 : wanted->rows),
+                                             .read = s ? read_zeros : read_mean,
+                                             .user = mean};
+                }
+                TRY(add_beside(e, from, wanted, suffixes[s], values, error));
+            }
+    return RUBATO_OK;
+}
+
+static rubato_status enlarge(converting *c, enlarging *e, const added_linear *wanted, size_t count,
+                             rubato_error *error) {
+    size_t stored = 0;
+    for (size_t i = 0; i < e->weights.shard_count; i++) stored += e->weights.shards[i].count;
+    e->most = stored * (1 + count);
+    e->tensors = calloc(e->most, sizeof *e->tensors);
+    e->names = calloc(e->most, sizeof *e->names);
+    e->means = calloc(e->most, sizeof *e->means);
+    if (!e->tensors || !e->names || !e->means) return fail_memory(error);
+    for (size_t shard = 0; shard < e->weights.shard_count; shard++)
+        for (size_t i = 0; i < e->weights.shards[shard].count; i++) {
+            const stored_tensor *from = &e->weights.shards[shard].tensors[i];
+            e->tensors[e->count++] = as_stored(from, from->name);
+        }
+    for (size_t i = 0; i < count; i++) TRY(add_new(e, &c->model->kind->names, &wanted[i], error));
+    c->added = e->count - stored;
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/model.safetensors", c->staged.path);
+    return safetensors_write(path, e->tensors, e->count, NULL, error);
+}
+
+static rubato_status add_tensors(converting *c, rubato_error *error) {
+    const part_choice *choice = &c->model->body.config.attention;
+    added_linear wanted[MOST_ADDED];
+    enlarging e = {0};
+    if (!c->options->attention || !attending_of(choice)->added_linears) return RUBATO_OK;
+    const size_t count = attending_of(choice)->added_linears(choice->setting, wanted);
+    if (count == 0) return RUBATO_OK;
+    TRY(checkpoint_open(&e.weights, c->staged.path, (file_reading){0}, error));
+    rubato_status status = enlarge(c, &e, wanted, count, error);
+    for (size_t i = 0; i < e.name_count; i++) free(e.names[i]);
+    free(e.names);
+    free(e.means);
+    free(e.tensors);
+    checkpoint_close(&e.weights);
+    return status;
+}
+
+/* ---- All together ---- */
+
+/* The longest text that a tokenizer's and sentence-transformers' settings name. */
+static rubato_status set_longest(const converting *c, const char *name, const char *key, rubato_error *error) {
+    char path[PATH_BYTES];
+    json_t *root;
+    snprintf(path, sizeof path, "%s/%s", c->staged.path, name);
+    if (!c->options->positions || !file_exists(path)) return RUBATO_OK;
+    TRY(json_read_file(&root, path, MAX_JSON, error));
+    rubato_status status = RUBATO_OK;
+    if (json_is_number(json_object_get(root, key))) {
+        status = json_set(root, key, json_integer((json_int_t)encoder_max_length(&c->model->body.config)), error);
+        if (status == RUBATO_OK) status = model_write_json(root, c->staged.path, name, error);
+    }
+    json_decref(root);
+    return status;
+}
+
+static rubato_status fill_result(const converting *c, rubato_convert_result **out, rubato_error *error) {
+    rubato_model *made;
+    TRY(rubato_model_load(&made, c->staged.path, error));
+    char text[96];
+    part_describe(&made->body.config.attention, text, sizeof text);
+    rubato_convert_result *result = malloc(sizeof *result + sizeof text);
+    if (result) {
+        char *description = (char *)(result + 1);
+        memcpy(description, text, sizeof text);
+        *result = (rubato_convert_result){.attention = description,
+                                          .positions = made->info.max_length,
+                                          .parameters = made->info.parameters,
+                                          .added = c->added};
+        *out = result;
+    }
+    rubato_model_destroy(made);
+    return result ? RUBATO_OK : fail_memory(error);
+}
+
+static rubato_status write_staged(converting *c, storage type, rubato_convert_result **result, rubato_error *error) {
+    TRY(model_write(c->model, c->staged.path, type, NULL, error));
+    TRY(add_tensors(c, error));
+    TRY(set_longest(c, "tokenizer_config.json", "model_max_length", error));
+    TRY(set_longest(c, "sentence_bert_config.json", "max_seq_length", error));
+    return fill_result(c, result, error);
+}
+
+static rubato_status convert(converting *c, rubato_convert_result **result, rubato_error *error) {
+    const rubato_convert_options *o = c->options;
+    rubato_model *as_it_is;
+    storage type;
+    if (!o->model || !o->out) return fail(error, RUBATO_BAD_ARGUMENT, "a model and an output folder are needed");
+    TRY(model_store_type(o->store, &type, error));
+    TRY(output_check(o->out, NULL, o->overwrite, error));
+    TRY(rubato_model_describe(&as_it_is, o->model, error));
+    rubato_status status = output_check(o->out, as_it_is, o->overwrite, error);
+    learning learn = {.task = as_it_is->info.task, .as_stored = true};
+    rubato_model_destroy(as_it_is);
+    TRY(status);
+    TRY(model_load(&c->model, o->model, NULL, &learn, error));
+    frontier_free(&c->model->points);
+    c->model->points.full = c->model->points.full_ms = c->model->points.full_error = NAN;
+    c->model->exits.kind = EXIT_NONE;
+    TRY(choose_attention(c, error));
+    TRY(add_positions(c, error));
+    TRY(staged_open(&c->staged, o->out, error));
+    status = write_staged(c, type, result, error);
+    if (status == RUBATO_OK)
+        status = output_commit_alone(&c->staged, error);
+    else
+        staged_abandon(&c->staged);
+    return status;
+}
+
+rubato_status rubato_convert(const rubato_convert_options *options, rubato_convert_result **result,
+                             rubato_error *error) {
+    rubato_convert_options own;
+    converting c = {.options = &own};
+    *result = NULL;
+    TRY(OPTIONS_COPY(&own, rubato_convert_options, options, error));
+    rubato_status status = convert(&c, result, error);
+    if (status != RUBATO_OK) {
+        free(*result);
+        *result = NULL;
+    }
+    rubato_model_destroy(c.model);
+    free(c.positions);
+    return status;
+}

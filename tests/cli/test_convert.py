@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Models with another attention, and for longer texts, made of dense ones.
+
+    test_convert.py RUBATO GOLDEN_FOLDER
+"""
+import json, os
+
+from program import check, finish, golden, model, one_line, path, run, write
+from weights import floats, tensors
+
+TEXTS = "hello world\na bc d e f g h i j k l m n o p\n"
+
+
+def far(a, b): return max(abs(x - y) for r, s in zip(a, b) for x, y in zip(r["embedding"], s["embedding"]))
+def answers(folder, *more): return run("embed", folder, "--json", *more, stdin=TEXTS).json()
+def convert(made, *more, of=None): return run("convert", of or plain, *more, "--out", path(made), "--overwrite", "--json")
+def values(folder, name): kind, shape, data = next(t for n, t in tensors(folder).items() if n.endswith(name)); return shape, data
+
+
+plain = os.path.join(golden, "bert")
+want = answers(plain)
+
+# ---- What sees everything is dense attention ----
+DENSE = {"longformer,window=64,globals=1": 3 * 2 * 3, "longformer,window=64,globals=0": 0, "image,block=40": 0, "compressed,ratio=1": 2 * 2 * 3, "bigbird,block=8": 0, "sparse,pattern=fixed,stride=40": 0}
+for setting, added in DENSE.items():
+    r = convert("dense", "--attention", setting)
+    check(f"{setting} is dense for a short text", r.status == 0 and far(answers(path("dense")), want) < 1e-5, r)
+    told = r.json()[0]
+    check(f"{setting}: what was added", told["added"] == added and told["attention"].startswith(setting.split(",")[0]), r)
+    check(f"{setting}: transformers refuses it", json.load(open(path("dense/config.json")))["model_type"] not in ("bert", None))
+for setting in ("longformer,window=2,globals=1", "image,block=2,flange=1", "compressed", "sparse,stride=2", "axial,columns=4", "linear", "performer,features=16", "bigbird,block=1,random=0"):
+    r = convert("other", "--attention", setting); check(f"{setting} is another model", r.status == 0 and far(answers(path("other")), want) > 1e-4, r)
+    r = run("train", path("other"), "--task", "mlm", "--data", write("text.txt", TEXTS * 8), "--steps", 3, "--max-length", 16, "--quiet", "--overwrite", "--out", path("trained")); check(f"{setting} learns", r.status == 0, r)
+    r = run("quantize", path("other"), "--to", "int8", "--overwrite", "--out", path("small")); check(f"{setting} in int8", r.status == 0 and far(answers(path("small")), answers(path("other"))) < 0.5, r)
+
+# ---- Where new layers begin ----
+convert("long", "--attention", "longformer,window=4,globals=1")
+for name in ("query", "key", "value"):
+    for part in ("weight", "bias"): check(f"a copy: {name}.{part}", values(path("long"), f"encoder.layer.1.attention.self.{name}_global.{part}") == values(path("long"), f"encoder.layer.1.attention.self.{name}.{part}"))
+convert("mean", "--attention", "compressed,ratio=2")
+shape, data = values(path("mean"), "encoder.layer.0.attention.self.compress_value.weight")
+width = shape[0]
+check("a mean", list(shape) == [width, 2 * width] and data == floats([0.5 if j % width == i else 0 for i in range(width) for j in range(2 * width)])[2])
+
+# ---- Positions ----
+old = 19
+r = convert("far", "--max-length", 50); check("longer texts", r.status == 0 and r.json()[0]["max_length"] == 50 and r.json()[0]["attention"] == "softmax", r)
+check("short texts have the same answers", answers(path("far")) == want)
+shape, data = values(path("far"), "embeddings.position_embeddings.weight")
+row = 4 * shape[1]
+check("positions are repeated", shape[0] == 50 and all(data[i * row:(i + 1) * row] == data[i % old * row:(i % old + 1) * row] for i in range(50)))
+r = run("embed", path("far"), "--json", stdin="a " * 30 + "b\n" + "a " * 30 + "c\n").json(); check("a long text is read to its end", far(r[:1], r[1:]) > 1e-4, r)
+check("it is still a model of its family", json.load(open(path("far/config.json")))["model_type"] == "bert")
+convert("far", "--max-length", 50, of=os.path.join(golden, "roberta"))
+shape, data = values(path("far"), "embeddings.position_embeddings.weight")
+row = 4 * shape[1]
+check("rows before the first position are not repeated", shape[0] == 52 and all(data[i * row:(i + 1) * row] == data[(2 + (i - 2) % 19) * row:(3 + (i - 2) % 19) * row] for i in range(2, 52)))
+head = model("bert", "BertForSequenceClassification")
+r = convert("head", "--attention", "longformer,window=64", "--max-length", 64, of=head)
+check("a head stays", r.status == 0 and run("classify", path("head"), "--json", stdin=TEXTS).status == 0, r)
+
+# ---- Refusals ----
+for setting, says in (("longformer,window=3", "even"), ("longer", "known are"), ("longformer,wide=3", "wide"), ("longformer,window", "window=256"), ("", "attention"), (",", "attention"), ("=3", "window=256"), ("sparse,pattern=wild", "wild"),
+                      ("performer,features=0", "features"), ("performer,kernel=x", "kernel"), ("compressed,ratio=99", "ratio"), ("axial,columns=0", "columns"), ("bigbird,random=13", "random"), ("bigbird,drawn=3", "drawn"), ("image,block=-1", "block"), ("longformer,window=1e30", "window")):
+    r = convert("none", "--attention", setting); check(f"{setting!r} is refused", r.status in (1, 2) and one_line(r) and (says in r.err or "attention" in r.err) and not os.path.exists(path("none")), r)
+for family in ("mpnet", "funnel", "mobilebert", "longformer"):
+    r = convert("none", "--attention", "linear", of=os.path.join(golden, family)); check(f"{family} has no dense attention", r.status == 1 and one_line(r) and "dense" in r.err, r)
+r = convert("none", "--attention", "linear", of=path("long")); check("one that was converted", r.status == 1 and "dense" in r.err, r)
+r = convert("none", "--max-length", 5); check("shorter texts", r.status == 2 and "trim" in r.err, r)
+r = convert("none", "--max-length", 10**9); check("too long texts", r.status == 2 and one_line(r), r)
+r = convert("none", "--max-length", 50, of=os.path.join(golden, "funnel")); check("no table of positions", r.status == 1 and "positions" in r.err, r)
+r = run("convert", plain, "--out", path("none")); check("nothing to do", r.status == 2 and "--attention" in r.err, r)
+r = run("convert", plain, "--attention", "linear", "--out", path("long")); check("a model is not replaced", r.status == 2 and "--overwrite" in r.err, r)
+finish()
