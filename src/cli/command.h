@@ -45,6 +45,10 @@ typedef struct arguments {
         size_t port, max_batch_tokens, max_queue, max_client_batch_size, max_body, client_timeout;
         int json_log, log_texts;
     } serve;
+    struct {
+        const char *window, *globals, *block, *flange, *random, *pattern, *stride, *summary, *columns, *features,
+            *kernel, *ratio;
+    } setting; /* of attention */
 } arguments;
 
 typedef struct command {
@@ -71,8 +75,8 @@ typedef struct command {
     X(vocabulary)                                                                                                      \
     X(augment)                                                                                                         \
     X(adapt)                                                                                                           \
-    X(eval) X(train) X(search) X(calibrate) X(trim) X(convert) X(quantize) X(serve) X(bench) X(pull) X(completion)     \
-        X(manual)
+    X(eval)                                                                                                            \
+    X(train) X(search) X(calibrate) X(trim) X(convert) X(quantize) X(serve) X(bench) X(pull) X(completion) X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;
 COMMANDS(DECLARE_COMMAND)

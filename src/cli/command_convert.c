@@ -3,8 +3,33 @@
 
 #include "cli/command.h"
 
+/* Adds the settings that have options of their own to "NAME,KEY=VALUE". False where there is no room. */
+static bool add_settings(const arguments *given, char *out, size_t bytes, size_t *count) {
+    const char *const settings[][2] = {
+        {"window", given->setting.window},     {"globals", given->setting.globals}, {"block", given->setting.block},
+        {"flange", given->setting.flange},     {"random", given->setting.random},   {"pattern", given->setting.pattern},
+        {"stride", given->setting.stride},     {"summary", given->setting.summary}, {"columns", given->setting.columns},
+        {"features", given->setting.features}, {"kernel", given->setting.kernel},   {"ratio", given->setting.ratio}};
+    const char *name = given->convert.attention ? given->convert.attention : "";
+    size_t at = (size_t)snprintf(out, bytes, "%s", name);
+    *count = 0;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings && at < bytes; i++) {
+        if (!settings[i][1]) continue;
+        at += (size_t)snprintf(out + at, bytes - at, ",%s=%s", settings[i][0], settings[i][1]);
+        (*count)++;
+    }
+    return at < bytes;
+}
+
 static int run(const arguments *given) {
     rubato_convert_options options = given->convert;
+    char attention[400];
+    size_t settings;
+    if (!add_settings(given, attention, sizeof attention, &settings))
+        return report_usage("%s", "the settings of --attention are too long");
+    if (settings && !options.attention)
+        return report_usage("%s", "settings need --attention; see rubato convert --help");
+    if (options.attention) options.attention = attention;
     if (!options.out || !(options.attention || options.positions))
         return report_usage("%s", "convert needs --out, and --attention or --max-length; see rubato convert --help");
     options.model = given->model;
@@ -28,8 +53,8 @@ const command command_convert = {
     "convert",
     "MODEL --out DIR [--attention SETTING] [--max-length N]",
     "Makes a model with another attention, or for longer texts, of a dense one; training can start from it.",
-    "convert.* json quiet help",
-    "  rubato convert MODEL --attention longformer,window=256,globals=1 --max-length 4096 --out long\n"
+    "convert.* setting.* json quiet help",
+    "  rubato convert MODEL --attention longformer --window 256 --max-length 4096 --out long\n"
     "  rubato convert MODEL --attention performer,features=256 --out fast\n"
     "  rubato convert MODEL --max-length 2048 --out longer     # dense\n"
     "The result needs training: rubato train long --task mlm --data TEXT --out adapted, then the task.\n",

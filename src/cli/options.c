@@ -88,6 +88,24 @@ static const rubato_option serve_table[] = {
     SIZE_OPTION(client_timeout, serve.client_timeout, "60", "seconds that a client may take to send a request"),
 };
 
+#undef OPTION_SECTION
+#define OPTION_SECTION "Settings of --attention"
+#define SETTING(name, standard, help) TEXT_OPTION(name, setting.name, "N", NULL, standard, help)
+static const rubato_option setting_table[] = {
+    SETTING(window, "512", "longformer: tokens that a token sees around it"),
+    SETTING(globals, "1", "longformer: first tokens that see all, and that all see"),
+    SETTING(block, "image: 128; bigbird: 64", "image, bigbird: tokens of a block"),
+    SETTING(flange, "100", "image: tokens that a block sees on both of its sides"),
+    SETTING(random, "3", "bigbird: blocks that are drawn for a block"),
+    TEXT_OPTION(pattern, setting.pattern, "NAME", NULL, "strided", "sparse: strided or fixed"),
+    SETTING(stride, "128", "sparse: tokens of a stride"),
+    SETTING(summary, "8", "sparse, fixed: last tokens of a block, which all see"),
+    SETTING(columns, "64", "axial: tokens of a row"),
+    SETTING(features, "256", "performer: random features of a head"),
+    TEXT_OPTION(kernel, setting.kernel, "NAME", NULL, "softmax", "performer: softmax or relu"),
+    SETTING(ratio, "3", "compressed: tokens of a key"),
+};
+
 /* The names for serve are text-embeddings-inference's. command_serve.c reads variables that are more than the value of
  * one option. */
 static const struct {
@@ -133,15 +151,21 @@ static const group groups[] = {[RUBATO_OPTIONS_LOAD] = {"load", offsetof(argumen
                                [RUBATO_OPTIONS_AUGMENT] = {"augment", offsetof(arguments, augment)},
                                [RUBATO_OPTIONS_CONVERT] = {"convert", offsetof(arguments, convert)},
                                [RUBATO_OPTION_GROUPS] = {"serve", 0},
-                               [RUBATO_OPTION_GROUPS + 1] = {"", 0}};
+                               [RUBATO_OPTION_GROUPS + 1] = {"", 0},
+                               [RUBATO_OPTION_GROUPS + 2] = {"setting", 0}};
 enum { GROUP_COUNT = sizeof groups / sizeof groups[0] };
 
 /* Option number `index` of a group, NULL after the last. */
 static const rubato_option *option_of(size_t number, size_t index) {
     if (number < RUBATO_OPTION_GROUPS) return rubato_option_at((rubato_option_group)number, index);
-    bool serve = number == RUBATO_OPTION_GROUPS;
-    size_t count = serve ? sizeof serve_table / sizeof *serve_table : sizeof program_table / sizeof *program_table;
-    return index < count ? &(serve ? serve_table : program_table)[index] : NULL;
+    static const struct {
+        const rubato_option *table;
+        size_t count;
+    } own[] = {{serve_table, sizeof serve_table / sizeof *serve_table},
+               {program_table, sizeof program_table / sizeof *program_table},
+               {setting_table, sizeof setting_table / sizeof *setting_table}};
+    number -= RUBATO_OPTION_GROUPS;
+    return index < own[number].count ? &own[number].table[index] : NULL;
 }
 
 static bool same_word(const char *name, const char *word, size_t bytes) {

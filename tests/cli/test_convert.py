@@ -33,6 +33,9 @@ for setting in ("longformer,window=2,globals=1", "image,block=2,flange=1", "comp
     r = run("train", path("other"), "--task", "mlm", "--data", write("text.txt", TEXTS * 8), "--steps", 3, "--max-length", 16, "--quiet", "--overwrite", "--out", path("trained")); check(f"{setting} learns", r.status == 0, r)
     r = run("quantize", path("other"), "--to", "int8", "--overwrite", "--out", path("small")); check(f"{setting} in int8", r.status == 0 and far(answers(path("small")), answers(path("other"))) < 0.5, r)
 
+convert("as", "--attention", "longformer,window=4,globals=2"); convert("options", "--attention", "longformer", "--window", 4, "--globals", 2)
+check("settings as options", json.load(open(path("as/config.json")))["attention"] == json.load(open(path("options/config.json")))["attention"])
+
 # ---- Where new layers begin ----
 convert("long", "--attention", "longformer,window=4,globals=1")
 for name in ("query", "key", "value"):
@@ -69,6 +72,9 @@ r = convert("none", "--attention", "linear", of=path("long")); check("one that w
 r = convert("none", "--max-length", 5); check("shorter texts", r.status == 2 and "trim" in r.err, r)
 r = convert("none", "--max-length", 10**9); check("too long texts", r.status == 2 and one_line(r), r)
 r = convert("none", "--max-length", 50, of=os.path.join(golden, "funnel")); check("no table of positions", r.status == 1 and "positions" in r.err, r)
+r = convert("none", "--max-length", 50, "--window", 4); check("a setting without its mechanism", r.status == 2 and "--attention" in r.err, r)
+r = convert("none", "--attention", "linear", "--window", 4); check("a setting of another mechanism", r.status == 2 and "window" in r.err, r)
+r = convert("none", "--attention", "x" * 500); check("a long name", r.status == 2 and one_line(r), r)
 r = run("convert", plain, "--out", path("none")); check("nothing to do", r.status == 2 and "--attention" in r.err, r)
 r = run("convert", plain, "--attention", "linear", "--out", path("long")); check("a model is not replaced", r.status == 2 and "--overwrite" in r.err, r)
 finish()
