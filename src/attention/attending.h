@@ -55,16 +55,19 @@ typedef struct attending_demand {
     double rate; /* the attainable part of that precision's peak */
 } attending_demand;
 
-/* A linear layer that a mechanism has besides those of dense attention. */
+/* How a tensor begins that dense attention does not have. */
+typedef enum added_start {
+    LIKE_QUERY, /* a copy of that layer */
+    LIKE_KEY,
+    LIKE_VALUE,
+    LIKE_MEAN,    /* a layer: the mean of `rows` inputs side by side */
+    LIKE_SEGMENTS /* a table [longest text, rows]: the means of `rows` segments of the text; no bias */
+} added_start;
+
 typedef struct added_linear {
     const char *name; /* beside the queries' layer: "query_global" */
-    enum {
-        LIKE_QUERY,
-        LIKE_KEY,
-        LIKE_VALUE,
-        LIKE_MEAN
-    } like;      /* begins as a copy of that layer, or as the mean of rows */
-    size_t rows; /* LIKE_MEAN: so many, side by side */
+    added_start like;
+    size_t rows;
 } added_linear;
 
 enum { MOST_ADDED = 4 };

@@ -4,7 +4,9 @@
 /* attending_NAME of each, the default one first. */
 #define MECHANISMS(EACH)                                                                                               \
     EACH(softmax)                                                                                                      \
-    EACH(image) EACH(longformer) EACH(sparse) EACH(axial) EACH(bigbird) EACH(linear) EACH(performer) EACH(compressed)
+    EACH(image)                                                                                                        \
+    EACH(longformer) EACH(sparse) EACH(axial) EACH(bigbird) EACH(linear) EACH(performer) EACH(compressed)              \
+        EACH(linformer)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

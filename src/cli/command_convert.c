@@ -9,7 +9,8 @@ static bool add_settings(const arguments *given, char *out, size_t bytes, size_t
         {"window", given->setting.window},     {"globals", given->setting.globals}, {"block", given->setting.block},
         {"flange", given->setting.flange},     {"random", given->setting.random},   {"pattern", given->setting.pattern},
         {"stride", given->setting.stride},     {"summary", given->setting.summary}, {"columns", given->setting.columns},
-        {"features", given->setting.features}, {"kernel", given->setting.kernel},   {"ratio", given->setting.ratio}};
+        {"features", given->setting.features}, {"kernel", given->setting.kernel},   {"ratio", given->setting.ratio},
+        {"slots", given->setting.slots}};
     const char *name = given->convert.attention ? given->convert.attention : "";
     size_t at = (size_t)snprintf(out, bytes, "%s", name);
     *count = 0;

@@ -104,6 +104,7 @@ static const rubato_option setting_table[] = {
     SETTING(features, "256", "performer: random features of a head"),
     TEXT_OPTION(kernel, setting.kernel, "NAME", NULL, "softmax", "performer: softmax or relu"),
     SETTING(ratio, "3", "compressed: tokens of a key"),
+    SETTING(slots, "128", "linformer: keys of a text"),
 };
 
 /* The names for serve are text-embeddings-inference's. command_serve.c reads variables that are more than the value of

@@ -226,10 +226,10 @@ static const rubato_option trim_table[] = {
 #define OPTION_OWNER rubato_convert_options
 static const rubato_option convert_table[] = {
     TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the converted model"),
-    TEXT_OPTION(
-        attention, attention, "SETTING", NULL, "the model's",
-        "image, longformer, sparse, axial, bigbird, linear, performer or compressed (docs/attention.md), perhaps with "
-        "settings: longformer,window=256"),
+    TEXT_OPTION(attention, attention, "SETTING", NULL, "the model's",
+                "image, longformer, sparse, axial, bigbird, linear, performer, compressed or linformer "
+                "(docs/attention.md), perhaps with "
+                "settings: longformer,window=256"),
     SIZE_OPTION(max_length, positions, "the model's",
                 "longest sequence in tokens; positions beyond the model's begin as copies of its own"),
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),

@@ -121,7 +121,7 @@ static rubato_status add_positions(converting *c, rubato_error *error) {
 
 /* ---- New tensors ---- */
 
-/* The mean of `rows` inputs side by side. */
+/* The mean of `rows` inputs side by side, or of `rows` segments of `width` places. */
 typedef struct mean_weight {
     size_t width, rows;
 } mean_weight;
@@ -138,6 +138,16 @@ static void read_zeros(const void *user, size_t first, size_t count, float *out)
     const mean_weight *of = user;
     (void)first;
     memset(out, 0, (count ? count : 1) * of->width * sizeof *out);
+}
+
+/* Places [first, first + count) of [width, rows]. */
+static void read_segments(const void *user, size_t first, size_t count, float *out) {
+    const mean_weight *of = user;
+    memset(out, 0, count * of->rows * sizeof *out);
+    for (size_t i = 0; i < count; i++) {
+        const size_t segment = (first + i) * of->rows / of->width;
+        out[i * of->rows + segment] = (float)fmin(1, (double)of->rows / (double)of->width);
+    }
 }
 
 typedef struct enlarging {
@@ -180,12 +190,13 @@ static bool is_layer(const stored_tensor *stored, const char *pattern, const cha
     return text_ends_with(stored->name, end);
 }
 
-static rubato_status add_new(enlarging *e, const tensor_names *names, const added_linear *wanted, rubato_error *error) {
+static rubato_status add_new(enlarging *e, const tensor_names *names, const added_linear *wanted, size_t longest,
+                             rubato_error *error) {
     static const char *const suffixes[] = {".weight", ".bias"};
-    const char *const patterns[] = {names->query, names->key, names->value, names->query};
+    const char *const patterns[] = {names->query, names->key, names->value, names->query, names->query};
     for (size_t shard = 0; shard < e->weights.shard_count; shard++)
         for (size_t i = 0; i < e->weights.shards[shard].count; i++)
-            for (size_t s = 0; s < WEIGHTS; s++) {
+            for (size_t s = 0; s < (wanted->like == LIKE_SEGMENTS ? 1 : WEIGHTS); s++) {
                 const stored_tensor *from = &e->weights.shards[shard].tensors[i];
                 if (!is_layer(from, patterns[wanted->like], suffixes[s])) continue;
                 tensor_source values = as_stored(from, NULL);
@@ -197,6 +208,15 @@ static rubato_status add_new(enlarging *e, const tensor_names *names, const adde
                                              .columns = mean->width * (s ? 1 : wanted->rows),
                                              .read = s ? read_zeros : read_mean,
                                              .user = mean};
+                }
+                if (wanted->like == LIKE_SEGMENTS) {
+                    mean_weight *segments = &e->means[e->mean_count++];
+                    *segments = (mean_weight){longest, wanted->rows};
+                    values = (tensor_source){.type = from->type,
+                                             .rows = longest,
+                                             .columns = wanted->rows,
+                                             .read = read_segments,
+                                             .user = segments};
                 }
                 TRY(add_beside(e, from, wanted, suffixes[s], values, error));
             }
@@ -217,7 +237,8 @@ static rubato_status enlarge(converting *c, enlarging *e, const added_linear *wa
             const stored_tensor *from = &e->weights.shards[shard].tensors[i];
             e->tensors[e->count++] = as_stored(from, from->name);
         }
-    for (size_t i = 0; i < count; i++) TRY(add_new(e, &c->model->kind->names, &wanted[i], error));
+    for (size_t i = 0; i < count; i++)
+        TRY(add_new(e, &c->model->kind->names, &wanted[i], encoder_max_length(&c->model->body.config), error));
     c->added = e->count - stored;
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/model.safetensors", c->staged.path);

@@ -28,7 +28,7 @@ for setting, added in DENSE.items():
     told = r.json()[0]
     check(f"{setting}: what was added", told["added"] == added and told["attention"].startswith(setting.split(",")[0]), r)
     check(f"{setting}: transformers refuses it", json.load(open(path("dense/config.json")))["model_type"] not in ("bert", None))
-for setting in ("longformer,window=2,globals=1", "image,block=2,flange=1", "compressed", "sparse,stride=2", "axial,columns=4", "linear", "performer,features=16", "bigbird,block=1,random=0"):
+for setting in ("longformer,window=2,globals=1", "image,block=2,flange=1", "compressed", "sparse,stride=2", "axial,columns=4", "linear", "performer,features=16", "linformer,slots=4", "linformer,slots=4,shared=true", "bigbird,block=1,random=0"):
     r = convert("other", "--attention", setting); check(f"{setting} is another model", r.status == 0 and far(answers(path("other")), want) > 1e-4, r)
     r = run("train", path("other"), "--task", "mlm", "--data", write("text.txt", TEXTS * 8), "--steps", 3, "--max-length", 16, "--quiet", "--overwrite", "--out", path("trained")); check(f"{setting} learns", r.status == 0, r)
     r = run("quantize", path("other"), "--to", "int8", "--overwrite", "--out", path("small")); check(f"{setting} in int8", r.status == 0 and far(answers(path("small")), answers(path("other"))) < 0.5, r)

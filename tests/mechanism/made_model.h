@@ -19,6 +19,7 @@ enum {
     SIZE = HIDDEN / HEADS,
     INNER = 96,
     RATIO = 3,
+    SLOTS = 5,
     LONGEST = 150,
     VOCABULARY = 61
 };
@@ -86,17 +87,20 @@ static inline void store_layer(made_model *m, size_t number) {
         snprintf(name, sizeof name, "encoder.layer.%zu.%s.bias", number, norms[i]);
         store(m, name, 0, HIDDEN, 0, 0.2);
     }
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.project_%s.weight", number, i ? "value" : "key");
+        store(m, name, LONGEST, SLOTS, 0, 0.05);
+    }
     snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.slopes", number);
     store(m, name, 0, m->heads[number], 0.3, 0.1);
 }
 
 /* The object of config.json for mechanisms that need a setting. */
 static inline void parts_of(char *out, size_t bytes, const part_table *all, size_t number) {
-    static const char *const settings[][2] = {{"window", ", \"window\": 16"},
-                                              {"sparse", ", \"stride\": 16"},
-                                              {"axial", ", \"columns\": 16"},
-                                              {"bigbird", ", \"block\": 8, \"random\": 2"},
-                                              {"performer", ", \"features\": 24"}};
+    static const char *const settings[][2] = {
+        {"window", ", \"window\": 16"},      {"sparse", ", \"stride\": 16"},
+        {"axial", ", \"columns\": 16"},      {"bigbird", ", \"block\": 8, \"random\": 2"},
+        {"performer", ", \"features\": 24"}, {"linformer", ", \"slots\": 5"}};
     const char *name = all->kinds[number]->name, *setting = "";
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (strcmp(settings[i][0], name) == 0) setting = settings[i][1];

@@ -207,7 +207,7 @@ static void test_bad_settings(void **state) {
         const char *parts, *says;
         rubato_status status;
     } bad[] = {{"\"attention\": {\"mechanism\": \"other\"}, ",
-                "softmax, image, longformer, sparse, axial, bigbird, linear, performer, compressed, window",
+                "softmax, image, longformer, sparse, axial, bigbird, linear, performer, compressed, linformer, window",
                 RUBATO_UNSUPPORTED},
                {"\"feed_forward\": {\"mechanism\": \"other\"}, ", "dense", RUBATO_UNSUPPORTED},
                {"\"attention\": {\"mechanism\": \"window\"}, ", "0 rows", RUBATO_BAD_MODEL},

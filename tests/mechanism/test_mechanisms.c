@@ -69,6 +69,8 @@ typedef struct plain_weights {
     const float *rows; /* [features, SIZE], where features are random */
     /* The convolutions of keys and values, where RATIO of them become one; NULL: none */
     const float *compress[2], *compress_bias[2];
+    /* Tables [LONGEST, SLOTS] that make SLOTS keys and values of a text's; NULL: none */
+    const float *tables[2];
 } plain_weights;
 
 /* What is looked at: the output, and gradients of everything. */
@@ -76,7 +78,7 @@ typedef struct plain {
     double out[MOST_ROWS * HIDDEN], x[MOST_ROWS * HIDDEN], query_rows[MOST_ROWS * HIDDEN];
     double weight[PLAIN][HIDDEN * HIDDEN], bias[PLAIN][HIDDEN];
     double received[MOST_ROWS], from_others[MOST_ROWS]; /* the attention that each row got */
-    double compress[2][HIDDEN * RATIO * HIDDEN], compress_bias[2][HIDDEN];
+    double compress[2][HIDDEN * RATIO * HIDDEN], compress_bias[2][HIDDEN], tables[2][LONGEST * SLOTS];
 } plain;
 
 /* to [rows, HIDDEN] = from W^T + b; and backward. */
@@ -248,10 +250,20 @@ static void featured_query(const plain_weights *with, const scene *s, size_t seq
 
 /* ---- Compressed ---- */
 
-/* The scene of the compressed keys, and the slot and part of every row. */
-static void find_slots(const scene *s, scene *out, size_t of[MOST_ROWS], size_t part[MOST_ROWS]) {
+/* The scene of the compressed keys, and the slot and part of every row; by tables, the first slot of its text. */
+static void find_slots(const plain_weights *with, const scene *s, scene *out, size_t of[MOST_ROWS],
+                       size_t part[MOST_ROWS]) {
     size_t count = 0;
     *out = *s;
+    for (size_t i = 0; i < SEQUENCES && with->tables[0]; i++) {
+        out->start[i] = i * SLOTS;
+        for (size_t row = s->start[i]; row < s->start[i + 1]; row++) {
+            of[row] = i * SLOTS;
+            part[row] = s->origin[row] - s->origin[s->start[i]];
+        }
+    }
+    out->start[SEQUENCES] = SEQUENCES * SLOTS;
+    if (with->tables[0]) return;
     for (size_t i = 0; i < SEQUENCES; i++) {
         size_t last = SIZE_MAX;
         out->start[i] = count;
@@ -266,12 +278,32 @@ static void find_slots(const scene *s, scene *out, size_t of[MOST_ROWS], size_t 
     out->start[SEQUENCES] = count;
 }
 
+/* The same by a table. */
+static void mix(const plain_weights *with, const scene *s, size_t which, const size_t *of, const size_t *place,
+                const double *x, double *out, const double *out_grad, double *x_grad, plain *grads) {
+    if (out) memset(out, 0, SEQUENCES * SLOTS * HIDDEN * sizeof *out);
+    for (size_t row = 0; row < s->start[SEQUENCES]; row++)
+        for (size_t j = 0; j < SLOTS; j++)
+            for (size_t i = 0; i < HIDDEN; i++) {
+                const size_t at = place[row] * SLOTS + j, slot = (of[row] + j) * HIDDEN + i;
+                const double w = (double)with->tables[which][at];
+                if (out) out[slot] += w * x[row * HIDDEN + i];
+                if (!out_grad) continue;
+                grads->tables[which][at] += out_grad[slot] * x[row * HIDDEN + i];
+                x_grad[row * HIDDEN + i] += out_grad[slot] * w;
+            }
+}
+
 /* out [slots, HIDDEN] of x [rows, HIDDEN]; or, where out_grad is given, the gradients of x and of the convolution. */
 static void convolve(const plain_weights *with, const scene *s, size_t which, const double *x, double *out,
                      const double *out_grad, double *x_grad, plain *grads) {
     size_t of[MOST_ROWS], part[MOST_ROWS];
     scene slots;
-    find_slots(s, &slots, of, part);
+    find_slots(with, s, &slots, of, part);
+    if (with->tables[0]) {
+        mix(with, s, which, of, part, x, out, out_grad, x_grad, grads);
+        return;
+    }
     for (size_t i = 0; i < slots.start[SEQUENCES]; i++)
         for (size_t j = 0; j < HIDDEN; j++) {
             if (out) out[i * HIDDEN + j] = (double)with->compress_bias[which][j];
@@ -298,7 +330,7 @@ static void compressed_queries(const plain_weights *with, const scene *s, double
     double *own_grads[PLAIN] = {grads[0], made_grads[0], made_grads[1], grads[OUTPUT]};
     size_t of[MOST_ROWS], part[MOST_ROWS], count[MOST_ROWS] = {0};
     scene slots;
-    find_slots(s, &slots, of, part);
+    find_slots(with, s, &slots, of, part);
     memset(made_grads, 0, sizeof made_grads);
     slot_plain = (plain){0};
     for (size_t i = 0; i < 2; i++) convolve(with, s, i, rows[1 + i], made[i], NULL, NULL, NULL);
@@ -332,8 +364,9 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
     /* the gradient of what is mixed does not depend on it */
     double *unused = calloc(HIDDEN * HIDDEN, sizeof *unused);
     apply_backward(toward, rows[OUTPUT], grads[OUTPUT], m, with->weight[OUTPUT], unused, out->bias[OUTPUT]);
-    if (with->compress[0]) compressed_queries(with, s, rows, grads, out);
-    for (size_t i = 0; i < SEQUENCES && !with->compress[0]; i++)
+    const bool compresses = with->compress[0] || with->tables[0];
+    if (compresses) compressed_queries(with, s, rows, grads, out);
+    for (size_t i = 0; i < SEQUENCES && !compresses; i++)
         for (size_t h = 0; h < s->heads; h++)
             for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++)
                 (with->features ? featured_query : plain_query)(with, s, i, h, q, rows, grads, out);
@@ -413,6 +446,16 @@ static void compare_convolutions(const bed *b, const plain *want, const scene *s
     }
 }
 
+static void compare_tables(const bed *b, const plain *want, const scene *s, const char *isa) {
+    float got[LONGEST * SLOTS];
+    for (size_t i = 0; i < 2; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "encoder.layer.0.attention.self.project_%s.weight", i ? "value" : "key");
+        for (size_t j = 0; j < LONGEST * SLOTS; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
+        compare(name, s, isa, want->tables[i], got, LONGEST, SLOTS, SLOTS);
+    }
+}
+
 static void check_scene(bed *b, const plain_weights *with, scene s) {
     static double x[MOST_ROWS * HIDDEN], query_rows[MOST_ROWS * HIDDEN], toward[MOST_ROWS * HIDDEN];
     static plain want;
@@ -459,6 +502,7 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
             compare("gradient of the rows", &s, isa, want.x, rows.grad, n, HIDDEN, rows.stride);
             compare_parameters(b, with, &want, &s, isa);
             if (with->compress[0]) compare_convolutions(b, &want, &s, isa);
+            if (with->tables[0]) compare_tables(b, &want, &s, isa);
             parameters_clear(&b->params);
         }
         arena_reset(&b->memory);
@@ -468,7 +512,7 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
 /* What a query sees, and whether there are slopes, and projections of global tokens. */
 typedef struct seeing {
     plain_weights by; /* without weights */
-    bool sloped, projects, compresses;
+    bool sloped, projects, compresses, by_tables;
 } seeing;
 
 static void check_layer(const char *parts, seeing of) {
@@ -495,6 +539,11 @@ static void check_layer(const char *parts, seeing of) {
         snprintf(name, sizeof name, "encoder.layer.%%zu.attention.self.compress_%s.bias", i ? "value" : "key");
         with.compress_bias[i] = stored_named(&m, name, 0);
     }
+    for (size_t i = 0; i < 2 && of.by_tables; i++)
+        with.tables[i] = stored_named(&m,
+                                      i ? "encoder.layer.%zu.attention.self.project_value.weight"
+                                        : "encoder.layer.%zu.attention.self.project_key.weight",
+                                      0);
     if (of.sloped) with.slopes = stored_named(&m, "encoder.layer.%zu.attention.self.slopes", 0);
     for (size_t isa = 0; isa < ISA_COUNT; isa++) {
         bed b;
@@ -610,6 +659,12 @@ static void test_compressed_layer(void **state) {
     (void)state;
     check_layer("\"attention\": {\"mechanism\": \"compressed\"}, ",
                 (seeing){.by = {.reach = SIZE_MAX}, .compresses = true});
+}
+
+static void test_linformer_layer(void **state) {
+    (void)state;
+    check_layer("\"attention\": {\"mechanism\": \"linformer\", \"slots\": 5}, ",
+                (seeing){.by = {.reach = SIZE_MAX}, .by_tables = true});
 }
 
 /* The rows are orthogonal within a block, and with more of them the weights come nearer to the softmax's. */
@@ -759,7 +814,7 @@ int main(void) {
                                        cmocka_unit_test(test_sparse_layer),     cmocka_unit_test(test_axial_layer),
                                        cmocka_unit_test(test_bigbird_layer),    cmocka_unit_test(test_linear_layer),
                                        cmocka_unit_test(test_performer_layer),  cmocka_unit_test(test_random_features),
-                                       cmocka_unit_test(test_compressed_layer), cmocka_unit_test(test_every_attention),
-                                       cmocka_unit_test(test_every_feeding)};
+                                       cmocka_unit_test(test_compressed_layer), cmocka_unit_test(test_linformer_layer),
+                                       cmocka_unit_test(test_every_attention),  cmocka_unit_test(test_every_feeding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
