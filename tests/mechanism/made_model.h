@@ -21,7 +21,8 @@ enum {
     RATIO = 3,
     SLOTS = 5,
     LONGEST = 150,
-    VOCABULARY = 61
+    VOCABULARY = 61,
+    MOST_STORED = 96
 };
 
 typedef struct stored {
@@ -33,7 +34,7 @@ typedef struct stored {
 typedef struct made_model {
     char folder[64];
     size_t heads[LAYERS], inner[LAYERS];
-    stored tensors[96];
+    stored tensors[MOST_STORED];
     size_t count;
 } made_model;
 
@@ -130,7 +131,7 @@ static inline made_model draw_model(const size_t heads[LAYERS], const size_t inn
 /* Writes a folder of BERT's layout whose config.json has the given parts, as `"attention": {...}, `. */
 static inline void write_model(made_model *self, const char *parts) {
     char path[128], command[256];
-    tensor_source sources[64];
+    tensor_source sources[MOST_STORED];
     for (size_t i = 0; i < self->count; i++)
         sources[i] = (tensor_source){.name = self->tensors[i].name,
                                      .type = DTYPE_F32,
