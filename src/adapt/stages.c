@@ -158,7 +158,7 @@ typedef struct points_training {
     bool narrows;            /* layers can run with fewer heads and neurons */
     bool shallow;            /* the model has fewer layers than the teacher, so states cannot be compared */
     bool refines;            /* at the points that a search found */
-    double passes;           /* over the data, as a part of those of fine-tuning */
+    double passes;           /* passes over the data, as a part of the passes of fine-tuning */
 } points_training;
 
 /* Points of a model with exits are for sequences and tokens; the recipe leaves exits out where there can be none. */

@@ -55,7 +55,7 @@ typedef struct attending_demand {
     double rate; /* the attainable part of that precision's peak */
 } attending_demand;
 
-/* How a tensor begins that dense attention does not have. */
+/* How a layer or a table begins that dense attention does not have. */
 typedef enum added_start {
     LIKE_QUERY, /* a copy of that layer */
     LIKE_KEY,
@@ -64,11 +64,11 @@ typedef enum added_start {
     LIKE_SEGMENTS /* a table [longest text, rows]: the means of `rows` segments of the text; no bias */
 } added_start;
 
-typedef struct added_linear {
+typedef struct added_tensor {
     const char *name; /* beside the queries' layer: "query_global" */
     added_start like;
     size_t rows;
-} added_linear;
+} added_tensor;
 
 enum { MOST_ADDED = 4 };
 
@@ -93,8 +93,9 @@ typedef struct attending {
      * loaded what it has besides. */
     rubato_status (*load)(void **self, const part_source *from);
     rubato_status (*load_terms)(void *self, const part_source *from);
-    /* What a checkpoint of dense attention lacks, and how it begins; the number of layers. NULL: nothing is lacking. */
-    size_t (*added_linears)(const void *setting, added_linear out[MOST_ADDED]);
+    /* Layers and tables that a checkpoint of dense attention lacks, and how they begin; returns their number. NULL:
+     * nothing is lacking. */
+    size_t (*added_tensors)(const void *setting, added_tensor out[MOST_ADDED]);
     /* Prepares the weights for running only the first heads. Fails: UNSUPPORTED where widths do not divide. */
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
     /* Whether heads can be reordered by reordering only the visited layers; NULL: always. */

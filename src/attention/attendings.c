@@ -5,8 +5,8 @@
 #define MECHANISMS(EACH)                                                                                               \
     EACH(softmax)                                                                                                      \
     EACH(image)                                                                                                        \
-    EACH(longformer) EACH(sparse) EACH(axial) EACH(bigbird) EACH(linear) EACH(performer) EACH(compressed)              \
-        EACH(linformer)
+    EACH(longformer)                                                                                                   \
+    EACH(sparse) EACH(axial) EACH(bigbird) EACH(linear) EACH(performer) EACH(compressed) EACH(linformer)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

@@ -40,12 +40,6 @@ static size_t column_of(const planned_pass *of, size_t place) {
     return place % self->columns;
 }
 
-static bool all_heads(const planned_pass *of, size_t head) {
-    (void)of;
-    (void)head;
-    return true;
-}
-
 static bool column_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
     (void)head;
     return planned_group_block(of, sequence, number, out);
@@ -64,7 +58,7 @@ static bool row_block(const void *of, size_t sequence, size_t head, size_t numbe
 
 static void forward(const void *weights, const run *on, const attending_input *in, tensor out) {
     static const planned_form rows = {.block = row_block};
-    static const planned_form columns = {.block = column_block, .group = column_of, .has_groups = all_heads};
+    static const planned_form columns = {.block = column_block, .group = column_of};
     const axial_setting *self = ((const planned_weights *)weights)->setting;
     const bool by_columns = in->layer % 2;
     planned_forward(weights, on, in, out, by_columns ? &columns : &rows, by_columns ? self->columns : 0);
@@ -73,32 +67,24 @@ static void forward(const void *weights, const run *on, const attending_input *i
 /* ---- Costs ---- */
 
 /* In the mean of the two kinds of layers. */
-static double pairs(const axial_setting *self, double keys, double queries) {
+static double pairs(const void *setting, double keys, double queries) {
+    const axial_setting *self = setting;
     const double columns = (double)self->columns;
     return queries * (fmin(keys, columns) + fmax(keys / columns, 1)) / 2;
 }
 
 static operations count(const void *setting, const part_extent *of) {
-    operations sum = projections_count(of);
-    sum.queries +=
-        4 * (double)(of->units * of->unit_size) * pairs(setting, (double)of->rows.entering, (double)of->rows.queries);
-    return sum;
+    return planned_count(setting, of, pairs);
 }
 
 static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
-    const planned_weights *self = weights;
     (void)kernels;
-    return planned_demand(weights, pairs(self->setting, (double)length, (double)length), sequences, length);
+    return planned_demand(weights, sequences, length, pairs);
 }
 
 const attending attending_axial = {
     .part = {.name = "axial", .foreign = true, .configure = configure, .note = note, .describe = describe},
-    .yields_received = true,
-    .fewer_queries = true,
-    .narrows = true,
-    .load = planned_load,
-    .allow_narrow = projections_allow_narrow,
+    PLANNED,
     .forward = forward,
-    .visit = projections_visit,
     .count = count,
     .demand = demand};

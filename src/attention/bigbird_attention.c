@@ -99,33 +99,25 @@ static void forward(const void *weights, const run *on, const attending_input *i
 
 /* ---- Costs ---- */
 
-static double pairs(const bigbird_setting *self, double keys, double queries) {
+static double pairs(const void *setting, double keys, double queries) {
+    const bigbird_setting *self = setting;
     const double block = (double)self->block, seen = (double)(5 + (self->drawn ? self->random : 0)) * block;
     if (keys <= (double)bigbird_dense(self)) return keys * queries;
     return queries * seen + 2 * fmin(block, queries) * (keys - seen);
 }
 
 static operations count(const void *setting, const part_extent *of) {
-    operations sum = projections_count(of);
-    sum.queries +=
-        4 * (double)(of->units * of->unit_size) * pairs(setting, (double)of->rows.entering, (double)of->rows.queries);
-    return sum;
+    return planned_count(setting, of, pairs);
 }
 
 static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
-    const planned_weights *self = weights;
     (void)kernels;
-    return planned_demand(weights, pairs(self->setting, (double)length, (double)length), sequences, length);
+    return planned_demand(weights, sequences, length, pairs);
 }
 
 const attending attending_bigbird = {
     .part = {.name = "bigbird", .foreign = true, .configure = configure, .note = note, .describe = describe},
-    .yields_received = true,
-    .fewer_queries = true,
-    .narrows = true,
-    .load = planned_load,
-    .allow_narrow = projections_allow_narrow,
+    PLANNED,
     .forward = forward,
-    .visit = projections_visit,
     .count = count,
     .demand = demand};

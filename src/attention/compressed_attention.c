@@ -60,10 +60,10 @@ static rubato_status load(void **out, const part_source *from) {
     return loader_linear(from->load, &self->values, one, 1, width, self->setting->ratio * width);
 }
 
-static size_t added_linears(const void *setting, added_linear out[MOST_ADDED]) {
+static size_t added_tensors(const void *setting, added_tensor out[MOST_ADDED]) {
     const compressed_setting *self = setting;
-    out[0] = (added_linear){"compress_key", LIKE_MEAN, self->ratio};
-    out[1] = (added_linear){"compress_value", LIKE_MEAN, self->ratio};
+    out[0] = (added_tensor){"compress_key", LIKE_MEAN, self->ratio};
+    out[1] = (added_tensor){"compress_value", LIKE_MEAN, self->ratio};
     return 2;
 }
 
@@ -143,7 +143,6 @@ static void forward(const void *weights, const run *on, const attending_input *i
     tensor mixed = run_tensor(on, in->query_rows.rows, in->heads * self->with.head_size);
     double begin = run_begin(on);
     const slots made = find_slots(self->setting, on, in);
-    batch *batches = run_take(on, 2, sizeof *batches); /* of keys and queries, for the tape */
     float *received = in->significance ? run_take(on, in->x.rows + 1, sizeof *received) : NULL;
     if (!run_failed(on)) {
         rows.key = compress(on, rows.key, &made, self, &self->keys);
@@ -151,14 +150,9 @@ static void forward(const void *weights, const run *on, const attending_input *i
         run_end(on, PART_QKV, begin);
         begin = run_begin(on);
         gathered heads = gathered_heads(&self->with, in, &rows);
-        batches[0] = made.packed;
-        batches[1] = in->queries;
-        heads.sequences = &batches[0];
-        heads.queries = &batches[1];
         heads.significance = received;
         heads.others_only = false;
-        heads.plan = (gather_plan){.of = batches, .block = gather_all};
-        attention_gathered(on, mixed, &heads);
+        if (gathered_whole(on, &heads, made.packed, in->queries)) attention_gathered(on, mixed, &heads);
     }
     /* a slot's attention is that of its tokens */
     for (size_t row = 0; received && !run_failed(on) && row < in->x.rows; row++) {
@@ -199,7 +193,7 @@ const attending attending_compressed = {
     .yields_received = true,
     .fewer_queries = true,
     .load = load,
-    .added_linears = added_linears,
+    .added_tensors = added_tensors,
     .sortable = sortable,
     .forward = forward,
     .visit = visit,

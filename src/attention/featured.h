@@ -11,7 +11,7 @@ typedef struct feature_map {
     size_t count;   /* features of a row */
     size_t room;    /* floats of scratch that a row needs in backward */
     const void *of; /* the mechanism's */
-    /* out [rows, count] = features of x. Keys are those of a whole sequence. */
+    /* out [rows, count] = features of x. keys: x has the keys of a whole sequence, else some queries. */
     void (*map)(const void *of, const run *on, bool keys, float *out, const float *x, size_t x_stride, size_t rows,
                 size_t size);
     /* dx += the derivative, by d [rows, count], which may be changed; features [rows, count] as map made them. */

@@ -410,13 +410,25 @@ static void backward(const run *on, void *saved) {
     run_parallel(on, own.sequences.sequences * own.in.heads, 1, some_backward, &t);
 }
 
-bool gather_all(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
+/* of: two batches, of the keys and of the queries. */
+static bool whole_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
     const batch *batches = of;
     (void)head;
     *out = (query_block){.count = batch_length(&batches[1], sequence),
                          .keys = {{0, batch_length(&batches[0], sequence)}},
                          .stretches = 1};
     return number == 0 && out->count;
+}
+
+bool gathered_whole(const run *on, gathered *heads, batch keys, batch queries) {
+    batch *batches = run_take(on, 2, sizeof *batches); /* live as long as the tape */
+    if (run_failed(on)) return false;
+    batches[0] = keys;
+    batches[1] = queries;
+    heads->sequences = &batches[0];
+    heads->queries = &batches[1];
+    heads->plan = (gather_plan){.of = batches, .block = whole_block};
+    return true;
 }
 
 gathered gathered_heads(const projections *with, const attending_input *in, const projected *rows) {

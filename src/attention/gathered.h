@@ -34,9 +34,6 @@ typedef struct gather_plan {
     stretch (*seen)(const void *of, size_t sequence, size_t head, size_t query, stretch keys);
 } gather_plan;
 
-/* A plan's `block`: all queries see all keys. of: two batches, of the keys and of the queries. */
-bool gather_all(const void *of, size_t sequence, size_t head, size_t number, query_block *out);
-
 typedef struct gathered {
     tensor query, key, value;         /* [rows, heads * head_size]; of the query rows, and of all */
     const batch *sequences, *queries; /* of the keys and of the queries */
@@ -50,6 +47,10 @@ typedef struct gathered {
 
 /* The heads of a layer's pass, without a plan. */
 gathered gathered_heads(const projections *with, const attending_input *in, const projected *rows);
+
+/* Every query sees all of its sequence's keys. keys, queries: the batches of both. The plan is in the run's arena;
+ * false on a failed run. */
+bool gathered_whole(const run *on, gathered *heads, batch keys, batch queries);
 
 /* out [query rows, heads * head_size] = concatenated heads. A query that sees no key gets zeros. When recording,
  * probabilities are dropped out at the tape's rate, and `inputs` and the batches are copied, but not their arrays. */

@@ -57,31 +57,23 @@ static void forward(const void *weights, const run *on, const attending_input *i
 
 /* ---- Costs ---- */
 
-static double pairs(const image_setting *self, double keys, double queries) {
+static double pairs(const void *setting, double keys, double queries) {
+    const image_setting *self = setting;
     return queries * fmin(keys, (double)(self->block + 2 * self->flange));
 }
 
 static operations count(const void *setting, const part_extent *of) {
-    operations sum = projections_count(of);
-    sum.queries +=
-        4 * (double)(of->units * of->unit_size) * pairs(setting, (double)of->rows.entering, (double)of->rows.queries);
-    return sum;
+    return planned_count(setting, of, pairs);
 }
 
 static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
-    const planned_weights *self = weights;
     (void)kernels;
-    return planned_demand(weights, pairs(self->setting, (double)length, (double)length), sequences, length);
+    return planned_demand(weights, sequences, length, pairs);
 }
 
 const attending attending_image = {
     .part = {.name = "image", .foreign = true, .configure = configure, .note = note, .describe = describe},
-    .yields_received = true,
-    .fewer_queries = true,
-    .narrows = true,
-    .load = planned_load,
-    .allow_narrow = projections_allow_narrow,
+    PLANNED,
     .forward = forward,
-    .visit = projections_visit,
     .count = count,
     .demand = demand};

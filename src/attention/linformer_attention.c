@@ -1,6 +1,6 @@
-/* Linformer (Wang et al. 2020): a table of [longest text, slots] makes `slots` keys and values of those of all tokens,
- * k'_j = sum over tokens of table[place][j] k. Heads share the tables of a layer; queries see all slots. */
-#include <math.h>
+/* Linformer (Wang et al. 2020): a table [longest text, slots] sums the keys of all tokens into `slots` keys,
+ * k'_j = sum over tokens of table[place][j] k, and another table the values. The heads of a layer share its tables, and
+ * queries see all slots. */
 #include <stdio.h>
 #include <string.h>
 
@@ -71,10 +71,10 @@ static rubato_status load_terms(void *weights, const part_source *from) {
     return self->setting->shared ? RUBATO_OK : load_table(self->values, from, "project_value.weight");
 }
 
-static size_t added_linears(const void *setting, added_linear out[MOST_ADDED]) {
+static size_t added_tensors(const void *setting, added_tensor out[MOST_ADDED]) {
     const linformer_setting *self = setting;
-    out[0] = (added_linear){"project_key", LIKE_SEGMENTS, self->slots};
-    out[1] = (added_linear){"project_value", LIKE_SEGMENTS, self->slots};
+    out[0] = (added_tensor){"project_key", LIKE_SEGMENTS, self->slots};
+    out[1] = (added_tensor){"project_value", LIKE_SEGMENTS, self->slots};
     return self->shared ? 1 : 2;
 }
 
@@ -209,20 +209,15 @@ static void forward(const void *weights, const run *on, const attending_input *i
     projected rows = projections_read(&self->with, on, in, false);
     tensor mixed = run_tensor(on, in->query_rows.rows, in->heads * self->with.head_size);
     const double begin = run_begin(on);
-    batch *batches = run_take(on, 2, sizeof *batches); /* of slots and queries, for the tape */
     size_t *start = run_take(on, in->sequences.sequences + 1, sizeof *start);
     if (!run_failed(on)) {
         for (size_t i = 0; i <= in->sequences.sequences; i++) start[i] = i * slots;
         rows.key = mix_rows(on, in, rows.key, self->keys, slots);
         rows.value = mix_rows(on, in, rows.value, self->values, slots);
         gathered heads = gathered_heads(&self->with, in, &rows);
-        batches[0] =
-            (batch){.sequences = in->sequences.sequences, .rows = in->sequences.sequences * slots, .start = start};
-        batches[1] = in->queries;
-        heads.sequences = &batches[0];
-        heads.queries = &batches[1];
-        heads.plan = (gather_plan){.of = batches, .block = gather_all};
-        attention_gathered(on, mixed, &heads);
+        const batch made = {
+            .sequences = in->sequences.sequences, .rows = start[in->sequences.sequences], .start = start};
+        if (gathered_whole(on, &heads, made, in->queries)) attention_gathered(on, mixed, &heads);
     }
     run_end(on, PART_HEADS, begin);
     projections_write(&self->with, on, in, mixed, out);
@@ -253,7 +248,7 @@ const attending attending_linformer = {
     .narrows = true,
     .load = load,
     .load_terms = load_terms,
-    .added_linears = added_linears,
+    .added_tensors = added_tensors,
     .allow_narrow = projections_allow_narrow,
     .forward = forward,
     .visit = projections_visit,

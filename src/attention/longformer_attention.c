@@ -77,11 +77,11 @@ static rubato_status load(void **out, const part_source *from) {
     return loader_linear(from->load, &self->rest, two, 2, width, from->hidden);
 }
 
-static size_t added_linears(const void *setting, added_linear out[MOST_ADDED]) {
+static size_t added_tensors(const void *setting, added_tensor out[MOST_ADDED]) {
     if (!has_globals(setting)) return 0;
-    out[0] = (added_linear){"query_global", LIKE_QUERY, 0};
-    out[1] = (added_linear){"key_global", LIKE_KEY, 0};
-    out[2] = (added_linear){"value_global", LIKE_VALUE, 0};
+    out[0] = (added_tensor){"query_global", LIKE_QUERY, 0};
+    out[1] = (added_tensor){"key_global", LIKE_KEY, 0};
+    out[2] = (added_tensor){"value_global", LIKE_VALUE, 0};
     return 3;
 }
 
@@ -227,15 +227,9 @@ static void run_globals(const longformer_weights *self, const run *on, const lon
     run_end(on, PART_QKV, begin);
     tensor out = run_tensor(on, list.packed.rows, mixed.columns);
     gathered heads = gathered_heads(&self->with, in, &rows);
-    batch *batches = run_take(on, 2, sizeof *batches); /* of keys and queries, for the tape */
     float *received = in->significance ? run_take(on, in->x.rows, sizeof *received) : NULL;
-    if (run_failed(on)) return;
-    batches[0] = in->sequences;
-    batches[1] = list.packed;
-    heads.sequences = &batches[0];
-    heads.queries = &batches[1];
+    if (!gathered_whole(on, &heads, in->sequences, list.packed)) return;
     heads.significance = received;
-    heads.plan = (gather_plan){.of = batches, .block = gather_all};
     begin = run_begin(on);
     attention_gathered(on, out, &heads);
     if (received && !run_failed(on)) on->kernels->gradient->add(in->significance, received, in->x.rows);
@@ -296,7 +290,7 @@ const attending attending_longformer = {
     .fewer_queries = true,
     .narrows = true,
     .load = load,
-    .added_linears = added_linears,
+    .added_tensors = added_tensors,
     .allow_narrow = projections_allow_narrow,
     .forward = forward,
     .visit = visit,

@@ -1,6 +1,6 @@
 /* With x' = x size^(-1/4), a feature is exp(w x' - |x'|^2 / 2 - c). c is the largest exponent of a query, or of all
  * keys of the text and head, and leaves the result as it is. The authors' code adds a small number to every feature;
- * without it, weights are those of the kernel alone. */
+ * here no number is added, so that the weights of keys are exactly products of features. */
 #include "attention/performer_attention.h"
 
 #include <math.h>

@@ -136,7 +136,7 @@ typedef struct planned_run {
 
 static const size_t *order_of(const void *of, size_t sequence, size_t head, bool queries) {
     const planned_run *self = of;
-    if (!self->form->has_groups(&self->pass, head)) return NULL;
+    if (self->form->has_groups && !self->form->has_groups(&self->pass, head)) return NULL;
     return grouped(&self->pass, sequence, queries).order;
 }
 
@@ -162,8 +162,18 @@ void planned_forward(const void *weights, const run *on, const attending_input *
     projections_write(&self->with, on, in, mixed, out);
 }
 
-attending_demand planned_demand(const void *weights, double pairs, size_t sequences, size_t length) {
+/* ---- Costs ---- */
+
+operations planned_count(const void *setting, const part_extent *of, planned_pairs *pairs) {
+    operations sum = projections_count(of);
+    sum.queries +=
+        4 * (double)(of->units * of->unit_size) * pairs(setting, (double)of->rows.entering, (double)of->rows.queries);
+    return sum;
+}
+
+attending_demand planned_demand(const void *weights, size_t sequences, size_t length, planned_pairs *pairs) {
     const planned_weights *self = weights;
     const double width = (double)(self->with.heads * self->with.head_size);
-    return projections_demand(&self->with, 4 * (double)sequences * pairs * width, sequences, length);
+    const double all = (double)sequences * pairs(self->setting, (double)length, (double)length);
+    return projections_demand(&self->with, 4 * all * width, sequences, length);
 }

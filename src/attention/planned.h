@@ -29,7 +29,7 @@ typedef struct planned_form {
     bool (*block)(const void *of, size_t sequence, size_t head, size_t number, query_block *out);
     stretch (*seen)(const void *of, size_t sequence, size_t head, size_t query, stretch keys);
     /* The group of a place, below `groups`: blocks and stretches of a head with groups count rows by group, and then
-     * by place. NULL: no head has groups. */
+     * by place. NULL: no head has groups. has_groups NULL: all heads have. */
     size_t (*group)(const planned_pass *of, size_t place);
     bool (*has_groups)(const planned_pass *of, size_t head);
 } planned_form;
@@ -61,7 +61,18 @@ void planned_ask(query_block *block, stretch queries);
 /* Puts a stretch of keys into a block, unless it is empty. */
 void planned_see(query_block *block, stretch keys, float bonus);
 
-/* The demand of a pass of `sequences` of `length` rows with that many products of a query and a key. */
-attending_demand planned_demand(const void *weights, double pairs, size_t sequences, size_t length);
+/* ---- Costs ---- */
+
+/* Pairs of a query and a key of one head, for a text of that many keys and queries. */
+typedef double planned_pairs(const void *setting, double keys, double queries);
+
+/* For a mechanism's `count` and `demand`. */
+operations planned_count(const void *setting, const part_extent *of, planned_pairs *pairs);
+attending_demand planned_demand(const void *weights, size_t sequences, size_t length, planned_pairs *pairs);
+
+/* What the tables of these mechanisms share. */
+#define PLANNED                                                                                                        \
+    .yields_received = true, .fewer_queries = true, .narrows = true, .load = planned_load,                             \
+    .allow_narrow = projections_allow_narrow, .visit = projections_visit
 
 #endif

@@ -83,19 +83,13 @@ static stretch strided_seen(const void *of, size_t sequence, size_t head, size_t
 
 /* ---- Fixed ---- */
 
-static bool all_heads(const planned_pass *of, size_t head) {
-    (void)of;
-    (void)head;
-    return true;
-}
-
 /* Summaries come first. */
 static size_t is_rest(const planned_pass *of, size_t place) {
     const sparse_setting *self = of->setting;
     return place % self->stride < self->stride - self->summary;
 }
 
-/* Each block has two: its queries that are no summary, and those that are. */
+/* Each block of tokens is two blocks of queries: the summary tokens, and the other tokens. */
 static bool fixed_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
     const planned_pass *pass = of;
     const sparse_setting *self = pass->setting;
@@ -113,7 +107,7 @@ static bool fixed_block(const void *of, size_t sequence, size_t head, size_t num
 static void forward(const void *weights, const run *on, const attending_input *in, tensor out) {
     static const planned_form strided = {
         .block = strided_block, .seen = strided_seen, .group = residue, .has_groups = is_strided};
-    static const planned_form fixed = {.block = fixed_block, .group = is_rest, .has_groups = all_heads};
+    static const planned_form fixed = {.block = fixed_block, .group = is_rest};
     const sparse_setting *self = ((const planned_weights *)weights)->setting;
     planned_forward(weights, on, in, out, self->summary ? &fixed : &strided, self->summary ? 2 : self->stride);
 }
@@ -121,33 +115,25 @@ static void forward(const void *weights, const run *on, const attending_input *i
 /* ---- Costs ---- */
 
 /* In the mean of the heads. */
-static double pairs(const sparse_setting *self, double keys, double queries) {
+static double pairs(const void *setting, double keys, double queries) {
+    const sparse_setting *self = setting;
     const double stride = (double)self->stride, summary = (double)self->summary;
     if (summary > 0) return queries * fmin(keys, stride - summary + summary * keys / stride);
     return queries * (fmin(keys, 2 * stride - 1) + fmax(keys / stride, 1)) / 2;
 }
 
 static operations count(const void *setting, const part_extent *of) {
-    operations sum = projections_count(of);
-    sum.queries +=
-        4 * (double)(of->units * of->unit_size) * pairs(setting, (double)of->rows.entering, (double)of->rows.queries);
-    return sum;
+    return planned_count(setting, of, pairs);
 }
 
 static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
-    const planned_weights *self = weights;
     (void)kernels;
-    return planned_demand(weights, pairs(self->setting, (double)length, (double)length), sequences, length);
+    return planned_demand(weights, sequences, length, pairs);
 }
 
 const attending attending_sparse = {
     .part = {.name = "sparse", .foreign = true, .configure = configure, .note = note, .describe = describe},
-    .yields_received = true,
-    .fewer_queries = true,
-    .narrows = true,
-    .load = planned_load,
-    .allow_narrow = projections_allow_narrow,
+    PLANNED,
     .forward = forward,
-    .visit = projections_visit,
     .count = count,
     .demand = demand};

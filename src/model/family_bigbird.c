@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "attention/bigbird_attention.h"
-#include "attention/softmax_attention.h"
 #include "model/family.h"
 
 static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {

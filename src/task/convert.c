@@ -168,7 +168,7 @@ static tensor_source as_stored(const stored_tensor *from, const char *name) {
 }
 
 /* Adds "X.NAME.SUFFIX" for a tensor "X.query.SUFFIX". */
-static rubato_status add_beside(enlarging *e, const stored_tensor *beside, const added_linear *wanted,
+static rubato_status add_beside(enlarging *e, const stored_tensor *beside, const added_tensor *wanted,
                                 const char *suffix, tensor_source values, rubato_error *error) {
     const size_t lead = strlen(beside->name) - strlen(suffix);
     size_t at = lead;
@@ -190,7 +190,7 @@ static bool is_layer(const stored_tensor *stored, const char *pattern, const cha
     return text_ends_with(stored->name, end);
 }
 
-static rubato_status add_new(enlarging *e, const tensor_names *names, const added_linear *wanted, size_t longest,
+static rubato_status add_new(enlarging *e, const tensor_names *names, const added_tensor *wanted, size_t longest,
                              rubato_error *error) {
     static const char *const suffixes[] = {".weight", ".bias"};
     const char *const patterns[] = {names->query, names->key, names->value, names->query, names->query};
@@ -223,7 +223,7 @@ static rubato_status add_new(enlarging *e, const tensor_names *names, const adde
     return RUBATO_OK;
 }
 
-static rubato_status enlarge(converting *c, enlarging *e, const added_linear *wanted, size_t count,
+static rubato_status enlarge(converting *c, enlarging *e, const added_tensor *wanted, size_t count,
                              rubato_error *error) {
     size_t stored = 0;
     for (size_t i = 0; i < e->weights.shard_count; i++) stored += e->weights.shards[i].count;
@@ -247,10 +247,10 @@ static rubato_status enlarge(converting *c, enlarging *e, const added_linear *wa
 
 static rubato_status add_tensors(converting *c, rubato_error *error) {
     const part_choice *choice = &c->model->body.config.attention;
-    added_linear wanted[MOST_ADDED];
+    added_tensor wanted[MOST_ADDED];
     enlarging e = {0};
-    if (!c->options->attention || !attending_of(choice)->added_linears) return RUBATO_OK;
-    const size_t count = attending_of(choice)->added_linears(choice->setting, wanted);
+    if (!c->options->attention || !attending_of(choice)->added_tensors) return RUBATO_OK;
+    const size_t count = attending_of(choice)->added_tensors(choice->setting, wanted);
     if (count == 0) return RUBATO_OK;
     TRY(checkpoint_open(&e.weights, c->staged.path, (file_reading){0}, error));
     rubato_status status = enlarge(c, &e, wanted, count, error);
