@@ -1,5 +1,5 @@
 """Shared by the benchmarks that train: runs Rubato, and does not repeat finished parts."""
-import json, os, subprocess, sys
+import json, math, os, subprocess, sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DATA = f"{ROOT}/../shared/data"
@@ -30,3 +30,21 @@ class Program:
         """The fastest precision for training on this processor: bf16 where it has the instructions."""
         if not self.fast: self.fast = "bf16" if self.call("info", model)[0]["isa"] in ("bf16", "amx") else "f32"
         return ["--precision", self.fast]
+
+    def judge(self, mark, model, task, data, *more):
+        """The metrics of a model on some data; the file `mark` keeps them."""
+        if not os.path.exists(mark):
+            found = self.call("eval", model, "--task", task, "--data", data, *more, "--quiet")[0]
+            with open(mark, "w") as f: json.dump(found, f)
+
+
+def percent(mark, metric):
+    """A metric that judge kept, in per cent."""
+    return 100 * json.load(open(mark))["metrics"][metric]
+
+
+def cell(values):
+    """The mean of several seeds and its standard error; one value as it is."""
+    if len(values) < 2: return f"{values[0]:.2f}" if values else ""
+    m = sum(values) / len(values)
+    return f"{m:.2f} ± {math.sqrt(sum((v - m) ** 2 for v in values) / (len(values) - 1) / len(values)):.2f}"

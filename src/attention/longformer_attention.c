@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "attention/gathered.h"
-#include "attention/projections.h"
+#include "attention/planned.h"
 #include "base/checked.h"
 #include "tensor/operations.h"
 
@@ -101,33 +100,32 @@ static void visit(void *weights, linear_visitor *see, void *user) {
 
 /* A pass; places are counted within a sequence. */
 typedef struct longformer_pass {
-    attending_input in;
+    planned_pass pass; /* without groups */
     size_t reach;
     const size_t *globals; /* [sequences] places below are global */
 } longformer_pass;
 
 /* The first row of a sequence, counted from its beginning, that stands at the place or behind it. */
 static size_t key_at(const longformer_pass *p, size_t sequence, size_t place) {
-    return attending_row_at(&p->in, sequence, &p->in.sequences, p->in.origin, place);
+    const attending_input *in = &p->pass.in;
+    return attending_row_at(in, sequence, &in->sequences, in->origin, place);
 }
 
 static size_t query_at(const longformer_pass *p, size_t sequence, size_t place) {
-    return attending_row_at(&p->in, sequence, &p->in.queries, p->in.query_origin, place);
-}
-
-static size_t place_of_query(const longformer_pass *p, size_t sequence, size_t query) {
-    return attending_place(&p->in, sequence, p->in.query_origin, p->in.queries.start[sequence] + query);
+    const attending_input *in = &p->pass.in;
+    return attending_row_at(in, sequence, &in->queries, in->query_origin, place);
 }
 
 static stretch window_of(const longformer_pass *p, size_t sequence, size_t low, size_t high) {
     const size_t globals = p->globals[sequence], first = low > p->reach ? low - p->reach : 0;
-    return (stretch){key_at(p, sequence, size_max(first, globals)), key_at(p, sequence, high + p->reach + 1)};
+    return planned_keys(&p->pass, sequence, size_max(first, globals), high + p->reach + 1);
 }
 
 /* The queries that are not global. Blocks begin at multiples of a panel, so that their keys mostly do, too. */
 static bool local_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
     const longformer_pass *p = of;
-    const size_t count = batch_length(&p->in.queries, sequence), globals = key_at(p, sequence, p->globals[sequence]);
+    const size_t count = batch_length(&p->pass.in.queries, sequence),
+                 globals = key_at(p, sequence, p->globals[sequence]);
     const size_t begin = query_at(p, sequence, p->globals[sequence]), block = begin / QUERY_BLOCK + number;
     (void)head;
     out->first = size_max(begin, block * QUERY_BLOCK);
@@ -135,8 +133,8 @@ static bool local_block(const void *of, size_t sequence, size_t head, size_t num
     out->count = size_min((block + 1) * QUERY_BLOCK, count) - out->first;
     out->stretches = 0;
     if (globals) out->keys[out->stretches++] = (stretch){0, globals};
-    const stretch window = window_of(p, sequence, place_of_query(p, sequence, out->first),
-                                     place_of_query(p, sequence, out->first + out->count - 1));
+    const stretch window = window_of(p, sequence, planned_place(&p->pass, sequence, out->first),
+                                     planned_place(&p->pass, sequence, out->first + out->count - 1));
     if (window.first < window.end) out->keys[out->stretches++] = window;
     return true;
 }
@@ -144,7 +142,7 @@ static bool local_block(const void *of, size_t sequence, size_t head, size_t num
 static stretch local_seen(const void *of, size_t sequence, size_t head, size_t query, stretch keys) {
     const longformer_pass *p = of;
     (void)head;
-    const size_t place = place_of_query(p, sequence, query);
+    const size_t place = planned_place(&p->pass, sequence, query);
     if (keys.first < key_at(p, sequence, p->globals[sequence])) return keys;
     return window_of(p, sequence, place, place);
 }
@@ -199,7 +197,7 @@ typedef struct chosen {
 } chosen;
 
 static chosen list_globals(const run *on, const longformer_pass *p) {
-    const batch *queries = &p->in.queries;
+    const batch *queries = &p->pass.in.queries;
     size_t *rows = run_take(on, 2 * queries->rows + queries->sequences + 1, sizeof *rows);
     chosen out = {rows, rows + queries->rows, {.sequences = queries->sequences}};
     if (!rows) return out;
@@ -218,7 +216,7 @@ static chosen list_globals(const run *on, const longformer_pass *p) {
 }
 
 static void run_globals(const longformer_weights *self, const run *on, const longformer_pass *p, tensor mixed) {
-    const attending_input *in = &p->in;
+    const attending_input *in = &p->pass.in;
     const chosen list = list_globals(on, p);
     if (run_failed(on) || list.packed.rows == 0) return;
     double begin = run_begin(on);
@@ -245,7 +243,7 @@ static void forward(const void *weights, const run *on, const attending_input *i
     const size_t *globals = find_globals(on, self->setting, in);
     if (!run_failed(on)) {
         double begin = run_begin(on);
-        *p = (longformer_pass){*in, self->setting->window / 2, globals};
+        *p = (longformer_pass){{.in = *in, .setting = self->setting}, self->setting->window / 2, globals};
         gathered heads = gathered_heads(&self->with, in, &rows);
         heads.plan = (gather_plan){.of = p, .block = local_block, .seen = local_seen};
         attention_gathered(on, mixed, &heads);

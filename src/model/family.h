@@ -103,6 +103,9 @@ typedef struct family {
 #define BERT_FEED_FORWARD                                                                                              \
     .up = "encoder.layer.%zu.intermediate.dense", .down = "encoder.layer.%zu.output.dense",                            \
     .output_norm = "encoder.layer.%zu.output.LayerNorm"
+#define BERT_MLM_HEAD                                                                                                  \
+    .kind = HEAD_MLM, .dense = "cls.predictions.transform.dense", .norm = "cls.predictions.transform.LayerNorm",       \
+    .out = "cls.predictions.decoder", .out_bias = "cls.predictions.bias"
 #define BERT_TYPES "type_vocab_size"
 #define BERT_TYPE_TABLE "embeddings.token_type_embeddings"
 

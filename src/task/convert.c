@@ -155,7 +155,7 @@ typedef struct enlarging {
     tensor_source *tensors;
     char **names; /* of new ones */
     mean_weight *means;
-    size_t count, most, name_count, mean_count;
+    size_t count, name_count, mean_count;
 } enlarging;
 
 static tensor_source as_stored(const stored_tensor *from, const char *name) {
@@ -227,10 +227,10 @@ static rubato_status enlarge(converting *c, enlarging *e, const added_tensor *wa
                              rubato_error *error) {
     size_t stored = 0;
     for (size_t i = 0; i < e->weights.shard_count; i++) stored += e->weights.shards[i].count;
-    e->most = stored * (1 + count);
-    e->tensors = calloc(e->most, sizeof *e->tensors);
-    e->names = calloc(e->most, sizeof *e->names);
-    e->means = calloc(e->most, sizeof *e->means);
+    const size_t most = stored * (1 + count);
+    e->tensors = calloc(most, sizeof *e->tensors);
+    e->names = calloc(most, sizeof *e->names);
+    e->means = calloc(most, sizeof *e->means);
     if (!e->tensors || !e->names || !e->means) return fail_memory(error);
     for (size_t shard = 0; shard < e->weights.shard_count; shard++)
         for (size_t i = 0; i < e->weights.shards[shard].count; i++) {
