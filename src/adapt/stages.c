@@ -70,7 +70,7 @@ static rubato_status trim(rubato_trim_options cut, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* The fine-tuned model has the word pieces of the data where the target is a size. */
+/* Where the target is a size, the fine-tuned model has the word pieces of the data, and the positions that are used. */
 static rubato_status run_tuned(adapting *self, rubato_error *error) {
     char out[ADAPT_PATH], whole[ADAPT_PATH];
     const rubato_adapt_options *o = self->options;
@@ -87,7 +87,8 @@ static rubato_status run_tuned(adapting *self, rubato_error *error) {
                                       .out = out,
                                       .data = o->unlabelled ? o->unlabelled : o->data,
                                       .columns = o->columns,
-                                      .vocabulary = self->pieces},
+                                      .vocabulary = self->pieces,
+                                      .positions = o->max_length},
                 error);
 }
 

@@ -60,8 +60,10 @@ typedef enum added_start {
     LIKE_QUERY, /* a copy of that layer */
     LIKE_KEY,
     LIKE_VALUE,
-    LIKE_MEAN,    /* a layer: the mean of `rows` inputs side by side */
-    LIKE_SEGMENTS /* a table [longest text, rows]: the means of `rows` segments of the text; no bias */
+    LIKE_MEAN,     /* a layer: the mean of `rows` inputs side by side */
+    LIKE_SEGMENTS, /* a table [longest text, rows]: the means of `rows` segments of the text; no bias */
+    DRAWN_ROWS,    /* a table [rows, outputs of the queries' layer], drawn with the deviation 1; rows 0: longest text */
+    ZERO_ROWS      /* the same of zeros */
 } added_start;
 
 typedef struct added_tensor {

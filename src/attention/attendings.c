@@ -6,7 +6,10 @@
     EACH(softmax)                                                                                                      \
     EACH(image)                                                                                                        \
     EACH(longformer)                                                                                                   \
-    EACH(sparse) EACH(axial) EACH(bigbird) EACH(linear) EACH(performer) EACH(compressed) EACH(linformer)
+    EACH(sparse)                                                                                                       \
+    EACH(axial)                                                                                                        \
+    EACH(bigbird)                                                                                                      \
+    EACH(linear) EACH(performer) EACH(compressed) EACH(linformer) EACH(set) EACH(synthesizer) EACH(sinkhorn)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

@@ -18,6 +18,7 @@ typedef struct pass {
     batch sequences, queries;
     tensor out;
     size_t longest;
+    size_t depth;  /* features of a head's query and key */
     uint64_t mask; /* dropout's key; 0: none */
 } pass;
 
@@ -109,15 +110,15 @@ static head_order find_order(const pass *p, size_t sequence, size_t head) {
 /* Floats of copies of a head's rows. */
 static size_t copied_floats(const pass *p) {
     const size_t rows = size_max(p->longest, batch_longest(&p->queries));
-    return p->in.plan.order ? round_up(4 * rows * p->in.head_size, 16) : 0;
+    return p->in.plan.order ? round_up(2 * rows * (p->depth + p->in.head_size), 16) : 0;
 }
 
 static head_rows rows_as_they_stand(const pass *p, size_t sequence, size_t head, bool gradients) {
     const size_t column = head * p->in.head_size, key = p->sequences.start[sequence];
     const size_t query = p->queries.start[sequence];
     float *(*row)(tensor, size_t) = gradients ? tensor_grad : tensor_row;
-    return (head_rows){.query = row(p->in.query, query) + column,
-                       .key = row(p->in.key, key) + column,
+    return (head_rows){.query = row(p->in.query, query) + head * p->depth,
+                       .key = row(p->in.key, key) + head * p->depth,
                        .value = row(p->in.value, key) + column,
                        .out = row(p->out, query) + column,
                        .query_stride = p->in.query.stride,
@@ -133,17 +134,18 @@ static void take_rows(float *to, size_t size, const float *from, size_t stride, 
 /* In `room` copies of queries, keys and values; of gradients: zeros for these, and a copy of the output's. */
 static head_rows rows_in_order(const pass *p, const head_rows *from, const head_order *order, bool gradients,
                                float *room) {
-    const size_t size = p->in.head_size, queries = order->query_count * size, keys = order->key_count * size;
+    const size_t size = p->in.head_size, depth = p->depth;
+    const size_t queries = order->query_count * depth, keys = order->key_count * depth;
+    const size_t zeros = queries + keys + order->key_count * size;
     if (!order->keys) return *from;
-    const head_rows made = {room, room + queries, room + queries + keys, room + queries + 2 * keys, size, size, size,
-                            size};
+    const head_rows made = {room, room + queries, room + queries + keys, room + zeros, depth, depth, size, size};
     if (gradients) {
-        memset(room, 0, (queries + 2 * keys) * sizeof *room);
+        memset(room, 0, zeros * sizeof *room);
         take_rows(made.out, size, from->out, from->out_stride, order->queries, order->query_count);
         return made;
     }
-    take_rows(made.query, size, from->query, from->query_stride, order->queries, order->query_count);
-    take_rows(made.key, size, from->key, from->key_stride, order->keys, order->key_count);
+    take_rows(made.query, depth, from->query, from->query_stride, order->queries, order->query_count);
+    take_rows(made.key, depth, from->key, from->key_stride, order->keys, order->key_count);
     take_rows(made.value, size, from->value, from->value_stride, order->keys, order->key_count);
     return made;
 }
@@ -193,19 +195,19 @@ static void score_narrow(const pass *p, const laid_out *l, size_t i, const some_
         for (size_t k = 0; k < columns_of(l, i); k++)
             scores[row * l->stride + l->at[i] + k] =
                 p->in.scale * p->on->kernels->dot_f32(of->query + (own->first + row) * of->query_stride,
-                                                      of->key + (l->first[i] + k) * of->key_stride, p->in.head_size);
+                                                      of->key + (l->first[i] + k) * of->key_stride, p->depth);
 }
 
 static void score_wide(const pass *p, const laid_out *l, size_t i, const some_rows *own, const float *keys,
                        float *scores) {
     p->on->kernels->product_f32(&(product_f32){.a = own->of->query + own->first * own->of->query_stride,
                                                .a_stride = own->of->query_stride,
-                                               .b = keys + l->first[i] * p->in.head_size,
+                                               .b = keys + l->first[i] * p->depth,
                                                .c = scores + l->at[i],
                                                .c_stride = l->stride,
                                                .rows = own->rows,
                                                .columns = columns_of(l, i),
-                                               .depth = p->in.head_size,
+                                               .depth = p->depth,
                                                .scale = p->in.scale});
 }
 
@@ -271,7 +273,7 @@ static void run_head(const work *w, size_t sequence, size_t head, float *scratch
         memset(sums, 0, order.key_count * sizeof *sums);
     }
     if (!is_few(p, sequence)) {
-        p->on->kernels->pack_transposed_f32(keys, own.key, own.key_stride, order.key_count, size);
+        p->on->kernels->pack_transposed_f32(keys, own.key, own.key_stride, order.key_count, p->depth);
         pack_straight_f32(keys + w->key_size, own.value, own.value_stride, size, order.key_count);
     }
     laid_out l;
@@ -303,7 +305,7 @@ static size_t most_scores(const pass *p) {
 static void forward(const pass *p) {
     const run *on = p->on;
     work w = {.p = p,
-              .key_size = round_up(packed_size(p->longest, p->in.head_size), 16),
+              .key_size = round_up(packed_size(p->longest, p->depth), 16),
               .value_size = round_up(packed_size(p->in.head_size, p->longest), 16)};
     arena_mark mark = arena_save(on->memory);
     const size_t sums = p->in.plan.order ? round_up(p->longest, 16) : 0;
@@ -332,14 +334,15 @@ static void rows_backward(const slopes *t, const laid_out *l, size_t sequence, s
     const pass *p = t->p;
     const run *on = t->on;
     const gradient_kernels *g = on->kernels->gradient;
-    const size_t size = p->in.head_size, across = round_up(rows, PANEL) + 16;
+    const size_t size = p->in.head_size, depth = p->depth, across = round_up(rows, PANEL) + 16;
     float *probabilities = scratch, *grads = scratch + t->scores, *dropped = grads + t->scores;
     float *turned = dropped + t->scores;
     const block_room room = {.packed = turned + t->turned};
     const float *query = of->query + first * of->query_stride, *out = to->out + first * to->out_stride;
     for (size_t i = 0; i < l->block.stretches; i++) {
         block_outer(on, probabilities + l->at[i], l->stride, query, of->query_stride, rows,
-                    of->key + l->first[i] * of->key_stride, of->key_stride, columns_of(l, i), size, p->in.scale, &room);
+                    of->key + l->first[i] * of->key_stride, of->key_stride, columns_of(l, i), depth, p->in.scale,
+                    &room);
         block_outer(on, grads + l->at[i], l->stride, out, to->out_stride, rows,
                     of->value + l->first[i] * of->value_stride, of->value_stride, columns_of(l, i), size, 1, &room);
         const size_t padding = round_up(columns_of(l, i), LANES) - columns_of(l, i);
@@ -359,16 +362,16 @@ static void rows_backward(const slopes *t, const laid_out *l, size_t sequence, s
         g->softmax_backward(grads + i * l->stride, probabilities + i * l->stride, p->in.scale, l->width);
     for (size_t i = 0; i < l->block.stretches; i++) {
         block_accumulate(on, to->query + first * to->query_stride, to->query_stride, grads + l->at[i], l->stride,
-                         of->key + l->first[i] * of->key_stride, of->key_stride, rows, size, columns_of(l, i), &room);
+                         of->key + l->first[i] * of->key_stride, of->key_stride, rows, depth, columns_of(l, i), &room);
         g->transpose(turned, across, grads + l->at[i], l->stride, rows, columns_of(l, i));
         block_accumulate(on, to->key + l->first[i] * to->key_stride, to->key_stride, turned, across, query,
-                         of->query_stride, columns_of(l, i), size, rows, &room);
+                         of->query_stride, columns_of(l, i), depth, rows, &room);
     }
 }
 
-static void give_rows(const pass *p, float *to, size_t stride, const float *from, const size_t *order, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        p->on->kernels->gradient->add(to + order[i] * stride, from + i * p->in.head_size, p->in.head_size);
+static void give_rows(const run *on, float *to, size_t stride, const float *from, size_t size, const size_t *order,
+                      size_t count) {
+    for (size_t i = 0; i < count; i++) on->kernels->gradient->add(to + order[i] * stride, from + i * size, size);
 }
 
 /* The blocks of a head run one after the other, because they add to the same keys. */
@@ -386,9 +389,11 @@ static void head_backward(const slopes *t, size_t sequence, size_t head, float *
             rows_backward(t, &l, sequence, head, &of, &to, l.block.first + done, size_min(l.rows, l.block.count - done),
                           scratch + 2 * t->copied);
     if (!order.keys) return;
-    give_rows(p, slopes_standing.query, slopes_standing.query_stride, to.query, order.queries, order.query_count);
-    give_rows(p, slopes_standing.key, slopes_standing.key_stride, to.key, order.keys, order.key_count);
-    give_rows(p, slopes_standing.value, slopes_standing.value_stride, to.value, order.keys, order.key_count);
+    give_rows(t->on, slopes_standing.query, slopes_standing.query_stride, to.query, p->depth, order.queries,
+              order.query_count);
+    give_rows(t->on, slopes_standing.key, slopes_standing.key_stride, to.key, p->depth, order.keys, order.key_count);
+    give_rows(t->on, slopes_standing.value, slopes_standing.value_stride, to.value, p->in.head_size, order.keys,
+              order.key_count);
 }
 
 static void some_backward(void *argument, size_t member, size_t first, size_t last) {
@@ -401,7 +406,7 @@ static void backward(const run *on, void *saved) {
     pass own = *(const pass *)saved;
     own.on = on;
     slopes t = {.p = &own, .on = on, .scores = most_scores(&own), .copied = copied_floats(&own)};
-    const size_t longest = round_up(own.longest, PANEL) + PANEL, size = own.in.head_size;
+    const size_t longest = round_up(own.longest, PANEL) + PANEL, size = size_max(own.in.head_size, own.depth);
     t.turned = round_up(longest * (MOST_QUERIES + PANEL + 16), 16);
     t.packed = round_up(size_max(packed_size(longest, size), packed_size(size, size_max(longest, MOST_QUERIES))), 16);
     t.scratch_size = 2 * t.copied + 3 * t.scores + t.turned + t.packed;
@@ -450,7 +455,8 @@ void attention_gathered(const run *self, tensor out, const gathered *inputs) {
               .sequences = *inputs->sequences,
               .queries = *inputs->queries,
               .out = out,
-              .longest = batch_longest(inputs->sequences)};
+              .longest = batch_longest(inputs->sequences),
+              .depth = inputs->depth ? inputs->depth : inputs->head_size};
     if (p.longest == 0 || run_failed(self)) return;
     if (self->tape && self->tape->attention_rate > 0) p.mask = tape_mask(self->tape);
     forward(&p);

@@ -38,6 +38,7 @@ typedef struct gathered {
     tensor query, key, value;         /* [rows, heads * head_size]; of the query rows, and of all */
     const batch *sequences, *queries; /* of the keys and of the queries */
     size_t heads, head_size;
+    size_t depth; /* the features of a head's query and key, where there are not head_size; else 0 */
     float scale;
     gather_plan plan; /* its data must outlive the tape when recording */
     /* As in softmax.h; NULL for none. others_only: every row is a query then. */

@@ -47,7 +47,7 @@ typedef struct arguments {
     } serve;
     struct {
         const char *window, *globals, *block, *flange, *random, *pattern, *stride, *summary, *columns, *features,
-            *kernel, *ratio, *slots;
+            *kernel, *ratio, *slots, *points, *scores, *mixed, *iterations, *cut;
     } setting; /* of attention */
 } arguments;
 

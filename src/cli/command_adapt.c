@@ -29,7 +29,7 @@ static void show_plan(void *user, const rubato_adapt_plan *plan) {
     for (size_t i = 0; i < plan->count; i++) {
         const rubato_adapt_stage *s = &plan->stages[i];
         write_time(time, sizeof time, s->seconds);
-        fprintf(stderr, "  %zu. %-13s %8s  %s\n", i + 1, s->name, s->done ? "done" : time, s->what);
+        fprintf(stderr, "  %2zu. %-14s %8s  %s\n", i + 1, s->name, s->done ? "done" : time, s->what);
     }
     write_time(time, sizeof time, plan->seconds);
     fprintf(stderr, "about %s in all; Ctrl-C stops, and the same command with --resume goes on\n", time);

@@ -94,7 +94,7 @@ static const rubato_option serve_table[] = {
 static const rubato_option setting_table[] = {
     SETTING(window, "512", "longformer: tokens that a token sees around it"),
     SETTING(globals, "1", "longformer: first tokens that see all, and that all see"),
-    SETTING(block, "image: 128; bigbird: 64", "image, bigbird: tokens of a block"),
+    SETTING(block, "image: 128; others: 64", "image, bigbird, sinkhorn: tokens of a block"),
     SETTING(flange, "100", "image: tokens that a block sees on both of its sides"),
     SETTING(random, "3", "bigbird: blocks that are drawn for a block"),
     TEXT_OPTION(pattern, setting.pattern, "NAME", NULL, "strided", "sparse: strided or fixed"),
@@ -105,6 +105,11 @@ static const rubato_option setting_table[] = {
     TEXT_OPTION(kernel, setting.kernel, "NAME", NULL, "softmax", "performer: softmax or relu"),
     SETTING(ratio, "3", "compressed: tokens of a key"),
     SETTING(slots, "128", "linformer: keys of a text"),
+    SETTING(points, "64", "set: inducing points"),
+    TEXT_OPTION(scores, setting.scores, "NAME", NULL, "dense", "synthesizer: dense or random"),
+    TEXT_OPTION(mixed, setting.mixed, "true", NULL, "false", "synthesizer: with the scores of dense attention"),
+    SETTING(iterations, "5", "sinkhorn: normalisations of rows and columns"),
+    SETTING(cut, "0", "sinkhorn: sorted blocks that all tokens see alone (SortCut)"),
 };
 
 /* The names for serve are text-embeddings-inference's. command_serve.c reads variables that are more than the value of

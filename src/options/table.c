@@ -227,8 +227,7 @@ static const rubato_option trim_table[] = {
 static const rubato_option convert_table[] = {
     TEXT_OPTION(out, out, "DIR", NULL, NULL, "folder of the converted model"),
     TEXT_OPTION(attention, attention, "SETTING", NULL, "the model's",
-                "image, longformer, sparse, axial, bigbird, linear, performer, compressed or linformer "
-                "(docs/attention.md), perhaps with "
+                "a mechanism (docs/attention.md), as longformer, bigbird, linear or performer, perhaps with its "
                 "settings: longformer,window=256"),
     SIZE_OPTION(max_length, positions, "the model's",
                 "longest sequence in tokens; positions beyond the model's begin as copies of its own"),

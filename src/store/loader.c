@@ -251,6 +251,14 @@ rubato_status loader_stored(loader *load, table *out, binding_kind kind, const c
     return loader_bind(load, (binding){.kind = kind, .table = out, .rows = from.rows, .columns = from.columns}, name);
 }
 
+rubato_status loader_spread(loader *load, table *out, const char *name, size_t rows, size_t columns, double deviation) {
+    const double usual = load->with.deviation;
+    load->with.deviation = deviation;
+    const rubato_status status = loader_stored(load, out, BOUND_TABLE, name, rows, columns);
+    load->with.deviation = usual;
+    return status;
+}
+
 void bindings_replace_table(const bindings *self, table *of, const float *rows, size_t count) {
     for (size_t i = 0; i < self->count; i++)
         if (self->items[i].kind == BOUND_TABLE && self->items[i].table == of) self->items[i].rows = count;

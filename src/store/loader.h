@@ -87,6 +87,9 @@ rubato_status loader_table(loader *load, table *out, const char *name, size_t ro
  * with the model and does not. */
 rubato_status loader_stored(loader *load, table *out, binding_kind kind, const char *name, size_t rows, size_t columns);
 
+/* The same for a table that learns, which is drawn with that deviation where everything is. */
+rubato_status loader_spread(loader *load, table *out, const char *name, size_t rows, size_t columns, double deviation);
+
 /* Records the name under which a parameter is stored. */
 rubato_status loader_bind(loader *load, binding what, const char *name);
 

@@ -150,6 +150,15 @@ static void read_segments(const void *user, size_t first, size_t count, float *o
     }
 }
 
+/* Each row is drawn by its number. */
+static void read_drawn(const void *user, size_t first, size_t count, float *out) {
+    const mean_weight *of = user;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t state = random_hash(first + i);
+        for (size_t j = 0; j < of->width; j++) out[i * of->width + j] = (float)random_normal(&state);
+    }
+}
+
 typedef struct enlarging {
     checkpoint weights;
     tensor_source *tensors;
@@ -193,10 +202,12 @@ static bool is_layer(const stored_tensor *stored, const char *pattern, const cha
 static rubato_status add_new(enlarging *e, const tensor_names *names, const added_tensor *wanted, size_t longest,
                              rubato_error *error) {
     static const char *const suffixes[] = {".weight", ".bias"};
-    const char *const patterns[] = {names->query, names->key, names->value, names->query, names->query};
+    const char *const patterns[] = {names->query, names->key,   names->value, names->query,
+                                    names->query, names->query, names->query};
+    const bool is_table = wanted->like >= LIKE_SEGMENTS;
     for (size_t shard = 0; shard < e->weights.shard_count; shard++)
         for (size_t i = 0; i < e->weights.shards[shard].count; i++)
-            for (size_t s = 0; s < (wanted->like == LIKE_SEGMENTS ? 1 : WEIGHTS); s++) {
+            for (size_t s = 0; s < (is_table ? 1 : WEIGHTS); s++) {
                 const stored_tensor *from = &e->weights.shards[shard].tensors[i];
                 if (!is_layer(from, patterns[wanted->like], suffixes[s])) continue;
                 tensor_source values = as_stored(from, NULL);
@@ -217,6 +228,15 @@ static rubato_status add_new(enlarging *e, const tensor_names *names, const adde
                                              .columns = wanted->rows,
                                              .read = read_segments,
                                              .user = segments};
+                }
+                if (wanted->like == DRAWN_ROWS || wanted->like == ZERO_ROWS) {
+                    mean_weight *sizes = &e->means[e->mean_count++];
+                    *sizes = (mean_weight){from->shape[0], wanted->rows ? wanted->rows : longest};
+                    values = (tensor_source){.type = from->type,
+                                             .rows = sizes->rows,
+                                             .columns = sizes->width,
+                                             .read = wanted->like == DRAWN_ROWS ? read_drawn : read_zeros,
+                                             .user = sizes};
                 }
                 TRY(add_beside(e, from, wanted, suffixes[s], values, error));
             }

@@ -1,5 +1,5 @@
 /* The operations of a forward pass. Each has its forward and its derivative side by side in one file: linear.c,
- * layer_norm.c, elementwise.c, move.c. On a failed run they do nothing. */
+ * layer_norm.c, elementwise.c, move.c, lookup.c. On a failed run they do nothing. */
 #ifndef RUBATO_TENSOR_OPERATIONS_H
 #define RUBATO_TENSOR_OPERATIONS_H
 
@@ -33,6 +33,9 @@ void run_dropout(const run *self, tensor x, float rate);
 
 /* The given rows of x as a new tensor. rows [count] must live as long as the tape. */
 tensor run_gather(const run *self, tensor x, const size_t *rows, size_t count);
+
+/* The given rows of a table as a new tensor. rows [count] must live as long as the tape. */
+tensor run_lookup(const run *self, const table *by, const size_t *rows, size_t count);
 
 /* Copies rows of x to rows of out: out[to[i]] = x[from[i]]. from and to [count] must live as long as the tape. */
 void run_scatter(const run *self, tensor out, const size_t *to, tensor x, const size_t *from, size_t count);

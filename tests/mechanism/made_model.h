@@ -22,7 +22,7 @@ enum {
     SLOTS = 5,
     LONGEST = 150,
     VOCABULARY = 61,
-    MOST_STORED = 96
+    MOST_STORED = 128
 };
 
 typedef struct stored {
@@ -96,12 +96,32 @@ static inline void store_layer(made_model *m, size_t number) {
     store(m, name, 0, m->heads[number], 0.3, 0.1);
 }
 
+/* Weights of mechanisms that came later, so that the values of the others stay what they are. */
+static inline void store_more(made_model *m, size_t number) {
+    static const char *const linears[] = {"induced_key", "induced_value"};
+    static const char *const tables[] = {"points", "place_key", "place_query"};
+    const size_t width = m->heads[number] * SIZE;
+    char name[96];
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.weight", number, linears[i]);
+        store(m, name, width, width, 0, 0.2);
+        snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.bias", number, linears[i]);
+        store(m, name, 0, width, 0, 0.3);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.weight", number, tables[i]);
+        store(m, name, i ? LONGEST : SLOTS, width, 0, 1);
+    }
+}
+
 /* The object of config.json for mechanisms that need a setting. */
 static inline void parts_of(char *out, size_t bytes, const part_table *all, size_t number) {
     static const char *const settings[][2] = {
         {"window", ", \"window\": 16"},      {"sparse", ", \"stride\": 16"},
         {"axial", ", \"columns\": 16"},      {"bigbird", ", \"block\": 8, \"random\": 2"},
-        {"performer", ", \"features\": 24"}, {"linformer", ", \"slots\": 5"}};
+        {"performer", ", \"features\": 24"}, {"linformer", ", \"slots\": 5"},
+        {"set", ", \"points\": 5"},          {"synthesizer", ", \"mixed\": true"},
+        {"sinkhorn", ", \"block\": 16"}};
     const char *name = all->kinds[number]->name, *setting = "";
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (strcmp(settings[i][0], name) == 0) setting = settings[i][1];
@@ -125,6 +145,7 @@ static inline made_model draw_model(const size_t heads[LAYERS], const size_t inn
     store(&m, "embeddings.LayerNorm.weight", 0, HIDDEN, 1, 0.2);
     store(&m, "embeddings.LayerNorm.bias", 0, HIDDEN, 0, 0.2);
     for (size_t i = 0; i < LAYERS; i++) store_layer(&m, i);
+    for (size_t i = 0; i < LAYERS; i++) store_more(&m, i);
     return m;
 }
 

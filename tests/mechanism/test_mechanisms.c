@@ -13,41 +13,9 @@
 #include "bound.h"
 #include "feeding/feeding.h"
 #include "isas.h"
-#include "made_model.h"
 #include "model/encoder.h"
+#include "scenes.h"
 #include "train/parameters.h"
-
-/* ---- Scenes: which rows there are, and which of them ask ---- */
-
-typedef struct scene {
-    const char *name;
-    bool retired, fewer; /* rows are gone; not all that are there ask */
-    size_t heads;
-    size_t start[SEQUENCES + 1], query_start[SEQUENCES + 1], input_start[SEQUENCES + 1];
-    size_t origin[MOST_ROWS], query_origin[MOST_ROWS];
-} scene;
-
-static batch batch_of(const size_t *start) {
-    static const int32_t types[MOST_ROWS];
-    return (batch){.sequences = SEQUENCES, .rows = start[SEQUENCES], .start = start, .types = types};
-}
-
-static void lay_out(scene *s, uint64_t *state) {
-    size_t rows = 0, queries = 0, first = 0;
-    for (size_t i = 0; i < SEQUENCES; i++, first += lengths[i - 1]) {
-        s->start[i] = rows;
-        s->query_start[i] = queries;
-        s->input_start[i] = first;
-        for (size_t place = 0; place < lengths[i]; place++) {
-            if (s->retired && place % 7 && random_real(state) < 0.3) continue;
-            s->origin[rows++] = first + place;
-            if (!s->fewer || place % 5 == 0 || random_real(state) < 0.3) s->query_origin[queries++] = first + place;
-        }
-    }
-    s->start[SEQUENCES] = rows;
-    s->query_start[SEQUENCES] = queries;
-    s->input_start[SEQUENCES] = first;
-}
 
 /* ---- One layer in double precision ---- */
 
@@ -81,16 +49,7 @@ typedef struct plain {
     double compress[2][HIDDEN * RATIO * HIDDEN], compress_bias[2][HIDDEN], tables[2][LONGEST * SLOTS];
 } plain;
 
-/* to [rows, HIDDEN] = from W^T + b; and backward. */
-static void apply(double *to, const double *from, size_t rows, const float *w, const float *b) {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t o = 0; o < HIDDEN; o++) {
-            double sum = (double)b[o];
-            for (size_t i = 0; i < HIDDEN; i++) sum += from[r * HIDDEN + i] * (double)w[o * HIDDEN + i];
-            to[r * HIDDEN + o] = sum;
-        }
-}
-
+/* The derivative of to [rows, HIDDEN] = from W^T + b. */
 static void apply_backward(const double *to_grad, const double *from, double *from_grad, size_t rows, const float *w,
                            double *w_grad, double *b_grad) {
     for (size_t r = 0; r < rows; r++)
@@ -359,7 +318,8 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
     for (size_t i = 0; i < PLAIN; i++) {
         const bool queries = i == 0 || i == GLOBAL;
         if (i != OUTPUT && with->weight[i])
-            apply(rows[i], queries ? query_rows : x, queries ? m : n, with->weight[i], with->bias[i]);
+            scene_apply(rows[i], queries ? query_rows : x, queries ? m : n, HIDDEN, HIDDEN, with->weight[i],
+                        with->bias[i]);
     }
     /* the gradient of what is mixed does not depend on it */
     double *unused = calloc(HIDDEN * HIDDEN, sizeof *unused);
@@ -370,7 +330,7 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
         for (size_t h = 0; h < s->heads; h++)
             for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++)
                 (with->features ? featured_query : plain_query)(with, s, i, h, q, rows, grads, out);
-    apply(out->out, rows[OUTPUT], m, with->weight[OUTPUT], with->bias[OUTPUT]);
+    scene_apply(out->out, rows[OUTPUT], m, HIDDEN, HIDDEN, with->weight[OUTPUT], with->bias[OUTPUT]);
     for (size_t i = 0; i < m * HIDDEN; i++) {
         out->out[i] += query_rows[i];
         out->query_rows[i] += toward[i];
@@ -396,24 +356,6 @@ static void plain_attention(plain *out, const plain_weights *with, const scene *
 
 /* ---- One layer against it ---- */
 
-static void compare(const char *what, const scene *s, const char *isa, const double *want, const float *got,
-                    size_t rows, size_t columns, size_t stride) {
-    double largest = 1; /* a gradient may be zero, as that of the keys' bias */
-    for (size_t i = 0; i < rows * columns; i++) largest = fmax(largest, fabs(want[i]));
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++)
-            if (!(fabs((double)got[r * stride + c] - want[r * columns + c]) < 1e-4 * largest))
-                fail_msg("%s, %s, %s: [%zu, %zu] is %.8g, should be %.8g (largest %.3g)", s->name, isa, what, r, c,
-                         (double)got[r * stride + c], want[r * columns + c], largest);
-}
-
-static tensor fill(const run *on, const double *from, size_t rows) {
-    tensor made = run_tensor(on, rows, HIDDEN);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < HIDDEN; j++) tensor_row(made, r)[j] = (float)from[r * HIDDEN + j];
-    return made;
-}
-
 static const char *const plain_names[PLAIN] = {"self.query",       "self.key",          "self.value",
                                                "output.dense",     "self.query_global", "self.key_global",
                                                "self.value_global"};
@@ -426,10 +368,10 @@ static void compare_parameters(const bed *b, const plain_weights *with, const pl
         char name[96];
         snprintf(name, sizeof name, "encoder.layer.0.attention.%s.weight", plain_names[i]);
         for (size_t j = 0; j < HIDDEN * HIDDEN; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
-        compare(name, s, isa, want->weight[i], got, HIDDEN, HIDDEN, HIDDEN);
+        scene_compare(name, s, isa, want->weight[i], got, HIDDEN, HIDDEN, HIDDEN);
         snprintf(name, sizeof name, "encoder.layer.0.attention.%s.bias", plain_names[i]);
         for (size_t j = 0; j < HIDDEN; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
-        compare(name, s, isa, want->bias[i], got, 1, HIDDEN, HIDDEN);
+        scene_compare(name, s, isa, want->bias[i], got, 1, HIDDEN, HIDDEN);
     }
 }
 
@@ -439,10 +381,10 @@ static void compare_convolutions(const bed *b, const plain *want, const scene *s
         char name[96];
         snprintf(name, sizeof name, "encoder.layer.0.attention.self.compress_%s.weight", i ? "value" : "key");
         for (size_t j = 0; j < HIDDEN * RATIO * HIDDEN; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
-        compare(name, s, isa, want->compress[i], got, HIDDEN, RATIO * HIDDEN, RATIO * HIDDEN);
+        scene_compare(name, s, isa, want->compress[i], got, HIDDEN, RATIO * HIDDEN, RATIO * HIDDEN);
         snprintf(name, sizeof name, "encoder.layer.0.attention.self.compress_%s.bias", i ? "value" : "key");
         for (size_t j = 0; j < HIDDEN; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
-        compare(name, s, isa, want->compress_bias[i], got, 1, HIDDEN, HIDDEN);
+        scene_compare(name, s, isa, want->compress_bias[i], got, 1, HIDDEN, HIDDEN);
     }
 }
 
@@ -452,7 +394,7 @@ static void compare_tables(const bed *b, const plain *want, const scene *s, cons
         char name[96];
         snprintf(name, sizeof name, "encoder.layer.0.attention.self.project_%s.weight", i ? "value" : "key");
         for (size_t j = 0; j < LONGEST * SLOTS; j++) got[j] = bound_gradient(bound_named(b->model, name), j);
-        compare(name, s, isa, want->tables[i], got, LONGEST, SLOTS, SLOTS);
+        scene_compare(name, s, isa, want->tables[i], got, LONGEST, SLOTS, SLOTS);
     }
 }
 
@@ -473,33 +415,26 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
         float received[MOST_ROWS];
         bool asks = one->attending->yields_received && !s.fewer;
         b->recording = (tape){.key = 1};
-        tensor rows = fill(&on, x, n), queries = s.fewer ? fill(&on, query_rows, m) : rows;
+        tensor rows = scene_fill(&on, x, n), queries = s.fewer ? scene_fill(&on, query_rows, m) : rows;
         tensor out = run_tensor(&on, m, HIDDEN);
-        attending_input in = {.layer = with->layer,
-                              .heads = s.heads,
-                              .x = rows,
-                              .query_rows = queries,
-                              .sequences = batch_of(s.start),
-                              .queries = batch_of(s.query_start),
-                              .origin = s.retired ? s.origin : NULL,
-                              .query_origin = s.retired || s.fewer ? s.query_origin : NULL,
-                              .input = batch_of(s.input_start),
-                              .significance = asks ? received : NULL,
-                              .others_only = records};
+        attending_input in = scene_input(&s, with->layer, rows, queries);
+        in.significance = asks ? received : NULL;
+        in.others_only = records;
         one->attending->forward(one->attention, &on, &in, out);
         assert_int_equal(b->status, RUBATO_OK);
-        compare("output", &s, isa, want.out, out.data, m, HIDDEN, out.stride);
-        if (asks) compare("attention received", &s, isa, records ? want.from_others : want.received, received, 1, n, n);
+        scene_compare("output", &s, isa, want.out, out.data, m, HIDDEN, out.stride);
+        if (asks)
+            scene_compare("attention received", &s, isa, records ? want.from_others : want.received, received, 1, n, n);
         if (records) {
             for (size_t r = 0; r < m; r++)
                 for (size_t j = 0; j < HIDDEN; j++) tensor_grad(out, r)[j] = (float)toward[r * HIDDEN + j];
             tape_backward(&on);
             assert_int_equal(b->status, RUBATO_OK);
             if (s.fewer)
-                compare("gradient of the query_rows rows", &s, isa, want.query_rows, queries.grad, m, HIDDEN,
-                        queries.stride);
+                scene_compare("gradient of the query_rows rows", &s, isa, want.query_rows, queries.grad, m, HIDDEN,
+                              queries.stride);
             for (size_t i = 0; !s.fewer && i < n * HIDDEN; i++) want.x[i] += want.query_rows[i];
-            compare("gradient of the rows", &s, isa, want.x, rows.grad, n, HIDDEN, rows.stride);
+            scene_compare("gradient of the rows", &s, isa, want.x, rows.grad, n, HIDDEN, rows.stride);
             compare_parameters(b, with, &want, &s, isa);
             if (with->compress[0]) compare_convolutions(b, &want, &s, isa);
             if (with->tables[0]) compare_tables(b, &want, &s, isa);
@@ -516,13 +451,6 @@ typedef struct seeing {
 } seeing;
 
 static void check_layer(const char *parts, seeing of) {
-    static const scene scenes[] = {
-        {.name = "all rows", .heads = HEADS},
-        {.name = "rows are gone", .retired = true, .heads = HEADS},
-        {.name = "fewer queries", .fewer = true, .heads = HEADS},
-        {.name = "fewer queries of rows of which some are gone", .retired = true, .fewer = true, .heads = HEADS},
-        {.name = "first heads", .heads = 2},
-        {.name = "one head, fewer queries", .fewer = true, .heads = 1}};
     made_model m = make_model(parts);
     plain_weights with = of.by;
     for (size_t i = 0; i < (of.projects ? PLAIN : GLOBAL); i++) {
