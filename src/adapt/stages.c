@@ -70,7 +70,8 @@ static rubato_status trim(rubato_trim_options cut, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* Where the target is a size, the fine-tuned model has the word pieces of the data, and the positions that are used. */
+/* A head for other labels is replaced. Where the target is a size, the fine-tuned model has the word pieces of the
+ * data, and the positions that are used. */
 static rubato_status run_tuned(adapting *self, rubato_error *error) {
     char out[ADAPT_PATH], whole[ADAPT_PATH];
     const rubato_adapt_options *o = self->options;
@@ -79,6 +80,7 @@ static rubato_status run_tuned(adapting *self, rubato_error *error) {
     if (!self->tuned) {
         rubato_train_options options = common(self, o->model, self->pieces ? whole : out);
         options.data = o->data;
+        options.new_head = strcmp(o->task, "classification") == 0 || strcmp(o->task, "tagging") == 0;
         options.rate = 5e-5;
         TRY(train(&options, error));
     }

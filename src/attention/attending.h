@@ -98,6 +98,9 @@ typedef struct attending {
     /* Layers and tables that a checkpoint of dense attention lacks, and how they begin; returns their number. NULL:
      * nothing is lacking. */
     size_t (*added_tensors)(const void *setting, added_tensor out[MOST_ADDED]);
+    /* The projections of dense attention that the mechanism lacks, a sum of projected_part (projections.h). NULL: none.
+     */
+    unsigned (*drops)(const void *setting);
     /* Prepares the weights for running only the first heads. Fails: UNSUPPORTED where widths do not divide. */
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
     /* Whether heads can be reordered by reordering only the visited layers; NULL: always. */

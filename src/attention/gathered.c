@@ -62,19 +62,39 @@ static bool hide(const pass *p, const laid_out *l, size_t sequence, size_t head,
         for (size_t j = 0; j < begin; j++) row[l->at[i] + j] = -INFINITY;
         for (size_t j = end; j < whole; j++) row[l->at[i] + j] = -INFINITY;
         for (size_t j = begin; l->block.bonus[i] != 0 && j < end; j++) row[l->at[i] + j] += l->block.bonus[i];
+        if (p->in.plan.adjust && begin < end)
+            p->in.plan.adjust(p->in.plan.of, sequence, head, query, own, row + l->at[i] + begin);
         seen += end - begin;
     }
     return seen > 0;
 }
 
+/* The logarithm of the sum of exponentials of the scores, which become probabilities. */
+static float softmax_with_sum(const kernel_table *kernels, float *row, size_t count) {
+    size_t largest = 0;
+    for (size_t j = 1; j < count; j++) largest = row[j] > row[largest] ? j : largest;
+    const float score = row[largest];
+    kernels->softmax_f32(row, count);
+    return score - logf(row[largest]);
+}
+
+/* The row of the sums that a query of a head has. */
+static size_t sum_row(const pass *p, size_t sequence, size_t head, size_t query) {
+    const size_t *order = p->in.plan.order ? p->in.plan.order(p->in.plan.of, sequence, head, true) : NULL;
+    return p->queries.start[sequence] + (order ? order[query] : query);
+}
+
 static void find_probabilities(const pass *p, const laid_out *l, size_t sequence, size_t head, size_t first,
                                size_t rows, float *scores) {
     for (size_t i = 0; i < rows; i++) {
-        float *row = scores + i * l->stride;
-        if (hide(p, l, sequence, head, first + i, row))
-            p->on->kernels->softmax_f32(row, l->width);
-        else
+        float *row = scores + i * l->stride, sum = -INFINITY;
+        if (!hide(p, l, sequence, head, first + i, row))
             memset(row, 0, l->width * sizeof *row);
+        else if (p->in.sums.data)
+            sum = softmax_with_sum(p->on->kernels, row, l->width);
+        else
+            p->on->kernels->softmax_f32(row, l->width);
+        if (p->in.sums.data) tensor_row(p->in.sums, sum_row(p, sequence, head, first + i))[head] = sum;
     }
 }
 
@@ -360,6 +380,9 @@ static void rows_backward(const slopes *t, const laid_out *l, size_t sequence, s
     }
     for (size_t i = 0; i < rows; i++)
         g->softmax_backward(grads + i * l->stride, probabilities + i * l->stride, p->in.scale, l->width);
+    for (size_t i = 0; i < rows && p->in.sums.data; i++)
+        g->add_scaled(grads + i * l->stride, probabilities + i * l->stride,
+                      p->in.scale * tensor_grad(p->in.sums, sum_row(p, sequence, head, first + i))[head], l->width);
     for (size_t i = 0; i < l->block.stretches; i++) {
         block_accumulate(on, to->query + first * to->query_stride, to->query_stride, grads + l->at[i], l->stride,
                          of->key + l->first[i] * of->key_stride, of->key_stride, rows, depth, columns_of(l, i), &room);

@@ -32,6 +32,9 @@ typedef struct gather_plan {
     const size_t *(*order)(const void *of, size_t sequence, size_t head, bool queries);
     /* The part of a stretch that the query sees; it may be empty. NULL: all of it. */
     stretch (*seen)(const void *of, size_t sequence, size_t head, size_t query, stretch keys);
+    /* Changes a query's scores of some keys: row [number of keys]. What is added or set does not learn. NULL: nothing.
+     */
+    void (*adjust)(const void *of, size_t sequence, size_t head, size_t query, stretch keys, float *row);
 } gather_plan;
 
 typedef struct gathered {
@@ -41,6 +44,8 @@ typedef struct gathered {
     size_t depth; /* the features of a head's query and key, where there are not head_size; else 0 */
     float scale;
     gather_plan plan; /* its data must outlive the tape when recording */
+    tensor sums; /* [query rows, heads] receives the logarithms of the softmax's sums, to join it with others of the
+                    same queries; without data: not needed */
     /* As in softmax.h; NULL for none. others_only: every row is a query then. */
     float *significance;
     bool others_only;

@@ -4,17 +4,21 @@
 #include "tensor/operations.h"
 #include "tensor/watch.h"
 
-rubato_status projections_load(projections *self, const part_source *from) {
+rubato_status projections_load_some(projections *self, const part_source *from, unsigned parts) {
+    const char *const patterns[] = {from->names->query, from->names->key, from->names->value};
     char names[3][LOADER_NAME];
-    const char *three[3] = {names[0], names[1], names[2]};
-    size_t width = from->heads * from->head_size;
-    *self = (projections){.heads = from->heads, .head_size = from->head_size};
-    part_name(names[0], from, from->names->query);
-    part_name(names[1], from, from->names->key);
-    part_name(names[2], from, from->names->value);
-    TRY(loader_linear(from->load, &self->stacked, three, 3, width, from->hidden));
+    const char *some[3] = {names[0], names[1], names[2]};
+    size_t width = from->heads * from->head_size, count = 0;
+    *self = (projections){.heads = from->heads, .head_size = from->head_size, .parts = parts};
+    for (size_t i = 0; i < 3; i++)
+        if (parts & 1u << i) part_name(names[count++], from, patterns[i]);
+    TRY(loader_linear(from->load, &self->stacked, some, count, width, from->hidden));
     part_name(names[0], from, from->names->attention_out);
-    return loader_linear(from->load, &self->out, three, 1, from->hidden, width);
+    return loader_linear(from->load, &self->out, some, 1, from->hidden, width);
+}
+
+rubato_status projections_load(projections *self, const part_source *from) {
+    return projections_load_some(self, from, ALL_THREE);
 }
 
 rubato_status projections_allow_narrow(void *weights, arena *memory, rubato_error *error) {
@@ -31,8 +35,12 @@ rubato_status projections_allow_narrow(void *weights, arena *memory, rubato_erro
 }
 
 void projections_visit(void *weights, linear_visitor *visit, void *user) {
-    static const linear_role stacked = {
-        .name = "query, key, value", .part = PART_QKV, .outputs = AXIS_HEADS, .inputs = AXIS_HIDDEN, .stacked = 3};
+#define STACKED(text, count)                                                                                           \
+    { .name = text, .part = PART_QKV, .outputs = AXIS_HEADS, .inputs = AXIS_HIDDEN, .stacked = count }
+    static const linear_role stacked[] = {[VALUES] = STACKED("value", 1),
+                                          [QUERIES | VALUES] = STACKED("query, value", 2),
+                                          [ALL_THREE] = STACKED("query, key, value", 3)};
+#undef STACKED
     static const linear_role out = {.name = "attention output",
                                     .part = PART_ATTENTION_OUT,
                                     .outputs = AXIS_HIDDEN,
@@ -40,7 +48,7 @@ void projections_visit(void *weights, linear_visitor *visit, void *user) {
                                     .stacked = 1,
                                     .residual = true};
     projections *self = weights;
-    visit(user, &self->stacked, &stacked);
+    visit(user, &self->stacked, &stacked[self->parts]);
     visit(user, &self->out, &out);
 }
 
@@ -50,21 +58,23 @@ static tensor made_by(const run *on, const linear *layer, size_t rows, bool half
 }
 
 static projected project(const projections *self, const run *on, const attending_input *in, bool half) {
-    size_t whole = self->heads * self->head_size, width = in->heads * self->head_size;
-    bool itself = in->query_rows.data == in->x.data,
-         parts_fit = whole % PANEL == 0; /* a view begins at a whole panel */
+    size_t whole = self->heads * self->head_size, width = in->heads * self->head_size, at = 0;
+    bool itself = in->query_rows.data == in->x.data || !(self->parts & QUERIES);
+    bool parts_fit = whole % PANEL == 0; /* a view begins at a whole panel */
+    tensor made[3] = {{0}, {0}, {0}};
     if (in->heads == self->heads && (itself || !parts_fit)) {
         tensor all = made_by(on, &self->stacked, in->x.rows, half), of_queries = all;
         if (!itself) of_queries = made_by(on, &self->stacked, in->query_rows.rows, half);
         run_linear(on, all, in->x, &self->stacked, ACTIVATION_NONE, NULL);
         if (!itself) run_linear(on, of_queries, in->query_rows, &self->stacked, ACTIVATION_NONE, NULL);
-        return (projected){tensor_columns(of_queries, 0, width), tensor_columns(all, width, width),
-                           tensor_columns(all, 2 * width, width)};
+        for (size_t i = 0; i < 3; i++)
+            if (self->parts & 1u << i) made[i] = tensor_columns(i ? all : of_queries, at++ * width, width);
+        return (projected){made[0], made[1], made[2]};
     }
-    tensor made[3];
     for (size_t i = 0; i < 3; i++) { /* the first heads of query, key and value, which are stacked */
         tensor from = i == 0 ? in->query_rows : in->x;
-        const linear *part = linear_part(&self->stacked, i * whole, width, self->stacked.in, on->memory);
+        if (!(self->parts & 1u << i)) continue;
+        const linear *part = linear_part(&self->stacked, at++ * whole, width, self->stacked.in, on->memory);
         if (!part) {
             run_fail(on, RUBATO_OUT_OF_MEMORY);
             return (projected){0};
@@ -90,9 +100,9 @@ projected projections_read(const projections *self, const run *on, const attendi
     double begin = run_begin(on);
     projected made = project(self, on, in, half && !watched);
     run_end(on, PART_QKV, begin);
-    show(on, in, WATCH_QUERIES, made.query);
-    show(on, in, WATCH_KEYS, made.key);
-    show(on, in, WATCH_VALUES, made.value);
+    if (self->parts & QUERIES) show(on, in, WATCH_QUERIES, made.query);
+    if (self->parts & KEYS) show(on, in, WATCH_KEYS, made.key);
+    if (self->parts & VALUES) show(on, in, WATCH_VALUES, made.value);
     return made;
 }
 
@@ -105,9 +115,15 @@ void projections_write(const projections *self, const run *on, const attending_i
     show(on, in, WATCH_ATTENTION, out);
 }
 
+operations projections_count_some(const part_extent *of, unsigned parts) {
+    const double one = 2 * (double)of->hidden * (double)(of->units * of->unit_size);
+    const double keys = (parts & KEYS ? one : 0) + (parts & VALUES ? one : 0);
+    return (operations){.keys = (double)of->rows.entering * keys,
+                        .queries = (double)of->rows.queries * (one + (parts & QUERIES ? one : 0))};
+}
+
 operations projections_count(const part_extent *of) {
-    double d = (double)of->hidden, h = (double)(of->units * of->unit_size);
-    return (operations){.keys = 4 * (double)of->rows.entering * d * h, .queries = 4 * (double)of->rows.queries * d * h};
+    return projections_count_some(of, ALL_THREE);
 }
 
 attending_demand projections_demand(const projections *self, double flops, size_t sequences, size_t length) {

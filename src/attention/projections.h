@@ -6,22 +6,29 @@
 
 #include "attention/attending.h"
 
+/* What is projected; a sum of these. */
+typedef enum projected_part { QUERIES = 1, KEYS = 2, VALUES = 4, ALL_THREE = 7 } projected_part;
+
 typedef struct projections {
-    linear stacked; /* of queries, keys and values */
+    linear stacked; /* of queries, keys and values: of those that `parts` has */
     linear out;
     size_t heads, head_size;
+    unsigned parts;
 } projections;
 
 /* Loads them under the family's names. Fails as the loader. */
 rubato_status projections_load(projections *self, const part_source *from);
+
+/* The same of a mechanism that does not project all three. */
+rubato_status projections_load_some(projections *self, const part_source *from, unsigned parts);
 
 /* For a mechanism's table; `weights` begin with the projections. */
 rubato_status projections_allow_narrow(void *weights, arena *memory, rubato_error *error);
 void projections_visit(void *weights, linear_visitor *visit, void *user);
 
 typedef struct projected {
-    tensor query, key, value; /* [rows, heads that run * head_size]; queries of the query rows; no data on a failed run
-                               */
+    tensor query, key, value; /* [rows, heads that run * head_size]; queries of the query rows; no data on a failed run,
+                                 and of what is not projected */
 } projected;
 
 /* Queries, keys and values of the heads that run, which watchers see. half: in bfloat16 where their product gives it
@@ -31,9 +38,10 @@ projected projections_read(const projections *self, const run *on, const attendi
 /* out = query_rows + mixed W^T + b, which watchers see. mixed [rows of query_rows, heads that run * head_size]. */
 void projections_write(const projections *self, const run *on, const attending_input *in, tensor mixed, tensor out);
 
-/* Their operations: with a rows entering, q asking, h of d features in the heads that run, keys and values are 2 a 2 d
- * h, queries and output 2 q 2 d h. */
+/* Their operations: with a rows entering, q asking, h of d features in the heads that run, keys and values are 2 a d h
+ * each, queries and output 2 q d h each. */
 operations projections_count(const part_extent *of);
+operations projections_count_some(const part_extent *of, unsigned parts);
 
 /* The demand of a mechanism that multiplies its heads in f32; flops: of its own products. */
 attending_demand projections_demand(const projections *self, double flops, size_t sequences, size_t length);

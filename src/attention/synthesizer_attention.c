@@ -47,13 +47,18 @@ static void describe(const void *setting, char *out, size_t bytes) {
 
 /* ---- Loading ---- */
 
+/* Scores of places need no keys, and random ones no queries. */
+static unsigned parts_of(const synthesizer_setting *self) {
+    return self->mixed ? ALL_THREE : self->random ? VALUES : QUERIES | VALUES;
+}
+
 static rubato_status load(void **out, const part_source *from) {
     synthesizer_weights *self = arena_take(from->load->with.memory, sizeof *self);
     table *tables = arena_take_array(from->load->with.memory, 2, sizeof *tables);
     if (!self || !tables) return fail_memory(from->load->error);
     *self = (synthesizer_weights){.setting = from->setting, .keys = &tables[0], .queries = &tables[1]};
     *out = self;
-    return projections_load(&self->with, from);
+    return projections_load_some(&self->with, from, parts_of(self->setting));
 }
 
 static rubato_status load_table(table *out, const part_source *from, const char *name) {
@@ -69,6 +74,10 @@ static rubato_status load_terms(void *weights, const part_source *from) {
 }
 
 /* Mixed scores begin as dense attention's. */
+static unsigned drops(const void *setting) {
+    return ALL_THREE & ~parts_of(setting);
+}
+
 static size_t added_tensors(const void *setting, added_tensor out[MOST_ADDED]) {
     const synthesizer_setting *self = setting;
     out[0] = (added_tensor){"place_key", self->mixed ? ZERO_ROWS : DRAWN_ROWS, 0};
@@ -116,11 +125,13 @@ static void forward(const void *weights, const run *on, const attending_input *i
     projected rows = projections_read(&self->with, on, in, false);
     tensor mixed = run_tensor(on, in->query_rows.rows, width);
     const double begin = run_begin(on);
-    tensor keys = at_places(on, in, self->keys, false, width), queries = run_tensor(on, in->query_rows.rows, width);
-    if (self->setting->random)
+    tensor keys = at_places(on, in, self->keys, false, width), queries;
+    if (self->setting->random) {
         queries = at_places(on, in, self->queries, true, width);
-    else if (!run_failed(on))
-        run_activation(on, queries, rows.query, ACTIVATION_RELU);
+    } else {
+        queries = run_tensor(on, in->query_rows.rows, width);
+        if (!run_failed(on)) run_activation(on, queries, rows.query, ACTIVATION_RELU);
+    }
     if (!run_failed(on)) {
         const projected scored = {self->setting->mixed ? beside(on, rows.query, queries, size) : queries,
                                   self->setting->mixed ? beside(on, rows.key, keys, size) : keys, rows.value};
@@ -139,7 +150,7 @@ static double products(const synthesizer_setting *self, double keys, double quer
 }
 
 static operations count(const void *setting, const part_extent *of) {
-    operations sum = projections_count(of);
+    operations sum = projections_count_some(of, parts_of(setting));
     sum.queries +=
         products(setting, (double)of->rows.entering, (double)of->rows.queries, (double)(of->units * of->unit_size));
     return sum;
@@ -160,6 +171,7 @@ const attending attending_synthesizer = {
     .load = load,
     .load_terms = load_terms,
     .added_tensors = added_tensors,
+    .drops = drops,
     .allow_narrow = projections_allow_narrow,
     .sortable = sortable,
     .forward = forward,

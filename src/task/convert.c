@@ -243,9 +243,19 @@ static rubato_status add_new(enlarging *e, const tensor_names *names, const adde
     return RUBATO_OK;
 }
 
-static rubato_status enlarge(converting *c, enlarging *e, const added_tensor *wanted, size_t count,
+/* Whether the mechanism lacks the projection of which a tensor is a part. */
+static bool is_dropped(const converting *c, const stored_tensor *stored, unsigned drops) {
+    const tensor_names *names = &c->model->kind->names;
+    const char *const patterns[] = {names->query, names->key, names->value};
+    for (size_t i = 0; i < 3; i++)
+        if (drops & 1u << i && (is_layer(stored, patterns[i], ".weight") || is_layer(stored, patterns[i], ".bias")))
+            return true;
+    return false;
+}
+
+static rubato_status enlarge(converting *c, enlarging *e, const added_tensor *wanted, size_t count, unsigned drops,
                              rubato_error *error) {
-    size_t stored = 0;
+    size_t stored = 0, kept;
     for (size_t i = 0; i < e->weights.shard_count; i++) stored += e->weights.shards[i].count;
     const size_t most = stored * (1 + count);
     e->tensors = calloc(most, sizeof *e->tensors);
@@ -255,11 +265,12 @@ static rubato_status enlarge(converting *c, enlarging *e, const added_tensor *wa
     for (size_t shard = 0; shard < e->weights.shard_count; shard++)
         for (size_t i = 0; i < e->weights.shards[shard].count; i++) {
             const stored_tensor *from = &e->weights.shards[shard].tensors[i];
-            e->tensors[e->count++] = as_stored(from, from->name);
+            if (!is_dropped(c, from, drops)) e->tensors[e->count++] = as_stored(from, from->name);
         }
+    kept = e->count;
     for (size_t i = 0; i < count; i++)
         TRY(add_new(e, &c->model->kind->names, &wanted[i], encoder_max_length(&c->model->body.config), error));
-    c->added = e->count - stored;
+    c->added = e->count - kept;
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/model.safetensors", c->staged.path);
     return safetensors_write(path, e->tensors, e->count, NULL, error);
@@ -269,11 +280,13 @@ static rubato_status add_tensors(converting *c, rubato_error *error) {
     const part_choice *choice = &c->model->body.config.attention;
     added_tensor wanted[MOST_ADDED];
     enlarging e = {0};
-    if (!c->options->attention || !attending_of(choice)->added_tensors) return RUBATO_OK;
-    const size_t count = attending_of(choice)->added_tensors(choice->setting, wanted);
-    if (count == 0) return RUBATO_OK;
+    const attending *mechanism = attending_of(choice);
+    if (!c->options->attention) return RUBATO_OK;
+    const size_t count = mechanism->added_tensors ? mechanism->added_tensors(choice->setting, wanted) : 0;
+    const unsigned drops = mechanism->drops ? mechanism->drops(choice->setting) : 0;
+    if (count == 0 && drops == 0) return RUBATO_OK;
     TRY(checkpoint_open(&e.weights, c->staged.path, (file_reading){0}, error));
-    rubato_status status = enlarge(c, &e, wanted, count, error);
+    rubato_status status = enlarge(c, &e, wanted, count, drops, error);
     for (size_t i = 0; i < e.name_count; i++) free(e.names[i]);
     free(e.names);
     free(e.means);

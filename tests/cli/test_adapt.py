@@ -28,6 +28,10 @@ r = adapt("planned", "--plan")
 check("a plan has stages with times and writes nothing", r.status == 0 and all(s in r.err for s in ("1. tuned", "2. student", "13. measuring", "in all")) and not os.path.exists(path("planned")), r)
 check("a model with a head for the labels stays", "has a head for these labels already" in r.err, r)
 
+other = path("other-labels.tsv")
+open(other, "w").write("text\tlabel\n" + "".join(f"{'a b' if i % 2 else 'c d'}\t{'up' if i % 2 else 'down'}\n" for i in range(200)))
+r = adapt("other-labels", "--ways", "student", "--epochs", "1", "--json", "--quiet", data=other, dev=other); check("a head for other labels is replaced", r.status == 0 and set(json.load(open(path("other-labels/config.json")))["id2label"].values()) == {"up", "down"}, r)
+
 # ---- A whole run ----
 r = adapt("small", "--json", "--quiet")
 found = r.json()[0]
