@@ -9,7 +9,8 @@
     EACH(sparse)                                                                                                       \
     EACH(axial)                                                                                                        \
     EACH(bigbird)                                                                                                      \
-    EACH(linear) EACH(performer) EACH(compressed) EACH(linformer) EACH(set) EACH(synthesizer) EACH(sinkhorn)
+    EACH(linear)                                                                                                       \
+    EACH(performer) EACH(compressed) EACH(linformer) EACH(set) EACH(synthesizer) EACH(sinkhorn) EACH(reformer)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

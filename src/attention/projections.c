@@ -48,7 +48,7 @@ void projections_visit(void *weights, linear_visitor *visit, void *user) {
                                     .stacked = 1,
                                     .residual = true};
     projections *self = weights;
-    visit(user, &self->stacked, &stacked[self->parts]);
+    visit(user, &self->stacked, &stacked[self->parts & ALL_THREE]);
     visit(user, &self->out, &out);
 }
 
@@ -69,6 +69,7 @@ static projected project(const projections *self, const run *on, const attending
         if (!itself) run_linear(on, of_queries, in->query_rows, &self->stacked, ACTIVATION_NONE, NULL);
         for (size_t i = 0; i < 3; i++)
             if (self->parts & 1u << i) made[i] = tensor_columns(i ? all : of_queries, at++ * width, width);
+        if (self->parts & KEYS_LIKE_QUERIES) made[1] = tensor_columns(all, 0, width);
         return (projected){made[0], made[1], made[2]};
     }
     for (size_t i = 0; i < 3; i++) { /* the first heads of query, key and value, which are stacked */
@@ -81,6 +82,9 @@ static projected project(const projections *self, const run *on, const attending
         }
         made[i] = made_by(on, part, from.rows, half);
         run_linear(on, made[i], from, part, ACTIVATION_NONE, NULL);
+        if (i || !(self->parts & KEYS_LIKE_QUERIES)) continue;
+        made[1] = itself ? made[0] : made_by(on, part, in->x.rows, half);
+        if (!itself) run_linear(on, made[1], in->x, part, ACTIVATION_NONE, NULL);
     }
     return (projected){made[0], made[1], made[2]};
 }
@@ -117,7 +121,8 @@ void projections_write(const projections *self, const run *on, const attending_i
 
 operations projections_count_some(const part_extent *of, unsigned parts) {
     const double one = 2 * (double)of->hidden * (double)(of->units * of->unit_size);
-    const double keys = (parts & KEYS ? one : 0) + (parts & VALUES ? one : 0);
+    const bool both = parts & KEYS_LIKE_QUERIES && of->rows.queries < of->rows.entering;
+    const double keys = (parts & KEYS || both ? one : 0) + (parts & VALUES ? one : 0);
     return (operations){.keys = (double)of->rows.entering * keys,
                         .queries = (double)of->rows.queries * (one + (parts & QUERIES ? one : 0))};
 }

@@ -6,8 +6,8 @@
 
 #include "attention/attending.h"
 
-/* What is projected; a sum of these. */
-typedef enum projected_part { QUERIES = 1, KEYS = 2, VALUES = 4, ALL_THREE = 7 } projected_part;
+/* What is projected; a sum of these. KEYS_LIKE_QUERIES: the queries' layer makes the keys too. */
+typedef enum projected_part { QUERIES = 1, KEYS = 2, VALUES = 4, ALL_THREE = 7, KEYS_LIKE_QUERIES = 8 } projected_part;
 
 typedef struct projections {
     linear stacked; /* of queries, keys and values: of those that `parts` has */

@@ -13,7 +13,9 @@ static bool add_settings(const arguments *given, char *out, size_t bytes, size_t
                                        {"kernel", given->setting.kernel},         {"ratio", given->setting.ratio},
                                        {"slots", given->setting.slots},           {"points", given->setting.points},
                                        {"scores", given->setting.scores},         {"mixed", given->setting.mixed},
-                                       {"iterations", given->setting.iterations}, {"cut", given->setting.cut}};
+                                       {"iterations", given->setting.iterations}, {"cut", given->setting.cut},
+                                       {"chunk", given->setting.chunk},           {"rounds", given->setting.rounds},
+                                       {"buckets", given->setting.buckets}};
     const char *name = given->convert.attention ? given->convert.attention : "";
     size_t at = (size_t)snprintf(out, bytes, "%s", name);
     *count = 0;

@@ -109,6 +109,9 @@ static const rubato_option setting_table[] = {
     TEXT_OPTION(scores, setting.scores, "NAME", NULL, "dense", "synthesizer: dense or random"),
     TEXT_OPTION(mixed, setting.mixed, "true", NULL, "false", "synthesizer: with the scores of dense attention"),
     SETTING(iterations, "5", "sinkhorn: normalisations of rows and columns"),
+    SETTING(chunk, "64", "reformer: tokens of a chunk"),
+    SETTING(rounds, "1", "reformer: rounds of hashing"),
+    SETTING(buckets, "by the length", "reformer: buckets of a round"),
     SETTING(cut, "0", "sinkhorn: sorted blocks that all tokens see alone (SortCut)"),
 };
 

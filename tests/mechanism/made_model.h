@@ -117,11 +117,16 @@ static inline void store_more(made_model *m, size_t number) {
 /* The object of config.json for mechanisms that need a setting. */
 static inline void parts_of(char *out, size_t bytes, const part_table *all, size_t number) {
     static const char *const settings[][2] = {
-        {"window", ", \"window\": 16"},      {"sparse", ", \"stride\": 16"},
-        {"axial", ", \"columns\": 16"},      {"bigbird", ", \"block\": 8, \"random\": 2"},
-        {"performer", ", \"features\": 24"}, {"linformer", ", \"slots\": 5"},
-        {"set", ", \"points\": 5"},          {"synthesizer", ", \"mixed\": true"},
-        {"sinkhorn", ", \"block\": 16"}};
+        {"window", ", \"window\": 16"},
+        {"sparse", ", \"stride\": 16"},
+        {"axial", ", \"columns\": 16"},
+        {"bigbird", ", \"block\": 8, \"random\": 2"},
+        {"performer", ", \"features\": 24"},
+        {"linformer", ", \"slots\": 5"},
+        {"set", ", \"points\": 5"},
+        {"synthesizer", ", \"mixed\": true"},
+        {"sinkhorn", ", \"block\": 16"},
+        {"reformer", ", \"chunk\": 500"} /* buckets would change by small steps */};
     const char *name = all->kinds[number]->name, *setting = "";
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (strcmp(settings[i][0], name) == 0) setting = settings[i][1];

@@ -1,5 +1,6 @@
-/* One layer of mechanisms that have weights of their own, against plain loops in double precision, forward. Their
- * gradients are compared with differences in whole encoders (test_mechanisms.c). */
+/* One layer of mechanisms that have weights of their own, or sort, against plain loops in double precision: what comes
+ * out, and the gradient of the rows, by differences of the loops. Gradients of weights are compared with differences in
+ * whole encoders (test_mechanisms.c). */
 #define _GNU_SOURCE
 #include <cmocka_compat.h>
 #include <math.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "attention/attending.h"
+#include "attention/reformer_hash.h"
 #include "isas.h"
 #include "made_model.h"
 #include "model/encoder.h"
@@ -19,6 +21,7 @@ typedef struct plain_pass {
     const void *setting;
     double query[MOST_ROWS * HIDDEN], key[MOST_ROWS * HIDDEN], value[MOST_ROWS * HIDDEN]; /* projected */
     double mixed[MOST_ROWS * HIDDEN];
+    bool frozen; /* what is decided stays as it was at the last pass */
 } plain_pass;
 
 typedef void plain_mechanism(plain_pass *p);
@@ -176,35 +179,190 @@ static void plain_sinkhorn(plain_pass *p) {
         }
 }
 
+typedef struct reformer {
+    size_t chunk, rounds, buckets, before, after;
+} reformer;
+
+/* Of a row's copy in a round: what it is sorted by. by [directions][SIZE]. */
+static size_t sorted_by(const float *by, size_t directions, const double *x, size_t place) {
+    double largest = -INFINITY;
+    size_t bucket = 0;
+    for (size_t i = 0; i < 2 * directions; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < SIZE; j++) sum += x[j] * (double)by[i % directions * SIZE + j];
+        if (i >= directions) sum = -sum;
+        if (sum > largest) bucket = i;
+        largest = fmax(largest, sum);
+    }
+    return bucket * LONGEST + place;
+}
+
+enum { MOST_ROUNDS = 3 };
+
+static void plain_reformer(plain_pass *p) {
+    const scene *s = p->s;
+    const reformer *setting = p->setting;
+    static size_t of_keys[HEADS][MOST_ROUNDS][MOST_ROWS], of_queries[HEADS][MOST_ROUNDS][MOST_ROWS];
+    static double unit[MOST_ROWS * HIDDEN], seen[MOST_ROUNDS][SIZE];
+    for (size_t i = 0; i < SEQUENCES; i++)
+        for (size_t h = 0; h < s->heads; h++) {
+            const size_t first = s->start[i], n = s->start[i + 1] - first,
+                         chunks = (n + setting->chunk - 1) / setting->chunk;
+            const size_t rounds = chunks == 1 ? 1 : setting->rounds, all = chunks * rounds;
+            static size_t list[MOST_ROUNDS][LONGEST];
+            for (size_t row = first; row < first + n; row++) {
+                const double *from = p->key + row * HIDDEN + h * SIZE;
+                const double size = sqrt((plain_dot(from, from) / SIZE + 1e-6) * SIZE);
+                for (size_t j = 0; j < SIZE; j++) unit[row * HIDDEN + h * SIZE + j] = from[j] / size;
+            }
+            const size_t directions = reformer_bucket_count(setting->buckets, n, setting->chunk) / 2;
+            for (size_t r = 0; r < rounds; r++) {
+                static float by[LONGEST * SIZE];
+                reformer_directions(0, h, r, directions, SIZE, by);
+                for (size_t row = first; row < first + n; row++) {
+                    const size_t place = place_of(s, i, row);
+                    if (!p->frozen)
+                        of_keys[h][r][row] =
+                            chunks == 1 ? place : sorted_by(by, directions, unit + row * HIDDEN + h * SIZE, place);
+                    size_t at = row - first;
+                    for (; at > 0 && of_keys[h][r][list[r][at - 1]] > of_keys[h][r][row]; at--)
+                        list[r][at] = list[r][at - 1];
+                    list[r][at] = row;
+                }
+                for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++) {
+                    const size_t place = query_place(s, i, q);
+                    if (!p->frozen)
+                        of_queries[h][r][q] =
+                            chunks == 1 ? place : sorted_by(by, directions, p->query + q * HIDDEN + h * SIZE, place);
+                }
+            }
+            for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++) {
+                double sums[MOST_ROUNDS], *out = p->mixed + q * HIDDEN + h * SIZE;
+                for (size_t r = 0; r < rounds; r++) {
+                    static double scores[LONGEST * 8], values[LONGEST * 8][SIZE];
+                    size_t count = 0, own = 0;
+                    while (own + 1 < chunks &&
+                           of_keys[h][r][list[r][(own + 1) * setting->chunk]] <= of_queries[h][r][q])
+                        own++;
+                    const size_t before = setting->before < all - 1 ? setting->before : all - 1;
+                    const size_t after = setting->after < all - 1 - before ? setting->after : all - 1 - before;
+                    for (size_t c = 0; c <= before + after; c++) {
+                        const size_t at = (r * chunks + own + all - before + c) % all;
+                        for (size_t k = at % chunks * setting->chunk; k < n && k < (at % chunks + 1) * setting->chunk;
+                             k++) {
+                            const size_t row = list[at / chunks][k];
+                            const bool itself = s->origin[row] == s->query_origin[q];
+                            memcpy(values[count], p->value + row * HIDDEN + h * SIZE, sizeof values[0]);
+                            scores[count++] =
+                                itself ? -1e5
+                                       : plain_dot(p->query + q * HIDDEN + h * SIZE, unit + row * HIDDEN + h * SIZE);
+                        }
+                    }
+                    double largest = -INFINITY, sum = 0;
+                    for (size_t k = 0; k < count; k++) largest = fmax(largest, scores[k]);
+                    for (size_t k = 0; k < count; k++) sum += exp(scores[k] - largest);
+                    sums[r] = largest + log(sum);
+                    plain_mix(seen[r], scores, count, values[0], SIZE);
+                }
+                plain_mix(out, sums, rounds, seen[0], SIZE);
+            }
+        }
+}
+
 /* ---- One layer against its plain loops ---- */
 
+typedef struct rows {
+    double x[MOST_ROWS * HIDDEN], queries[MOST_ROWS * HIDDEN], out[MOST_ROWS * HIDDEN];
+} rows;
+
+static void run_plain(plain_pass *p, plain_mechanism *plain, rows *of) {
+    static const char *const names[] = {"self.query", "self.key", "self.value"};
+    double *const made[] = {p->query, p->key, p->value};
+    const size_t n = p->s->start[SEQUENCES], m = p->s->query_start[SEQUENCES];
+    for (size_t i = 0; i < 3; i++) {
+        const char *name = plain == plain_reformer && i == 1 ? names[0] : names[i];
+        scene_apply(made[i], i ? of->x : of->queries, i ? n : m, HIDDEN, HIDDEN, own_weight(p->model, name, "weight"),
+                    own_weight(p->model, name, "bias"));
+    }
+    memset(p->mixed, 0, sizeof p->mixed);
+    plain(p);
+    scene_apply(of->out, p->mixed, m, HIDDEN, HIDDEN, own_weight(p->model, "output.dense", "weight"),
+                own_weight(p->model, "output.dense", "bias"));
+    for (size_t i = 0; i < m * HIDDEN; i++) of->out[i] += of->queries[i];
+}
+
+/* The derivative of the sum of `toward` times the output, along a random direction of all rows. */
+static double plain_slope(plain_pass *p, plain_mechanism *plain, const rows *at, const double *toward, bool fewer,
+                          uint64_t seed) {
+    static rows moved;
+    const double step = 1e-5;
+    double sums[2] = {0, 0};
+    const size_t n = p->s->start[SEQUENCES], m = p->s->query_start[SEQUENCES];
+    p->frozen = true;
+    for (size_t side = 0; side < 2; side++) {
+        uint64_t state = seed;
+        moved = *at;
+        for (size_t i = 0; i < n * HIDDEN; i++) moved.x[i] += (side ? -step : step) * random_normal(&state);
+        for (size_t i = 0; i < m * HIDDEN; i++)
+            moved.queries[i] = fewer ? moved.queries[i] + (side ? -step : step) * random_normal(&state) : moved.x[i];
+        run_plain(p, plain, &moved);
+        for (size_t i = 0; i < m * HIDDEN; i++) sums[side] += toward[i] * moved.out[i];
+    }
+    p->frozen = false;
+    return (sums[0] - sums[1]) / (2 * step);
+}
+
+static void check_slope(plain_pass *p, plain_mechanism *plain, const rows *at, const double *toward, tensor x,
+                        tensor queries, bool fewer, const char *isa) {
+    for (uint64_t seed = 1; seed <= 2; seed++) {
+        const double want = plain_slope(p, plain, at, toward, fewer, seed);
+        double got = 0, size = 0;
+        uint64_t state = seed;
+        for (size_t which = 0; which < (fewer ? 2 : 1); which++) {
+            const tensor of = which ? queries : x;
+            for (size_t i = 0; i < of.rows * HIDDEN; i++) {
+                const double grad = (double)tensor_grad(of, i / HIDDEN)[i % HIDDEN];
+                got += grad * random_normal(&state);
+                size += grad * grad;
+            }
+        }
+        if (!(fabs(got - want) < 1e-4 * sqrt(size)))
+            fail_msg("%s, %s: the derivative is %.8g, by differences %.8g (gradient's size %.4g)", p->s->name, isa, got,
+                     want, sqrt(size));
+    }
+}
+
 static void check_scene(bed *b, plain_pass *p, plain_mechanism *plain, scene s) {
-    static double x[MOST_ROWS * HIDDEN], queries[MOST_ROWS * HIDDEN], want[MOST_ROWS * HIDDEN];
+    static rows of;
+    static double toward[MOST_ROWS * HIDDEN];
     const layer *one = &b->model->body.layers[0];
+    const char *isa = b->context->kernels->name;
     uint64_t state = 3;
     lay_out(&s, &state);
     const size_t n = s.start[SEQUENCES], m = s.query_start[SEQUENCES];
-    for (size_t i = 0; i < n * HIDDEN; i++) x[i] = (double)(float)random_normal(&state);
-    for (size_t i = 0; i < m * HIDDEN; i++) queries[i] = s.fewer ? (double)(float)random_normal(&state) : x[i];
+    for (size_t i = 0; i < n * HIDDEN; i++) of.x[i] = (double)(float)random_normal(&state);
+    for (size_t i = 0; i < m * HIDDEN; i++) of.queries[i] = s.fewer ? (double)(float)random_normal(&state) : of.x[i];
+    for (size_t i = 0; i < m * HIDDEN; i++) toward[i] = (double)(float)random_normal(&state);
     p->s = &s;
-    static const char *const names[] = {"self.query", "self.key", "self.value"};
-    double *const made[] = {p->query, p->key, p->value};
-    for (size_t i = 0; i < 3; i++)
-        scene_apply(made[i], i ? x : queries, i ? n : m, HIDDEN, HIDDEN, own_weight(p->model, names[i], "weight"),
-                    own_weight(p->model, names[i], "bias"));
-    memset(p->mixed, 0, sizeof p->mixed);
-    plain(p);
-    scene_apply(want, p->mixed, m, HIDDEN, HIDDEN, own_weight(p->model, "output.dense", "weight"),
-                own_weight(p->model, "output.dense", "bias"));
-    for (size_t i = 0; i < m * HIDDEN; i++) want[i] += queries[i];
-    run on = run_of(b, false);
-    tensor rows = scene_fill(&on, x, n), of_queries = s.fewer ? scene_fill(&on, queries, m) : rows;
-    tensor out = run_tensor(&on, m, HIDDEN);
-    const attending_input in = scene_input(&s, 0, rows, of_queries);
-    one->attending->forward(one->attention, &on, &in, out);
-    assert_int_equal(b->status, RUBATO_OK);
-    scene_compare("output", &s, b->context->kernels->name, want, out.data, m, HIDDEN, out.stride);
-    arena_reset(&b->memory);
+    run_plain(p, plain, &of);
+    for (int records = 0; records < 2; records++) {
+        run on = run_of(b, records);
+        b->recording = (tape){.key = 1};
+        tensor x = scene_fill(&on, of.x, n), queries = s.fewer ? scene_fill(&on, of.queries, m) : x;
+        tensor out = run_tensor(&on, m, HIDDEN);
+        const attending_input in = scene_input(&s, 0, x, queries);
+        one->attending->forward(one->attention, &on, &in, out);
+        assert_int_equal(b->status, RUBATO_OK);
+        scene_compare("output", &s, isa, of.out, out.data, m, HIDDEN, out.stride);
+        if (records) {
+            for (size_t i = 0; i < m * HIDDEN; i++) tensor_grad(out, i / HIDDEN)[i % HIDDEN] = (float)toward[i];
+            tape_backward(&on);
+            assert_int_equal(b->status, RUBATO_OK);
+            check_slope(p, plain, &of, toward, x, queries, s.fewer, isa);
+            parameters_clear(&b->params);
+        }
+        arena_reset(&b->memory);
+    }
 }
 
 static void check_layer(const char *parts, plain_mechanism *plain, const void *setting) {
@@ -256,8 +414,24 @@ static void test_sinkhorn_layer(void **state) {
     }
 }
 
+/* Chunks of one token, within a panel, and longer than the text; one round and three; with neighbours on both sides. */
+static void test_reformer_layer(void **state) {
+    static const reformer settings[] = {{16, 1, 0, 1, 0}, {16, 3, 8, 1, 0},  {7, 2, 4, 2, 1},
+                                        {1, 2, 2, 1, 0},  {500, 3, 0, 1, 0}, {40, 2, 0, 0, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char parts[200];
+        snprintf(parts, sizeof parts,
+                 "\"attention\": {\"mechanism\": \"reformer\", \"chunk\": %zu, \"rounds\": %zu, \"buckets\": %zu, "
+                 "\"before\": "
+                 "%zu, \"after\": %zu}, ",
+                 settings[i].chunk, settings[i].rounds, settings[i].buckets, settings[i].before, settings[i].after);
+        check_layer(parts, plain_reformer, &settings[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_set_layer), cmocka_unit_test(test_synthesizer_layer),
-                                       cmocka_unit_test(test_sinkhorn_layer)};
+                                       cmocka_unit_test(test_sinkhorn_layer), cmocka_unit_test(test_reformer_layer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
