@@ -10,7 +10,8 @@
     EACH(axial)                                                                                                        \
     EACH(bigbird)                                                                                                      \
     EACH(linear)                                                                                                       \
-    EACH(performer) EACH(compressed) EACH(linformer) EACH(set) EACH(synthesizer) EACH(sinkhorn) EACH(reformer)
+    EACH(performer)                                                                                                    \
+    EACH(compressed) EACH(linformer) EACH(set) EACH(synthesizer) EACH(sinkhorn) EACH(reformer) EACH(routing)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

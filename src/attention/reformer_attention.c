@@ -11,6 +11,7 @@
 
 #include "attention/block.h"
 #include "attention/gathered.h"
+#include "attention/listed.h"
 #include "attention/planned.h"
 #include "attention/reformer_hash.h"
 #include "base/checked.h"
@@ -88,14 +89,13 @@ typedef struct lists {
     attending_input in;
     const reformer_setting *setting;
     size_t heads, head_size;
-    tensor query, key, value;                /* projected; keys are unit vectors */
-    tensor query_list, key_list, value_list; /* the copies of each head, in its order */
-    tensor mixed_list, sums, mixed;          /* what queries' copies see, and all rounds together */
-    batch queries, keys;                     /* of copies */
-    size_t *query_row, *key_row;             /* the row of a copy */
-    uint32_t *query_place, *key_place;       /* its token's place */
-    size_t *chunk_start;                     /* [sequences + 1]: before each sequence, chunks */
-    size_t *bounds;                          /* [heads][chunks + sequences]: where a chunk's queries begin in a list */
+    tensor query, key, value;          /* projected; keys are unit vectors */
+    tensor mixed_list, sums, mixed;    /* what queries' copies see, and all rounds together */
+    batch queries, keys;               /* of copies */
+    size_t *query_row, *key_row;       /* the row of a copy */
+    uint32_t *query_place, *key_place; /* its token's place */
+    size_t *chunk_start;               /* [sequences + 1]: before each sequence, chunks */
+    size_t *bounds;                    /* [heads][chunks + sequences]: where a chunk's queries begin in a list */
 } lists;
 
 static size_t rounds_of(const lists *s, size_t sequence) {
@@ -286,47 +286,6 @@ static void sort_all(const run *on, lists *s) {
     arena_rewind(on->memory, mark);
 }
 
-/* ---- Copies ---- */
-
-typedef struct copying {
-    const run *on;
-    const lists *s;
-    tensor from, to;
-    const size_t *rows; /* [heads][copies] */
-    bool backward;
-} copying;
-
-/* The rows of some heads: a head's gradients have one owner, who adds them in order. */
-static void copy_heads(void *argument, size_t member, size_t first, size_t last) {
-    const copying *c = argument;
-    const size_t size = c->s->head_size;
-    (void)member;
-    for (size_t head = first; head < last; head++)
-        for (size_t i = 0; i < c->to.rows; i++) {
-            const size_t row = c->rows[head * c->to.rows + i], column = head * size;
-            if (c->backward)
-                c->on->kernels->gradient->add(tensor_grad(c->from, row) + column, tensor_grad(c->to, i) + column, size);
-            else
-                memcpy(tensor_row(c->to, i) + column, tensor_row(c->from, row) + column, size * sizeof(float));
-        }
-}
-
-static void copies_backward(const run *on, void *saved) {
-    copying c = *(const copying *)saved;
-    c.on = on;
-    c.backward = true;
-    run_parallel(on, c.s->heads, 1, copy_heads, &c);
-}
-
-static tensor copy_rows(const run *on, const lists *s, tensor from, const size_t *rows, size_t count) {
-    copying c = {.on = on, .s = s, .from = from, .to = run_tensor(on, count, from.columns), .rows = rows};
-    if (run_failed(on)) return c.to;
-    run_parallel(on, s->heads, 1, copy_heads, &c);
-    copying *saved = on->tape ? tape_push(on, copies_backward, sizeof *saved) : NULL;
-    if (saved) *saved = c;
-    return c.to;
-}
-
 /* ---- Rounds together ---- */
 
 typedef struct joining {
@@ -469,13 +428,13 @@ static void forward(const void *weights, const run *on, const attending_input *i
         s->mixed = mixed;
         make_units(on, s, rows.key);
         if (!run_failed(on)) sort_all(on, s);
-        s->query_list = copy_rows(on, s, s->query, s->query_row, s->queries.rows);
-        s->key_list = copy_rows(on, s, s->key, s->key_row, s->keys.rows);
-        s->value_list = copy_rows(on, s, s->value, s->key_row, s->keys.rows);
+        const head_lists of_queries = {s->heads, s->head_size, s->queries.rows, s->query_row};
+        const head_lists of_keys = {s->heads, s->head_size, s->keys.rows, s->key_row};
+        const projected copies = {listed_rows(on, s->query, of_queries), listed_rows(on, s->key, of_keys),
+                                  listed_rows(on, s->value, of_keys)};
         s->mixed_list = run_tensor(on, s->queries.rows, mixed.columns);
         s->sums = run_tensor(on, s->queries.rows, s->heads);
-        const projected lists_of = {s->query_list, s->key_list, s->value_list};
-        gathered heads = gathered_heads(&self->with, in, &lists_of);
+        gathered heads = gathered_heads(&self->with, in, &copies);
         heads.sequences = &s->keys;
         heads.queries = &s->queries;
         heads.scale = 1;

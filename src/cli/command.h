@@ -47,7 +47,7 @@ typedef struct arguments {
     } serve;
     struct {
         const char *window, *globals, *block, *flange, *random, *pattern, *stride, *summary, *columns, *features,
-            *kernel, *ratio, *slots, *points, *scores, *mixed, *iterations, *cut, *chunk, *rounds, *buckets;
+            *kernel, *ratio, *slots, *points, *scores, *mixed, *iterations, *cut, *chunk, *rounds, *buckets, *clusters;
     } setting; /* of attention */
 } arguments;
 

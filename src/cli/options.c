@@ -112,6 +112,7 @@ static const rubato_option setting_table[] = {
     SETTING(chunk, "64", "reformer: tokens of a chunk"),
     SETTING(rounds, "1", "reformer: rounds of hashing"),
     SETTING(buckets, "by the length", "reformer: buckets of a round"),
+    SETTING(clusters, "16", "routing: clusters of a head"),
     SETTING(cut, "0", "sinkhorn: sorted blocks that all tokens see alone (SortCut)"),
 };
 

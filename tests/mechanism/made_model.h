@@ -22,6 +22,7 @@ enum {
     SLOTS = 5,
     LONGEST = 150,
     VOCABULARY = 61,
+    MOST_CLUSTERS = 9,
     MOST_STORED = 128
 };
 
@@ -99,7 +100,10 @@ static inline void store_layer(made_model *m, size_t number) {
 /* Weights of mechanisms that came later, so that the values of the others stay what they are. */
 static inline void store_more(made_model *m, size_t number) {
     static const char *const linears[] = {"induced_key", "induced_value"};
-    static const char *const tables[] = {"points", "place_key", "place_query"};
+    static const struct {
+        const char *name;
+        size_t rows;
+    } tables[] = {{"points", SLOTS}, {"place_key", LONGEST}, {"place_query", LONGEST}, {"centroids", MOST_CLUSTERS}};
     const size_t width = m->heads[number] * SIZE;
     char name[96];
     for (size_t i = 0; i < 2; i++) {
@@ -108,25 +112,26 @@ static inline void store_more(made_model *m, size_t number) {
         snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.bias", number, linears[i]);
         store(m, name, 0, width, 0, 0.3);
     }
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.weight", number, tables[i]);
-        store(m, name, i ? LONGEST : SLOTS, width, 0, 1);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.weight", number, tables[i].name);
+        store(m, name, tables[i].rows, width, 0, 1);
     }
 }
 
 /* The object of config.json for mechanisms that need a setting. */
 static inline void parts_of(char *out, size_t bytes, const part_table *all, size_t number) {
-    static const char *const settings[][2] = {
-        {"window", ", \"window\": 16"},
-        {"sparse", ", \"stride\": 16"},
-        {"axial", ", \"columns\": 16"},
-        {"bigbird", ", \"block\": 8, \"random\": 2"},
-        {"performer", ", \"features\": 24"},
-        {"linformer", ", \"slots\": 5"},
-        {"set", ", \"points\": 5"},
-        {"synthesizer", ", \"mixed\": true"},
-        {"sinkhorn", ", \"block\": 16"},
-        {"reformer", ", \"chunk\": 500"} /* buckets would change by small steps */};
+    static const char *const settings[][2] = {{"window", ", \"window\": 16"},
+                                              {"sparse", ", \"stride\": 16"},
+                                              {"axial", ", \"columns\": 16"},
+                                              {"bigbird", ", \"block\": 8, \"random\": 2"},
+                                              {"performer", ", \"features\": 24"},
+                                              {"linformer", ", \"slots\": 5"},
+                                              {"set", ", \"points\": 5"},
+                                              {"synthesizer", ", \"mixed\": true"},
+                                              {"sinkhorn", ", \"block\": 16"},
+                                              /* buckets and clusters would change by small steps */
+                                              {"reformer", ", \"chunk\": 500"},
+                                              {"routing", ", \"clusters\": 1, \"pull\": 0"}};
     const char *name = all->kinds[number]->name, *setting = "";
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (strcmp(settings[i][0], name) == 0) setting = settings[i][1];
@@ -165,6 +170,10 @@ static inline void write_model(made_model *self, const char *parts) {
                                      .columns = self->tensors[i].columns,
                                      .read = read_floats,
                                      .user = &self->tensors[i]};
+    const char *clusters = strstr(parts, "\"clusters\": "); /* as many centroids are in the file */
+    for (size_t i = 0; i < self->count; i++)
+        if (strstr(self->tensors[i].name, "centroids"))
+            sources[i].rows = clusters ? strtoul(clusters + strlen("\"clusters\": "), NULL, 10) : 1;
     snprintf(path, sizeof path, "%s/model.safetensors", self->folder);
     assert_int_equal(safetensors_write(path, sources, self->count, NULL, NULL), RUBATO_OK);
     snprintf(path, sizeof path, "%s/config.json", self->folder);

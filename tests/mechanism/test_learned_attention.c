@@ -269,6 +269,63 @@ static void plain_reformer(plain_pass *p) {
         }
 }
 
+/* taken [rows]: whether a row of a sequence is among the `count` that are nearest to a centroid. */
+static void plain_take(const double *x, size_t rows, size_t count, const float *centroid, bool *taken) {
+    double near[LONGEST];
+    for (size_t i = 0; i < rows; i++) {
+        double mean = 0, square = 0;
+        near[i] = 0;
+        for (size_t j = 0; j < SIZE; j++) mean += x[i * HIDDEN + j] / SIZE;
+        for (size_t j = 0; j < SIZE; j++) square += pow(x[i * HIDDEN + j] - mean, 2) / SIZE;
+        for (size_t j = 0; j < SIZE; j++)
+            near[i] += (x[i * HIDDEN + j] - mean) / sqrt(square + 1e-5) * (double)centroid[j];
+    }
+    for (size_t i = 0; i < rows; i++) {
+        size_t nearer = 0;
+        for (size_t j = 0; j < rows; j++) nearer += near[j] > near[i];
+        taken[i] = nearer < count;
+    }
+}
+
+static void plain_routing(plain_pass *p) {
+    const scene *s = p->s;
+    const size_t clusters = *(const size_t *)p->setting;
+    const float *centroids = own_weight(p->model, "self.centroids", "weight");
+    static bool keys[SEQUENCES][HEADS][MOST_CLUSTERS][LONGEST], queries[SEQUENCES][HEADS][MOST_CLUSTERS][LONGEST];
+    for (size_t i = 0; i < SEQUENCES; i++)
+        for (size_t h = 0; h < s->heads; h++) {
+            const size_t first = s->start[i], n = s->start[i + 1] - first, begin = s->query_start[i];
+            const size_t m = s->query_start[i + 1] - begin;
+            for (size_t c = 0; c < clusters && !p->frozen; c++) {
+                const float *centroid = centroids + c * HIDDEN + h * SIZE;
+                plain_take(p->key + first * HIDDEN + h * SIZE, n, (n + clusters - 1) / clusters, centroid,
+                           keys[i][h][c]);
+                plain_take(p->query + begin * HIDDEN + h * SIZE, m, (m + clusters - 1) / clusters, centroid,
+                           queries[i][h][c]);
+            }
+            for (size_t q = 0; q < m; q++) {
+                double count = 0, sum[SIZE] = {0};
+                for (size_t c = 0; c < clusters; c++) {
+                    static double scores[LONGEST], values[LONGEST][SIZE], seen[SIZE];
+                    size_t found = 0;
+                    if (!queries[i][h][c][q]) continue;
+                    for (size_t k = 0; k < n; k++) {
+                        if (!keys[i][h][c][k]) continue;
+                        memcpy(values[found], p->value + (first + k) * HIDDEN + h * SIZE, sizeof values[0]);
+                        scores[found++] = plain_dot(p->query + (begin + q) * HIDDEN + h * SIZE,
+                                                    p->key + (first + k) * HIDDEN + h * SIZE) /
+                                          sqrt(SIZE);
+                    }
+                    plain_mix(seen, scores, found, values[0], SIZE);
+                    for (size_t j = 0; j < SIZE; j++) sum[j] += seen[j];
+                    count++;
+                }
+                for (size_t j = 0; j < SIZE && count > 0; j++)
+                    p->mixed[(begin + q) * HIDDEN + h * SIZE + j] = sum[j] / count;
+            }
+        }
+}
+
 /* ---- One layer against its plain loops ---- */
 
 typedef struct rows {
@@ -430,8 +487,20 @@ static void test_reformer_layer(void **state) {
     }
 }
 
+/* One cluster, which is dense attention, and several. */
+static void test_routing_layer(void **state) {
+    static const size_t clusters[] = {1, 2, 5, MOST_CLUSTERS};
+    (void)state;
+    for (size_t i = 0; i < sizeof clusters / sizeof *clusters; i++) {
+        char parts[120];
+        snprintf(parts, sizeof parts, "\"attention\": {\"mechanism\": \"routing\", \"clusters\": %zu}, ", clusters[i]);
+        check_layer(parts, plain_routing, &clusters[i]);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_set_layer), cmocka_unit_test(test_synthesizer_layer),
-                                       cmocka_unit_test(test_sinkhorn_layer), cmocka_unit_test(test_reformer_layer)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routing_layer), cmocka_unit_test(test_set_layer),
+                                       cmocka_unit_test(test_synthesizer_layer), cmocka_unit_test(test_sinkhorn_layer),
+                                       cmocka_unit_test(test_reformer_layer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
