@@ -119,10 +119,11 @@ typedef enum rubato_task {
     RUBATO_TASK_TAGGING,        /* one label for each token */
     RUBATO_TASK_QA,             /* a span of the context */
     RUBATO_TASK_MLM,            /* masked tokens */
-    RUBATO_TASK_NSP             /* whether the second text follows the first */
+    RUBATO_TASK_NSP,            /* whether the second text follows the first */
+    RUBATO_TASK_LM              /* the next token: a causal model */
 } rubato_task;
 
-/* "embedding", "classification", "regression", "tagging", "qa", "mlm", "nsp". */
+/* "embedding", "classification", "regression", "tagging", "qa", "mlm", "nsp", "lm". */
 RUBATO_API const char *rubato_task_name(rubato_task task);
 
 typedef struct rubato_info {

@@ -23,6 +23,8 @@ typedef struct attending_input {
     batch input;                /* the unchanged input: types of original rows, lengths */
     float *significance;        /* [rows of x] receives the attention that each row got; NULL: not needed */
     bool others_only;           /* without the row's attention to itself */
+    const size_t *places; /* [rows of x] of a causal model: each row's place in its text. A row sees no row behind its
+                             own place; all rows are there, and all are queries. NULL: not causal */
 } attending_input;
 
 /* The distance of a key or query from its sequence's first key, in original rows. origin: in->origin for keys,
@@ -81,7 +83,7 @@ typedef struct attending {
     bool yields_received; /* can return the attention that each row received */
     bool fewer_queries;   /* queries may be fewer than keys: merging, tokens that leave */
     bool narrows;         /* can run only its first heads */
-    bool causal;          /* a row does not attend to later rows */
+    bool decodes;         /* runs causally: a row sees no later row */
 
     /* What all layers share, in the loader's memory: made before them, and its parameters loaded after them, which is
      * their order in files. Gradients of what was derived from parameters are given back to them by `collect`, before

@@ -85,6 +85,7 @@ static attending_demand demand(const void *weights, const kernel_table *kernels,
 const attending attending_axial = {
     .part = {.name = "axial", .foreign = true, .configure = configure, .note = note, .describe = describe},
     PLANNED,
+    .decodes = true,
     .forward = forward,
     .count = count,
     .demand = demand};

@@ -1,6 +1,7 @@
 /* Memory-compressed attention (Liu et al. 2018), as an encoder: a convolution over `ratio` neighbouring tokens, which
  * do not overlap, makes one key and one value of their keys and values. Queries stay, and see all of these. A token
- * that is missing, at the end of the text or because it has retired, counts as zeros. */
+ * that is missing, at the end of the text or because it has retired, counts as zeros. In a causal model a token sees
+ * the keys whose tokens have all come, and the text's first tokens see none. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,15 +90,17 @@ static bool sortable(const void *setting) {
 /* Which slot each row is in, and as which of its tokens. */
 typedef struct slots {
     size_t *of, *part; /* [rows] */
+    size_t *last;      /* the place of a slot's last token, which may be behind the text's end */
     batch packed;
 } slots;
 
 static slots find_slots(const compressed_setting *setting, const run *on, const attending_input *in) {
     const batch *rows = &in->sequences;
-    slots made = {.of = run_take(on, 2 * rows->rows + rows->sequences + 2, sizeof *made.of)};
+    slots made = {.of = run_take(on, 3 * rows->rows + rows->sequences + 2, sizeof *made.of)};
     if (!made.of) return made;
     made.part = made.of + rows->rows;
-    size_t *start = made.part + rows->rows, count = 0;
+    made.last = made.part + rows->rows;
+    size_t *start = made.last + rows->rows, count = 0;
     for (size_t i = 0; i < rows->sequences; i++) {
         size_t last = SIZE_MAX;
         start[i] = count;
@@ -107,6 +110,7 @@ static slots find_slots(const compressed_setting *setting, const run *on, const 
             last = slot;
             made.of[row] = count - 1;
             made.part[row] = place % setting->ratio;
+            made.last[count - 1] = (slot + 1) * setting->ratio - 1;
         }
     }
     start[rows->sequences] = count;
@@ -152,6 +156,7 @@ static void forward(const void *weights, const run *on, const attending_input *i
         gathered heads = gathered_heads(&self->with, in, &rows);
         heads.significance = received;
         heads.others_only = false;
+        if (in->places) heads.key_place = made.last;
         if (gathered_whole(on, &heads, made.packed, in->queries)) attention_gathered(on, mixed, &heads);
     }
     /* a slot's attention is that of its tokens */
@@ -192,6 +197,7 @@ const attending attending_compressed = {
     .part = {.name = "compressed", .foreign = true, .configure = configure, .note = note, .describe = describe},
     .yields_received = true,
     .fewer_queries = true,
+    .decodes = true,
     .load = load,
     .added_tensors = added_tensors,
     .sortable = sortable,

@@ -25,6 +25,8 @@ typedef struct places {
     float *rows;               /* [ROWS, size] */
     float *weight;             /* [count] */
     float *map;                /* the map's own */
+    float *pairs, *slopes;     /* causal: [ROWS, ROWS] weights of the keys of some queries, and their gradients */
+    float *inverse;            /* causal: [longest] 1 / the sums of the queries' weights */
     block_room room;
 } places;
 
@@ -45,12 +47,19 @@ static size_t lay_out(const pass *p, float *base, places *out) {
     out->sums_grad = part(base, &at, count * size);
     out->total = part(base, &at, count);
     out->total_grad = part(base, &at, count);
-    out->turned = part(base, &at, count * (ROWS + 16));
+    out->turned = part(base, &at, size_max(count, ROWS) * (ROWS + 16));
     out->rows = part(base, &at, ROWS * size);
     out->weight = part(base, &at, count);
     out->map = part(base, &at, ROWS * p->in.map->room);
     const size_t across = size_max(count, ROWS);
-    out->room = (block_room){.packed = part(base, &at, size_max(packed_size(size, across), packed_size(across, size)))};
+    size_t packed = size_max(packed_size(size, across), packed_size(across, size));
+    if (p->in.causal) {
+        out->pairs = part(base, &at, ROWS * ROWS);
+        out->slopes = part(base, &at, ROWS * ROWS);
+        out->inverse = part(base, &at, p->longest);
+        packed = size_max(packed, size_max(packed_size(count, ROWS), packed_size(ROWS, count)));
+    }
+    out->room = (block_room){.packed = part(base, &at, packed)};
     return at;
 }
 
@@ -70,22 +79,28 @@ static one_head find_head(const pass *p, size_t unit) {
 
 enum { TURNED = ROWS + 16 };
 
-/* Features of all keys, and their sums. */
-static void sum_keys(const pass *p, const one_head *h, places *at) {
-    const run *on = p->on;
-    const size_t count = p->in.map->count, size = p->in.head_size;
-    p->in.map->map(p->in.map->of, on, true, at->keys, tensor_row(p->in.key, h->key) + h->column, p->in.key.stride,
-                   h->keys, size);
-    memset(at->sums, 0, count * size * sizeof(float));
+/* Features of all keys; their sums are zero. */
+static void map_keys(const pass *p, const one_head *h, places *at) {
+    const size_t count = p->in.map->count;
+    p->in.map->map(p->in.map->of, p->on, true, at->keys, tensor_row(p->in.key, h->key) + h->column, p->in.key.stride,
+                   h->keys, p->in.head_size);
+    memset(at->sums, 0, count * p->in.head_size * sizeof(float));
     memset(at->total, 0, count * sizeof(float));
-    for (size_t first = 0; first < h->keys; first += ROWS) {
-        const size_t rows = size_min(ROWS, h->keys - first);
-        const float *features = at->keys + first * count;
-        on->kernels->gradient->transpose(at->turned, TURNED, features, count, rows, count);
-        block_accumulate(on, at->sums, size, at->turned, TURNED, tensor_row(p->in.value, h->key + first) + h->column,
-                         p->in.value.stride, count, size, rows, &at->room);
-        for (size_t i = 0; i < rows; i++) on->kernels->gradient->add(at->total, features + i * count, count);
-    }
+}
+
+/* Adds some keys to the sums. */
+static void add_keys(const pass *p, const one_head *h, size_t first, size_t rows, places *at) {
+    const size_t count = p->in.map->count, size = p->in.head_size;
+    const float *features = at->keys + first * count;
+    p->on->kernels->gradient->transpose(at->turned, TURNED, features, count, rows, count);
+    block_accumulate(p->on, at->sums, size, at->turned, TURNED, tensor_row(p->in.value, h->key + first) + h->column,
+                     p->in.value.stride, count, size, rows, &at->room);
+    for (size_t i = 0; i < rows; i++) p->on->kernels->gradient->add(at->total, features + i * count, count);
+}
+
+static void sum_keys(const pass *p, const one_head *h, places *at) {
+    map_keys(p, h, at);
+    for (size_t first = 0; first < h->keys; first += ROWS) add_keys(p, h, first, size_min(ROWS, h->keys - first), at);
 }
 
 static void map_queries(const pass *p, const one_head *h, size_t first, size_t rows, places *at) {
@@ -97,6 +112,14 @@ static void map_queries(const pass *p, const one_head *h, size_t first, size_t r
  */
 static float inverse_sum(const pass *p, const float *features, const places *at) {
     const float sum = p->on->kernels->dot_f32(features, at->total, p->in.map->count);
+    return sum == 0 ? 0 : 1 / sum;
+}
+
+/* The same of the i-th query of those that run together, by its weights for earlier rows and for the rows with it. */
+static float inverse_causal_sum(const pass *p, size_t i, const places *at) {
+    const size_t count = p->in.map->count;
+    float sum = p->on->kernels->dot_f32(at->queries + i * count, at->total, count);
+    for (size_t j = 0; j <= i; j++) sum += at->pairs[i * ROWS + j];
     return sum == 0 ? 0 : 1 / sum;
 }
 
@@ -136,6 +159,36 @@ static void run_head(const pass *p, const one_head *h, places *at, float *receiv
         received[i] += on->kernels->dot_f32(at->weight, at->keys + i * count, count);
 }
 
+/* Weights [rows, ROWS] of some queries for the keys of the same rows; those of later ones are 0. */
+static void find_pairs(const pass *p, size_t first, size_t rows, places *at) {
+    const size_t count = p->in.map->count;
+    block_outer(p->on, at->pairs, ROWS, at->queries, count, rows, at->keys + first * count, count, rows, count, 1,
+                &at->room);
+    for (size_t i = 0; i < rows; i++) memset(at->pairs + i * ROWS + i + 1, 0, (ROWS - i - 1) * sizeof(float));
+}
+
+/* Some rows at a time: their queries see the sums of all rows before, and each other's keys one by one. */
+static void run_causal_head(const pass *p, const one_head *h, places *at) {
+    const run *on = p->on;
+    const size_t count = p->in.map->count, size = p->in.head_size;
+    map_keys(p, h, at);
+    for (size_t first = 0; first < h->keys; first += ROWS) {
+        const size_t rows = size_min(ROWS, h->keys - first);
+        float *out = tensor_row(p->out, h->query + first) + h->column;
+        map_queries(p, h, first, rows, at);
+        find_pairs(p, first, rows, at);
+        for (size_t i = 0; i < rows; i++) memset(out + i * p->out.stride, 0, size * sizeof *out);
+        block_accumulate(on, out, p->out.stride, at->queries, count, at->sums, size, rows, size, count, &at->room);
+        block_accumulate(on, out, p->out.stride, at->pairs, ROWS, tensor_row(p->in.value, h->key + first) + h->column,
+                         p->in.value.stride, rows, size, rows, &at->room);
+        for (size_t i = 0; i < rows; i++) {
+            const float inverse = inverse_causal_sum(p, i, at);
+            for (size_t j = 0; j < size; j++) out[i * p->out.stride + j] *= inverse;
+        }
+        add_keys(p, h, first, rows, at);
+    }
+}
+
 static void some_heads(void *argument, size_t member, size_t first, size_t last) {
     const work *w = argument;
     places at;
@@ -143,7 +196,10 @@ static void some_heads(void *argument, size_t member, size_t first, size_t last)
     for (size_t unit = first; unit < last; unit++) {
         const one_head h = find_head(w->p, unit);
         float *received = w->received ? w->received + unit % w->p->in.heads * w->p->sequences.rows + h.key : NULL;
-        run_head(w->p, &h, &at, received);
+        if (w->p->in.causal)
+            run_causal_head(w->p, &h, &at);
+        else
+            run_head(w->p, &h, &at, received);
     }
 }
 
@@ -207,6 +263,80 @@ static void keys_backward(const pass *p, const one_head *h, places *at) {
     }
 }
 
+/* ---- The derivative, causal ---- */
+
+/* rows [rows, size] = g and c [rows], as above, of some queries; slopes [rows, ROWS] = g v - c of the keys of the same
+ * rows, which are the gradients of the weights; 0 for later ones. */
+static void find_slopes(const pass *p, const one_head *h, size_t first, size_t rows, places *at, float *c) {
+    const size_t size = p->in.head_size, row = h->query + first;
+    for (size_t i = 0; i < rows; i++) {
+        const float *grad = tensor_grad(p->out, row + i) + h->column, inverse = at->inverse[first + i];
+        for (size_t j = 0; j < size; j++) at->rows[i * size + j] = grad[j] * inverse;
+        c[i] = inverse * p->on->kernels->dot_f32(grad, tensor_row(p->out, row + i) + h->column, size);
+    }
+    block_outer(p->on, at->slopes, ROWS, at->rows, size, rows, tensor_row(p->in.value, row) + h->column,
+                p->in.value.stride, rows, size, 1, &at->room);
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j <= i; j++) at->slopes[i * ROWS + j] -= c[i];
+        memset(at->slopes + i * ROWS + i + 1, 0, (ROWS - i - 1) * sizeof(float));
+    }
+}
+
+/* Gradients of queries: rows in their order, so that the sums are those of the rows before. */
+static void causal_queries_backward(const pass *p, const one_head *h, places *at) {
+    const run *on = p->on;
+    const size_t count = p->in.map->count, size = p->in.head_size;
+    map_keys(p, h, at);
+    for (size_t first = 0; first < h->keys; first += ROWS) {
+        const size_t rows = size_min(ROWS, h->keys - first), row = h->query + first;
+        float c[ROWS];
+        map_queries(p, h, first, rows, at);
+        find_pairs(p, first, rows, at);
+        for (size_t i = 0; i < rows; i++) at->inverse[first + i] = inverse_causal_sum(p, i, at);
+        find_slopes(p, h, first, rows, at, c);
+        block_outer(on, at->d, count, at->rows, size, rows, at->sums, size, count, size, 1, &at->room);
+        for (size_t i = 0; i < rows; i++) on->kernels->gradient->add_scaled(at->d + i * count, at->total, -c[i], count);
+        block_accumulate(on, at->d, count, at->slopes, ROWS, at->keys + first * count, count, rows, count, rows,
+                         &at->room);
+        p->in.map->backward(p->in.map->of, on, tensor_grad(p->in.query, row) + h->column, p->in.query.stride, at->d,
+                            at->queries, tensor_row(p->in.query, row) + h->column, p->in.query.stride, rows, size,
+                            at->map);
+        add_keys(p, h, first, rows, at);
+    }
+}
+
+/* Gradients of keys and values: from the last rows to the first, with the gradients of the sums from the rows behind.
+ */
+static void causal_keys_backward(const pass *p, const one_head *h, places *at) {
+    const run *on = p->on;
+    const gradient_kernels *g = on->kernels->gradient;
+    const size_t count = p->in.map->count, size = p->in.head_size;
+    memset(at->sums_grad, 0, count * size * sizeof(float));
+    memset(at->total_grad, 0, count * sizeof(float));
+    for (size_t block = divide_up(h->keys, ROWS); block-- > 0;) {
+        const size_t first = block * ROWS, rows = size_min(ROWS, h->keys - first), row = h->key + first;
+        const float *features = at->keys + first * count, *value = tensor_row(p->in.value, row) + h->column;
+        float *value_grad = tensor_grad(p->in.value, row) + h->column, c[ROWS];
+        map_queries(p, h, first, rows, at);
+        find_pairs(p, first, rows, at);
+        find_slopes(p, h, first, rows, at, c);
+        block_outer(on, at->d, count, value, p->in.value.stride, rows, at->sums_grad, size, count, size, 1, &at->room);
+        for (size_t i = 0; i < rows; i++) g->add(at->d + i * count, at->total_grad, count);
+        g->transpose(at->turned, TURNED, at->slopes, ROWS, rows, rows);
+        block_accumulate(on, at->d, count, at->turned, TURNED, at->queries, count, rows, count, rows, &at->room);
+        block_accumulate(on, value_grad, p->in.value.stride, features, count, at->sums_grad, size, rows, size, count,
+                         &at->room);
+        g->transpose(at->turned, TURNED, at->pairs, ROWS, rows, rows);
+        block_accumulate(on, value_grad, p->in.value.stride, at->turned, TURNED, at->rows, size, rows, size, rows,
+                         &at->room);
+        p->in.map->backward(p->in.map->of, on, tensor_grad(p->in.key, row) + h->column, p->in.key.stride, at->d,
+                            features, tensor_row(p->in.key, row) + h->column, p->in.key.stride, rows, size, at->map);
+        g->transpose(at->turned, TURNED, at->queries, count, rows, count);
+        block_accumulate(on, at->sums_grad, size, at->turned, TURNED, at->rows, size, count, size, rows, &at->room);
+        for (size_t i = 0; i < rows; i++) g->add_scaled(at->total_grad, at->queries + i * count, -c[i], count);
+    }
+}
+
 static void some_backward(void *argument, size_t member, size_t first, size_t last) {
     const work *w = argument;
     places at;
@@ -214,6 +344,11 @@ static void some_backward(void *argument, size_t member, size_t first, size_t la
     for (size_t unit = first; unit < last; unit++) {
         const one_head h = find_head(w->p, unit);
         if (h.keys == 0 || h.queries == 0) continue;
+        if (w->p->in.causal) {
+            causal_queries_backward(w->p, &h, &at);
+            causal_keys_backward(w->p, &h, &at);
+            continue;
+        }
         sum_keys(w->p, &h, &at);
         queries_backward(w->p, &h, &at);
         keys_backward(w->p, &h, &at);
@@ -259,6 +394,7 @@ void featured_forward(const void *weights, const run *on, const attending_input 
                                    .heads = in->heads,
                                    .head_size = with->head_size,
                                    .map = map,
+                                   .causal = in->places != NULL,
                                    .significance = in->significance,
                                    .others_only = in->others_only});
     run_end(on, PART_HEADS, begin);

@@ -24,6 +24,7 @@ typedef struct featured {
     const batch *sequences, *queries; /* of the keys and of the queries */
     size_t heads, head_size;
     const feature_map *map; /* must outlive the tape when recording */
+    bool causal;            /* a query sees no later key; every row is a query then, and significance is not told */
     float *significance;    /* as in softmax.h; NULL for none. others_only: every row is a query then. */
     bool others_only;
 } featured;

@@ -31,9 +31,40 @@ typedef struct laid_out {
     size_t rows;                  /* queries that run together */
 } laid_out;
 
+/* The end of the keys of a stretch that a query of a causal model may see. */
+static size_t causal_end(const pass *p, size_t sequence, size_t head, size_t query, stretch keys) {
+    const gather_plan *plan = &p->in.plan;
+    const size_t *order = plan->order ? plan->order(plan->of, sequence, head, false) : NULL;
+    const size_t *asking = plan->order ? plan->order(plan->of, sequence, head, true) : NULL;
+    const size_t own = p->in.query_place[p->queries.start[sequence] + (asking ? asking[query] : query)];
+    size_t low = keys.first, high = keys.end;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (p->in.key_place[p->sequences.start[sequence] + (order ? order[middle] : middle)] <= own)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Leaves out keys that no query of the block may see. */
+static void cut_block(const pass *p, size_t sequence, size_t head, query_block *block) {
+    size_t kept = 0;
+    for (size_t i = 0; i < block->stretches && block->count; i++) {
+        stretch keys = block->keys[i];
+        keys.end = causal_end(p, sequence, head, block->first + block->count - 1, keys);
+        if (keys.first >= keys.end) continue;
+        block->keys[kept] = keys;
+        block->bonus[kept++] = block->bonus[i];
+    }
+    block->stretches = kept;
+}
+
 static bool lay_out(const pass *p, size_t sequence, size_t head, size_t number, laid_out *out) {
     out->block = (query_block){0};
     if (!p->in.plan.block(p->in.plan.of, sequence, head, number, &out->block)) return false;
+    if (p->in.key_place) cut_block(p, sequence, head, &out->block);
     out->width = 0;
     for (size_t i = 0; i < out->block.stretches; i++) {
         out->at[i] = out->width;
@@ -56,6 +87,10 @@ static bool hide(const pass *p, const laid_out *l, size_t sequence, size_t head,
     for (size_t i = 0; i < l->block.stretches; i++) {
         const stretch keys = l->block.keys[i];
         stretch own = p->in.plan.seen ? p->in.plan.seen(p->in.plan.of, sequence, head, query, keys) : keys;
+        if (p->in.key_place && own.first < own.end) {
+            own.end = size_min(own.end, keys.end); /* the block's keys may be fewer than what is seen of them */
+            own.end = causal_end(p, sequence, head, query, own);
+        }
         if (own.first >= own.end) own = (stretch){l->first[i], l->first[i]};
         const size_t begin = own.first - l->first[i], end = own.end - l->first[i];
         const size_t whole = round_up(columns_of(l, i), LANES);
@@ -438,24 +473,33 @@ static void backward(const run *on, void *saved) {
     run_parallel(on, own.sequences.sequences * own.in.heads, 1, some_backward, &t);
 }
 
-/* of: two batches, of the keys and of the queries. */
+typedef struct whole_plan {
+    batch keys, queries;
+    size_t block; /* queries of a block; those of a causal model see fewer keys, the sooner they stand */
+} whole_plan;
+
+enum { CAUSAL_BLOCK = 64 };
+
 static bool whole_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
-    const batch *batches = of;
+    const whole_plan *plan = of;
+    const size_t count = batch_length(&plan->queries, sequence);
+    const size_t first = number <= count / plan->block ? number * plan->block : count;
     (void)head;
-    *out = (query_block){.count = batch_length(&batches[1], sequence),
-                         .keys = {{0, batch_length(&batches[0], sequence)}},
+    if (first >= count) return false;
+    *out = (query_block){.first = first,
+                         .count = size_min(plan->block, count - first),
+                         .keys = {{0, batch_length(&plan->keys, sequence)}},
                          .stretches = 1};
-    return number == 0 && out->count;
+    return true;
 }
 
 bool gathered_whole(const run *on, gathered *heads, batch keys, batch queries) {
-    batch *batches = run_take(on, 2, sizeof *batches); /* live as long as the tape */
+    whole_plan *plan = run_take(on, 1, sizeof *plan); /* lives as long as the tape */
     if (run_failed(on)) return false;
-    batches[0] = keys;
-    batches[1] = queries;
-    heads->sequences = &batches[0];
-    heads->queries = &batches[1];
-    heads->plan = (gather_plan){.of = batches, .block = whole_block};
+    *plan = (whole_plan){keys, queries, heads->key_place ? CAUSAL_BLOCK : SIZE_MAX};
+    heads->sequences = &plan->keys;
+    heads->queries = &plan->queries;
+    heads->plan = (gather_plan){.of = plan, .block = whole_block};
     return true;
 }
 
@@ -468,6 +512,8 @@ gathered gathered_heads(const projections *with, const attending_input *in, cons
                       .heads = in->heads,
                       .head_size = with->head_size,
                       .scale = 1 / sqrtf((float)with->head_size),
+                      .key_place = in->places,
+                      .query_place = in->places,
                       .significance = in->significance,
                       .others_only = in->others_only};
 }

@@ -44,6 +44,9 @@ typedef struct gathered {
     size_t depth; /* the features of a head's query and key, where there are not head_size; else 0 */
     float scale;
     gather_plan plan; /* its data must outlive the tape when recording */
+    /* Of a causal model, the places in the text of keys [rows of keys] and of queries [query rows], which ascend within
+     * each stretch and block: a query sees no key whose place is behind its own. NULL: not causal. */
+    const size_t *key_place, *query_place;
     tensor sums; /* [query rows, heads] receives the logarithms of the softmax's sums, to join it with others of the
                     same queries; without data: not needed */
     /* As in softmax.h; NULL for none. others_only: every row is a query then. */
@@ -51,7 +54,7 @@ typedef struct gathered {
     bool others_only;
 } gathered;
 
-/* The heads of a layer's pass, without a plan. */
+/* The heads of a layer's pass, without a plan; causal where the pass is. */
 gathered gathered_heads(const projections *with, const attending_input *in, const projected *rows);
 
 /* Every query sees all of its sequence's keys. keys, queries: the batches of both. The plan is in the run's arena;

@@ -226,7 +226,12 @@ static void run_globals(const longformer_weights *self, const run *on, const lon
     tensor out = run_tensor(on, list.packed.rows, mixed.columns);
     gathered heads = gathered_heads(&self->with, in, &rows);
     float *received = in->significance ? run_take(on, in->x.rows, sizeof *received) : NULL;
-    if (!gathered_whole(on, &heads, in->sequences, list.packed)) return;
+    if (in->places) {
+        size_t *places = run_take(on, list.packed.rows, sizeof *places);
+        for (size_t i = 0; places && i < list.packed.rows; i++) places[i] = in->places[list.rows[i]];
+        heads.query_place = places;
+    }
+    if (run_failed(on) || !gathered_whole(on, &heads, in->sequences, list.packed)) return;
     heads.significance = received;
     begin = run_begin(on);
     attention_gathered(on, out, &heads);
@@ -287,6 +292,7 @@ const attending attending_longformer = {
     .yields_received = true,
     .fewer_queries = true,
     .narrows = true,
+    .decodes = true,
     .load = load,
     .added_tensors = added_tensors,
     .allow_narrow = projections_allow_narrow,

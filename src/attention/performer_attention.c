@@ -239,6 +239,7 @@ const attending attending_performer = {
     .fewer_queries = true,
     .narrows = true,
     .make_shared = make_shared,
+    .decodes = true,
     .load = load,
     .allow_narrow = projections_allow_narrow,
     .forward = forward,

@@ -6,8 +6,8 @@
 #include <stdio.h>
 
 #include "attention/distance_bias.h"
+#include "attention/gathered.h"
 #include "attention/operand.h"
-#include "attention/projections.h"
 #include "attention/relative.h"
 #include "tensor/watch.h"
 
@@ -98,7 +98,7 @@ static void forward(const void *weights, const run *on, const attending_input *i
     const bool terms_read = self->setting->buckets || self->setting->relative; /* queries, or scaled scores */
     projected made = projections_read(&self->with, on, in,
                                       low && attention_reads_half(on->kernels, head_size) && !terms_read &&
-                                          !run_watches(on, WATCH_SCORES));
+                                          !in->places && !run_watches(on, WATCH_SCORES));
     attention heads = {.query = made.query,
                        .key = made.key,
                        .value = made.value,
@@ -120,7 +120,11 @@ static void forward(const void *weights, const run *on, const attending_input *i
                          relative_ready(on, &self->relative, &self->with.stacked, self->shared->sinusoids,
                                         batch_longest(&in->input), in->input.types, !self->setting->with_first)};
     double begin = run_begin(on);
-    attention_softmax(on, mixed, &heads, &in->sequences);
+    gathered causal = gathered_heads(&self->with, in, &made);
+    if (!in->places)
+        attention_softmax(on, mixed, &heads, &in->sequences);
+    else if (gathered_whole(on, &causal, in->sequences, in->queries))
+        attention_gathered(on, mixed, &causal);
     run_end(on, PART_HEADS, begin);
     projections_write(&self->with, on, in, mixed, out);
 }
@@ -156,6 +160,7 @@ const attending attending_softmax = {.part = {.name = "softmax", .describe = des
                                      .load_shared = load_shared,
                                      .collect = collect,
                                      .refresh = refresh,
+                                     .decodes = true,
                                      .load = load,
                                      .load_terms = load_terms,
                                      .allow_narrow = projections_allow_narrow,

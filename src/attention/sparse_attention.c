@@ -134,6 +134,7 @@ static attending_demand demand(const void *weights, const kernel_table *kernels,
 const attending attending_sparse = {
     .part = {.name = "sparse", .foreign = true, .configure = configure, .note = note, .describe = describe},
     PLANNED,
+    .decodes = true,
     .forward = forward,
     .count = count,
     .demand = demand};

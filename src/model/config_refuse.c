@@ -4,7 +4,6 @@
 #include "model/family.h"
 
 static const json_refusal refused[] = {
-    {"is_decoder", "no row of a decoder sees the rows after it"},
     {"add_cross_attention", "there is no second model whose rows the layers could attend to"},
     {"pruned_heads", "heads are missing in the layers; transformers 5 refuses such weights too"},
     {"per_layer_config", "layers that differ are listed in layer_widths"},

@@ -30,6 +30,9 @@ rubato_status encoder_check(const encoder *self, const thinning *thin, rubato_er
     }
     bool attentive = retires && (thin->by == SIGNIFICANCE_RECEIVED || thin->by == SIGNIFICANCE_OTHERS);
     bool narrow = at && point_is_narrow(at);
+    if (self->config.causal && (retires || fewer))
+        return fail(error, RUBATO_UNSUPPORTED,
+                    "rows of a causal model cannot leave: later rows would decide which ones");
     for (size_t i = 0; i < self->unique; i++) {
         const attending *attention = self->layers[i].attending;
         const feeding *feed_forward = self->layers[i].feeding;
@@ -89,6 +92,7 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
                           .queries = itself ? p->now.packed : p->queries,
                           .query_origin = itself ? p->now.origin : p->query_origin,
                           .input = *p->input,
+                          .places = p->places,
                           .significance = attentive ? scores : NULL,
                           .others_only = attentive && thin->by == SIGNIFICANCE_OTHERS};
     tensor y = layer_attend(weights, on, &in);
@@ -116,6 +120,13 @@ static void show_state(const passage *p, size_t number, tensor rows) {
                              .alive = p->now.origin});
 }
 
+static const size_t *find_places(const run *on, const batch *input) {
+    size_t *places = run_take(on, input->rows + 1, sizeof *places);
+    for (size_t i = 0; places && i < input->sequences; i++)
+        for (size_t row = input->start[i]; row < input->start[i + 1]; row++) places[row] = row - input->start[i];
+    return places;
+}
+
 rubato_status encoder_forward(const encoder *self, const run *whole, const batch *input, const thinning *thin,
                               encoded *out) {
     const point *at = thin ? thin->point : NULL;
@@ -125,6 +136,7 @@ rubato_status encoder_forward(const encoder *self, const run *whole, const batch
     passage p = {.self = self, .on = on, .input = input, .thin = thin, .now = {.packed = *input}};
     *out = (encoded){.packed = *input};
     if (encoder_check(self, thin, NULL) != RUBATO_OK) run_fail(on, RUBATO_UNSUPPORTED);
+    if (self->config.causal) p.places = find_places(on, input);
     double begin = run_begin(on);
     tensor x = embeddings_forward(&self->tables, on, &self->config, input);
     run_end(on, PART_EMBEDDINGS, begin);

@@ -105,9 +105,19 @@ rubato_status config_note(const encoder_config *config, json_t *json, rubato_err
     TRY(part_note(&config->attention, &attending_table, json, error));
     TRY(part_note(&config->feeding, &feeding_table, json, error));
     if (config->uneven) TRY(note_widths(config, json, error));
+    if (config->causal) TRY(json_set(json, "is_decoder", json_true(), error));
     if (!foreign || !type || strncmp(type, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0) return RUBATO_OK;
     json_t *own = json_sprintf(FOREIGN_PREFIX "%s", type);
     return own && json_object_set_new(json, "model_type", own) == 0 ? RUBATO_OK : fail_memory(error);
+}
+
+rubato_status config_check_causal(const encoder_config *config, const family *kind, rubato_error *error) {
+    const attending *mechanism = attending_of(&config->attention);
+    if (!kind->causal_class)
+        return fail(error, RUBATO_UNSUPPORTED, "a causal model (is_decoder) of the family %s", kind->name);
+    if (!mechanism->decodes)
+        return fail(error, RUBATO_UNSUPPORTED, "%s attention does not run causally (is_decoder)", mechanism->part.name);
+    return RUBATO_OK;
 }
 
 rubato_status config_parse(encoder_config *config, const family *kind, const json_t *json, rubato_error *error) {
@@ -160,6 +170,10 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     if (kind->configure) TRY(kind->configure(config, json, error));
     TRY(part_configure(&config->attention, &attending_table, json, error));
     TRY(part_configure(&config->feeding, &feeding_table, json, error));
+    const json_t *decoder = json_object_get(json, "is_decoder");
+    if (!json_is_integer(decoder) || json_integer_value(decoder) != 0) /* 0 is false for transformers */
+        TRY(json_get_bool(&config->causal, json, "is_decoder", false, error));
+    if (config->causal) TRY(config_check_causal(config, kind, error));
     if (!config->hidden || !config->heads || !config->inner || !config->vocabulary || !config->embedding ||
         config->positions <= config->first_position)
         return fail(error, RUBATO_BAD_MODEL, "a size in config.json is zero");

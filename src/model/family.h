@@ -40,6 +40,7 @@ typedef struct encoder_config {
     bool uneven;
     layer_widths widths[MOST_UNEVEN];        /* [layers] */
     float hidden_dropout, attention_dropout; /* in training */
+    bool causal;                             /* no row sees later ones: a language model */
     merging merging;                         /* how rows merge, where they do */
     part_choice attention, feeding;          /* the mechanisms of all layers and their settings */
 } encoder_config;
@@ -75,6 +76,7 @@ typedef struct head_form {
 
 typedef struct family {
     const char *name;
+    const char *causal_class;    /* the end of the name of transformers' class for causal models; NULL: there is none */
     const char *model_types[4];  /* config.json's model_type */
     const tensor_names *decoder; /* layers after the last block, named by %zu; NULL: there are none */
     const char *class_names[4];  /* beginnings of transformers' class names, for each model type */
@@ -141,6 +143,9 @@ void family_list(char *out, size_t bytes);
 
 /* Refuses keys of config.json that would change what every family computes. Fails: UNSUPPORTED. */
 rubato_status config_refuse(const json_t *json, rubato_error *error);
+
+/* Fails where the family or its attention has no causal form: UNSUPPORTED. */
+rubato_status config_check_causal(const encoder_config *config, const family *kind, rubato_error *error);
 
 /* Reads the common settings of config.json. Fails: BAD_MODEL, UNSUPPORTED. */
 rubato_status config_parse(encoder_config *config, const family *kind, const json_t *json, rubato_error *error);

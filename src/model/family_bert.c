@@ -3,6 +3,7 @@
 
 const family family_bert = {
     .name = "bert",
+    .causal_class = "LMHeadModel",
     .model_types = {"bert"},
     .class_names = {"Bert"},
     .prefixes = {"bert."},

@@ -11,6 +11,7 @@ static rubato_status configure(encoder_config *config, const json_t *json, rubat
 
 const family family_roberta = {
     .name = "roberta",
+    .causal_class = "ForCausalLM",
     .model_types = {"roberta", "xlm-roberta", "camembert"},
     .class_names = {"Roberta", "XLMRoberta", "Camembert"},
     .prefixes = {"roberta.", "xlm-roberta.", "camembert."},

@@ -26,6 +26,7 @@ typedef struct passage {
     batch queries;        /* the sequences of the queries */
     size_t *active;       /* [queries.rows] their rows among those of now; not for merged rows */
     size_t *query_origin; /* [queries.rows] their original rows */
+    const size_t *places; /* [input rows], of a causal model; else NULL */
     size_t layer;
 } passage;
 

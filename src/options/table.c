@@ -4,8 +4,8 @@
 
 #include "train/recipe.h"
 
-OPTION_CHOICES(eval_tasks, "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm")
-OPTION_CHOICES(train_tasks, "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm", "text")
+OPTION_CHOICES(eval_tasks, "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm", "lm")
+OPTION_CHOICES(train_tasks, "classification", "regression", "tagging", "qa", "sts", "retrieval", "mlm", "lm", "text")
 OPTION_CHOICES(search_tasks, "classification", "regression", "tagging", "qa", "sts")
 OPTION_CHOICES(precisions, "f32", "bf16", "int8", "f32+int8", "f32+bf16")
 OPTION_CHOICES(one_precision, "f32", "bf16", "int8")

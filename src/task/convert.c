@@ -89,6 +89,8 @@ static rubato_status choose_attention(converting *c, rubato_error *error) {
     json_t *config = json_pack("{s:O}", attending_table.key, wanted);
     rubato_status status = config ? part_configure(choice, &attending_table, config, error) : fail_memory(error);
     if (status == RUBATO_OK) status = check_keys(choice, wanted, error);
+    if (status == RUBATO_OK && c->model->body.config.causal)
+        status = config_check_causal(&c->model->body.config, c->model->kind, error);
     json_decref(config);
     json_decref(wanted);
     return status == RUBATO_BAD_MODEL || status == RUBATO_UNSUPPORTED ? RUBATO_BAD_ARGUMENT : status;

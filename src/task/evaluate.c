@@ -345,19 +345,21 @@ static rubato_status evaluate_questions(evaluating *e) {
     return status;
 }
 
-/* ---- Masked language model ---- */
+/* ---- Language models: masked tokens, or the next one ---- */
 
 typedef struct masking {
     const rubato_model *model;
     const head *head;
     uint64_t seed;
+    bool next;          /* every token is predicted from those before it */
+    double *characters; /* [input] code points that were predicted */
     int32_t ***targets; /* [input][window] -> id for each token, -1 where it is not masked */
     double *loss;       /* [input] */
     size_t *asked;      /* [input] */
 } masking;
 
 /* Replaces 15 % of the tokens by the mask, chosen by a hash of seed and position, so that every run masks the same
- * tokens. */
+ * tokens; or lists the next tokens. */
 static rubato_status mask_some(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
     masking *m = user;
     size_t rows = 0;
@@ -369,6 +371,12 @@ static rubato_status mask_some(void *user, size_t input, const rubato_encoding *
         const rubato_window *window = &encoding->windows[w];
         windows[w] = at;
         for (size_t i = 0; i < window->length; i++, at++) {
+            if (m->next) {
+                *at = i + 1 < window->length ? window->ids[i + 1] : -1;
+                if (window->sequences[i] != 255)
+                    m->characters[input] = fmax(m->characters[input], (double)window->offsets[i][1]);
+                continue;
+            }
             uint64_t draw = random_hash(m->seed ^ random_hash((uint64_t)input << 32 | w << 20 | i));
             bool chosen = window->sequences[i] != 255 && draw % 100 < 15;
             *at = chosen ? window->ids[i] : -1;
@@ -404,16 +412,20 @@ static rubato_status score_masks(void *user, const run *on, const encoded *out, 
     return RUBATO_OK;
 }
 
-static rubato_status evaluate_masks(evaluating *e) {
+static rubato_status evaluate_language(evaluating *e, bool next) {
     TRY(prepare(e, DATASET_TEXTS));
     const rubato_model *model = e->context->model;
     size_t count = e->data.count;
-    masking m = {.model = model, .seed = e->options->seed};
+    masking m = {.model = model, .seed = e->options->seed, .next = next};
+    if (next != (model->info.task == RUBATO_TASK_LM) && (next || model->heads[HEAD_MLM].present))
+        return fail(e->error, RUBATO_WRONG_TASK, "%s: this is a model for %s, not for %s", model->path,
+                    rubato_task_name(model->info.task), next ? "lm" : "mlm");
     TRY(engine_head(model, HEAD_MLM, &m.head, e->error));
     m.targets = calloc(count, sizeof *m.targets);
     m.loss = calloc(count, sizeof *m.loss);
     m.asked = calloc(count, sizeof *m.asked);
-    rubato_status status = m.targets && m.loss && m.asked ? RUBATO_OK : fail_memory(e->error);
+    m.characters = calloc(count, sizeof *m.characters);
+    rubato_status status = m.targets && m.loss && m.asked && m.characters ? RUBATO_OK : fail_memory(e->error);
     rubato_options own;
     /* an input has one window, so only one thread adds its losses */
     job work = {.inputs = e->inputs,
@@ -427,10 +439,11 @@ static rubato_status evaluate_masks(evaluating *e) {
     if (status == RUBATO_OK)
         status = engine_options(model, RUBATO_FOR_SCORES, e->options->run, &own, &work.text, e->error);
     if (status == RUBATO_OK) status = place_error(e, engine_run(e->context, &work, e->error));
-    double loss = 0;
+    double loss = 0, read = 0;
     size_t asked = 0;
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         loss += m.loss[i];
+        read += m.characters[i];
         asked += m.asked[i];
     }
     if (status == RUBATO_OK && asked == 0 && !e->loaded)
@@ -439,11 +452,13 @@ static rubato_status evaluate_masks(evaluating *e) {
     if (status == RUBATO_OK) {
         add_metric(e->out, "perplexity", asked ? exp(loss / (double)asked) : 0);
         add_metric(e->out, "loss", asked ? loss / (double)asked : 0);
+        if (next) add_metric(e->out, "bits_per_character", read > 0 ? loss / log(2) / read : 0);
     }
     for (size_t i = 0; m.targets && i < count; i++) free(m.targets[i]);
     free(m.targets);
     free(m.loss);
     free(m.asked);
+    free(m.characters);
     return status;
 }
 
@@ -484,14 +499,14 @@ rubato_status evaluation_create(evaluation **out, size_t layers, rubato_error *e
 }
 
 rubato_status evaluate_kind(const char *task, dataset_kind *kind, rubato_error *error) {
-    static const char *const texts[] = {"classification", "regression", "sts", "mlm"};
+    static const char *const texts[] = {"classification", "regression", "sts", "mlm", "lm"};
     *kind = strcmp(task, "tagging") == 0 ? DATASET_TAGS : strcmp(task, "qa") == 0 ? DATASET_QUESTIONS : DATASET_TEXTS;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && *kind == DATASET_TEXTS; i++)
         if (strcmp(texts[i], task) == 0) return RUBATO_OK;
     return *kind != DATASET_TEXTS ? RUBATO_OK
                                   : fail(error, RUBATO_BAD_ARGUMENT,
-                                         "task \"%.40s\": known here are classification, regression, tagging, qa, sts "
-                                         "and mlm",
+                                         "task \"%.40s\": known here are classification, regression, tagging, qa, sts, "
+                                         "mlm and lm",
                                          task);
 }
 
@@ -514,9 +529,10 @@ static rubato_status evaluate_task(evaluating *e) {
     if (strcmp(task, "sts") == 0) return evaluate_values(e, true);
     if (strcmp(task, "tagging") == 0) return evaluate_tags(e);
     if (strcmp(task, "qa") == 0) return evaluate_questions(e);
-    if (strcmp(task, "mlm") == 0) return evaluate_masks(e);
+    if (strcmp(task, "mlm") == 0) return evaluate_language(e, false);
+    if (strcmp(task, "lm") == 0) return evaluate_language(e, true);
     return fail(e->error, RUBATO_BAD_ARGUMENT,
-                "task \"%.40s\": known are classification, regression, tagging, qa, retrieval, sts and mlm", task);
+                "task \"%.40s\": known are classification, regression, tagging, qa, retrieval, sts, mlm and lm", task);
 }
 
 static rubato_status evaluate(rubato_context *context, const rubato_eval_options *options, const dataset *loaded,

@@ -84,6 +84,9 @@ rubato_status rubato_fill_among(rubato_context *context, rubato_candidate **out,
     rubato_options own;
     if (costs) *costs = NULL;
     TRY(engine_check_inputs(input, 1, error));
+    if (model->info.task == RUBATO_TASK_LM)
+        return fail(error, RUBATO_WRONG_TASK, "%s: a causal model sees no token behind a mask; it cannot fill it",
+                    model->path);
     rubato_input known = *input; /* with its encoding */
     TRY(engine_head(model, HEAD_MLM, &mine.head, error));
     job work = {.inputs = &known,
@@ -259,7 +262,7 @@ rubato_status rubato_token_logits(rubato_context *context, float **out, size_t *
     TRY(engine_options(context->model, RUBATO_FOR_SCORES, options, &own, &text, error));
     head_kind kind = HEAD_TOKEN;
     if (context->model->info.task == RUBATO_TASK_QA) kind = HEAD_QA;
-    if (context->model->info.task == RUBATO_TASK_MLM) kind = HEAD_MLM;
+    if (context->model->info.task == RUBATO_TASK_MLM || context->model->info.task == RUBATO_TASK_LM) kind = HEAD_MLM;
     token_scores scores;
     rubato_status status = token_scores_run(&scores, context, kind, input, 1, &own, &text, NULL, error);
     if (status == RUBATO_OK) {

@@ -145,6 +145,8 @@ static head_kind head_of_architecture(const char *architecture) {
                  {"ForTokenClassification", HEAD_TOKEN},
                  {"ForQuestionAnswering", HEAD_QA},
                  {"ForMaskedLM", HEAD_MLM},
+                 {"LMHeadModel", HEAD_MLM},
+                 {"ForCausalLM", HEAD_MLM},
                  {"BertForPreTraining", HEAD_MLM},
                  {"AlbertForPreTraining", HEAD_MLM},
                  {"ForNextSentencePrediction", HEAD_NSP}};
@@ -178,9 +180,13 @@ static rubato_status read_task(rubato_model *self, const json_t *config, head_ki
     case HEAD_TOKEN: info->task = RUBATO_TASK_TAGGING; break;
     case HEAD_QA: info->task = RUBATO_TASK_QA; break;
     case HEAD_NSP: info->task = RUBATO_TASK_NSP; break;
-    case HEAD_MLM: info->task = RUBATO_TASK_MLM; break;
+    case HEAD_MLM: info->task = self->body.config.causal ? RUBATO_TASK_LM : RUBATO_TASK_MLM; break;
     default: info->task = RUBATO_TASK_EMBEDDING;
     }
+    if (self->body.config.causal && *kind != HEAD_MLM)
+        return fail(error, RUBATO_UNSUPPORTED,
+                    "%s: a causal model (is_decoder) is run as a language model alone, as %s%s", self->path,
+                    self->kind->class_names[0], self->kind->causal_class);
     return RUBATO_OK;
 }
 
@@ -447,6 +453,16 @@ static rubato_status read_deviation(double *out, const json_t *config, rubato_er
     return fail(error, RUBATO_BAD_MODEL, "config.json: initializer_range is %g", *out);
 }
 
+/* A model that learns the next token becomes causal, if it is not, and learns no other task. */
+static rubato_status decide_causal(encoder_config *settings, const family *kind, rubato_task task,
+                                   rubato_error *error) {
+    if (settings->causal && task != RUBATO_TASK_LM)
+        return fail(error, RUBATO_WRONG_TASK, "a causal model (is_decoder) learns the next token alone: --task lm");
+    if (settings->causal || task != RUBATO_TASK_LM) return RUBATO_OK;
+    settings->causal = true;
+    return config_check_causal(settings, kind, error);
+}
+
 static rubato_status load_weights(rubato_model *self, description *of, const loading *wanted, team *crew,
                                   rubato_error *error) {
     const learning *learn = wanted->learn;
@@ -472,6 +488,7 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
                    .new_head = learn && learn->new_head,
                    .new_all = self->untrained};
     if (self->untrained) TRY(read_deviation(&load.with.deviation, of->config, error));
+    if (learn && !learn->as_stored) TRY(decide_causal(&of->settings, of->kind, learn->task, error));
     encoder_plan plan = {.kind = of->kind,
                          .config = &of->settings,
                          .precision = in.precision,

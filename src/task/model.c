@@ -9,7 +9,8 @@
 #include "base/text_buffer.h"
 
 const char *rubato_task_name(rubato_task task) {
-    static const char *const names[] = {"embedding", "classification", "regression", "tagging", "qa", "mlm", "nsp"};
+    static const char *const names[] = {"embedding", "classification", "regression", "tagging", "qa", "mlm", "nsp",
+                                        "lm"};
     return (size_t)task < sizeof names / sizeof names[0] ? names[task] : "unknown";
 }
 
@@ -33,6 +34,7 @@ head_kind head_of_task(rubato_task task) {
     case RUBATO_TASK_REGRESSION: return HEAD_SEQUENCE;
     case RUBATO_TASK_TAGGING: return HEAD_TOKEN;
     case RUBATO_TASK_QA: return HEAD_QA;
+    case RUBATO_TASK_LM:
     case RUBATO_TASK_MLM: return HEAD_MLM;
     case RUBATO_TASK_NSP: return HEAD_NSP;
     case RUBATO_TASK_EMBEDDING: break;

@@ -118,13 +118,14 @@ rubato_status model_store_type(const char *name, storage *types, rubato_error *e
     return fail(error, RUBATO_BAD_ARGUMENT, "store \"%.40s\": use f32, f16 or bf16", name);
 }
 
-static const char *head_name(rubato_task task) {
-    switch (task) {
+static const char *head_name(const rubato_model *self) {
+    switch (self->info.task) {
     case RUBATO_TASK_CLASSIFICATION:
     case RUBATO_TASK_REGRESSION: return "ForSequenceClassification";
     case RUBATO_TASK_TAGGING: return "ForTokenClassification";
     case RUBATO_TASK_QA: return "ForQuestionAnswering";
     case RUBATO_TASK_MLM: return "ForMaskedLM";
+    case RUBATO_TASK_LM: return self->kind->causal_class;
     case RUBATO_TASK_NSP: return "ForNextSentencePrediction";
     case RUBATO_TASK_EMBEDDING: break;
     }
@@ -173,7 +174,7 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
     const bool pairs = self->info.task == RUBATO_TASK_MLM && self->heads[HEAD_NSP].present;
     const bool pre_trained = pairs || self->heads[HEAD_REPLACED].present;
     snprintf(architecture, sizeof architecture, "%s%s", class_name(self, model_type),
-             pre_trained ? "ForPreTraining" : head_name(self->info.task));
+             pre_trained ? "ForPreTraining" : head_name(self));
     TRY(json_set(config, "architectures", json_pack("[s]", architecture), error));
     json_object_del(config, "torch_dtype");
     json_object_del(config, "num_labels"); /* id2label says it */

@@ -64,6 +64,14 @@ static void mask_tokens(portion *self, const trainer *by, size_t sequence, int32
     }
 }
 
+/* Every token but the last one has the token after it as its label. */
+static void label_next(portion *self, size_t sequence, const int32_t *ids) {
+    const size_t first = self->packed.start[sequence], last = self->packed.start[sequence + 1] - 1;
+    for (size_t row = first; row < last; row++) self->labels[row] = ids[row + 1];
+    self->labels[last] = -1;
+    self->items += last - first;
+}
+
 bool portion_create(portion *self, const trainer *by, const sample *const *samples_of, size_t count, uint64_t key,
                     arena *memory) {
     bool pairs = sample_takes_pairs(by->kind), by_row = by->kind == SAMPLE_TAGS || by->kind == SAMPLE_MASKED;
@@ -100,7 +108,10 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
         self->targets[i] = from->targets;
         self->values[pairs ? i / 2 : i] = from->value;
         if (!by_row) self->labels[i] = from->label;
-        if (by->kind == SAMPLE_MASKED) mask_tokens(self, by, i, ids, key, groups);
+        if (by->kind == SAMPLE_MASKED && by->next_token)
+            label_next(self, i, ids);
+        else if (by->kind == SAMPLE_MASKED)
+            mask_tokens(self, by, i, ids, key, groups);
         for (size_t j = 0; by->kind == SAMPLE_TAGS && j < from->window->length; j++) {
             self->labels[start[i] + j] = from->labels[j];
             self->items += from->labels[j] >= 0;

@@ -34,6 +34,7 @@ static const struct {
              {"tagging", SAMPLE_TAGS, RUBATO_TASK_TAGGING},
              {"qa", SAMPLE_SPAN, RUBATO_TASK_QA},
              {"mlm", SAMPLE_MASKED, RUBATO_TASK_MLM},
+             {"lm", SAMPLE_MASKED, RUBATO_TASK_LM},
              {"text", SAMPLE_TEXT, RUBATO_TASK_EMBEDDING},
              {"sts", SAMPLE_COSINE, RUBATO_TASK_EMBEDDING},
              {"retrieval", SAMPLE_CONTRAST, RUBATO_TASK_EMBEDDING}};
@@ -298,9 +299,10 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
         return fail(error, RUBATO_BAD_ARGUMENT, "a model, a task, data and an output folder are needed");
     for (*task = 0; *task < TASK_COUNT && strcmp(tasks[*task].name, options->task) != 0;) ++*task;
     if (*task == TASK_COUNT)
-        return fail(error, RUBATO_BAD_ARGUMENT,
-                    "task \"%.40s\": known are classification, regression, tagging, qa, mlm, sts, retrieval and text",
-                    options->task);
+        return fail(
+            error, RUBATO_BAD_ARGUMENT,
+            "task \"%.40s\": known are classification, regression, tagging, qa, mlm, lm, sts, retrieval and text",
+            options->task);
     self->method = recipe_find(options->recipe ? options->recipe : "finetune");
     recipe_list(known, sizeof known);
     if (!self->method)
@@ -326,6 +328,7 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     if (options->length_drop >= 1 || options->layer_drop >= 1 || options->dropout >= 1)
         return fail(error, RUBATO_BAD_ARGUMENT, "--length-drop, --layer-drop and --dropout must be below 1");
     self->kind = tasks[*task].kind;
+    self->next_token = tasks[*task].task == RUBATO_TASK_LM;
     if (self->kind == SAMPLE_TEXT && (!self->method->texts || options->dev))
         return fail(error, RUBATO_BAD_ARGUMENT,
                     self->method->texts
@@ -334,15 +337,16 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
                           "minilmv2 and mobilebert");
     const bool texts = self->kind == SAMPLE_MASKED || self->kind == SAMPLE_TEXT;
     if (!texts && options->tokenizer)
-        return fail(error, RUBATO_BAD_ARGUMENT, "--tokenizer belongs to --task mlm and text");
-    if (self->kind != SAMPLE_MASKED && (options->whole_words || options->objective || options->mask_share != 0))
+        return fail(error, RUBATO_BAD_ARGUMENT, "--tokenizer belongs to --task mlm, lm and text");
+    const bool masks = self->kind == SAMPLE_MASKED && !self->next_token;
+    if (!masks && (options->whole_words || options->objective || options->mask_share != 0))
         return fail(error, RUBATO_BAD_ARGUMENT, "--objective, --whole-words and --mask-share belong to --task mlm");
     if (!(options->mask_share >= 0 && options->mask_share < 1))
         return fail(error, RUBATO_BAD_ARGUMENT, "--mask-share must be above 0 and below 1");
     self->pairs = options->objective && strcmp(options->objective, "mlm+nsp") == 0;
     if (options->objective && !self->pairs && strcmp(options->objective, "mlm") != 0)
         return fail(error, RUBATO_BAD_ARGUMENT, "objective \"%.40s\": use mlm or mlm+nsp", options->objective);
-    if (self->method->generates && (self->kind != SAMPLE_MASKED || options->dev || options->teacher || self->pairs))
+    if (self->method->generates && (!masks || options->dev || options->teacher || self->pairs))
         return fail(error, RUBATO_BAD_ARGUMENT,
                     "recipe %s is for --task mlm, without --dev, --teacher and pairs of texts", self->method->name);
     self->rule = (step_rule){.rate = option_or(options->rate, self->method->rate),
@@ -472,7 +476,7 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     TRY(load_teacher(self, tasks[task].task, error));
     TRY(load_model(self, tasks[task].task, error));
     TRY(compare_teacher(self, error));
-    if (self->kind == SAMPLE_MASKED && self->model->text->mask < 0)
+    if (self->kind == SAMPLE_MASKED && !self->next_token && self->model->text->mask < 0)
         return fail(error, RUBATO_BAD_MODEL, "the tokenizer has no mask token");
     if (self->model->untrained && options->rate == 0) self->rule.rate = UNTRAINED_RATE;
     if (self->model->body.shape.merges && !self->method->any_shape)

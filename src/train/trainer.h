@@ -18,6 +18,7 @@ struct trainer {
     rubato_context *context;
     sample_kind kind;
     bool running, pairs; /* the data are running text; two texts in a sequence, and whether the second one follows */
+    bool next_token;     /* with SAMPLE_MASKED: every token is predicted from those before it, and none is masked */
     parameters params;
     const gradient_exchange *exchange; /* NULL: this process works alone */
     samples data, dev;                 /* dev: empty without one */

@@ -73,7 +73,7 @@ def other(what, made, want, **how): r = answers(made, **how); check(f"obeyed: {w
 plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird")}
 
 # ---- config.json: what is refused ----
-REFUSED = {"use_bias": ("bigbird", False), "rescale_embeddings": ("bigbird", True), "pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "use_bottleneck": ("mobilebert", False), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"), "is_decoder": ("bert", True),
+REFUSED = {"use_bias": ("bigbird", False), "rescale_embeddings": ("bigbird", True), "pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "use_bottleneck": ("mobilebert", False), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"),
            "add_cross_attention": ("bert", True), "pruned_heads": ("bert", {"0": [1]}), "per_layer_config": ("bert", {"0": {"hidden_act": "relu"}}), "configuration_files": ("bert", ["config.4.0.0.json"]),
            "transformers_weights": ("bert", "other.safetensors"), "quantization_config": ("bert", {"quant_method": "gptq", "bits": 4})}
 check("every key that is refused is tried", with_word("config.json", "refused") == set(REFUSED), with_word("config.json", "refused") ^ set(REFUSED))
@@ -108,7 +108,7 @@ CHANGES = {"attention_window": ("longformer", 2), "num_hidden_layers": ("bert", 
 CHECKED = {"vocab_size": ("bert", 60), "hidden_size": ("bert", 27), "intermediate_size": ("bert", 41), "max_position_embeddings": ("bert", 18), "type_vocab_size": ("bert", 3), "embedding_size": ("electra", 15), "num_hidden_groups": ("albert", 9),
            "inner_group_num": ("albert", 3), "dim": ("distilbert", 27), "hidden_dim": ("distilbert", 41), "d_model": ("funnel", 26), "n_head": ("funnel", 2), "d_head": ("funnel", 4), "d_inner": ("funnel", 41), "block_sizes": ("funnel", [9, 9, 9]), "intra_bottleneck_size": ("mobilebert", 21), "key_query_shared_bottleneck": ("mobilebert", False), "use_bottleneck_attention": ("mobilebert", True), "trigram_input": ("mobilebert", False)}
 ELSEWHERE = {"sep_token_id", "model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout"}
-BELOW = {"classifier_activation", "tie_word_embeddings", "id2label", "num_labels", "problem_type", "num_decoder_layers", "attention_type", "block_size", "num_random_blocks"}
+BELOW = {"classifier_activation", "tie_word_embeddings", "id2label", "num_labels", "problem_type", "num_decoder_layers", "attention_type", "block_size", "num_random_blocks", "is_decoder"}
 check("every key that is obeyed is tried", with_word("config.json", "obeyed") == {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW}, with_word("config.json", "obeyed") ^ {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW})
 for key, (family, value) in CHANGES.items():
     if key == "num_attention_heads" or key == "n_heads": value = 6

@@ -211,17 +211,20 @@ typedef struct bed {
     tape recording;
 } bed;
 
-static inline void open_bed(bed *b, const char *folder, const char *isa, size_t threads) {
+static inline void open_bed_for(bed *b, const char *folder, const char *isa, size_t threads, const learning *learn) {
     rubato_error error = {0};
-    const learning learn = {.task = RUBATO_TASK_EMBEDDING, .seed = 1};
     const rubato_context_options options = {.size = sizeof options, .threads = threads, .isa = isa};
     *b = (bed){0};
-    if (model_load(&b->model, folder, NULL, &learn, &error) != RUBATO_OK) fail_msg("%s", error.message);
+    if (model_load(&b->model, folder, NULL, learn, &error) != RUBATO_OK) fail_msg("%s", error.message);
     assert_int_equal(rubato_context_create(&b->context, b->model, &options, &error), RUBATO_OK);
     assert_int_equal(
         parameters_create(&b->params, b->model, PRECISION_F32, b->context->crew, b->context->kernels, &error),
         RUBATO_OK);
     arena_create(&b->memory, 1 << 28, 1 << 22);
+}
+
+static inline void open_bed(bed *b, const char *folder, const char *isa, size_t threads) {
+    open_bed_for(b, folder, isa, threads, &(const learning){.task = RUBATO_TASK_EMBEDDING, .seed = 1});
 }
 
 static inline void close_bed(bed *b) {

@@ -37,6 +37,7 @@ typedef struct plain_weights {
     const float *rows; /* [features, SIZE], where features are random */
     /* The convolutions of keys and values, where RATIO of them become one; NULL: none */
     const float *compress[2], *compress_bias[2];
+    bool causal; /* keys behind the query are not seen */
     /* Tables [LONGEST, SLOTS] that make SLOTS keys and values of a text's; NULL: none */
     const float *tables[2];
 } plain_weights;
@@ -90,6 +91,14 @@ static size_t counts(const plain_weights *with, size_t length, size_t h, size_t 
     return key + with->reach >= begin && key < begin + with->block + with->reach;
 }
 
+/* Whether a causal query sees a key: a compressed key when all of its tokens have come. */
+static bool has_come(const plain_weights *with, const scene *s, size_t sequence, size_t query, size_t key) {
+    size_t place = s->origin[key] - s->origin[s->start[sequence]];
+    if (!with->causal) return true;
+    if (with->compress[0]) place = (place + 1) * RATIO - 1;
+    return place <= s->query_origin[query] - s->input_start[sequence];
+}
+
 /* One query of one head: P over the sequence's keys, mixing, and their derivatives. */
 static void plain_query(const plain_weights *with, const scene *s, size_t sequence, size_t h, size_t query,
                         double *const rows[PLAIN], double *const grads[PLAIN], plain *out) {
@@ -104,8 +113,10 @@ static void plain_query(const plain_weights *with, const scene *s, size_t sequen
         p[k] -= with->slopes ? (double)with->slopes[h] * far : 0;
         p[k] += log((double)counts(with, s->input_start[sequence + 1] - s->origin[first], h,
                                    s->query_origin[query] - s->origin[first], s->origin[first + k] - s->origin[first]));
+        if (!has_come(with, s, sequence, query, first + k)) p[k] = -INFINITY;
         largest = fmax(largest, p[k]);
     }
+    if (!(largest > -INFINITY)) return; /* it sees nothing */
     for (size_t k = 0; k < count; k++) sum += p[k] = exp(p[k] - largest);
     for (size_t k = 0; k < count; k++) {
         p[k] /= sum;
@@ -181,6 +192,7 @@ static void featured_query(const plain_weights *with, const scene *s, size_t seq
         plain_features(with, rows[1] + (first + k) * HIDDEN + column, keys[k]);
         p[k] = 0;
         for (size_t r = 0; r < with->features; r++) p[k] += of[r] * keys[k][r];
+        if (!has_come(with, s, sequence, query, first + k)) p[k] = 0;
         sum += p[k];
     }
     for (size_t k = 0; k < count; k++) {
@@ -196,7 +208,7 @@ static void featured_query(const plain_weights *with, const scene *s, size_t seq
         mean += p[k] * d[k];
     }
     for (size_t k = 0; k < count; k++) {
-        const double through = (d[k] - mean) / sum;
+        const double through = has_come(with, s, sequence, query, first + k) ? (d[k] - mean) / sum : 0;
         for (size_t r = 0; r < with->features; r++) {
             d_query[r] += through * keys[k][r];
             d_key[r] = through * of[r];
@@ -413,13 +425,14 @@ static void check_scene(bed *b, const plain_weights *with, scene s) {
     for (int records = 0; records < 2; records++) {
         run on = run_of(b, records);
         float received[MOST_ROWS];
-        bool asks = one->attending->yields_received && !s.fewer;
+        bool asks = one->attending->yields_received && !s.fewer && !with->causal;
         b->recording = (tape){.key = 1};
         tensor rows = scene_fill(&on, x, n), queries = s.fewer ? scene_fill(&on, query_rows, m) : rows;
         tensor out = run_tensor(&on, m, HIDDEN);
         attending_input in = scene_input(&s, with->layer, rows, queries);
         in.significance = asks ? received : NULL;
         in.others_only = records;
+        in.places = with->causal ? scene_places(&s) : NULL;
         one->attending->forward(one->attention, &on, &in, out);
         assert_int_equal(b->status, RUBATO_OK);
         scene_compare("output", &s, isa, want.out, out.data, m, HIDDEN, out.stride);
@@ -480,7 +493,8 @@ static void check_layer(const char *parts, seeing of) {
         if (b.model->body.layers[0].attending->narrows)
             assert_int_equal(encoder_allow_narrow(&b.model->body, &b.model->packed, NULL), RUBATO_OK);
         for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-            if (scenes[i].heads == HEADS || b.model->body.layers[0].attending->narrows)
+            if ((scenes[i].heads == HEADS || b.model->body.layers[0].attending->narrows) &&
+                !(with.causal && (scenes[i].retired || scenes[i].fewer)))
                 check_scene(&b, &with, scenes[i]);
         close_bed(&b);
     }
@@ -629,6 +643,38 @@ static void test_random_features(void **state) {
         fail_msg("errors of 64 and %d features: %.3g, %.3g", MANY, sqrt(found[0]), sqrt(found[1]));
 }
 
+/* ---- Causal ---- */
+
+/* A layer that sees no later rows: of every kind of engine, and of blocks of several sizes. */
+static void test_causal_layers(void **state) {
+    float rows[MOST_FEATURES * SIZE];
+    const performer_setting drawn = {33, 0, false};
+    assert_int_equal(performer_draw(&drawn, SIZE, rows, NULL), RUBATO_OK);
+    const struct {
+        const char *setting;
+        seeing of;
+    } layers[] = {
+        {"\"softmax\"", {.by.reach = SIZE_MAX}},
+        {"\"image\", \"block\": 8, \"flange\": 5", {.by = {.block = 8, .reach = 5}}},
+        {"\"image\", \"block\": 40, \"flange\": 33", {.by = {.block = 40, .reach = 33}}},
+        {"\"longformer\", \"window\": 40, \"globals\": 3", {.by = {.reach = 20, .globals = 3}, .projects = true}},
+        {"\"sparse\", \"stride\": 7", {.by = {.stride = 7}}},
+        {"\"sparse\", \"stride\": 40, \"pattern\": \"fixed\", \"summary\": 3", {.by = {.stride = 40, .summary = 3}}},
+        {"\"axial\", \"columns\": 5", {.by = {.axial = true, .stride = 5, .layer = 0}}},
+        {"\"axial\", \"columns\": 33", {.by = {.axial = true, .stride = 33, .layer = 1}}},
+        {"\"linear\"", {.by = {.features = SIZE}}},
+        {"\"performer\", \"features\": 33", {.by = {.features = 33, .random = drawn, .rows = rows}}},
+        {"\"compressed\"", {.by = {.reach = SIZE_MAX}, .compresses = true}}};
+    (void)state;
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        char parts[160];
+        seeing of = layers[i].of;
+        of.by.causal = true;
+        snprintf(parts, sizeof parts, "\"attention\": {\"mechanism\": %s}, ", layers[i].setting);
+        check_layer(parts, of);
+    }
+}
+
 /* ---- Whole encoders of every mechanism ---- */
 
 /* The sum of the encoder's output at a point times fixed weights, with dropout, whose masks stay. */
@@ -686,6 +732,32 @@ static void check_company(const char *folder, const words *w) {
     free(first);
 }
 
+/* The rows of a causal encoder are those of a text that ends there. */
+static void check_causal(const char *name, const char *parts, const words *w) {
+    enum { ROWS = 70, CUT = 41 };
+    char causal[200];
+    bed b;
+    snprintf(causal, sizeof causal, "%s\"is_decoder\": true, \"architectures\": [\"BertLMHeadModel\"], ", parts);
+    made_model m = make_model(causal);
+    const learning learn = {.task = RUBATO_TASK_LM, .seed = 1};
+    open_bed_for(&b, m.folder, NULL, 2, &learn);
+    run on = run_of(&b, false);
+    const size_t whole_start[] = {0, ROWS}, cut_start[] = {0, CUT};
+    const batch whole = {1, ROWS, whole_start, w->ids, w->types}, cut = {1, CUT, cut_start, w->ids, w->types};
+    encoded all, some;
+    assert_int_equal(encoder_forward(&b.model->body, &on, &whole, NULL, &all), RUBATO_OK);
+    assert_int_equal(encoder_forward(&b.model->body, &on, &cut, NULL, &some), RUBATO_OK);
+    for (size_t r = 0; r < CUT; r++)
+        for (size_t j = 0; j < HIDDEN; j++)
+            if (!(fabsf(tensor_row(all.rows, r)[j] - tensor_row(some.rows, r)[j]) < 1e-5f))
+                fail_msg("%s: row %zu depends on later rows: %.8g, %.8g", name, r, (double)tensor_row(all.rows, r)[j],
+                         (double)tensor_row(some.rows, r)[j]);
+    point at = point_full(LAYERS);
+    check_point(&b, w, &at, name);
+    close_bed(&b);
+    remove_model(&m);
+}
+
 static void check_encoder(const char *name, const char *parts) {
     static words w;
     uint64_t state = 11;
@@ -695,6 +767,7 @@ static void check_encoder(const char *name, const char *parts) {
     check_company(m.folder, &w);
     open_bed(&b, m.folder, NULL, 2);
     const layer *one = &b.model->body.layers[0];
+    if (one->attending->decodes) check_causal(name, parts, &w);
     point at = point_full(LAYERS);
     check_point(&b, &w, &at, name);
     snprintf(at.name, sizeof at.name, "shorter");
@@ -743,6 +816,7 @@ int main(void) {
                                        cmocka_unit_test(test_bigbird_layer),    cmocka_unit_test(test_linear_layer),
                                        cmocka_unit_test(test_performer_layer),  cmocka_unit_test(test_random_features),
                                        cmocka_unit_test(test_compressed_layer), cmocka_unit_test(test_linformer_layer),
-                                       cmocka_unit_test(test_every_attention),  cmocka_unit_test(test_every_feeding)};
+                                       cmocka_unit_test(test_causal_layers),    cmocka_unit_test(test_every_attention),
+                                       cmocka_unit_test(test_every_feeding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
