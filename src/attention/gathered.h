@@ -11,7 +11,7 @@ typedef struct stretch {
     size_t first, end;
 } stretch;
 
-enum { MOST_STRETCHES = 16 };
+enum { MOST_STRETCHES = 32 };
 
 /* Queries [first, first + count) within their sequence, and the keys that they see: stretches that do not overlap. */
 typedef struct query_block {

@@ -47,7 +47,8 @@ typedef struct arguments {
     } serve;
     struct {
         const char *window, *globals, *block, *flange, *random, *pattern, *stride, *summary, *columns, *features,
-            *kernel, *ratio, *slots, *points, *scores, *mixed, *iterations, *cut, *chunk, *rounds, *buckets, *clusters;
+            *kernel, *ratio, *slots, *points, *scores, *mixed, *iterations, *cut, *chunk, *rounds, *buckets, *clusters,
+            *lines, *line_flange;
     } setting; /* of attention */
 } arguments;
 

@@ -16,7 +16,8 @@ static bool add_settings(const arguments *given, char *out, size_t bytes, size_t
         {"scores", given->setting.scores},         {"mixed", given->setting.mixed},
         {"iterations", given->setting.iterations}, {"cut", given->setting.cut},
         {"chunk", given->setting.chunk},           {"rounds", given->setting.rounds},
-        {"buckets", given->setting.buckets},       {"clusters", given->setting.clusters}};
+        {"buckets", given->setting.buckets},       {"clusters", given->setting.clusters},
+        {"lines", given->setting.lines},           {"line_flange", given->setting.line_flange}};
     const char *name = given->convert.attention ? given->convert.attention : "";
     size_t at = (size_t)snprintf(out, bytes, "%s", name);
     *count = 0;

@@ -31,8 +31,9 @@ typedef struct plain_weights {
     size_t stride;       /* sparse: strided, or fixed where there is a summary; axial: columns */
     size_t summary, layer;
     bool axial;
-    bigbird_setting big; /* block 0: not that mechanism */
-    size_t features;     /* of queries and keys: of elu(x) + 1 as many as columns; 0: softmax */
+    size_t columns, lines, line_flange; /* of an image; 0: one dimension */
+    bigbird_setting big;                /* block 0: not that mechanism */
+    size_t features;                    /* of queries and keys: of elu(x) + 1 as many as columns; 0: softmax */
     performer_setting random;
     const float *rows; /* [features, SIZE], where features are random */
     /* The convolutions of keys and values, where RATIO of them become one; NULL: none */
@@ -83,6 +84,12 @@ static size_t counts(const plain_weights *with, size_t length, size_t h, size_t 
     const size_t begin = with->block ? query / with->block * with->block : 0;
     const size_t far = query > key ? query - key : key - query, stride = with->stride;
     if (with->big.block) return bigbird_counts(with, length, h, query, key);
+    if (with->columns) {
+        const size_t line = query / with->columns / with->lines * with->lines, other = key / with->columns;
+        const size_t at = query % with->columns / with->block * with->block, column = key % with->columns;
+        return other + with->line_flange >= line && other < line + with->lines + with->line_flange &&
+               column + with->reach >= at && column < at + with->block + with->reach;
+    }
     if (with->axial) return with->layer % 2 ? query % stride == key % stride : query / stride == key / stride;
     if (with->summary) return query / stride == key / stride || key % stride >= stride - with->summary;
     if (stride) return h % 2 ? far % stride == 0 : far < stride;
@@ -525,6 +532,28 @@ static void test_image_layer(void **state) {
     }
 }
 
+/* Lines of one token, blocks that end within a line, and blocks of the whole text. */
+static void test_image_of_lines(void **state) {
+    static const size_t sizes[][5] = {
+        {10, 4, 3, 2, 1}, {12, 12, 0, 3, 0}, {33, 7, 40, 1, 2}, {1, 1, 0, 4, 3}, {150, 200, 0, 8, 8}};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t causal = 0; causal < 2; causal++) {
+            const size_t *s = sizes[i];
+            char part[200];
+            snprintf(part, sizeof part,
+                     "\"attention\": {\"mechanism\": \"image\", \"columns\": %zu, \"block\": %zu, \"flange\": %zu, "
+                     "\"lines\": %zu, \"line_flange\": %zu}, ",
+                     s[0], s[1], s[2], s[3], s[4]);
+            check_layer(part, (seeing){.by = {.columns = s[0],
+                                              .block = s[1],
+                                              .reach = s[2],
+                                              .lines = s[3],
+                                              .line_flange = s[4],
+                                              .causal = causal}});
+        }
+}
+
 /* Windows within a panel, across panels, and wider than the text; no, one and several global tokens, and only such. */
 static void test_longformer_layer(void **state) {
     static const size_t sizes[][2] = {{0, 0}, {6, 1}, {40, 3}, {80, 0}, {4000, 2}, {10, 500}};
@@ -810,13 +839,13 @@ static void test_every_feeding(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer),    cmocka_unit_test(test_image_layer),
-                                       cmocka_unit_test(test_longformer_layer), cmocka_unit_test(test_window_layer),
-                                       cmocka_unit_test(test_sparse_layer),     cmocka_unit_test(test_axial_layer),
-                                       cmocka_unit_test(test_bigbird_layer),    cmocka_unit_test(test_linear_layer),
-                                       cmocka_unit_test(test_performer_layer),  cmocka_unit_test(test_random_features),
-                                       cmocka_unit_test(test_compressed_layer), cmocka_unit_test(test_linformer_layer),
-                                       cmocka_unit_test(test_causal_layers),    cmocka_unit_test(test_every_attention),
-                                       cmocka_unit_test(test_every_feeding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer),   cmocka_unit_test(test_image_of_lines),
+                                       cmocka_unit_test(test_image_layer),     cmocka_unit_test(test_longformer_layer),
+                                       cmocka_unit_test(test_window_layer),    cmocka_unit_test(test_sparse_layer),
+                                       cmocka_unit_test(test_axial_layer),     cmocka_unit_test(test_bigbird_layer),
+                                       cmocka_unit_test(test_linear_layer),    cmocka_unit_test(test_performer_layer),
+                                       cmocka_unit_test(test_random_features), cmocka_unit_test(test_compressed_layer),
+                                       cmocka_unit_test(test_linformer_layer), cmocka_unit_test(test_causal_layers),
+                                       cmocka_unit_test(test_every_attention), cmocka_unit_test(test_every_feeding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
