@@ -65,7 +65,7 @@ typedef enum added_start {
     LIKE_MEAN,     /* a layer: the mean of `rows` inputs side by side */
     LIKE_SEGMENTS, /* a table [longest text, rows]: the means of `rows` segments of the text; no bias */
     DRAWN_ROWS,    /* a table [rows, outputs of the queries' layer], drawn with the deviation 1; rows 0: longest text */
-    ZERO_ROWS      /* the same of zeros */
+    ZERO_ROWS      /* the same of zeros; rows ROWS_OF_INPUTS: as many as the queries' layer has inputs */
 } added_start;
 
 typedef struct added_tensor {
@@ -74,7 +74,7 @@ typedef struct added_tensor {
     size_t rows;
 } added_tensor;
 
-enum { MOST_ADDED = 4 };
+enum { MOST_ADDED = 4, ROWS_OF_INPUTS = (1 << 30) };
 
 /* A mechanism. A function that it does not have is NULL. */
 typedef struct attending {

@@ -11,7 +11,8 @@
     EACH(bigbird)                                                                                                      \
     EACH(linear)                                                                                                       \
     EACH(performer)                                                                                                    \
-    EACH(compressed) EACH(linformer) EACH(set) EACH(synthesizer) EACH(sinkhorn) EACH(reformer) EACH(routing)
+    EACH(compressed)                                                                                                   \
+    EACH(linformer) EACH(set) EACH(synthesizer) EACH(sinkhorn) EACH(reformer) EACH(routing) EACH(transformer_xl)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

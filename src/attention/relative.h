@@ -38,7 +38,8 @@ typedef struct relative_terms {
     tensor far; /* [2 reach + 1, heads * head_size], row `reach` for distance 0 */
     size_t reach;
     relative_vector u, v, w;  /* [heads * head_size] */
-    relative_vector segments; /* [2][heads * head_size]: for keys of another segment, and of the same */
+    relative_vector segments; /* [2][heads * head_size]: for keys of another segment, and of the same; values NULL: no
+                                 such term, and w is not read */
     const int32_t *types;     /* of the original rows; rows of type `all` are in every segment */
     int32_t all;
     bool first_apart; /* the first row of a sequence has neither term, as query or as key */

@@ -79,14 +79,18 @@ static void add_relative(const void *values, const void *prepared, const kernel_
                            .depth = size,
                            .scale = in->scale};
     kernels->product_f32(&product);
-    const float *segments = terms->segments.values + column;
     for (size_t i = 0; i < to->rows; i++) {
         size_t mine = attention_original(in, to->query + i), place = mine - p.first;
         if (terms->first_apart && place == 0) continue;
+        const float *at = by_distance + i * p.width + terms->reach - p.begin - place;
+        if (!terms->segments.values) {
+            for (size_t k = 0; k < to->length; k++) to->scores[i * to->stride + k] += at[key_row(&p, k) - p.first];
+            continue;
+        }
+        const float *segments = terms->segments.values + column;
         query_with(shifted, tensor_row(in->query, to->query + i) + column, terms, &terms->w, column, size);
         const float segment[2] = {in->scale * kernels->dot_f32(shifted, segments, size),
                                   in->scale * kernels->dot_f32(shifted, segments + in->heads * size, size)};
-        const float *at = by_distance + i * p.width + terms->reach - p.begin - place;
         for (size_t k = terms->first_apart; k < to->length; k++)
             to->scores[i * to->stride + k] +=
                 at[key_row(&p, k) - p.first] + segment[same_segment(terms, key_row(&p, k), mine)];
@@ -113,9 +117,10 @@ static void relative_backward(const void *values, const run *on, const attention
         float *at = by_distance + i * p.width + terms->reach - p.begin - place, segment[2] = {0, 0};
         for (size_t k = terms->first_apart; k < grads->length; k++) {
             at[key_row(&p, k) - p.first] += scores[k];
-            segment[same_segment(terms, key_row(&p, k), mine)] += scores[k];
+            if (terms->segments.values) segment[same_segment(terms, key_row(&p, k), mine)] += scores[k];
         }
         g->add(sums, by_distance + i * p.width, p.columns);
+        if (!terms->segments.values) continue;
         float *query_grad = in->query.grad + (query + i) * in->query.stride + column;
         query_with(shifted, tensor_row(in->query, query + i) + column, terms, &terms->w, column, size);
         for (size_t s = 0; s < 2; s++) {

@@ -234,6 +234,7 @@ static rubato_status add_new(enlarging *e, const tensor_names *names, const adde
                 if (wanted->like == DRAWN_ROWS || wanted->like == ZERO_ROWS) {
                     mean_weight *sizes = &e->means[e->mean_count++];
                     *sizes = (mean_weight){from->shape[0], wanted->rows ? wanted->rows : longest};
+                    if (wanted->rows == ROWS_OF_INPUTS) sizes->rows = from->shape[1];
                     values = (tensor_source){.type = from->type,
                                              .rows = sizes->rows,
                                              .columns = sizes->width,

@@ -103,7 +103,8 @@ static inline void store_more(made_model *m, size_t number) {
     static const struct {
         const char *name;
         size_t rows;
-    } tables[] = {{"points", SLOTS}, {"place_key", LONGEST}, {"place_query", LONGEST}, {"centroids", MOST_CLUSTERS}};
+    } tables[] = {{"points", SLOTS},    {"place_key", LONGEST}, {"place_query", LONGEST}, {"centroids", MOST_CLUSTERS},
+                  {"relative", HIDDEN}, {"relative_bias", 1}};
     const size_t width = m->heads[number] * SIZE;
     char name[96];
     for (size_t i = 0; i < 2; i++) {
@@ -112,9 +113,9 @@ static inline void store_more(made_model *m, size_t number) {
         snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.bias", number, linears[i]);
         store(m, name, 0, width, 0, 0.3);
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.weight", number, tables[i].name);
-        store(m, name, tables[i].rows, width, 0, 1);
+        store(m, name, tables[i].rows, width, 0, strcmp(tables[i].name, "relative") == 0 ? 0.2 : 1);
     }
 }
 
@@ -129,6 +130,7 @@ static inline void parts_of(char *out, size_t bytes, const part_table *all, size
                                               {"set", ", \"points\": 5"},
                                               {"synthesizer", ", \"mixed\": true"},
                                               {"sinkhorn", ", \"block\": 16"},
+                                              {"transformer-xl", ", \"segment\": 16, \"memory\": 20"},
                                               /* buckets and clusters would change by small steps */
                                               {"reformer", ", \"chunk\": 500"},
                                               {"routing", ", \"clusters\": 1, \"pull\": 0"}};

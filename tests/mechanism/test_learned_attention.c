@@ -95,6 +95,8 @@ static void plain_synthesizer(plain_pass *p) {
     const synthetic *setting = p->setting;
     const float *keys = own_weight(p->model, "self.place_key", "weight");
     const float *queries = own_weight(p->model, "self.place_query", "weight");
+    static bool positive[MOST_ROWS * HIDDEN];
+    for (size_t j = 0; j < s->query_start[SEQUENCES] * HIDDEN && !p->frozen; j++) positive[j] = p->query[j] > 0;
     for (size_t i = 0; i < SEQUENCES; i++)
         for (size_t h = 0; h < s->heads; h++)
             for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++) {
@@ -106,7 +108,10 @@ static void plain_synthesizer(plain_pass *p) {
                     for (size_t j = 0; j < SIZE; j++) {
                         const size_t at = query_place(s, i, q) * HIDDEN + h * SIZE + j;
                         const size_t other = place_of(s, i, first + k) * HIDDEN + h * SIZE + j;
-                        scores[k] += (setting->random ? (double)queries[at] : fmax(own[j], 0)) * (double)keys[other];
+                        scores[k] += (setting->random                       ? (double)queries[at]
+                                      : positive[q * HIDDEN + h * SIZE + j] ? own[j]
+                                                                            : 0) *
+                                     (double)keys[other];
                     }
                     scores[k] /= sqrt(SIZE);
                     if (setting->causal && first + k > q) scores[k] = -INFINITY;
@@ -327,6 +332,48 @@ static void plain_routing(plain_pass *p) {
         }
 }
 
+typedef struct xl {
+    size_t segment, memory;
+    bool causal;
+} xl;
+
+static void plain_transformer_xl(plain_pass *p) {
+    const scene *s = p->s;
+    const xl *setting = p->setting;
+    const float *kernel = own_weight(p->model, "self.relative", "weight");
+    const float *u = own_weight(p->model, "self.query", "bias");
+    const float *v = own_weight(p->model, "self.relative_bias", "weight");
+    static double far[2 * LONGEST][HIDDEN]; /* row LONGEST: distance 0 */
+    for (size_t t = 0; t < 2 * LONGEST; t++)
+        for (size_t j = 0; j < HIDDEN; j++) {
+            far[t][j] = 0;
+            for (size_t i = 0; i < HIDDEN; i++) {
+                const double angle = ((double)t - LONGEST) * pow(10000, -(double)(i % (HIDDEN / 2)) / (HIDDEN / 2));
+                far[t][j] += (i < HIDDEN / 2 ? sin(angle) : cos(angle)) * (double)kernel[i * HIDDEN + j];
+            }
+        }
+    for (size_t i = 0; i < SEQUENCES; i++)
+        for (size_t h = 0; h < s->heads; h++)
+            for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++) {
+                static double scores[LONGEST], values[LONGEST][SIZE];
+                const size_t place = query_place(s, i, q), begin = place / setting->segment * setting->segment;
+                const double *own = p->query + q * HIDDEN + h * SIZE;
+                size_t count = 0;
+                for (size_t row = s->start[i]; row < s->start[i + 1]; row++) {
+                    const size_t other = place_of(s, i, row);
+                    if (other + setting->memory < begin || other >= begin + setting->segment) continue;
+                    if (setting->causal && other > place) continue;
+                    memcpy(values[count], p->value + row * HIDDEN + h * SIZE, sizeof values[0]);
+                    scores[count] = plain_dot(own, p->key + row * HIDDEN + h * SIZE);
+                    for (size_t j = 0; j < SIZE; j++)
+                        scores[count] += (own[j] - (double)u[h * SIZE + j] + (double)v[h * SIZE + j]) *
+                                         far[LONGEST + place - other][h * SIZE + j];
+                    scores[count++] /= sqrt(SIZE);
+                }
+                plain_mix(p->mixed + q * HIDDEN + h * SIZE, scores, count, values[0], SIZE);
+            }
+}
+
 /* ---- One layer against its plain loops ---- */
 
 typedef struct rows {
@@ -501,9 +548,24 @@ static void test_routing_layer(void **state) {
     }
 }
 
+/* Segments within a panel and longer than the text, with and without a memory. */
+static void test_transformer_xl_layer(void **state) {
+    static const xl settings[] = {{16, 20, false},  {7, 0, false}, {40, 100, true}, {500, 3, false},
+                                  {500, 500, true}, {1, 9, true},  {33, 33, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char parts[160];
+        snprintf(parts, sizeof parts,
+                 "\"attention\": {\"mechanism\": \"transformer-xl\", \"segment\": %zu, \"memory\": %zu}, ",
+                 settings[i].segment, settings[i].memory);
+        check_layer(parts, plain_transformer_xl, &settings[i], settings[i].causal);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routing_layer), cmocka_unit_test(test_set_layer),
-                                       cmocka_unit_test(test_synthesizer_layer), cmocka_unit_test(test_sinkhorn_layer),
-                                       cmocka_unit_test(test_reformer_layer)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_routing_layer),  cmocka_unit_test(test_transformer_xl_layer),
+        cmocka_unit_test(test_set_layer),      cmocka_unit_test(test_synthesizer_layer),
+        cmocka_unit_test(test_sinkhorn_layer), cmocka_unit_test(test_reformer_layer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
