@@ -19,7 +19,9 @@ MECHANISMS = {"`softmax`": None,
               "`synthesizer`, random": {"mechanism": "synthesizer", "scores": "random"},
               "`sinkhorn`, block 64": {"mechanism": "sinkhorn"},
               "`reformer`, chunk 64, 1 round": {"mechanism": "reformer"},
-              "`routing`, 16 clusters": {"mechanism": "routing"}}
+              "`routing`, 16 clusters": {"mechanism": "routing"},
+              "`transformer-xl`, segment 128, memory 128": {"mechanism": "transformer-xl"},
+              "`compressive`, segment 128, memory 128, 128 rows of 3": {"mechanism": "compressive"}}
 
 
 def make(program, work, name, positions, **shape):

@@ -12,7 +12,8 @@
     EACH(linear)                                                                                                       \
     EACH(performer)                                                                                                    \
     EACH(compressed)                                                                                                   \
-    EACH(linformer) EACH(set) EACH(synthesizer) EACH(sinkhorn) EACH(reformer) EACH(routing) EACH(transformer_xl)
+    EACH(linformer)                                                                                                    \
+    EACH(set) EACH(synthesizer) EACH(sinkhorn) EACH(reformer) EACH(routing) EACH(transformer_xl) EACH(compressive)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

@@ -4,11 +4,10 @@
  * the keys whose tokens have all come, and the text's first tokens see none. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "attention/gathered.h"
+#include "attention/slots.h"
 #include "base/checked.h"
-#include "tensor/operations.h"
 
 typedef struct compressed_setting {
     size_t ratio;
@@ -87,70 +86,16 @@ static bool sortable(const void *setting) {
 
 /* ---- Running ---- */
 
-/* Which slot each row is in, and as which of its tokens. */
-typedef struct slots {
-    size_t *of, *part; /* [rows] */
-    size_t *last;      /* the place of a slot's last token, which may be behind the text's end */
-    batch packed;
-} slots;
-
-static slots find_slots(const compressed_setting *setting, const run *on, const attending_input *in) {
-    const batch *rows = &in->sequences;
-    slots made = {.of = run_take(on, 3 * rows->rows + rows->sequences + 2, sizeof *made.of)};
-    if (!made.of) return made;
-    made.part = made.of + rows->rows;
-    made.last = made.part + rows->rows;
-    size_t *start = made.last + rows->rows, count = 0;
-    for (size_t i = 0; i < rows->sequences; i++) {
-        size_t last = SIZE_MAX;
-        start[i] = count;
-        for (size_t row = rows->start[i]; row < rows->start[i + 1]; row++) {
-            const size_t place = attending_place(in, i, in->origin, row), slot = place / setting->ratio;
-            count += slot != last;
-            last = slot;
-            made.of[row] = count - 1;
-            made.part[row] = place % setting->ratio;
-            made.last[count - 1] = (slot + 1) * setting->ratio - 1;
-        }
-    }
-    start[rows->sequences] = count;
-    made.packed = (batch){.sequences = rows->sequences, .rows = count, .start = start};
-    return made;
-}
-
-/* [slots, ratio * width]: the rows of a slot side by side. */
-static tensor fold(const run *on, tensor x, const slots *in, size_t ratio) {
-    tensor made = run_tensor(on, in->packed.rows, ratio * x.columns);
-    for (size_t i = 0; made.data && i < made.rows; i++) memset(tensor_row(made, i), 0, made.columns * sizeof(float));
-    for (size_t part = 0; part < ratio; part++) {
-        size_t *to = run_take(on, 2 * in->packed.rows + 1, sizeof *to), *from = to + in->packed.rows, count = 0;
-        if (run_failed(on)) return made;
-        for (size_t row = 0; row < x.rows; row++)
-            if (in->part[row] == part) {
-                to[count] = in->of[row];
-                from[count++] = row;
-            }
-        run_scatter(on, tensor_columns(made, part * x.columns, x.columns), to, x, from, count);
-    }
-    return made;
-}
-
-static tensor compress(const run *on, tensor x, const slots *in, const compressed_weights *self, const linear *by) {
-    tensor folded = fold(on, x, in, self->setting->ratio), out = run_tensor(on, folded.rows, by->out);
-    run_linear(on, out, folded, by, ACTIVATION_NONE, NULL);
-    return out;
-}
-
 static void forward(const void *weights, const run *on, const attending_input *in, tensor out) {
     const compressed_weights *self = weights;
     projected rows = projections_read(&self->with, on, in, false);
     tensor mixed = run_tensor(on, in->query_rows.rows, in->heads * self->with.head_size);
     double begin = run_begin(on);
-    const slots made = find_slots(self->setting, on, in);
+    const slots made = slots_find(on, in, self->setting->ratio);
     float *received = in->significance ? run_take(on, in->x.rows + 1, sizeof *received) : NULL;
     if (!run_failed(on)) {
-        rows.key = compress(on, rows.key, &made, self, &self->keys);
-        rows.value = compress(on, rows.value, &made, self, &self->values);
+        rows.key = slots_through(on, rows.key, &made, &self->keys);
+        rows.value = slots_through(on, rows.value, &made, &self->values);
         run_end(on, PART_QKV, begin);
         begin = run_begin(on);
         gathered heads = gathered_heads(&self->with, in, &rows);

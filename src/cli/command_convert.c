@@ -17,7 +17,9 @@ static bool add_settings(const arguments *given, char *out, size_t bytes, size_t
         {"iterations", given->setting.iterations}, {"cut", given->setting.cut},
         {"chunk", given->setting.chunk},           {"rounds", given->setting.rounds},
         {"buckets", given->setting.buckets},       {"clusters", given->setting.clusters},
-        {"lines", given->setting.lines},           {"line_flange", given->setting.line_flange}};
+        {"lines", given->setting.lines},           {"line_flange", given->setting.line_flange},
+        {"segment", given->setting.segment},       {"memory", given->setting.memory},
+        {"compressed", given->setting.compressed}};
     const char *name = given->convert.attention ? given->convert.attention : "";
     size_t at = (size_t)snprintf(out, bytes, "%s", name);
     *count = 0;

@@ -28,7 +28,7 @@ r = run("embed", causal, "--json", stdin=TEXTS); check("it embeds", r.status == 
 
 # ---- Training ----
 text = write("text.txt", "".join(" ".join("abcdefg"[(i + j) % 7] for j in range(12)) + "\n" for i in range(60)))
-for setting in ("softmax", "image,block=4,flange=2", "longformer,window=4,globals=1", "sparse,stride=3", "sparse,pattern=fixed,stride=4,summary=1", "axial,columns=4", "linear", "performer,features=32", "compressed,ratio=2", "synthesizer,mixed=true"):
+for setting in ("softmax", "image,block=4,flange=2", "longformer,window=4,globals=1", "sparse,stride=3", "sparse,pattern=fixed,stride=4,summary=1", "axial,columns=4", "linear", "performer,features=32", "compressed,ratio=2", "synthesizer,mixed=true", "transformer-xl,segment=4,memory=4", "compressive,segment=4,memory=4,compressed=2,ratio=2"):
     start = os.path.join(golden, "bert")
     if setting != "softmax": run("convert", start, "--attention", setting, "--overwrite", "--out", path("converted")); start = path("converted")
     r = run("train", start, "--task", "lm", "--data", text, "--steps", 100, "--batch-size", 8, "--rate", "1e-2", "--max-length", 16, "--quiet", "--overwrite", "--out", path("trained"))

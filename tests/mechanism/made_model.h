@@ -99,7 +99,7 @@ static inline void store_layer(made_model *m, size_t number) {
 
 /* Weights of mechanisms that came later, so that the values of the others stay what they are. */
 static inline void store_more(made_model *m, size_t number) {
-    static const char *const linears[] = {"induced_key", "induced_value"};
+    static const char *const linears[] = {"induced_key", "induced_value", "compress"};
     static const struct {
         const char *name;
         size_t rows;
@@ -107,11 +107,11 @@ static inline void store_more(made_model *m, size_t number) {
                   {"relative", HIDDEN}, {"relative_bias", 1}};
     const size_t width = m->heads[number] * SIZE;
     char name[96];
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.weight", number, linears[i]);
-        store(m, name, width, width, 0, 0.2);
+        store(m, name, i < 2 ? width : HIDDEN, i < 2 ? width : RATIO * HIDDEN, 0, 0.2);
         snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.bias", number, linears[i]);
-        store(m, name, 0, width, 0, 0.3);
+        store(m, name, 0, i < 2 ? width : HIDDEN, 0, 0.3);
     }
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.weight", number, tables[i].name);
@@ -130,6 +130,7 @@ static inline void parts_of(char *out, size_t bytes, const part_table *all, size
                                               {"set", ", \"points\": 5"},
                                               {"synthesizer", ", \"mixed\": true"},
                                               {"sinkhorn", ", \"block\": 16"},
+                                              {"compressive", ", \"segment\": 16, \"memory\": 20, \"compressed\": 4"},
                                               {"transformer-xl", ", \"segment\": 16, \"memory\": 20"},
                                               /* buckets and clusters would change by small steps */
                                               {"reformer", ", \"chunk\": 500"},

@@ -21,6 +21,7 @@ typedef struct plain_pass {
     const void *setting;
     double query[MOST_ROWS * HIDDEN], key[MOST_ROWS * HIDDEN], value[MOST_ROWS * HIDDEN]; /* projected */
     double mixed[MOST_ROWS * HIDDEN];
+    const double *x;
     bool frozen; /* what is decided stays as it was at the last pass */
 } plain_pass;
 
@@ -335,7 +336,30 @@ static void plain_routing(plain_pass *p) {
 typedef struct xl {
     size_t segment, memory;
     bool causal;
+    size_t compressed; /* slots of RATIO tokens; 0: none */
 } xl;
+
+/* Slots of a sequence: there [slot]: whether one of its tokens is; its keys and values [slot * HIDDEN]. */
+static void plain_slots(const plain_pass *p, size_t sequence, bool *there, double *keys, double *values) {
+    const scene *s = p->s;
+    const float *by = own_weight(p->model, "self.compress", "weight");
+    static double made[LONGEST * HIDDEN];
+    memset(there, 0, LONGEST * sizeof *there);
+    for (size_t i = 0; i < LONGEST * HIDDEN; i++)
+        made[i] = (double)own_weight(p->model, "self.compress", "bias")[i % HIDDEN];
+    for (size_t row = s->start[sequence]; row < s->start[sequence + 1]; row++) {
+        const size_t place = place_of(s, sequence, row);
+        there[place / RATIO] = true;
+        for (size_t j = 0; j < HIDDEN; j++)
+            for (size_t i = 0; i < HIDDEN; i++)
+                made[place / RATIO * HIDDEN + j] +=
+                    p->x[row * HIDDEN + i] * (double)by[j * RATIO * HIDDEN + place % RATIO * HIDDEN + i];
+    }
+    scene_apply(keys, made, LONGEST / RATIO + 1, HIDDEN, HIDDEN, own_weight(p->model, "self.key", "weight"),
+                own_weight(p->model, "self.key", "bias"));
+    scene_apply(values, made, LONGEST / RATIO + 1, HIDDEN, HIDDEN, own_weight(p->model, "self.value", "weight"),
+                own_weight(p->model, "self.value", "bias"));
+}
 
 static void plain_transformer_xl(plain_pass *p) {
     const scene *s = p->s;
@@ -352,16 +376,31 @@ static void plain_transformer_xl(plain_pass *p) {
                 far[t][j] += (i < HIDDEN / 2 ? sin(angle) : cos(angle)) * (double)kernel[i * HIDDEN + j];
             }
         }
-    for (size_t i = 0; i < SEQUENCES; i++)
+    static double slot_keys[LONGEST * HIDDEN], slot_values[LONGEST * HIDDEN];
+    bool there[LONGEST];
+    for (size_t i = 0; i < SEQUENCES; i++) {
+        if (setting->compressed) plain_slots(p, i, there, slot_keys, slot_values);
         for (size_t h = 0; h < s->heads; h++)
             for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++) {
-                static double scores[LONGEST], values[LONGEST][SIZE];
+                static double scores[2 * LONGEST], values[2 * LONGEST][SIZE];
                 const size_t place = query_place(s, i, q), begin = place / setting->segment * setting->segment;
+                const size_t memory = begin > setting->memory ? begin - setting->memory : 0, all = memory / RATIO;
                 const double *own = p->query + q * HIDDEN + h * SIZE;
                 size_t count = 0;
+                for (size_t slot = 0; slot < LONGEST; slot++) { /* slots, and then tokens */
+                    const size_t other = memory - (all - slot);
+                    if (!setting->compressed || slot >= all || slot + setting->compressed < all || !there[slot])
+                        continue;
+                    memcpy(values[count], slot_values + slot * HIDDEN + h * SIZE, sizeof values[0]);
+                    scores[count] = plain_dot(own, slot_keys + slot * HIDDEN + h * SIZE);
+                    for (size_t j = 0; j < SIZE; j++)
+                        scores[count] += (own[j] - (double)u[h * SIZE + j] + (double)v[h * SIZE + j]) *
+                                         far[LONGEST + place - other][h * SIZE + j];
+                    scores[count++] /= sqrt(SIZE);
+                }
                 for (size_t row = s->start[i]; row < s->start[i + 1]; row++) {
                     const size_t other = place_of(s, i, row);
-                    if (other + setting->memory < begin || other >= begin + setting->segment) continue;
+                    if (other < memory || other >= begin + setting->segment) continue;
                     if (setting->causal && other > place) continue;
                     memcpy(values[count], p->value + row * HIDDEN + h * SIZE, sizeof values[0]);
                     scores[count] = plain_dot(own, p->key + row * HIDDEN + h * SIZE);
@@ -372,6 +411,7 @@ static void plain_transformer_xl(plain_pass *p) {
                 }
                 plain_mix(p->mixed + q * HIDDEN + h * SIZE, scores, count, values[0], SIZE);
             }
+    }
 }
 
 /* ---- One layer against its plain loops ---- */
@@ -390,6 +430,7 @@ static void run_plain(plain_pass *p, plain_mechanism *plain, rows *of) {
                     own_weight(p->model, name, "bias"));
     }
     memset(p->mixed, 0, sizeof p->mixed);
+    p->x = of->x;
     plain(p);
     scene_apply(of->out, p->mixed, m, HIDDEN, HIDDEN, own_weight(p->model, "output.dense", "weight"),
                 own_weight(p->model, "output.dense", "bias"));
@@ -548,16 +589,18 @@ static void test_routing_layer(void **state) {
     }
 }
 
-/* Segments within a panel and longer than the text, with and without a memory. */
+/* Segments within a panel and longer than the text, with and without a memory, and rows of older tokens. */
 static void test_transformer_xl_layer(void **state) {
-    static const xl settings[] = {{16, 20, false},  {7, 0, false}, {40, 100, true}, {500, 3, false},
-                                  {500, 500, true}, {1, 9, true},  {33, 33, false}};
+    static const xl settings[] = {{16, 20, false, 0},  {7, 0, false, 0},  {40, 100, true, 0}, {500, 3, false, 0},
+                                  {500, 500, true, 0}, {1, 9, true, 0},   {33, 33, false, 0}, {16, 20, false, 4},
+                                  {12, 12, true, 3},   {7, 0, false, 99}, {9, 2, true, 5}};
     (void)state;
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-        char parts[160];
-        snprintf(parts, sizeof parts,
-                 "\"attention\": {\"mechanism\": \"transformer-xl\", \"segment\": %zu, \"memory\": %zu}, ",
-                 settings[i].segment, settings[i].memory);
+        char parts[200], more[60] = "";
+        if (settings[i].compressed) snprintf(more, sizeof more, "\"compressed\": %zu, ", settings[i].compressed);
+        snprintf(parts, sizeof parts, "\"attention\": {\"mechanism\": \"%s\", %s\"segment\": %zu, \"memory\": %zu}, ",
+                 settings[i].compressed ? "compressive" : "transformer-xl", more, settings[i].segment,
+                 settings[i].memory);
         check_layer(parts, plain_transformer_xl, &settings[i], settings[i].causal);
     }
 }
