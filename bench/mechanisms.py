@@ -20,6 +20,7 @@ MECHANISMS = {"`softmax`": None,
               "`sinkhorn`, block 64": {"mechanism": "sinkhorn"},
               "`reformer`, chunk 64, 1 round": {"mechanism": "reformer"},
               "`routing`, 16 clusters": {"mechanism": "routing"},
+              "`etc`, radius 84, 1 global token": {"mechanism": "etc"},
               "`transformer-xl`, segment 128, memory 128": {"mechanism": "transformer-xl"},
               "`compressive`, segment 128, memory 128, 128 rows of 3": {"mechanism": "compressive"}}
 

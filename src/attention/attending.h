@@ -65,7 +65,8 @@ typedef enum added_start {
     LIKE_MEAN,     /* a layer: the mean of `rows` inputs side by side */
     LIKE_SEGMENTS, /* a table [longest text, rows]: the means of `rows` segments of the text; no bias */
     DRAWN_ROWS,    /* a table [rows, outputs of the queries' layer], drawn with the deviation 1; rows 0: longest text */
-    ZERO_ROWS      /* the same of zeros; rows ROWS_OF_INPUTS: as many as the queries' layer has inputs */
+    ZERO_ROWS,     /* the same of zeros; rows ROWS_OF_INPUTS: as many as the queries' layer has inputs */
+    ZERO_HEADS     /* a table [rows, heads] of zeros */
 } added_start;
 
 typedef struct added_tensor {

@@ -13,7 +13,8 @@
     EACH(performer)                                                                                                    \
     EACH(compressed)                                                                                                   \
     EACH(linformer)                                                                                                    \
-    EACH(set) EACH(synthesizer) EACH(sinkhorn) EACH(reformer) EACH(routing) EACH(transformer_xl) EACH(compressive)
+    EACH(set)                                                                                                          \
+    EACH(synthesizer) EACH(sinkhorn) EACH(reformer) EACH(routing) EACH(transformer_xl) EACH(compressive) EACH(etc)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

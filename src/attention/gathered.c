@@ -81,6 +81,30 @@ static size_t columns_of(const laid_out *l, size_t i) {
     return l->block.keys[i].end - l->first[i];
 }
 
+/* The part of `labels` that a query of a head has, or of their gradients. */
+static float *labels_of(const pass *p, size_t sequence, size_t head, size_t query, bool gradients) {
+    const size_t row = p->queries.start[sequence] + query;
+    return (gradients ? tensor_grad : tensor_row)(p->in.labels, row) + head * p->in.label_count;
+}
+
+/* Adds to the scores `row` of some keys by their labels; or adds the scores' gradients to those of the labels. */
+static void use_labels(const pass *p, size_t sequence, size_t head, size_t query, stretch keys, float *row,
+                       bool backward) {
+    float *labels = labels_of(p, sequence, head, query, backward);
+    uint8_t ids[MOST_LABELLED];
+    for (size_t done = keys.first; done < keys.end; done += MOST_LABELLED) {
+        const stretch some = {done, size_min(done + MOST_LABELLED, keys.end)};
+        float *at = row + (done - keys.first);
+        p->in.plan.label(p->in.plan.of, sequence, query, some, ids);
+        for (size_t j = 0; j < some.end - some.first; j++) {
+            if (backward)
+                labels[ids[j]] += at[j] / p->in.scale;
+            else
+                at[j] += labels[ids[j]];
+        }
+    }
+}
+
 /* The scores of keys that the query does not see become -inf. False where it sees no key. */
 static bool hide(const pass *p, const laid_out *l, size_t sequence, size_t head, size_t query, float *row) {
     size_t seen = 0;
@@ -97,6 +121,7 @@ static bool hide(const pass *p, const laid_out *l, size_t sequence, size_t head,
         for (size_t j = 0; j < begin; j++) row[l->at[i] + j] = -INFINITY;
         for (size_t j = end; j < whole; j++) row[l->at[i] + j] = -INFINITY;
         for (size_t j = begin; l->block.bonus[i] != 0 && j < end; j++) row[l->at[i] + j] += l->block.bonus[i];
+        if (p->in.labels.data && begin < end) use_labels(p, sequence, head, query, own, row + l->at[i] + begin, false);
         if (p->in.plan.adjust && begin < end)
             p->in.plan.adjust(p->in.plan.of, sequence, head, query, own, row + l->at[i] + begin);
         seen += end - begin;
@@ -418,6 +443,12 @@ static void rows_backward(const slopes *t, const laid_out *l, size_t sequence, s
     for (size_t i = 0; i < rows && p->in.sums.data; i++)
         g->add_scaled(grads + i * l->stride, probabilities + i * l->stride,
                       p->in.scale * tensor_grad(p->in.sums, sum_row(p, sequence, head, first + i))[head], l->width);
+    for (size_t i = 0; i < rows && p->in.labels.data; i++)
+        for (size_t j = 0; j < l->block.stretches; j++) {
+            const stretch keys = l->block.keys[j];
+            use_labels(p, sequence, head, first + i, keys, grads + i * l->stride + l->at[j] + keys.first - l->first[j],
+                       true);
+        }
     for (size_t i = 0; i < l->block.stretches; i++) {
         block_accumulate(on, to->query + first * to->query_stride, to->query_stride, grads + l->at[i], l->stride,
                          of->key + l->first[i] * of->key_stride, of->key_stride, rows, depth, columns_of(l, i), &room);

@@ -35,7 +35,11 @@ typedef struct gather_plan {
     /* Changes a query's scores of some keys: row [number of keys]. What is added or set does not learn. NULL: nothing.
      */
     void (*adjust)(const void *of, size_t sequence, size_t head, size_t query, stretch keys, float *row);
+    /* The labels of a query's pairs with some keys, at most MOST_LABELLED: out [number of keys], below label_count. */
+    void (*label)(const void *of, size_t sequence, size_t query, stretch keys, uint8_t *out);
 } gather_plan;
+
+enum { MOST_LABELLED = 256 };
 
 typedef struct gathered {
     tensor query, key, value;         /* [rows, heads * head_size]; of the query rows, and of all */
@@ -47,6 +51,10 @@ typedef struct gathered {
     /* Of a causal model, the places in the text of keys [rows of keys] and of queries [query rows], which ascend within
      * each stretch and block: a query sees no key whose place is behind its own. NULL: not causal. */
     const size_t *key_place, *query_place;
+    /* [query rows, heads * label_count]: what is added to a query's score of a key by their pair's label; without data:
+     * nothing. */
+    tensor labels;
+    size_t label_count;
     tensor sums; /* [query rows, heads] receives the logarithms of the softmax's sums, to join it with others of the
                     same queries; without data: not needed */
     /* As in softmax.h; NULL for none. others_only: every row is a query then. */

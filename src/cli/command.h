@@ -48,7 +48,7 @@ typedef struct arguments {
     struct {
         const char *window, *globals, *block, *flange, *random, *pattern, *stride, *summary, *columns, *features,
             *kernel, *ratio, *slots, *points, *scores, *mixed, *iterations, *cut, *chunk, *rounds, *buckets, *clusters,
-            *lines, *line_flange, *segment, *memory, *compressed;
+            *lines, *line_flange, *segment, *memory, *compressed, *radius, *clip;
     } setting; /* of attention */
 } arguments;
 

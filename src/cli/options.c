@@ -93,7 +93,9 @@ static const rubato_option serve_table[] = {
 #define SETTING(name, standard, help) TEXT_OPTION(name, setting.name, "N", NULL, standard, help)
 static const rubato_option setting_table[] = {
     SETTING(window, "512", "longformer: tokens that a token sees around it"),
-    SETTING(globals, "1", "longformer: first tokens that see all, and that all see"),
+    SETTING(radius, "84", "etc: the farthest that a token sees"),
+    SETTING(clip, "12", "etc: distances that have a label of their own"),
+    SETTING(globals, "1", "longformer, etc: first tokens that see all, and that all see"),
     SETTING(block, "image: 128, with --columns 16; others: 64", "image, bigbird, sinkhorn: tokens of a block"),
     SETTING(flange, "100, with --columns 16", "image: tokens that a block sees on both of its sides"),
     SETTING(random, "3", "bigbird: blocks that are drawn for a block"),

@@ -166,7 +166,7 @@ typedef struct enlarging {
     tensor_source *tensors;
     char **names; /* of new ones */
     mean_weight *means;
-    size_t count, name_count, mean_count;
+    size_t count, name_count, mean_count, heads;
 } enlarging;
 
 static tensor_source as_stored(const stored_tensor *from, const char *name) {
@@ -205,7 +205,7 @@ static rubato_status add_new(enlarging *e, const tensor_names *names, const adde
                              rubato_error *error) {
     static const char *const suffixes[] = {".weight", ".bias"};
     const char *const patterns[] = {names->query, names->key,   names->value, names->query,
-                                    names->query, names->query, names->query};
+                                    names->query, names->query, names->query, names->query};
     const bool is_table = wanted->like >= LIKE_SEGMENTS;
     for (size_t shard = 0; shard < e->weights.shard_count; shard++)
         for (size_t i = 0; i < e->weights.shards[shard].count; i++)
@@ -231,10 +231,11 @@ static rubato_status add_new(enlarging *e, const tensor_names *names, const adde
                                              .read = read_segments,
                                              .user = segments};
                 }
-                if (wanted->like == DRAWN_ROWS || wanted->like == ZERO_ROWS) {
+                if (wanted->like >= DRAWN_ROWS) {
                     mean_weight *sizes = &e->means[e->mean_count++];
                     *sizes = (mean_weight){from->shape[0], wanted->rows ? wanted->rows : longest};
                     if (wanted->rows == ROWS_OF_INPUTS) sizes->rows = from->shape[1];
+                    if (wanted->like == ZERO_HEADS) sizes->width = e->heads;
                     values = (tensor_source){.type = from->type,
                                              .rows = sizes->rows,
                                              .columns = sizes->width,
@@ -282,7 +283,7 @@ static rubato_status enlarge(converting *c, enlarging *e, const added_tensor *wa
 static rubato_status add_tensors(converting *c, rubato_error *error) {
     const part_choice *choice = &c->model->body.config.attention;
     added_tensor wanted[MOST_ADDED];
-    enlarging e = {0};
+    enlarging e = {.heads = c->model->body.config.heads};
     const attending *mechanism = attending_of(choice);
     if (!c->options->attention) return RUBATO_OK;
     const size_t count = mechanism->added_tensors ? mechanism->added_tensors(choice->setting, wanted) : 0;

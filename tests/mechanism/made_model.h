@@ -23,7 +23,9 @@ enum {
     LONGEST = 150,
     VOCABULARY = 61,
     MOST_CLUSTERS = 9,
-    MOST_STORED = 128
+    CLIP = 4,
+    LABELS = 2 * (2 * CLIP + 1) + 2, /* of ETC */
+    MOST_STORED = 160
 };
 
 typedef struct stored {
@@ -104,7 +106,7 @@ static inline void store_more(made_model *m, size_t number) {
         const char *name;
         size_t rows;
     } tables[] = {{"points", SLOTS},    {"place_key", LONGEST}, {"place_query", LONGEST}, {"centroids", MOST_CLUSTERS},
-                  {"relative", HIDDEN}, {"relative_bias", 1}};
+                  {"relative", HIDDEN}, {"relative_bias", 1},   {"label", LABELS},        {"label_bias", LABELS}};
     const size_t width = m->heads[number] * SIZE;
     char name[96];
     for (size_t i = 0; i < 3; i++) {
@@ -115,7 +117,9 @@ static inline void store_more(made_model *m, size_t number) {
     }
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         snprintf(name, sizeof name, "encoder.layer.%zu.attention.self.%s.weight", number, tables[i].name);
-        store(m, name, tables[i].rows, width, 0, strcmp(tables[i].name, "relative") == 0 ? 0.2 : 1);
+        const bool by_head = strcmp(tables[i].name, "label_bias") == 0;
+        store(m, name, tables[i].rows, by_head ? m->heads[number] : width, 0,
+              strcmp(tables[i].name, "relative") == 0 ? 0.2 : 1);
     }
 }
 
@@ -130,6 +134,7 @@ static inline void parts_of(char *out, size_t bytes, const part_table *all, size
                                               {"set", ", \"points\": 5"},
                                               {"synthesizer", ", \"mixed\": true"},
                                               {"sinkhorn", ", \"block\": 16"},
+                                              {"etc", ", \"globals\": 2, \"radius\": 9, \"clip\": 4"},
                                               {"compressive", ", \"segment\": 16, \"memory\": 20, \"compressed\": 4"},
                                               {"transformer-xl", ", \"segment\": 16, \"memory\": 20"},
                                               /* buckets and clusters would change by small steps */

@@ -414,6 +414,40 @@ static void plain_transformer_xl(plain_pass *p) {
     }
 }
 
+typedef struct etc {
+    size_t globals, radius;
+} etc;
+
+static void plain_etc(plain_pass *p) {
+    const scene *s = p->s;
+    const etc *setting = p->setting;
+    const float *vectors = own_weight(p->model, "self.label", "weight");
+    const float *biases = own_weight(p->model, "self.label_bias", "weight");
+    for (size_t i = 0; i < SEQUENCES; i++)
+        for (size_t h = 0; h < s->heads; h++)
+            for (size_t q = s->query_start[i]; q < s->query_start[i + 1]; q++) {
+                static double scores[LONGEST], values[LONGEST][SIZE];
+                const long place = (long)query_place(s, i, q), globals = (long)setting->globals;
+                const double *own = p->query + q * HIDDEN + h * SIZE;
+                size_t count = 0;
+                for (size_t row = s->start[i]; row < s->start[i + 1]; row++) {
+                    const long other = (long)place_of(s, i, row), far = other - place;
+                    if (place >= globals && other >= globals && labs(far) > (long)setting->radius) continue;
+                    const long near = far > CLIP ? CLIP : far < -CLIP ? -CLIP : far;
+                    const size_t label = (place < globals) == (other < globals)
+                                             ? (size_t)(near + CLIP) + (place < globals ? 2 * CLIP + 1 : 0)
+                                             : 2 * (2 * CLIP + 1) + (place < globals);
+                    memcpy(values[count], p->value + row * HIDDEN + h * SIZE, sizeof values[0]);
+                    scores[count] = plain_dot(own, p->key + row * HIDDEN + h * SIZE);
+                    for (size_t j = 0; j < SIZE; j++)
+                        scores[count] += own[j] * (double)vectors[label * HIDDEN + h * SIZE + j];
+                    scores[count] = scores[count] / sqrt(SIZE) + (double)biases[label * HEADS + h];
+                    count++;
+                }
+                plain_mix(p->mixed + q * HIDDEN + h * SIZE, scores, count, values[0], SIZE);
+            }
+}
+
 /* ---- One layer against its plain loops ---- */
 
 typedef struct rows {
@@ -605,10 +639,23 @@ static void test_transformer_xl_layer(void **state) {
     }
 }
 
+static void test_etc_layer(void **state) {
+    static const etc settings[] = {{2, 9}, {0, 3}, {1, 500}, {40, 33}, {500, 0}, {3, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char parts[160];
+        snprintf(parts, sizeof parts,
+                 "\"attention\": {\"mechanism\": \"etc\", \"globals\": %zu, \"radius\": %zu, \"clip\": %d}, ",
+                 settings[i].globals, settings[i].radius, CLIP);
+        check_layer(parts, plain_etc, &settings[i], false);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_routing_layer),  cmocka_unit_test(test_transformer_xl_layer),
-        cmocka_unit_test(test_set_layer),      cmocka_unit_test(test_synthesizer_layer),
-        cmocka_unit_test(test_sinkhorn_layer), cmocka_unit_test(test_reformer_layer)};
+        cmocka_unit_test(test_routing_layer),        cmocka_unit_test(test_etc_layer),
+        cmocka_unit_test(test_transformer_xl_layer), cmocka_unit_test(test_set_layer),
+        cmocka_unit_test(test_synthesizer_layer),    cmocka_unit_test(test_sinkhorn_layer),
+        cmocka_unit_test(test_reformer_layer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
