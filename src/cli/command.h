@@ -14,6 +14,14 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 enum { ON_ERROR_ROW, ON_ERROR_SKIP, ON_ERROR_STOP };
 
 /* The values of the command line; zero where it has none. */
+/* Settings of mechanisms of attention that have options of their own (options.c). */
+#define ATTENTION_SETTINGS(EACH)                                                                                       \
+    EACH(window)                                                                                                       \
+    EACH(globals) EACH(block) EACH(flange) EACH(random) EACH(pattern) EACH(stride) EACH(summary) EACH(columns)         \
+        EACH(features) EACH(kernel) EACH(ratio) EACH(slots) EACH(points) EACH(scores) EACH(mixed) EACH(iterations)     \
+            EACH(cut) EACH(chunk) EACH(rounds) EACH(buckets) EACH(clusters) EACH(lines) EACH(line_flange)              \
+                EACH(segment) EACH(memory) EACH(compressed) EACH(radius) EACH(clip)
+
 typedef struct arguments {
     const char *model, *file;
     const char *models[1024]; /* for a command that takes several operands */
@@ -46,9 +54,9 @@ typedef struct arguments {
         int json_log, log_texts;
     } serve;
     struct {
-        const char *window, *globals, *block, *flange, *random, *pattern, *stride, *summary, *columns, *features,
-            *kernel, *ratio, *slots, *points, *scores, *mixed, *iterations, *cut, *chunk, *rounds, *buckets, *clusters,
-            *lines, *line_flange, *segment, *memory, *compressed, *radius, *clip;
+#define FIELD(name) const char *name;
+        ATTENTION_SETTINGS(FIELD)
+#undef FIELD
     } setting; /* of attention */
 } arguments;
 

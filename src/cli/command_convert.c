@@ -5,35 +5,9 @@
 
 /* Adds the settings that have options of their own to "NAME,KEY=VALUE". False where there is no room. */
 static bool add_settings(const arguments *given, char *out, size_t bytes, size_t *count) {
-    const char *const settings[][2] = {{"window", given->setting.window},
-                                       {"globals", given->setting.globals},
-                                       {"block", given->setting.block},
-                                       {"flange", given->setting.flange},
-                                       {"random", given->setting.random},
-                                       {"pattern", given->setting.pattern},
-                                       {"stride", given->setting.stride},
-                                       {"summary", given->setting.summary},
-                                       {"columns", given->setting.columns},
-                                       {"features", given->setting.features},
-                                       {"kernel", given->setting.kernel},
-                                       {"ratio", given->setting.ratio},
-                                       {"slots", given->setting.slots},
-                                       {"points", given->setting.points},
-                                       {"scores", given->setting.scores},
-                                       {"mixed", given->setting.mixed},
-                                       {"iterations", given->setting.iterations},
-                                       {"cut", given->setting.cut},
-                                       {"chunk", given->setting.chunk},
-                                       {"rounds", given->setting.rounds},
-                                       {"buckets", given->setting.buckets},
-                                       {"clusters", given->setting.clusters},
-                                       {"lines", given->setting.lines},
-                                       {"line_flange", given->setting.line_flange},
-                                       {"segment", given->setting.segment},
-                                       {"memory", given->setting.memory},
-                                       {"compressed", given->setting.compressed},
-                                       {"radius", given->setting.radius},
-                                       {"clip", given->setting.clip}};
+#define ENTRY(name) {#name, given->setting.name},
+    const char *const settings[][2] = {ATTENTION_SETTINGS(ENTRY)};
+#undef ENTRY
     const char *name = given->convert.attention ? given->convert.attention : "";
     size_t at = (size_t)snprintf(out, bytes, "%s", name);
     *count = 0;
