@@ -338,12 +338,17 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
     return status;
 }
 
+/* The part of fine-tuning's passes that the model needs: none where it has the labels and all word pieces. */
+static double tuning_share(const adapting *self) {
+    return !self->tuned ? 1 : self->pieces ? 1.0 / 3 : 0;
+}
+
 /* Backward is two forward passes; the search and what follows are a fixed number of passes over the dev data. */
 static double estimate(const adapting *self, const stage_kind *stage) {
     const double forward = (double)self->tokens / self->second_tokens;
     const double judged = forward * (double)self->all.count / (double)self->train.count;
     if (stage->passes > 0)
-        return self->tuned && strcmp(stage->name, "tuned") == 0 ? 0 : stage->passes * 3.3 * self->epochs * forward;
+        return stage->passes * 3.3 * self->epochs * forward * (stage == self->stages ? tuning_share(self) : 1);
     if (strstr(stage->name, "search")) return 120 * judged + 10;
     return strcmp(stage->name, "int8") == 0 ? 5 : 30 * judged + 20;
 }
@@ -362,7 +367,7 @@ static rubato_status tell_plan(const adapting *self, rubato_error *error) {
             stages[i].what = reason;
             stages[i].seconds = 0;
         }
-        if (i == 0 && self->tuned) stages[i].what = "the model has a head for these labels already";
+        if (i == 0 && tuning_share(self) == 0) stages[i].what = "the model has a head for these labels already";
         if (!stages[i].done) plan.seconds += stages[i].seconds;
     }
     if (self->options->planned) self->options->planned(self->options->user, &plan);
