@@ -84,6 +84,7 @@ typedef struct attending {
     bool yields_received; /* can return the attention that each row received */
     bool fewer_queries;   /* queries may be fewer than keys: merging, tokens that leave */
     bool narrows;         /* can run only its first heads */
+    bool by_place;        /* has a row of weights for every place in the longest text */
     bool decodes;         /* runs causally: a row sees no later row */
 
     /* What all layers share, in the loader's memory: made before them, and its parameters loaded after them, which is
@@ -124,6 +125,15 @@ extern const part_table attending_table;
 
 static inline const attending *attending_of(const part_choice *choice) {
     return (const attending *)choice->kind;
+}
+
+/* Fails where the longest text cannot change, because the mechanism has weights for places: UNSUPPORTED. */
+static inline rubato_status attending_check_length(const part_choice *choice, const char *model, rubato_error *error) {
+    if (!attending_of(choice)->by_place) return RUBATO_OK;
+    return fail(error, RUBATO_UNSUPPORTED,
+                "%.200s: %s attention has weights for every place in the longest text, which cannot change; give "
+                "--max-length to the convert that makes it",
+                model, choice->kind->name);
 }
 
 /* Whether a model's heads can be reordered, and cut away. */

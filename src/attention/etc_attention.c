@@ -52,8 +52,8 @@ static rubato_status note(const void *setting, json_t *json, rubato_error *error
 
 static void describe(const void *setting, char *out, size_t bytes) {
     const etc_setting *self = setting;
-    snprintf(out, bytes, "a radius of %zu, %zu global tokens, distances up to %zu", self->radius, self->globals,
-             self->clip);
+    snprintf(out, bytes, "a radius of %zu, %zu global token%s, distances up to %zu", self->radius, self->globals,
+             self->globals == 1 ? "" : "s", self->clip);
 }
 
 /* ---- Loading ---- */

@@ -1,5 +1,6 @@
 #include "attention/featured.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "attention/block.h"
@@ -108,11 +109,11 @@ static void map_queries(const pass *p, const one_head *h, size_t first, size_t r
                    p->in.query.stride, rows, p->in.head_size);
 }
 
-/* 1 / the sum of a query's weights, which is 0 only where all of them are too small for a float: then it sees nothing.
- */
+/* 1 / the sum of a query's weights. Where all of them are too small for a float, also for a normal one, whose inverse
+ * is finite, the query sees nothing. */
 static float inverse_sum(const pass *p, const float *features, const places *at) {
     const float sum = p->on->kernels->dot_f32(features, at->total, p->in.map->count);
-    return sum == 0 ? 0 : 1 / sum;
+    return sum < FLT_MIN ? 0 : 1 / sum;
 }
 
 /* The same of the i-th query of those that run together, by its weights for earlier rows and for the rows with it. */
@@ -120,7 +121,7 @@ static float inverse_causal_sum(const pass *p, size_t i, const places *at) {
     const size_t count = p->in.map->count;
     float sum = p->on->kernels->dot_f32(at->queries + i * count, at->total, count);
     for (size_t j = 0; j <= i; j++) sum += at->pairs[i * ROWS + j];
-    return sum == 0 ? 0 : 1 / sum;
+    return sum < FLT_MIN ? 0 : 1 / sum;
 }
 
 /* ---- Forward ---- */

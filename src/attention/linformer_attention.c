@@ -246,6 +246,7 @@ const attending attending_linformer = {
     .part = {.name = "linformer", .foreign = true, .configure = configure, .note = note, .describe = describe},
     .fewer_queries = true,
     .narrows = true,
+    .by_place = true,
     .load = load,
     .load_terms = load_terms,
     .added_tensors = added_tensors,

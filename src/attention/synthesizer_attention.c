@@ -168,6 +168,7 @@ const attending attending_synthesizer = {
     .yields_received = true,
     .fewer_queries = true,
     .narrows = true,
+    .by_place = true,
     .decodes = true,
     .load = load,
     .load_terms = load_terms,

@@ -18,11 +18,10 @@ void part_choose(part_choice *out, const part_kind *kind, const void *setting, s
     memcpy(out->setting, setting, size_min(bytes, sizeof out->setting));
 }
 
-static rubato_status fail_unknown(const part_table *all, const char *name, rubato_error *error) {
+rubato_status part_unknown(const part_table *all, const char *where, const char *name, rubato_error *error) {
     text_buffer known = {0};
     for (size_t i = 0; i < all->count; i++) text_add_format(&known, "%s%s", i ? ", " : "", all->kinds[i]->name);
-    fail(error, RUBATO_UNSUPPORTED, "config.json's \"%s\" is \"%.40s\"; known are %s", all->key, name,
-         known.data ? known.data : "none");
+    fail(error, RUBATO_UNSUPPORTED, "%s \"%.40s\"; known are %s", where, name, known.data ? known.data : "none");
     text_free(&known);
     return RUBATO_UNSUPPORTED;
 }
@@ -35,7 +34,11 @@ rubato_status part_configure(part_choice *choice, const part_table *all, const j
     if (!wanted) return RUBATO_OK;
     TRY(json_get_text(&name, wanted, "mechanism", "", error));
     const part_kind *kind = part_find(all, name);
-    if (!kind) return fail_unknown(all, name, error);
+    if (!kind) {
+        char where[64];
+        snprintf(where, sizeof where, "config.json's \"%s\" is", all->key);
+        return part_unknown(all, where, name, error);
+    }
     if (kind != choice->kind) *choice = (part_choice){.kind = kind};
     choice->implied = false;
     return kind->configure ? kind->configure(choice->setting, wanted, error) : RUBATO_OK;

@@ -46,6 +46,9 @@ typedef struct part_table {
 /* The mechanism of that name, or NULL. */
 const part_kind *part_find(const part_table *all, const char *name);
 
+/* Fails with "WHERE \"NAME\"; known are ...": UNSUPPORTED. */
+rubato_status part_unknown(const part_table *all, const char *where, const char *name, rubato_error *error);
+
 /* Chooses a family's mechanism with a setting of `bytes` bytes, at most SETTING_BYTES. */
 void part_choose(part_choice *out, const part_kind *kind, const void *setting, size_t bytes);
 

@@ -30,7 +30,8 @@ static json_t *read_value(const char *text) {
     char *end;
     const double number = strtod(text, &end);
     if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0) return json_boolean(*text == 't');
-    if (end == text || *end) return json_string(text);
+    if (end == text || *end) return json_string(text); /* NULL for bytes that are no text */
+    if (!(fabs(number) < 1e15)) return NULL;
     return number == (double)(json_int_t)number ? json_integer((json_int_t)number) : json_real(number);
 }
 
@@ -48,10 +49,20 @@ static rubato_status read_setting(json_t **out, const char *text, rubato_error *
             status = fail(error, RUBATO_BAD_ARGUMENT,
                           "attention \"%.80s\": give a mechanism and its settings, as longformer,window=256", text);
         } else if (i == 0) {
-            json_put(&made, "mechanism", json_string(list[i]));
+            if (!part_find(&attending_table, list[i])) {
+                part_unknown(&attending_table, "attention", list[i], error);
+                status = RUBATO_BAD_ARGUMENT;
+            } else {
+                json_put(&made, "mechanism", json_string(list[i]));
+            }
         } else {
             *equals = 0;
-            json_put(&made, list[i], read_value(equals + 1));
+            json_t *value =
+                strcmp(list[i], "mechanism") != 0 && !json_object_get(made, list[i]) ? read_value(equals + 1) : NULL;
+            if (!value || json_object_set_new(made, list[i], value) != 0)
+                status =
+                    fail(error, RUBATO_BAD_ARGUMENT,
+                         "attention \"%.80s\": setting %zu is given twice, or has a value that cannot be", text, i);
         }
     }
     free(list);
@@ -104,6 +115,7 @@ static rubato_status add_positions(converting *c, rubato_error *error) {
     table *places = &body->tables.position;
     const size_t first = body->config.first_position, own = places->rows, wanted = c->options->positions + first;
     if (!c->options->positions || wanted == own) return RUBATO_OK;
+    TRY(attending_check_length(&body->config.attention, c->options->model, error));
     if (!places->data || own <= first)
         return fail(error, RUBATO_UNSUPPORTED, "%s has no table of positions", c->options->model);
     if (wanted < own)

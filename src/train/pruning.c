@@ -188,7 +188,9 @@ static rubato_status make_all(pruning *self, rubato_error *error) {
         return fail(error, RUBATO_UNSUPPORTED, "layers that share their weights cannot be pruned");
     if (self->options.unit == PRUNE_STRUCTURE && !attending_sorts(&body->config.attention))
         return fail(error, RUBATO_UNSUPPORTED,
-                    "heads with a relative bias cannot be cut away; use --unit weights, quads or blocks");
+                    "heads of %s attention cannot be cut away: their weights stand in tables or layers that mix them; "
+                    "use --unit weights, quads or blocks",
+                    body->config.attention.kind->name);
     for (size_t i = 0; i < body->unique; i++) linears += 8; /* more than a layer has */
     self->items = calloc(size_max(linears, 1), sizeof *self->items);
     if (!self->items) return fail_memory(error);

@@ -222,7 +222,8 @@ rubato_status rewire(trainer *self, rubato_error *error) {
     size_t mean = size_max(self->data.tokens / size_max(self->data.count, 1), 1);
     count = size_max(size_min(count, MOST_TOKENS / mean), 1);
     if (!attending_sorts(&body->config.attention))
-        return fail(error, RUBATO_UNSUPPORTED, "heads with a relative bias cannot be sorted");
+        return fail(error, RUBATO_UNSUPPORTED, "heads of %s attention cannot be sorted; use --widths 1",
+                    body->config.attention.kind->name);
     importance *sums = NULL;
     double *room = NULL;
     const sample **chosen = malloc(self->batch * sizeof *chosen);

@@ -465,6 +465,19 @@ static rubato_status read_dev(trainer *self, const rubato_text_options *text, ru
     return samples_prepare(&self->dev, self->model, kind, false, text, options->dev, error);
 }
 
+/* A recipe that lets rows leave needs to know which. */
+static rubato_status check_significance(const trainer *self, rubato_error *error) {
+    const significance by = self->model->points.by;
+    const part_choice *attention = &self->model->body.config.attention;
+    if (by != SIGNIFICANCE_RECEIVED && by != SIGNIFICANCE_OTHERS) return RUBATO_OK;
+    if (attending_of(attention)->yields_received || self->method->length_drop == 0 || drops_of(self).length == 0)
+        return RUBATO_OK;
+    return fail(error, RUBATO_UNSUPPORTED,
+                "%s attention cannot tell which rows received attention; use --significance random or first, or "
+                "--length-drop 0",
+                attention->kind->name);
+}
+
 rubato_status trainer_open(trainer *self, const rubato_train_options *options, rubato_error *error) {
     *self = (trainer){.options = options, .lock = -1};
     arena_create(&self->memory, ARENA_KEEP, ARENA_BLOCK);
@@ -482,6 +495,7 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     if (self->model->body.shape.merges && !self->method->any_shape)
         return fail(error, RUBATO_UNSUPPORTED, "rows of this model merge by themselves: it is fine-tuned, and no more");
     TRY(set_significance(self->model, options->significance, error));
+    TRY(check_significance(self, error));
     TRY(keep_points(self, error));
     if (options->dropout != 0)
         self->model->body.config.hidden_dropout = self->model->body.config.attention_dropout =

@@ -3,7 +3,7 @@
 
     test_convert.py RUBATO GOLDEN_FOLDER
 """
-import json, os
+import array, json, os
 
 from program import check, finish, golden, model, one_line, path, run, write
 from weights import floats, tensors
@@ -63,7 +63,23 @@ r = convert("head", "--attention", "longformer,window=64", "--max-length", 64, o
 check("a head stays", r.status == 0 and run("classify", path("head"), "--json", stdin=TEXTS).status == 0, r)
 
 # ---- Refusals ----
-for setting, says in (("longformer,window=3", "even"), ("longer", "known are"), ("longformer,wide=3", "wide"), ("longformer,window", "window=256"), ("", "attention"), (",", "attention"), ("=3", "window=256"), ("sparse,pattern=wild", "wild"),
+for setting in ("linformer,slots=4", "synthesizer"):
+    convert("placed", "--attention", setting)
+    for more in (("trim", "--positions", 8), ("convert", "--max-length", 40)):
+        r = run(more[0], path("placed"), *more[1:], "--out", path("none"), "--json"); check(f"{setting}: {more[0]}", r.status == 1 and one_line(r) and "place" in r.err and "staged" not in r.err, r)
+    r = run("train", path("placed"), "--task", "classification", "--data", write("rows.tsv", "text\tlabel\na b\tx\nc d\ty\n" * 8), "--recipe", "anytime", "--steps", 2, "--widths", 1, "--max-length", 16, "--quiet", "--overwrite", "--out", path("taught"))
+    check(f"{setting} and rows that leave", (r.status == 1 and "--significance" in r.err and one_line(r)) if "linformer" in setting else r.status == 0, r)
+r = convert("big", "--attention", "performer,features=16")
+header_of = open(path("big/model.safetensors"), "rb").read()
+length = int.from_bytes(header_of[:8], "little")
+body = bytearray(header_of[8 + length:])
+for name, entry in json.loads(header_of[8:8 + length]).items():
+    if "attention.self" not in name or "value" in name: continue
+    begin, end = entry["data_offsets"]
+    body[begin:end] = array.array("f", [20 * v for v in array.array("f", bytes(body[begin:end]))]).tobytes()
+open(path("big/model.safetensors"), "wb").write(header_of[:8 + length] + body)
+r = run("embed", path("big"), "--json", stdin="a b c d\n"); check("weights of keys that are too small for a float are none", r.status == 0, r)
+for setting, says in (("longformer,window=3", "even"), ("longer", "known are"), ("longformer,wide=3", "wide"), ("longformer,mechanism=etc", "twice"), ("longformer,window=8,window=16", "twice"), ("longformer,window=nan", "cannot be"), ("longformer,window=1e400", "cannot be"), ("longformer,window", "window=256"), ("", "attention"), (",", "attention"), ("=3", "window=256"), ("sparse,pattern=wild", "wild"),
                       ("performer,features=0", "features"), ("performer,kernel=x", "kernel"), ("compressed,ratio=99", "ratio"), ("axial,columns=0", "columns"), ("set,points=0", "points"), ("synthesizer,scores=wild", "wild"), ("sinkhorn,block=0", "block"), ("sinkhorn,temperature=0", "temperature"), ("reformer,buckets=3", "buckets"), ("reformer,rounds=0", "rounds"), ("routing,clusters=0", "clusters"), ("transformer-xl,segment=0", "segments"), ("compressive,ratio=0", "tokens each"), ("etc,clip=99", "distances"), ("bigbird,random=13", "random"), ("bigbird,drawn=3", "drawn"), ("image,block=-1", "block"), ("image,columns=4,lines=30,line_flange=5", "lines"), ("longformer,window=1e30", "window")):
     r = convert("none", "--attention", setting); check(f"{setting!r} is refused", r.status in (1, 2) and one_line(r) and (says in r.err or "attention" in r.err) and not os.path.exists(path("none")), r)
 for family in ("mpnet", "funnel", "mobilebert", "longformer"):
