@@ -105,7 +105,7 @@ projected projections_read(const projections *self, const run *on, const attendi
     projected made = project(self, on, in, half && !watched);
     run_end(on, PART_QKV, begin);
     if (self->parts & QUERIES) show(on, in, WATCH_QUERIES, made.query);
-    if (self->parts & KEYS) show(on, in, WATCH_KEYS, made.key);
+    if (self->parts & (KEYS | KEYS_LIKE_QUERIES)) show(on, in, WATCH_KEYS, made.key);
     if (self->parts & VALUES) show(on, in, WATCH_VALUES, made.value);
     return made;
 }
