@@ -372,8 +372,8 @@ static rubato_status convert(converting *c, rubato_convert_result **result, ruba
     frontier_free(&c->model->points);
     c->model->points.full = c->model->points.full_ms = c->model->points.full_error = NAN;
     c->model->exits.kind = EXIT_NONE;
+    TRY(add_positions(c, error)); /* of the attention that the model has */
     TRY(choose_attention(c, error));
-    TRY(add_positions(c, error));
     TRY(staged_open(&c->staged, o->out, error));
     status = write_staged(c, type, result, error);
     if (status == RUBATO_OK)

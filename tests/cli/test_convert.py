@@ -64,7 +64,7 @@ check("a head stays", r.status == 0 and run("classify", path("head"), "--json", 
 
 # ---- Refusals ----
 for setting in ("linformer,slots=4", "synthesizer"):
-    convert("placed", "--attention", setting)
+    r = convert("placed", "--attention", setting, "--max-length", 30); check(f"{setting} for longer texts", r.status == 0 and r.json()[0]["max_length"] == 30, r)
     for more in (("trim", "--positions", 8), ("convert", "--max-length", 40)):
         r = run(more[0], path("placed"), *more[1:], "--out", path("none"), "--json"); check(f"{setting}: {more[0]}", r.status == 1 and one_line(r) and "place" in r.err and "staged" not in r.err, r)
     r = run("train", path("placed"), "--task", "classification", "--data", write("rows.tsv", "text\tlabel\na b\tx\nc d\ty\n" * 8), "--recipe", "anytime", "--steps", 2, "--widths", 1, "--max-length", 16, "--quiet", "--overwrite", "--out", path("taught"))
