@@ -116,7 +116,8 @@ static float inverse_sum(const pass *p, const float *features, const places *at)
     return sum < FLT_MIN ? 0 : 1 / sum;
 }
 
-/* The same of the i-th query of those that run together, by its weights for earlier rows and for the rows with it. */
+/* 1 / the sum of the weights of query i of a block: its weights for the rows before the block, and for the block's rows
+ * up to its own. */
 static float inverse_causal_sum(const pass *p, size_t i, const places *at) {
     const size_t count = p->in.map->count;
     float sum = p->on->kernels->dot_f32(at->queries + i * count, at->total, count);
@@ -160,7 +161,7 @@ static void run_head(const pass *p, const one_head *h, places *at, float *receiv
         received[i] += on->kernels->dot_f32(at->weight, at->keys + i * count, count);
 }
 
-/* Weights [rows, ROWS] of some queries for the keys of the same rows; those of later ones are 0. */
+/* The weights [rows, ROWS] of a block's queries for the block's keys; the weights of later keys are 0. */
 static void find_pairs(const pass *p, size_t first, size_t rows, places *at) {
     const size_t count = p->in.map->count;
     block_outer(p->on, at->pairs, ROWS, at->queries, count, rows, at->keys + first * count, count, rows, count, 1,
@@ -283,7 +284,7 @@ static void find_slopes(const pass *p, const one_head *h, size_t first, size_t r
     }
 }
 
-/* Gradients of queries: rows in their order, so that the sums are those of the rows before. */
+/* Gradients of queries. Blocks run from the first to the last, so that the sums hold the blocks before. */
 static void causal_queries_backward(const pass *p, const one_head *h, places *at) {
     const run *on = p->on;
     const size_t count = p->in.map->count, size = p->in.head_size;

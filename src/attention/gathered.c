@@ -87,7 +87,8 @@ static float *labels_of(const pass *p, size_t sequence, size_t head, size_t quer
     return (gradients ? tensor_grad : tensor_row)(p->in.labels, row) + head * p->in.label_count;
 }
 
-/* Adds to the scores `row` of some keys by their labels; or adds the scores' gradients to those of the labels. */
+/* Forward: adds the scores of labels to the scores `row` of some keys. Backward: adds the gradients of these scores to
+ * the gradients of the labels. */
 static void use_labels(const pass *p, size_t sequence, size_t head, size_t query, stretch keys, float *row,
                        bool backward) {
     float *labels = labels_of(p, sequence, head, query, backward);
@@ -506,7 +507,7 @@ static void backward(const run *on, void *saved) {
 
 typedef struct whole_plan {
     batch keys, queries;
-    size_t block; /* queries of a block; those of a causal model see fewer keys, the sooner they stand */
+    size_t block; /* queries of a block; in a causal model early blocks see fewer keys */
 } whole_plan;
 
 enum { CAUSAL_BLOCK = 64 };

@@ -171,9 +171,13 @@ operations planned_count(const void *setting, const part_extent *of, planned_pai
     return sum;
 }
 
+attending_demand planned_heads_demand(const projections *with, const void *setting, size_t sequences, size_t length,
+                                      planned_pairs *pairs) {
+    const double all = (double)sequences * pairs(setting, (double)length, (double)length);
+    return projections_demand(with, 4 * all * (double)(with->heads * with->head_size), sequences, length);
+}
+
 attending_demand planned_demand(const void *weights, size_t sequences, size_t length, planned_pairs *pairs) {
     const planned_weights *self = weights;
-    const double width = (double)(self->with.heads * self->with.head_size);
-    const double all = (double)sequences * pairs(self->setting, (double)length, (double)length);
-    return projections_demand(&self->with, 4 * all * width, sequences, length);
+    return planned_heads_demand(&self->with, self->setting, sequences, length, pairs);
 }

@@ -70,6 +70,10 @@ typedef double planned_pairs(const void *setting, double keys, double queries);
 operations planned_count(const void *setting, const part_extent *of, planned_pairs *pairs);
 attending_demand planned_demand(const void *weights, size_t sequences, size_t length, planned_pairs *pairs);
 
+/* The same for weights that are not planned_weights. */
+attending_demand planned_heads_demand(const projections *with, const void *setting, size_t sequences, size_t length,
+                                      planned_pairs *pairs);
+
 /* What the tables of these mechanisms share. */
 #define PLANNED                                                                                                        \
     .yields_received = true, .fewer_queries = true, .narrows = true, .load = planned_load,                             \

@@ -10,7 +10,7 @@
 typedef enum projected_part { QUERIES = 1, KEYS = 2, VALUES = 4, ALL_THREE = 7, KEYS_LIKE_QUERIES = 8 } projected_part;
 
 typedef struct projections {
-    linear stacked; /* of queries, keys and values: of those that `parts` has */
+    linear stacked; /* the projections that `parts` names: queries, keys, values */
     linear out;
     size_t heads, head_size;
     unsigned parts;

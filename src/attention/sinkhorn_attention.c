@@ -298,7 +298,7 @@ static bool sorted_block(const void *of, size_t sequence, size_t head, size_t nu
     return true;
 }
 
-/* Keys, or values, with room for mixed blocks behind those of each sequence. */
+/* A copy of keys or values in which each sequence has room for its mixed blocks at its end. */
 static tensor make_room(const run *on, const sorting *s, const batch *made, tensor x) {
     tensor out = run_tensor(on, made->rows, x.columns);
     size_t *to = run_take(on, 2 * x.rows + 1, sizeof *to), *from = to + x.rows, count = 0;

@@ -370,9 +370,8 @@ static operations count(const void *setting, const part_extent *of) {
 
 static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
     const xl_weights *self = weights;
-    const planned_weights as = {.with = self->with, .setting = self->setting};
     (void)kernels;
-    return planned_demand(&as, sequences, length, pairs);
+    return planned_heads_demand(&self->with, self->setting, sequences, length, pairs);
 }
 
 #define SHARED                                                                                                         \
