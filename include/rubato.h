@@ -762,7 +762,7 @@ typedef struct rubato_trim_result {
 RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result **result,
                                      rubato_error *error);
 
-/* ---- Other attention ---- */
+/* ---- Other attention, memories ---- */
 
 typedef struct rubato_convert_options {
     size_t size; /* sizeof(rubato_convert_options) */
@@ -772,16 +772,25 @@ typedef struct rubato_convert_options {
     size_t positions;      /* longest sequence; the table of positions is repeated; 0: the model's */
     int overwrite;         /* replace a model in `out`; without it that is refused */
     const char *store;     /* "f32" (default), "f16", "bf16" */
+    const char *memory;    /* memories with product keys, and their settings, as config.json names them:
+                              "res,slots=65536,heads=4"; res: beside the feed-forward parts of `layers`, pkm: instead of
+                              them, after: behind these layers; "none": those of the model are left out; NULL: as the
+                              model has it */
+    const char *layers;    /* of the memories, "4,8"; the first layer is 0 */
+    uint64_t seed;         /* of the memories' weights */
+    int zero_values;       /* the memories' values are zero: until it learns, the model answers as it did (res, after) */
+    int reserved;          /* 0 */
 } rubato_convert_options;
 
 typedef struct rubato_convert_result {
     const char *attention; /* its description */
     size_t positions, parameters;
-    size_t added; /* tensors that the model had not */
+    size_t added; /* tensors that the model had not, but for memories */
+    const char *feed_forward; /* the description of memories; NULL: there are none */
 } rubato_convert_result;
 
-/* Makes a model with another attention, or for longer texts, of a model with dense attention; training can start from
- * it. Layers that the mechanism has besides begin as docs/attention.md says. Operating points and exits are left out:
+/* Makes a model with another attention, or for longer texts, of a model with dense attention; or one with memories
+ * (docs/memory.md); training can start from it. Layers that the mechanism has besides begin as docs/attention.md says. Operating points and exits are left out:
  * they were found for other attention. Fails: UNSUPPORTED for a model whose attention is not dense, has terms of
  * distances, or has no table of positions; BAD_ARGUMENT for settings that the mechanism does not take. */
 RUBATO_API rubato_status rubato_convert(const rubato_convert_options *options, rubato_convert_result **result,

@@ -1,10 +1,10 @@
-/* rubato convert: another attention, or longer texts. */
+/* rubato convert: another attention, longer texts, memories. */
 #include <string.h>
 
 #include "cli/command.h"
 
 /* Adds the settings that have options of their own to "NAME,KEY=VALUE". False where there is no room. */
-static bool add_settings(const arguments *given, char *out, size_t bytes, size_t *count) {
+static bool add_settings(const arguments *given, const char *slots, char *out, size_t bytes, size_t *count) {
 #define ENTRY(name) {#name, given->setting.name},
     const char *const settings[][2] = {ATTENTION_SETTINGS(ENTRY)};
 #undef ENTRY
@@ -12,7 +12,7 @@ static bool add_settings(const arguments *given, char *out, size_t bytes, size_t
     size_t at = (size_t)snprintf(out, bytes, "%s", name);
     *count = 0;
     for (size_t i = 0; i < sizeof settings / sizeof *settings && at < bytes; i++) {
-        if (!settings[i][1]) continue;
+        if (!settings[i][1] || (settings[i][1] == given->setting.slots && !slots)) continue;
         at += (size_t)snprintf(out + at, bytes - at, ",%s=%s", settings[i][0], settings[i][1]);
         (*count)++;
     }
@@ -21,15 +21,27 @@ static bool add_settings(const arguments *given, char *out, size_t bytes, size_t
 
 static int run(const arguments *given) {
     rubato_convert_options options = given->convert;
-    char attention[400];
+    char attention[400], memory[400];
     size_t settings;
-    if (!add_settings(given, attention, sizeof attention, &settings))
+    const char *slots = given->setting.slots;
+    if (slots && options.attention && options.memory)
+        return report_usage("%s", "--slots: linformer and memories both have slots; name them as --memory res,slots=N");
+    if (slots && options.memory) {
+        if (snprintf(memory, sizeof memory, "%s,slots=%s", options.memory, slots) >= (int)sizeof memory)
+            return report_usage("%s", "the settings of --memory are too long");
+        options.memory = memory;
+        slots = NULL;
+    }
+    if (!add_settings(given, slots, attention, sizeof attention, &settings))
         return report_usage("%s", "the settings of --attention are too long");
+    if (!options.memory && (options.layers || options.zero_values))
+        return report_usage("%s", "--layers and --zero-values need --memory; see rubato convert --help");
     if (settings && !options.attention)
         return report_usage("%s", "settings need --attention; see rubato convert --help");
     if (options.attention) options.attention = attention;
-    if (!options.out || !(options.attention || options.positions))
-        return report_usage("%s", "convert needs --out, and --attention or --max-length; see rubato convert --help");
+    if (!options.out || !(options.attention || options.positions || options.memory))
+        return report_usage(
+            "%s", "convert needs --out, and --attention, --memory or --max-length; see rubato convert --help");
     options.model = given->model;
     rubato_convert_result *result;
     rubato_error error;
@@ -38,22 +50,27 @@ static int run(const arguments *given) {
     if (given->json) {
         printf("{\"attention\": ");
         print_json_string(result->attention, strlen(result->attention));
+        if (result->feed_forward) printf(", \"feed_forward\": \"%s\"", result->feed_forward);
         printf(", \"max_length\": %zu, \"parameters\": %zu, \"added\": %zu}\n", result->positions, result->parameters,
                result->added);
-    } else
+    } else {
         printf("%s: %s, at most %zu tokens, %.1f M parameters\n", options.out, result->attention, result->positions,
                (double)result->parameters / 1e6);
+        if (result->feed_forward) printf("  %s\n", result->feed_forward);
+    }
     rubato_free(result);
     return finish_output(EXIT_OK);
 }
 
 const command command_convert = {
     "convert",
-    "MODEL --out DIR [--attention SETTING] [--max-length N]",
-    "Makes a model with another attention, or for longer texts, of a dense one; training can start from it.",
+    "MODEL --out DIR [--attention SETTING] [--max-length N] [--memory FORM --layers LIST [--slots N]]",
+    "Makes a model with another attention, for longer texts, or with memories; training can start from it.",
     "convert.* setting.* json quiet help",
     "  rubato convert MODEL --attention longformer --window 256 --max-length 4096 --out long\n"
     "  rubato convert MODEL --attention performer,features=256 --out fast\n"
     "  rubato convert MODEL --max-length 2048 --out longer     # dense\n"
+    "  rubato convert MODEL --memory res --layers 4,8 --slots 262144 --out rich\n"
+    "  rubato convert rich --memory none --out plain           # the model without its memories\n"
     "The result needs training: rubato train long --task mlm --data TEXT --out adapted, then the task.\n",
     run};

@@ -108,7 +108,8 @@ static const rubato_option setting_table[] = {
     SETTING(features, "256", "performer: random features of a head"),
     TEXT_OPTION(kernel, setting.kernel, "NAME", NULL, "softmax", "performer: softmax or relu"),
     SETTING(ratio, "3", "compressed, compressive: tokens of a key or row"),
-    SETTING(slots, "128", "linformer: keys of a text"),
+    SETTING(slots, "linformer: 128; memory: 65536",
+            "linformer: keys of a text; --memory: rows of its table, a square number"),
     SETTING(points, "64", "set: inducing points"),
     TEXT_OPTION(scores, setting.scores, "NAME", NULL, "dense", "synthesizer: dense or random"),
     TEXT_OPTION(mixed, setting.mixed, "true", NULL, "false", "synthesizer: with the scores of dense attention"),
@@ -118,7 +119,6 @@ static const rubato_option setting_table[] = {
     SETTING(buckets, "by the length", "reformer: buckets of a round"),
     SETTING(clusters, "16", "routing: clusters of a head"),
     SETTING(segment, "128", "transformer-xl, compressive: tokens of a segment"),
-    SETTING(memory, "128", "transformer-xl, compressive: tokens before a segment that it sees"),
     SETTING(compressed, "128", "compressive: rows of older tokens that it sees"),
     SETTING(cut, "0", "sinkhorn: sorted blocks that all tokens see alone (SortCut)"),
 };

@@ -40,6 +40,11 @@ static double batch_ms(const cost_parts *parts, const point *at, const encoder_s
             (queries + now.present) / 2 * heads * cost_curve_at(&parts->attention, (double)(count * now.rows.entering));
         ms += queries * heads * cost_curve_at(&parts->heads, (double)now.rows.entering) * (double)count;
         ms += now.alive * neurons * cost_curve_at(&parts->forward, (double)(count * now.rows.leaving));
+        const double remembered = !shape->each[now.layer].remembers ? 0
+                                  : at ? (double)(at->memory[now.layer] * at->selected[now.layer])
+                                       : 1;
+        if (remembered > 0)
+            ms += now.alive * remembered * cost_curve_at(&parts->memory, (double)(count * now.rows.leaving));
     }
     return ms;
 }

@@ -21,8 +21,10 @@ double cost_curve_at(const cost_curve *self, double x);
 typedef struct cost_parts {
     cost_curve attention; /* projections and normalisation, by rows entering a layer */
     cost_curve forward;   /* feed-forward part, by rows leaving its attention */
-    cost_curve heads;     /* attention itself for one sequence, by its length */
-    cost_curve outside;   /* embeddings and task head, by rows */
+    cost_curve memory;  /* the memory of a layer that has one, by rows leaving its attention: queries, keys and the rows
+                           that are read from the table */
+    cost_curve heads;   /* attention itself for one sequence, by its length */
+    cost_curve outside; /* embeddings and task head, by rows */
 } cost_parts;
 
 typedef struct cost_model {

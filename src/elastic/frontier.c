@@ -127,6 +127,8 @@ rubato_status point_read(point *out, const json_t *object, size_t layers, rubato
     if (leaving) TRY(exit_setting_read(&out->exit, leaving, error));
     TRY(read_parts(out->heads, object, "heads", layers, false, out->name, error));
     TRY(read_parts(out->neurons, object, "neurons", layers, false, out->name, error));
+    TRY(read_parts(out->memory, object, "memory", layers, true, out->name, error));
+    TRY(read_parts(out->selected, object, "selected", layers, false, out->name, error));
     TRY(read_parts(out->alive, object, "alive", layers, true, out->name, error));
     TRY(read_parts(out->present, object, "present", layers, true, out->name, error));
     if (json_array_size(keep) != layers)
@@ -252,6 +254,10 @@ json_t *point_object(const point *from, const char *low) {
     if (point_is_narrow(from)) {
         json_put(&object, "heads", parts(from->heads, from->layers));
         json_put(&object, "neurons", parts(from->neurons, from->layers));
+    }
+    if (point_forgets(from)) {
+        json_put(&object, "memory", parts(from->memory, from->layers));
+        json_put(&object, "selected", parts(from->selected, from->layers));
     }
     if (from->exit.rule) {
         json_put(&object, "exit", exit_setting_object(&from->exit));

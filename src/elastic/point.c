@@ -10,14 +10,21 @@ point point_full(size_t layers) {
     point full = {.layers = layers, .quality = NAN, .quality_error = NAN, .flops_ratio = 1, .ms = NAN};
     snprintf(full.name, sizeof full.name, "full");
     for (size_t i = 0; i < layers && i < POINT_LAYERS; i++)
-        full.keep[i] = full.heads[i] = full.neurons[i] = full.alive[i] = full.present[i] = 1;
+        full.keep[i] = full.heads[i] = full.neurons[i] = full.memory[i] = full.selected[i] = full.alive[i] =
+            full.present[i] = 1;
     return full;
 }
 
 bool point_is_full(const point *self) {
     for (size_t i = 0; i < self->layers; i++)
         if (self->skip[i] || self->merge[i] || self->keep[i] < 1) return false;
-    return !self->exit.rule && !point_is_narrow(self);
+    return !self->exit.rule && !point_is_narrow(self) && !point_forgets(self);
+}
+
+bool point_forgets(const point *self) {
+    for (size_t i = 0; i < self->layers; i++)
+        if (!self->skip[i] && (self->memory[i] < 1 || self->selected[i] < 1)) return true;
+    return false;
 }
 
 size_t point_depth(const point *self) {

@@ -13,13 +13,16 @@ enum { POINT_LAYERS = 64, POINT_NAME = 32, NEURON_STEP = 32 };
 
 typedef struct point {
     char name[POINT_NAME];
-    size_t layers;               /* of the model; at most POINT_LAYERS */
-    bool skip[POINT_LAYERS];     /* the layer does not run */
-    float keep[POINT_LAYERS];    /* rows that layer i passes on, as a part of the sequence's length; 1: all */
-    bool merge[POINT_LAYERS];    /* neighbouring rows are averaged into one query and go on as one row; `keep` does not
-                                    count then */
-    float heads[POINT_LAYERS];   /* the part of the layer's heads that run, always the first ones; 1: all */
-    float neurons[POINT_LAYERS]; /* the same of the feed-forward part's neurons */
+    size_t layers;                /* of the model; at most POINT_LAYERS */
+    bool skip[POINT_LAYERS];      /* the layer does not run */
+    float keep[POINT_LAYERS];     /* rows that layer i passes on, as a part of the sequence's length; 1: all */
+    bool merge[POINT_LAYERS];     /* neighbouring rows are averaged into one query and go on as one row; `keep` does not
+                                     count then */
+    float heads[POINT_LAYERS];    /* the part of the layer's heads that run, always the first ones; 1: all */
+    float neurons[POINT_LAYERS];  /* the same of the feed-forward part's neurons */
+    float memory[POINT_LAYERS];   /* the part of the heads of the layer's memory that run, always the first ones; 0:
+                                     the memory is left out; 1: all */
+    float selected[POINT_LAYERS]; /* the part of the slots that each of these heads reads; 1: all */
     exit_setting exit;
     float alive[POINT_LAYERS];   /* with exits: the part of texts or tokens that still run in layer i */
     float present[POINT_LAYERS]; /* where tokens leave: the part that are still keys and values in layer i */
@@ -45,6 +48,9 @@ size_t point_depth(const point *self);
  * head, one step. */
 size_t point_heads(const point *self, size_t layer, size_t heads);
 size_t point_neurons(const point *self, size_t layer, size_t inner);
+
+/* Whether a layer that runs has less of a memory than the model's. */
+bool point_forgets(const point *self);
 
 /* Whether a layer that runs has fewer heads or neurons than the model's. */
 bool point_is_narrow(const point *self);

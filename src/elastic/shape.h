@@ -17,7 +17,8 @@ typedef struct layer_rows {
 typedef struct part_extent {
     size_t hidden, length; /* the features of a row; the rows of the sequence before any left */
     layer_rows rows;
-    size_t units, unit_size; /* heads that run, and their features; or neurons that run, and 1 */
+    size_t units, unit_size;      /* heads that run, and their features; or neurons that run, and 1 */
+    float memory_heads, selected; /* parts of a memory's heads and slots that run */
 } part_extent;
 
 /* Floating-point operations; a multiply and an add are two. Those for keys are separate, because rows that are no
@@ -32,6 +33,7 @@ typedef operations count_operations(const void *setting, const part_extent *of);
 /* The sizes of one layer, and the functions with which its parts count their operations. */
 typedef struct layer_sizes {
     size_t heads, head_size, inner;
+    bool remembers; /* it has a memory */
     count_operations *attention, *feeding;
     const void *attention_setting, *feeding_setting; /* settings of the mechanisms; borrowed */
 } layer_sizes;

@@ -24,10 +24,16 @@ bool walk_next(layer_walk *self) {
 
 double walk_operations(const layer_walk *self) {
     const layer_sizes *sizes = &self->shape->each[self->layer];
-    part_extent of = {self->shape->hidden, self->length, self->rows, self->heads, sizes->head_size};
+    part_extent of = {.hidden = self->shape->hidden,
+                      .length = self->length,
+                      .rows = self->rows,
+                      .units = self->heads,
+                      .unit_size = sizes->head_size};
     operations attention = sizes->attention(sizes->attention_setting, &of);
     of.units = self->neurons;
     of.unit_size = 1;
+    of.memory_heads = self->point ? self->point->memory[self->layer] : 1;
+    of.selected = self->point ? self->point->selected[self->layer] : 1;
     operations feeding = sizes->feeding(sizes->feeding_setting, &of);
     return self->present * (attention.keys + feeding.keys) + self->alive * (attention.queries + feeding.queries);
 }

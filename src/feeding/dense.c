@@ -46,10 +46,11 @@ static void visit(void *weights, linear_visitor *visitor, void *user) {
     visitor(user, &self->down, &down);
 }
 
-static void forward(const void *weights, const run *on, tensor x, size_t neurons, tensor out) {
+static void forward(const void *weights, const run *on, const feeding_input *in, tensor out) {
     const dense *self = weights;
-    const linear *up = linear_part(&self->up, 0, neurons, self->up.in, on->memory);
-    const linear *down = linear_part(&self->down, 0, self->down.out, neurons, on->memory);
+    const tensor x = in->x;
+    const linear *up = linear_part(&self->up, 0, in->neurons, self->up.in, on->memory);
+    const linear *down = linear_part(&self->down, 0, self->down.out, in->neurons, on->memory);
     if (!up || !down) {
         run_fail(on, RUBATO_OUT_OF_MEMORY);
         return;

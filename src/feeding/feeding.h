@@ -7,17 +7,28 @@
 #include "store/part.h"
 #include "tensor/visit.h"
 
+/* The rows, and the part of the feed-forward part that runs. */
+typedef struct feeding_input {
+    tensor x;
+    size_t layer;                 /* of the encoder, for watchers */
+    size_t neurons;               /* the first ones */
+    float memory_heads, selected; /* the parts of a memory's heads and of its selected slots; 1: all */
+} feeding_input;
+
 /* A kind of feed-forward part. A function that it does not have is NULL. */
 typedef struct feeding {
     part_kind part; /* must be first: a part_choice of feed-forward parts points to it */
     bool narrows;   /* can run only its first neurons */
+    bool remembers; /* has a memory (feeding/memory.h), of which points can run a part */
 
     /* Loads a layer's weights into *self, in the loader's memory. */
     rubato_status (*load)(void **self, const part_source *from);
     /* Prepares the weights for running only the first neurons. Fails: UNSUPPORTED where widths do not divide. */
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
-    /* out [rows, hidden] = x + FeedForward(x), with only the first `neurons`. */
-    void (*forward)(const void *self, const run *on, tensor x, size_t neurons, tensor out);
+    /* out [rows, hidden] = x + FeedForward(x). */
+    void (*forward)(const void *self, const run *on, const feeding_input *in, tensor out);
+    /* What comes after the layer's last norm: in->x is the result of that. */
+    tensor (*after)(const void *self, const run *on, const feeding_input *in);
     /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
     void (*visit)(void *self, linear_visitor *visit, void *user);
     count_operations *count;

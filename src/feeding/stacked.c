@@ -83,10 +83,10 @@ static void visit(void *weights, linear_visitor *visitor, void *user) {
     visitor(user, &self->widen, &down);
 }
 
-static void forward(const void *weights, const run *on, tensor x, size_t neurons, tensor out) {
+static void forward(const void *weights, const run *on, const feeding_input *in, tensor out) {
     const stacked *self = weights;
+    const tensor x = in->x;
     tensor wide = tensor_columns(x, 0, self->hidden), narrow = tensor_columns(x, self->hidden, self->setting->narrow);
-    (void)neurons;
     for (size_t i = 0; i < self->setting->stack; i++) {
         const step *s = &self->steps[i];
         tensor inner = run_tensor(on, x.rows, s->up.out);

@@ -30,6 +30,7 @@
              layer_norm_f32_avx2,                                                                                      \
              dot_f32_avx2,                                                                                             \
              &gradient_f32_avx2,                                                                                       \
+             &memory_avx2,                                                                                             \
              low,                                                                                                      \
              peak_f32_avx2}
 #define AVX512(name, isa, low)                                                                                         \
@@ -43,6 +44,7 @@
              layer_norm_f32_avx512,                                                                                    \
              dot_f32_avx512,                                                                                           \
              &gradient_f32_avx512,                                                                                     \
+             &memory_avx512,                                                                                           \
              low,                                                                                                      \
              peak_f32_avx512}
 #elif defined(__aarch64__)
@@ -58,6 +60,7 @@
              layer_norm_f32_neon,                                                                                      \
              dot_f32_neon,                                                                                             \
              &gradient_f32_scalar,                                                                                     \
+             &memory_scalar,                                                                                           \
              low,                                                                                                      \
              peak_f32_neon}
 #endif
@@ -65,7 +68,7 @@
 static const kernel_table tables[ISA_COUNT] = {
     [ISA_SCALAR] = {"scalar", ISA_SCALAR, product_f32_scalar, pack_transposed_f32_scalar, activate_f32_scalar,
                     softmax_f32_scalar, exp_f32_scalar, layer_norm_f32_scalar, dot_f32_scalar, &gradient_f32_scalar,
-                    LOW(scalar, scalar, scalar, false, NULL, NULL, NULL, NULL), peak_f32_scalar},
+                    &memory_scalar, LOW(scalar, scalar, scalar, false, NULL, NULL, NULL, NULL), peak_f32_scalar},
 #if defined(__aarch64__)
     NEON("neon", ISA_NEON, LOW(neon, neon, neon, false, NULL, NULL, NULL, NULL)),
     NEON("dotprod", ISA_DOTPROD, LOW(neon, dotprod, neon, false, NULL, NULL, NULL, peak_int8_dotprod)),

@@ -10,6 +10,7 @@
 #include "kernels/gradient.h"
 #include "kernels/half.h"
 #include "kernels/layer_norm.h"
+#include "kernels/memory.h"
 #include "kernels/product.h"
 #include "kernels/product_low.h"
 #include "kernels/product_sparse.h"
@@ -55,6 +56,7 @@ typedef struct kernel_table {
     layer_norm_f32_function *layer_norm_f32;
     dot_f32_function *dot_f32;
     const gradient_kernels *gradient;
+    const memory_kernels *memory;
     low_kernels low;
     double (*peak_f32)(size_t iterations); /* runs so many fused multiply-adds; returns operations done */
 } kernel_table;

@@ -78,7 +78,6 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     const run *on = p->on;
     const thinning *thin = p->thin;
     const point *at = thin ? thin->point : NULL;
-    size_t neurons = at ? point_neurons(at, p->layer, weights->inner) : weights->inner;
     bool thins = !p->merges && p->next.packed.rows < p->now.packed.rows, soft = thin && thin->soft;
     bool itself = passage_all_query(p), scored = thins || soft;
     bool attentive = scored && (thin->by == SIGNIFICANCE_RECEIVED || thin->by == SIGNIFICANCE_OTHERS);
@@ -101,7 +100,12 @@ static tensor run_layer(passage *p, const layer *weights, tensor x) {
     if (soft) y = soften(on, y, scores, &p->now.packed, thin->soft, p->layer);
     if (thins) y = passage_retire(p, x, y, scores);
     run_end(on, PART_RETIREMENT, begin);
-    tensor out = layer_feed(weights, on, y, neurons, p->halted ? (tensor){0} : x);
+    const feeding_input rest = {.x = y,
+                                .layer = p->layer,
+                                .neurons = at ? point_neurons(at, p->layer, weights->inner) : weights->inner,
+                                .memory_heads = at ? at->memory[p->layer] : 1,
+                                .selected = at ? at->selected[p->layer] : 1};
+    tensor out = layer_feed(weights, on, &rest, p->halted ? (tensor){0} : x);
     return p->halted ? passage_put_back(p, x, out) : out;
 }
 

@@ -83,16 +83,18 @@ static void note_sizes(encoder *self) {
         self->sizes[i] = (layer_sizes){.heads = from->heads,
                                        .head_size = from->head_size,
                                        .inner = from->inner,
+                                       .remembers = from->feeding->remembers,
                                        .attention = from->attending->count,
                                        .feeding = from->feeding->count,
                                        .attention_setting = self->config.attention.setting,
-                                       .feeding_setting = self->config.feeding.setting};
+                                       .feeding_setting = config_feeding(&self->config, self->order[i])->setting};
     }
 }
 
 static rubato_status load_layers(encoder *self, loader *load, const encoder_plan *plan) {
     const encoder_config *config = &self->config;
     const attending *mechanism = attending_of(&config->attention);
+    void *kept = NULL;
     part_source from = {.load = load,
                         .names = &plan->kind->names,
                         .hidden = config->hidden,
@@ -103,6 +105,7 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
                         .epsilon = config->epsilon,
                         .plain = config->plain_norms,
                         .act = config->act,
+                        .kept = &kept,
                         .setting = config->attention.setting};
     if (mechanism->make_shared) TRY(mechanism->make_shared(&self->shared, &from));
     from.shared = self->shared;
@@ -120,7 +123,7 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
         load->with.precision = plan->each ? plan->each[i] : plan->precision;
         load->with.both = plan->both;
         load->smooth = smooth;
-        TRY(layer_load(&self->layers[i], &config->attention, &config->feeding, config->epsilon, &own));
+        TRY(layer_load(&self->layers[i], &config->attention, config_feeding(config, i), config->epsilon, &own));
         layer_visit(&self->layers[i], count_linear, &linears);
         if (smooth) smooth += linears;
         if (plan->layers) TRY(renumber(load, plan->kind->names.query, bound, i));

@@ -88,6 +88,32 @@ static rubato_status parse_widths(encoder_config *config, const json_t *json, ru
     return RUBATO_OK;
 }
 
+/* "feed_forward": a mechanism, of all layers or of those in "layers". */
+static rubato_status parse_feeding(encoder_config *config, const json_t *json, rubato_error *error) {
+    const json_t *object, *layers;
+    part_choice made = config->feeding;
+    TRY(json_get_object(&object, json, feeding_table.key, error));
+    TRY(part_configure(&made, &feeding_table, json, error));
+    TRY(json_get_list(&layers, object, "layers", error));
+    if (!layers) {
+        config->feeding = made;
+        return RUBATO_OK;
+    }
+    if (!config->feeding.kind) config->feeding.kind = feeding_table.kinds[0];
+    if (config->groups || config->blocks || config->layers > MOST_UNEVEN)
+        return fail(error, RUBATO_UNSUPPORTED, "\"%s\": this model's layers cannot differ", feeding_table.key);
+    config->other_feeding = made;
+    for (size_t i = 0; i < json_array_size(layers); i++) {
+        const json_t *number = json_array_get(layers, i);
+        const json_int_t layer = json_integer_value(number);
+        if (!json_is_integer(number) || layer < 0 || (size_t)layer >= config->layers)
+            return fail(error, RUBATO_BAD_MODEL, "\"%s\" names a layer that is not there; the layers are 0 to %zu",
+                        feeding_table.key, config->layers ? config->layers - 1 : 0);
+        config->other_layers |= (uint64_t)1 << layer;
+    }
+    return RUBATO_OK;
+}
+
 static rubato_status note_widths(const encoder_config *config, json_t *json, rubato_error *error) {
     json_t *heads = json_array(), *inner = json_array();
     int failed = 0;
@@ -99,16 +125,29 @@ static rubato_status note_widths(const encoder_config *config, json_t *json, rub
     return failed ? fail_memory(error) : RUBATO_OK;
 }
 
+static rubato_status note_feeding(const encoder_config *config, json_t *json, rubato_error *error) {
+    json_t *layers = NULL;
+    json_object_del(json, feeding_table.key);
+    TRY(part_note(config->other_layers ? &config->other_feeding : &config->feeding, &feeding_table, json, error));
+    if (!config->other_layers) return RUBATO_OK;
+    layers = json_array();
+    for (size_t i = 0; i < config->layers && i < MOST_UNEVEN; i++)
+        if (config->other_layers >> i & 1) json_add(&layers, json_integer((json_int_t)i));
+    return json_set(json_object_get(json, feeding_table.key), "layers", layers, error);
+}
+
 rubato_status config_note(const encoder_config *config, json_t *json, rubato_error *error) {
     const char *type = json_string_value(json_object_get(json, "model_type"));
-    bool foreign = part_is_foreign(&config->attention) || part_is_foreign(&config->feeding) || config->uneven;
+    bool foreign = part_is_foreign(&config->attention) || part_is_foreign(&config->feeding) || config->uneven ||
+                   config->other_layers;
     TRY(part_note(&config->attention, &attending_table, json, error));
-    TRY(part_note(&config->feeding, &feeding_table, json, error));
+    TRY(note_feeding(config, json, error));
     if (config->uneven) TRY(note_widths(config, json, error));
     if (config->causal) TRY(json_set(json, "is_decoder", json_true(), error));
-    if (!foreign || !type || strncmp(type, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0) return RUBATO_OK;
-    json_t *own = json_sprintf(FOREIGN_PREFIX "%s", type);
-    return own && json_object_set_new(json, "model_type", own) == 0 ? RUBATO_OK : fail_memory(error);
+    const size_t prefix = strlen(FOREIGN_PREFIX);
+    if (!type || foreign == (strncmp(type, FOREIGN_PREFIX, prefix) == 0)) return RUBATO_OK;
+    return json_set(json, "model_type", foreign ? json_sprintf(FOREIGN_PREFIX "%s", type) : json_string(type + prefix),
+                    error);
 }
 
 rubato_status config_check_causal(const encoder_config *config, const family *kind, rubato_error *error) {
@@ -169,7 +208,7 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
         return fail(error, RUBATO_UNSUPPORTED, "position_embedding_type \"%.40s\"", positions);
     if (kind->configure) TRY(kind->configure(config, json, error));
     TRY(part_configure(&config->attention, &attending_table, json, error));
-    TRY(part_configure(&config->feeding, &feeding_table, json, error));
+    TRY(parse_feeding(config, json, error));
     const json_t *decoder = json_object_get(json, "is_decoder");
     if (!json_is_integer(decoder) || json_integer_value(decoder) != 0) /* 0 is false for transformers */
         TRY(json_get_bool(&config->causal, json, "is_decoder", false, error));

@@ -43,6 +43,8 @@ typedef struct encoder_config {
     bool causal;                             /* no row sees later ones: a language model */
     merging merging;                         /* how rows merge, where they do */
     part_choice attention, feeding;          /* the mechanisms of all layers and their settings */
+    part_choice other_feeding; /* that of the layers of other_layers (bit i: layer i), instead of `feeding` */
+    uint64_t other_layers;
 } encoder_config;
 
 /* transformers takes these names too, and before a family's own. */
@@ -123,6 +125,12 @@ typedef struct family {
 static inline layer_widths config_widths(const encoder_config *config, size_t number) {
     layer_widths whole = {(uint32_t)config->heads, (uint32_t)config->inner};
     return config->uneven ? config->widths[number] : whole;
+}
+
+/* The mechanism of a layer's feed-forward part, by the number of its weights. */
+static inline const part_choice *config_feeding(const encoder_config *config, size_t number) {
+    const bool other = number < MOST_UNEVEN && config->other_layers >> number & 1;
+    return other ? &config->other_feeding : &config->feeding;
 }
 
 /* Notes in config.json what `transformers` does not have: mechanisms and their settings, widths of layers; and a

@@ -41,14 +41,18 @@ tensor layer_attend(const layer *self, const run *on, const attending_input *in)
     return y;
 }
 
-tensor layer_feed(const layer *self, const run *on, tensor y, size_t neurons, tensor room) {
-    tensor out = room.data ? run_over(on, room, y.rows) : run_tensor(on, y.rows, self->hidden);
+tensor layer_feed(const layer *self, const run *on, const feeding_input *in, tensor room) {
+    const size_t rows = in->x.rows;
+    tensor out = room.data ? run_over(on, room, rows) : run_tensor(on, rows, self->hidden);
     tensor normal = run_over(on, out, out.rows);
-    self->feeding->forward(self->feed_forward, on, y, neurons, out);
+    self->feeding->forward(self->feed_forward, on, in, out);
     double begin = run_begin(on);
     run_layer_norm(on, normal, out, &self->output_norm);
     run_end(on, PART_NORMS, begin);
-    return normal;
+    if (!self->feeding->after) return normal;
+    feeding_input behind = *in;
+    behind.x = normal;
+    return self->feeding->after(self->feed_forward, on, &behind);
 }
 
 void layer_visit(const layer *self, linear_visitor *visit, void *user) {
@@ -61,7 +65,7 @@ typedef struct seen_precision {
     bool both;
 } seen_precision;
 
-/* The last linear layer decides, because the feed-forward part is the same in every kind of layer. */
+/* The last linear layer decides; all of a layer are in one precision. */
 static void see_precision(void *user, linear *of, const linear_role *role) {
     (void)role;
     *(seen_precision *)user = (seen_precision){of->precision, of->low && of->packed && !of->learn};

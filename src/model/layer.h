@@ -26,9 +26,9 @@ rubato_status layer_load(layer *self, const part_choice *attention, const part_c
 /* LN(query_rows + Attention(x)), [rows of query_rows, between]. A mechanism that normalises by itself has no norm. */
 tensor layer_attend(const layer *self, const run *on, const attending_input *in);
 
-/* LN(y + FeedForward(y)), with only the first `neurons`. room: a tensor whose memory may be overwritten, with at least
- * as many rows as y; without data, new memory is taken. */
-tensor layer_feed(const layer *self, const run *on, tensor y, size_t neurons, tensor room);
+/* LN(y + FeedForward(y)) of the rows in->x = y, and what the feed-forward part has behind that. room: a tensor whose
+ * memory may be overwritten, with at least as many rows as y; without data, new memory is taken. */
+tensor layer_feed(const layer *self, const run *on, const feeding_input *in, tensor room);
 
 /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
 void layer_visit(const layer *self, linear_visitor *visit, void *user);

@@ -233,6 +233,16 @@ static const rubato_option convert_table[] = {
                 "longest sequence in tokens; positions beyond the model's begin as copies of its own"),
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
     FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Memory"
+    TEXT_OPTION(memory, memory, "FORM", NULL, "the model's",
+                "product-key memories (docs/memory.md): res, beside feed-forward parts; pkm, instead of them; after, "
+                "behind layers; none: without the model's; perhaps with settings: "
+                "res,heads=4,selected=32,query=256,shared=true,gated=true"),
+    TEXT_OPTION(layers, layers, "LIST", NULL, NULL, "layers with a memory, as 4,8; the first layer is 0"),
+    FLAG_OPTION(zero_values, zero_values,
+                "the values begin as zeros, so that the model answers as before until it has learned"),
+    SEED_OPTION(seed, seed, "seed of the memories' weights"),
 };
 
 #undef OPTION_SECTION

@@ -31,7 +31,7 @@ void gene_tidy(point *self) {
         if (!self->skip[i]) continue;
         self->keep[i] = i ? self->keep[i - 1] : 1;
         self->merge[i] = false;
-        self->heads[i] = self->neurons[i] = 1;
+        self->heads[i] = self->neurons[i] = self->memory[i] = self->selected[i] = 1;
     }
 }
 
@@ -66,10 +66,26 @@ static void change_width(point *at, const gene_space *space, uint64_t *state) {
     }
 }
 
+/* Gives one memory another part of its heads, none included, or of the slots that they read. */
+static void change_memory(point *at, const gene_space *space, uint64_t *state) {
+    static const float parts[] = {0, 0.25f, 0.5f, 0.75f, 1};
+    size_t drawn = random_below(state, (size_t)__builtin_popcountll(space->memories));
+    const bool slots = random_real(state) < 0.3;
+    for (size_t i = 0; i < at->layers && i < 64; i++) {
+        if (!(space->memories >> i & 1) || drawn-- > 0) continue;
+        (slots ? at->selected : at->memory)[i] = parts[slots ? 1 + random_below(state, 4) : random_below(state, 5)];
+        return;
+    }
+}
+
 static point mutate(const point *from, const gene_space *space, uint64_t *state) {
     point made = *from;
     if (space->width_count && random_real(state) < 0.4) {
         change_width(&made, space, state);
+        if (random_real(state) < 0.5) return made;
+    }
+    if (space->memories && random_real(state) < 0.4) {
+        change_memory(&made, space, state);
         if (random_real(state) < 0.5) return made;
     }
     if (space->exit_count && random_real(state) < 0.4) {
@@ -85,7 +101,7 @@ static point mutate(const point *from, const gene_space *space, uint64_t *state)
         size_t at = 1 + random_below(state, made.layers - 1);
         made.merge[at] = !made.merge[at];
     }
-    bool others = space->depth || space->merges || space->width_count || space->exit_count;
+    bool others = space->depth || space->merges || space->width_count || space->exit_count || space->memories;
     if (others && random_real(state) < 0.4) lengths = false;
     size_t only = random_real(state) < 0.5 ? random_below(state, made.layers) : made.layers;
     for (size_t i = 0; i < made.layers && lengths; i++) {
@@ -123,6 +139,8 @@ point gene_cross(const point *a, const point *b, uint64_t *state) {
         made.merge[i] = parent->merge[i] && !leaving->exit.by_token;
         made.heads[i] = parent->heads[i];
         made.neurons[i] = parent->neurons[i];
+        made.memory[i] = parent->memory[i];
+        made.selected[i] = parent->selected[i];
     }
     if (a->low != b->low) made.low = random_real(state) < 0.5;
     if (point_depth(&made) == 0)
@@ -154,6 +172,7 @@ bool gene_same_body(const point *a, const point *b) {
         if (a->skip[i]) continue;
         if (a->merge[i] != b->merge[i] || !near(a->keep[i], b->keep[i])) return false;
         if (!near(a->heads[i], b->heads[i]) || !near(a->neurons[i], b->neurons[i])) return false;
+        if (!near(a->memory[i], b->memory[i]) || !near(a->selected[i], b->selected[i])) return false;
     }
     return true;
 }

@@ -22,6 +22,7 @@ void gene_tidy(point *self);
 /* The axes along which candidates may differ. */
 typedef struct gene_space {
     bool lengths, depth, precision;
+    uint64_t memories;   /* bit i: layer i has a memory, of which less may run */
     bool merges;         /* rows may merge in any layer but the first */
     const float *widths; /* the parts of heads and neurons that layers may have */
     size_t width_count;

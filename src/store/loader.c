@@ -1,6 +1,7 @@
 /* Loading parameters. */
 #include "store/loader.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,6 +258,48 @@ rubato_status loader_spread(loader *load, table *out, const char *name, size_t r
     const rubato_status status = loader_stored(load, out, BOUND_TABLE, name, rows, columns);
     load->with.deviation = usual;
     return status;
+}
+
+rubato_status loader_values(loader *load, table *out, const char *name, size_t rows, size_t columns) {
+    const stored_tensor *stored = checkpoint_find(load->weights, name);
+    source from = {0};
+    if (stored && !load->new_all) {
+        if (stored->type == DTYPE_I8)
+            TRY(find_bytes(load, &from, stored, rows, columns));
+        else
+            TRY(loader_find(load, &from, name, rows, columns, true));
+        table_load(out, &from);
+        TRY(loader_bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = rows, .columns = columns}, name));
+    } else {
+        TRY(loader_spread(load, out, name, rows, columns, load->zero_values ? -1 : 1 / sqrt((double)columns)));
+    }
+    out->slots = true;
+    return RUBATO_OK;
+}
+
+rubato_status loader_running(loader *load, norm *out, const char *name, size_t width) {
+    char full[2][LOADER_NAME + 16];
+    float *values[2];
+    snprintf(full[0], sizeof full[0], "%s.running_var", name);
+    snprintf(full[1], sizeof full[1], "%s.running_mean", name);
+    for (int i = 0; i < 2; i++) {
+        source from;
+        values[i] = arena_take_array(load->with.memory, width + 1, sizeof *values[i]);
+        if (!values[i]) return fail_memory(load->error);
+        values[i][width] = 0;
+        for (size_t j = 0; j < width; j++) values[i][j] = i == 0;
+        if (load->new_all) continue;
+        TRY(loader_find(load, &from, full[i], 1, width, true));
+        load->parameters -= width; /* nothing learns them */
+        dtype_read(values[i], from.type, from.data, 0, width);
+        if (!all_finite(values[i], width))
+            return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity", full[i]);
+    }
+    for (size_t j = 0; j < width; j++)
+        if (values[0][j] < 0) return fail(load->error, RUBATO_BAD_MODEL, "a variance in \"%s\" is negative", full[0]);
+    *out = (norm){.gamma = values[0], .beta = values[1], .width = width, .measured = true};
+    TRY(loader_bind(load, (binding){.kind = BOUND_GAMMA, .norm = out, .columns = width}, full[0]));
+    return loader_bind(load, (binding){.kind = BOUND_BETA, .norm = out, .columns = width}, full[1]);
 }
 
 void bindings_replace_table(const bindings *self, table *of, const float *rows, size_t count) {

@@ -58,9 +58,11 @@ typedef struct loader {
     const float *const *smooth;
     binding_place place; /* the place of the parameters that are loaded now; IN_BODY names have the encoder's prefix */
     /* For training; NULL for running. */
-    bindings *bound; /* receives every parameter */
-    bool new_head;   /* the last layer of the head is drawn, though it is stored */
-    bool new_all;    /* there is no checkpoint: everything is drawn */
+    bindings *bound;      /* receives every parameter */
+    bool new_head;        /* the last layer of the head is drawn, though it is stored */
+    bool new_all;         /* there is no checkpoint: everything is drawn */
+    bool zero_values;     /* values of memories that are drawn are zero */
+    uint64_t *new_memory; /* state of a generator, from which memories are drawn that a checkpoint gets; else NULL */
     uint64_t *fresh; /* state of a generator, from which missing parts of the head are drawn (normal, deviation 0.02) */
 } loader;
 
@@ -89,6 +91,13 @@ rubato_status loader_stored(loader *load, table *out, binding_kind kind, const c
 
 /* The same for a table that learns, which is drawn with that deviation where everything is. */
 rubato_status loader_spread(loader *load, table *out, const char *name, size_t rows, size_t columns, double deviation);
+
+/* A memory's values, under their full name, of any stored type; drawn with a deviation of 1 / sqrt(columns). */
+rubato_status loader_values(loader *load, table *out, const char *name, size_t rows, size_t columns);
+
+/* The running statistics of a batch normalisation, "NAME.running_var" and "NAME.running_mean"; drawn ones are 1 and
+ * 0. */
+rubato_status loader_running(loader *load, norm *out, const char *name, size_t width);
 
 /* Records the name under which a parameter is stored. */
 rubato_status loader_bind(loader *load, binding what, const char *name);

@@ -64,6 +64,14 @@ void part_name(char *out, const part_source *from, const char *name) {
     loader_name(out, LOADER_NAME, from->load->prefix, name, from->first, from->second);
 }
 
+void part_name_in_layer(char *out, const part_source *from, const char *name) {
+    char pattern[LOADER_NAME];
+    const char *known = from->names->output_norm, *last = strrchr(known, '%');
+    const size_t lead = last ? (size_t)(last - known) + strcspn(last, ".") : strlen(known);
+    snprintf(pattern, sizeof pattern, "%.*s.%s", (int)lead, known, name);
+    part_name(out, from, pattern);
+}
+
 void part_name_beside(char *out, const part_source *from, const char *beside, const char *name) {
     part_name(out, from, beside);
     char *last = strrchr(out, '.');

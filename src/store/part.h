@@ -74,10 +74,15 @@ typedef struct part_source {
     activation act;
     const void *setting; /* of the mechanism; must outlive the layer */
     void *shared;        /* data that all layers of the mechanism share; NULL: none */
+    void **kept;         /* where the first layer of a feed-forward part leaves data for the others; NULL at first */
 } part_source;
 
 /* A tensor's full name; out [LOADER_NAME]. */
 void part_name(char *out, const part_source *from, const char *name);
+
+/* The full name of a tensor of the layer that families do not know: "memory.query" with
+ * "encoder.layer.%zu.output.dense" is "encoder.layer.0.memory.query". */
+void part_name_in_layer(char *out, const part_source *from, const char *name);
 
 /* The full name of a tensor that families do not know: "decay" beside "layer.%zu.attention.query" is
  * "layer.0.attention.decay". */

@@ -11,7 +11,7 @@
 #include "base/order.h"
 #include "task/calibration.h"
 
-enum { ROUNDS = 9 };
+enum { ROUNDS = 9, TIMES = 4 };
 
 static const size_t row_samples[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
 static const size_t length_samples[] = {1, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
@@ -42,7 +42,7 @@ typedef struct measuring {
     bool first_thread;
     size_t rows; /* or the length of a sequence */
     bool low;    /* in the low precision of a model with two */
-    double first[ROUNDS], second[ROUNDS];
+    double first[ROUNDS], second[ROUNDS], third[ROUNDS];
     rubato_status status;
 } measuring;
 
@@ -72,14 +72,16 @@ static made_up make_up(const encoder *body, const run *on, size_t rows) {
     return out;
 }
 
-/* Runs all layers in turn, so that weights are read from the same cache or memory as in a forward pass. out: three mean
- * times of a layer, for attention without its heads, its heads, and the feed-forward part. */
-static void run_layers(const measuring *m, const run *whole, const made_up *what, double out[3]) {
+/* Runs all layers in turn, so that weights are read from the same cache or memory as in a forward pass. out: mean
+ * times of a layer, for attention without its heads, its heads, the feed-forward part, and the memory where it has
+ * one. */
+static void run_layers(const measuring *m, const run *whole, const made_up *what, double out[TIMES]) {
     const encoder *body = &m->context->model->body;
     profile spent = {0};
     run on = *whole;
     on.profile = &spent;
     double attending_ms = 0, feeding_ms = 0;
+    size_t remembering = 0;
     tensor x = what->x;
     for (size_t i = 0; i < body->depth && !stopped(m); i++) {
         const layer *one = &body->layers[body->order[i]];
@@ -94,14 +96,16 @@ static void run_layers(const measuring *m, const run *whole, const made_up *what
         double begin = clock_ms();
         tensor y = layer_attend(one, &on, &in);
         double middle = clock_ms();
-        x = layer_feed(one, &on, y, one->inner, x);
+        x = layer_feed(one, &on, &(feeding_input){.x = y, .neurons = one->inner, .memory_heads = 1, .selected = 1}, x);
+        remembering += one->feeding->remembers;
         attending_ms += middle - begin;
         feeding_ms += clock_ms() - middle;
         arena_rewind(on.memory, mark);
     }
     out[0] = (attending_ms - spent.ms[PART_HEADS]) / (double)body->depth;
     out[1] = spent.ms[PART_HEADS] / (double)body->depth;
-    out[2] = feeding_ms / (double)body->depth;
+    out[2] = (feeding_ms - spent.ms[PART_MEMORY]) / (double)body->depth;
+    out[3] = spent.ms[PART_MEMORY] / (double)size_max(remembering, 1);
 }
 
 static void time_layers(measuring *m, const run *on, bool keep) {
@@ -110,11 +114,12 @@ static void time_layers(measuring *m, const run *on, bool keep) {
     made_up what = make_up(body, on, m->rows);
     size_t rounds = m->rows <= 64 ? 4 * ROUNDS : ROUNDS;
     for (size_t round = 0; round < rounds && !run_failed(on) && !atomic_load(&m->caller->stop); round++) {
-        double ms[3];
+        double ms[TIMES];
         run_layers(m, on, &what, ms);
         if (!keep) continue;
         m->first[round % ROUNDS] = ms[0];
         m->second[round % ROUNDS] = ms[2];
+        m->third[round % ROUNDS] = ms[3];
     }
     arena_rewind(on->memory, mark);
 }
@@ -124,7 +129,7 @@ static void time_heads(measuring *m, const run *on, bool keep) {
     arena_mark mark = arena_save(on->memory);
     made_up what = make_up(body, on, m->rows);
     for (size_t round = 0; round < ROUNDS && !run_failed(on) && !atomic_load(&m->caller->stop); round++) {
-        double ms[3];
+        double ms[TIMES];
         run_layers(m, on, &what, ms);
         if (keep) m->first[round] = ms[1];
     }
@@ -194,7 +199,8 @@ typedef struct manner {
 } manner;
 
 static rubato_status measure_one(const rubato_context *context, manner by, asking *caller, time_function *time,
-                                 size_t rows, cost_curve *first, cost_curve *second, rubato_error *error) {
+                                 size_t rows, cost_curve *first, cost_curve *second, cost_curve *third,
+                                 rubato_error *error) {
     measuring m = {.context = context, .caller = caller, .first_thread = true, .rows = rows, .low = by.low};
     if (by.together) {
         run on = context_run(context, &m.status);
@@ -210,6 +216,7 @@ static rubato_status measure_one(const rubato_context *context, manner by, askin
     if (atomic_load(&caller->stop)) return fail(error, RUBATO_CANCELLED, "cancelled");
     add_sample(first, (double)rows, m.first);
     if (second) add_sample(second, (double)rows, m.second);
+    if (third) add_sample(third, (double)rows, m.third);
     return RUBATO_OK;
 }
 
@@ -221,10 +228,11 @@ static rubato_status measure_parts(const rubato_context *context, manner by, ask
         bool row = i < ROW_SAMPLES;
         size_t x = row ? row_samples[i] : length_samples[i - ROW_SAMPLES];
         if (row) {
-            TRY(measure_one(context, by, caller, time_layers, x, &parts->attention, &parts->forward, error));
-            TRY(measure_one(context, by, caller, time_outside, x, &parts->outside, NULL, error));
+            TRY(measure_one(context, by, caller, time_layers, x, &parts->attention, &parts->forward, &parts->memory,
+                            error));
+            TRY(measure_one(context, by, caller, time_outside, x, &parts->outside, NULL, NULL, error));
         } else if (x <= most) {
-            TRY(measure_one(context, by, caller, time_heads, x, &parts->heads, NULL, error));
+            TRY(measure_one(context, by, caller, time_heads, x, &parts->heads, NULL, NULL, error));
         }
         caller->done++;
         if (ask(caller)) return fail(error, RUBATO_CANCELLED, "cancelled");

@@ -43,6 +43,10 @@ static rubato_status cache_path(const rubato_context *context, char *out, size_t
     hash = hash_text(hash, processor);
     hash = hash_part(hash, &config->attention, &attending_table);
     hash = hash_part(hash, &config->feeding, &feeding_table);
+    if (config->other_layers) {
+        hash = random_hash(hash ^ config->other_layers);
+        hash = hash_part(hash, &config->other_feeding, &feeding_table);
+    }
     hash = hash_widths(hash, config);
     int written = snprintf(out, bytes, "%s%s/rubato/cost-%s-%s-%zut-%zux%zux%zux%zu-%zur-%08x.json",
                            cache && *cache ? cache
@@ -102,6 +106,7 @@ static const struct {
     size_t offset;
 } curves[] = {{"attention", offsetof(cost_parts, attention)},
               {"forward", offsetof(cost_parts, forward)},
+              {"memory", offsetof(cost_parts, memory)},
               {"heads", offsetof(cost_parts, heads)},
               {"outside", offsetof(cost_parts, outside)}};
 

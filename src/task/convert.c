@@ -1,4 +1,4 @@
-/* rubato_convert: another attention, and more positions. */
+/* rubato_convert: another attention, more positions, and memories. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "base/text_buffer.h"
 #include "base/text_list.h"
+#include "feeding/memory.h"
 #include "store/safetensors_write.h"
 #include "task/folder.h"
 #include "task/load.h"
@@ -20,6 +21,7 @@ typedef struct converting {
     const rubato_convert_options *options;
     rubato_model *model;
     float *positions; /* replaces the model's table */
+    json_t *feed_forward;
     staged_files staged;
     size_t added;
 } converting;
@@ -35,34 +37,32 @@ static json_t *read_value(const char *text) {
     return number == (double)(json_int_t)number ? json_integer((json_int_t)number) : json_real(number);
 }
 
-/* {"mechanism": NAME, KEY: VALUE, ...} of "NAME,KEY=VALUE,..." */
-static rubato_status read_setting(json_t **out, const char *text, rubato_error *error) {
+/* {KEY OF NAME: NAME, KEY: VALUE, ...} of "NAME,KEY=VALUE,..." */
+static rubato_status read_setting(json_t **out, const char *what, const char *name_key, const char *text,
+                                  rubato_error *error) {
     size_t count = 0;
     char **list = text_list_split(text, &count);
     json_t *made = json_object();
     rubato_status status = !list   ? fail_memory(error)
                            : count ? RUBATO_OK
-                                   : fail(error, RUBATO_BAD_ARGUMENT, "no attention is named");
+                                   : fail(error, RUBATO_BAD_ARGUMENT, "no %s is named", what);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
         char *equals = strchr(list[i], '=');
         if (i == 0 ? equals != NULL : !equals || equals == list[i]) {
             status = fail(error, RUBATO_BAD_ARGUMENT,
-                          "attention \"%.80s\": give a mechanism and its settings, as longformer,window=256", text);
+                          "%s \"%.80s\": give a name and its settings, as longformer,window=256", what, text);
         } else if (i == 0) {
-            if (!part_find(&attending_table, list[i])) {
-                part_unknown(&attending_table, "attention", list[i], error);
-                status = RUBATO_BAD_ARGUMENT;
-            } else {
-                json_put(&made, "mechanism", json_string(list[i]));
-            }
+            json_put(&made, name_key, json_string(list[i]));
+            if (!made) status = fail(error, RUBATO_BAD_ARGUMENT, "%s \"%.80s\" is no text", what, text);
         } else {
             *equals = 0;
             json_t *value =
-                strcmp(list[i], "mechanism") != 0 && !json_object_get(made, list[i]) ? read_value(equals + 1) : NULL;
+                strcmp(list[i], "mechanism") != 0 && strcmp(list[i], "layers") != 0 && !json_object_get(made, list[i])
+                    ? read_value(equals + 1)
+                    : NULL;
             if (!value || json_object_set_new(made, list[i], value) != 0)
-                status =
-                    fail(error, RUBATO_BAD_ARGUMENT,
-                         "attention \"%.80s\": setting %zu is given twice, or has a value that cannot be", text, i);
+                status = fail(error, RUBATO_BAD_ARGUMENT,
+                              "%s \"%.80s\": setting %zu is given twice, or has a value that cannot be", what, text, i);
         }
     }
     free(list);
@@ -75,15 +75,17 @@ static rubato_status read_setting(json_t **out, const char *text, rubato_error *
 }
 
 /* A key that the mechanism does not write again is none of its settings. */
-static rubato_status check_keys(const part_choice *choice, const json_t *wanted, rubato_error *error) {
+static rubato_status check_keys(const char *what, const part_choice *choice, const json_t *wanted,
+                                rubato_error *error) {
     json_t *noted = json_object();
     const char *key;
     const json_t *value;
     rubato_status status = noted ? RUBATO_OK : fail_memory(error);
     if (status == RUBATO_OK && choice->kind->note) status = choice->kind->note(choice->setting, noted, error);
     json_object_foreach((json_t *)wanted, key, value) {
-        if (status == RUBATO_OK && strcmp(key, "mechanism") != 0 && !json_object_get(noted, key))
-            status = fail(error, RUBATO_BAD_ARGUMENT, "attention %s has no setting \"%.40s\"", choice->kind->name, key);
+        if (status == RUBATO_OK && strcmp(key, "mechanism") != 0 && strcmp(key, "layers") != 0 &&
+            !json_object_get(noted, key))
+            status = fail(error, RUBATO_BAD_ARGUMENT, "%s has no setting \"%.40s\"", what, key);
     }
     json_decref(noted);
     return status;
@@ -96,15 +98,67 @@ static rubato_status choose_attention(converting *c, rubato_error *error) {
     if (choice->kind != attending_table.kinds[0] || !attending_sorts(choice))
         return fail(error, RUBATO_UNSUPPORTED, "%s: its attention is not dense, or has terms of distances",
                     c->options->model);
-    TRY(read_setting(&wanted, c->options->attention, error));
+    TRY(read_setting(&wanted, "attention", "mechanism", c->options->attention, error));
+    const char *name = json_string_value(json_object_get(wanted, "mechanism"));
+    if (!part_find(&attending_table, name)) {
+        part_unknown(&attending_table, "attention", name, error);
+        json_decref(wanted);
+        return RUBATO_BAD_ARGUMENT;
+    }
+    char what[80];
+    snprintf(what, sizeof what, "attention %.40s", name);
     json_t *config = json_pack("{s:O}", attending_table.key, wanted);
     rubato_status status = config ? part_configure(choice, &attending_table, config, error) : fail_memory(error);
-    if (status == RUBATO_OK) status = check_keys(choice, wanted, error);
+    if (status == RUBATO_OK) status = check_keys(what, choice, wanted, error);
     if (status == RUBATO_OK && c->model->body.config.causal)
         status = config_check_causal(&c->model->body.config, c->model->kind, error);
     json_decref(config);
     json_decref(wanted);
     return status == RUBATO_BAD_MODEL || status == RUBATO_UNSUPPORTED ? RUBATO_BAD_ARGUMENT : status;
+}
+
+/* ---- Memories ---- */
+
+/* The object for config.json of "res,slots=65536"; null for "none". */
+static rubato_status read_memory(json_t **out, const rubato_convert_options *options, rubato_error *error) {
+    size_t layers[POINT_LAYERS], count = 0;
+    TRY(layers_parse(options->layers, layers, &count, error));
+    if (strcmp(options->memory, "none") == 0) {
+        *out = json_null();
+        return RUBATO_OK;
+    }
+    if (count == 0) return fail(error, RUBATO_BAD_ARGUMENT, "--memory needs --layers, as 4,8 (the first layer is 0)");
+    TRY(read_setting(out, "memory", "form", options->memory, error));
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) json_add(&list, json_integer((json_int_t)layers[i]));
+    json_put(out, "mechanism", json_string("memory"));
+    json_put(out, "layers", list);
+    return *out ? RUBATO_OK : fail_memory(error);
+}
+
+static rubato_status check_memory(const converting *c, const rubato_model *model, rubato_error *error) {
+    const encoder_config *config = &model->body.config;
+    const part_choice *own = config->other_layers ? &config->other_feeding : &config->feeding;
+    const bool has = own->kind == &feeding_memory.part;
+    if (!json_is_null(c->feed_forward)) {
+        part_choice choice = {0};
+        json_t *all;
+        if (has || config->other_layers || config->feeding.kind != feeding_table.kinds[0])
+            return fail(error, RUBATO_UNSUPPORTED, "%s: %s", c->options->model,
+                        has ? "it has memories already; --memory none leaves them out"
+                            : "its feed-forward parts are not dense");
+        if (!(all = json_pack("{s:O}", feeding_table.key, c->feed_forward))) return fail_memory(error);
+        rubato_status status = part_configure(&choice, &feeding_table, all, error);
+        json_decref(all);
+        TRY(status);
+        return check_keys("memory", &choice, c->feed_forward, error);
+    }
+    if (!has) return fail(error, RUBATO_BAD_ARGUMENT, "%s: it has no memories", c->options->model);
+    const memory_setting *setting = (const memory_setting *)(const void *)own->setting;
+    if (setting->form == MEMORY_PKM)
+        return fail(error, RUBATO_UNSUPPORTED, "%s: its memories stand in place of feed-forward parts, which are gone",
+                    c->options->model);
+    return RUBATO_OK;
 }
 
 /* ---- Positions ---- */
@@ -332,13 +386,16 @@ static rubato_status set_longest(const converting *c, const char *name, const ch
 static rubato_status fill_result(const converting *c, rubato_convert_result **out, rubato_error *error) {
     rubato_model *made;
     TRY(rubato_model_load(&made, c->staged.path, error));
+    const char *forward = made->info.feed_forward ? made->info.feed_forward : "";
     char text[96];
     part_describe(&made->body.config.attention, text, sizeof text);
-    rubato_convert_result *result = malloc(sizeof *result + sizeof text);
+    rubato_convert_result *result = malloc(sizeof *result + sizeof text + strlen(forward) + 1);
     if (result) {
         char *description = (char *)(result + 1);
         memcpy(description, text, sizeof text);
+        memcpy(description + sizeof text, forward, strlen(forward) + 1);
         *result = (rubato_convert_result){.attention = description,
+                                          .feed_forward = *forward ? description + sizeof text : NULL,
                                           .positions = made->info.max_length,
                                           .parameters = made->info.parameters,
                                           .added = c->added};
@@ -365,8 +422,15 @@ static rubato_status convert(converting *c, rubato_convert_result **result, ruba
     TRY(output_check(o->out, NULL, o->overwrite, error));
     TRY(rubato_model_describe(&as_it_is, o->model, error));
     rubato_status status = output_check(o->out, as_it_is, o->overwrite, error);
-    learning learn = {.task = as_it_is->info.task, .as_stored = true};
+    if (status == RUBATO_OK && o->memory) status = read_memory(&c->feed_forward, o, error);
+    if (status == RUBATO_OK && o->memory) status = check_memory(c, as_it_is, error);
+    learning learn = {.task = as_it_is->info.task,
+                      .as_stored = true,
+                      .seed = o->seed,
+                      .feed_forward = c->feed_forward,
+                      .zero_values = o->zero_values};
     rubato_model_destroy(as_it_is);
+    if (o->memory && (status == RUBATO_BAD_MODEL || status == RUBATO_UNSUPPORTED)) return RUBATO_BAD_ARGUMENT;
     TRY(status);
     TRY(model_load(&c->model, o->model, NULL, &learn, error));
     frontier_free(&c->model->points);
@@ -395,6 +459,7 @@ rubato_status rubato_convert(const rubato_convert_options *options, rubato_conve
         *result = NULL;
     }
     rubato_model_destroy(c.model);
+    json_decref(c.feed_forward);
     free(c.positions);
     return status;
 }

@@ -242,6 +242,19 @@ static const char *describe_part(const part_choice *part, char *out, size_t byte
     return part->kind->foreign ? out : NULL;
 }
 
+static const char *describe_feeding(const encoder_config *config, char *out, size_t bytes) {
+    if (!config->other_layers) return describe_part(&config->feeding, out, bytes);
+    if (!describe_part(&config->other_feeding, out, bytes)) return NULL;
+    const char *between = ", in layers ";
+    for (size_t i = 0; i < config->layers && i < MOST_UNEVEN; i++) {
+        if (!(config->other_layers >> i & 1)) continue;
+        const size_t used = strlen(out);
+        snprintf(out + used, bytes - used, "%s%zu", between, i);
+        between = ",";
+    }
+    return out;
+}
+
 static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     size_t points = self->points.count;
     char pooling_text[96];
@@ -268,7 +281,7 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     info->path = self->path;
     info->family = config->family;
     info->attention = describe_part(&config->attention, self->attention_text, sizeof self->attention_text);
-    info->feed_forward = describe_part(&config->feeding, self->feeding_text, sizeof self->feeding_text);
+    info->feed_forward = describe_feeding(config, self->feeding_text, sizeof self->feeding_text);
     info->layers = self->body.depth;
     info->hidden = config->hidden;
     info->heads = config->heads;
@@ -354,10 +367,14 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
         if (learn->layers[i] >= config->layers)
             return fail(error, RUBATO_BAD_ARGUMENT, "layer %zu: the model's layers are 0 to %zu", learn->layers[i],
                         config->layers - 1);
-    if (config->uneven && learn->layer_count > MOST_UNEVEN)
+    if ((config->uneven || config->other_layers) && learn->layer_count > MOST_UNEVEN)
         return fail(error, RUBATO_UNSUPPORTED, "more than %d layers that differ", MOST_UNEVEN);
     const encoder_config whole = *config;
     for (size_t i = 0; whole.uneven && i < learn->layer_count; i++) config->widths[i] = whole.widths[learn->layers[i]];
+    config->other_layers = 0;
+    for (size_t i = 0; i < learn->layer_count; i++)
+        if (whole.other_layers >> size_min(learn->layers[i], MOST_UNEVEN - 1) & 1)
+            config->other_layers |= (uint64_t)1 << i;
     config->layers = learn->layer_count;
     return RUBATO_OK;
 }
@@ -401,8 +418,18 @@ static rubato_status complete_config(const rubato_model *self, json_t *config, r
     return json_set(config, "pad_token_id", json_integer(self->text->pad), error);
 }
 
+/* How a model is to be loaded. */
+typedef struct loading {
+    model_precision precision;
+    const learning *learn;
+    file_reading how;
+    bool hash;     /* weights.hash is wanted */
+    bool describe; /* without its weights */
+} loading;
+
 /* Reads the configuration and the tokenizer. */
-static rubato_status read_folder(rubato_model *self, description *of, file_reading how, rubato_error *error) {
+static rubato_status read_folder(rubato_model *self, description *of, const loading *wanted, rubato_error *error) {
+    const file_reading how = wanted->how;
     char folder[PATH_BYTES], path[PATH_BYTES + 32];
     TRY(model_read_optional(&of->notes, self->path, "rubato.json", error));
     TRY(model_read_optional(&of->modules, self->path, "modules.json", error));
@@ -420,6 +447,9 @@ static rubato_status read_folder(rubato_model *self, description *of, file_readi
     if (of->added.config) TRY(adapt_config(&of->added, of->kind, of->config, error));
     TRY(tokenizer_load(&self->text, model_tokenizer_folder(self->folder, self->base), error));
     if (self->untrained) TRY(complete_config(self, of->config, error));
+    const json_t *feed_forward = wanted->learn ? wanted->learn->feed_forward : NULL;
+    if (json_is_null(feed_forward)) json_object_del(of->config, feeding_table.key);
+    if (json_is_object(feed_forward)) TRY(json_set(of->config, feeding_table.key, json_deep_copy(feed_forward), error));
     TRY(config_parse(&of->settings, of->kind, of->config, error));
     self->info.max_length = size_min(encoder_max_length(&of->settings), self->text->max_length);
     self->info.cut_left = self->text->cut_left;
@@ -432,15 +462,6 @@ static rubato_status warn_vocabulary(rubato_model *self, rubato_error *error) {
                ? model_warn(self, "the tokenizer knows more tokens than the model's %s", "vocabulary", error)
                : RUBATO_OK;
 }
-
-/* How a model is to be loaded. */
-typedef struct loading {
-    model_precision precision;
-    const learning *learn;
-    file_reading how;
-    bool hash;     /* weights.hash is wanted */
-    bool describe; /* without its weights */
-} loading;
 
 static void release(void *user, const stored_tensor *left) {
     checkpoint_release(user, left->name);
@@ -485,6 +506,8 @@ static rubato_status load_weights(rubato_model *self, description *of, const loa
                    .error = error,
                    .bound = learn ? &self->bound : NULL,
                    .fresh = learn ? &seed : NULL,
+                   .new_memory = learn && json_is_object(learn->feed_forward) ? &seed : NULL,
+                   .zero_values = learn && learn->zero_values,
                    .new_head = learn && learn->new_head,
                    .new_all = self->untrained};
     if (self->untrained) TRY(read_deviation(&load.with.deviation, of->config, error));
@@ -527,7 +550,7 @@ static rubato_status describe(rubato_model *self, const description *of, rubato_
 static rubato_status load_folder(rubato_model *self, const loading *wanted, team *crew, rubato_error *error) {
     description of = {0};
     rubato_status status;
-    TRY_DONE(read_folder(self, &of, wanted->how, error));
+    TRY_DONE(read_folder(self, &of, wanted, error));
     if (wanted->describe)
         TRY_DONE(describe(self, &of, error));
     else

@@ -2,6 +2,7 @@
 #ifndef RUBATO_TASK_LOAD_H
 #define RUBATO_TASK_LOAD_H
 
+#include "base/json.h"
 #include "task/model.h"
 
 /* How to load a model that is to be trained: the task of its head. */
@@ -18,7 +19,11 @@ typedef struct learning {
     const char *tokenizer; /* the folder of its tokenizer; NULL: its own */
     bool next_sentence;    /* a masked language model gets the head for pairs of texts too */
     bool discriminates;    /* the head that says which tokens were replaced (ELECTRA), and no other one */
-    bool as_stored; /* task, labels and problem_type stay those of config.json: the model is changed, not trained */
+    /* The object that config.json's "feed_forward" is replaced with: memories that the model gets, whose weights are
+     * drawn; or null: the memories that it has are left out. NULL: as stored. */
+    const json_t *feed_forward;
+    bool zero_values; /* the values of new memories are zero: the model is what it was */
+    bool as_stored;   /* task, labels and problem_type stay those of config.json: the model is changed, not trained */
 } learning;
 
 /* The wanted precision of the encoder's products. */

@@ -330,8 +330,8 @@ static rubato_status add_bytes(outgoing *all, const char *prefix, const binding 
 
 static rubato_status add_bound(outgoing *all, const rubato_model *self, const char *prefix, const binding *from,
                                storage types, rubato_error *error) {
-    bool embedding = from->kind == BOUND_TABLE &&
-                     (from->table == &self->body.tables.word || from->table == &self->body.tables.position);
+    bool embedding = from->kind == BOUND_TABLE && (from->table == &self->body.tables.word ||
+                                                   from->table == &self->body.tables.position || from->table->slots);
     if (is_packed(from)) return add_packed(all, prefix, from, error);
     if (embedding && types.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
     return add_tensor(all, prefix, from->name,

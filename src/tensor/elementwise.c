@@ -95,6 +95,46 @@ void run_add(const run *self, tensor x, tensor y) {
     if (self->tape) push_pair(self, add_backward, (pair_work){.out = x, .x = y});
 }
 
+typedef struct product_work {
+    tensor out, a, b;
+} product_work;
+
+static void multiply_rows(void *argument, size_t member, size_t first, size_t last) {
+    const product_work *work = argument;
+    (void)member;
+    for (size_t row = first; row < last; row++) {
+        const float *a = tensor_row(work->a, row), *b = tensor_row(work->b, row);
+        float *out = tensor_row(work->out, row);
+        for (size_t j = 0; j < work->out.columns; j++) out[j] = a[j] * b[j];
+    }
+}
+
+static void multiply_slopes(void *argument, size_t member, size_t first, size_t last) {
+    const product_work *work = argument;
+    (void)member;
+    for (size_t row = first; row < last; row++) {
+        const float *a = tensor_row(work->a, row), *b = tensor_row(work->b, row), *d = tensor_grad(work->out, row);
+        float *da = tensor_grad(work->a, row), *db = tensor_grad(work->b, row);
+        for (size_t j = 0; j < work->out.columns; j++) {
+            da[j] += d[j] * b[j];
+            db[j] += d[j] * a[j];
+        }
+    }
+}
+
+static void multiply_backward(const run *on, void *saved) {
+    product_work *work = saved;
+    run_parallel(on, work->out.rows, 16, multiply_slopes, work);
+}
+
+void run_multiply(const run *self, tensor out, tensor a, tensor b) {
+    product_work work = {out, a, b};
+    if (run_failed(self)) return;
+    run_parallel(self, out.rows, 16, multiply_rows, &work);
+    product_work *saved = self->tape ? tape_push(self, multiply_backward, sizeof *saved) : NULL;
+    if (saved) *saved = work;
+}
+
 void run_dropout(const run *self, tensor x, float rate) {
     if (!self->tape || !(rate > 0) || run_failed(self)) return;
     uint64_t key = tape_mask(self->tape);

@@ -1,5 +1,5 @@
 /* The operations of a forward pass. Each has its forward and its derivative side by side in one file: linear.c,
- * layer_norm.c, elementwise.c, move.c, lookup.c. On a failed run they do nothing. */
+ * layer_norm.c, batch_norm.c, elementwise.c, move.c, lookup.c. On a failed run they do nothing. */
 #ifndef RUBATO_TENSOR_OPERATIONS_H
 #define RUBATO_TENSOR_OPERATIONS_H
 
@@ -14,6 +14,9 @@ void run_activation(const run *self, tensor out, tensor x, activation act);
 /* x += y. */
 void run_add(const run *self, tensor x, tensor y);
 
+/* out = a * b, element by element; all of one shape, and out is none of the others when recording. */
+void run_multiply(const run *self, tensor out, tensor a, tensor b);
+
 /* out = act(x W^T + b) + residual. residual may be NULL, and must not be out. When recording, the product is dropped
  * out before the residual is added, at the tape's rate for hidden states, as in BERT. */
 void run_linear(const run *self, tensor out, tensor x, const linear *layer, activation act, const tensor *residual);
@@ -27,6 +30,10 @@ tensor run_between(const run *self, size_t rows, const linear *writer, activatio
 
 /* out = layer_norm(x), or gamma x + beta of a plain norm; out may be x in inference. */
 void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer);
+
+/* out = batch_norm(x): by the statistics of all rows of x when recording, else by the running ones. out may be x in
+ * inference. The running statistics move with the optimiser's step (train/optimizer.h). */
+void run_batch_norm(const run *self, tensor out, tensor x, const batch_norm *layer);
 
 /* Drops elements of x out, in place; nothing in inference. */
 void run_dropout(const run *self, tensor x, float rate);

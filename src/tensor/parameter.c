@@ -264,25 +264,26 @@ rubato_status norm_load(norm *self, const source *gamma, const source *beta, flo
     return shifts ? load_vector(self->beta, beta, error) : RUBATO_OK;
 }
 
-static double deviation_of(const packer *with) {
-    return with->deviation > 0 ? with->deviation : 0.02;
+static float draw(const packer *with, uint64_t *state) {
+    const double deviation = with->deviation > 0 ? with->deviation : 0.02;
+    if (with->deviation < 0) return 0;
+    if (with->uniform) return (float)(sqrt(3) * deviation * (2 * random_real(state) - 1));
+    return (float)(deviation * random_normal(state));
 }
 
 rubato_status linear_create(linear *self, size_t out, size_t in, uint64_t *state, const packer *with,
                             rubato_error *error) {
     *self = (linear){.in = in, .out = out};
     self->packed = arena_take_array(with->memory, packed_size(out, in), sizeof *self->packed);
-    self->bias = arena_take_array(with->memory, out, sizeof *self->bias);
     float *rows = malloc(out * in * sizeof *rows); /* sizes of config.json, within bounds */
-    if (!self->packed || !self->bias || !rows) {
+    if (!self->packed || !rows) {
         free(rows);
         return fail_memory(error);
     }
-    for (size_t i = 0; i < out * in; i++) rows[i] = (float)(deviation_of(with) * random_normal(state));
-    memset(self->bias, 0, out * sizeof *self->bias);
+    for (size_t i = 0; i < out * in; i++) rows[i] = draw(with, state);
     with->kernels->pack_transposed_f32(self->packed, rows, in, out, in);
     free(rows);
-    return RUBATO_OK;
+    return with->no_bias ? RUBATO_OK : linear_add_bias(self, with->memory, error);
 }
 
 rubato_status linear_add_bias(linear *self, arena *memory, rubato_error *error) {
@@ -298,7 +299,7 @@ rubato_status table_create(table *self, size_t rows, size_t width, uint64_t *sta
     float *values =
         arena_take_array(with->memory, rows * width, sizeof *values); /* sizes of config.json, within bounds */
     if (!values) return fail_memory(error);
-    for (size_t i = 0; i < rows * width; i++) values[i] = (float)(deviation_of(with) * random_normal(state));
+    for (size_t i = 0; i < rows * width; i++) values[i] = draw(with, state);
     *self = (table){.type = DTYPE_F32, .data = (const unsigned char *)values, .rows = rows, .width = width};
     return RUBATO_OK;
 }
@@ -421,12 +422,16 @@ void table_read(const table *self, size_t first, size_t count, float *out) {
 }
 
 void table_add(const table *self, size_t row, float *out) {
+    table_add_scaled(self, row, 1, out);
+}
+
+void table_add_scaled(const table *self, size_t row, float factor, float *out) {
     enum { CHUNK = 256 };
     float values[CHUNK];
     for (size_t first = 0; first < self->width; first += CHUNK) {
         size_t count = size_min(CHUNK, self->width - first);
         dtype_read(values, self->type, self->data, row * self->width + first, count);
-        float scale = self->scale ? self->scale[row] : 1;
+        const float scale = self->scale ? factor * self->scale[row] : factor;
         for (size_t i = 0; i < count; i++) out[first + i] += values[i] * scale;
     }
 }

@@ -94,6 +94,7 @@ typedef struct linear {
     size_t in, out; /* 0: there is no such layer */
     size_t whole_in, whole_out; /* the sizes of the layer of which this is a part; 0: it is whole. See linear_part */
     precision precision;        /* the precision of `low` where there is one */
+    bool exact;                 /* multiplied in f32 at all times */
     linear_learning *learn;     /* NULL in models that do not learn; also in the structs below */
 } linear;
 
@@ -115,9 +116,17 @@ typedef struct norm {
     float *gamma, *beta; /* [width]; gamma NULL: there is no such layer */
     size_t width;
     float epsilon;
-    bool plain; /* gamma x + beta without statistics (NoNorm, Sun et al. 2020) */
+    bool plain;    /* gamma x + beta without statistics (NoNorm, Sun et al. 2020) */
+    bool measured; /* gamma and beta, [width + 1] each, are running variances and means: they have no derivative */
     norm_learning *learn;
 } norm;
+
+/* Batch normalisation: every column by its mean and variance over rows. */
+typedef struct batch_norm {
+    norm scale;   /* width 0: there is no such layer */
+    norm running; /* measured. In training, `learn` gathers the sums of what passes measured, each times the rows of its
+                     pass, and [width] the rows */
+} batch_norm;
 
 /* A table of rows to look up. */
 typedef struct table {
@@ -125,6 +134,7 @@ typedef struct table {
     const unsigned char *data; /* NULL: there is no such table */
     const float *scale;        /* [rows] of an I8 table; else NULL */
     size_t rows, width;
+    bool slots;            /* a memory's values, of which a step touches few; they learn by a rule of their own */
     table_learning *learn; /* if set, the type is F32 and data belongs to the learner */
 } table;
 
@@ -137,7 +147,9 @@ typedef struct packer {
     precision precision; /* of linear layers that are loaded; layers that are made are f32 */
     bool both;           /* f32 as well */
     const float *smooth; /* [in] of the next layer to be loaded, where it becomes int8; NULL: 1 */
-    double deviation;    /* of weights that are drawn; 0: 0.02 */
+    double deviation;    /* of weights that are drawn; 0: 0.02; negative: they are zero */
+    bool uniform;        /* they are drawn from a uniform distribution of that deviation, else from a normal one */
+    bool no_bias;        /* layers that are drawn have no bias */
 } packer;
 
 /* Packs weights stacked on top of each other (query, key and value are one product) with their biases, NULL for a layer
@@ -194,9 +206,10 @@ void table_load(table *self, const source *from);
 /* Symmetric quantisation by row: the scale is max |x| / 127, values are rounded to nearest even. q [count, width]. */
 void quantize_rows(const float *rows, size_t count, size_t width, int8_t *q, float *scale);
 
-/* out [width] = row; out += row; and out [count, width] = rows. */
+/* out [width] = row; out [count, width] = rows; out += row; out += factor * row. */
 void table_copy(const table *self, size_t row, float *out);
 void table_read(const table *self, size_t first, size_t count, float *out);
 void table_add(const table *self, size_t row, float *out);
+void table_add_scaled(const table *self, size_t row, float factor, float *out);
 
 #endif

@@ -29,6 +29,7 @@ typedef enum run_part {
     PART_ATTENTION_OUT,
     PART_UP, /* with its activation */
     PART_DOWN,
+    PART_MEMORY, /* a memory beside the feed-forward part or instead of it */
     PART_NORMS,
     PART_RETIREMENT,
     PART_COUNT

@@ -14,10 +14,12 @@ typedef enum watch_kind {
     WATCH_KEYS = 1 << 2,      /* [rows, heads * head size] */
     WATCH_VALUES = 1 << 3,    /* [rows, heads * head size] */
     WATCH_SCORES = 1 << 4,    /* [queries, rows] of one head of one sequence, before softmax; from several threads */
+    WATCH_MEMORY = 1 << 6,    /* the slots that a memory's heads selected, of every row (feeding/memory.h) */
     WATCH_ATTENTION = 1 << 5, /* [queries, hidden]: the attention's output, with its residual, before normalisation */
 } watch_kind;
 
 typedef struct batch batch;
+typedef struct memory_choice memory_choice;
 
 /* The data that a watcher receives. */
 typedef struct sight {
@@ -28,7 +30,8 @@ typedef struct sight {
     const size_t *alive;   /* the original rows, NULL: all are there */
     size_t heads;          /* of queries, keys and values */
     size_t sequence, head; /* of scores */
-    size_t first;          /* the query, within the sequence, of the first row of scores */
+    const memory_choice *memory;
+    size_t first; /* the query, within the sequence, of the first row of scores */
 } sight;
 
 struct watcher {

@@ -20,6 +20,11 @@ static bool is_frozen(const parameters *self, const parameter *p) {
     return self->groups[p->group].frozen;
 }
 
+/* Whether a norm or a step of the optimiser leaves it out. */
+static bool is_left_out(const parameters *self, const parameter *p) {
+    return is_frozen(self, p) || p->measured;
+}
+
 /* ---- Norm ---- */
 
 static bool is_sparse(const parameter *p) {
@@ -65,7 +70,7 @@ static void sum_some(void *argument, size_t member, size_t members) {
     size_t number = 0;
     for (size_t i = 0; i < self->count; i++) {
         parameter *p = &self->items[i];
-        if (is_frozen(self, p)) continue;
+        if (is_left_out(self, p)) continue;
         if (is_sparse(p)) {
             if (number++ % members == member) p->sum_count = sum_rows(p, self->sums + p->first_sum);
             continue;
@@ -100,7 +105,7 @@ rubato_status parameters_norms(parameters *self, gradient_norms *out, team *crew
     for (size_t i = 0; i < self->count; i++) {
         const parameter *p = &self->items[i];
         double *sum = self->groups[p->group].clip > 0 ? &out->own[p->group] : &out->whole;
-        for (size_t j = 0; j < p->sum_count && !is_frozen(self, p); j++) *sum += self->sums[p->first_sum + j];
+        for (size_t j = 0; j < p->sum_count && !is_left_out(self, p); j++) *sum += self->sums[p->first_sum + j];
     }
     out->finite = isfinite(out->whole);
     out->whole = sqrt(out->whole);
@@ -162,6 +167,14 @@ static void step_rows(const work *all, const parameter *p, size_t first, size_t 
     }
 }
 
+/* Running statistics move a tenth of the way to what this step's passes measured. */
+static void move_statistics(const parameter *p) {
+    const size_t width = p->count - 1;
+    const float rows = p->gradient[width];
+    for (size_t i = 0; rows > 0 && i < width; i++) p->value[i] += 0.1f * (p->gradient[i] / rows - p->value[i]);
+    memset(p->gradient, 0, p->count * sizeof *p->gradient);
+}
+
 static void step_some(void *argument, size_t member, size_t members) {
     const work *all = argument;
     const parameters *self = all->self;
@@ -173,6 +186,10 @@ static void step_some(void *argument, size_t member, size_t members) {
             size_t count = frozen ? 0 : rows_to_step(all, p), share = size_max(CHUNK / p->rows->width, 1);
             for (size_t first = 0; first < count; first += share, number++)
                 if (number % members == member) step_rows(all, p, first, size_min(first + share, count));
+            continue;
+        }
+        if (p->measured && !frozen) {
+            if (number++ % members == member) move_statistics(p);
             continue;
         }
         for (size_t first = 0; first < p->count; first += CHUNK, number++) {

@@ -9,6 +9,10 @@
 
 enum { BLOCK = 32 << 20 };
 
+/* A memory's values: each is touched seldom, so their rate is high and constant (Lample et al. 2019, the authors'
+ * code). */
+static const double MEMORY_RATE = 1e-3, MEMORY_CLIP = 5;
+
 double rate_linear(size_t step, size_t steps, double warm_up) {
     double warm = warm_up * (double)steps, at = (double)step;
     double share = at < warm ? (at + 1) / fmax(warm, 1) : ((double)steps - at) / fmax((double)steps - warm, 1);
@@ -81,7 +85,7 @@ static rubato_status prepare_linear(parameters *self, linear *layer_of, rubato_e
     if (!learn) return fail_memory(error);
     *learn = (linear_learning){.transposed = zeros(self, packed_size(layer_of->in, layer_of->out))};
     if (!learn->transposed) return fail_memory(error);
-    precision own = precision_of(self, layer_of);
+    precision own = layer_of->exact ? PRECISION_F32 : precision_of(self, layer_of);
     if (own != PRECISION_F32) {
         layer_of->low = (uint32_t *)(void *)zeros(self, packed_size(layer_of->out, precision_words(own, layer_of->in)));
         learn->low_transposed = (uint32_t *)(void *)zeros(self, packed_size(layer_of->in, words_bf16(layer_of->out)));
@@ -121,6 +125,13 @@ static rubato_status prepare_norm(parameters *self, norm *layer_of, rubato_error
 static rubato_status add_norm(parameters *self, norm *layer_of, size_t group, rubato_error *error) {
     if (!layer_of->gamma || layer_of->learn) return RUBATO_OK;
     TRY(prepare_norm(self, layer_of, error));
+    if (layer_of->measured) {
+        TRY(add(self, group, layer_of->gamma, &layer_of->learn->gamma, layer_of->width + 1, false, error));
+        self->items[self->count - 1].measured = true;
+        TRY(add(self, group, layer_of->beta, &layer_of->learn->beta, layer_of->width + 1, false, error));
+        self->items[self->count - 1].measured = true;
+        return RUBATO_OK;
+    }
     TRY(add(self, group, layer_of->gamma, &layer_of->learn->gamma, layer_of->width, false, error));
     if (!layer_of->beta) return RUBATO_OK;
     return add(self, group, layer_of->beta, &layer_of->learn->beta, layer_of->width, false, error);
@@ -195,7 +206,7 @@ rubato_status parameters_add_model(parameters *self, rubato_model *model, rubato
                                               : group_of[b->place];
         if (b->kind == BOUND_WEIGHT) TRY(parameters_add_linear(self, b->linear, group, error));
         if (b->kind == BOUND_GAMMA) TRY(add_norm(self, b->norm, group, error));
-        if (b->kind == BOUND_TABLE) TRY(add_table(self, b->table, group, error));
+        if (b->kind == BOUND_TABLE) TRY(add_table(self, b->table, b->table->slots ? GROUP_MEMORY : group, error));
     }
     return RUBATO_OK;
 }
@@ -203,7 +214,16 @@ rubato_status parameters_add_model(parameters *self, rubato_model *model, rubato
 rubato_status parameters_create(parameters *self, rubato_model *model, precision products, team *crew,
                                 const kernel_table *kernels, rubato_error *error) {
     *self = (parameters){.products = products,
-                         .groups = {{.name = "body"}, {.name = "head"}, {.name = "exits"}, {.name = "embeddings"}},
+                         .groups = {{.name = "body"},
+                                    {.name = "head"},
+                                    {.name = "exits"},
+                                    {.name = "embeddings"},
+                                    {.name = "memory",
+                                     .lazy = true,
+                                     .rate = MEMORY_RATE,
+                                     .decay = -1,
+                                     .clip = MEMORY_CLIP,
+                                     .schedule = rate_constant}},
                          .group_count = OWN_GROUPS};
     arena_create(&self->memory, 0, BLOCK);
     self->body = &model->body;

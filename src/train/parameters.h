@@ -29,7 +29,7 @@ typedef struct parameter_group {
 } parameter_group;
 
 /* The groups that every model has. Recipes add groups of their own. */
-enum { GROUP_BODY, GROUP_HEAD, GROUP_EXITS, GROUP_EMBEDDINGS, OWN_GROUPS, MOST_GROUPS = 16 };
+enum { GROUP_BODY, GROUP_HEAD, GROUP_EXITS, GROUP_EMBEDDINGS, GROUP_MEMORY, OWN_GROUPS, MOST_GROUPS = 16 };
 
 /* A set of groups: group_bit(GROUP_BODY) | group_bit(GROUP_HEAD). */
 typedef uint32_t group_set;
@@ -44,6 +44,8 @@ typedef struct parameter {
     size_t count;
     size_t group;
     bool decays;       /* by the group's weight decay */
+    bool measured;     /* running statistics: the gradient holds sums of what passes measured, times their rows, and at
+                          its end the rows; a step moves the values a tenth of the way to the means */
     const table *rows; /* the table whose values these are; its gradient is sparse. NULL: it is dense */
     uint32_t *moving;  /* of a table that is not lazy: the rows that a step ever touched, rising; room for all */
     size_t moving_count;

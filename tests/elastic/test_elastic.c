@@ -247,7 +247,7 @@ static void test_budgets(void **unused) {
     }
     cost_model times = {.threads = 1, .batch_rows = 192, .least_rows = 48};
     cost_curve line = {2, {0, 100}, {0, 1}};
-    times.alone = (cost_parts){line, line, line, line};
+    times.alone = (cost_parts){.attention = line, .forward = line, .heads = line, .outside = line};
     assert_true(fabs(cost_curve_at(&line, 50) - 0.5) < 1e-12 && fabs(cost_curve_at(&line, 200) - 2) < 1e-12);
     double whole_ms = cost_model_ms(&times, NULL, &shape, 100, 1);
     assert_true(fabs(whole_ms - 13) < 1e-9); /* one outside, three parts of four layers */

@@ -71,8 +71,10 @@ static void multiply(const run *on, gating all) {
     if (saved) *saved = all;
 }
 
-static void forward(const void *weights, const run *on, tensor x, size_t neurons, tensor out) {
+static void forward(const void *weights, const run *on, const feeding_input *in, tensor out) {
     const gated *self = weights;
+    const tensor x = in->x;
+    const size_t neurons = in->neurons;
     const linear *up = linear_part(&self->up, 0, neurons, self->up.in, on->memory);
     const linear *gate = linear_part(&self->gate, 0, neurons, self->gate.in, on->memory);
     const linear *down = linear_part(&self->down, 0, self->down.out, neurons, on->memory);

@@ -53,13 +53,13 @@ static void check_sizes(const bed *b) {
     }
     assert_true(fabs(point_flops(NULL, &body->shape, 100, NULL) - want) < 1e-9 * want);
     /* times of layers are in proportion to their widths, and together those of as many mean layers */
-    const cost_curve one = {.count = 1, .ms = {1}}, none = {.count = 1};
-    cost_model times = {.threads = 1, .batch_rows = 1000, .alone = {one, none, none, none}};
+    const cost_curve one = {.count = 1, .ms = {1}};
+    cost_model times = {.threads = 1, .batch_rows = 1000, .alone = {.attention = one}};
     point without = point_full(LAYERS);
     without.skip[1] = true;
     assert_true(fabs(cost_model_ms(&times, NULL, &body->shape, 100, 1) - LAYERS) < 1e-12);
     assert_true(fabs(cost_model_ms(&times, &without, &body->shape, 100, 1) - 3 / 2.5) < 1e-12);
-    times.alone = (cost_parts){none, one, none, none};
+    times.alone = (cost_parts){.forward = one};
     assert_true(fabs(cost_model_ms(&times, NULL, &body->shape, 100, 1) - LAYERS) < 1e-12);
     assert_true(fabs(cost_model_ms(&times, &without, &body->shape, 100, 1) - 96 / 64.0) < 1e-12);
 }

@@ -102,7 +102,8 @@ static linear new_linear(bed *b, size_t out, size_t in) {
 }
 
 static norm new_norm(bed *b, size_t width) {
-    norm made = {random_floats(b, width, 1), random_floats(b, width, 1), width, 1e-5f, false, NULL};
+    norm made = {
+        .gamma = random_floats(b, width, 1), .beta = random_floats(b, width, 1), .width = width, .epsilon = 1e-5f};
     made.learn = arena_take(&b->parameters, sizeof *made.learn);
     *made.learn = (norm_learning){zero_floats(b, width), zero_floats(b, width)};
     watch(b, "gamma", made.gamma, made.learn->gamma, width);
