@@ -27,7 +27,8 @@ typedef struct feeding {
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
     /* out [rows, hidden] = x + FeedForward(x). */
     void (*forward)(const void *self, const run *on, const feeding_input *in, tensor out);
-    /* What comes after the layer's last norm: in->x is the result of that. */
+    /* What comes after the layer's last norm: in->x is the result of that, in whose memory the new result stands in
+     * inference. */
     tensor (*after)(const void *self, const run *on, const feeding_input *in);
     /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
     void (*visit)(void *self, linear_visitor *visit, void *user);

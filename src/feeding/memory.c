@@ -287,8 +287,12 @@ static tensor after(const void *weights, const run *on, const feeding_input *in)
     const memory *self = weights;
     if (self->setting->form != MEMORY_AFTER || !(in->memory_heads > 0)) return in->x;
     tensor sum = remember_timed(self, on, in);
-    run_add(on, sum, in->x);
-    return sum;
+    if (on->tape) { /* the memory's derivative needs in->x */
+        run_add(on, sum, in->x);
+        return sum;
+    }
+    run_add(on, in->x, sum);
+    return in->x;
 }
 
 /* Queries, scores of half keys, sums of values, gate; and the feed-forward part beside it. Sections 1.5 of the first

@@ -25,7 +25,7 @@ enum {
     MOST_CLUSTERS = 9,
     CLIP = 4,
     LABELS = 2 * (2 * CLIP + 1) + 2, /* of ETC */
-    MOST_STORED = 160
+    MOST_STORED = 192
 };
 
 typedef struct stored {
@@ -123,6 +123,23 @@ static inline void store_more(made_model *m, size_t number) {
     }
 }
 
+/* One slot: with more, small steps would select others. test_product_keys.c has the rest. */
+enum { SIDE = 1, MEMORY_HEADS = 3, MEMORY_QUERY = 12 };
+
+static inline void store_memory(made_model *m, size_t number) {
+    char name[96];
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "encoder.layer.%zu.memory.query.%s", number, i ? "bias" : "weight");
+        store(m, name, i ? 0 : MEMORY_HEADS * MEMORY_QUERY, i ? MEMORY_HEADS * MEMORY_QUERY : HIDDEN, 0, 0.2);
+    }
+    for (size_t i = 0; i < 2 * MEMORY_HEADS; i++) {
+        snprintf(name, sizeof name, "encoder.layer.%zu.memory.keys.%zu.%zu.weight", number, i / 2, i % 2);
+        store(m, name, SIDE, MEMORY_QUERY / 2, 0, 0.5);
+    }
+    snprintf(name, sizeof name, "encoder.layer.%zu.memory.values.weight", number);
+    store(m, name, SIDE * SIDE, HIDDEN, 0, 0.5);
+}
+
 /* The object of config.json for mechanisms that need a setting. */
 static inline void parts_of(char *out, size_t bytes, const part_table *all, size_t number) {
     static const char *const settings[][2] = {{"window", ", \"window\": 16"},
@@ -132,6 +149,8 @@ static inline void parts_of(char *out, size_t bytes, const part_table *all, size
                                               {"performer", ", \"features\": 24"},
                                               {"linformer", ", \"slots\": 5"},
                                               {"set", ", \"points\": 5"},
+                                              {"memory", ", \"slots\": 1, \"heads\": 3, \"selected\": 1, "
+                                                         "\"query\": 12, \"normal\": false"},
                                               {"synthesizer", ", \"mixed\": true"},
                                               {"sinkhorn", ", \"block\": 16"},
                                               {"etc", ", \"globals\": 2, \"radius\": 9, \"clip\": 4"},
@@ -164,6 +183,7 @@ static inline made_model draw_model(const size_t heads[LAYERS], const size_t inn
     store(&m, "embeddings.LayerNorm.bias", 0, HIDDEN, 0, 0.2);
     for (size_t i = 0; i < LAYERS; i++) store_layer(&m, i);
     for (size_t i = 0; i < LAYERS; i++) store_more(&m, i);
+    for (size_t i = 0; i < LAYERS; i++) store_memory(&m, i);
     return m;
 }
 
