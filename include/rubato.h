@@ -711,6 +711,11 @@ typedef struct rubato_train_options {
      * width and the neurons of `model`. It is written to out/generator */
     const char *generator;
     double mask_share; /* mlm: the part of a sequence's tokens that is masked; default 0.15 */
+    /* Of models with memories (docs/memory.md): */
+    double memory_rate; /* learning rate of the memories' values, the same in all steps; default 1e-3 */
+    int memory_dense;   /* all values that were ever touched move in each step, as the moments of Adam say; else only
+                           the values that a step touches */
+    int reserved;       /* 0 */
 } rubato_train_options;
 
 typedef struct rubato_train_result {
@@ -795,6 +800,40 @@ typedef struct rubato_convert_result {
  * distances, or has no table of positions; BAD_ARGUMENT for settings that the mechanism does not take. */
 RUBATO_API rubato_status rubato_convert(const rubato_convert_options *options, rubato_convert_result **result,
                                         rubato_error *error);
+
+/* ---- The use of memories ---- */
+
+typedef struct rubato_memory_options {
+    size_t size;         /* sizeof(rubato_memory_options) */
+    const char *data;    /* texts, as rubato_evaluate reads them, or a text in each line */
+    const char *columns; /* as in rubato_eval_options */
+    size_t limit;        /* the first texts only; 0: all */
+    size_t max_length;   /* longer texts are cut; 0: the model's length */
+    int (*progress)(void *user, size_t done, size_t total); /* a non-zero return cancels; NULL for none */
+    void *progress_user;
+} rubato_memory_options;
+
+/* The use of one memory. A slot is used where a token's head gave it weight, and used first where it was a head's best.
+ * Divergences are those of the distribution of weight, or of firsts, from an equal one, in nats: 0 for an equal one, at
+ * most ln(slots). gini: 0 (less 1 / slots) where all slots have the same weight, near 1 where one has all. */
+typedef struct rubato_memory_use {
+    size_t layer, slots;                 /* the first layer is 0 */
+    double used, used_first;             /* shares of the slots */
+    double kl, kl_first, gini;           /* NaN without texts */
+    size_t slots_50, slots_90, slots_99; /* the fewest slots with 50, 90 and 99 % of the weight */
+} rubato_memory_use;
+
+typedef struct rubato_memory_report {
+    size_t texts, tokens;
+    size_t count; /* of memories */
+    const rubato_memory_use *uses;
+} rubato_memory_report;
+
+/* Runs texts through the model and counts which slots of its memories they use. Shares of used slots grow with the
+ * texts: a memory of N slots with h heads of k slots needs far more than N / h tokens for `used_first` to say
+ * something. Free the report with rubato_free. Fails: UNSUPPORTED for a model without memories. */
+RUBATO_API rubato_status rubato_memory(rubato_context *context, const rubato_memory_options *options,
+                                       rubato_memory_report **report, rubato_error *error);
 
 /* ---- Vocabularies ---- */
 
@@ -1198,6 +1237,7 @@ typedef enum rubato_option_group {
     RUBATO_OPTIONS_ADAPT,      /* rubato_adapt_options */
     RUBATO_OPTIONS_AUGMENT,    /* rubato_augment_options */
     RUBATO_OPTIONS_CONVERT,    /* rubato_convert_options */
+    RUBATO_OPTIONS_MEMORY,     /* rubato_memory_options */
     RUBATO_OPTION_GROUPS       /* the number of groups */
 } rubato_option_group;
 

@@ -18,10 +18,11 @@ enum { ON_ERROR_ROW, ON_ERROR_SKIP, ON_ERROR_STOP };
 #define ATTENTION_SETTINGS(EACH)                                                                                       \
     EACH(window)                                                                                                       \
     EACH(globals)                                                                                                      \
-    EACH(block) EACH(flange) EACH(random) EACH(pattern) EACH(stride) EACH(summary) EACH(columns) EACH(features)        \
-        EACH(kernel) EACH(ratio) EACH(slots) EACH(points) EACH(scores) EACH(mixed) EACH(iterations) EACH(cut)          \
-            EACH(chunk) EACH(rounds) EACH(buckets) EACH(clusters) EACH(lines) EACH(line_flange) EACH(segment)          \
-                EACH(compressed) EACH(radius) EACH(clip)
+    EACH(block)                                                                                                        \
+    EACH(flange) EACH(random) EACH(pattern) EACH(stride) EACH(summary) EACH(columns) EACH(features) EACH(kernel)       \
+        EACH(ratio) EACH(slots) EACH(points) EACH(scores) EACH(mixed) EACH(iterations) EACH(cut) EACH(chunk)           \
+            EACH(rounds) EACH(buckets) EACH(clusters) EACH(lines) EACH(line_flange) EACH(segment) EACH(compressed)     \
+                EACH(radius) EACH(clip)
 
 typedef struct arguments {
     const char *model, *file;
@@ -42,6 +43,8 @@ typedef struct arguments {
     rubato_vocabulary_options vocabulary;
     rubato_adapt_options adapt;
     rubato_augment_options augment;
+    rubato_memory_options memory;
+    const char *plot; /* of memory */
     /* the program's own: options.c */
     const char *prompt, *query, *queries, *corpus, *index, *output, *target_drop, *batches, *lengths, *columns,
         *targets, *labels, *hypothesis;
@@ -86,7 +89,8 @@ typedef struct command {
     X(augment)                                                                                                         \
     X(adapt)                                                                                                           \
     X(eval)                                                                                                            \
-    X(train) X(search) X(calibrate) X(trim) X(convert) X(quantize) X(serve) X(bench) X(pull) X(completion) X(manual)
+    X(train)                                                                                                           \
+    X(memory) X(search) X(calibrate) X(trim) X(convert) X(quantize) X(serve) X(bench) X(pull) X(completion) X(manual)
 
 #define DECLARE_COMMAND(name) extern const command command_##name;
 COMMANDS(DECLARE_COMMAND)

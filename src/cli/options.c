@@ -50,6 +50,7 @@ static const rubato_option program_table[] = {
     FLAG_OPTION(cost, cost, "print the cost of each answer and the number of tokens that were cut"),
 #undef OPTION_SECTION
 #define OPTION_SECTION "Measurement"
+    TEXT_OPTION(plot, plot, "FILE.svg", NULL, NULL, "draws the use over the steps of the runs' training"),
     TEXT_OPTION(batch, batches, "LIST", NULL, "1,32", "numbers of sequences, as 1,32"),
     TEXT_OPTION(length, lengths, "LIST", NULL, "8,32,128,512, as far as the model takes them",
                 "lengths in tokens, as 16,128"),
@@ -167,6 +168,7 @@ static const group groups[] = {[RUBATO_OPTIONS_LOAD] = {"load", offsetof(argumen
                                [RUBATO_OPTIONS_ADAPT] = {"adapt", offsetof(arguments, adapt)},
                                [RUBATO_OPTIONS_AUGMENT] = {"augment", offsetof(arguments, augment)},
                                [RUBATO_OPTIONS_CONVERT] = {"convert", offsetof(arguments, convert)},
+                               [RUBATO_OPTIONS_MEMORY] = {"memory", offsetof(arguments, memory)},
                                [RUBATO_OPTION_GROUPS] = {"serve", 0},
                                [RUBATO_OPTION_GROUPS + 1] = {"", 0},
                                [RUBATO_OPTION_GROUPS + 2] = {"setting", 0}};

@@ -196,6 +196,11 @@ static const rubato_option train_table[] = {
     FLAG_OPTION(exit_mean, exit_mean,
                 "exits read the mean of all rows instead of the first row (not for students or taggers)"),
     REAL_OPTION(ponder, ponder, "0.01", "act: price of each layer"),
+#undef OPTION_SECTION
+#define OPTION_SECTION "Memory"
+    REAL_OPTION(memory_rate, memory_rate, "1e-3", "learning rate of the memories' values, the same in all steps"),
+    FLAG_OPTION(memory_dense, memory_dense,
+                "all values that were ever touched move in each step; without this option, only those that it touches"),
 };
 
 #undef OPTION_SECTION
@@ -389,6 +394,17 @@ static const rubato_option augment_table[] = {
     FLAG_OPTION(overwrite, overwrite, "replace the file; without this option, that is refused"),
 };
 
+#undef OPTION_SECTION
+#define OPTION_SECTION "Data"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_memory_options
+static const rubato_option memory_table[] = {
+    TEXT_OPTION(data, data, "FILE", NULL, NULL, "texts: .tsv, .csv, .jsonl, or a text in each line"),
+    TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
+    SIZE_OPTION(limit, limit, "all", "the first N texts only"),
+    SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
+};
+
 const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
 #define GROUP(name, table) [RUBATO_OPTIONS_##name] = { table, sizeof table / sizeof table[0] }
     static const struct {
@@ -399,7 +415,7 @@ const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
         GROUP(RUN, run_table),       GROUP(EVAL, eval_table),       GROUP(TRAIN, train_table),
         GROUP(TRIM, trim_table),     GROUP(CONVERT, convert_table), GROUP(QUANTIZE, quantize_table),
         GROUP(SEARCH, search_table), GROUP(PULL, pull_table),       GROUP(VOCABULARY, vocabulary_table),
-        GROUP(ADAPT, adapt_table),   GROUP(AUGMENT, augment_table),
+        GROUP(ADAPT, adapt_table),   GROUP(AUGMENT, augment_table), GROUP(MEMORY, memory_table),
     };
     if ((unsigned)group >= RUBATO_OPTION_GROUPS || index >= groups[group].count) return NULL;
     return &groups[group].options[index];

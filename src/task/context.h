@@ -23,6 +23,7 @@ struct rubato_context {
     rubato_calibration *calibration; /* NULL: none was given */
     const cost_model *times;         /* the calibration's; NULL */
     const linear_observer *observer; /* of all runs; not thread-safe: for contexts of one thread */
+    const watcher *watch;            /* of all runs, called from all threads; NULL */
     const point *force;              /* the point of every text, whatever the budget; NULL: by the budget */
     exit_trail *trail;               /* receives the output of every exit, and no subject leaves; NULL: not used */
 };

@@ -244,7 +244,8 @@ static void run_batches(running *all, size_t member, team *crew) {
                         .crew = crew,
                         .memory = memory,
                         .status = &passed,
-                        .observer = all->context->observer};
+                        .observer = all->context->observer,
+                        .watch = all->context->watch};
         rubato_status status = run_batch(all, number, &on, &error);
         arena_reset(memory);
         size_t done = all->cuts[number + 1] - all->cuts[number];

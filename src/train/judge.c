@@ -48,11 +48,30 @@ static rubato_status judge_at(trainer *self, const point *at, double *value, rub
     return status;
 }
 
+/* How the dev set uses the memories. */
+static rubato_status write_use(const trainer *self, rubato_error *error) {
+    fprintf(self->metrics, ", \"memory\": [");
+    for (size_t i = 0; i < self->use.count; i++) {
+        rubato_memory_use use;
+        TRY(memory_use_measure(&self->use, i, &use, error));
+        fprintf(self->metrics,
+                "%s{\"layer\": %zu, \"used\": %.6f, \"used_first\": %.6f, \"kl\": %.4f, \"kl_first\": %.4f, \"gini\": "
+                "%.4f}",
+                i ? ", " : "", use.layer, use.used, use.used_first, use.kl, use.kl_first, use.gini);
+    }
+    fprintf(self->metrics, "]");
+    return RUBATO_OK;
+}
+
 static rubato_status judge(trainer *self, double *value, rubato_error *error) {
     const phase *now = self->now;
+    const watcher *watch = self->use.count ? &self->use.watch : NULL;
     double first, sum, other, least = INFINITY, most = -INFINITY;
     text_buffer others = {0};
+    memory_use_clear(&self->use);
+    self->context->watch = watch;
     rubato_status status = judge_at(self, now->judge, &first, error);
+    self->context->watch = NULL;
     sum = first;
     for (size_t i = 0; i < now->also_count && status == RUBATO_OK; i++) {
         status = judge_at(self, &now->also[i], &other, error);
@@ -71,6 +90,7 @@ static rubato_status judge(trainer *self, double *value, rubato_error *error) {
         fprintf(self->metrics, "{\"phase\": \"%s\", \"step\": %zu, \"%s\": %.6f", now->name, self->step,
                 trainer_metric(self), first);
         if (others.data) fprintf(self->metrics, ", \"points\": [%s]", others.data);
+        if (watch) status = write_use(self, error);
         fprintf(self->metrics, "}\n");
         fflush(self->metrics);
     }

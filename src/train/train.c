@@ -520,13 +520,22 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     TRY(trainer_summarize(self, error));
     TRY(open_metrics(self, error));
     TRY(note_provenance(self, error));
+    if (encoder_remembers(&self->model->body))
+        TRY(memory_use_create(&self->use, &self->model->body, error));
+    else if (options->memory_rate != 0 || options->memory_dense)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s: it has no memories", options->model);
     precision products;
     TRY(precision_find(&products, options->precision ? options->precision : "f32", error));
-    return parameters_create(&self->params, self->model, products, self->context->crew, self->context->kernels, error);
+    TRY(parameters_create(&self->params, self->model, products, self->context->crew, self->context->kernels, error));
+    parameter_group *values = &self->params.groups[GROUP_MEMORY];
+    if (options->memory_rate > 0) values->rate = options->memory_rate;
+    values->lazy = !options->memory_dense;
+    return RUBATO_OK;
 }
 
 void trainer_close(trainer *self) {
     if (self->metrics) fclose(self->metrics);
+    memory_use_destroy(&self->use);
     json_decref(self->notes);
     parameters_destroy(&self->params);
     arena_destroy(&self->memory);

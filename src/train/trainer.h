@@ -5,6 +5,7 @@
 #define RUBATO_TRAIN_TRAINER_H
 
 #include "task/context.h"
+#include "task/memory_use.h"
 #include "tensor/tape.h"
 #include "train/optimizer.h"
 #include "train/phase.h"
@@ -39,7 +40,8 @@ struct trainer {
     double begun_ms;
     double tokens_done; /* tokens of all samples so far */
     FILE *metrics;
-    json_t *notes; /* for rubato.json */
+    memory_use use; /* of the model's memories by the dev set; without memories: where it has none */
+    json_t *notes;  /* for rubato.json */
     step_rule rule;
     size_t batch;
     int lock;       /* of the output folder */
