@@ -15,6 +15,12 @@ typedef struct feeding_input {
     float memory_heads, selected; /* the parts of a memory's heads and of its selected slots; 1: all */
 } feeding_input;
 
+/* The work of a memory for some rows, for the limits of the machine. */
+typedef struct feeding_demand {
+    double flops, weight_bytes; /* of the products */
+    double read_bytes;          /* of the table's rows */
+} feeding_demand;
+
 /* A kind of feed-forward part. A function that it does not have is NULL. */
 typedef struct feeding {
     part_kind part; /* must be first: a part_choice of feed-forward parts points to it */
@@ -33,6 +39,8 @@ typedef struct feeding {
     /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
     void (*visit)(void *self, linear_visitor *visit, void *user);
     count_operations *count;
+    /* What a memory does for that many rows; NULL: there is none. */
+    feeding_demand (*demand)(const void *self, double rows);
 } feeding;
 
 /* All kinds; their object in config.json is "feed_forward". */

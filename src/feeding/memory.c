@@ -306,6 +306,16 @@ static operations count(const void *setting, const part_extent *of) {
     return (operations){.queries = (double)of->rows.leaving * row};
 }
 
+static feeding_demand demand(const void *weights, double rows) {
+    const memory *self = weights;
+    const memory_setting *s = self->setting;
+    const double d = (double)self->values->width,
+                 products = s->heads * s->query * (d + s->side) + (s->gated ? 2 * d * d : 0);
+    const double row = (double)dtype_bits(self->values->type) / 8 * d;
+    return (feeding_demand){
+        .flops = 2 * rows * products, .weight_bytes = 4 * products, .read_bytes = rows * s->heads * s->selected * row};
+}
+
 const feeding feeding_memory = {
     .part = {.name = "memory", .foreign = true, .configure = configure, .note = note, .describe = describe},
     .narrows = true,
@@ -315,4 +325,5 @@ const feeding feeding_memory = {
     .forward = forward,
     .after = after,
     .visit = visit,
-    .count = count};
+    .count = count,
+    .demand = demand};

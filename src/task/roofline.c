@@ -55,6 +55,17 @@ static void add_heads(const layer *from, const kernel_table *kernels, const ruba
     to->peak = mine.rate * peak_of(machine, mine.products);
 }
 
+/* Rows of the table are anywhere in memory; they are counted at the bandwidth of rows that follow each other. */
+static void add_memory(const layer *from, const rubato_machine *machine, double rows, demand *to) {
+    const feeding_demand mine = from->feeding->demand(from->feed_forward, rows);
+    to->name = "memory";
+    to->flops += mine.flops;
+    to->weight_bytes += mine.weight_bytes;
+    to->activation_bytes += mine.read_bytes;
+    to->each_bytes = INFINITY;
+    to->peak = machine->peak_gflops;
+}
+
 static void fill_demands(const encoder *body, const kernel_table *kernels, const rubato_machine *machine,
                          size_t sequences, size_t length, demand out[PART_COUNT]) {
     double layers = (double)body->depth, d = (double)body->config.hidden, rows = (double)(sequences * length);
@@ -65,6 +76,7 @@ static void fill_demands(const encoder *body, const kernel_table *kernels, const
         const layer *one = &body->layers[body->order[i]];
         layer_visit(one, add_product, &all);
         add_heads(one, kernels, machine, sequences, length, &out[PART_HEADS]);
+        if (one->feeding->demand) add_memory(one, machine, rows, &out[PART_MEMORY]);
     }
     out[PART_EMBEDDINGS] =
         (demand){.name = "embeddings", .activation_bytes = 4 * rows * 4 * d, .each_bytes = 16 * rows * d};
@@ -163,7 +175,7 @@ rubato_status rubato_roofline(rubato_context *context, const rubato_machine *mac
     if (!made) return fail_memory(error);
     made->is.parts = made->listed;
     for (size_t i = 0; i < PART_COUNT; i++) {
-        if (i == PART_RETIREMENT) continue; /* no rows retire here */
+        if (i == PART_RETIREMENT || !demands[i].name) continue; /* no rows retire here; a part may be missing */
         rubato_part *one = &made->parts[i];
         made->listed[made->is.count++] = one;
         *one = (rubato_part){.name = demands[i].name, .ms = ms[i] * times};
