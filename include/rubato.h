@@ -946,7 +946,7 @@ typedef struct rubato_search_options {
     const char *out;                           /* folder for rubato.json and frontier.svg; NULL: the model's */
     const char *cost;                          /* "flops" (default) or "ms", which needs a calibrated machine */
     const char *axes; /* "lengths,exits": the axes along which points may differ, of lengths, merges, depth, widths,
-                         exits and precision; NULL: lengths, and all axes for which the model was trained */
+                         exits, precision and memory; NULL: lengths, and all axes for which the model was trained */
     const char *precision; /* as rubato_load_options; with "f32+int8" and cost "ms" points may be in either precision */
     size_t iterations;     /* default 15 */
     size_t mutations, crossovers; /* of each iteration, default 20 each */

@@ -16,6 +16,9 @@ static const char *const forms[MEMORY_FORMS] = {[MEMORY_RES] = "res", [MEMORY_PK
 
 /* ---- Settings ---- */
 
+/* What somebody who opens config.json should know; it is not read. */
+#define NOTE_KEY "note"
+
 static rubato_status read_count(uint32_t *out, const json_t *json, const char *key, size_t otherwise, size_t most,
                                 rubato_error *error) {
     size_t value;
@@ -48,7 +51,8 @@ static rubato_status configure(void *setting, const json_t *json, rubato_error *
     TRY(read_count(&self->heads, json, "heads", 4, MOST_HEADS, error));
     TRY(read_count(&self->selected, json, "selected", size_min(32, side), size_min(side, MOST_SELECTED), error));
     TRY(read_count(&self->query, json, "query", 256, MOST_QUERY, error));
-    if (self->query % 2) return fail(error, RUBATO_BAD_MODEL, "a memory's queries have %u features", self->query);
+    if (self->query % 2)
+        return fail(error, RUBATO_BAD_MODEL, "a memory's \"query\" is %u; it is an even number", self->query);
     TRY(json_get_bool(&self->normal, json, "normal", true, error));
     TRY(json_get_bool(&self->shared, json, "shared", false, error));
     return json_get_bool(&self->gated, json, "gated", false, error);
@@ -57,6 +61,12 @@ static rubato_status configure(void *setting, const json_t *json, rubato_error *
 static rubato_status note(const void *setting, json_t *json, rubato_error *error) {
     const memory_setting *self = setting;
     TRY(json_set(json, "form", json_string(forms[self->form]), error));
+    TRY(json_set(json, NOTE_KEY,
+                 json_string(self->form == MEMORY_PKM
+                                 ? "transformers has no memories, and the feed-forward parts that they replace are gone"
+                                 : "transformers has no memories; rubato convert THIS --memory none --out PLAIN writes "
+                                   "the model without them, which loads there"),
+                 error));
     TRY(json_set(json, "slots", json_integer((json_int_t)self->side * self->side), error));
     TRY(json_set(json, "heads", json_integer(self->heads), error));
     TRY(json_set(json, "selected", json_integer(self->selected), error));

@@ -298,7 +298,7 @@ static const rubato_option search_table[] = {
     TEXT_OPTION(cost, cost, "C", search_costs, "flops",
                 "cost for the search: operations, or milliseconds by this machine's cost model"),
     TEXT_OPTION(axes, axes, "LIST", NULL, "lengths, and all axes for which the model was trained",
-                "axes along which points may differ, of lengths,merges,depth,widths,exits,precision"),
+                "axes along which points may differ, of lengths,merges,depth,widths,exits,precision,memory"),
     BETWEEN_OPTION(lowest, lowest, 0, 1, "0.15", "cheapest cost of interest, as a part of the full model's"),
     SIZE_OPTION(iterations, iterations, "15", "rounds"),
     SIZE_OPTION(mutations, mutations, "20", "new candidates in each round by mutation"),

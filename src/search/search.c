@@ -107,6 +107,19 @@ static rubato_status narrow_down(searching *s, rubato_error *error) {
     return RUBATO_OK;
 }
 
+/* All memories with half of their heads, and without memories. */
+static rubato_status forget(searching *s, rubato_error *error) {
+    static const float parts[] = {0.5f, 0};
+    for (size_t i = 0; s->space.memories && i < 2 && !s->stopped; i++) {
+        point at = point_full(s->judge.model->body.depth);
+        for (size_t j = 0; j < at.layers && j < 64; j++)
+            if (s->space.memories >> j & 1) at.memory[j] = parts[i];
+        TRY(evaluate(s, &at, "search", false, error));
+        report(s, 0, s->options->iterations);
+    }
+    return RUBATO_OK;
+}
+
 /* Rows merge in some layers, evenly spread. */
 static rubato_status merge_blocks(searching *s, rubato_error *error) {
     size_t layers = s->judge.model->body.depth;
@@ -128,14 +141,14 @@ static bool asked(const rubato_search_options *options, const char *axis) {
 }
 
 static rubato_status check_axes(const rubato_search_options *options, rubato_error *error) {
-    static const char *const known[] = {"lengths", "merges", "depth", "widths", "exits", "precision"};
+    static const char *const known[] = {"lengths", "merges", "depth", "widths", "exits", "precision", "memory"};
     for (const char *at = options->axes; at && *at;) {
         size_t length = strcspn(at, ","), i = 0;
         while (i < sizeof known / sizeof *known && (strlen(known[i]) != length || strncmp(known[i], at, length) != 0))
             i++;
         if (i == sizeof known / sizeof *known)
             return fail(error, RUBATO_BAD_ARGUMENT,
-                        "axes \"%.60s\": known are lengths, merges, depth, widths, exits and precision", options->axes);
+                        "axes \"%.60s\": known are lengths, merges, depth, widths, exits, precision and memory", options->axes);
         at += length + (at[length] == ',');
     }
     return RUBATO_OK;
@@ -410,6 +423,8 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     s->merges = (size_t)json_integer_value(json_object_get(json_object_get(*notes, "training"), "merges"));
     s->space.merges = s->merges > 0 && asked(options, "merges");
     s->space.depth = (options->depth ? options->depth > 0 : layer_drop > 0 || options->axes) && asked(options, "depth");
+    for (size_t i = 0; asked(options, "memory") && i < s->judge.model->body.depth && i < 64; i++)
+        s->space.memories |= (uint64_t)s->judge.model->body.sizes[i].remembers << i;
     s->judge.lowest = options->lowest > 0 ? options->lowest : 0.15;
     const struct {
         const char *axis, *remedy;
@@ -417,6 +432,7 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     } needs[] = {{"exits", "train it with a recipe that has exits", leaves},
                  {"widths", "train it with slimmable, dynabert or anytime", s->space.width_count > 1},
                  {"merges", "train it with --merges", s->space.merges},
+                 {"memory", "rubato convert makes models with memories", s->space.memories != 0},
                  {"precision", "load it in two precisions, and search with --cost ms", s->space.precision}};
     for (size_t i = 0; options->axes && i < sizeof needs / sizeof *needs; i++)
         if (asked(options, needs[i].axis) && !needs[i].has)
@@ -459,6 +475,7 @@ static rubato_status search(searching *s, json_t **notes, rubato_error *error) {
     TRY(leave_early(s, error));
     TRY(narrow_down(s, error));
     TRY(merge_blocks(s, error));
+    TRY(forget(s, error));
     TRY(earlier_points(s, error));
     TRY(lower_precision(s, error));
     TRY(evolve(s, error));

@@ -37,6 +37,11 @@ static json_t *read_value(const char *text) {
     return number == (double)(json_int_t)number ? json_integer((json_int_t)number) : json_real(number);
 }
 
+/* Keys of the object in config.json that are no settings. */
+static bool is_reserved(const char *key) {
+    return strcmp(key, "mechanism") == 0 || strcmp(key, "layers") == 0 || strcmp(key, "note") == 0;
+}
+
 /* {KEY OF NAME: NAME, KEY: VALUE, ...} of "NAME,KEY=VALUE,..." */
 static rubato_status read_setting(json_t **out, const char *what, const char *name_key, const char *text,
                                   rubato_error *error) {
@@ -57,7 +62,7 @@ static rubato_status read_setting(json_t **out, const char *what, const char *na
         } else {
             *equals = 0;
             json_t *value =
-                strcmp(list[i], "mechanism") != 0 && strcmp(list[i], "layers") != 0 && !json_object_get(made, list[i])
+                !is_reserved(list[i]) && !json_object_get(made, list[i])
                     ? read_value(equals + 1)
                     : NULL;
             if (!value || json_object_set_new(made, list[i], value) != 0)
@@ -83,8 +88,7 @@ static rubato_status check_keys(const char *what, const part_choice *choice, con
     rubato_status status = noted ? RUBATO_OK : fail_memory(error);
     if (status == RUBATO_OK && choice->kind->note) status = choice->kind->note(choice->setting, noted, error);
     json_object_foreach((json_t *)wanted, key, value) {
-        if (status == RUBATO_OK && strcmp(key, "mechanism") != 0 && strcmp(key, "layers") != 0 &&
-            !json_object_get(noted, key))
+        if (status == RUBATO_OK && !is_reserved(key) && !json_object_get(noted, key))
             status = fail(error, RUBATO_BAD_ARGUMENT, "%s has no setting \"%.40s\"", what, key);
     }
     json_decref(noted);

@@ -400,9 +400,12 @@ static void refresh_some(void *argument, size_t member, size_t members) {
                 size_min(PANEL, self->decoder->out - panel * PANEL), self->tied->width);
     for (size_t i = 0; i < self->linear_count; i++) {
         size_t panels = divide_up(self->linears[i]->out, PANEL);
-        bool whole = self->linears[i] == self->decoder; /* each member has its own packed panels */
-        for (size_t panel = whole ? member : 0; panel < panels; panel += whole ? members : 1, number++)
-            if (whole || number % members == member) linear_refresh(self->linears[i], work->kernels, panel, panel + 1);
+        /* a member refreshes the panels of the decoder that it packed; those of other layers are counted, by every
+         * member alike */
+        const bool packed = self->tied && self->linears[i] == self->decoder;
+        for (size_t panel = 0; panel < panels; panel++)
+            if ((packed ? panel : number++) % members == member)
+                linear_refresh(self->linears[i], work->kernels, panel, panel + 1);
     }
 }
 

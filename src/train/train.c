@@ -507,6 +507,10 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     if (self->model->body.depth > POINT_LAYERS)
         return fail(error, RUBATO_UNSUPPORTED, "%zu layers; at most %d can be trained", self->model->body.depth,
                     POINT_LAYERS);
+    if (encoder_remembers(&self->model->body))
+        TRY(memory_use_create(&self->use, &self->model->body, error));
+    else if (options->memory_rate != 0 || options->memory_dense)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s: it has no memories", options->model);
     rubato_context_options context = {.size = sizeof context, .threads = options->threads, .isa = options->isa};
     TRY(rubato_context_create(&self->context, self->model, &context, error));
     rubato_text_options asked = {.size = sizeof asked, .max_length = options->max_length}, text;
@@ -520,10 +524,6 @@ rubato_status trainer_open(trainer *self, const rubato_train_options *options, r
     TRY(trainer_summarize(self, error));
     TRY(open_metrics(self, error));
     TRY(note_provenance(self, error));
-    if (encoder_remembers(&self->model->body))
-        TRY(memory_use_create(&self->use, &self->model->body, error));
-    else if (options->memory_rate != 0 || options->memory_dense)
-        return fail(error, RUBATO_BAD_ARGUMENT, "%s: it has no memories", options->model);
     precision products;
     TRY(precision_find(&products, options->precision ? options->precision : "f32", error));
     TRY(parameters_create(&self->params, self->model, products, self->context->crew, self->context->kernels, error));
