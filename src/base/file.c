@@ -117,6 +117,12 @@ void file_release(const void *data, size_t size) {
     if (last > first) madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
+void file_expect_random(const void *data, size_t size) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = ((uintptr_t)data + page - 1) / page * page, last = ((uintptr_t)data + size) / page * page;
+    if (last > first) madvise((void *)first, last - first, MADV_RANDOM);
+}
+
 rubato_status file_read(char **data, size_t *size, const char *path, size_t limit, rubato_error *error) {
     *data = NULL;
     *size = 0;

@@ -40,6 +40,9 @@ rubato_status file_map_memory(mapped_file *file, unsigned char **bytes, size_t s
  * lost. */
 void file_release(const void *data, size_t size);
 
+/* Tells the system that bytes of an open file are read here and there, so that it reads no more than is asked for. */
+void file_expect_random(const void *data, size_t size);
+
 /* Reads a file of at most `limit` bytes; *data is NUL-ended and the caller's to free. */
 rubato_status file_read(char **data, size_t *size, const char *path, size_t limit, rubato_error *error);
 

@@ -269,6 +269,7 @@ rubato_status loader_values(loader *load, table *out, const char *name, size_t r
         else
             TRY(loader_find(load, &from, name, rows, columns, true));
         table_load(out, &from);
+        if (!load->bound) file_expect_random(stored->data, stored->bytes); /* else it is read whole */
         TRY(loader_bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = rows, .columns = columns}, name));
     } else {
         TRY(loader_spread(load, out, name, rows, columns, load->zero_values ? -1 : 1 / sqrt((double)columns)));
