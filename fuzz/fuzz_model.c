@@ -1,6 +1,6 @@
 /* Input: any bytes as the config.json or rubato.json of a whole model, which then answers at its points. The first byte
  * selects the file and the model: a BERT with exits (their weights are in exits/, made by `rubato train --recipe
- * deebert --frozen`), or a Funnel-Transformer. */
+ * deebert --frozen`), a Funnel-Transformer, or a BERT with a memory. */
 #define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,7 +12,9 @@
 
 #include "rubato.h"
 
-static char folders[2][64];
+enum { MODELS = 3 };
+
+static char folders[MODELS][64];
 
 static void link_file(const char *folder, const char *from, const char *name) {
     char path[256];
@@ -36,7 +38,7 @@ static void remove_file(const char *folder, const char *name) {
 static void tidy(void) {
     static const char *const names[] = {"model.safetensors", "tokenizer.json",          "config.json",
                                         "rubato.json",       "exits/model.safetensors", "exits"};
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < MODELS; i++) {
         for (size_t j = 0; j + 1 < sizeof names / sizeof names[0]; j++) remove_file(folders[i], names[j]);
         char path[256];
         snprintf(path, sizeof path, "%s/exits", folders[i]);
@@ -46,8 +48,8 @@ static void tidy(void) {
 }
 
 static void prepare(void) {
-    static const char *const names[] = {"bert", "funnel"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const names[] = {"bert", "funnel", "memory/res"};
+    for (size_t i = 0; i < MODELS; i++) {
         char from[512];
         snprintf(folders[i], sizeof folders[i], "/tmp/rubato-fuzz-model-%d-%zu", (int)getpid(), i);
         if (mkdir(folders[i], 0700) != 0) abort();
@@ -64,14 +66,17 @@ static void prepare(void) {
 }
 
 /* A config.json that fits the model, for inputs that are the other file. */
-static const char *const configs[2] = {
+static const char *const configs[MODELS] = {
     "{\"model_type\": \"bert\", \"architectures\": [\"BertForSequenceClassification\"], \"hidden_size\": 24, "
     "\"num_hidden_layers\": 3, \"num_attention_heads\": 3, \"intermediate_size\": 40, \"max_position_embeddings\": 19, "
     "\"vocab_size\": 61, \"num_labels\": 3}",
     "{\"model_type\": \"funnel\", \"architectures\": [\"FunnelForSequenceClassification\"], \"block_sizes\": [2, 1, "
     "2], "
     "\"block_repeats\": [1, 2, 1], \"d_model\": 24, \"n_head\": 3, \"d_head\": 8, \"d_inner\": 40, \"vocab_size\": 61, "
-    "\"num_labels\": 3}"};
+    "\"num_labels\": 3}",
+    "{\"model_type\": \"bert\", \"hidden_size\": 32, \"num_hidden_layers\": 3, \"num_attention_heads\": 2, "
+    "\"intermediate_size\": 48, \"max_position_embeddings\": 20, \"vocab_size\": 61, \"feed_forward\": "
+    "{\"mechanism\": \"memory\", \"slots\": 64, \"heads\": 2, \"selected\": 3, \"query\": 8, \"layers\": [1]}}"};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rubato_model *model;
@@ -79,10 +84,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rubato_error error;
     if (size == 0) return 0;
     if (!folders[0][0]) prepare();
-    const char *folder = folders[data[0] & 1];
+    const size_t which = data[0] & 4 ? 2 : data[0] & 1;
+    const char *folder = folders[which];
     bool points = data[0] & 2;
-    write_file(folder, "config.json", points ? (const void *)configs[data[0] & 1] : data + 1,
-               points ? strlen(configs[data[0] & 1]) : size - 1);
+    write_file(folder, "config.json", points ? (const void *)configs[which] : data + 1,
+               points ? strlen(configs[which]) : size - 1);
     remove_file(folder, "rubato.json");
     if (points) write_file(folder, "rubato.json", data + 1, size - 1);
     if (rubato_model_load(&model, folder, &error) != RUBATO_OK) return 0;
@@ -91,13 +97,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t labels = rubato_model_info(model)->label_count;
     if (rubato_context_create(&context, model, &one, &error) == RUBATO_OK) {
         float *scores = calloc(2 * (labels + 2), sizeof *scores);
-        for (size_t i = 0; scores && i <= rubato_point_count(model) && i < 4; i++) {
+        float *vectors = calloc(2 * rubato_model_info(model)->width + 1, sizeof *vectors);
+        for (size_t i = 0; scores && vectors && i <= rubato_point_count(model) && i < 4; i++) {
             char budget[64] = "full";
             if (i > 0) snprintf(budget, sizeof budget, "@%s", rubato_model_point(model, i - 1)->name);
             rubato_options options = {.budget = budget};
             rubato_logits(context, scores, inputs, 2, &options, NULL, &error);
+            rubato_embed(context, vectors, inputs, 2, &options, NULL, &error);
         }
         free(scores);
+        free(vectors);
         rubato_context_destroy(context);
     }
     rubato_model_destroy(model);

@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "base/text_buffer.h"
 #include "base/text_list.h"
+#include "base/utf8.h"
 #include "feeding/memory.h"
 #include "store/safetensors_write.h"
 #include "task/folder.h"
@@ -28,12 +29,12 @@ typedef struct converting {
 
 /* ---- The setting ---- */
 
+/* NULL: no memory. */
 static json_t *read_value(const char *text) {
     char *end;
     const double number = strtod(text, &end);
     if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0) return json_boolean(*text == 't');
-    if (end == text || *end) return json_string(text); /* NULL for bytes that are no text */
-    if (!(fabs(number) < 1e15)) return NULL;
+    if (end == text || *end || !(fabs(number) < 1e15)) return json_string(text);
     return number == (double)(json_int_t)number ? json_integer((json_int_t)number) : json_real(number);
 }
 
@@ -42,36 +43,33 @@ static bool is_reserved(const char *key) {
     return strcmp(key, "mechanism") == 0 || strcmp(key, "layers") == 0 || strcmp(key, "note") == 0;
 }
 
+/* Adds "KEY=VALUE"; what: for messages. */
+static rubato_status add_setting(json_t *to, char *setting, const char *what, rubato_error *error) {
+    char *equals = strchr(setting, '=');
+    if (!equals || equals == setting)
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s: \"%.60s\" is no setting; give KEY=VALUE, as window=256", what,
+                    setting);
+    *equals = 0;
+    if (is_reserved(setting) || json_object_get(to, setting))
+        return fail(error, RUBATO_BAD_ARGUMENT, "%s: \"%.60s\" is %s", what, setting,
+                    is_reserved(setting) ? "no setting" : "given twice");
+    return json_set(to, setting, read_value(equals + 1), error);
+}
+
 /* {KEY OF NAME: NAME, KEY: VALUE, ...} of "NAME,KEY=VALUE,..." */
 static rubato_status read_setting(json_t **out, const char *what, const char *name_key, const char *text,
                                   rubato_error *error) {
     size_t count = 0;
+    if (utf8_check(text, strlen(text)) != strlen(text)) return fail(error, RUBATO_BAD_ARGUMENT, "%s: not UTF-8", what);
     char **list = text_list_split(text, &count);
     json_t *made = json_object();
-    rubato_status status = !list   ? fail_memory(error)
-                           : count ? RUBATO_OK
-                                   : fail(error, RUBATO_BAD_ARGUMENT, "no %s is named", what);
-    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-        char *equals = strchr(list[i], '=');
-        if (i == 0 ? equals != NULL : !equals || equals == list[i]) {
-            status = fail(error, RUBATO_BAD_ARGUMENT,
-                          "%s \"%.80s\": give a name and its settings, as longformer,window=256", what, text);
-        } else if (i == 0) {
-            json_put(&made, name_key, json_string(list[i]));
-            if (!made) status = fail(error, RUBATO_BAD_ARGUMENT, "%s \"%.80s\" is no text", what, text);
-        } else {
-            *equals = 0;
-            json_t *value =
-                !is_reserved(list[i]) && !json_object_get(made, list[i])
-                    ? read_value(equals + 1)
-                    : NULL;
-            if (!value || json_object_set_new(made, list[i], value) != 0)
-                status = fail(error, RUBATO_BAD_ARGUMENT,
-                              "%s \"%.80s\": setting %zu is given twice, or has a value that cannot be", what, text, i);
-        }
-    }
+    rubato_status status = !list || !made ? fail_memory(error) : RUBATO_OK;
+    if (status == RUBATO_OK && (count == 0 || strchr(list[0], '=')))
+        status =
+            fail(error, RUBATO_BAD_ARGUMENT, "%s \"%.80s\": a name comes first, and then its settings", what, text);
+    if (status == RUBATO_OK) status = json_set(made, name_key, json_string(list[0]), error);
+    for (size_t i = 1; i < count && status == RUBATO_OK; i++) status = add_setting(made, list[i], what, error);
     free(list);
-    if (status == RUBATO_OK && !made) status = fail_memory(error);
     if (status != RUBATO_OK)
         json_decref(made);
     else
@@ -118,7 +116,9 @@ static rubato_status choose_attention(converting *c, rubato_error *error) {
         status = config_check_causal(&c->model->body.config, c->model->kind, error);
     json_decref(config);
     json_decref(wanted);
-    return status == RUBATO_BAD_MODEL || status == RUBATO_UNSUPPORTED ? RUBATO_BAD_ARGUMENT : status;
+    return status == RUBATO_BAD_MODEL || status == RUBATO_UNSUPPORTED
+               ? fail_within(error, RUBATO_BAD_ARGUMENT, "--attention")
+               : status;
 }
 
 /* ---- Memories ---- */
@@ -154,6 +154,8 @@ static rubato_status check_memory(const converting *c, const rubato_model *model
         if (!(all = json_pack("{s:O}", feeding_table.key, c->feed_forward))) return fail_memory(error);
         rubato_status status = part_configure(&choice, &feeding_table, all, error);
         json_decref(all);
+        if (status == RUBATO_BAD_MODEL || status == RUBATO_UNSUPPORTED)
+            return fail_within(error, RUBATO_BAD_ARGUMENT, "--memory");
         TRY(status);
         return check_keys("memory", &choice, c->feed_forward, error);
     }
@@ -434,7 +436,6 @@ static rubato_status convert(converting *c, rubato_convert_result **result, ruba
                       .feed_forward = c->feed_forward,
                       .zero_values = o->zero_values};
     rubato_model_destroy(as_it_is);
-    if (o->memory && (status == RUBATO_BAD_MODEL || status == RUBATO_UNSUPPORTED)) return RUBATO_BAD_ARGUMENT;
     TRY(status);
     TRY(model_load(&c->model, o->model, NULL, &learn, error));
     frontier_free(&c->model->points);

@@ -165,6 +165,16 @@ static void test_tags(void **state) {
     fail_writing(&w, "train tokee tagging", train, 0);
 }
 
+/* A model with memories, judged while it learns. */
+static void test_memories(void **state) {
+    (void)state;
+    writing w = {.model = GOLDEN "/memory/res",
+                 .task = "mlm",
+                 .piecewise = true,
+                 .data = write_data(failing_folder(), "data.tsv", "text\na b c d e f\ng h i j k l\nm n o p q r\n")};
+    fail_writing(&w, "train a model with memories", train, 0);
+}
+
 /* Running text, and a model without weights. */
 static void test_beginning(void **state) {
     (void)state;
@@ -219,8 +229,8 @@ static void test_going_on(void **state) {
 }
 
 int main(int count, char **arguments) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_train), cmocka_unit_test(test_tags),
-                                       cmocka_unit_test(test_beginning), cmocka_unit_test(test_students),
-                                       cmocka_unit_test(test_going_on)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_train),    cmocka_unit_test(test_tags),
+                                       cmocka_unit_test(test_memories), cmocka_unit_test(test_beginning),
+                                       cmocka_unit_test(test_students), cmocka_unit_test(test_going_on)};
     return failing_main(count, arguments, tests, sizeof tests / sizeof *tests);
 }

@@ -44,6 +44,22 @@ static rubato_status quantize(void *user, digest *out, rubato_error *error) {
     return RUBATO_OK;
 }
 
+static rubato_status convert(void *user, digest *out, rubato_error *error) {
+    const writing *w = user;
+    const rubato_convert_options options = {.size = sizeof options,
+                                            .model = w->model,
+                                            .out = w->out,
+                                            .memory = w->to,
+                                            .layers = strcmp(w->to, "none") == 0 ? NULL : "0,2",
+                                            .overwrite = 1};
+    rubato_convert_result *result;
+    TRY(rubato_convert(&options, &result, error));
+    digest_add(out, &result->parameters, sizeof result->parameters);
+    digest_text(out, result->feed_forward);
+    rubato_free(result);
+    return RUBATO_OK;
+}
+
 static rubato_status npy(void *user, digest *out, rubato_error *error) {
     static const float numbers[] = {1, 2, 3, 4, 5, 6};
     const writing *w = user;
@@ -150,6 +166,14 @@ static void test_quantize(void **state) {
     fail_writing(&w, "quantize bf16, judged", quantize, 20);
 }
 
+static void test_convert(void **state) {
+    (void)state;
+    writing w = {.model = GOLDEN "/bert", .to = "res,slots=16,heads=2,query=4,gated=true"};
+    fail_writing(&w, "convert to memories", convert, 60);
+    w = (writing){.model = GOLDEN "/memory/res", .old = old_folder(), .to = "none"};
+    fail_writing(&w, "convert from memories", convert, 20);
+}
+
 static void test_search(void **state) {
     (void)state;
     const char *folder = failing_folder();
@@ -192,8 +216,9 @@ static void test_augment(void **state) {
 }
 
 int main(int count, char **arguments) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_npy),        cmocka_unit_test(test_trim),
-                                       cmocka_unit_test(test_quantize),   cmocka_unit_test(test_search),
-                                       cmocka_unit_test(test_vocabulary), cmocka_unit_test(test_augment)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_npy),      cmocka_unit_test(test_trim),
+                                       cmocka_unit_test(test_quantize), cmocka_unit_test(test_convert),
+                                       cmocka_unit_test(test_search),   cmocka_unit_test(test_vocabulary),
+                                       cmocka_unit_test(test_augment)};
     return failing_main(count, arguments, tests, sizeof tests / sizeof *tests);
 }

@@ -6,6 +6,7 @@ The reference is written here from the equations of Lample et al. 2019 and Kim a
 """
 import json
 import pathlib
+import shutil
 
 import numpy
 import torch
@@ -126,6 +127,7 @@ def main():
         written = {"model_type": "rubato-bert", "architectures": ["BertModel"], "num_hidden_layers": 3, "hidden_size": HIDDEN, "num_attention_heads": 2,
                    "intermediate_size": 48, "max_position_embeddings": 20, "vocab_size": 61, "type_vocab_size": 2, "hidden_dropout_prob": 0,
                    "attention_probs_dropout_prob": 0, "feed_forward": {"mechanism": "memory", **setting}}
+        shutil.copy(OUT.parent / "bert/tokenizer.json", folder)
         (folder / "config.json").write_text(json.dumps(written, indent=1) + "\n")
 
         for part in (model, *memories.values()):
