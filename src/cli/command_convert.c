@@ -70,7 +70,7 @@ const command command_convert = {
     "  rubato convert MODEL --attention longformer --window 256 --max-length 4096 --out long\n"
     "  rubato convert MODEL --attention performer,features=256 --out fast\n"
     "  rubato convert MODEL --max-length 2048 --out longer     # dense\n"
-    "  rubato convert MODEL --memory res --layers 4,8 --slots 262144 --out rich\n"
+    "  rubato convert MODEL --memory res --layers 1,2 --slots 65536 --out rich\n"
     "  rubato convert rich --memory none --out plain           # the model without its memories\n"
     "The result needs training: rubato train long --task mlm --data TEXT --out adapted, then the task.\n",
     run};

@@ -148,7 +148,8 @@ static rubato_status check_axes(const rubato_search_options *options, rubato_err
             i++;
         if (i == sizeof known / sizeof *known)
             return fail(error, RUBATO_BAD_ARGUMENT,
-                        "axes \"%.60s\": known are lengths, merges, depth, widths, exits, precision and memory", options->axes);
+                        "axes \"%.60s\": known are lengths, merges, depth, widths, exits, precision and memory",
+                        options->axes);
         at += length + (at[length] == ',');
     }
     return RUBATO_OK;

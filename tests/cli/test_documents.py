@@ -118,6 +118,9 @@ def prepare(name, command, header):
                          (heads.get(command, embedder), "MODEL"), (elastic, "ELASTIC")):
         os.symlink(target, os.path.join(folder, link))
     for link, source in (("sst2", deep), ("electra", deep), ("sst2-la", deep if command == "search" else elastic)): shutil.copytree(source, os.path.join(folder, link))
+    if command == "memory":
+        shutil.copytree(os.path.join(golden, "memory/res"), os.path.join(folder, "rich"))
+        for run_of in ("pkm", "res"): write(folder, f"runs/{run_of}/metrics.jsonl", "".join(json.dumps({"step": s, "memory": [{"layer": 1, "used_first": 0.1 * s}]}) + "\n" for s in range(3)))
     for table in ("train.tsv", "dev.tsv", "unused.tsv", "sst2/train.tsv", "sst2/dev.tsv"):
         write(folder, table, f"{header}\tlabel\n" + "".join(f"{t}\t{l}\n" for t, l in rows(20)))
     lines = "".join(text() + "\n" for _ in range(12))
