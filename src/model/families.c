@@ -95,11 +95,11 @@ static rubato_status parse_feeding(encoder_config *config, const json_t *json, r
     TRY(json_get_object(&object, json, feeding_table.key, error));
     TRY(part_configure(&made, &feeding_table, json, error));
     TRY(json_get_list(&layers, object, "layers", error));
-    if (!layers) {
-        config->feeding = made;
-        return RUBATO_OK;
-    }
     if (!config->feeding.kind) config->feeding.kind = feeding_table.kinds[0];
+    if (object && config->feeding.kind != feeding_table.kinds[0])
+        return fail(error, RUBATO_UNSUPPORTED, "\"%s\": a %s has its own", feeding_table.key, config->family);
+    if (!layers) config->feeding = made;
+    if (!layers || made.kind == config->feeding.kind) return RUBATO_OK;
     if (config->groups || config->blocks || config->layers > MOST_UNEVEN)
         return fail(error, RUBATO_UNSUPPORTED, "\"%s\": this model's layers cannot differ", feeding_table.key);
     config->other_feeding = made;

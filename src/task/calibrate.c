@@ -10,6 +10,7 @@
 #include "base/options.h"
 #include "base/order.h"
 #include "task/calibration.h"
+#include "task/memory_use.h"
 
 enum { ROUNDS = 9, TIMES = 4 };
 
@@ -216,7 +217,7 @@ static rubato_status measure_one(const rubato_context *context, manner by, askin
     if (atomic_load(&caller->stop)) return fail(error, RUBATO_CANCELLED, "cancelled");
     add_sample(first, (double)rows, m.first);
     if (second) add_sample(second, (double)rows, m.second);
-    if (third) add_sample(third, (double)rows, m.third);
+    if (third && encoder_remembers(&context->model->body)) add_sample(third, (double)rows, m.third);
     return RUBATO_OK;
 }
 

@@ -104,16 +104,18 @@ rubato_status rubato_context_set_calibration(rubato_context *context, rubato_cal
 static const struct {
     const char *name;
     size_t offset;
-} curves[] = {{"attention", offsetof(cost_parts, attention)},
-              {"forward", offsetof(cost_parts, forward)},
-              {"memory", offsetof(cost_parts, memory)},
-              {"heads", offsetof(cost_parts, heads)},
-              {"outside", offsetof(cost_parts, outside)}};
+    bool lacks; /* models without that part have no such curve */
+} curves[] = {{"attention", offsetof(cost_parts, attention), false},
+              {"forward", offsetof(cost_parts, forward), false},
+              {"memory", offsetof(cost_parts, memory), true},
+              {"heads", offsetof(cost_parts, heads), false},
+              {"outside", offsetof(cost_parts, outside), false}};
 
 static json_t *write_parts(const cost_parts *parts) {
     json_t *object = json_object();
     for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
         const cost_curve *curve = (const cost_curve *)(const void *)((const char *)parts + curves[i].offset);
+        if (curve->count == 0 && curves[i].lacks) continue;
         json_t *list = json_array();
         for (size_t j = 0; j < curve->count; j++) json_add(&list, json_pack("[ff]", curve->x[j], curve->ms[j]));
         json_put(&object, curves[i].name, list);
@@ -133,6 +135,7 @@ static rubato_status read_parts(cost_parts *parts, const json_t *object, rubato_
         cost_curve *curve = (cost_curve *)(void *)((char *)parts + curves[i].offset);
         const json_t *list = json_object_get(object, curves[i].name);
         curve->count = json_array_size(list);
+        if (!list && curves[i].lacks) continue;
         if (curve->count == 0 || curve->count > COST_SAMPLES)
             return fail(error, RUBATO_BAD_DATA, "cost model: curve \"%s\" is missing or too long", curves[i].name);
         for (size_t j = 0; j < curve->count; j++) {

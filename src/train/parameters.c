@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "task/memory_use.h"
 
 enum { BLOCK = 32 << 20 };
 
@@ -263,6 +264,8 @@ static void open_linear(void *user, linear *of, const linear_role *role) {
 rubato_status parameters_pass_through(parameters *self, const encoder *layers, const kernel_table *kernels,
                                       rubato_error *error) {
     opening o = {self, kernels, RUBATO_OK, error};
+    if (encoder_remembers(layers))
+        return fail(error, RUBATO_UNSUPPORTED, "the teacher has memories, and gradients do not pass through them");
     encoder_visit(layers, open_linear, &o);
     for (size_t i = 0; i < layers->unique; i++) {
         layer *of = &layers->layers[i];

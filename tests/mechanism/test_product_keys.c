@@ -10,6 +10,7 @@
 #include "isas.h"
 #include "made_model.h"
 #include "store/safetensors.h"
+#include "task/memory_use.h"
 #include "train/optimizer.h"
 
 static uint64_t drawing = 5;
@@ -260,6 +261,72 @@ static void test_equal_values(void **unused) {
     arena_destroy(&b.memory);
 }
 
+/* A number that is added to all scores of a list changes nothing; and with one slot its weight is 1, and keys and
+ * queries have no derivative. */
+static void test_shift_and_single(void **unused) {
+    float values[16 * 8], scores[2][4];
+    bench b;
+    learner l;
+    (void)unused;
+    open_bench(&b, kernel_table_best(), true);
+    for (size_t i = 0; i < 16 * 8; i++) values[i] = (float)random_normal(&drawing);
+    for (size_t i = 0; i < 8; i++) scores[i / 4][i % 4] = grid();
+    open_learner(&l, values, 16, 8);
+    tensor s1 = filled(&b.on, 1, 4, scores[0]), s2 = filled(&b.on, 1, 4, scores[1]), out = run_tensor(&b.on, 1, 8);
+    memory_choice choice = choice_of(&b.on, 1, 1, 3, 4), moved = choice_of(&b.on, 1, 1, 3, 4);
+    memory_select(&b.on, s1, s2, 0, &choice);
+    for (size_t i = 0; i < 4; i++) scores[0][i] += 16;
+    memory_select(&b.on, filled(&b.on, 1, 4, scores[0]), s2, 0, &moved);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(choice.slots[i], moved.slots[i]);
+        assert_near((double)choice.weights[i], (double)moved.weights[i]);
+    }
+    memory_choice one = choice_of(&b.on, 1, 1, 1, 4);
+    memory_select(&b.on, s1, s2, 0, &one);
+    memory_sum(&b.on, out, &l.values, &one, &s1, &s2);
+    assert_true(one.weights[0] == 1 && one.slots[0] == choice.slots[0]);
+    for (size_t i = 0; i < 8; i++) {
+        assert_true(out.data[i] == values[one.slots[0] * 8 + i]);
+        out.grad[i] = 1 + (float)i;
+    }
+    tape_backward(&b.on);
+    for (size_t i = 0; i < 4; i++) assert_true(s1.grad[i] == 0 && s2.grad[i] == 0);
+    for (size_t i = 0; i < 16 * 8; i++) assert_true(l.gradient[i] == (i / 8 == one.slots[0] ? 1 + (float)(i % 8) : 0));
+    close_learner(&l);
+    arena_destroy(&b.memory);
+}
+
+/* Figures of distributions of weight over four slots, in sixteenths or tenths. */
+static void test_use(void **unused) {
+    static const struct {
+        unsigned weights[4];
+        double used, kl;
+        size_t half, most;
+    } cases[] = {{{4, 4, 4, 4}, 1, 0, 2, 4},
+                 {{5, 5, 0, 0}, 0.5, 0.693147, 1, 2},
+                 {{7, 1, 1, 1}, 1, 0.445846, 1, 3},
+                 {{0, 0, 3, 0}, 0.25, 1.386294, 1, 1}};
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t mass[4];
+        uint32_t first[4];
+        rubato_memory_use use;
+        for (size_t j = 0; j < 4; j++) {
+            mass[j] = (uint64_t)cases[i].weights[j] << 32;
+            first[j] = cases[i].weights[j];
+        }
+        memory_counts counts = {.layer = 3, .slots = 4, .mass = mass, .first = first};
+        assert_int_equal(memory_use_measure(&(memory_use){.memories = &counts, .count = 1}, 0, &use, NULL), RUBATO_OK);
+        assert_near(use.used, cases[i].used);
+        assert_near(use.used_first, cases[i].used);
+        assert_near(use.kl, cases[i].kl);
+        assert_near(use.kl_first, cases[i].kl);
+        assert_int_equal(use.slots_50, cases[i].half);
+        assert_int_equal(use.slots_90, cases[i].most);
+        if (i == 0) assert_near(use.gini, -0.25);
+    }
+}
+
 /* ---- Encoders against PyTorch ---- */
 
 static const float *expected(const tensor_file *file, const char *name, size_t *count) {
@@ -410,9 +477,9 @@ static void test_lazy_step(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_search),       cmocka_unit_test(test_small_search),
-                                       cmocka_unit_test(test_small_layer),  cmocka_unit_test(test_sums),
-                                       cmocka_unit_test(test_equal_values), cmocka_unit_test(test_against_pytorch),
-                                       cmocka_unit_test(test_lazy_step)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_search), cmocka_unit_test(test_small_search),    cmocka_unit_test(test_small_layer),
+        cmocka_unit_test(test_sums),   cmocka_unit_test(test_equal_values),    cmocka_unit_test(test_shift_and_single),
+        cmocka_unit_test(test_use),    cmocka_unit_test(test_against_pytorch), cmocka_unit_test(test_lazy_step)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
