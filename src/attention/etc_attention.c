@@ -37,8 +37,7 @@ static rubato_status configure(void *setting, const json_t *json, rubato_error *
     TRY(json_get_size(&self->radius, json, "radius", RADIUS, error));
     TRY(json_get_size(&self->clip, json, "clip", CLIP, error));
     if (self->globals > WIDEST || self->radius > WIDEST || self->clip > MOST_CLIP)
-        return fail(error, RUBATO_BAD_MODEL,
-                    "ETC attention with %zu global tokens, a radius of %zu and distances up to %zu", self->globals,
+        return fail(error, RUBATO_BAD_MODEL, "ETC attention with globals %zu, radius %zu, clip %zu", self->globals,
                     self->radius, self->clip);
     return RUBATO_OK;
 }

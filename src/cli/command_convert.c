@@ -3,7 +3,8 @@
 
 #include "cli/command.h"
 
-/* Adds the settings that have options of their own to "NAME,KEY=VALUE". False where there is no room. */
+/* Adds the settings that have options of their own to "NAME,KEY=VALUE". False where there is no room, or a value has a
+ * comma and would be read as two settings. */
 static bool add_settings(const arguments *given, const char *slots, char *out, size_t bytes, size_t *count) {
 #define ENTRY(name) {#name, given->setting.name},
     const char *const settings[][2] = {ATTENTION_SETTINGS(ENTRY)};
@@ -13,6 +14,7 @@ static bool add_settings(const arguments *given, const char *slots, char *out, s
     *count = 0;
     for (size_t i = 0; i < sizeof settings / sizeof *settings && at < bytes; i++) {
         if (!settings[i][1] || (settings[i][1] == given->setting.slots && !slots)) continue;
+        if (strchr(settings[i][1], ',')) return false;
         at += (size_t)snprintf(out + at, bytes - at, ",%s=%s", settings[i][0], settings[i][1]);
         (*count)++;
     }
@@ -26,6 +28,7 @@ static int run(const arguments *given) {
     const char *slots = given->setting.slots;
     if (slots && options.attention && options.memory)
         return report_usage("%s", "--slots: linformer and memories both have slots; name them as --memory res,slots=N");
+    if (slots && options.memory && strchr(slots, ',')) return report_usage("--slots %s: a number is wanted", slots);
     if (slots && options.memory) {
         if (snprintf(memory, sizeof memory, "%s,slots=%s", options.memory, slots) >= (int)sizeof memory)
             return report_usage("%s", "the settings of --memory are too long");
@@ -33,7 +36,7 @@ static int run(const arguments *given) {
         slots = NULL;
     }
     if (!add_settings(given, slots, attention, sizeof attention, &settings))
-        return report_usage("%s", "the settings of --attention are too long");
+        return report_usage("%s", "the settings of --attention are too long, or one has a comma");
     if (!options.memory && (options.layers || options.zero_values))
         return report_usage("%s", "--layers and --zero-values need --memory; see rubato convert --help");
     if (settings && !options.attention)
