@@ -117,6 +117,7 @@ static rubato_status load_norm(batch_norm *out, const part_source *from, size_t 
     char full[LOADER_NAME];
     part_name_in_layer(full, from, "memory.norm");
     TRY(loader_norm(from->load, &out->scale, full, width, BATCH_EPSILON));
+    if (!out->scale.beta) return fail(from->load->error, RUBATO_BAD_MODEL, "tensor \"%s.bias\" is missing", full);
     return loader_running(from->load, &out->running, full, width);
 }
 

@@ -6,7 +6,7 @@
 import json, os, subprocess
 
 from program import check, finish, golden, interrupt, model, one_line, path, rubato, run, write
-from weights import tensors
+from weights import tensors, write_tensors
 
 TEXTS = "hello world\na bc d e f g h i j k l m n o p\nb\n"
 SMALL = ",heads=2,selected=3,query=8,slots=64"
@@ -108,6 +108,17 @@ for more, word in (([plain, "--data", dev], "no memories"), ([path("whole")], "-
     r = run("memory", *more); check(f"memory {word}", r.status in (1, 2) and one_line(r) and word in r.err, r)
 open(path("whole/metrics.jsonl"), "a").write('{"memory": [{"layer": -1}, 3, {"layer": 1e99, "used_first": "x"}], "step": "a"}\nnull\n\0\n{"mem')
 check("a damaged line", run("memory", path("whole"), "--plot", path("use.svg")).status == 0)
+
+# ---- Damaged weights ----
+whole = tensors(path("one"))
+for name in [n for n in whole if "layer.0.memory" in n]:
+    os.makedirs(path("damaged"), exist_ok=True)
+    for file in ("config.json", "tokenizer.json"): write(f"damaged/{file}", open(path(f"one/{file}")).read())
+    write_tensors(path("damaged"), {n: v for n, v in whole.items() if n != name})
+    r = run("embed", path("damaged"), stdin=TEXTS); check(f"without {name}", (r.status == 1 and one_line(r) and name.split("layer.")[1] in r.err) or (r.status == 0 and name.endswith("query.bias")), r)
+    kind, shape, data = whole[name]
+    write_tensors(path("damaged"), {**whole, name: (kind, [shape[0] - 1, *shape[1:]], data[:len(data) // shape[0] * (shape[0] - 1)])})
+    r = run("embed", path("damaged"), stdin=TEXTS); check(f"shorter {name}", r.status == 1 and one_line(r) and "config.json" in r.err, r)
 
 # ---- Refusals ----
 for form, layers_of, word in (("res", None, "--layers"), ("ram", "0", "ram"), ("res,slots=63", "0", "square"), ("res,slots=0", "0", "slots"), ("res,slots=64,selected=9", "0", "selected"), ("res,query=7", "0", "query"),
