@@ -99,6 +99,8 @@ static void test_training_options(void **state) {
     TEXT(unit);
     REAL(score_rate);
     REAL(penalty);
+    REAL(memory_rate);
+    FLAG(memory_dense);
     TRAIN("batch_size", "17", batch, 17);
     TRAIN("divergence", "full", divergence_from_full, 1);
     assert_int_equal(checked, count);
