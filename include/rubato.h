@@ -783,21 +783,22 @@ typedef struct rubato_convert_options {
                               model has it */
     const char *layers;    /* of the memories, "4,8"; the first layer is 0 */
     uint64_t seed;         /* of the memories' weights */
-    int zero_values;       /* the memories' values are zero: until it learns, the model answers as it did (res, after) */
-    int reserved;          /* 0 */
+    int zero_values; /* the memories' values are zero: until it learns, the model answers as it did (res, after) */
+    int reserved;    /* 0 */
 } rubato_convert_options;
 
 typedef struct rubato_convert_result {
     const char *attention; /* its description */
     size_t positions, parameters;
-    size_t added; /* tensors that the model had not, but for memories */
+    size_t added;             /* tensors that the model had not, but for memories */
     const char *feed_forward; /* the description of memories; NULL: there are none */
 } rubato_convert_result;
 
 /* Makes a model with another attention, or for longer texts, of a model with dense attention; or one with memories
- * (docs/memory.md); training can start from it. Layers that the mechanism has besides begin as docs/attention.md says. Operating points and exits are left out:
- * they were found for other attention. Fails: UNSUPPORTED for a model whose attention is not dense, has terms of
- * distances, or has no table of positions; BAD_ARGUMENT for settings that the mechanism does not take. */
+ * (docs/memory.md); training can start from it. Layers that the mechanism has besides begin as docs/attention.md says.
+ * Operating points and exits are left out: they were found for other attention. Fails: UNSUPPORTED for a model whose
+ * attention is not dense, has terms of distances, or has no table of positions; BAD_ARGUMENT for settings that the
+ * mechanism does not take. */
 RUBATO_API rubato_status rubato_convert(const rubato_convert_options *options, rubato_convert_result **result,
                                         rubato_error *error);
 
@@ -814,8 +815,9 @@ typedef struct rubato_memory_options {
 } rubato_memory_options;
 
 /* The use of one memory. A slot is used where a token's head gave it weight, and used first where it was a head's best.
- * Divergences are those of the distribution of weight, or of firsts, from an equal one, in nats: 0 for an equal one, at
- * most ln(slots). gini: 0 (less 1 / slots) where all slots have the same weight, near 1 where one has all. */
+ * kl is the divergence of the weights' distribution from the equal distribution, in nats: 0 where both are the same, at
+ * most ln(slots). kl_first is the same for the counts of first slots. gini: 0 (less 1 / slots) where all slots have the
+ * same weight, near 1 where one has all. */
 typedef struct rubato_memory_use {
     size_t layer, slots;                 /* the first layer is 0 */
     double used, used_first;             /* shares of the slots */

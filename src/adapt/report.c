@@ -6,6 +6,7 @@
 
 #include "adapt/adapting.h"
 #include "base/checked.h"
+#include "base/grid.h"
 #include "base/file.h"
 
 enum { WIDTH = 860, HEIGHT = 420, LEFT = 70, RIGHT = 30, TOP = 24, BOTTOM = 56, MOST_FIGURE = 1 << 22 };
@@ -55,11 +56,6 @@ static axes find_axes(const json_t *all) {
     a.low_y -= room;
     a.high_y += room;
     return a;
-}
-
-static double grid_step(double span) {
-    const double power = pow(10, floor(log10(span / 4))), share = span / 4 / power;
-    return power * (share >= 5 ? 5 : share >= 2 ? 2 : 1);
 }
 
 static void draw_grid(FILE *out, const axes *a, const char *metric) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/grid.h"
 #include "base/json.h"
 #include "base/list.h"
 
@@ -97,12 +98,6 @@ static double place_x(const drawing *d, double step) {
 
 static double place_y(const drawing *d, double share) {
     return HEIGHT - BOTTOM - share / d->highest * (HEIGHT - TOP - BOTTOM);
-}
-
-/* A distance between grid lines that gives four to nine lines: 1, 2 or 5 times a power of ten. */
-static double grid_step(double span) {
-    const double power = pow(10, floor(log10(span / 4))), share = span / 4 / power;
-    return power * (share >= 5 ? 5 : share >= 2 ? 2 : 1);
 }
 
 static void write_text(FILE *out, const char *text) {

@@ -63,18 +63,18 @@ bool point_is_narrow(const point *self) {
     return false;
 }
 
-static size_t part_of(float part, size_t whole, size_t step) {
+size_t point_part(float part, size_t whole, size_t step) {
     size_t steps = (size_t)((double)part * (double)whole / (double)step + 0.5);
     size_t count = (steps < 1 ? 1 : steps) * step;
     return part >= 1 || count > whole ? whole : count;
 }
 
 size_t point_heads(const point *self, size_t layer, size_t heads) {
-    return part_of(self->heads[layer], heads, 1);
+    return point_part(self->heads[layer], heads, 1);
 }
 
 size_t point_neurons(const point *self, size_t layer, size_t inner) {
-    return part_of(self->neurons[layer], inner, NEURON_STEP);
+    return point_part(self->neurons[layer], inner, NEURON_STEP);
 }
 
 double point_flops(const point *self, const encoder_shape *shape, size_t length, double *norms) {

@@ -46,6 +46,7 @@ size_t point_depth(const point *self);
 
 /* Heads and neurons that run in a layer: rounded to whole heads and to multiples of NEURON_STEP neurons; at least one
  * head, one step. */
+size_t point_part(float part, size_t whole, size_t step); /* of any whole, in steps; at least one step */
 size_t point_heads(const point *self, size_t layer, size_t heads);
 size_t point_neurons(const point *self, size_t layer, size_t inner);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "elastic/point.h"
 #include "tensor/operations.h"
 #include "tensor/tape.h"
 #include "tensor/watch.h"
@@ -187,11 +188,6 @@ static void visit(void *weights, linear_visitor *visitor, void *user) {
 
 /* ---- Running ---- */
 
-static size_t part_of(float part, size_t whole) {
-    const size_t some = (size_t)((double)part * (double)whole + 0.5);
-    return part >= 1 || some > whole ? whole : part > 0 && some == 0 ? 1 : some;
-}
-
 /* Rows [first, first + count) of a tensor without a gradient. */
 static tensor some_rows(tensor x, size_t first, size_t count) {
     x.data += first * x.stride;
@@ -236,8 +232,9 @@ static void recall(const memory *self, const run *on, tensor query, tensor out, 
 static tensor remember(const memory *self, const run *on, const feeding_input *in) {
     const memory_setting *s = self->setting;
     const tensor x = in->x;
-    const memory_choice sizes = {
-        .heads = part_of(in->memory_heads, s->heads), .selected = part_of(in->selected, s->selected), .side = s->side};
+    const memory_choice sizes = {.heads = point_part(in->memory_heads, s->heads, 1),
+                                 .selected = point_part(in->selected, s->selected, 1),
+                                 .side = s->side};
     tensor out = run_tensor(on, x.rows, self->values->width), gate = {0}, gated = {0};
     const linear *part = linear_part(&self->query, 0, sizes.heads * s->query, x.columns, on->memory);
     if (!part) run_fail(on, RUBATO_OUT_OF_MEMORY);
@@ -279,8 +276,7 @@ static tensor remember_timed(const memory *self, const run *on, const feeding_in
 
 static void forward(const void *weights, const run *on, const feeding_input *in, tensor out) {
     const memory *self = weights;
-    const memory_setting *s = self->setting;
-    const bool runs = in->memory_heads > 0 && s->form != MEMORY_AFTER;
+    const bool runs = in->memory_heads > 0 && self->setting->form != MEMORY_AFTER;
     if (self->dense) {
         feeding_dense.forward(self->dense, on, in, out);
     } else if (!run_failed(on)) {
@@ -310,8 +306,9 @@ static tensor after(const void *weights, const run *on, const feeding_input *in)
  * paper's cost, without the candidates, which are additions. */
 static operations count(const void *setting, const part_extent *of) {
     const memory_setting *s = setting;
-    const double d = (double)of->hidden, heads = of->memory_heads > 0 ? (double)part_of(of->memory_heads, s->heads) : 0;
-    const double each = s->query * (d + s->side) + (double)part_of(of->selected, s->selected) * d;
+    const double d = (double)of->hidden,
+                 heads = of->memory_heads > 0 ? (double)point_part(of->memory_heads, s->heads, 1) : 0;
+    const double each = s->query * (d + s->side) + (double)point_part(of->selected, s->selected, 1) * d;
     double row = 2 * heads * each + (s->gated && heads > 0 ? 4 * d * d : 0);
     if (s->form != MEMORY_PKM) row += 4 * d * (double)of->units;
     return (operations){.queries = (double)of->rows.leaving * row};

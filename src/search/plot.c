@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/grid.h"
 
 enum { WIDTH = 990, HEIGHT = 480, LEFT = 76, RIGHT = 260, TOP = 70, BOTTOM = 62 }; /* RIGHT: the legend */
 
@@ -25,12 +26,6 @@ static double place_y(const frame *f, double quality) {
 static int by_cost(const void *a, const void *b) {
     double x = ((const candidate *)a)->cost, y = ((const candidate *)b)->cost;
     return x < y ? -1 : x > y;
-}
-
-/* A distance between grid lines that gives four to nine lines: 1, 2 or 5 times a power of ten. */
-static double grid_step(double span) {
-    double power = pow(10, floor(log10(span / 4))), share = span / 4 / power;
-    return power * (share >= 5 ? 5 : share >= 2 ? 2 : 1);
 }
 
 static void draw_grid(const frame *f, const char *metric, bool by_ms) {
