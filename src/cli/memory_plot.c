@@ -143,7 +143,7 @@ static void draw_grid(const drawing *d, FILE *out) {
             (TOP + HEIGHT - BOTTOM) / 2);
 }
 
-/* The number of a curve's layer among those of its run. */
+/* How many lower layers of the same run have a memory: it chooses the dashes of the line. */
 static size_t turn_of(const drawing *d, const curve *of) {
     size_t before = 0;
     for (size_t i = 0; i < d->count; i++) before += d->curves[i].run == of->run && d->curves[i].layer < of->layer;

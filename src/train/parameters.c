@@ -403,8 +403,8 @@ static void refresh_some(void *argument, size_t member, size_t members) {
                 size_min(PANEL, self->decoder->out - panel * PANEL), self->tied->width);
     for (size_t i = 0; i < self->linear_count; i++) {
         size_t panels = divide_up(self->linears[i]->out, PANEL);
-        /* a member refreshes the panels of the decoder that it packed; those of other layers are counted, by every
-         * member alike */
+        /* A member refreshes the decoder's panels that it packed. The panels of other layers have numbers, and every
+         * member counts all of them. */
         const bool packed = self->tied && self->linears[i] == self->decoder;
         for (size_t panel = 0; panel < panels; panel++)
             if ((packed ? panel : number++) % members == member)
