@@ -23,7 +23,7 @@ typedef struct learning {
      * drawn; or null: the memories that it has are left out. NULL: as stored. */
     const json_t *feed_forward;
     bool zero_values; /* the values of new memories are zero: the model is what it was */
-    bool as_stored;   /* task, labels and problem_type stay as config.json has them: the model is changed, not trained */
+    bool as_stored;   /* task, labels and problem_type are kept from config.json: the model is changed, not trained */
 } learning;
 
 /* The wanted precision of the encoder's products. */
