@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/options.h"
 #include "base/text_list.h"
+#include "model/exits.h"
 #include "task/context.h"
 #include "task/evaluate.h"
 #include "task/labels.h"
@@ -29,10 +30,26 @@ void adapt_folder(const adapting *self, const char *name, char out[ADAPT_PATH]) 
 }
 
 void adapt_tuned(const adapting *self, char out[ADAPT_PATH]) {
-    if (self->tuned && !self->pieces)
+    if (self->tuned)
         snprintf(out, ADAPT_PATH, "%s", self->options->model);
     else
         adapt_folder(self, "tuned", out);
+}
+
+void adapt_start(const adapting *self, char out[ADAPT_PATH]) {
+    if (self->pieces)
+        adapt_folder(self, "pieces", out);
+    else
+        adapt_tuned(self, out);
+}
+
+bool adapt_teacher(const adapting *self, char out[ADAPT_PATH]) {
+    const bool others = self->pieces && self->whole;
+    if (others)
+        adapt_tuned(self, out);
+    else
+        adapt_start(self, out);
+    return others;
 }
 
 int adapt_tell(adapting *self, const char *phase, double share) {
@@ -64,11 +81,13 @@ static rubato_status check_ways(const adapting *self, rubato_error *error) {
 
 bool adapt_goes(const adapting *self, const char *way) {
     const char *wanted = self->options->ways;
+    if (strcmp(way, "pieces") == 0) return self->pieces > 0;
     return (!wanted || text_list_has(wanted, way)) && (self->prunes || strcmp(way, "pruned") != 0);
 }
 
 const char *adapt_left_out(const adapting *self, const stage_kind *stage) {
     if (!stage->way || adapt_goes(self, stage->way)) return NULL;
+    if (strcmp(stage->way, "pieces") == 0) return "left out: all word pieces stay";
     return !self->prunes && strcmp(stage->way, "pruned") == 0 ? "left out: heads of this model cannot be cut"
                                                               : "left out: not among the ways";
 }
@@ -198,6 +217,7 @@ static rubato_status read_data(adapting *self, rubato_error *error) {
     if (!known)
         return fail(error, RUBATO_BAD_ARGUMENT,
                     "task \"%.40s\": known here are classification, regression, tagging, qa and sts", o->task);
+    self->whole = strcmp(o->task, "tagging") != 0 && strcmp(o->task, "qa") != 0;
     TRY(evaluate_kind(o->task, &kind, error));
     TRY(dataset_read(&self->train, o->data, kind, o->columns, error));
     TRY(dataset_read(&self->all, o->dev, kind, o->columns, error));
@@ -246,6 +266,18 @@ static size_t example_tokens(const rubato_model *model, const example *item, siz
     return longest && tokens > longest ? longest : tokens;
 }
 
+/* Bytes of an int8 model besides its layers' weights and its word embeddings: positions, a pooler, exits, and the
+ * vectors of the layers. */
+static double other_bytes(const adapting *self, const rubato_info *info) {
+    const double width = (double)info->hidden, inner = (double)info->inner, layers = (double)info->layers;
+    const double positions = (double)(self->options->max_length ? self->options->max_length : info->max_length);
+    const double of_exit = STUDENT_WIDTH * (width + 5.0 * STUDENT_WIDTH + 6 * 8);
+    const bool leaves = strcmp(self->options->task, "classification") == 0;
+    const double of_layer = 12 * (5 * width + inner) + 16 * width; /* scales, offsets, biases and norms */
+    return positions * (width + 4) + width * (width + 8) + layers * of_layer + (leaves ? (layers - 1) * of_exit : 0) +
+           40e3; /* names */
+}
+
 /* Where the target is a size, word pieces get a quarter of it, and so many weights of the pruned layers stay that all
  * fit in 8 bits. A run that goes on keeps what it had, whatever its target is now. */
 static rubato_status decide_sizes(adapting *self, const rubato_model *model, rubato_error *error) {
@@ -257,10 +289,11 @@ static rubato_status decide_sizes(adapting *self, const rubato_model *model, rub
         self->keep = json_number_value(before);
         self->pieces = (size_t)json_integer_value(json_object_get(self->record, "pieces"));
     } else if (self->target == TARGET_MEGABYTES) {
-        const double weights = self->wanted * 1e6 / 1.05, width = (double)info->hidden; /* with scales and vectors */
-        const size_t wanted = size_max((size_t)fmin(weights / 4 / width, 1e9), FEWEST_PIECES);
+        const double bytes = self->wanted * 1e6, width = (double)info->hidden;
+        const size_t wanted = size_max((size_t)fmin(bytes / 4 / (width + 4), 1e9), FEWEST_PIECES);
         if (model->text->model.kind == MODEL_WORDPIECE && wanted < info->vocabulary) self->pieces = wanted;
-        const double rest = weights - (double)(self->pieces ? self->pieces : info->vocabulary) * width;
+        const double rest =
+            bytes - other_bytes(self, info) - (double)(self->pieces ? self->pieces : info->vocabulary) * (width + 4);
         const double layers = (double)info->layers * width * (4 * width + 2 * (double)info->inner);
         self->keep = fmin(fmax(rest / layers, 0.2), 0.8);
     }
@@ -311,9 +344,10 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
     self->tuned = serves(self, model);
     for (size_t i = 0; i < count; i++)
         tokens += example_tokens(model, &self->train.items[i * self->train.count / count], longest, NULL);
-    self->tokens = tokens * self->train.count / count;
+    self->small_tokens = self->tokens = tokens * self->train.count / count;
     if (o->unlabelled)
-        self->tokens = (size_t)((double)self->tokens * (double)file_size(o->unlabelled) / (double)file_size(o->data));
+        self->small_tokens =
+            (size_t)((double)self->tokens * (double)file_size(o->unlabelled) / (double)file_size(o->data));
     rubato_context *context = NULL;
     rubato_bench_row *row = NULL;
     const rubato_context_options how = {.size = sizeof how, .threads = o->threads, .isa = o->isa};
@@ -338,17 +372,12 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
     return status;
 }
 
-/* The part of fine-tuning's passes that the model needs: none where it has the labels and all word pieces. */
-static double tuning_share(const adapting *self) {
-    return !self->tuned ? 1 : self->pieces ? 1.0 / 3 : 0;
-}
-
 /* Backward is two forward passes; the search and what follows are a fixed number of passes over the dev data. */
 static double estimate(const adapting *self, const stage_kind *stage) {
     const double forward = (double)self->tokens / self->second_tokens;
     const double judged = forward * (double)self->all.count / (double)self->train.count;
-    if (stage->passes > 0)
-        return stage->passes * 3.3 * self->epochs * forward * (stage == self->stages ? tuning_share(self) : 1);
+    if (stage == self->stages) return self->tuned ? 0 : stage->passes * 3.3 * self->epochs * forward;
+    if (stage->passes > 0) return stage->passes * 3.3 * self->epochs * (double)self->small_tokens / self->second_tokens;
     if (strstr(stage->name, "search")) return 120 * judged + 10;
     return strcmp(stage->name, "int8") == 0 ? 5 : 30 * judged + 20;
 }
@@ -357,7 +386,7 @@ static rubato_status tell_plan(const adapting *self, rubato_error *error) {
     rubato_adapt_stage *stages = calloc(self->stage_count, sizeof *stages);
     if (!stages) return fail_memory(error);
     rubato_adapt_plan plan = {
-        .count = self->stage_count, .stages = stages, .texts = self->train.count, .tokens = self->tokens};
+        .count = self->stage_count, .stages = stages, .texts = self->train.count, .tokens = self->small_tokens};
     for (size_t i = 0; i < self->stage_count; i++) {
         const stage_kind *kind = &self->stages[i];
         stages[i] = (rubato_adapt_stage){
@@ -367,7 +396,7 @@ static rubato_status tell_plan(const adapting *self, rubato_error *error) {
             stages[i].what = reason;
             stages[i].seconds = 0;
         }
-        if (i == 0 && tuning_share(self) == 0) stages[i].what = "the model has a head for these labels already";
+        if (i == 0 && self->tuned) stages[i].what = "the model has a head for these labels already";
         if (!stages[i].done) plan.seconds += stages[i].seconds;
     }
     if (self->options->planned) self->options->planned(self->options->user, &plan);

@@ -20,7 +20,8 @@ typedef struct stage_kind {
     const char *name, *what;
     rubato_status (*run)(adapting *self, rubato_error *error);
     double passes;   /* forward and backward passes of the whole model over the training data, for the estimate */
-    const char *way; /* the way to a small model of which it is a part: "student", "pruned" or "elastic"; NULL: all */
+    const char *way; /* the way to a small model of which it is a part: "student", "pruned" or "elastic"; "pieces":
+                        a part of all ways where word pieces leave; NULL: of all */
 } stage_kind;
 
 struct adapting {
@@ -30,10 +31,12 @@ struct adapting {
     json_t *record;       /* adapt.json */
     dataset all, told;    /* the dev data: one half chooses, and the other tells */
     dataset train;        /* for its size */
-    size_t tokens;        /* of these, or of the texts without labels where they are given */
+    size_t tokens;        /* of these */
+    size_t small_tokens;  /* of the texts from which small models learn */
     size_t layers;        /* of the model that is adapted */
     double second_tokens; /* tokens of a forward pass in a second */
-    size_t pieces;        /* word pieces that stay in all models, where the target is a size; 0: all */
+    size_t pieces;        /* word pieces that stay in the small models, where the target is a size; 0: all */
+    bool whole;           /* a text has one answer, so that a teacher may read it in other word pieces */
     bool bf16;            /* models learn with products in bf16 */
     double keep;          /* the part of the layers' weights that stays in the pruned model */
     bool prunes;          /* its heads can be cut */
@@ -64,6 +67,12 @@ bool adapt_goes(const adapting *self, const char *way);
 /* OUT/stages/NAME; the folder of the fine-tuned model, which is the given one where that has a head for the data. */
 void adapt_folder(const adapting *self, const char *name, char out[ADAPT_PATH]);
 void adapt_tuned(const adapting *self, char out[ADAPT_PATH]);
+
+/* The model with which all ways begin: the fine-tuned one, or what the stage "pieces" makes of it. */
+void adapt_start(const adapting *self, char out[ADAPT_PATH]);
+
+/* The model from which they learn, and whether it reads texts in other word pieces. */
+bool adapt_teacher(const adapting *self, char out[ADAPT_PATH]);
 
 /* Tells how much of the stage is done. Non-zero: stop. */
 int adapt_tell(adapting *self, const char *phase, double share);

@@ -86,10 +86,13 @@ static void draw_grid(FILE *out, const axes *a, const char *metric) {
  * Ito 2008). */
 static const struct {
     const char *name, *colour;
-} families[] = {{"tuned", "#57606a"}, {"student", "#d55e00"}, {"pruned", "#009e73"}, {"elastic", "#0072b2"}};
+} families[] = {
+    {"tuned", "#57606a"}, {"pieces", "#cc79a7"}, {"student", "#d55e00"}, {"pruned", "#009e73"}, {"elastic", "#0072b2"}};
+
+enum { FAMILIES = sizeof families / sizeof families[0] };
 
 static const char *colour_of(const char *name) {
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < FAMILIES; i++)
         if (strncmp(name, families[i].name, strlen(families[i].name)) == 0) return families[i].colour;
     return families[0].colour;
 }
@@ -129,7 +132,7 @@ static void draw(FILE *out, const adapting *self, const json_t *all, size_t chos
                     place_y(&a, quality) - 13);
     }
     fprintf(out, "</svg>\n<p class='legend'>");
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < FAMILIES; i++)
         fprintf(out, "<span style='color:%s'>&#9679;</span> %s&ensp;", families[i].colour, families[i].name);
     fprintf(out, "filled: int8; bars: one standard error</p>\n");
 }

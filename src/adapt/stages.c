@@ -70,56 +70,76 @@ static rubato_status trim(rubato_trim_options cut, rubato_error *error) {
     return RUBATO_OK;
 }
 
-/* A head for other labels is replaced. Where the target is a size, the word pieces that the data do not need leave
- * before the fine-tuning, so that the model learns the words that are spelled by other pieces now; a model that had the
- * labels already learns them for a third of the passes. */
+/* A head for other labels is replaced. */
 static rubato_status run_tuned(adapting *self, rubato_error *error) {
-    char out[ADAPT_PATH], start[ADAPT_PATH];
+    char out[ADAPT_PATH];
     const rubato_adapt_options *o = self->options;
     adapt_folder(self, "tuned", out);
-    adapt_folder(self, "tuned-start", start);
-    if (self->tuned && !self->pieces) return RUBATO_OK;
-    if (self->pieces && !was_stopped(out))
-        TRY(trim((rubato_trim_options){.model = o->model,
+    if (self->tuned) return RUBATO_OK;
+    rubato_train_options options = common(self, o->model, out);
+    options.data = o->data;
+    options.new_head = strcmp(o->task, "classification") == 0 || strcmp(o->task, "tagging") == 0;
+    options.rate = 5e-5;
+    return train(&options, error);
+}
+
+/* The options of a stage in which a small model learns from the fine-tuned one; `teacher` outlives the call. States
+ * cannot be compared where the word pieces are others. */
+static rubato_train_options taught(adapting *self, const char *model, const char *out, const char *recipe,
+                                   char teacher[ADAPT_PATH]) {
+    rubato_train_options options = common(self, model, out);
+    const bool others = adapt_teacher(self, teacher);
+    options.recipe = recipe;
+    options.teacher = teacher;
+    if (others) options.match_states = -1;
+    return options;
+}
+
+/* Word pieces that the data do not need leave, and the model learns the words that are spelled by others now: by the
+ * answers of the model with all pieces, or, where each token has an answer, by the labels. */
+static rubato_status run_pieces(adapting *self, rubato_error *error) {
+    char tuned[ADAPT_PATH], start[ADAPT_PATH], out[ADAPT_PATH];
+    const rubato_adapt_options *o = self->options;
+    adapt_tuned(self, tuned);
+    adapt_folder(self, "pieces-start", start);
+    adapt_folder(self, "pieces", out);
+    if (!was_stopped(out))
+        TRY(trim((rubato_trim_options){.model = tuned,
                                        .out = start,
                                        .data = o->unlabelled ? o->unlabelled : o->data,
                                        .columns = o->columns,
                                        .vocabulary = self->pieces,
                                        .positions = o->max_length},
                  error));
-    rubato_train_options options = common(self, self->pieces ? start : o->model, out);
-    options.data = o->data;
-    options.new_head = !self->tuned && (strcmp(o->task, "classification") == 0 || strcmp(o->task, "tagging") == 0);
+    rubato_train_options options =
+        self->whole ? taught(self, start, out, "distilbert", tuned) : common(self, start, out);
+    if (!self->whole) options.data = o->data;
     options.rate = 5e-5;
-    if (self->tuned) options.epochs = self->epochs / 3;
+    options.epochs = 2.0 / 3 * self->epochs;
     return train(&options, error);
 }
 
 /* The student begins with every other layer, the last one among them. */
 static rubato_status run_student(adapting *self, rubato_error *error) {
-    char tuned[ADAPT_PATH], start[ADAPT_PATH], out[ADAPT_PATH], layers[512] = "";
-    adapt_tuned(self, tuned);
+    char from[ADAPT_PATH], teacher[ADAPT_PATH], start[ADAPT_PATH], out[ADAPT_PATH], layers[512] = "";
+    adapt_start(self, from);
     adapt_folder(self, "student-start", start);
     adapt_folder(self, "student", out);
     for (size_t i = 1 - self->layers % 2, at = 0; i < self->layers && at < sizeof layers - 8; i += 2)
         at += (size_t)snprintf(layers + at, sizeof layers - at, "%s%zu", at ? "," : "", i);
-    if (!was_stopped(out)) TRY(trim((rubato_trim_options){.model = tuned, .out = start, .layers = layers}, error));
-    rubato_train_options options = common(self, start, out);
-    options.recipe = "distilbert";
-    options.teacher = tuned;
+    if (!was_stopped(out)) TRY(trim((rubato_trim_options){.model = from, .out = start, .layers = layers}, error));
+    rubato_train_options options = taught(self, start, out, "distilbert", teacher);
     options.rate = 1e-4;
     options.epochs = 4.0 / 3 * self->epochs;
     return train(&options, error);
 }
 
 static rubato_status run_pruned(adapting *self, rubato_error *error) {
-    char tuned[ADAPT_PATH], whole[ADAPT_PATH], out[ADAPT_PATH];
-    adapt_tuned(self, tuned);
+    char from[ADAPT_PATH], teacher[ADAPT_PATH], whole[ADAPT_PATH], out[ADAPT_PATH];
+    adapt_start(self, from);
     adapt_folder(self, "pruned-whole", whole);
     adapt_folder(self, "pruned", out);
-    rubato_train_options options = common(self, tuned, whole);
-    options.recipe = "movement";
-    options.teacher = tuned;
+    rubato_train_options options = taught(self, from, whole, "movement", teacher);
     options.keep = self->keep;
     options.rate = 1e-4;
     options.epochs = 4.0 / 3 * self->epochs;
@@ -167,14 +187,11 @@ typedef struct points_training {
 
 /* Points of a model with exits are for sequences and tokens; the recipe leaves exits out where there can be none. */
 static rubato_status train_points(adapting *self, const points_training *how, rubato_error *error) {
-    char tuned[ADAPT_PATH], out[ADAPT_PATH];
-    adapt_tuned(self, tuned);
+    char teacher[ADAPT_PATH], out[ADAPT_PATH];
     adapt_folder(self, how->name, out);
-    rubato_train_options options = common(self, how->from, out);
-    options.recipe = "anytime";
+    rubato_train_options options = taught(self, how->from, out, "anytime", teacher);
     options.widths = how->narrows ? NULL : "1";
-    options.teacher = tuned;
-    options.match_states = how->shallow ? -1 : 0;
+    if (how->shallow) options.match_states = -1;
     options.rate = 4e-5;
     options.epochs = how->passes * self->epochs;
     options.refine = how->refines;
@@ -183,10 +200,10 @@ static rubato_status train_points(adapting *self, const points_training *how, ru
 }
 
 static rubato_status run_anytime(adapting *self, rubato_error *error) {
-    char tuned[ADAPT_PATH];
-    adapt_tuned(self, tuned);
+    char from[ADAPT_PATH];
+    adapt_start(self, from);
     return train_points(
-        self, &(points_training){.from = tuned, .name = "anytime", .narrows = self->narrows, .passes = 2.0 / 3}, error);
+        self, &(points_training){.from = from, .name = "anytime", .narrows = self->narrows, .passes = 2.0 / 3}, error);
 }
 
 static rubato_status run_anytime_search(adapting *self, rubato_error *error) {
@@ -270,15 +287,14 @@ static rubato_status run_int8(adapting *self, rubato_error *error) {
     return RUBATO_OK;
 }
 
-const adapt_model adapt_models[] = {{"student", "student", false},
-                                    {"student-elastic", "student", true},
-                                    {"pruned", "pruned", false},
-                                    {"pruned-elastic", "pruned", true},
-                                    {"elastic", "elastic", true}};
+const adapt_model adapt_models[] = {{"pieces", "pieces", false},          {"student", "student", false},
+                                    {"student-elastic", "student", true}, {"pruned", "pruned", false},
+                                    {"pruned-elastic", "pruned", true},   {"elastic", "elastic", true}};
 const size_t adapt_model_count = sizeof adapt_models / sizeof adapt_models[0];
 
 const stage_kind adapt_stages[] = {
     {"tuned", "the model learns the task", run_tuned, 1, NULL},
+    {"pieces", "word pieces that the data do not need leave", run_pieces, 0.9, "pieces"},
     {"student", "every other layer, which learns from the fine-tuned model", run_student, 1.1, "student"},
     {"student points", "operating points of the student", run_student_points, 1.2, "student"},
     {"student search", "the best of them", run_student_search, 0, "student"},

@@ -41,6 +41,7 @@ static rubato_status load_wide(head *self, loader *load, const encoder *body, co
     for (size_t k = 0; k < rest.rows && status == RUBATO_OK; k++) {
         for (size_t i = 0; !rest.data && i < rows; i++) column[i] = (float)(NEW_DEVIATION * random_normal(load->fresh));
         if (rest.data) dtype_read(column, rest.type, rest.data, k * rows, rows);
+        for (size_t i = 0; rest.scale && i < rows; i++) column[i] *= rest.scale[k];
         for (size_t i = 0; i < rows; i++) all[i * width + words->width + k] = column[i];
     }
     const source whole = {form->wide, DTYPE_F32, (const unsigned char *)all, rows, width, NULL};

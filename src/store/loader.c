@@ -15,6 +15,35 @@ void loader_name(char *out, size_t bytes, const char *prefix, const char *name, 
     snprintf(out, bytes, "%s%s", prefix, tail);
 }
 
+/* Finds a tensor that belongs to a quantised one: "NAME.PART" of that type with `count` elements. */
+static rubato_status find_part(loader *load, const char *name, const char *part, dtype type, size_t count,
+                               const unsigned char **data) {
+    char full[LOADER_NAME + 16];
+    snprintf(full, sizeof full, "%s.%s", name, part);
+    const stored_tensor *stored = checkpoint_find(load->weights, full);
+    if (!stored) return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", full);
+    if (stored->type != type || stored->elements != count)
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" has %zu elements of type %s, not %zu of type %s",
+                    full, stored->elements, dtype_name(stored->type), count, dtype_name(type));
+    *data = stored->data;
+    return checkpoint_mark(load->weights, stored, load->error);
+}
+
+/* The scales of a matrix of bytes, one for each row: "NAME.scale" of "NAME.weight". */
+static rubato_status find_scales(loader *load, const stored_tensor *of, float **scale) {
+    char name[LOADER_NAME];
+    const unsigned char *data;
+    const size_t rows = of->shape[0];
+    *scale = arena_take_array(load->with.memory, rows, sizeof **scale);
+    if (!*scale) return fail_memory(load->error);
+    const size_t stem = strlen(of->name) - (text_ends_with(of->name, ".weight") ? strlen(".weight") : 0);
+    snprintf(name, sizeof name, "%.*s", (int)stem, of->name);
+    TRY(find_part(load, name, "scale", DTYPE_F32, rows, &data));
+    memcpy(*scale, data, rows * sizeof **scale);
+    if (all_finite(*scale, rows)) return RUBATO_OK;
+    return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s.scale\" holds NaN or infinity", name);
+}
+
 rubato_status loader_find(loader *load, source *out, const char *name, size_t rows, size_t columns, bool needed) {
     *out = (source){0};
     const stored_tensor *stored = checkpoint_find(load->weights, name);
@@ -25,8 +54,10 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
                         name);
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", name);
     }
-    if (!dtype_is_real(stored->type))
-        return fail(load->error, RUBATO_UNSUPPORTED, "tensor \"%s\" is of type %s; F32, F16, BF16 and F64 are read",
+    const bool bytes = stored->type == DTYPE_I8 && stored->rank == 2;
+    if (!dtype_is_real(stored->type) && !bytes)
+        return fail(load->error, RUBATO_UNSUPPORTED,
+                    "tensor \"%s\" is of type %s; F32, F16, BF16 and F64 are read, and I8 of matrices with scales",
                     name, dtype_name(stored->type));
     size_t have_rows = stored->rank == 2 ? stored->shape[0] : 1;
     size_t have_columns = stored->rank == 2 ? stored->shape[1] : stored->rank == 1 ? stored->shape[0] : 0;
@@ -34,7 +65,9 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
         !have_rows || !have_columns)
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is [%zu, %zu], config.json makes it [%zu, %zu]", name,
                     have_rows, have_columns, rows ? rows : have_rows, columns ? columns : have_columns);
-    *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns, NULL};
+    float *scale = NULL;
+    if (bytes) TRY(find_scales(load, stored, &scale));
+    *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns, scale};
     load->parameters += stored->elements;
     return checkpoint_mark(load->weights, stored, load->error);
 }
@@ -82,20 +115,6 @@ static bool must_be_made(const loader *load, const char *weight, size_t rows, si
     if (!load->fresh || !rows || !columns) return false;
     const stored_tensor *stored = checkpoint_find(load->weights, weight);
     return !stored || stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns;
-}
-
-/* Finds a tensor that belongs to a quantised one: "NAME.PART" of that type with `count` elements. */
-static rubato_status find_part(loader *load, const char *name, const char *part, dtype type, size_t count,
-                               const unsigned char **data) {
-    char full[LOADER_NAME + 16];
-    snprintf(full, sizeof full, "%s.%s", name, part);
-    const stored_tensor *stored = checkpoint_find(load->weights, full);
-    if (!stored) return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", full);
-    if (stored->type != type || stored->elements != count)
-        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" has %zu elements of type %s, not %zu of type %s",
-                    full, stored->elements, dtype_name(stored->type), count, dtype_name(type));
-    *data = stored->data;
-    return checkpoint_mark(load->weights, stored, load->error);
 }
 
 /* Loads stacked weights that `quantize` wrote: "NAME.packed", with the name of the first weight. */
@@ -200,26 +219,6 @@ rubato_status loader_norm(loader *load, norm *out, const char *name, size_t widt
                      : RUBATO_OK;
 }
 
-/* A table of bytes and the scales of its rows, "NAME.scale". */
-static rubato_status find_bytes(loader *load, source *out, const stored_tensor *stored, size_t rows, size_t columns) {
-    char name[LOADER_NAME];
-    const unsigned char *data;
-    float *scale = arena_take_array(load->with.memory, rows, sizeof *scale);
-    if (!scale) return fail_memory(load->error);
-    if (stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns)
-        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is not [%zu, %zu], as config.json makes it",
-                    stored->name, rows, columns);
-    TRY(checkpoint_mark(load->weights, stored, load->error));
-    snprintf(name, sizeof name, "%.*s", (int)(strlen(stored->name) - strlen(".weight")), stored->name);
-    TRY(find_part(load, name, "scale", DTYPE_F32, rows, &data));
-    memcpy(scale, data, rows * sizeof *scale);
-    if (!all_finite(scale, rows))
-        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s.scale\" holds NaN or infinity", name);
-    *out = (source){stored->name, stored->type, stored->data, rows, columns, scale};
-    load->parameters += stored->elements;
-    return RUBATO_OK;
-}
-
 static rubato_status new_table(loader *load, table *out, binding_kind kind, const char *name, size_t rows,
                                size_t columns) {
     TRY(table_create(out, rows, columns, load->fresh, &load->with, load->error));
@@ -232,12 +231,8 @@ rubato_status loader_table(loader *load, table *out, const char *name, size_t ro
     char full[LOADER_NAME];
     source from;
     snprintf(full, sizeof full, "%s%s.weight", load->prefix, name);
-    const stored_tensor *stored = checkpoint_find(load->weights, full);
     if (load->new_all) return new_table(load, out, BOUND_TABLE, full, rows, columns);
-    if (stored && stored->type == DTYPE_I8)
-        TRY(find_bytes(load, &from, stored, rows, columns));
-    else
-        TRY(loader_find(load, &from, full, rows, columns, true));
+    TRY(loader_find(load, &from, full, rows, columns, true));
     table_load(out, &from);
     return loader_bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = from.rows, .columns = from.columns},
                        full);
@@ -264,10 +259,7 @@ rubato_status loader_values(loader *load, table *out, const char *name, size_t r
     const stored_tensor *stored = checkpoint_find(load->weights, name);
     source from = {0};
     if (stored && !load->new_all) {
-        if (stored->type == DTYPE_I8)
-            TRY(find_bytes(load, &from, stored, rows, columns));
-        else
-            TRY(loader_find(load, &from, name, rows, columns, true));
+        TRY(loader_find(load, &from, name, rows, columns, true));
         table_load(out, &from);
         if (!load->bound) file_expect_random(stored->data, stored->bytes); /* else it is read whole */
         TRY(loader_bind(load, (binding){.kind = BOUND_TABLE, .table = out, .rows = rows, .columns = columns}, name));

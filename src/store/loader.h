@@ -69,7 +69,8 @@ typedef struct loader {
 /* Joins prefix and name; %zu in the name are replaced by the numbers. out [bytes]. */
 void loader_name(char *out, size_t bytes, const char *prefix, const char *name, size_t a, size_t b);
 
-/* Finds a weight "name.weight" (or any full name) as a source. A missing one is an error that names it when `needed`,
+/* Finds a weight "name.weight" (or any full name) as a source, of real numbers, or of bytes with "name.scale", a scale
+ * for each row. A missing one is an error that names it when `needed`,
  * else source.data is NULL. rows or columns 0: any number. */
 rubato_status loader_find(loader *load, source *out, const char *name, size_t rows, size_t columns, bool needed);
 

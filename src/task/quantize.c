@@ -119,7 +119,7 @@ static rubato_status note_scheme(const quantizing *q, json_t *notes, rubato_erro
     json_put(&scheme, "embeddings", json_string(precision_name(q->to)));
     json_put(&scheme, "scheme",
              json_string(q->to == PRECISION_INT8 ? "weights symmetric by output channel, activations by row as they "
-                                                   "come, embeddings by row"
+                                                   "come, embeddings, heads and exits by row"
                                                  : "rounded to nearest even"));
     json_put(&scheme, "panel", json_integer(PANEL));
     if (q->smooth.factors) json_put(&scheme, "smooth", json_real(q->options->smooth));

@@ -304,17 +304,17 @@ static rubato_status add_packed(outgoing *all, const char *prefix, const binding
                     (tensor_source){.type = DTYPE_I32, .columns = layer_of->out, .raw = layer_of->offset}, error);
 }
 
-/* A table in bytes, with a scale for each row. */
+/* A table or a weight in bytes, with a scale for each row. */
 static rubato_status add_bytes(outgoing *all, const char *prefix, const binding *from, rubato_error *error) {
     enum { CHUNK = 64 };
-    int8_t *q = malloc(from->rows * from->columns); /* no larger than the table in its file */
+    int8_t *q = malloc(from->rows * from->columns); /* no larger than the tensor in its file */
     float *scale = malloc(from->rows * sizeof *scale), *rows = malloc(CHUNK * from->columns * sizeof *rows);
     if (q) all->made[all->made_count++] = q;
     if (scale) all->made[all->made_count++] = scale;
     rubato_status status = q && scale && rows ? RUBATO_OK : fail_memory(error);
     for (size_t first = 0; first < from->rows && status == RUBATO_OK; first += CHUNK) {
         size_t count = size_min(CHUNK, from->rows - first);
-        table_read(from->table, first, count, rows);
+        read_bound(from, first, count, rows);
         if (!all_finite(rows, count * from->columns))
             status = fail(error, RUBATO_BAD_MODEL, "tensor \"%s\" holds NaN or infinity", from->name);
         else
@@ -333,7 +333,8 @@ static rubato_status add_bound(outgoing *all, const rubato_model *self, const ch
     bool embedding = from->kind == BOUND_TABLE && (from->table == &self->body.tables.word ||
                                                    from->table == &self->body.tables.position || from->table->slots);
     if (is_packed(from)) return add_packed(all, prefix, from, error);
-    if (embedding && types.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
+    const bool weight = from->place != IN_BODY && from->kind == BOUND_WEIGHT && !from->turned && !from->parts;
+    if ((embedding || weight) && types.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
     return add_tensor(all, prefix, from->name,
                       (tensor_source){.type = embedding ? types.tables : types.rest,
                                       .rows = from->rows,

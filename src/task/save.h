@@ -7,7 +7,7 @@
 /* Types on disk. */
 typedef struct storage {
     dtype rest;   /* F32, F16 or BF16 */
-    dtype tables; /* of word and position embeddings: these or I8 */
+    dtype tables; /* of word and position embeddings: these, or I8; weights of heads and exits are I8 then, too */
 } storage;
 
 /* "f32" (also for NULL), "f16", "bf16". Fails: BAD_ARGUMENT. */

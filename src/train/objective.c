@@ -74,7 +74,7 @@ void portion_teach(const trainer *by, const run *on, const portion *self, unsign
                    reference *keep) {
     encoded out;
     int32_t *labels;
-    observe_forward(&by->teacher->body, on, NULL, &self->packed, NULL, wanted, seen, &out);
+    observe_forward(&by->teacher->body, on, NULL, &self->taught, NULL, wanted, seen, &out);
     if (keep) keep_values(on, keep, portion_results(by, by->teacher, on, &out, self, &labels));
 }
 

@@ -7,10 +7,31 @@
 #include "base/random.h"
 #include "train/trainer.h"
 
-static void put_window(size_t sequence, const rubato_window *window, size_t *start, int32_t *ids, int32_t *types) {
-    memcpy(ids + start[sequence], window->ids, window->length * sizeof *ids);
-    memcpy(types + start[sequence], window->types, window->length * sizeof *types);
-    start[sequence + 1] = start[sequence] + window->length;
+/* A sample's window of its first or second text, in the learner's tokens or the teacher's. */
+static const rubato_window *window_of(const sample *from, bool second, bool taught) {
+    if (taught) return second ? from->taught_pair : from->taught;
+    return second ? from->pair : from->window;
+}
+
+/* Lays the windows of samples one behind the other; *ids are the batch's, to be masked. */
+static bool pack(batch *out, int32_t **ids, const sample *const *samples_of, size_t count, bool pairs, bool taught,
+                 arena *memory) {
+    const size_t each = pairs ? 2 : 1;
+    size_t rows = 0;
+    for (size_t i = 0; i < count * each; i++) rows += window_of(samples_of[i / each], i % each == 1, taught)->length;
+    size_t *start = arena_take_array(memory, count * each + 1, sizeof *start);
+    int32_t *types = arena_take_array(memory, rows, sizeof *types);
+    *ids = arena_take_array(memory, rows, sizeof **ids);
+    if (!start || !types || !*ids) return false;
+    start[0] = 0;
+    for (size_t i = 0; i < count * each; i++) {
+        const rubato_window *window = window_of(samples_of[i / each], i % each == 1, taught);
+        memcpy(*ids + start[i], window->ids, window->length * sizeof **ids);
+        memcpy(types + start[i], window->types, window->length * sizeof *types);
+        start[i + 1] = start[i] + window->length;
+    }
+    *out = (batch){count * each, rows, start, *ids, types};
+    return true;
 }
 
 /* The end of the group of tokens that begins at `first` and is masked as a whole: a word, or the token alone. */
@@ -75,31 +96,25 @@ static void label_next(portion *self, size_t sequence, const int32_t *ids) {
 bool portion_create(portion *self, const trainer *by, const sample *const *samples_of, size_t count, uint64_t key,
                     arena *memory) {
     bool pairs = sample_takes_pairs(by->kind), by_row = by->kind == SAMPLE_TAGS || by->kind == SAMPLE_MASKED;
-    size_t sequences = pairs ? 2 * count : count, rows = 0;
-    for (size_t i = 0; i < count; i++)
-        rows += samples_of[i]->window->length + (pairs ? samples_of[i]->pair->length : 0);
-    size_t *start = arena_take_array(memory, sequences + 1, sizeof *start);
-    int32_t *ids = arena_take_array(memory, rows, sizeof *ids), *types = arena_take_array(memory, rows, sizeof *types);
+    const size_t sequences = pairs ? 2 * count : count;
+    int32_t *ids, *teachers;
+    batch packed, taught;
+    if (!pack(&packed, &ids, samples_of, count, pairs, false, memory)) return false;
+    taught = packed;
+    if (by->other_tokens && !pack(&taught, &teachers, samples_of, count, pairs, true, memory)) return false;
+    const size_t rows = packed.rows;
     const sample **owners = arena_take_array(memory, sequences, sizeof *owners);
     uint32_t *groups = arena_take_array(memory, by->kind == SAMPLE_MASKED ? rows : 0, sizeof *groups);
-    *self = (portion){.labels = arena_take_array(memory, by_row ? rows : sequences, sizeof *self->labels),
+    *self = (portion){.packed = packed,
+                      .taught = taught,
+                      .labels = arena_take_array(memory, by_row ? rows : sequences, sizeof *self->labels),
                       .starts = arena_take_array(memory, sequences, sizeof *self->starts),
                       .ends = arena_take_array(memory, sequences, sizeof *self->ends),
                       .values = arena_take_array(memory, sequences, sizeof *self->values),
                       .targets = arena_take_array(memory, sequences, sizeof *self->targets)};
-    if (!start || !ids || !types || !owners || !groups || !self->labels || !self->starts || !self->ends ||
-        !self->values || !self->targets)
+    if (!owners || !groups || !self->labels || !self->starts || !self->ends || !self->values || !self->targets)
         return false;
-    start[0] = 0;
-    for (size_t i = 0, at = 0; i < count; i++) {
-        const sample *from = samples_of[i];
-        owners[at] = from;
-        put_window(at++, from->window, start, ids, types);
-        if (!pairs) continue;
-        owners[at] = from;
-        put_window(at++, from->pair, start, ids, types);
-    }
-    self->packed = (batch){sequences, rows, start, ids, types};
+    for (size_t i = 0; i < sequences; i++) owners[i] = samples_of[pairs ? i / 2 : i];
     self->samples = owners;
     for (size_t i = 0; i < sequences; i++) {
         const sample *from = owners[i];
@@ -113,7 +128,7 @@ bool portion_create(portion *self, const trainer *by, const sample *const *sampl
         else if (by->kind == SAMPLE_MASKED)
             mask_tokens(self, by, i, ids, key, groups);
         for (size_t j = 0; by->kind == SAMPLE_TAGS && j < from->window->length; j++) {
-            self->labels[start[i] + j] = from->labels[j];
+            self->labels[packed.start[i] + j] = from->labels[j];
             self->items += from->labels[j] >= 0;
         }
     }

@@ -8,6 +8,7 @@
 
 typedef struct portion {
     batch packed;
+    batch taught;                 /* the same in the teacher's tokens, where these are others; else packed */
     const sample *const *samples; /* of each sequence; a pair's two sequences have the same */
     size_t items;                 /* the number that the loss counts */
     int32_t *labels;              /* classification [sequences]; tagging and masked LM [rows] */

@@ -37,6 +37,7 @@ typedef struct recipe {
     bool texts;          /* learns from texts alone, too */
     bool weighs_states;  /* match_states is the weight of lessons of its own; layers and widths may differ */
     bool no_own_teacher; /* without a teacher's name there is none, whatever match_states says */
+    bool compares;       /* always reads states or layers of a teacher, not its answers alone */
     bool needs_teacher;  /* a teacher that does not fit is an error; else training goes on without it */
     bool generates;      /* a second model, the generator, learns with the model */
     bool any_shape;      /* trains models whose own shape merges rows as well */

@@ -99,7 +99,7 @@ rubato_status samples_labels(const samples *self, sample_kind kind, const char *
 
 typedef struct preparing {
     samples *self;
-    const rubato_model *model;
+    const rubato_model *model, *teacher; /* teacher: with other tokens, or NULL */
     const char *path;
     sample_kind kind;
     bool taught;
@@ -144,9 +144,12 @@ static rubato_status add_sample(preparing *p, sample made) {
     return RUBATO_OK;
 }
 
-static rubato_status encode(preparing *p, const example *item, rubato_input input, rubato_encoding **out) {
+static rubato_status encode_by(preparing *p, const rubato_model *by, const example *item, rubato_input input,
+                               rubato_encoding **out) {
     samples *self = p->self;
-    rubato_status status = rubato_encode(p->model, &input, &p->text, out, p->error);
+    rubato_text_options text = p->text;
+    if (by == p->teacher) text.max_length = size_min(text.max_length, by->info.max_length);
+    rubato_status status = rubato_encode(by, &input, &text, out, p->error);
     if (status == RUBATO_BAD_TEXT || status == RUBATO_BAD_ARGUMENT) {
         char message[256];
         snprintf(message, sizeof message, "%.250s", p->error ? p->error->message : "");
@@ -154,16 +157,33 @@ static rubato_status encode(preparing *p, const example *item, rubato_input inpu
     }
     TRY(status);
     self->encodings[self->encoding_count++] = *out;
+    for (size_t w = 0; w < (*out)->count; w++)
+        for (size_t i = 0; i < (*out)->windows[w].length; i++)
+            if ((size_t)(*out)->windows[w].ids[i] >= by->body.config.vocabulary)
+                return fail(p->error, RUBATO_BAD_MODEL, "the tokenizer's ids are beyond the model's word embeddings");
+    return RUBATO_OK;
+}
+
+/* In the learner's tokens. */
+static rubato_status encode(preparing *p, const example *item, rubato_input input, rubato_encoding **out) {
+    samples *self = p->self;
+    TRY(encode_by(p, p->model, item, input, out));
     self->cut += (*out)->cut > 0;
     bool worded[2] = {false, !input.pair};
     for (size_t w = 0; w < (*out)->count; w++)
-        for (size_t i = 0; i < (*out)->windows[w].length; i++) {
+        for (size_t i = 0; i < (*out)->windows[w].length; i++)
             if ((*out)->windows[w].sequences[i] < 2) worded[(*out)->windows[w].sequences[i]] = true;
-            if ((size_t)(*out)->windows[w].ids[i] >= p->model->body.config.vocabulary)
-                return fail(p->error, RUBATO_BAD_MODEL, "the tokenizer's ids are beyond the model's word embeddings");
-        }
     for (size_t i = 0; i < 2; i++)
         if (!worded[i]) self->empty++;
+    return RUBATO_OK;
+}
+
+/* In the teacher's tokens; NULL where these are the learner's. */
+static rubato_status encode_taught(preparing *p, const example *item, rubato_input input, const rubato_window **out) {
+    rubato_encoding *encoding;
+    if (!p->teacher) return RUBATO_OK;
+    TRY(encode_by(p, p->teacher, item, input, &encoding));
+    *out = &encoding->windows[0];
     return RUBATO_OK;
 }
 
@@ -249,6 +269,8 @@ static rubato_status add_pair(preparing *p, const example *item) {
     if (p->kind == SAMPLE_COSINE) TRY(find_value(p, item, &made.value));
     TRY(encode(p, item, (rubato_input){.text = item->text}, &first));
     TRY(encode(p, item, (rubato_input){.text = item->pair}, &second));
+    TRY(encode_taught(p, item, (rubato_input){.text = item->text}, &made.taught));
+    TRY(encode_taught(p, item, (rubato_input){.text = item->pair}, &made.taught_pair));
     made.window = &first->windows[0];
     made.pair = &second->windows[0];
     return add_sample(p, made);
@@ -278,6 +300,7 @@ static rubato_status add_text(preparing *p, const example *item) {
     if (p->kind == SAMPLE_MASKED && item->pair && item->label)
         made.label = strcmp(item->label, "0") == 0 ? 0 : 1; /* 0: the second text follows the first */
     TRY(encode(p, item, (rubato_input){.text = item->text, .pair = item->pair}, &encoding));
+    TRY(encode_taught(p, item, (rubato_input){.text = item->text, .pair = item->pair}, &made.taught));
     for (size_t w = 0; w < encoding->count; w++) {
         made.window = &encoding->windows[w];
         if (made.window->length > 0) TRY(add_sample(p, made));
@@ -293,9 +316,16 @@ static void scale_similarities(samples *self) {
 }
 
 rubato_status samples_prepare(samples *self, const rubato_model *model, sample_kind kind, bool taught,
-                              const rubato_text_options *text, const char *path, rubato_error *error) {
-    preparing p = {
-        .self = self, .model = model, .path = path, .kind = kind, .taught = taught, .text = *text, .error = error};
+                              const rubato_model *teacher, const rubato_text_options *text, const char *path,
+                              rubato_error *error) {
+    preparing p = {.self = self,
+                   .model = model,
+                   .teacher = teacher,
+                   .path = path,
+                   .kind = kind,
+                   .taught = taught,
+                   .text = *text,
+                   .error = error};
     bool two = sample_takes_pairs(kind);
     p.text.windows = kind == SAMPLE_SPAN || kind == SAMPLE_TAGS || kind == SAMPLE_MASKED || kind == SAMPLE_TEXT;
     if (kind == SAMPLE_SPAN) {
@@ -303,7 +333,7 @@ rubato_status samples_prepare(samples *self, const rubato_model *model, sample_k
         p.text.stride_fits = p.text.stride == 0;
         if (p.text.stride == 0) p.text.stride = size_min(DEFAULT_STRIDE, p.text.max_length / 3);
     }
-    self->encodings = calloc(self->data.count * (two ? 2 : 1), sizeof *self->encodings);
+    self->encodings = calloc(self->data.count * (two ? 2 : 1) * (teacher ? 2 : 1), sizeof *self->encodings);
     size_t words = 0;
     for (size_t i = 0; i < self->data.count; i++) words += self->data.items[i].word_count + 1;
     self->arrays = calloc(kind == SAMPLE_TAGS ? words * 4 : self->data.count, sizeof *self->arrays);

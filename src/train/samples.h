@@ -8,8 +8,9 @@
 #include "train/instances.h"
 
 typedef struct sample {
-    const rubato_window *window, *pair; /* pair: the second text of two that are embedded apart; else NULL */
-    int32_t label;                      /* classification, next sentence; -1: none */
+    const rubato_window *window, *pair;        /* pair: the second text of two that are embedded apart; else NULL */
+    const rubato_window *taught, *taught_pair; /* the same in the teacher's tokens, where these are others; else NULL */
+    int32_t label;                             /* classification, next sentence; -1: none */
     int32_t start, end; /* question answering: first and last token of the answer; 0, 0: the window does not hold it */
     float value;        /* regression, cosine */
     const int32_t *labels; /* tagging: [window->length], -1 where a token has none */
@@ -59,6 +60,11 @@ static inline bool sample_takes_pairs(sample_kind kind) {
     return kind == SAMPLE_COSINE || kind == SAMPLE_CONTRAST;
 }
 
+/* Whether a sample has one answer for a whole text, whatever its tokens are. */
+static inline bool sample_is_whole(sample_kind kind) {
+    return kind == SAMPLE_CLASS || kind == SAMPLE_CLASSES || kind == SAMPLE_VALUE || sample_takes_pairs(kind);
+}
+
 /* Reads the file and draws `limit` of its rows by the seed (0: all). A kind of SAMPLE_CLASS becomes SAMPLE_CLASSES
  * where rows have lists of labels. Fails as dataset_read. */
 rubato_status samples_read(samples *self, const char *path, sample_kind *kind, const char *columns, size_t limit,
@@ -69,10 +75,12 @@ rubato_status samples_read(samples *self, const char *path, sample_kind *kind, c
 rubato_status samples_labels(const samples *self, sample_kind kind, const char *path, const char ***labels,
                              size_t *count, rubato_error *error);
 
-/* Tokenises, and sets the targets. `taught`: classification and regression may lack labels. Fails: BAD_DATA with the
+/* Tokenises, and sets the targets. `taught`: classification and regression may lack labels. `teacher`: a model with
+ * other tokens, for the kinds that have one answer for a text (sample_is_whole); else NULL. Fails: BAD_DATA with the
  * file's line for a label that the model does not have. */
 rubato_status samples_prepare(samples *self, const rubato_model *model, sample_kind kind, bool taught,
-                              const rubato_text_options *text, const char *path, rubato_error *error);
+                              const rubato_model *teacher, const rubato_text_options *text, const char *path,
+                              rubato_error *error);
 
 /* Reads running text, and draws the first epoch's samples. `how` is of the reading. Fails as corpus_read. */
 rubato_status samples_read_text(samples *self, const char *paths, const rubato_model *model,

@@ -182,10 +182,27 @@ rubato_status trainer_teach_itself(trainer *self, rubato_error *error) {
     TRY(rubato_model_load(&made, self->options->out, error));
     rubato_model_destroy(self->teacher);
     self->teacher = made;
+    self->other_tokens = false;
     return RUBATO_OK;
 }
 
-/* The teacher must have the same task and the same tokens. */
+/* A teacher may read texts in other tokens where each text has one answer, and nothing but answers is compared. */
+static rubato_status compare_tokens(trainer *self, rubato_error *error) {
+    const rubato_model *a = self->model, *b = self->teacher;
+    if (tokenizer_same_tokens(a->text, b->text))
+        return encoder_max_length(&a->body.config) <= encoder_max_length(&b->body.config)
+                   ? RUBATO_OK
+                   : refuse_teacher(self, RUBATO_BAD_ARGUMENT, "it takes shorter texts than the learner", error);
+    if (!sample_is_whole(self->kind) || self->method->compares)
+        return refuse_teacher(self, RUBATO_BAD_ARGUMENT, "its tokens are not the learner's", error);
+    if ((self->method->matches || self->method->weighs_states) && wanted_matching(self) > 0)
+        return refuse_teacher(self, RUBATO_BAD_ARGUMENT, "its tokens are not the learner's; use --match-states 0",
+                              error);
+    self->other_tokens = true;
+    return RUBATO_OK;
+}
+
+/* The teacher must have the same task. */
 static rubato_status compare_teacher(trainer *self, rubato_error *error) {
     const rubato_model *a = self->model, *b = self->teacher;
     if (!b) return RUBATO_OK;
@@ -194,13 +211,11 @@ static rubato_status compare_teacher(trainer *self, rubato_error *error) {
         return refuse_teacher(self, RUBATO_BAD_ARGUMENT,
                               "its hidden states are of other layers or sizes; use --match-states 0", error);
     bool same = (self->kind == SAMPLE_TEXT || a->info.label_count == b->info.label_count) &&
-                tokenizer_same_tokens(a->text, b->text) &&
-                encoder_max_length(&a->body.config) <= encoder_max_length(&b->body.config) &&
                 (a->info.task != RUBATO_TASK_EMBEDDING || self->kind == SAMPLE_TEXT || a->pool.width == b->pool.width);
     for (size_t i = 0; same && self->kind != SAMPLE_TEXT && i < a->info.label_count; i++)
         same = strcmp(a->labels[i], b->labels[i]) == 0;
-    return same ? RUBATO_OK
-                : refuse_teacher(self, RUBATO_BAD_ARGUMENT, "its labels or its tokens are not the learner's", error);
+    if (!same) return refuse_teacher(self, RUBATO_BAD_ARGUMENT, "its labels are not the learner's", error);
+    return compare_tokens(self, error);
 }
 
 static rubato_status set_significance(rubato_model *model, const char *name, rubato_error *error) {
@@ -399,7 +414,8 @@ static rubato_status read_rows(trainer *self, rubato_error *error) {
 static rubato_status prepare_data(trainer *self, const rubato_text_options *text, rubato_error *error) {
     const rubato_train_options *options = self->options;
     if (!self->running)
-        return samples_prepare(&self->data, self->model, self->kind, self->teacher != NULL, text, options->data, error);
+        return samples_prepare(&self->data, self->model, self->kind, self->teacher != NULL,
+                               self->other_tokens ? self->teacher : NULL, text, options->data, error);
     const tokenizer *by = self->model->text;
     const instance_options drawing = {.longest = text->max_length, .pairs = self->pairs};
     size_t specials = tokenizer_specials(by, self->pairs);
@@ -462,7 +478,7 @@ static rubato_status read_dev(trainer *self, const rubato_text_options *text, ru
                     options->dev);
     if (found != kind)
         return fail(error, RUBATO_BAD_DATA, "%s: single labels, and the training data have lists", options->dev);
-    return samples_prepare(&self->dev, self->model, kind, false, text, options->dev, error);
+    return samples_prepare(&self->dev, self->model, kind, false, NULL, text, options->dev, error);
 }
 
 /* A recipe that lets rows leave needs to know which. */

@@ -15,6 +15,7 @@ struct trainer {
     const recipe *method;
     rubato_model *model;
     rubato_model *teacher;   /* NULL: training learns from the labels */
+    bool other_tokens;       /* the teacher reads texts in tokens of its own */
     rubato_model *generator; /* proposes tokens, and learns with the model (recipe electra); else NULL */
     rubato_context *context;
     sample_kind kind;

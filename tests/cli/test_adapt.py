@@ -6,6 +6,7 @@
 import json, os, random, re, shutil, subprocess, time
 
 from program import check, finish, golden, interrupt, one_line, path, rubato, run, until, write
+from weights import tensors, write_tensors
 
 teacher = os.path.join(golden, "students", "teacher")
 
@@ -25,7 +26,7 @@ def adapt(out, *more, model=teacher, target="0.9x", task="classification", data=
 
 # ---- The plan ----
 r = adapt("planned", "--plan")
-check("a plan has stages with times and writes nothing", r.status == 0 and all(s in r.err for s in ("1. tuned", "2. student", "13. measuring", "in all")) and not os.path.exists(path("planned")), r)
+check("a plan has stages with times and writes nothing", r.status == 0 and all(s in r.err for s in ("1. tuned", "3. student", "14. measuring", "in all")) and not os.path.exists(path("planned")), r)
 check("a model with a head for the labels stays", "has a head for these labels already" in r.err, r)
 
 other = path("other-labels.tsv")
@@ -54,7 +55,7 @@ p = subprocess.Popen([rubato, *words], stdout=subprocess.DEVNULL, stderr=subproc
 err = interrupt(p, lambda: os.path.exists(path("on/stages/pruned-whole")))[1]
 check("it stops by Ctrl-C", p.returncode == 1 and "--resume" in err, err)
 r = adapt("on", target="1MB"); check("without --resume it does not go on", r.status == 2 and "--resume" in r.err.strip().split("\n")[-1], r)
-r = run(*words, "--resume"); check("with it, it does", r.status == 0 and " done" in r.err and "student" not in re.findall(r"of 13: (\w+)", r.err), r)
+r = run(*words, "--resume"); check("with it, it does", r.status == 0 and " done" in r.err and "student" not in re.findall(r"of 14: (\w+)", r.err), r)
 r = run(*words, "--resume", "--json", "--quiet"); check("a run that has ended tells again", r.status == 0 and r.json()[0]["megabytes"] <= 1, r)
 r = run(*[w if w != "1MB" else "0.0001MB" for w in words], "--resume", "--json", "--quiet"); check("another target is judged anew", r.status == 0 and r.json()[0]["met"] is False and "is nearest to" in open(path("on/report.html")).read(), r)
 r = run(*words, "--resume", "--json", "--quiet"); check("and the first one again", r.status == 0 and r.json()[0]["met"] is True, r)
@@ -79,6 +80,19 @@ r = adapt("way", "--ways", "pruned", "--unlabelled", more, "--epochs", 1, "--qui
 check("a run keeps its precision", r.status == 2 and one_line(r) and "--precision" in r.err, r)
 for wrong, says in ((["--ways", "pruned,short"], "short"), (["--precision", "int8"], "int8"), (["--ways", ","], "no way"), (["--unlabelled", path("nothing.tsv")], "nothing.tsv")):
     r = adapt("none", "--quiet", *wrong); check(f"{wrong}", r.status in (1, 2) and one_line(r) and says in r.err, r)
+
+# ---- Word pieces leave ----
+many = path("many"); shutil.copytree(teacher, many)
+ids = json.load(open(many + "/tokenizer.json")); ids["model"]["vocab"].update({f"word{i}": 61 + i for i in range(2400)}); json.dump(ids, open(many + "/tokenizer.json", "w"))
+config = json.load(open(many + "/config.json")); json.dump({**config, "vocab_size": 2461}, open(many + "/config.json", "w"))
+held = tensors(teacher); table = next(n for n in held if n.endswith("word_embeddings.weight")); kind, shape, values = held[table]
+write_tensors(many, {**held, table: (kind, [2461, shape[1]], values + bytes(4 * 2400 * shape[1]))})
+r = adapt("pieces", "--ways", "student,pruned", "--epochs", 1, "--json", "--quiet", target="0.06MB", model=many)
+names = {c["name"].split(" ")[0]: c for c in json.load(open(path("pieces/report.json")))["candidates"]}
+check("word pieces leave", r.status == 0 and {"tuned", "pieces", "pieces-int8", "student", "pruned-elastic-int8"} <= set(names) and json.load(open(path("pieces/config.json")))["vocab_size"] <= 2000, r, names)
+ran = [json.load(open(path(f"pieces/stages/{s}/training.json"))) for s in ("pieces", "student", "pruned-whole", "pruned-elastic")]
+check("the model with all pieces teaches", len({t["teacher"] for t in ran}) == 1 and all(t["teacher"] != t["model"] for t in ran), ran)
+check("exits count", names["pruned-elastic-int8"]["megabytes"] > names["pruned-int8"]["megabytes"] and r.json()[0]["megabytes"] <= 0.06 or not r.json()[0]["met"], names)
 
 # ---- Nothing is lost ----
 shutil.rmtree(path("small/stages"))

@@ -6,7 +6,7 @@
 import json, math, os, shutil, struct, subprocess
 
 from program import check, finish, golden, one_line, path, rubato, run, until, write
-from weights import tensors
+from weights import tensors, write_tensors
 
 folder = os.path.join(golden, "students")
 teacher, student, half = (os.path.join(folder, n) for n in ("teacher", "student", "half"))
@@ -129,6 +129,33 @@ for recipe, model in (("tinybert", student), ("theseus", half)):
     if not json.load(open(path("on/training.json")))["ended"]:
         r = run(*words, "--resume"); check(f"{recipe}: goes on to the bit", r.status == 0, r)
     check(f"{recipe}: the same weights", tensors(path("on")) == whole)
+
+# ---- A teacher with tokens of its own ----
+def renumbered(model, name):
+    """The same model, where the ids of "a" to "f" stand in another order."""
+    out = path(name); shutil.copytree(model, out)
+    ids = json.load(open(out + "/tokenizer.json")); vocabulary = ids["model"]["vocab"]
+    turned = dict(zip("abcdef", (vocabulary[c] for c in "defabc")))
+    held = tensors(model); words = next(n for n in held if n.endswith("word_embeddings.weight")); kind, shape, data = held[words]; size = 4 * shape[1]
+    rows = [data[i * size:(i + 1) * size] for i in range(shape[0])]; places = {turned[c]: vocabulary[c] for c in turned}
+    write_tensors(out, {**held, words: (kind, shape, b"".join(rows[places.get(i, i)] for i in range(shape[0])))})
+    ids["model"]["vocab"] = {**vocabulary, **turned}; json.dump(ids, open(out + "/tokenizer.json", "w"))
+    return out
+
+
+foreign = renumbered(teacher, "foreign")
+check("the same answers under other ids", answers(foreign) == answers(teacher))
+pairs = write("pairs.tsv", "text\tpair\tlabel\n" + "".join(f"{a}\t{b}\t{i % 6}\n" for i, (a, b) in enumerate(zip(texts, texts[1:] + texts[:1]))))
+for recipe, task, rows, of, by in (("distilbert", "classification", data, student, teacher), ("movement", "classification", data, half, teacher), ("anytime", "classification", data, student, teacher),
+                                   ("distilbert", "sts", pairs, os.path.join(golden, "bert"), os.path.join(golden, "bert"))):
+    two = []
+    for who in (by, renumbered(by, f"foreign-{recipe}-{task}")):
+        r = train(recipe, of, "taught", "--steps", 2, "--match-states", 0, "--hard", 0, task=task, data=rows, teacher=who) if recipe != "anytime" else train(recipe, of, "taught", "--steps", 2, "--match-states", 0, "--widths", 1, teacher=who)
+        check(f"{recipe}, {task}: a teacher with other ids", r.status == 0, r); two.append((losses("taught"), tensors(path("taught"))))
+    check(f"{recipe}, {task}: the same losses and weights", two[0] == two[1], two[0][0], two[1][0])
+r = train("distilbert", student, "none", "--quiet", teacher=foreign); check("its states cannot be compared", r.status == 2 and one_line(r) and "--match-states 0" in r.err, r)
+r = run("train", path("mlm"), "--recipe", "distilbert", "--teacher", renumbered(path("mlm"), "foreign-mlm"), "--task", "mlm", "--data", lines, "--match-states", 0, "--out", path("none"), "--quiet")
+check("nor answers of tokens", r.status == 2 and one_line(r) and "tokens are not the learner's" in r.err, r)
 
 # ---- What does not fit ----
 other = path("other"); shutil.copytree(student, other)

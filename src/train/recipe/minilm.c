@@ -50,6 +50,7 @@ const recipe recipe_minilm = {.name = "minilm",
                               .soft = 0.5,
                               .hard = 0.5,
                               .temperature = 2,
+                              .compares = true,
                               .needs_teacher = true,
                               .reads = "soft hard temperature layer_epochs"};
 
@@ -65,5 +66,6 @@ const recipe recipe_minilmv2 = {.name = "minilmv2",
                                 .soft = 0.5,
                                 .hard = 0.5,
                                 .temperature = 2,
+                                .compares = true,
                                 .needs_teacher = true,
                                 .reads = "soft hard temperature layer_epochs relation_heads teacher_layer"};

@@ -89,5 +89,6 @@ const recipe recipe_mobilebert = {.name = "mobilebert",
                                   .soft = 0.5,
                                   .hard = 0.5,
                                   .temperature = 1,
+                                  .compares = true,
                                   .needs_teacher = true,
                                   .reads = "soft hard temperature layer_epochs"};

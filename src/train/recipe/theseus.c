@@ -106,5 +106,6 @@ const recipe recipe_theseus = {.name = "theseus",
                                .rate = 2e-5,
                                .warm_up = 0.1,
                                .decay = 0.01,
+                               .compares = true,
                                .needs_teacher = true,
                                .reads = "replace replace_to"};

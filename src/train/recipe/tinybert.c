@@ -35,5 +35,6 @@ const recipe recipe_tinybert = {.name = "tinybert",
                                 .decay = 0.01,
                                 .soft = 1,
                                 .temperature = 1,
+                                .compares = true,
                                 .needs_teacher = true,
                                 .reads = "soft hard temperature layer_epochs"};
