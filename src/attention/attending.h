@@ -13,10 +13,11 @@
 
 /* One pass through one layer's attention. It may be copied onto the tape, since the arrays live as long. */
 typedef struct attending_input {
-    size_t layer;               /* number among the layers that the encoder runs, from 0 */
-    size_t heads;               /* the heads that run, always the first ones */
-    tensor x;                   /* the rows for keys and values */
-    tensor query_rows;          /* the rows for queries: x, or fewer rows; also the residual */
+    size_t layer;      /* number among the layers that the encoder runs, from 0 */
+    size_t heads;      /* the heads that run, always the first ones */
+    tensor x;          /* the rows for keys and values */
+    tensor query_rows; /* the rows for queries: x, or fewer rows */
+    tensor residual;   /* to which the result is added: query_rows, or they before their norm; the layer sets it */
     batch sequences, queries;   /* of x, of `query_rows` */
     const size_t *origin;       /* the original rows of x, where rows have retired; NULL: none has */
     const size_t *query_origin; /* the same of `query_rows` */
@@ -112,7 +113,7 @@ typedef struct attending {
     /* The width of what the feed-forward part reads, where that is not the hidden size. A mechanism that has this
      * function normalises its output itself. */
     size_t (*between)(const void *setting, size_t hidden);
-    /* out [rows of query_rows, hidden] = query_rows + Attention(x); with `between`, [.., between] of its own making. */
+    /* out [rows of query_rows, hidden] = residual + Attention(x); with `between`, [.., between] of its own making. */
     void (*forward)(const void *self, const run *on, const attending_input *in, tensor out);
     /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
     void (*visit)(void *self, linear_visitor *visit, void *user);

@@ -1,6 +1,8 @@
 /* Projections to queries, keys and values, and back. */
 #include "attention/projections.h"
 
+#include "attention/rotary.h"
+
 #include "tensor/operations.h"
 #include "tensor/watch.h"
 
@@ -9,7 +11,7 @@ rubato_status projections_load_some(projections *self, const part_source *from, 
     char names[3][LOADER_NAME];
     const char *some[3] = {names[0], names[1], names[2]};
     size_t width = from->heads * from->head_size, count = 0;
-    *self = (projections){.heads = from->heads, .head_size = from->head_size, .parts = parts};
+    *self = (projections){.heads = from->heads, .head_size = from->head_size, .parts = parts, .turn = from->rotary};
     for (size_t i = 0; i < 3; i++)
         if (parts & 1u << i) part_name(names[count++], from, patterns[i]);
     TRY(loader_linear(from->load, &self->stacked, some, count, width, from->hidden));
@@ -99,11 +101,19 @@ static void show(const run *on, const attending_input *in, watch_kind what, tens
                           .heads = in->heads});
 }
 
+/* Queries that are the keys turn once. */
+static void turn(const projections *self, const run *on, const attending_input *in, const projected *made) {
+    if (made->query.data) run_rotary(on, self->turn, made->query, self->head_size, rotary_places(on, in, true));
+    if (made->key.data && made->key.data != made->query.data)
+        run_rotary(on, self->turn, made->key, self->head_size, rotary_places(on, in, false));
+}
+
 projected projections_read(const projections *self, const run *on, const attending_input *in, bool half) {
     const bool watched = run_watches(on, WATCH_QUERIES) || run_watches(on, WATCH_KEYS) || run_watches(on, WATCH_VALUES);
     double begin = run_begin(on);
-    projected made = project(self, on, in, half && !watched);
+    projected made = project(self, on, in, half && !watched && !self->turn);
     run_end(on, PART_QKV, begin);
+    if (self->turn && !run_failed(on)) turn(self, on, in, &made);
     if (self->parts & QUERIES) show(on, in, WATCH_QUERIES, made.query);
     if (self->parts & (KEYS | KEYS_LIKE_QUERIES)) show(on, in, WATCH_KEYS, made.key);
     if (self->parts & VALUES) show(on, in, WATCH_VALUES, made.value);
@@ -114,7 +124,7 @@ void projections_write(const projections *self, const run *on, const attending_i
     const linear *to = linear_part(&self->out, 0, self->out.out, mixed.columns, on->memory);
     if (!to) run_fail(on, RUBATO_OUT_OF_MEMORY);
     double begin = run_begin(on);
-    run_linear(on, out, mixed, to, ACTIVATION_NONE, &in->query_rows);
+    run_linear(on, out, mixed, to, ACTIVATION_NONE, &in->residual);
     run_end(on, PART_ATTENTION_OUT, begin);
     show(on, in, WATCH_ATTENTION, out);
 }

@@ -14,6 +14,7 @@ typedef struct projections {
     linear out;
     size_t heads, head_size;
     unsigned parts;
+    const struct rotary *turn; /* of queries and keys; NULL: none */
 } projections;
 
 /* Loads them under the family's names. Fails as the loader. */
@@ -35,7 +36,7 @@ typedef struct projected {
  * (run_tensor_half). */
 projected projections_read(const projections *self, const run *on, const attending_input *in, bool half);
 
-/* out = query_rows + mixed W^T + b, which watchers see. mixed [rows of query_rows, heads that run * head_size]. */
+/* out = residual + mixed W^T + b, which watchers see. mixed [rows of query_rows, heads that run * head_size]. */
 void projections_write(const projections *self, const run *on, const attending_input *in, tensor mixed, tensor out);
 
 /* Their operations: with a rows entering, q asking, h of d features in the heads that run, keys and values are 2 a d h

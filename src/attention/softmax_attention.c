@@ -8,7 +8,9 @@
 #include "attention/distance_bias.h"
 #include "attention/gathered.h"
 #include "attention/operand.h"
+#include "attention/planned.h"
 #include "attention/relative.h"
+#include "base/checked.h"
 #include "tensor/watch.h"
 
 typedef struct softmax_shared {
@@ -30,7 +32,10 @@ void softmax_choose(part_choice *out, softmax_setting setting) {
 
 static void describe(const void *setting, char *out, size_t bytes) {
     const softmax_setting *terms = setting;
-    snprintf(out, bytes, "%s", terms->buckets ? "bias by distance" : terms->relative ? "relative terms" : "");
+    if (terms->reach)
+        snprintf(out, bytes, "windows of %zu", 2 * terms->reach + 1);
+    else
+        snprintf(out, bytes, "%s", terms->buckets ? "bias by distance" : terms->relative ? "relative terms" : "");
 }
 
 /* ---- Loading ---- */
@@ -86,6 +91,42 @@ static bool sortable(const void *setting) {
     return !terms->buckets && !terms->relative;
 }
 
+/* ---- Windows ---- */
+
+enum { WINDOW_QUERIES = PANEL }; /* of a block */
+
+static stretch window_of(const planned_pass *p, size_t sequence, size_t low, size_t high) {
+    const size_t reach = ((const softmax_setting *)p->setting)->reach;
+    return planned_keys(p, sequence, low > reach ? low - reach : 0, high + reach + 1);
+}
+
+static bool window_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
+    const planned_pass *p = of;
+    const size_t count = batch_length(&p->in.queries, sequence), first = number * WINDOW_QUERIES;
+    (void)head;
+    if (first >= count) return false;
+    const size_t last = size_min(first + WINDOW_QUERIES, count) - 1;
+    planned_ask(out, (stretch){first, last + 1});
+    planned_see(out, window_of(p, sequence, planned_place(p, sequence, first), planned_place(p, sequence, last)), 0);
+    return true;
+}
+
+static stretch window_seen(const void *of, size_t sequence, size_t head, size_t query, stretch keys) {
+    const size_t place = planned_place(of, sequence, query);
+    (void)head, (void)keys;
+    return window_of(of, sequence, place, place);
+}
+
+static void run_windows(const softmax_weights *self, const run *on, const attending_input *in, const projected *rows,
+                        tensor mixed) {
+    planned_pass *p = run_take(on, 1, sizeof *p);
+    if (run_failed(on)) return;
+    *p = (planned_pass){.in = *in, .setting = self->setting};
+    gathered heads = gathered_heads(&self->with, in, rows);
+    heads.plan = (gather_plan){.of = p, .block = window_block, .seen = window_seen};
+    attention_gathered(on, mixed, &heads);
+}
+
 /* ---- Running ---- */
 
 static void forward(const void *weights, const run *on, const attending_input *in, tensor out) {
@@ -95,7 +136,8 @@ static void forward(const void *weights, const run *on, const attending_input *i
     const bool low =
         linear_is_low(&self->with.stacked, on->low) &&
         (!on->tape || (attention_learns_low(on->kernels) && self->with.stacked.precision == PRECISION_BF16));
-    const bool terms_read = self->setting->buckets || self->setting->relative; /* queries, or scaled scores */
+    /* queries, or scaled scores */
+    const bool terms_read = self->setting->buckets || self->setting->relative || self->setting->reach;
     projected made = projections_read(&self->with, on, in,
                                       low && attention_reads_half(on->kernels, head_size) && !terms_read &&
                                           !in->places && !run_watches(on, WATCH_SCORES));
@@ -121,7 +163,9 @@ static void forward(const void *weights, const run *on, const attending_input *i
                                         batch_longest(&in->input), in->input.types, !self->setting->with_first)};
     double begin = run_begin(on);
     gathered causal = gathered_heads(&self->with, in, &made);
-    if (!in->places)
+    if (self->setting->reach)
+        run_windows(self, on, in, &made, mixed);
+    else if (!in->places)
         attention_softmax(on, mixed, &heads, &in->sequences);
     else if (gathered_whole(on, &causal, in->sequences, in->queries))
         attention_gathered(on, mixed, &causal);
@@ -135,17 +179,19 @@ static void forward(const void *weights, const run *on, const attending_input *i
 static operations count(const void *setting, const part_extent *of) {
     const softmax_setting *terms = setting;
     operations sum = projections_count(of);
-    double far = terms && terms->relative ? (double)of->length : 0;
-    sum.queries += softmax_products((double)of->rows.entering + far, (double)of->rows.queries,
-                                    (double)(of->units * of->unit_size));
+    double far = terms && terms->relative ? (double)of->length : 0, keys = (double)of->rows.entering;
+    if (terms && terms->reach) keys = fmin(keys, 2 * (double)terms->reach + 1);
+    sum.queries += softmax_products(keys + far, (double)of->rows.queries, (double)(of->units * of->unit_size));
     return sum;
 }
 
 static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
     const softmax_weights *self = weights;
     double rows = (double)(sequences * length), width = (double)(self->with.heads * self->with.head_size);
-    attending_demand made =
-        projections_demand(&self->with, softmax_products((double)length, rows, width), sequences, length);
+    const double keys =
+        self->setting->reach ? fmin((double)length, 2 * (double)self->setting->reach + 1) : (double)length;
+    attending_demand made = projections_demand(&self->with, softmax_products(keys, rows, width), sequences, length);
+    if (self->setting->reach) return made; /* in f32 */
     const half_kernels *half = operand_half(kernels, self->with.stacked.precision != PRECISION_F32, length);
     if (half) made.products = half->integers ? PRECISION_INT8 : PRECISION_BF16;
     if (half && half->integers) made.rate = 0.5; /* a word holds half as many of them as 8-bit ones */

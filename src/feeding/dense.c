@@ -60,7 +60,7 @@ static void forward(const void *weights, const run *on, const feeding_input *in,
     run_linear(on, inner, x, up, self->act, NULL);
     run_end(on, PART_UP, begin);
     begin = run_begin(on);
-    run_linear(on, out, inner, down, ACTIVATION_NONE, &x);
+    run_linear(on, out, inner, down, ACTIVATION_NONE, &in->residual);
     run_end(on, PART_DOWN, begin);
 }
 

@@ -10,6 +10,7 @@
 /* The rows, and the part of the feed-forward part that runs. */
 typedef struct feeding_input {
     tensor x;
+    tensor residual;              /* to which the result is added: x, or x before its norm; the layer sets it */
     size_t layer;                 /* of the encoder, for watchers */
     size_t neurons;               /* the first ones */
     float memory_heads, selected; /* the parts of a memory's heads and of its selected slots; 1: all */
@@ -31,10 +32,10 @@ typedef struct feeding {
     rubato_status (*load)(void **self, const part_source *from);
     /* Prepares the weights for running only the first neurons. Fails: UNSUPPORTED where widths do not divide. */
     rubato_status (*allow_narrow)(void *self, arena *memory, rubato_error *error);
-    /* out [rows, hidden] = x + FeedForward(x). */
+    /* out [rows, hidden] = residual + FeedForward(x). */
     void (*forward)(const void *self, const run *on, const feeding_input *in, tensor out);
-    /* What comes after the layer's last norm: in->x is the result of that, in whose memory the new result stands in
-     * inference. */
+    /* What comes after the layer's last norm, or after its sum: in->x is the result of that, in whose memory the new
+     * result stands in inference. */
     tensor (*after)(const void *self, const run *on, const feeding_input *in);
     /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */
     void (*visit)(void *self, linear_visitor *visit, void *user);

@@ -2,7 +2,7 @@
 #include "feeding/feeding.h"
 
 /* feeding_NAME of each, the default one first. */
-#define MECHANISMS(EACH) EACH(dense) EACH(memory)
+#define MECHANISMS(EACH) EACH(dense) EACH(memory) EACH(gated)
 
 #define DECLARE(name) extern const feeding feeding_##name;
 #define ENTRY(name) &feeding_##name.part,

@@ -281,7 +281,7 @@ static void forward(const void *weights, const run *on, const feeding_input *in,
         feeding_dense.forward(self->dense, on, in, out);
     } else if (!run_failed(on)) {
         for (size_t row = 0; row < out.rows; row++) memset(tensor_row(out, row), 0, out.columns * sizeof(float));
-        run_add(on, out, in->x);
+        run_add(on, out, in->residual);
     }
     if (!runs) return;
     const arena_mark mark = arena_save(on->memory);

@@ -2,6 +2,7 @@
 #ifndef RUBATO_MODEL_ENCODER_H
 #define RUBATO_MODEL_ENCODER_H
 
+#include "attention/rotary.h"
 #include "model/embeddings.h"
 #include "model/layer.h"
 #include "model/thinning.h"
@@ -14,7 +15,9 @@ typedef struct encoder {
     size_t unique;
     size_t depth;       /* the number of layers that run: config.layers, times the inner layers with ALBERT */
     uint16_t *order;    /* [depth] -> unique */
-    void *shared;       /* data that the attention of all layers shares */
+    void *shared[2];    /* data that the attention of all layers shares, of each of two mechanisms */
+    norm final_norm;    /* behind all layers; gamma NULL: there is none */
+    rotary turns[2];    /* of layers with the first mechanism of attention, and of those with the other one */
     size_t parameters;  /* the number of weights, each counted once */
     layer_sizes *sizes; /* [depth] */
     encoder_shape shape;

@@ -86,14 +86,27 @@ static void note_sizes(encoder *self) {
                                        .remembers = from->feeding->remembers,
                                        .attention = from->attending->count,
                                        .feeding = from->feeding->count,
-                                       .attention_setting = self->config.attention.setting,
+                                       .attention_setting = config_attention(&self->config, self->order[i])->setting,
                                        .feeding_setting = config_feeding(&self->config, self->order[i])->setting};
     }
 }
 
+/* What the layers with the first mechanism of attention share, or those with the other one. */
+static rubato_status make_shared(encoder *self, const part_source *from, int other) {
+    const encoder_config *config = &self->config;
+    const part_choice *choice = other ? &config->other_attention : &config->attention;
+    part_source own = *from;
+    own.setting = choice->setting;
+    if (other && !config->other_attention_layers) return RUBATO_OK;
+    if (config->theta[other] > 0)
+        TRY(rotary_make(&self->turns[other], config->theta[other], from->head_size, from->longest,
+                        from->load->with.memory, from->load->error));
+    return attending_of(choice)->make_shared ? attending_of(choice)->make_shared(&self->shared[other], &own)
+                                             : RUBATO_OK;
+}
+
 static rubato_status load_layers(encoder *self, loader *load, const encoder_plan *plan) {
     const encoder_config *config = &self->config;
-    const attending *mechanism = attending_of(&config->attention);
     void *kept = NULL;
     part_source from = {.load = load,
                         .names = &plan->kind->names,
@@ -104,11 +117,10 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
                         .longest = encoder_max_length(config),
                         .epsilon = config->epsilon,
                         .plain = config->plain_norms,
+                        .pre_norm = config->pre_norm,
                         .act = config->act,
-                        .kept = &kept,
-                        .setting = config->attention.setting};
-    if (mechanism->make_shared) TRY(mechanism->make_shared(&self->shared, &from));
-    from.shared = self->shared;
+                        .kept = &kept};
+    for (int i = 0; i < 2; i++) TRY(make_shared(self, &from, i));
     const float *const *smooth = plan->smooth;
     for (size_t i = 0; i < self->unique; i++) {
         size_t bound = load->bound ? load->bound->count : 0, linears = 0;
@@ -123,7 +135,11 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
         load->with.precision = plan->each ? plan->each[i] : plan->precision;
         load->with.both = plan->both;
         load->smooth = smooth;
-        TRY(layer_load(&self->layers[i], &config->attention, config_feeding(config, i), config->epsilon, &own));
+        const int other = config_attention(config, i) == &config->other_attention;
+        own.shared = self->shared[other];
+        own.rotary = self->turns[other].turns ? &self->turns[other] : NULL;
+        TRY(layer_load(&self->layers[i], config_attention(config, i), config_feeding(config, i), config->epsilon,
+                       &own));
         layer_visit(&self->layers[i], count_linear, &linears);
         if (smooth) smooth += linears;
         if (plan->layers) TRY(renumber(load, plan->kind->names.query, bound, i));
@@ -132,7 +148,16 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
     load->with.both = false;
     load->smooth = NULL;
     load->with.smooth = NULL;
-    return mechanism->load_shared ? mechanism->load_shared(self->shared, &from) : RUBATO_OK;
+    for (int i = 0; i < 2; i++) {
+        const part_choice *choice = i ? &config->other_attention : &config->attention;
+        from.setting = choice->setting;
+        if (self->shared[i] && attending_of(choice)->load_shared)
+            TRY(attending_of(choice)->load_shared(self->shared[i], &from));
+    }
+    char name[LOADER_NAME];
+    if (!plan->kind->names.final_norm) return RUBATO_OK;
+    loader_name(name, sizeof name, load->prefix, plan->kind->names.final_norm, 0, 0);
+    return loader_norm(load, &self->final_norm, name, config->hidden, config->epsilon);
 }
 
 rubato_status encoder_load(encoder *self, loader *load, const encoder_plan *plan) {
@@ -141,10 +166,13 @@ rubato_status encoder_load(encoder *self, loader *load, const encoder_plan *plan
     uint64_t *fresh = load->fresh; /* heads are made where they are missing, layers are not */
     if (!load->new_all) load->fresh = NULL;
     load->place = IN_BODY;
+    load->with.no_bias = self->config.no_bias;
     TRY(embeddings_load(&self->tables, load, &plan->kind->names, &self->config));
     TRY(lay_out(self, plan, load->error));
     TRY(load_layers(self, load, plan));
+    load->with.no_bias = false;
     note_sizes(self);
+    self->config.first_norm = self->config.pre_norm && self->unique && self->layers[0].attention_norm.gamma;
     self->parameters = load->parameters - before;
     load->place = IN_HEAD;
     load->fresh = fresh;

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "model/exits.h"
+#include "model/pooling.h"
 
 static void *zeros(const run *on, size_t count, size_t each) {
     void *made = run_take(on, count, each);
@@ -172,13 +173,15 @@ void exit_session_results(const exit_session *self, const run *on, const encoded
     bool halts = self->exits->kind == EXIT_HALTING;
     double ponder;
     if (halts) x = halting_mean(on, &self->memory, self->rule.threshold, 0, 0, &ponder);
+    const bool mean = self->final->mean && !halts;
+    if (mean) x = pooling_forward(&(pooling){.modes = {{POOL_MEAN}, 1}}, on, x, &out->packed, NULL);
     if (run_failed(on)) return;
     for (size_t i = 0; i < self->subjects; i++) {
         if (self->answered[i] && !halts) {
             memcpy(result + i * classes, self->logits + i * classes, classes * sizeof *result);
             continue;
         }
-        rows[count] = halts || self->exits->by_row ? i : out->packed.start[i];
+        rows[count] = halts || mean || self->exits->by_row ? i : out->packed.start[i];
         which[count++] = i;
     }
     if (count == 0) return;

@@ -8,11 +8,11 @@
 #include "model/family.h"
 
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
-    family_funnel, family_mobilebert, family_longformer, family_bigbird;
+    family_funnel, family_mobilebert, family_longformer, family_bigbird, family_modernbert;
 
-static const family *const families[] = {&family_bert,       &family_distilbert, &family_electra, &family_roberta,
-                                         &family_albert,     &family_mpnet,      &family_funnel,  &family_mobilebert,
-                                         &family_longformer, &family_bigbird};
+static const family *const families[] = {&family_bert,       &family_distilbert, &family_electra,   &family_roberta,
+                                         &family_albert,     &family_mpnet,      &family_funnel,    &family_mobilebert,
+                                         &family_longformer, &family_bigbird,    &family_modernbert};
 
 #define WIDTHS_KEY "layer_widths"
 
@@ -136,13 +136,23 @@ static rubato_status note_feeding(const encoder_config *config, json_t *json, ru
     return json_set(json_object_get(json, feeding_table.key), "layers", layers, error);
 }
 
+/* transformers' list of the layers with windows. */
+static rubato_status note_windows(const encoder_config *config, json_t *json, rubato_error *error) {
+    json_t *types = json_array();
+    for (size_t i = 0; i < config->layers; i++)
+        json_add(&types, json_string(config_attention(config, i) == &config->other_attention ? "sliding_attention"
+                                                                                             : "full_attention"));
+    return json_set(json, "layer_types", types, error);
+}
+
 rubato_status config_note(const encoder_config *config, json_t *json, rubato_error *error) {
     const char *type = json_string_value(json_object_get(json, "model_type"));
     bool foreign = part_is_foreign(&config->attention) || part_is_foreign(&config->feeding) || config->uneven ||
-                   config->other_layers;
+                   config->other_layers || config->first_norm;
     TRY(part_note(&config->attention, &attending_table, json, error));
     TRY(note_feeding(config, json, error));
     if (config->uneven) TRY(note_widths(config, json, error));
+    if (config->other_attention_layers) TRY(note_windows(config, json, error));
     if (config->causal) TRY(json_set(json, "is_decoder", json_true(), error));
     const size_t prefix = strlen(FOREIGN_PREFIX);
     if (!type || foreign == (strncmp(type, FOREIGN_PREFIX, prefix) == 0)) return RUBATO_OK;
@@ -208,6 +218,8 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
         return fail(error, RUBATO_UNSUPPORTED, "position_embedding_type \"%.40s\"", positions);
     if (kind->configure) TRY(kind->configure(config, json, error));
     TRY(part_configure(&config->attention, &attending_table, json, error));
+    if (config->theta[0] > 0 && !config->attention.implied)
+        return fail(error, RUBATO_UNSUPPORTED, "\"%s\": a %s has its own", attending_table.key, config->family);
     TRY(parse_feeding(config, json, error));
     const json_t *decoder = json_object_get(json, "is_decoder");
     if (!json_is_integer(decoder) || json_integer_value(decoder) != 0) /* 0 is false for transformers */

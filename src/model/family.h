@@ -42,7 +42,14 @@ typedef struct encoder_config {
     float hidden_dropout, attention_dropout; /* in training */
     bool causal;                             /* no row sees later ones: a language model */
     merging merging;                         /* how rows merge, where they do */
-    part_choice attention, feeding;          /* the mechanisms of all layers and their settings */
+    bool no_bias;                            /* new layers and norms have none */
+    bool pre_norm;   /* norms stand before attention and feed-forward parts, and one behind all layers */
+    bool first_norm; /* with that, the first layer has a norm before attention too */
+    bool mean_head;  /* heads for sequences read the mean of all rows */
+    double theta[2]; /* of rotary positions, in layers with `attention` and with `other_attention`; 0: none */
+    part_choice attention, feeding; /* the mechanisms of all layers and their settings */
+    part_choice other_attention; /* of the layers of other_attention_layers (bit i: layer i), instead of `attention` */
+    uint64_t other_attention_layers;
     part_choice other_feeding; /* that of the layers of other_layers (bit i: layer i), instead of `feeding` */
     uint64_t other_layers;
 } encoder_config;
@@ -72,6 +79,7 @@ typedef struct head_form {
                          added; NULL: none */
     const char *norm, *out;
     const char *out_bias; /* a bias with a name of its own; NULL: out.bias */
+    bool no_bias;         /* new layers and norms before the last one have none (ModernBERT) */
     const char *wide;     /* MobileBERT's decoder: its columns beyond those of the word embeddings, stored as
                              [columns, vocabulary]; NULL: there are none */
 } head_form;
@@ -125,6 +133,12 @@ typedef struct family {
 static inline layer_widths config_widths(const encoder_config *config, size_t number) {
     layer_widths whole = {(uint32_t)config->heads, (uint32_t)config->inner};
     return config->uneven ? config->widths[number] : whole;
+}
+
+/* The mechanism of a layer's attention, by the number of its weights. */
+static inline const part_choice *config_attention(const encoder_config *config, size_t number) {
+    const bool other = number < MOST_UNEVEN && config->other_attention_layers >> number & 1;
+    return other ? &config->other_attention : &config->attention;
 }
 
 /* The mechanism of a layer's feed-forward part, by the number of its weights. */

@@ -2,6 +2,7 @@
 #include "model/head.h"
 
 #include "base/checked.h"
+#include "model/pooling.h"
 #include "tensor/operations.h"
 #include "tensor/tape.h"
 
@@ -94,12 +95,13 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
 
 rubato_status head_load(head *self, loader *load, const family *of, const encoder *body, head_kind kind,
                         size_t labels) {
-    *self = (head){.kind = kind};
+    *self = (head){.kind = kind, .mean = kind == HEAD_SEQUENCE && body->config.mean_head};
     const head_form *form = find_form(of, kind);
     if (!form) return fail(load->error, RUBATO_UNSUPPORTED, "family \"%s\" has no such head", of->name);
     size_t width = body->config.hidden;
     char full[NAME_BYTES];
     const char *one[1] = {full};
+    load->with.no_bias = form->no_bias;
     if (form->dense && !(form->prefixed && body->config.no_pooler)) {
         size_t dense = kind == HEAD_MLM && !form->wide ? body->config.embedding
                        : form->down                    ? body->config.inner
@@ -120,6 +122,7 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
         snprintf(full, sizeof full, "%s", form->norm);
         TRY(loader_norm(load, &self->norm, full, width, body->config.epsilon));
     }
+    load->with.no_bias = false;
     if (kind == HEAD_MLM) {
         TRY(load_decoder(self, load, body, form));
     } else {
@@ -163,6 +166,12 @@ tensor head_forward(const head *self, const run *on, tensor x, const size_t *row
     tensor out = run_tensor(on, x.rows, self->out.out);
     run_linear(on, out, x, &self->out, ACTIVATION_NONE, NULL);
     return out;
+}
+
+tensor head_of_sequences(const head *self, const run *on, tensor x, const batch *packed) {
+    if (!self->mean) return head_forward(self, on, x, packed->start, packed->sequences);
+    tensor mean = pooling_forward(&(pooling){.modes = {{POOL_MEAN}, 1}}, on, x, packed, NULL);
+    return head_forward(self, on, mean, NULL, 0);
 }
 
 double head_flops(const head *self, size_t rows) {

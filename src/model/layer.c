@@ -1,12 +1,24 @@
 /* One layer. */
 #include "model/layer.h"
 
+#include <stdio.h>
+
+/* The first layer of a model with norms before attention may read the embeddings, which have a norm already. */
+static bool is_bare(const part_source *from) {
+    char name[LOADER_NAME], weight[LOADER_NAME + 16];
+    if (!from->pre_norm || from->first > 0) return false;
+    part_name(name, from, from->names->attention_norm);
+    snprintf(weight, sizeof weight, "%s.weight", name);
+    return from->load->new_all || !checkpoint_find(from->load->weights, weight);
+}
+
 rubato_status layer_load(layer *self, const part_choice *attention, const part_choice *feed_forward, float epsilon,
                          const part_source *from) {
     char name[LOADER_NAME];
     part_source part = *from;
     *self = (layer){.attending = attending_of(attention),
                     .feeding = feeding_of(feed_forward),
+                    .pre_norm = from->pre_norm,
                     .hidden = from->hidden,
                     .heads = from->heads,
                     .head_size = from->head_size,
@@ -15,7 +27,7 @@ rubato_status layer_load(layer *self, const part_choice *attention, const part_c
     self->between =
         self->attending->between ? self->attending->between(attention->setting, from->hidden) : from->hidden;
     TRY(self->attending->load(&self->attention, &part));
-    if (from->names->attention_norm) {
+    if (from->names->attention_norm && !is_bare(from)) {
         part_name(name, from, from->names->attention_norm);
         TRY(loader_norm(from->load, &self->attention_norm, name, from->hidden, epsilon));
     }
@@ -30,10 +42,25 @@ rubato_status layer_load(layer *self, const part_choice *attention, const part_c
     return self->attending->load_terms ? self->attending->load_terms(self->attention, &part) : RUBATO_OK;
 }
 
+static tensor normalised(const layer *self, const run *on, tensor x, const norm *by) {
+    tensor out = run_tensor(on, x.rows, self->hidden);
+    const double begin = run_begin(on);
+    run_layer_norm(on, out, x, by);
+    run_end(on, PART_NORMS, begin);
+    return out;
+}
+
 tensor layer_attend(const layer *self, const run *on, const attending_input *in) {
+    attending_input own = *in;
+    own.residual = in->query_rows;
+    if (self->pre_norm && self->attention_norm.gamma) {
+        own.x = normalised(self, on, in->x, &self->attention_norm);
+        own.query_rows =
+            in->query_rows.data == in->x.data ? own.x : normalised(self, on, in->query_rows, &self->attention_norm);
+    }
     tensor sum = run_tensor(on, in->query_rows.rows, self->between);
-    self->attending->forward(self->attention, on, in, sum);
-    if (!self->attention_norm.gamma) return sum;
+    self->attending->forward(self->attention, on, &own, sum);
+    if (!self->attention_norm.gamma || self->pre_norm) return sum;
     tensor y = run_over(on, sum, sum.rows);
     double begin = run_begin(on);
     run_layer_norm(on, y, sum, &self->attention_norm);
@@ -44,11 +71,16 @@ tensor layer_attend(const layer *self, const run *on, const attending_input *in)
 tensor layer_feed(const layer *self, const run *on, const feeding_input *in, tensor room) {
     const size_t rows = in->x.rows;
     tensor out = room.data ? run_over(on, room, rows) : run_tensor(on, rows, self->hidden);
-    tensor normal = run_over(on, out, out.rows);
-    self->feeding->forward(self->feed_forward, on, in, out);
-    double begin = run_begin(on);
-    run_layer_norm(on, normal, out, &self->output_norm);
-    run_end(on, PART_NORMS, begin);
+    feeding_input own = *in;
+    own.residual = in->x;
+    if (self->pre_norm) own.x = normalised(self, on, in->x, &self->output_norm);
+    tensor normal = self->pre_norm ? out : run_over(on, out, out.rows);
+    self->feeding->forward(self->feed_forward, on, &own, out);
+    if (!self->pre_norm) {
+        double begin = run_begin(on);
+        run_layer_norm(on, normal, out, &self->output_norm);
+        run_end(on, PART_NORMS, begin);
+    }
     if (!self->feeding->after) return normal;
     feeding_input behind = *in;
     behind.x = normal;

@@ -1,6 +1,6 @@
 /* One layer: attention and a feed-forward part, each followed by its normalisation (post-normalisation, Vaswani et al.
- * 2017, Devlin et al. 2018). The configuration chooses the mechanisms of the parts, and the layer knows only their
- * tables. */
+ * 2017, Devlin et al. 2018), or each reading normalised rows (pre-normalisation, Xiong et al. 2020). The configuration
+ * chooses the mechanisms of the parts, and the layer knows only their tables. */
 #ifndef RUBATO_MODEL_LAYER_H
 #define RUBATO_MODEL_LAYER_H
 
@@ -15,6 +15,7 @@ typedef struct layer {
     const feeding *feeding;
     void *feed_forward;
     norm output_norm;
+    bool pre_norm;
     size_t hidden, heads, head_size, inner;
     size_t between; /* width of what attention gives the feed-forward part: hidden, or as the mechanism says */
 } layer;
@@ -23,11 +24,13 @@ typedef struct layer {
 rubato_status layer_load(layer *self, const part_choice *attention, const part_choice *feed_forward, float epsilon,
                          const part_source *from);
 
-/* LN(query_rows + Attention(x)), [rows of query_rows, between]. A mechanism that normalises by itself has no norm. */
+/* LN(query_rows + Attention(x)), or query_rows + Attention(LN(x)), [rows of query_rows, between]. A mechanism that
+ * normalises by itself has no norm. */
 tensor layer_attend(const layer *self, const run *on, const attending_input *in);
 
-/* LN(y + FeedForward(y)) of the rows in->x = y, and what the feed-forward part has behind that. room: a tensor whose
- * memory may be overwritten, with at least as many rows as y; without data, new memory is taken. */
+/* LN(y + FeedForward(y)), or y + FeedForward(LN(y)), of the rows in->x = y, and what the feed-forward part has behind
+ * that. room: a tensor whose memory may be overwritten, with at least as many rows as y; without data, new memory is
+ * taken. */
 tensor layer_feed(const layer *self, const run *on, const feeding_input *in, tensor room);
 
 /* Calls `visit` for every linear layer that rows pass through, in the order of loading. */

@@ -117,6 +117,11 @@ static bool must_be_made(const loader *load, const char *weight, size_t rows, si
     return !stored || stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns;
 }
 
+/* Whether stacked layers stand in one tensor. */
+static bool in_one(const char *const *names, size_t count) {
+    return count > 1 && strcmp(names[0], names[1]) == 0;
+}
+
 /* Loads stacked weights that `quantize` wrote: "NAME.packed", with the name of the first weight. */
 static rubato_status load_packed(loader *load, linear *out, const stored_tensor *packed, const char *const *names,
                                  size_t count, size_t rows, size_t columns) {
@@ -139,12 +144,13 @@ static rubato_status load_packed(loader *load, linear *out, const stored_tensor 
         TRY(find_part(load, names[0], "smooth", DTYPE_F32, columns, &from.smooth));
     source biases[3];
     char full[LOADER_NAME + 16];
-    for (size_t i = 0; i < count; i++) {
+    const size_t tensors = in_one(names, count) ? 1 : count;
+    for (size_t i = 0; i < tensors; i++) {
         snprintf(full, sizeof full, "%s.bias", names[i]);
-        TRY(loader_find(load, &biases[i], full, 1, rows, false));
+        TRY(loader_find(load, &biases[i], full, 1, from.out / tensors, false));
     }
     load->parameters += from.out * columns;
-    TRY(linear_load_packed(out, &from, biases, count, &load->with, load->error));
+    TRY(linear_load_packed(out, &from, biases, tensors, &load->with, load->error));
     for (size_t i = 0; i < count; i++) TRY(bind_linear(load, out, names[i], i * rows, rows));
     return RUBATO_OK;
 }
@@ -176,16 +182,20 @@ rubato_status loader_linear(loader *load, linear *out, const char *const *names,
     if (load->new_all) return new_stacked(load, out, names, count, rows, columns);
     snprintf(full, sizeof full, "%s.weight", names[0]);
     if (must_be_made(load, full, rows, columns)) return loader_new_linear(load, out, names[0], rows, columns);
-    for (size_t i = 0; i < count; i++) {
+    const bool one = in_one(names, count);
+    const size_t tensors = one ? 1 : count;
+    for (size_t i = 0; i < tensors; i++) {
         snprintf(full, sizeof full, "%s.weight", names[i]);
-        TRY(loader_find(load, &weights[i], full, rows, columns, true));
+        TRY(loader_find(load, &weights[i], full, one ? count * rows : rows, columns, true));
         snprintf(full, sizeof full, "%s.bias", names[i]);
         TRY(loader_find(load, &biases[i], full, 1, weights[i].rows, false));
     }
-    TRY(linear_load(out, weights, biases, count, &load->with, load->error));
-    for (size_t i = 0, first = 0; i < count; first += weights[i++].rows) {
-        checkpoint_release(load->weights, weights[i].name);
-        TRY(bind_linear(load, out, names[i], first, weights[i].rows));
+    TRY(linear_load(out, weights, biases, tensors, &load->with, load->error));
+    for (size_t i = 0, first = 0; i < count; i++) {
+        const size_t own = one ? rows : weights[i].rows;
+        if (i < tensors) checkpoint_release(load->weights, weights[i].name);
+        TRY(bind_linear(load, out, names[i], first, own));
+        first += own;
     }
     return RUBATO_OK;
 }

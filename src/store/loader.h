@@ -77,8 +77,8 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
 /* Draws a layer that the checkpoint lacks, or that is not taken from it. */
 rubato_status loader_new_linear(loader *load, linear *out, const char *name, size_t rows, size_t columns);
 
-/* Loads the layers of one stacked product by their names. With `fresh`, missing ones of known rows and columns are
- * made. */
+/* Loads the layers of one stacked product by their names, or one tensor of all of them, where the names are one. With
+ * `fresh`, missing ones of known rows and columns are made. */
 rubato_status loader_linear(loader *load, linear *out, const char *const *names, size_t count, size_t rows,
                             size_t columns);
 rubato_status loader_norm(loader *load, norm *out, const char *name, size_t width, float epsilon);

@@ -70,7 +70,9 @@ typedef struct part_source {
     size_t hidden, heads, head_size, inner;
     size_t longest; /* the rows of the longest sequence */
     float epsilon;  /* of norms */
-    bool plain;     /* norms have no statistics */
+    bool pre_norm;  /* norms stand before attention and feed-forward; the first layer may have none before attention */
+    const struct rotary *rotary; /* turns queries and keys (attention/rotary.h); NULL: nothing does */
+    bool plain;                  /* norms have no statistics */
     activation act;
     const void *setting; /* of the mechanism; must outlive the layer */
     void *shared;        /* data that all layers of the mechanism share; NULL: none */

@@ -1,12 +1,14 @@
 /* The names of an encoder's tensors in a checkpoint, without ".weight" and ".bias". %zu is the layer; with ALBERT the
  * group and the inner layer; with the Funnel-Transformer the block and the layer within it. NULL where a family has no
- * such tensor. */
+ * such tensor. Names of query, key and value may be one name: of a tensor that has all three. */
 #ifndef RUBATO_STORE_TENSOR_NAMES_H
 #define RUBATO_STORE_TENSOR_NAMES_H
 
 typedef struct tensor_names {
     const char *word, *position, *type, *embedding_norm, *projection;
     const char *query, *key, *value, *attention_out, *attention_norm, *up, *down, *output_norm;
+    const char *gate;           /* of a gated feed-forward part; NULL: stacked with `up` in one tensor */
+    const char *final_norm;     /* behind all layers */
     const char *relative_bias;  /* one for all layers: MPNet */
     const char *relative_terms; /* the beginning of the names of a layer's terms: Funnel-Transformer */
 } tensor_names;

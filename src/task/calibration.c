@@ -43,6 +43,10 @@ static rubato_status cache_path(const rubato_context *context, char *out, size_t
     hash = hash_text(hash, processor);
     hash = hash_part(hash, &config->attention, &attending_table);
     hash = hash_part(hash, &config->feeding, &feeding_table);
+    if (config->other_attention_layers) {
+        hash = random_hash(hash ^ config->other_attention_layers);
+        hash = hash_part(hash, &config->other_attention, &attending_table);
+    }
     if (config->other_layers) {
         hash = random_hash(hash ^ config->other_layers);
         hash = hash_part(hash, &config->other_feeding, &feeding_table);

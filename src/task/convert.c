@@ -97,8 +97,8 @@ static rubato_status choose_attention(converting *c, rubato_error *error) {
     part_choice *choice = &c->model->body.config.attention;
     json_t *wanted = NULL;
     if (!c->options->attention) return RUBATO_OK;
-    if (choice->kind != attending_table.kinds[0] || !attending_sorts(choice))
-        return fail(error, RUBATO_UNSUPPORTED, "%s: its attention is not dense, or has terms of distances",
+    if (choice->kind != attending_table.kinds[0] || !attending_sorts(choice) || c->model->body.config.theta[0] > 0)
+        return fail(error, RUBATO_UNSUPPORTED, "%s: its attention is not dense, or depends on distances",
                     c->options->model);
     TRY(read_setting(&wanted, "attention", "mechanism", c->options->attention, error));
     const char *name = json_string_value(json_object_get(wanted, "mechanism"));

@@ -108,7 +108,8 @@ const float *engine_results(const head *from, const run *on, const encoded *out,
         exit_session_results(left, on, out, made);
         return run_failed(on) ? NULL : made;
     }
-    tensor logits = head_forward(from, on, out->rows, first ? out->packed.start : NULL, count);
+    tensor logits =
+        first ? head_of_sequences(from, on, out->rows, &out->packed) : head_forward(from, on, out->rows, NULL, count);
     if (run_failed(on)) return NULL;
     for (size_t i = 0; i < count; i++) memcpy(made + i * columns, tensor_row(logits, i), columns * sizeof *made);
     return made;

@@ -367,14 +367,19 @@ static rubato_status take_layers(encoder_config *config, const learning *learn, 
         if (learn->layers[i] >= config->layers)
             return fail(error, RUBATO_BAD_ARGUMENT, "layer %zu: the model's layers are 0 to %zu", learn->layers[i],
                         config->layers - 1);
-    if ((config->uneven || config->other_layers) && learn->layer_count > MOST_UNEVEN)
+    for (size_t i = 1; config->pre_norm && !config->first_norm && i < learn->layer_count; i++)
+        if (learn->layers[i] == 0)
+            return fail(error, RUBATO_UNSUPPORTED, "layer 0 reads the embeddings and can stand only first");
+    if ((config->uneven || config->other_layers || config->other_attention_layers) && learn->layer_count > MOST_UNEVEN)
         return fail(error, RUBATO_UNSUPPORTED, "more than %d layers that differ", MOST_UNEVEN);
     const encoder_config whole = *config;
     for (size_t i = 0; whole.uneven && i < learn->layer_count; i++) config->widths[i] = whole.widths[learn->layers[i]];
-    config->other_layers = 0;
-    for (size_t i = 0; i < learn->layer_count; i++)
-        if (whole.other_layers >> size_min(learn->layers[i], MOST_UNEVEN - 1) & 1)
-            config->other_layers |= (uint64_t)1 << i;
+    config->other_layers = config->other_attention_layers = 0;
+    for (size_t i = 0; i < learn->layer_count; i++) {
+        const size_t from = size_min(learn->layers[i], MOST_UNEVEN - 1), to = size_min(i, MOST_UNEVEN - 1);
+        config->other_layers |= (whole.other_layers >> from & 1) << to;
+        config->other_attention_layers |= (whole.other_attention_layers >> from & 1) << to;
+    }
     config->layers = learn->layer_count;
     return RUBATO_OK;
 }

@@ -282,6 +282,23 @@ static rubato_status add_part(outgoing *all, const char *prefix, const char *nam
     return add_tensor(all, prefix, full, values, error);
 }
 
+/* Layers that are stacked in one tensor have one name. The first one stands for all in *out, and the others are left
+ * out: false. */
+static bool join_stacked(const rubato_model *self, const binding *from, binding *out) {
+    *out = *from;
+    if ((from->kind != BOUND_WEIGHT && from->kind != BOUND_BIAS) || from->turned) return true;
+    for (size_t i = 0; i < self->bound.count; i++) {
+        const binding *other = &self->bound.items[i];
+        if (other == from || other->kind != from->kind || other->linear != from->linear ||
+            strcmp(other->name, from->name) != 0)
+            continue;
+        if (other < from) return false;
+        *(from->kind == BOUND_WEIGHT ? &out->rows : &out->columns) +=
+            from->kind == BOUND_WEIGHT ? other->rows : other->columns;
+    }
+    return true;
+}
+
 /* Adds a packed layer in its packed form, once for all of its stacked weights. */
 static rubato_status add_packed(outgoing *all, const char *prefix, const binding *from, rubato_error *error) {
     const linear *layer_of = from->linear;
@@ -333,6 +350,11 @@ static rubato_status add_bound(outgoing *all, const rubato_model *self, const ch
     bool embedding = from->kind == BOUND_TABLE && (from->table == &self->body.tables.word ||
                                                    from->table == &self->body.tables.position || from->table->slots);
     if (is_packed(from)) return add_packed(all, prefix, from, error);
+    binding *whole = malloc(sizeof *whole);
+    if (!whole) return fail_memory(error);
+    all->made[all->made_count++] = whole;
+    if (!join_stacked(self, from, whole)) return RUBATO_OK;
+    from = whole;
     const bool weight = from->place != IN_BODY && from->kind == BOUND_WEIGHT && !from->turned && !from->parts;
     if ((embedding || weight) && types.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
     return add_tensor(all, prefix, from->name,

@@ -307,10 +307,10 @@ rubato_status table_create(table *self, size_t rows, size_t width, uint64_t *sta
 rubato_status norm_create(norm *self, size_t width, float epsilon, const packer *with, rubato_error *error) {
     *self = (norm){.width = width, .epsilon = epsilon};
     self->gamma = arena_take_array(with->memory, width, sizeof *self->gamma);
-    self->beta = arena_take_array(with->memory, width, sizeof *self->beta);
-    if (!self->gamma || !self->beta) return fail_memory(error);
+    if (!with->no_bias) self->beta = arena_take_array(with->memory, width, sizeof *self->beta);
+    if (!self->gamma || (!with->no_bias && !self->beta)) return fail_memory(error);
     for (size_t i = 0; i < width; i++) self->gamma[i] = 1;
-    memset(self->beta, 0, width * sizeof *self->beta);
+    if (self->beta) memset(self->beta, 0, width * sizeof *self->beta);
     return RUBATO_OK;
 }
 

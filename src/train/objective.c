@@ -62,8 +62,7 @@ static tensor portion_results(const trainer *by, const rubato_model *model, cons
         return !model->info.normalized ? pooling_normalize(on, vectors) : vectors;
     }
     if (by->kind == SAMPLE_CLASS || by->kind == SAMPLE_CLASSES || by->kind == SAMPLE_VALUE) {
-        rows = out->packed.start;
-        count = self->packed.sequences;
+        return head_of_sequences(&model->heads[engine_main_head(model)], on, out->rows, &out->packed);
     } else if (by->kind == SAMPLE_MASKED) {
         rows = masked_rows(on, self, labels, &count);
     }

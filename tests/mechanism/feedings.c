@@ -7,7 +7,7 @@
 
 enum { LIBRARY_COUNT = sizeof kinds / sizeof kinds[0] };
 
-extern const feeding feeding_gated;
+extern const feeding feeding_glu;
 
 static const part_kind *more[LIBRARY_COUNT + 1];
 
@@ -16,5 +16,5 @@ const part_table feeding_table = {"feed_forward", more, LIBRARY_COUNT + 1};
 
 __attribute__((constructor)) static void fill_table(void) {
     memcpy(more, kinds, sizeof kinds);
-    more[LIBRARY_COUNT] = &feeding_gated.part;
+    more[LIBRARY_COUNT] = &feeding_glu.part;
 }

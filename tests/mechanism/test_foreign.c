@@ -1,4 +1,4 @@
-/* What mechanisms that the library does not know (window_attention.c, gated_feeding.c) bring with them: refusals,
+/* What mechanisms that the library does not know (window_attention.c, glu_feeding.c) bring with them: refusals,
  * costs, what files and descriptions say of it, and a buffer. And what holds for all: linear layers are visited in the
  * order of loading. */
 #define _GNU_SOURCE
@@ -181,7 +181,7 @@ static void test_descriptions(void **state) {
     rubato_model *model;
     (void)state;
     made_model m = make_model(SLOPED), plain = make_model("");
-    made_model both = make_model(WINDOW "\"feed_forward\": {\"mechanism\": \"gated\"}, ");
+    made_model both = make_model(WINDOW "\"feed_forward\": {\"mechanism\": \"glu\"}, ");
     assert_int_equal(rubato_model_load(&model, m.folder, NULL), RUBATO_OK);
     assert_string_equal(rubato_model_info(model)->attention, "window (16 rows, sloped)");
     assert_string_equal(rubato_model_info(model)->family, "bert");
@@ -195,7 +195,7 @@ static void test_descriptions(void **state) {
     rubato_model_destroy(model);
     assert_int_equal(rubato_model_load(&model, both.folder, NULL), RUBATO_OK);
     assert_string_equal(rubato_model_info(model)->attention, "window (16 rows)");
-    assert_string_equal(rubato_model_info(model)->feed_forward, "gated");
+    assert_string_equal(rubato_model_info(model)->feed_forward, "glu");
     rubato_model_destroy(model);
     remove_model(&m);
     remove_model(&plain);
@@ -238,7 +238,7 @@ static void test_missing_weights(void **state) {
         made_model m = draw_model((const size_t[LAYERS]){HEADS, HEADS}, (const size_t[LAYERS]){INNER, INNER});
         for (size_t j = 0; j < m.count; j++)
             if (strcmp(m.tensors[j].name, missing[i]) == 0) snprintf(m.tensors[j].name, sizeof m.tensors[j].name, "x");
-        write_model(&m, "\"feed_forward\": {\"mechanism\": \"gated\"}, ");
+        write_model(&m, "\"feed_forward\": {\"mechanism\": \"glu\"}, ");
         if (model_load(&model, m.folder, NULL, &learn, &error) != RUBATO_BAD_MODEL ||
             !strstr(error.message, missing[i]))
             fail_msg("%s: \"%s\"", missing[i], error.message);

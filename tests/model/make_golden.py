@@ -29,6 +29,8 @@ FAMILIES = {
     "mpnet": ("mpnet", "MPNet", dict(BERT, max_position_embeddings=21, pad_token_id=1, layer_norm_eps=1e-5), "s"),
     "longformer": ("longformer", "Longformer", dict(BERT, max_position_embeddings=21, pad_token_id=1, sep_token_id=2, type_vocab_size=1, layer_norm_eps=1e-5, attention_window=4), "s"),
     "bigbird": ("big_bird", "BigBird", dict(BERT, max_position_embeddings=20, attention_type="block_sparse", block_size=2, num_random_blocks=1, hidden_act="gelu_new", sep_token_id=3), "cls"),
+    "modernbert": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=4, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=4, classifier_pooling="mean"), "cls"),
+    "modernbert-cls": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=3, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=6, attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True, layer_types=["sliding_attention", "sliding_attention", "full_attention"]), "cls"),
     "mobilebert": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=3, classifier_activation=False), "cls"),
     "mobilebert-tiny": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=2, use_bottleneck_attention=True, normalization_type="layer_norm", hidden_act="gelu"), "cls"),
     "mobilebert-plain": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=24, num_feedforward_networks=1, key_query_shared_bottleneck=False, trigram_input=False), "cls"),
@@ -60,8 +62,8 @@ def tokenizer(kind, path):
 
 
 def randomize(model):
-    # without statistics in their norms, values would grow from layer to layer; with the many norms of these, so would rounding
-    wide = {"no_norm": 0.12, "layer_norm": 0.2}.get(getattr(model.config, "normalization_type", ""), 0.3)
+    # without norms behind layers, or without statistics in them, values would grow from layer to layer; with the many norms of these, so would rounding
+    wide = {"no_norm": 0.12, "layer_norm": 0.2}.get(getattr(model.config, "normalization_type", ""), 0.2 if model.config.model_type == "modernbert" else 0.3)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(torch.randn_like(p) * (wide if p.ndim > 1 else 0.2) + (1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0))
@@ -75,10 +77,12 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
     config = AutoConfig.for_model(kind, **SIZES, **settings)
     if kind != "funnel": config._attn_implementation = "eager"
     weights, cases, base = {}, [], None
+    labels = 2 if name == "modernbert-cls" else 3  # its questions share their head's name with other tasks
     for head in ["Model"] + HEADS:
         class_name = prefix + head
         if not hasattr(transformers, class_name): continue
-        config.num_labels = 2 if head == "ForQuestionAnswering" else 3
+        if name == "modernbert" and head == "ForQuestionAnswering": continue
+        config.num_labels = 2 if head == "ForQuestionAnswering" else labels
         model = getattr(transformers, class_name)(config).eval()
         randomize(model)
         state = model.state_dict()
@@ -116,9 +120,9 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
             else:
                 values = o.logits[0]
             cases.append({"architecture": class_name, "text": text, "pair": pair, "shape": list(values.shape), "values": [float(f"{v:.6g}") for v in values.flatten().tolist()]})
-    drop = [k for k in weights if "position_ids" in k or k.endswith("decoder.weight") or k.endswith("decoder.bias") or k in ("vocab_projector.weight", "generator_lm_head.weight") or (kind == "funnel" and k == "lm_head.weight") or "token_type_ids" in k]
+    drop = [k for k in weights if "position_ids" in k or k.endswith("decoder.weight") or (k.endswith("decoder.bias") and kind != "modernbert") or k in ("vocab_projector.weight", "generator_lm_head.weight") or (kind == "funnel" and k == "lm_head.weight") or "token_type_ids" in k]
     save_file({k: v.clone().contiguous() for k, v in weights.items() if k not in drop}, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
-    config.num_labels = 3
+    config.num_labels = labels
     d = config.to_dict()
     d["architectures"] = [prefix + "Model"]
     json.dump(d, open(os.path.join(folder, "config.json"), "w"), indent=1, sort_keys=True)

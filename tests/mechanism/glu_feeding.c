@@ -97,7 +97,7 @@ static operations count(const void *setting, const part_extent *of) {
     return (operations){.queries = 6 * (double)of->rows.leaving * (double)of->hidden * (double)of->units};
 }
 
-const feeding feeding_gated = {.part = {.name = "gated", .foreign = true},
+const feeding feeding_glu = {.part = {.name = "glu", .foreign = true},
                                .narrows = true,
                                .load = load,
                                .allow_narrow = allow_narrow,
