@@ -29,9 +29,9 @@ typedef struct encoder_config {
     bool count_pads;       /* pad tokens in a text have no position of their own (RoBERTa) */
     int32_t pad;
     float epsilon;
-    float embedding_epsilon; /* of the embeddings' norm; 0: epsilon */
-    bool untied;             /* a masked-LM decoder has weights of its own */
-    activation act;
+    float embedding_epsilon;     /* of the embeddings' norm; 0: epsilon */
+    bool untied;                 /* a masked-LM decoder has weights of its own */
+    activation act, head_act;    /* head_act: of heads; ACTIVATION_NONE: act */
     size_t groups, inner_layers; /* ALBERT: layers that share weights; 0: every layer has its own */
     /* Funnel-Transformer: layers form blocks, and rows merge between blocks; 0 blocks: no merging. */
     size_t blocks, block_size[MOST_BLOCKS], block_repeats[MOST_BLOCKS]; /* layers of each, and runs of each layer */

@@ -57,22 +57,25 @@ static rubato_status find_theta(encoder_config *config, const json_t *json, ruba
 }
 
 static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {
-    const char *pooled, *act, *of_head;
-    size_t window;
+    const char *pooled, *of_head;
+    size_t window, half, head;
     TRY(find_windows(config, json, error));
     TRY(find_theta(config, json, error));
     TRY(json_get_size(&window, json, "local_attention", 128, error));
+    TRY(json_get_size(&half, json, "sliding_window", window / 2, error));
+    TRY(json_get_size(&head, json, "head_dim", 0, error));
     TRY(json_get_text(&pooled, json, "classifier_pooling", "cls", error));
-    TRY(json_get_text(&act, json, "hidden_activation", "gelu", error));
     TRY(json_get_text(&of_head, json, "classifier_activation", "gelu", error));
     if (strcmp(pooled, "cls") != 0 && strcmp(pooled, "mean") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "classifier_pooling \"%.40s\": cls and mean are known", pooled);
-    if (strcmp(act, of_head) != 0)
-        return fail(error, RUBATO_UNSUPPORTED, "classifier_activation \"%.40s\" is not hidden_activation", of_head);
-    if (window < 2 || window > MOST_WINDOW) return fail(error, RUBATO_BAD_MODEL, "\"local_attention\" is %zu", window);
+    TRY(activation_find(&config->head_act, "classifier_activation", of_head, error));
+    if (half == 0 || half > MOST_WINDOW)
+        return fail(error, RUBATO_BAD_MODEL, "windows of %zu rows (\"local_attention\", \"sliding_window\")", 2 * half);
+    if (head && head * config->heads != config->hidden)
+        return fail(error, RUBATO_UNSUPPORTED, "\"head_dim\" %zu: heads are of hidden_size by their number", head);
     config->mean_head = strcmp(pooled, "mean") == 0;
     config->pre_norm = config->no_bias = true;
-    const softmax_setting all = {.reach = 0}, near = {.reach = window / 2};
+    const softmax_setting all = {.reach = 0}, near = {.reach = half};
     softmax_choose(&config->attention, all);
     softmax_choose(&config->other_attention, near);
     part_choose(&config->feeding, &feeding_gated.part, &all, 0);

@@ -110,7 +110,9 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
         load->place = form->prefixed ? IN_BODY : IN_HEAD;
         TRY(loader_linear(load, &self->dense, one, 1, load->fresh ? dense : 0, width));
         load->place = IN_HEAD;
-        self->act = form->act != ACTIVATION_NONE ? form->act : body->config.act;
+        self->act = form->act != ACTIVATION_NONE               ? form->act
+                    : body->config.head_act != ACTIVATION_NONE ? body->config.head_act
+                                                               : body->config.act;
         width = self->dense.out;
     }
     if (form->down) {

@@ -70,12 +70,12 @@ def same(what, made, want, **how): r = answers(made, **how); check(f"no effect: 
 def other(what, made, want, **how): r = answers(made, **how); check(f"obeyed: {what}", r.status == 0 and r.out != want.out, r, want)
 
 
-plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird")}
+plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird", "modernbert")}
 
 # ---- config.json: what is refused ----
 REFUSED = {"use_bias": ("bigbird", False), "rescale_embeddings": ("bigbird", True), "pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "use_bottleneck": ("mobilebert", False), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"),
            "add_cross_attention": ("bert", True), "pruned_heads": ("bert", {"0": [1]}), "per_layer_config": ("bert", {"0": {"hidden_act": "relu"}}), "configuration_files": ("bert", ["config.4.0.0.json"]),
-           "transformers_weights": ("bert", "other.safetensors"), "quantization_config": ("bert", {"quant_method": "gptq", "bits": 4})}
+           "rope_scaling": ("modernbert", {"type": "linear", "factor": 2}), "head_dim": ("modernbert", 4), "transformers_weights": ("bert", "other.safetensors"), "quantization_config": ("bert", {"quant_method": "gptq", "bits": 4})}
 check("every key that is refused is tried", with_word("config.json", "refused") == set(REFUSED), with_word("config.json", "refused") ^ set(REFUSED))
 for key, (family, value) in REFUSED.items(): refused(f"{key} {value}", folder(family, **{key: value}), key)
 for family in plain: refused(f"is_decoder of {family}", folder(family, is_decoder=True), "is_decoder")
@@ -104,11 +104,12 @@ same("layer_norm_eps in DistilBERT", folder("distilbert", layer_norm_eps=0.5), p
 
 # ---- config.json: what is obeyed ----
 CHANGES = {"attention_window": ("longformer", 2), "num_hidden_layers": ("bert", 2), "layer_norm_eps": ("bert", 0.5), "num_attention_heads": ("bert", 2), "n_layers": ("distilbert", 2), "n_heads": ("distilbert", 2), "activation": ("distilbert", "relu"), "hidden_act": ("bert", "relu"),
-           "pad_token_id": ("roberta", 0), "separate_cls": ("funnel", False), "truncate_seq": ("funnel", False), "pooling_type": ("funnel", "max"), "block_repeats": ("funnel", [1, 1, 2]), "num_feedforward_networks": ("mobilebert", 2), "normalization_type": ("mobilebert", "layer_norm")}
+           "pad_token_id": ("roberta", 0), "separate_cls": ("funnel", False), "truncate_seq": ("funnel", False), "pooling_type": ("funnel", "max"), "block_repeats": ("funnel", [1, 1, 2]), "num_feedforward_networks": ("mobilebert", 2), "normalization_type": ("mobilebert", "layer_norm"), "hidden_activation": ("modernbert", "relu"), "norm_eps": ("modernbert", 0.5), "local_attention": ("modernbert", 2), "sliding_window": ("modernbert", 1), "layer_types": ("modernbert", ["full_attention"] * 4),
+           "rope_parameters": ("modernbert", {"full_attention": {"rope_theta": 9.0}})}
 CHECKED = {"vocab_size": ("bert", 60), "hidden_size": ("bert", 27), "intermediate_size": ("bert", 41), "max_position_embeddings": ("bert", 18), "type_vocab_size": ("bert", 3), "embedding_size": ("electra", 15), "num_hidden_groups": ("albert", 9),
            "inner_group_num": ("albert", 3), "dim": ("distilbert", 27), "hidden_dim": ("distilbert", 41), "d_model": ("funnel", 26), "n_head": ("funnel", 2), "d_head": ("funnel", 4), "d_inner": ("funnel", 41), "block_sizes": ("funnel", [9, 9, 9]), "intra_bottleneck_size": ("mobilebert", 21), "key_query_shared_bottleneck": ("mobilebert", False), "use_bottleneck_attention": ("mobilebert", True), "trigram_input": ("mobilebert", False)}
-ELSEWHERE = {"sep_token_id", "model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout"}
-BELOW = {"classifier_activation", "tie_word_embeddings", "id2label", "num_labels", "problem_type", "num_decoder_layers", "attention_type", "block_size", "num_random_blocks", "is_decoder"}
+ELSEWHERE = {"sep_token_id", "model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout", "embedding_dropout"}
+BELOW = {"classifier_activation", "tie_word_embeddings", "id2label", "num_labels", "classifier_pooling", "global_attn_every_n_layers", "global_rope_theta", "local_rope_theta", "problem_type", "num_decoder_layers", "attention_type", "block_size", "num_random_blocks", "is_decoder"}
 check("every key that is obeyed is tried", with_word("config.json", "obeyed") == {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW}, with_word("config.json", "obeyed") ^ {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW})
 for key, (family, value) in CHANGES.items():
     if key == "num_attention_heads" or key == "n_heads": value = 6
@@ -119,6 +120,15 @@ whole = json.load(open(os.path.join(golden, "distilbert", "config.json")))
 same("DistilBERT's second names", folder("distilbert", drop=list(names), **{second: whole[first] for first, second in names.items()}), plain["distilbert"])
 other("DistilBERT's second names win", folder("distilbert", num_hidden_layers=1), plain["distilbert"])
 for act in ("gelu_python", "linear", "mish", "relu2", "relu6", "leaky_relu", "sigmoid", "laplace", "hardswish", "sqrtsoftplus", "relu", "silu", "swish", "tanh", "gelu_new", "quick_gelu"): other(f"hidden_act {act}", folder("electra", hidden_act=act), plain["electra"]) if act != "gelu_python" else same(act, folder("electra", hidden_act=act), plain["electra"])
+
+MODERN = {"global_attn_every_n_layers": 1, "global_rope_theta": 9.0, "local_rope_theta": 9.0}  # keys of transformers 4
+old = lambda **more: folder("modernbert", drop=["layer_types", "rope_parameters"], **more)
+want = answers(old()); same("transformers 4's names of ModernBERT's keys", old(global_attn_every_n_layers=3, global_rope_theta=160000.0, local_rope_theta=10000.0), want)
+for key, value in MODERN.items(): other(f"{key} {value}", old(**{key: value}), want)
+for key, value in (("layer_types", ["full_attention"]), ("layer_types", ["other"] * 4), ("local_attention", 0), ("rope_parameters", {"full_attention": {"rope_type": "yarn"}}), ("classifier_pooling", "max"), ("global_attn_every_n_layers", 0), ("rope_parameters", {"full_attention": {"rope_theta": -1}})):
+    refused(f"{key} {value}", folder("modernbert", drop=["layer_types"] if "every" in key else [], **{key: value}), "")
+want = answers(folder("modernbert", "ModernBertForSequenceClassification"), "classify")
+for key, value in (("classifier_pooling", "cls"), ("classifier_activation", "relu")): other(f"{key} {value}", folder("modernbert", "ModernBertForSequenceClassification", **{key: value}), want, command="classify")
 
 long = {"stdin": " ".join("abcdefghijklmnop") + "\n"}  # a text of which Big Bird's blocks do not see all
 want = answers(folder("bigbird"), **long)
