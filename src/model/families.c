@@ -152,7 +152,7 @@ rubato_status config_note(const encoder_config *config, json_t *json, rubato_err
     TRY(part_note(&config->attention, &attending_table, json, error));
     TRY(note_feeding(config, json, error));
     if (config->uneven) TRY(note_widths(config, json, error));
-    if (config->other_attention_layers) TRY(note_windows(config, json, error));
+    if (config->other_attention.kind) TRY(note_windows(config, json, error));
     if (config->causal) TRY(json_set(json, "is_decoder", json_true(), error));
     const size_t prefix = strlen(FOREIGN_PREFIX);
     if (!type || foreign == (strncmp(type, FOREIGN_PREFIX, prefix) == 0)) return RUBATO_OK;

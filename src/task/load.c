@@ -242,12 +242,13 @@ static const char *describe_part(const part_choice *part, char *out, size_t byte
     return part->kind->foreign ? out : NULL;
 }
 
-static const char *describe_feeding(const encoder_config *config, char *out, size_t bytes) {
-    if (!config->other_layers) return describe_part(&config->feeding, out, bytes);
-    if (!describe_part(&config->other_feeding, out, bytes)) return NULL;
+/* The same of layers with another part, whose numbers follow. */
+static const char *describe_others(const encoder_config *config, const part_choice *part, uint64_t layers, char *out,
+                                   size_t bytes) {
+    part_describe(part, out, bytes);
     const char *between = ", in layers ";
     for (size_t i = 0; i < config->layers && i < MOST_UNEVEN; i++) {
-        if (!(config->other_layers >> i & 1)) continue;
+        if (!(layers >> i & 1)) continue;
         const size_t used = strlen(out);
         snprintf(out + used, bytes - used, "%s%zu", between, i);
         between = ",";
@@ -280,8 +281,14 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     const encoder_config *config = &self->body.config;
     info->path = self->path;
     info->family = config->family;
-    info->attention = describe_part(&config->attention, self->attention_text, sizeof self->attention_text);
-    info->feed_forward = describe_feeding(config, self->feeding_text, sizeof self->feeding_text);
+    info->attention = config->other_attention_layers
+                          ? describe_others(config, &config->other_attention, config->other_attention_layers,
+                                            self->attention_text, sizeof self->attention_text)
+                          : describe_part(&config->attention, self->attention_text, sizeof self->attention_text);
+    info->feed_forward = config->other_layers
+                             ? describe_others(config, &config->other_feeding, config->other_layers,
+                                               self->feeding_text, sizeof self->feeding_text)
+                             : describe_part(&config->feeding, self->feeding_text, sizeof self->feeding_text);
     info->layers = self->body.depth;
     info->hidden = config->hidden;
     info->heads = config->heads;

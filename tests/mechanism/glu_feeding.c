@@ -98,9 +98,9 @@ static operations count(const void *setting, const part_extent *of) {
 }
 
 const feeding feeding_glu = {.part = {.name = "glu", .foreign = true},
-                               .narrows = true,
-                               .load = load,
-                               .allow_narrow = allow_narrow,
-                               .forward = forward,
-                               .visit = visit,
-                               .count = count};
+                             .narrows = true,
+                             .load = load,
+                             .allow_narrow = allow_narrow,
+                             .forward = forward,
+                             .visit = visit,
+                             .count = count};

@@ -8,7 +8,7 @@
 
 #include "feeding/memory.h"
 #include "isas.h"
-#include "made_model.h"
+#include "golden_encoder.h"
 #include "store/safetensors.h"
 #include "task/memory_use.h"
 #include "train/optimizer.h"
@@ -329,52 +329,6 @@ static void test_use(void **unused) {
 
 /* ---- Encoders against PyTorch ---- */
 
-static const float *expected(const tensor_file *file, const char *name, size_t *count) {
-    const stored_tensor *found = tensor_file_find(file, name);
-    if (!found) fail_msg("expected.safetensors has no %s", name);
-    if (count) *count = found->elements;
-    return (const float *)(const void *)found->data;
-}
-
-static void compare(const char *what, const float *got, const float *want, size_t count, double tolerance) {
-    double largest = 1;
-    for (size_t i = 0; i < count; i++) largest = fmax(largest, fabs((double)want[i]));
-    for (size_t i = 0; i < count; i++)
-        if (!(fabs((double)got[i] - (double)want[i]) <= tolerance * largest))
-            fail_msg("%s: [%zu] is %.8g, should be %.8g (largest %.3g)", what, i, (double)got[i], (double)want[i],
-                     largest);
-}
-
-static void compare_rows(const char *what, tensor got, const float *want, double tolerance) {
-    for (size_t i = 0; i < got.rows; i++)
-        compare(what, tensor_row(got, i), want + i * got.columns, got.columns, tolerance);
-}
-
-/* The gradient of a bound parameter under its name, in the form of the file. */
-static void compare_gradient(const binding *b, const tensor_file *file) {
-    char name[300];
-    size_t count;
-    if (b->kind == BOUND_TABLE && strstr(b->name, "token_type")) return; /* a row of it is never read */
-    snprintf(name, sizeof name, "grad.%s", b->name);
-    float *got = NULL;
-    if (b->kind == BOUND_WEIGHT) {
-        linear gradient = *b->linear;
-        gradient.packed = b->linear->learn->weight;
-        got = malloc(b->rows * b->columns * sizeof *got);
-        linear_unpack(&gradient, b->first, b->rows, got);
-    }
-    if ((b->kind == BOUND_GAMMA || b->kind == BOUND_BETA) && b->norm->measured) return;
-    const float *from = got                      ? got
-                        : b->kind == BOUND_BIAS  ? b->linear->learn->bias + b->first
-                        : b->kind == BOUND_GAMMA ? b->norm->learn->gamma
-                        : b->kind == BOUND_BETA  ? b->norm->learn->beta
-                                                 : b->table->learn->rows;
-    const float *want = expected(file, name, &count);
-    assert_int_equal(count, (b->rows ? b->rows : 1) * b->columns);
-    compare(name, from, want, count, 1e-4);
-    free(got);
-}
-
 /* An Adam step without rate but for the memory's values, whose rate is their own; then running statistics have moved.
  */
 static void compare_moved(bed *b, const tensor_file *file) {
@@ -394,44 +348,15 @@ static void compare_moved(bed *b, const tensor_file *file) {
 }
 
 static void check_case(const char *name, const char *isa) {
-    char path[256], folder[200];
-    tensor_file file;
-    bed b;
-    encoded out;
-    snprintf(folder, sizeof folder, GOLDEN "/memory/%s", name);
-    snprintf(path, sizeof path, "%s/expected.safetensors", folder);
-    assert_int_equal(tensor_file_open(&file, path, safetensors_parse, NULL, NULL), RUBATO_OK);
-    size_t rows, texts, start[8] = {0};
-    const int32_t *ids = (const int32_t *)(const void *)expected(&file, "ids", &rows);
-    const int32_t *counts = (const int32_t *)(const void *)expected(&file, "lengths", &texts);
-    for (size_t i = 0; i < texts; i++) start[i + 1] = start[i] + (size_t)counts[i];
-    int32_t *types = calloc(rows, sizeof *types);
-    const batch input = {texts, rows, start, ids, types};
-    open_bed(&b, folder, isa, 2);
-    run plain = run_of(&b, false);
-    assert_int_equal(encoder_forward(&b.model->body, &plain, &input, NULL, &out), RUBATO_OK);
-    compare_rows(name, out.rows, expected(&file, "plain", NULL), 1e-5);
-    /* one text alone has the bits that it has in company */
-    encoded alone;
-    const size_t only[] = {0, (size_t)counts[2]};
-    const batch last = {1, only[1], only, ids + start[2], types};
-    assert_int_equal(encoder_forward(&b.model->body, &plain, &last, NULL, &alone), RUBATO_OK);
-    for (size_t i = 0; i < only[1]; i++)
-        assert_memory_equal(tensor_row(alone.rows, i), tensor_row(out.rows, start[2] + i), out.rows.columns * 4);
-    run records = run_of(&b, true);
-    assert_int_equal(encoder_forward(&b.model->body, &records, &input, NULL, &out), RUBATO_OK);
-    compare_rows(name, out.rows, expected(&file, "trained", NULL), 1e-5);
-    weigh(out.rows, expected(&file, "weights", NULL));
-    tape_backward(&records);
-    for (size_t i = 0; i < b.model->bound.count; i++) compare_gradient(&b.model->bound.items[i], &file);
-    compare_moved(&b, &file);
-    close_bed(&b);
-    tensor_file_close(&file);
-    free(types);
+    golden_encoder g;
+    golden_open(&g, name, isa);
+    golden_check(&g);
+    compare_moved(&g.b, &g.file);
+    golden_close(&g);
 }
 
 static void test_against_pytorch(void **unused) {
-    static const char *const cases[] = {"res", "pkm", "after"};
+    static const char *const cases[] = {"memory/res", "memory/pkm", "memory/after"};
     (void)unused;
     for (size_t isa = 0; isa < ISA_COUNT; isa++)
         for (size_t i = 0; isa_kernels(isa) && i < 3; i++) check_case(cases[i], isa_name(isa));
