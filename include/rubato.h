@@ -753,6 +753,8 @@ typedef struct rubato_trim_options {
     const char *store; /* "f32" (default), "f16", "bf16" */
     int overwrite;     /* replace a model in `out`; without it that is refused */
     int empty;         /* remove heads and neurons that pruning made 0; the answers stay the same */
+    size_t embedding;  /* features of a word embedding, which is projected to the hidden size; the tokens that are
+                          frequent in the data change least; 0: the model's */
 } rubato_trim_options;
 
 typedef struct rubato_trim_result {
@@ -761,7 +763,8 @@ typedef struct rubato_trim_result {
     size_t heads, neurons; /* of all layers together, that were removed */
 } rubato_trim_result;
 
-/* Makes a smaller checkpoint of a model by removing layers, word pieces and positions; training can start from it. The
+/* Makes a smaller checkpoint of a model by removing layers, word pieces and positions, and by narrower word embeddings;
+ * training can start from it. The
  * vocabularies of WordPiece tokenizers can be trimmed: every text can still be tokenised, into smaller pieces. Fails:
  * UNSUPPORTED for other tokenizers and for layers that share weights. */
 RUBATO_API rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result **result,

@@ -135,9 +135,11 @@ static bool is_sound(const json_t *record) {
     const json_t *all = json_object_get(record, "candidates"), *one;
     size_t i;
     const json_t *keep = json_object_get(record, "keep"), *kept = json_object_get(record, "pieces");
+    const json_int_t words = json_integer_value(json_object_get(record, "words"));
     if (!json_is_object(json_object_get(record, "done"))) return false;
-    if (keep && !(json_number_value(keep) > 0 && json_number_value(keep) <= 1 && json_is_integer(kept) &&
-                  json_integer_value(kept) >= 0 && json_integer_value(kept) <= INT32_MAX))
+    if (keep &&
+        !(json_number_value(keep) > 0 && json_number_value(keep) <= 1 && json_is_integer(kept) &&
+          json_integer_value(kept) >= 0 && json_integer_value(kept) <= INT32_MAX && words >= 0 && words <= INT32_MAX))
         return false;
     if (!all) return true;
     if (!json_is_array(all) || json_array_size(all) == 0 || !json_is_string(json_object_get(record, "metric")))
@@ -278,6 +280,14 @@ static double other_bytes(const adapting *self, const rubato_info *info) {
            40e3; /* names */
 }
 
+/* Narrow word embeddings keep most of what frequent words mean, and so a small model keeps more words. */
+static size_t narrow_width(const rubato_model *model) {
+    enum { STEP = 32, LEAST = 6 * STEP };
+    const encoder_config *config = &model->body.config;
+    return config->words || model->kind->names.projection || config->hidden < LEAST ? 0
+                                                                                    : config->hidden / 3 / STEP * STEP;
+}
+
 /* Where the target is a size, word pieces get a quarter of it, and so many weights of the pruned layers stay that all
  * fit in 8 bits. A run that goes on keeps what it had, whatever its target is now. */
 static rubato_status decide_sizes(adapting *self, const rubato_model *model, rubato_error *error) {
@@ -288,16 +298,23 @@ static rubato_status decide_sizes(adapting *self, const rubato_model *model, rub
     if (before) {
         self->keep = json_number_value(before);
         self->pieces = (size_t)json_integer_value(json_object_get(self->record, "pieces"));
+        self->words = (size_t)json_integer_value(json_object_get(self->record, "words"));
     } else if (self->target == TARGET_MEGABYTES) {
         const double bytes = self->wanted * 1e6, width = (double)info->hidden;
-        const size_t wanted = size_max((size_t)fmin(bytes / 4 / (width + 4), 1e9), FEWEST_PIECES);
-        if (model->text->model.kind == MODEL_WORDPIECE && wanted < info->vocabulary) self->pieces = wanted;
-        const double rest =
-            bytes - other_bytes(self, info) - (double)(self->pieces ? self->pieces : info->vocabulary) * (width + 4);
+        double each = width + 4;
+        if (model->text->model.kind == MODEL_WORDPIECE && bytes / 4 / each < (double)info->vocabulary) {
+            self->words = narrow_width(model);
+            if (self->words) each = (double)self->words + 4;
+            self->pieces = size_max((size_t)(bytes / 4 / each), FEWEST_PIECES);
+            if (self->pieces > info->vocabulary) self->pieces = info->vocabulary;
+        }
+        const double rest = bytes - other_bytes(self, info) - (double)self->words * (width + 4) -
+                            (double)(self->pieces ? self->pieces : info->vocabulary) * each;
         const double layers = (double)info->layers * width * (4 * width + 2 * (double)info->inner);
         self->keep = fmin(fmax(rest / layers, 0.2), 0.8);
     }
     TRY(json_set(self->record, "keep", json_real(self->keep), error));
+    TRY(json_set(self->record, "words", json_integer((json_int_t)self->words), error));
     return json_set(self->record, "pieces", json_integer((json_int_t)self->pieces), error);
 }
 

@@ -36,6 +36,7 @@ struct adapting {
     size_t layers;        /* of the model that is adapted */
     double second_tokens; /* tokens of a forward pass in a second */
     size_t pieces;        /* word pieces that stay in the small models, where the target is a size; 0: all */
+    size_t words;         /* features of their word embeddings; 0: as many as the model has */
     bool whole;           /* a text has one answer, so that a teacher may read it in other word pieces */
     bool bf16;            /* models learn with products in bf16 */
     double keep;          /* the part of the layers' weights that stays in the pruned model */

@@ -95,8 +95,9 @@ static rubato_train_options taught(adapting *self, const char *model, const char
     return options;
 }
 
-/* Word pieces that the data do not need leave, and the model learns the words that are spelled by others now: by the
- * answers of the model with all pieces, or, where each token has an answer, by the labels. */
+/* Word pieces that the data do not need leave, and the others become narrower. The model learns the words that are
+ * spelled by others now: by the answers of the model with all pieces, or, where each token has an answer, by the
+ * labels. */
 static rubato_status run_pieces(adapting *self, rubato_error *error) {
     char tuned[ADAPT_PATH], start[ADAPT_PATH], out[ADAPT_PATH];
     const rubato_adapt_options *o = self->options;
@@ -109,6 +110,7 @@ static rubato_status run_pieces(adapting *self, rubato_error *error) {
                                        .data = o->unlabelled ? o->unlabelled : o->data,
                                        .columns = o->columns,
                                        .vocabulary = self->pieces,
+                                       .embedding = self->words,
                                        .positions = o->max_length},
                  error));
     rubato_train_options options =

@@ -11,13 +11,22 @@ rubato_status embeddings_load(embeddings *self, loader *load, const tensor_names
     const char *one[1] = {full};
     const size_t places = config->late_places ? config->hidden : config->embedding;
     const size_t words = config->trigrams ? 3 * config->embedding : config->embedding;
-    TRY(loader_table(load, &self->word, names->word, config->vocabulary, config->embedding));
+    TRY(loader_table(load, &self->word, names->word, config->vocabulary,
+                     config->words ? config->words : config->embedding));
     TRY(loader_table(load, &self->position, names->position, config->positions, places));
     if (config->types) TRY(loader_table(load, &self->type, names->type, config->types, places));
     snprintf(full, sizeof full, "%s%s", load->prefix, names->embedding_norm);
     const float epsilon = config->embedding_epsilon > 0 ? config->embedding_epsilon : config->epsilon;
     TRY(loader_norm(load, &self->norm, full, places, epsilon));
     self->norm.plain = config->plain_norms;
+    if (config->words) {
+        const bool bare = load->with.no_bias;
+        snprintf(full, sizeof full, "%s" WORDS_PROJECTION, load->prefix);
+        load->with.no_bias = true;
+        const rubato_status status = loader_linear(load, &self->projection, one, 1, config->hidden, config->words);
+        load->with.no_bias = bare;
+        return status;
+    }
     if (!names->projection) return RUBATO_OK;
     snprintf(full, sizeof full, "%s%s", load->prefix, names->projection);
     snprintf(weight, sizeof weight, "%s.weight", full);
@@ -137,7 +146,7 @@ static const uint32_t *find_sequences(const run *on, const batch *input) {
 }
 
 tensor embeddings_forward(const embeddings *self, const run *on, const encoder_config *config, const batch *input) {
-    const bool projects = self->projection.out > 0, late = config->late_places;
+    const bool projects = self->projection.out > 0, late = config->late_places || config->words;
     tensor out = run_tensor(on, input->rows, config->hidden);
     tensor sum = projects ? run_tensor(on, input->rows, self->projection.in) : out;
     uint32_t *positions = run_take(on, input->rows, sizeof *positions);

@@ -148,9 +148,10 @@ static rubato_status note_windows(const encoder_config *config, json_t *json, ru
 rubato_status config_note(const encoder_config *config, json_t *json, rubato_error *error) {
     const char *type = json_string_value(json_object_get(json, "model_type"));
     bool foreign = part_is_foreign(&config->attention) || part_is_foreign(&config->feeding) || config->uneven ||
-                   config->other_layers || config->first_norm;
+                   config->other_layers || config->first_norm || config->words;
     TRY(part_note(&config->attention, &attending_table, json, error));
     TRY(note_feeding(config, json, error));
+    if (config->words) TRY(json_set(json, WORDS_KEY, json_integer((json_int_t)config->words), error));
     if (config->uneven) TRY(note_widths(config, json, error));
     if (config->other_attention.kind) TRY(note_windows(config, json, error));
     if (config->causal) TRY(json_set(json, "is_decoder", json_true(), error));
@@ -186,6 +187,10 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     TRY(get_count(&config->embedding, json, keys->embedding, MOST_WIDTH, error));
     TRY(get_count(&config->vocabulary, json, "vocab_size", MOST_ROWS, error));
     if (config->embedding == 0) config->embedding = config->hidden;
+    TRY(get_count(&config->words, json, WORDS_KEY, MOST_WIDTH, error));
+    if (config->words && (kind->names.projection || config->words >= config->hidden))
+        return fail(error, RUBATO_BAD_MODEL, "\"" WORDS_KEY "\" %zu is not below %zu, or a %s has its own",
+                    config->words, config->hidden, kind->name);
     size_t pad = (size_t)config->pad;
     TRY(get_count(&pad, json, "pad_token_id", MOST_ROWS, error));
     config->pad = (int32_t)pad;

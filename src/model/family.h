@@ -20,6 +20,7 @@ typedef struct encoder_config {
     const char *family;
     size_t layers, hidden, heads, inner, vocabulary, positions, types;
     size_t embedding;      /* width of the embedding tables; 0: hidden */
+    size_t words;          /* width of the word embeddings alone, which are projected to `embedding`; 0: that */
     size_t narrow;         /* MobileBERT: width of attention and feed-forward parts within a layer; 0: hidden */
     bool trigrams;         /* the embeddings of the next and the previous token stand beside a token's own */
     bool late_places;      /* positions and types are added behind the projection, and have its width */
@@ -53,6 +54,10 @@ typedef struct encoder_config {
     part_choice other_feeding; /* that of the layers of other_layers (bit i: layer i), instead of `feeding` */
     uint64_t other_layers;
 } encoder_config;
+
+/* Of the word embeddings alone, of models that Rubato made narrower. */
+#define WORDS_KEY "word_embedding_size"
+#define WORDS_PROJECTION "embeddings.word_projection"
 
 /* transformers takes these names too, and before a family's own. */
 #define SECOND_LAYERS "num_hidden_layers"

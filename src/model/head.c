@@ -68,6 +68,8 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
     char full[NAME_BYTES];
     const table *words = &body->tables.word;
     source weight, bias = {0};
+    if (body->config.words)
+        return fail(load->error, RUBATO_UNSUPPORTED, "word embeddings that were made narrower predict no words");
     snprintf(full, sizeof full, "%s.weight", form->out);
     TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, body->config.untied));
     self->tied = !weight.data;

@@ -217,6 +217,9 @@ static const rubato_option trim_table[] = {
     SIZE_OPTION(vocabulary, vocabulary, "all",
                 "word pieces that stay: special tokens, single characters, and the most frequent ones of --data"),
     SIZE_OPTION(positions, positions, "the model's", "longest sequence in tokens"),
+    SIZE_OPTION(
+        embedding, embedding, "the model's",
+        "features of a word embedding, which a projection widens; words that are frequent in --data change least"),
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
     FLAG_OPTION(overwrite, overwrite, OVERWRITE_HELP),
 #undef OPTION_SECTION

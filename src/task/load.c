@@ -286,8 +286,8 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
                                             self->attention_text, sizeof self->attention_text)
                           : describe_part(&config->attention, self->attention_text, sizeof self->attention_text);
     info->feed_forward = config->other_layers
-                             ? describe_others(config, &config->other_feeding, config->other_layers,
-                                               self->feeding_text, sizeof self->feeding_text)
+                             ? describe_others(config, &config->other_feeding, config->other_layers, self->feeding_text,
+                                               sizeof self->feeding_text)
                              : describe_part(&config->feeding, self->feeding_text, sizeof self->feeding_text);
     info->layers = self->body.depth;
     info->hidden = config->hidden;

@@ -345,6 +345,13 @@ static rubato_status add_bytes(outgoing *all, const char *prefix, const binding 
                     (tensor_source){.type = DTYPE_F32, .columns = from->rows, .raw = scale}, error);
 }
 
+/* Whether a weight belongs to a head, an exit or the embeddings, and not to a layer. */
+static bool is_beside_layers(const rubato_model *self, const binding *from) {
+    bool beside = from->place != IN_BODY || from->linear == &self->body.tables.projection;
+    for (size_t i = 0; i < HEAD_COUNT; i++) beside = beside || from->linear == &self->heads[i].dense; /* a pooler */
+    return beside;
+}
+
 static rubato_status add_bound(outgoing *all, const rubato_model *self, const char *prefix, const binding *from,
                                storage types, rubato_error *error) {
     bool embedding = from->kind == BOUND_TABLE && (from->table == &self->body.tables.word ||
@@ -355,7 +362,7 @@ static rubato_status add_bound(outgoing *all, const rubato_model *self, const ch
     all->made[all->made_count++] = whole;
     if (!join_stacked(self, from, whole)) return RUBATO_OK;
     from = whole;
-    const bool weight = from->place != IN_BODY && from->kind == BOUND_WEIGHT && !from->turned && !from->parts;
+    const bool weight = from->kind == BOUND_WEIGHT && !from->turned && !from->parts && is_beside_layers(self, from);
     if ((embedding || weight) && types.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
     return add_tensor(all, prefix, from->name,
                       (tensor_source){.type = embedding ? types.tables : types.rest,

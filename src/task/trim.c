@@ -14,6 +14,7 @@
 #include "task/load.h"
 #include "task/output_folder.h"
 #include "task/save.h"
+#include "task/word_factors.h"
 
 enum { MAX_JSON = 256 << 20, GONE = -1 };
 
@@ -22,7 +23,8 @@ typedef struct trimming {
     rubato_model *model;
     int32_t *new_ids; /* [old vocabulary]; GONE for removed tokens; NULL: all stay */
     size_t old_vocabulary, new_vocabulary;
-    float *words, *positions; /* tables that replace the model's */
+    float *words, *positions, *narrow; /* tables that replace the model's */
+    double *frequency;                 /* [old vocabulary] of each token in the data; NULL: no data */
     staged_files staged;
     double covered;
     cut_counts cut;
@@ -72,26 +74,34 @@ static rubato_status count_tokens(const trimming *t, counted *counts, rubato_err
     return status;
 }
 
+static rubato_status keep_frequencies(trimming *t, const counted *counts, rubato_error *error) {
+    t->frequency = malloc(t->old_vocabulary * sizeof *t->frequency);
+    if (!t->frequency) return fail_memory(error);
+    for (size_t i = 0; i < t->old_vocabulary; i++) t->frequency[i] = (double)counts[i].count;
+    return RUBATO_OK;
+}
+
 static rubato_status choose_words(trimming *t, rubato_error *error) {
     const tokenizer *text = t->model->text;
     t->old_vocabulary = t->model->body.config.vocabulary;
     t->covered = 1;
-    if (t->options->vocabulary == 0) return RUBATO_OK;
-    if (!t->options->data)
+    if (t->options->vocabulary && !t->options->data)
         return fail(error, RUBATO_BAD_ARGUMENT, "to trim the vocabulary, give --data to count words in");
-    if (text->model.kind != MODEL_WORDPIECE)
+    if (t->options->vocabulary == 0 && !(t->options->embedding && t->options->data)) return RUBATO_OK;
+    if (t->options->vocabulary && text->model.kind != MODEL_WORDPIECE)
         return fail(error, RUBATO_UNSUPPORTED, "only the vocabulary of a WordPiece tokenizer can be trimmed");
     if (text->vocabulary > t->old_vocabulary)
         return fail(error, RUBATO_BAD_MODEL, "the tokenizer knows more tokens than the model");
     counted *counts = calloc(t->old_vocabulary, sizeof *counts);
-    t->new_ids = malloc(t->old_vocabulary * sizeof *t->new_ids);
-    rubato_status status = counts && t->new_ids ? RUBATO_OK : fail_memory(error);
+    if (t->options->vocabulary) t->new_ids = malloc(t->old_vocabulary * sizeof *t->new_ids);
+    rubato_status status = counts && (t->new_ids || !t->options->vocabulary) ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; status == RUBATO_OK && i < t->old_vocabulary; i++) {
         counts[i].id = (int32_t)i;
-        t->new_ids[i] = GONE;
+        if (t->new_ids) t->new_ids[i] = GONE;
     }
     if (status == RUBATO_OK) status = count_tokens(t, counts, error);
-    if (status == RUBATO_OK) {
+    if (status == RUBATO_OK) status = keep_frequencies(t, counts, error);
+    if (status == RUBATO_OK && t->options->vocabulary) {
         size_t kept = 0;
         uint64_t all = 0, same = 0;
         for (size_t i = 0; i < text->vocabulary; i++)
@@ -150,6 +160,67 @@ static rubato_status cut_tables(trimming *t, rubato_error *error) {
         body->config.positions = positions;
     }
     return RUBATO_OK;
+}
+
+/* ---- Narrow word embeddings ---- */
+
+static rubato_status check_narrow(const trimming *t, rubato_error *error) {
+    const encoder_config *config = &t->model->body.config;
+    if (config->words || t->model->kind->names.projection || t->model->heads[HEAD_MLM].present)
+        return fail(error, RUBATO_UNSUPPORTED, "%s",
+                    t->model->heads[HEAD_MLM].present
+                        ? "the word embeddings of a masked language model are its head too"
+                        : "the word embeddings have a projection already");
+    if (t->options->embedding >= config->hidden)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--embedding %zu is not below the hidden size, %zu",
+                    t->options->embedding, config->hidden);
+    return RUBATO_OK;
+}
+
+/* Tokens that the data do not have count a little, so that they do not lose everything. */
+static void weigh_tokens(const trimming *t, double *weights) {
+    for (size_t i = 0, at = 0; i < t->old_vocabulary; i++)
+        if (!t->new_ids || t->new_ids[i] != GONE) weights[at++] = t->frequency ? t->frequency[i] + 0.5 : 1;
+}
+
+static rubato_status put_factors(trimming *t, const float *wide, double *weights, float *projection,
+                                 rubato_error *error) {
+    encoder *body = &t->model->body;
+    table *words = &body->tables.word;
+    linear *back = &body->tables.projection;
+    const size_t rows = words->rows, width = words->width, rank = t->options->embedding;
+    weigh_tokens(t, weights);
+    TRY(word_factors(wide, rows, width, weights, rank, t->narrow, projection, error));
+    bindings_replace_table(&t->model->bound, words, t->narrow, rows);
+    words->width = rank;
+    for (size_t i = 0; i < t->model->bound.count; i++)
+        if (t->model->bound.items[i].kind == BOUND_TABLE && t->model->bound.items[i].table == words)
+            t->model->bound.items[i].columns = rank;
+    *back = (linear){.in = rank, .out = width};
+    back->packed = arena_take_array(&t->model->packed, packed_size(width, rank), sizeof *back->packed);
+    if (!back->packed) return fail_memory(error);
+    kernel_table_named("untiled")->pack_transposed_f32(back->packed, projection, rank, width, rank);
+    body->config.words = rank;
+    loader into = {.bound = &t->model->bound, .prefix = t->model->prefix, .error = error, .place = IN_BODY};
+    return loader_bind(&into, (binding){.kind = BOUND_WEIGHT, .linear = back, .rows = width, .columns = rank},
+                       WORDS_PROJECTION ".weight");
+}
+
+static rubato_status narrow_words(trimming *t, rubato_error *error) {
+    if (!t->options->embedding) return RUBATO_OK;
+    TRY(check_narrow(t, error));
+    const table *words = &t->model->body.tables.word;
+    const size_t rows = words->rows, width = words->width, rank = t->options->embedding;
+    float *wide = malloc(rows * width * sizeof *wide), *projection = malloc(width * rank * sizeof *projection);
+    double *weights = malloc(rows * sizeof *weights);
+    t->narrow = malloc(rows * rank * sizeof *t->narrow);
+    rubato_status status = wide && projection && weights && t->narrow ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; status == RUBATO_OK && i < rows; i++) table_copy(words, i, wide + i * width);
+    if (status == RUBATO_OK) status = put_factors(t, wide, weights, projection, error);
+    free(wide);
+    free(projection);
+    free(weights);
+    return status;
 }
 
 /* ---- Tokenizer files ---- */
@@ -338,11 +409,13 @@ static rubato_status trim(trimming *t, rubato_trim_result *result, rubato_error 
     if (t->options->empty) TRY(model_cut_empty(t->model, &t->cut, error));
     TRY(choose_words(t, error));
     TRY(cut_tables(t, error));
+    TRY(narrow_words(t, error));
     rubato_status status = note_trimming(t, &notes, error);
     if (status == RUBATO_OK) status = write_files(t, type, notes, result, error);
     json_decref(notes);
     return status;
 }
+
 rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result **result, rubato_error *error) {
     rubato_trim_options own;
     trimming t = {.options = &own};
@@ -358,5 +431,7 @@ rubato_status rubato_trim(const rubato_trim_options *options, rubato_trim_result
     free(t.new_ids);
     free(t.words);
     free(t.positions);
+    free(t.narrow);
+    free(t.frequency);
     return status;
 }

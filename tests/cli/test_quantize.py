@@ -176,7 +176,7 @@ check("outliers of the inputs cost less", 0 < smooth < 0.75 * rough, smooth, rou
 check("by itself it is noted", json.load(open(path("smooth/rubato.json")))["weights"]["smooth"] == 0.5 and any(k.endswith(".smooth") for k in header(path("smooth/model.safetensors"))[0]))
 r = renew("quantize", start, "--to", "int8", *judged, "--smooth", "0.5", "--out", path("calm"))
 whole, calm = answers("classify", start), answers("classify", path("calm"), "--precision", "f32")
-check("in f32 the factors are gone", r.status == 0 and max(abs(x["scores"][k] - y["scores"][k]) for x, y in zip(whole, calm) for k in x["scores"]) < 0.05, whole[:1], calm[:1])
+check("in f32 the factors are gone", r.status == 0 and max(abs(x["scores"][k] - y["scores"][k]) for x, y in zip(whole, calm) for k in x["scores"]) < 0.1, whole[:1], calm[:1])
 r = renew("quantize", path("smooth"), "--to", "f32", "--out", path("back")); check("and back", r.status == 0 and answers("classify", path("back")) == answers("classify", path("smooth"), "--precision", "f32") and not any(k.endswith(".smooth") for k in header(path("back/model.safetensors"))[0]), r)
 r = renew("quantize", path("smooth"), "--to", "int8", "--out", path("copy")); check("a copy keeps them", answers("classify", path("copy")) == answers("classify", path("smooth")), r)
 for strength in ("0", "1", "x", "-1"): r = renew("quantize", outlier, "--to", "int8", *judged, "--smooth", strength, "--out", path("x")); check(f"--smooth {strength}", r.status == 2 and one_line(r), r)

@@ -47,7 +47,7 @@ static rubato_status check_generator(const trainer *self, const char *name, ruba
     if (b->kind != a->kind)
         return fail(error, RUBATO_BAD_ARGUMENT, "generator %.200s: of family %s, and the model is of family %s", name,
                     b->kind->name, a->kind->name);
-    if (x->embedding != y->embedding || x->positions != y->positions || x->types != y->types)
+    if (x->embedding != y->embedding || x->words || y->words || x->positions != y->positions || x->types != y->types)
         return fail(error, RUBATO_BAD_ARGUMENT,
                     "generator %.200s: its embeddings are not of the model's sizes (embedding_size, "
                     "max_position_embeddings and type_vocab_size), and both share them",
