@@ -64,7 +64,7 @@ static const char begin[] =
     ".B rubato\n"
     "turns texts into embeddings, labels, entities, answers and rankings with BERT, DistilBERT, "
     "ELECTRA, RoBERTa,\n"
-    "XLM-RoBERTa, ALBERT, MPNet, Funnel, MobileBERT, Longformer and Big Bird checkpoints.\n"
+    "XLM-RoBERTa, ALBERT, MPNet, Funnel, MobileBERT, Longformer, Big Bird and ModernBERT checkpoints.\n"
     ".PP\n"
     ".I MODEL\n"
     "is a folder in Hugging Face layout, the name of a model under\n"
