@@ -7,7 +7,7 @@
 #include "cli/interrupt.h"
 
 typedef struct watching {
-    bool terminal, quiet;
+    bool terminal, quiet, json; /* json: the plan is the result */
     double drawn;
     char stage[32];
 } watching;
@@ -21,10 +21,22 @@ static void write_time(char *out, size_t bytes, double seconds) {
         snprintf(out, bytes, "%.1f h", seconds / 3600);
 }
 
+static void print_plan(const rubato_adapt_plan *plan) {
+    printf("{\"texts\": %zu, \"tokens\": %zu, \"seconds\": %.1f, \"stages\": [", plan->texts, plan->tokens,
+           plan->seconds);
+    for (size_t i = 0; i < plan->count; i++) {
+        const rubato_adapt_stage *s = &plan->stages[i];
+        printf("%s{\"name\": \"%s\", \"what\": \"%s\", \"seconds\": %.1f, \"done\": %s}", i ? ", " : "", s->name,
+               s->what, s->seconds, s->done ? "true" : "false");
+    }
+    printf("]}\n");
+}
+
 static void show_plan(void *user, const rubato_adapt_plan *plan) {
     const watching *w = user;
     char time[32];
-    if (w->quiet) return;
+    if (w->json) print_plan(plan);
+    if (w->quiet || w->json) return;
     fprintf(stderr, "plan: %zu texts, about %zu tokens\n", plan->texts, plan->tokens);
     for (size_t i = 0; i < plan->count; i++) {
         const rubato_adapt_stage *s = &plan->stages[i];
@@ -91,7 +103,7 @@ static int run(const arguments *given) {
     rubato_adapt_options options = given->adapt;
     if (!options.task || !options.data || !options.dev || !options.out || !options.target)
         return report_usage("%s", "adapt needs --task, --data, --dev, --target and --out; see rubato adapt --help");
-    watching w = {.terminal = isatty(STDERR_FILENO), .quiet = given->quiet};
+    watching w = {.terminal = isatty(STDERR_FILENO), .quiet = given->quiet, .json = given->json && options.plan_only};
     options.model = given->model;
     options.planned = show_plan;
     options.progress = show;

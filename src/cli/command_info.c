@@ -4,6 +4,12 @@
 
 #include "cli/command.h"
 
+/* "heads 12", or "heads 6 to 12" where layers differ. */
+static void print_range(const char *name, size_t least, size_t most) {
+    printf("%s %zu", name, least);
+    if (least < most) printf(" to %zu", most);
+}
+
 static void print_list(const char *const *items, size_t count) {
     putchar('[');
     for (size_t i = 0; i < count; i++) {
@@ -29,6 +35,9 @@ static void print_json(const session *s) {
            info->parameters, info->vocabulary, info->max_length, info->width, info->pooling,
            info->normalized ? "true" : "false", info->precision);
     print_list(info->labels, info->label_count);
+    if (info->least_heads < info->most_heads || info->least_inner < info->most_inner)
+        printf(", \"layer_heads\": [%zu, %zu], \"layer_inner\": [%zu, %zu]", info->least_heads, info->most_heads,
+               info->least_inner, info->most_inner);
     if (info->sparse_products)
         printf(", \"sparse_products\": %zu, \"products\": %zu", info->sparse_products, info->products);
     if (info->attention) printf(", \"attention\": \"%s\"", info->attention);
@@ -71,8 +80,11 @@ static void print_text(const session *s) {
     if (info->attention) printf("  attention    %s\n", info->attention);
     if (info->feed_forward) printf("  feed-forward %s\n", info->feed_forward);
     printf("  task         %s%s\n", rubato_task_name(info->task), info->multi_label ? " (several labels at once)" : "");
-    printf("  layers       %zu, hidden %zu, heads %zu, inner %zu\n", info->layers, info->hidden, info->heads,
-           info->inner);
+    printf("  layers       %zu, hidden %zu, ", info->layers, info->hidden);
+    print_range("heads", info->least_heads, info->most_heads);
+    printf(", ");
+    print_range("inner", info->least_inner, info->most_inner);
+    putchar('\n');
     printf("  parameters   %.1f M\n", (double)info->parameters / 1e6);
     printf("  vocabulary   %zu\n", info->vocabulary);
     printf("  max length   %zu tokens\n", info->max_length);

@@ -256,6 +256,19 @@ static const char *describe_others(const encoder_config *config, const part_choi
     return out;
 }
 
+/* The widths of layers that differ. */
+static void note_widths(const encoder_config *config, rubato_info *info) {
+    info->least_heads = info->most_heads = config_widths(config, 0).heads;
+    info->least_inner = info->most_inner = config_widths(config, 0).inner;
+    for (size_t i = 1; config->uneven && i < config->layers; i++) {
+        const layer_widths own = config->widths[i];
+        info->least_heads = size_min(info->least_heads, own.heads);
+        info->most_heads = size_max(info->most_heads, own.heads);
+        info->least_inner = size_min(info->least_inner, own.inner);
+        info->most_inner = size_max(info->most_inner, own.inner);
+    }
+}
+
 static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     size_t points = self->points.count;
     char pooling_text[96];
@@ -293,6 +306,7 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     info->hidden = config->hidden;
     info->heads = config->heads;
     info->inner = config->inner;
+    note_widths(config, info);
     info->vocabulary = config->vocabulary;
     info->labels = (const char *const *)self->labels;
     info->prompt_names = (const char *const *)self->prompt_names;

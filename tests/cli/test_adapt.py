@@ -33,6 +33,8 @@ other = path("other-labels.tsv")
 open(other, "w").write("text\tlabel\n" + "".join(f"{'a b' if i % 2 else 'c d'}\t{'up' if i % 2 else 'down'}\n" for i in range(200)))
 r = adapt("other-labels", "--ways", "student", "--epochs", "1", "--json", "--quiet", data=other, dev=other); check("a head for other labels is replaced", r.status == 0 and set(json.load(open(path("other-labels/config.json")))["id2label"].values()) == {"up", "down"}, r)
 
+r = adapt("planned", "--plan", "--json"); check("the plan as JSON", r.status == 0 and [s["name"] for s in r.json()[0]["stages"]][:3] == ["tuned", "pieces", "student"] and not r.err, r)
+
 # ---- A whole run ----
 r = adapt("small", "--json", "--quiet")
 found = r.json()[0]
