@@ -284,8 +284,8 @@ static double other_bytes(const adapting *self, const rubato_info *info) {
 static size_t narrow_width(const rubato_model *model) {
     enum { STEP = 32, LEAST = 6 * STEP };
     const encoder_config *config = &model->body.config;
-    return config->words || model->kind->names.projection || config->hidden < LEAST ? 0
-                                                                                    : 2 * config->hidden / 3 / STEP * STEP;
+    const bool has = config->words || model->kind->names.projection;
+    return has || config->hidden < LEAST ? 0 : 2 * config->hidden / 3 / STEP * STEP;
 }
 
 /* Where the target is a size, word pieces get a quarter of it, and so many weights of the pruned layers stay that all

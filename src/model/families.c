@@ -55,7 +55,7 @@ void family_list(char *out, size_t bytes) {
 }
 
 /* No real encoder is near these limits; a larger value in a file is wrong. */
-enum { MOST_LAYERS = 1024, MOST_WIDTH = 1 << 16, MOST_ROWS = 1 << 26 };
+enum { MOST_LAYERS = 1024, MOST_WIDTH = 1 << 16, MOST_ROWS = 1 << 26, MOST_TURNS = 1 << 18 };
 
 static rubato_status get_count(size_t *out, const json_t *json, const char *key, size_t most, rubato_error *error) {
     if (!key) return RUBATO_OK;
@@ -223,6 +223,9 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
         return fail(error, RUBATO_UNSUPPORTED, "position_embedding_type \"%.40s\"", positions);
     if (kind->configure) TRY(kind->configure(config, json, error));
     TRY(part_configure(&config->attention, &attending_table, json, error));
+    if (config->theta[0] > 0 && config->positions > MOST_TURNS)
+        return fail(error, RUBATO_UNSUPPORTED, "rotary positions of %zu tokens; at most %d", config->positions,
+                    MOST_TURNS);
     if (config->theta[0] > 0 && !config->attention.implied)
         return fail(error, RUBATO_UNSUPPORTED, "\"%s\": a %s has its own", attending_table.key, config->family);
     TRY(parse_feeding(config, json, error));

@@ -303,7 +303,7 @@ static rubato_status add_text(preparing *p, const example *item) {
     TRY(encode_taught(p, item, (rubato_input){.text = item->text, .pair = item->pair}, &made.taught));
     for (size_t w = 0; w < encoding->count; w++) {
         made.window = &encoding->windows[w];
-        if (made.window->length > 0) TRY(add_sample(p, made));
+        if (made.window->length > 0 && (!made.taught || made.taught->length > 0)) TRY(add_sample(p, made));
     }
     return RUBATO_OK;
 }

@@ -125,7 +125,7 @@ MODERN = {"global_attn_every_n_layers": 1, "global_rope_theta": 9.0, "local_rope
 old = lambda **more: folder("modernbert", drop=["layer_types", "rope_parameters"], **more)
 want = answers(old()); same("transformers 4's names of ModernBERT's keys", old(global_attn_every_n_layers=3, global_rope_theta=160000.0, local_rope_theta=10000.0), want)
 for key, value in MODERN.items(): other(f"{key} {value}", old(**{key: value}), want)
-for key, value in (("layer_types", ["full_attention"]), ("layer_types", ["other"] * 4), ("local_attention", 0), ("rope_parameters", {"full_attention": {"rope_type": "yarn"}}), ("classifier_pooling", "max"), ("global_attn_every_n_layers", 0), ("rope_parameters", {"full_attention": {"rope_theta": -1}})):
+for key, value in (("layer_types", ["full_attention"]), ("layer_types", ["other"] * 4), ("local_attention", 0), ("max_position_embeddings", 1 << 19), ("rope_parameters", {"full_attention": {"rope_type": "yarn"}}), ("classifier_pooling", "max"), ("global_attn_every_n_layers", 0), ("rope_parameters", {"full_attention": {"rope_theta": -1}})):
     refused(f"{key} {value}", folder("modernbert", drop=["layer_types"] if "every" in key else [], **{key: value}), "")
 want = answers(folder("modernbert", "ModernBertForSequenceClassification"), "classify")
 for key, value in (("classifier_pooling", "cls"), ("classifier_activation", "relu")): other(f"{key} {value}", folder("modernbert", "ModernBertForSequenceClassification", **{key: value}), want, command="classify")
