@@ -786,7 +786,8 @@ typedef struct rubato_convert_options {
                               "res,slots=65536,heads=4"; res: beside the feed-forward parts of `layers`, pkm: instead of
                               them, after: behind these layers; "none": those of the model are left out; NULL: as the
                               model has it */
-    const char *layers;    /* of the memories, "4,8"; the first layer is 0 */
+    const char *layers;    /* that get memories, "4,8", the first layer is 0; without memories, the layers that get the
+                              attention, NULL: all */
     uint64_t seed;         /* of the memories' weights */
     int zero_values; /* the memories' values are zero: until it learns, the model answers as it did (res, after) */
     int reserved;    /* 0 */

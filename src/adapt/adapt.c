@@ -343,7 +343,7 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
     size_t tokens = 0;
     self->layers = info->layers;
     const encoder_config *config = &model->body.config;
-    self->prunes = attending_sorts(&config->attention);
+    self->prunes = config_sorts_heads(config);
     rubato_status fits = output_check(o->out, model, true, error);
     if (fits == RUBATO_OK && (config->groups || config->blocks))
         fits = fail(error, RUBATO_UNSUPPORTED,

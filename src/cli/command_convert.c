@@ -37,8 +37,10 @@ static int run(const arguments *given) {
     }
     if (!add_settings(given, slots, attention, sizeof attention, &settings))
         return report_usage("%s", "the settings of --attention are too long, or one has a comma");
-    if (!options.memory && (options.layers || options.zero_values))
-        return report_usage("%s", "--layers and --zero-values need --memory; see rubato convert --help");
+    if (!options.memory && (options.zero_values || (options.layers && !options.attention)))
+        return report_usage("%s", options.zero_values
+                                      ? "--zero-values needs --memory; see rubato convert --help"
+                                      : "--layers needs --attention or --memory; see rubato convert --help");
     if (settings && !options.attention)
         return report_usage("%s", "settings need --attention; see rubato convert --help");
     if (options.attention) options.attention = attention;
@@ -72,6 +74,7 @@ const command command_convert = {
     "convert.* setting.* json quiet help",
     "  rubato convert MODEL --attention longformer --window 256 --max-length 4096 --out long\n"
     "  rubato convert MODEL --attention performer,features=256 --out fast\n"
+    "  rubato convert MODEL --attention linear --layers 0,1 --out mixed   # the other layers stay dense\n"
     "  rubato convert MODEL --max-length 2048 --out longer     # dense\n"
     "  rubato convert MODEL --memory res --layers 1,2 --slots 65536 --out rich\n"
     "  rubato convert rich --memory none --out plain           # the model without its memories\n"

@@ -20,7 +20,10 @@ static rubato_status load(void **out, const part_source *from) {
     *self = (gated){.act = from->act};
     *out = self;
     part_name(names[0], from, from->names->up);
-    part_name(names[1], from, from->names->gate ? from->names->gate : from->names->up);
+    if (from->names->gate)
+        part_name(names[1], from, from->names->gate);
+    else
+        part_name_beside(names[1], from, from->names->up, "gate");
     TRY(loader_linear(from->load, &self->up, two, 2, from->inner, from->hidden));
     part_name(names[0], from, from->names->down);
     return loader_linear(from->load, &self->down, two, 1, from->hidden, from->inner);

@@ -71,8 +71,7 @@ static rubato_status parse_widths(encoder_config *config, const json_t *json, ru
     TRY(json_get_list(&heads, object, "heads", error));
     TRY(json_get_list(&inner, object, "inner", error));
     if (!object) return RUBATO_OK;
-    if (config->groups || config->blocks || config->layers > MOST_UNEVEN ||
-        (heads && !attending_sorts(&config->attention)))
+    if (config->groups || config->blocks || config->layers > MOST_UNEVEN || (heads && !config_sorts_heads(config)))
         return fail(error, RUBATO_UNSUPPORTED, "\"" WIDTHS_KEY "\": this model's layers cannot differ");
     if ((heads && json_array_size(heads) != config->layers) || (inner && json_array_size(inner) != config->layers))
         return fail(error, RUBATO_BAD_MODEL, "\"" WIDTHS_KEY "\" has not one number for each of %zu layers",
@@ -88,30 +87,63 @@ static rubato_status parse_widths(encoder_config *config, const json_t *json, ru
     return RUBATO_OK;
 }
 
-/* "feed_forward": a mechanism, of all layers or of those in "layers". */
-static rubato_status parse_feeding(encoder_config *config, const json_t *json, rubato_error *error) {
+/* A part of the layers: the mechanism of all, or of most, and that of the layers of `which` (bit i: layer i). */
+typedef struct parts_of_layers {
+    const part_table *all;
+    part_choice *usual, *other;
+    uint64_t *which;
+} parts_of_layers;
+
+/* config.json's object: a mechanism, of all layers or of those in "layers". */
+static rubato_status parse_part(const encoder_config *config, const parts_of_layers *part, const json_t *json,
+                                rubato_error *error) {
+    const char *key = part->all->key;
     const json_t *object, *layers;
-    part_choice made = config->feeding;
-    TRY(json_get_object(&object, json, feeding_table.key, error));
-    TRY(part_configure(&made, &feeding_table, json, error));
+    part_choice made = *part->usual;
+    TRY(json_get_object(&object, json, key, error));
+    TRY(part_configure(&made, part->all, json, error));
     TRY(json_get_list(&layers, object, "layers", error));
-    if (!config->feeding.kind) config->feeding.kind = feeding_table.kinds[0];
-    if (object && config->feeding.kind != feeding_table.kinds[0])
-        return fail(error, RUBATO_UNSUPPORTED, "\"%s\": a %s has its own", feeding_table.key, config->family);
-    if (!layers) config->feeding = made;
-    if (!layers || made.kind == config->feeding.kind) return RUBATO_OK;
-    if (config->groups || config->blocks || config->layers > MOST_UNEVEN)
-        return fail(error, RUBATO_UNSUPPORTED, "\"%s\": this model's layers cannot differ", feeding_table.key);
-    config->other_feeding = made;
+    if (!part->usual->kind) part->usual->kind = part->all->kinds[0];
+    if (!layers) *part->usual = made;
+    if (!layers || made.kind == part->usual->kind) return RUBATO_OK;
+    if (config->groups || config->blocks || config->layers > MOST_UNEVEN || part->usual->kind != part->all->kinds[0])
+        return fail(error, RUBATO_UNSUPPORTED, "\"%s\": this model's layers cannot differ", key);
+    *part->other = made;
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *number = json_array_get(layers, i);
         const json_int_t layer = json_integer_value(number);
         if (!json_is_integer(number) || layer < 0 || (size_t)layer >= config->layers)
-            return fail(error, RUBATO_BAD_MODEL, "\"%s\" names a layer that is not there; the layers are 0 to %zu",
-                        feeding_table.key, config->layers ? config->layers - 1 : 0);
-        config->other_layers |= (uint64_t)1 << layer;
+            return fail(error, RUBATO_BAD_MODEL, "\"%s\" names a layer that is not there; the layers are 0 to %zu", key,
+                        config->layers ? config->layers - 1 : 0);
+        *part->which |= (uint64_t)1 << layer;
     }
     return RUBATO_OK;
+}
+
+static rubato_status parse_feeding(encoder_config *config, const json_t *json, rubato_error *error) {
+    const parts_of_layers part = {&feeding_table, &config->feeding, &config->other_feeding, &config->other_layers};
+    if (config->feeding.kind && config->feeding.kind != feeding_table.kinds[0] &&
+        json_object_get(json, feeding_table.key))
+        return fail(error, RUBATO_UNSUPPORTED, "\"%s\": a %s has its own", feeding_table.key, config->family);
+    return parse_part(config, &part, json, error);
+}
+
+rubato_status config_parse_attention(encoder_config *config, const json_t *json, rubato_error *error) {
+    const parts_of_layers part = {&attending_table, &config->attention, &config->other_attention,
+                                  &config->other_attention_layers};
+    if (config->theta[0] > 0 && json_object_get(json, attending_table.key))
+        return fail(error, RUBATO_UNSUPPORTED, "\"%s\": a %s has its own", attending_table.key, config->family);
+    return config->theta[0] > 0 ? RUBATO_OK : parse_part(config, &part, json, error);
+}
+
+bool config_sorts_heads(const encoder_config *config) {
+    return attending_sorts(&config->attention) &&
+           (!config->other_attention_layers || attending_sorts(&config->other_attention));
+}
+
+rubato_status config_check_length(const encoder_config *config, const char *model, rubato_error *error) {
+    TRY(attending_check_length(&config->attention, model, error));
+    return config->other_attention_layers ? attending_check_length(&config->other_attention, model, error) : RUBATO_OK;
 }
 
 static rubato_status note_widths(const encoder_config *config, json_t *json, rubato_error *error) {
@@ -125,15 +157,26 @@ static rubato_status note_widths(const encoder_config *config, json_t *json, rub
     return failed ? fail_memory(error) : RUBATO_OK;
 }
 
-static rubato_status note_feeding(const encoder_config *config, json_t *json, rubato_error *error) {
+static rubato_status note_part(const encoder_config *config, const parts_of_layers *part, json_t *json,
+                               rubato_error *error) {
+    const part_choice *choice = *part->which ? part->other : part->usual;
     json_t *layers = NULL;
-    json_object_del(json, feeding_table.key);
-    TRY(part_note(config->other_layers ? &config->other_feeding : &config->feeding, &feeding_table, json, error));
-    if (!config->other_layers) return RUBATO_OK;
+    json_object_del(json, part->all->key);
+    TRY(part_note(choice, part->all, json, error));
+    if (!*part->which || !part_is_foreign(choice)) return RUBATO_OK;
     layers = json_array();
     for (size_t i = 0; i < config->layers && i < MOST_UNEVEN; i++)
-        if (config->other_layers >> i & 1) json_add(&layers, json_integer((json_int_t)i));
-    return json_set(json_object_get(json, feeding_table.key), "layers", layers, error);
+        if (*part->which >> i & 1) json_add(&layers, json_integer((json_int_t)i));
+    return json_set(json_object_get(json, part->all->key), "layers", layers, error);
+}
+
+static rubato_status note_parts(const encoder_config *config, json_t *json, rubato_error *error) {
+    encoder_config own = *config;
+    const parts_of_layers attention = {&attending_table, &own.attention, &own.other_attention,
+                                       &own.other_attention_layers};
+    const parts_of_layers forward = {&feeding_table, &own.feeding, &own.other_feeding, &own.other_layers};
+    TRY(note_part(config, &attention, json, error));
+    return note_part(config, &forward, json, error);
 }
 
 /* transformers' list of the layers with windows. */
@@ -147,13 +190,13 @@ static rubato_status note_windows(const encoder_config *config, json_t *json, ru
 
 rubato_status config_note(const encoder_config *config, json_t *json, rubato_error *error) {
     const char *type = json_string_value(json_object_get(json, "model_type"));
-    bool foreign = part_is_foreign(&config->attention) || part_is_foreign(&config->feeding) || config->uneven ||
-                   config->other_layers || config->first_norm || config->words;
-    TRY(part_note(&config->attention, &attending_table, json, error));
-    TRY(note_feeding(config, json, error));
+    const bool mixed = config->other_attention_layers && part_is_foreign(&config->other_attention);
+    bool foreign = part_is_foreign(&config->attention) || mixed || part_is_foreign(&config->feeding) ||
+                   config->uneven || config->other_layers || config->first_norm || config->words;
+    TRY(note_parts(config, json, error));
     if (config->words) TRY(json_set(json, WORDS_KEY, json_integer((json_int_t)config->words), error));
     if (config->uneven) TRY(note_widths(config, json, error));
-    if (config->other_attention.kind) TRY(note_windows(config, json, error));
+    if (config->other_attention.implied) TRY(note_windows(config, json, error));
     if (config->causal) TRY(json_set(json, "is_decoder", json_true(), error));
     const size_t prefix = strlen(FOREIGN_PREFIX);
     if (!type || foreign == (strncmp(type, FOREIGN_PREFIX, prefix) == 0)) return RUBATO_OK;
@@ -163,6 +206,7 @@ rubato_status config_note(const encoder_config *config, json_t *json, rubato_err
 
 rubato_status config_check_causal(const encoder_config *config, const family *kind, rubato_error *error) {
     const attending *mechanism = attending_of(&config->attention);
+    if (mechanism->decodes && config->other_attention_layers) mechanism = attending_of(&config->other_attention);
     if (!kind->causal_class)
         return fail(error, RUBATO_UNSUPPORTED, "a causal model (is_decoder) of the family %s", kind->name);
     if (!mechanism->decodes)
@@ -222,12 +266,10 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     if (strcmp(positions, "absolute") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "position_embedding_type \"%.40s\"", positions);
     if (kind->configure) TRY(kind->configure(config, json, error));
-    TRY(part_configure(&config->attention, &attending_table, json, error));
     if (config->theta[0] > 0 && config->positions > MOST_TURNS)
         return fail(error, RUBATO_UNSUPPORTED, "rotary positions of %zu tokens; at most %d", config->positions,
                     MOST_TURNS);
-    if (config->theta[0] > 0 && !config->attention.implied)
-        return fail(error, RUBATO_UNSUPPORTED, "\"%s\": a %s has its own", attending_table.key, config->family);
+    TRY(config_parse_attention(config, json, error));
     TRY(parse_feeding(config, json, error));
     const json_t *decoder = json_object_get(json, "is_decoder");
     if (!json_is_integer(decoder) || json_integer_value(decoder) != 0) /* 0 is false for transformers */

@@ -174,6 +174,16 @@ rubato_status config_refuse(const json_t *json, rubato_error *error);
 /* Fails where the family or its attention has no causal form: UNSUPPORTED. */
 rubato_status config_check_causal(const encoder_config *config, const family *kind, rubato_error *error);
 
+/* Reads the attention of config.json: of all layers, or of those that its "layers" name. Fails: BAD_MODEL, UNSUPPORTED.
+ */
+rubato_status config_parse_attention(encoder_config *config, const json_t *json, rubato_error *error);
+
+/* Whether the model's heads can be reordered, and cut away (attending_sorts), of all layers. */
+bool config_sorts_heads(const encoder_config *config);
+
+/* As attending_check_length, of all layers. */
+rubato_status config_check_length(const encoder_config *config, const char *model, rubato_error *error);
+
 /* Reads the common settings of config.json. Fails: BAD_MODEL, UNSUPPORTED. */
 rubato_status config_parse(encoder_config *config, const family *kind, const json_t *json, rubato_error *error);
 

@@ -117,6 +117,7 @@ const family family_modernbert = {
               .attention_out = "layers.%zu.attn.Wo",
               .output_norm = "layers.%zu.mlp_norm",
               .up = "layers.%zu.mlp.Wi",
+              .gate = "layers.%zu.mlp.Wi",
               .down = "layers.%zu.mlp.Wo",
               .final_norm = "final_norm"},
     .heads = {{.kind = HEAD_SEQUENCE, MODERNBERT_HEAD, .out = "classifier"},

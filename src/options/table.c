@@ -247,7 +247,8 @@ static const rubato_option convert_table[] = {
                 "product-key memories (docs/memory.md): res, beside feed-forward parts; pkm, instead of them; after, "
                 "behind layers; none: without the model's; perhaps with settings: "
                 "res,heads=4,selected=32,query=256,shared=true,gated=true"),
-    TEXT_OPTION(layers, layers, "LIST", NULL, NULL, "layers with a memory, as 4,8; the first layer is 0"),
+    TEXT_OPTION(layers, layers, "LIST", NULL, "all",
+                "layers that get the attention, or, with --memory, the memories, as 4,8; the first layer is 0"),
     FLAG_OPTION(zero_values, zero_values,
                 "the values begin as zeros, so that the model answers as before until it has learned"),
     SEED_OPTION(seed, seed, "seed of the memories' weights"),

@@ -93,11 +93,29 @@ static rubato_status check_keys(const char *what, const part_choice *choice, con
     return status;
 }
 
+/* The numbers of --layers as a list of config.json. Where there are memories, they are the memories' layers. */
+static rubato_status put_layers(json_t *to, const converting *c, rubato_error *error) {
+    size_t layers[POINT_LAYERS], count = 0;
+    TRY(layers_parse(c->options->layers, layers, &count, error));
+    if (count == 0 || c->options->memory) return RUBATO_OK;
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) json_add(&list, json_integer((json_int_t)layers[i]));
+    return json_set(to, "layers", list, error);
+}
+
+/* The attention that was chosen: of all layers, or of some. */
+static const part_choice *chosen_attention(const converting *c) {
+    const encoder_config *config = &c->model->body.config;
+    return config->other_attention_layers ? &config->other_attention : &config->attention;
+}
+
 static rubato_status choose_attention(converting *c, rubato_error *error) {
-    part_choice *choice = &c->model->body.config.attention;
+    encoder_config *changed = &c->model->body.config;
+    const part_choice *choice = &changed->attention;
     json_t *wanted = NULL;
     if (!c->options->attention) return RUBATO_OK;
-    if (choice->kind != attending_table.kinds[0] || !attending_sorts(choice) || c->model->body.config.theta[0] > 0)
+    if (choice->kind != attending_table.kinds[0] || !attending_sorts(choice) || changed->theta[0] > 0 ||
+        changed->other_attention_layers)
         return fail(error, RUBATO_UNSUPPORTED, "%s: its attention is not dense, or depends on distances",
                     c->options->model);
     TRY(read_setting(&wanted, "attention", "mechanism", c->options->attention, error));
@@ -110,10 +128,10 @@ static rubato_status choose_attention(converting *c, rubato_error *error) {
     char what[80];
     snprintf(what, sizeof what, "attention %.40s", name);
     json_t *config = json_pack("{s:O}", attending_table.key, wanted);
-    rubato_status status = config ? part_configure(choice, &attending_table, config, error) : fail_memory(error);
-    if (status == RUBATO_OK) status = check_keys(what, choice, wanted, error);
-    if (status == RUBATO_OK && c->model->body.config.causal)
-        status = config_check_causal(&c->model->body.config, c->model->kind, error);
+    rubato_status status = config ? put_layers(wanted, c, error) : fail_memory(error);
+    if (status == RUBATO_OK) status = config_parse_attention(changed, config, error);
+    if (status == RUBATO_OK) status = check_keys(what, chosen_attention(c), wanted, error);
+    if (status == RUBATO_OK && changed->causal) status = config_check_causal(changed, c->model->kind, error);
     json_decref(config);
     json_decref(wanted);
     return status == RUBATO_BAD_MODEL || status == RUBATO_UNSUPPORTED
@@ -175,7 +193,7 @@ static rubato_status add_positions(converting *c, rubato_error *error) {
     table *places = &body->tables.position;
     const size_t first = body->config.first_position, own = places->rows, wanted = c->options->positions + first;
     if (!c->options->positions || wanted == own) return RUBATO_OK;
-    TRY(attending_check_length(&body->config.attention, c->options->model, error));
+    TRY(config_check_length(&body->config, c->options->model, error));
     if (!places->data || own <= first)
         return fail(error, RUBATO_UNSUPPORTED, "%s has no table of positions", c->options->model);
     if (wanted < own)
@@ -273,9 +291,22 @@ static bool is_layer(const stored_tensor *stored, const char *pattern, const cha
     return text_ends_with(stored->name, end);
 }
 
-static rubato_status add_new(enlarging *e, const tensor_names *names, const added_tensor *wanted, size_t longest,
-                             rubato_error *error) {
+/* Whether a tensor belongs to a layer that gets the new attention. */
+static bool is_chosen(const converting *c, const stored_tensor *stored) {
+    const uint64_t some = c->model->body.config.other_attention_layers;
+    const char *pattern = c->model->kind->names.query, *number = strstr(pattern, "%zu");
+    char lead[128];
+    snprintf(lead, sizeof lead, "%.*s", (int)(number - pattern), pattern);
+    const char *found = strstr(stored->name, lead);
+    if (!some || !found) return true;
+    const unsigned long place = strtoul(found + strlen(lead), NULL, 10);
+    return place < MOST_UNEVEN && some >> place & 1;
+}
+
+static rubato_status add_new(const converting *c, enlarging *e, const added_tensor *wanted, rubato_error *error) {
     static const char *const suffixes[] = {".weight", ".bias"};
+    const tensor_names *names = &c->model->kind->names;
+    const size_t longest = encoder_max_length(&c->model->body.config);
     const char *const patterns[] = {names->query, names->key,   names->value, names->query,
                                     names->query, names->query, names->query, names->query};
     const bool is_table = wanted->like >= LIKE_SEGMENTS;
@@ -283,7 +314,7 @@ static rubato_status add_new(enlarging *e, const tensor_names *names, const adde
         for (size_t i = 0; i < e->weights.shards[shard].count; i++)
             for (size_t s = 0; s < (is_table ? 1 : WEIGHTS); s++) {
                 const stored_tensor *from = &e->weights.shards[shard].tensors[i];
-                if (!is_layer(from, patterns[wanted->like], suffixes[s])) continue;
+                if (!is_layer(from, patterns[wanted->like], suffixes[s]) || !is_chosen(c, from)) continue;
                 tensor_source values = as_stored(from, NULL);
                 if (wanted->like == LIKE_MEAN) {
                     mean_weight *mean = &e->means[e->mean_count++];
@@ -325,7 +356,7 @@ static bool is_dropped(const converting *c, const stored_tensor *stored, unsigne
     const char *const patterns[] = {names->query, names->key, names->value};
     for (size_t i = 0; i < 3; i++)
         if (drops & 1u << i && (is_layer(stored, patterns[i], ".weight") || is_layer(stored, patterns[i], ".bias")))
-            return true;
+            return is_chosen(c, stored);
     return false;
 }
 
@@ -344,8 +375,7 @@ static rubato_status enlarge(converting *c, enlarging *e, const added_tensor *wa
             if (!is_dropped(c, from, drops)) e->tensors[e->count++] = as_stored(from, from->name);
         }
     kept = e->count;
-    for (size_t i = 0; i < count; i++)
-        TRY(add_new(e, &c->model->kind->names, &wanted[i], encoder_max_length(&c->model->body.config), error));
+    for (size_t i = 0; i < count; i++) TRY(add_new(c, e, &wanted[i], error));
     c->added = e->count - kept;
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/model.safetensors", c->staged.path);
@@ -353,7 +383,7 @@ static rubato_status enlarge(converting *c, enlarging *e, const added_tensor *wa
 }
 
 static rubato_status add_tensors(converting *c, rubato_error *error) {
-    const part_choice *choice = &c->model->body.config.attention;
+    const part_choice *choice = chosen_attention(c);
     added_tensor wanted[MOST_ADDED];
     enlarging e = {.heads = c->model->body.config.heads};
     const attending *mechanism = attending_of(choice);
@@ -393,8 +423,11 @@ static rubato_status fill_result(const converting *c, rubato_convert_result **ou
     rubato_model *made;
     TRY(rubato_model_load(&made, c->staged.path, error));
     const char *forward = made->info.feed_forward ? made->info.feed_forward : "";
-    char text[96];
-    part_describe(&made->body.config.attention, text, sizeof text);
+    char text[320];
+    if (made->info.attention)
+        snprintf(text, sizeof text, "%s", made->info.attention);
+    else
+        part_describe(&made->body.config.attention, text, sizeof text);
     rubato_convert_result *result = malloc(sizeof *result + sizeof text + strlen(forward) + 1);
     if (result) {
         char *description = (char *)(result + 1);

@@ -159,7 +159,7 @@ rubato_status model_cut_empty(rubato_model *self, cut_counts *cut, rubato_error 
     *cut = (cut_counts){0};
     if (config->groups || config->blocks || config->layers > MOST_UNEVEN || self->body.unique != self->body.depth)
         return fail(error, RUBATO_UNSUPPORTED, "layers that share weights or stand in blocks cannot be cut");
-    if (!attending_sorts(&config->attention))
+    if (!config_sorts_heads(config))
         return fail(error, RUBATO_UNSUPPORTED, "heads of %s attention cannot be cut", config->attention.kind->name);
     for (size_t i = 0; i < self->body.unique; i++) TRY(cut_layer(self, i, cut, error));
     if (cut->heads || cut->neurons) note_sizes(self);

@@ -33,7 +33,7 @@ struct rubato_model {
     char **labels, **prompt_names, **prompts, **warnings;
     char *default_prompt; /* points into prompts; NULL for none */
     char *pooling_text;
-    char attention_text[96], feeding_text[320];
+    char attention_text[320], feeding_text[320];
     rubato_point *shown; /* [points.count] as rubato_model_point gives them: as they were loaded */
 };
 

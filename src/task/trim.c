@@ -155,7 +155,7 @@ static rubato_status cut_tables(trimming *t, rubato_error *error) {
         body->config.vocabulary = t->new_vocabulary;
     }
     if (t->options->positions && positions < body->config.positions && body->tables.position.data) {
-        TRY(attending_check_length(&body->config.attention, t->options->model, error));
+        TRY(config_check_length(&body->config, t->options->model, error));
         TRY(cut_table(t, &body->tables.position, NULL, positions, &t->positions, error));
         body->config.positions = positions;
     }

@@ -186,7 +186,7 @@ static rubato_status make_all(pruning *self, rubato_error *error) {
     size_t linears = 0, group, other;
     if (body->unique != body->depth)
         return fail(error, RUBATO_UNSUPPORTED, "layers that share their weights cannot be pruned");
-    if (self->options.unit == PRUNE_STRUCTURE && !attending_sorts(&body->config.attention))
+    if (self->options.unit == PRUNE_STRUCTURE && !config_sorts_heads(&body->config))
         return fail(error, RUBATO_UNSUPPORTED,
                     "heads of %s attention cannot be cut away: their weights stand in tables or layers that mix them; "
                     "use --unit weights, quads or blocks",

@@ -221,7 +221,7 @@ rubato_status rewire(trainer *self, rubato_error *error) {
     size_t count = size_min(self->data.count, MOST_SAMPLES);
     size_t mean = size_max(self->data.tokens / size_max(self->data.count, 1), 1);
     count = size_max(size_min(count, MOST_TOKENS / mean), 1);
-    if (!attending_sorts(&body->config.attention))
+    if (!config_sorts_heads(&body->config))
         return fail(error, RUBATO_UNSUPPORTED, "heads of %s attention cannot be sorted; use --widths 1",
                     body->config.attention.kind->name);
     importance *sums = NULL;

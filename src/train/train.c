@@ -484,8 +484,11 @@ static rubato_status read_dev(trainer *self, const rubato_text_options *text, ru
 /* A recipe that lets rows leave needs to know which. */
 static rubato_status check_significance(const trainer *self, rubato_error *error) {
     const significance by = self->model->points.by;
-    const part_choice *attention = &self->model->body.config.attention;
+    const encoder_config *config = &self->model->body.config;
+    const part_choice *attention = &config->attention;
     if (by != SIGNIFICANCE_RECEIVED && by != SIGNIFICANCE_OTHERS) return RUBATO_OK;
+    if (attending_of(attention)->yields_received && config->other_attention_layers)
+        attention = &config->other_attention;
     if (attending_of(attention)->yields_received || self->method->length_drop == 0 || drops_of(self).length == 0)
         return RUBATO_OK;
     return fail(error, RUBATO_UNSUPPORTED,

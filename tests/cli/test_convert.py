@@ -36,6 +36,24 @@ for setting in ("longformer,window=2,globals=1", "image,block=2,flange=1", "imag
 convert("as", "--attention", "longformer,window=4,globals=2"); convert("options", "--attention", "longformer", "--window", 4, "--globals", 2)
 check("settings as options", json.load(open(path("as/config.json")))["attention"] == json.load(open(path("options/config.json")))["attention"])
 
+# ---- Of some layers ----
+for setting in ("longformer,window=64,globals=1", "sparse,pattern=fixed,stride=40", "compressed,ratio=1", "synthesizer,mixed=true"):
+    r = convert("some", "--attention", setting, "--layers", "0,2"); told = r.json()[0]; noted = json.load(open(path("some/config.json")))
+    check(f"{setting} of two layers, dense for a short text", r.status == 0 and far(answers(path("some")), want) < 1e-5 and noted["attention"]["layers"] == [0, 2], r)
+    check(f"{setting}: only these get tensors", told["added"] == DENSE[setting] * 2 // 3 and told["attention"].endswith("in layers 0,2") and not any(".layer.1." in n and n not in tensors(plain) for n in tensors(path("some"))), r)
+for setting in ("linear", "performer,features=16", "linformer,slots=4", "set,points=3", "reformer", "routing,clusters=4", "transformer-xl,segment=4,memory=2", "synthesizer"):
+    convert("every", "--attention", setting); convert("each", "--attention", setting, "--layers", "0,1,2")
+    check(f"{setting}: all layers are all layers", answers(path("each")) == answers(path("every")))
+    r = convert("last", "--attention", setting, "--layers", 2); check(f"{setting}: the last layer alone", r.status == 0 and 1e-4 < far(answers(path("last")), want), r)
+    r = run("train", path("last"), "--task", "mlm", "--data", write("text.txt", TEXTS * 8), "--steps", 2, "--max-length", 16, "--quiet", "--overwrite", "--out", path("trained")); check(f"{setting} in one layer learns", r.status == 0, r)
+    r = run("quantize", path("last"), "--to", "int8", "--overwrite", "--out", path("small")); check(f"{setting} in one layer, int8", r.status == 0 and isinstance(answers(path("small")), list), r)
+convert("last", "--attention", "linear", "--layers", 2); r = run("trim", path("last"), "--layers", "0,1", "--out", path("cut"), "--overwrite"); check("without that layer it is a plain model", r.status == 0 and json.load(open(path("cut/config.json")))["model_type"] == "bert", r)
+r = run("trim", path("last"), "--layers", "2,0", "--out", path("cut"), "--overwrite"); check("layers keep their attention", r.status == 0 and json.load(open(path("cut/config.json")))["attention"]["layers"] == [0], r)
+for layers, says in (("3", "layers are 0 to 2"), ("x", "numbers")): r = convert("none", "--attention", "linear", "--layers", layers); check(f"--layers {layers!r}", r.status == 2 and one_line(r) and says in r.err, r)
+r = convert("none", "--layers", "1", "--max-length", 30); check("--layers alone", r.status == 2 and "--layers needs" in r.err, r)
+r = run("convert", path("last"), "--attention", "linear", "--out", path("none")); check("a model of two kinds is not converted again", r.status == 1 and one_line(r), r)
+convert("last", "--attention", "linformer,slots=4", "--layers", 2); r = run("train", path("last"), "--recipe", "length-adaptive", "--task", "classification", "--data", write("two.tsv", "text\tlabel\na\tx\nb\ty\n"), "--out", path("none"), "--quiet"); check("rows cannot retire by what one layer cannot tell", r.status == 1 and one_line(r) and "received" in r.err, r)
+
 # ---- Where new layers begin ----
 convert("long", "--attention", "longformer,window=4,globals=1")
 for name in ("query", "key", "value"):

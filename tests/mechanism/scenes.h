@@ -52,6 +52,7 @@ static inline attending_input scene_input(const scene *s, size_t number, tensor 
                              .heads = s->heads,
                              .x = rows,
                              .query_rows = queries,
+                             .residual = queries,
                              .sequences = batch_of(s->start),
                              .queries = batch_of(s->query_start),
                              .origin = s->retired ? s->origin : NULL,
