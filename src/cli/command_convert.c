@@ -69,7 +69,7 @@ static int run(const arguments *given) {
 
 const command command_convert = {
     "convert",
-    "MODEL --out DIR [--attention SETTING] [--max-length N] [--memory FORM --layers LIST [--slots N]]",
+    "MODEL --out DIR [--attention SETTING] [--memory FORM [--slots N]] [--layers LIST] [--max-length N]",
     "Makes a model with another attention, for longer texts, or with memories; training can start from it.",
     "convert.* setting.* json quiet help",
     "  rubato convert MODEL --attention longformer --window 256 --max-length 4096 --out long\n"

@@ -32,7 +32,8 @@ static int run(const arguments *given) {
 const command command_trim = {
     "trim",
     "MODEL --out DIR [--layers LIST | --drop HOW] [--vocabulary N --data FILE]",
-    "Makes a smaller checkpoint to start training from: fewer layers, heads, neurons, word pieces, positions.",
+    "Makes a smaller checkpoint to start training from: fewer layers, heads, neurons, word pieces, positions; "
+    "narrower word embeddings.",
     "trim.* json quiet help",
     "  rubato trim MODEL --layers 0,2,5 --out small\n"
     "  rubato trim MODEL --layers 0,0,1,1,2,2,3,3,4,4,5,5 --out deep     # stacked: twice as deep\n"

@@ -237,6 +237,8 @@ static const rubato_option convert_table[] = {
     TEXT_OPTION(attention, attention, "SETTING", NULL, "the model's",
                 "a mechanism (docs/attention.md), as longformer, bigbird, linear or performer, perhaps with its "
                 "settings: longformer,window=256"),
+    TEXT_OPTION(layers, layers, "LIST", NULL, "all",
+                "layers that get the attention, or, with --memory, the memories, as 4,8; the first layer is 0"),
     SIZE_OPTION(max_length, positions, "the model's",
                 "longest sequence in tokens; positions beyond the model's begin as copies of its own"),
     TEXT_OPTION(store, store, "TYPE", stored_types, "f32", "number format of the written weights"),
@@ -247,8 +249,6 @@ static const rubato_option convert_table[] = {
                 "product-key memories (docs/memory.md): res, beside feed-forward parts; pkm, instead of them; after, "
                 "behind layers; none: without the model's; perhaps with settings: "
                 "res,heads=4,selected=32,query=256,shared=true,gated=true"),
-    TEXT_OPTION(layers, layers, "LIST", NULL, "all",
-                "layers that get the attention, or, with --memory, the memories, as 4,8; the first layer is 0"),
     FLAG_OPTION(zero_values, zero_values,
                 "the values begin as zeros, so that the model answers as before until it has learned"),
     SEED_OPTION(seed, seed, "seed of the memories' weights"),
