@@ -157,7 +157,8 @@ typedef struct rubato_info {
     const char *metric;                      /* the name of that quality; "" where it is unknown */
     size_t held_out; /* examples from which the qualities are, and on which no point was chosen; 0: unknown or none */
     size_t products, sparse_products; /* linear layers; those whose int8 products leave out zeros */
-    /* Of the layers, where they differ, as those of a pruned model; else `heads` and `inner` */
+    /* The smallest and largest layer's heads and neurons. Layers of a pruned model differ; in other models these are
+     * `heads` and `inner` */
     size_t least_heads, most_heads, least_inner, most_inner;
 } rubato_info;
 

@@ -103,9 +103,11 @@ static void show(const run *on, const attending_input *in, watch_kind what, tens
 
 /* Queries that are the keys turn once. */
 static void turn(const projections *self, const run *on, const attending_input *in, const projected *made) {
-    if (made->query.data) run_rotary(on, self->turn, made->query, self->head_size, rotary_places(on, in, true));
+    const size_t *keys = rotary_places(on, in, false);
+    const size_t *queries = in->query_rows.data == in->x.data ? keys : rotary_places(on, in, true);
+    if (made->query.data) run_rotary(on, self->turn, made->query, self->head_size, queries);
     if (made->key.data && made->key.data != made->query.data)
-        run_rotary(on, self->turn, made->key, self->head_size, rotary_places(on, in, false));
+        run_rotary(on, self->turn, made->key, self->head_size, keys);
 }
 
 projected projections_read(const projections *self, const run *on, const attending_input *in, bool half) {

@@ -175,21 +175,25 @@ static void forward(const void *weights, const run *on, const attending_input *i
 
 /* ---- Costs ---- */
 
+/* Of a query, at most. */
+static double keys_seen(const softmax_setting *setting, double keys) {
+    return setting && setting->reach ? fmin(keys, 2 * (double)setting->reach + 1) : keys;
+}
+
 /* Besides the projections: scores and mixing, and where scores depend on distances, scores of every distance. */
 static operations count(const void *setting, const part_extent *of) {
     const softmax_setting *terms = setting;
     operations sum = projections_count(of);
-    double far = terms && terms->relative ? (double)of->length : 0, keys = (double)of->rows.entering;
-    if (terms && terms->reach) keys = fmin(keys, 2 * (double)terms->reach + 1);
-    sum.queries += softmax_products(keys + far, (double)of->rows.queries, (double)(of->units * of->unit_size));
+    double far = terms && terms->relative ? (double)of->length : 0;
+    sum.queries += softmax_products(keys_seen(terms, (double)of->rows.entering) + far, (double)of->rows.queries,
+                                    (double)(of->units * of->unit_size));
     return sum;
 }
 
 static attending_demand demand(const void *weights, const kernel_table *kernels, size_t sequences, size_t length) {
     const softmax_weights *self = weights;
     double rows = (double)(sequences * length), width = (double)(self->with.heads * self->with.head_size);
-    const double keys =
-        self->setting->reach ? fmin((double)length, 2 * (double)self->setting->reach + 1) : (double)length;
+    const double keys = keys_seen(self->setting, (double)length);
     attending_demand made = projections_demand(&self->with, softmax_products(keys, rows, width), sequences, length);
     if (self->setting->reach) return made; /* in f32 */
     const half_kernels *half = operand_half(kernels, self->with.stacked.precision != PRECISION_F32, length);

@@ -1,7 +1,7 @@
 /* Two linear layers with an activation between them (Vaswani et al. 2017). */
 #include "base/checked.h"
-#include "elastic/point.h"
 #include "feeding/feeding.h"
+#include "feeding/neurons.h"
 #include "tensor/operations.h"
 
 typedef struct dense {
@@ -24,26 +24,15 @@ static rubato_status load(void **out, const part_source *from) {
 
 static rubato_status allow_narrow(void *weights, arena *memory, rubato_error *error) {
     dense *self = weights;
-    if (self->up.in % PANEL || self->up.out % NEURON_STEP)
-        return fail(error, RUBATO_UNSUPPORTED,
-                    "narrower layers need a hidden size and an inner size that are multiples of %d; these are %zu and "
-                    "%zu",
-                    PANEL, self->up.in, self->up.out);
-    return linear_make_prefixes(&self->down, memory, error);
+    return neurons_allow_narrow(&self->up, &self->down, memory, error);
 }
 
 static void visit(void *weights, linear_visitor *visitor, void *user) {
     static const linear_role up = {
         .name = "up, activation", .part = PART_UP, .outputs = AXIS_NEURONS, .inputs = AXIS_HIDDEN, .stacked = 1};
-    static const linear_role down = {.name = "down",
-                                     .part = PART_DOWN,
-                                     .outputs = AXIS_HIDDEN,
-                                     .inputs = AXIS_NEURONS,
-                                     .stacked = 1,
-                                     .residual = true};
     dense *self = weights;
     visitor(user, &self->up, &up);
-    visitor(user, &self->down, &down);
+    visitor(user, &self->down, &neurons_down);
 }
 
 static void forward(const void *weights, const run *on, const feeding_input *in, tensor out) {

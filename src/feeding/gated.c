@@ -1,9 +1,7 @@
 /* A gated feed-forward part (Shazeer 2020, "GLU Variants Improve Transformer"): down(act(up x) * gate x). */
-#include <string.h>
-
 #include "base/checked.h"
-#include "elastic/point.h"
 #include "feeding/feeding.h"
+#include "feeding/neurons.h"
 #include "tensor/operations.h"
 
 typedef struct gated {
@@ -31,26 +29,15 @@ static rubato_status load(void **out, const part_source *from) {
 
 static rubato_status allow_narrow(void *weights, arena *memory, rubato_error *error) {
     gated *self = weights;
-    if (self->up.in % PANEL || self->down.in % NEURON_STEP || self->down.in % PANEL)
-        return fail(error, RUBATO_UNSUPPORTED,
-                    "narrower layers need a hidden size and an inner size that are multiples of %d; these are %zu and "
-                    "%zu",
-                    PANEL, self->up.in, self->down.in);
-    return linear_make_prefixes(&self->down, memory, error);
+    return neurons_allow_narrow(&self->up, &self->down, memory, error);
 }
 
 static void visit(void *weights, linear_visitor *visitor, void *user) {
     static const linear_role up = {
         .name = "up, gate", .part = PART_UP, .outputs = AXIS_NEURONS, .inputs = AXIS_HIDDEN, .stacked = 2};
-    static const linear_role down = {.name = "down",
-                                     .part = PART_DOWN,
-                                     .outputs = AXIS_HIDDEN,
-                                     .inputs = AXIS_NEURONS,
-                                     .stacked = 1,
-                                     .residual = true};
     gated *self = weights;
     visitor(user, &self->up, &up);
-    visitor(user, &self->down, &down);
+    visitor(user, &self->down, &neurons_down);
 }
 
 /* The products of both halves, of the first neurons. */
@@ -80,7 +67,7 @@ static void forward(const void *weights, const run *on, const feeding_input *in,
     double begin = run_begin(on);
     if (!read_halves(self, on, in, halves)) return;
     tensor active = run_tensor(on, in->x.rows, in->neurons);
-    tensor product = on->tape ? run_tensor(on, in->x.rows, in->neurons) : active;
+    tensor product = run_over(on, active, active.rows);
     run_activation(on, active, halves[0], self->act);
     run_multiply(on, product, active, halves[1]);
     run_end(on, PART_UP, begin);

@@ -65,14 +65,14 @@ void encoder_visit(const encoder *self, linear_visitor *visit, void *user) {
 
 void encoder_collect(encoder *self) {
     for (int i = 0; i < 2; i++) {
-        const attending *mechanism = attending_of(i ? &self->config.other_attention : &self->config.attention);
+        const attending *mechanism = attending_of(config_mechanism(&self->config, i));
         if (self->shared[i] && mechanism->collect) mechanism->collect(self->shared[i]);
     }
 }
 
 void encoder_refresh(encoder *self) {
     for (int i = 0; i < 2; i++) {
-        const attending *mechanism = attending_of(i ? &self->config.other_attention : &self->config.attention);
+        const attending *mechanism = attending_of(config_mechanism(&self->config, i));
         if (self->shared[i] && mechanism->refresh) mechanism->refresh(self->shared[i]);
     }
 }
@@ -128,13 +128,6 @@ static void show_state(const passage *p, size_t number, tensor rows) {
                              .alive = p->now.origin});
 }
 
-/* The norm behind all layers. */
-static tensor finish(const encoder *self, const run *on, tensor x) {
-    tensor out = run_tensor(on, x.rows, x.columns);
-    run_layer_norm(on, out, x, &self->final_norm);
-    return out;
-}
-
 static const size_t *find_places(const run *on, const batch *input) {
     size_t *places = run_take(on, input->rows + 1, sizeof *places);
     for (size_t i = 0; places && i < input->sequences; i++)
@@ -175,14 +168,14 @@ rubato_status encoder_forward(const encoder *self, const run *whole, const batch
         if (p.layer != last || !self->final_norm.gamma)
             show_state(&p, p.layer + 1, x);
         else if (run_watches(on, WATCH_STATE))
-            show_state(&p, p.layer + 1, finish(self, on, x));
+            show_state(&p, p.layer + 1, run_normalised(on, x, &self->final_norm));
         if (thin && thin->depart) passage_depart(&p, p.layer == last, &x);
         if (x.rows == 0) break; /* all sequences have left */
     }
     passage_restore(&p, x);
     if (run_failed(on)) return *on->status;
     out->rows = p.now.origin && p.restored.data ? p.restored : x;
-    if (self->final_norm.gamma) out->rows = finish(self, on, out->rows);
+    if (self->final_norm.gamma) out->rows = run_normalised(on, out->rows, &self->final_norm);
     if (!p.restored.data) out->packed = p.now.packed;
     return RUBATO_OK;
 }

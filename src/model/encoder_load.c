@@ -94,7 +94,7 @@ static void note_sizes(encoder *self) {
 /* What the layers with the first mechanism of attention share, or those with the other one. */
 static rubato_status make_shared(encoder *self, const part_source *from, int other) {
     const encoder_config *config = &self->config;
-    const part_choice *choice = other ? &config->other_attention : &config->attention;
+    const part_choice *choice = config_mechanism(config, other);
     part_source own = *from;
     own.setting = choice->setting;
     if (other && !config->other_attention_layers) return RUBATO_OK;
@@ -149,7 +149,7 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
     load->smooth = NULL;
     load->with.smooth = NULL;
     for (int i = 0; i < 2; i++) {
-        const part_choice *choice = i ? &config->other_attention : &config->attention;
+        const part_choice *choice = config_mechanism(config, i);
         from.setting = choice->setting;
         if (self->shared[i] && attending_of(choice)->load_shared)
             TRY(attending_of(choice)->load_shared(self->shared[i], &from));

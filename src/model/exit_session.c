@@ -174,7 +174,7 @@ void exit_session_results(const exit_session *self, const run *on, const encoded
     double ponder;
     if (halts) x = halting_mean(on, &self->memory, self->rule.threshold, 0, 0, &ponder);
     const bool mean = self->final->mean && !halts;
-    if (mean) x = pooling_forward(&(pooling){.modes = {{POOL_MEAN}, 1}}, on, x, &out->packed, NULL);
+    if (mean) x = pooling_mean(on, x, &out->packed);
     if (run_failed(on)) return;
     for (size_t i = 0; i < self->subjects; i++) {
         if (self->answered[i] && !halts) {

@@ -134,7 +134,7 @@ exit_subjects exits_all_subjects(const exits *self, const run *on, tensor x, con
 /* The states that exits read, [count, width]. */
 static tensor states(const exits *self, const run *on, const exit_subjects *who) {
     if (!self->reads_mean) return run_gather(on, who->x, who->rows, who->count);
-    tensor mean = pooling_forward(&(pooling){.modes = {{POOL_MEAN}, 1}}, on, who->x, who->packed, NULL);
+    tensor mean = pooling_mean(on, who->x, who->packed);
     return who->which ? run_gather(on, mean, who->which, who->count) : mean;
 }
 

@@ -140,10 +140,14 @@ static inline layer_widths config_widths(const encoder_config *config, size_t nu
     return config->uneven ? config->widths[number] : whole;
 }
 
+/* The first mechanism of attention, or the other one. */
+static inline const part_choice *config_mechanism(const encoder_config *config, bool other) {
+    return other ? &config->other_attention : &config->attention;
+}
+
 /* The mechanism of a layer's attention, by the number of its weights. */
 static inline const part_choice *config_attention(const encoder_config *config, size_t number) {
-    const bool other = number < MOST_UNEVEN && config->other_attention_layers >> number & 1;
-    return other ? &config->other_attention : &config->attention;
+    return config_mechanism(config, number < MOST_UNEVEN && config->other_attention_layers >> number & 1);
 }
 
 /* The mechanism of a layer's feed-forward part, by the number of its weights. */
@@ -174,8 +178,8 @@ rubato_status config_refuse(const json_t *json, rubato_error *error);
 /* Fails where the family or its attention has no causal form: UNSUPPORTED. */
 rubato_status config_check_causal(const encoder_config *config, const family *kind, rubato_error *error);
 
-/* Reads the attention of config.json: of all layers, or of those that its "layers" name. Fails: BAD_MODEL, UNSUPPORTED.
- */
+/* Reads the attention of config.json. It is the attention of all layers, or of the layers in its list "layers". Fails:
+ * BAD_MODEL, UNSUPPORTED. */
 rubato_status config_parse_attention(encoder_config *config, const json_t *json, rubato_error *error);
 
 /* Whether the model's heads can be reordered, and cut away (attending_sorts), of all layers. */

@@ -174,7 +174,7 @@ tensor head_forward(const head *self, const run *on, tensor x, const size_t *row
 
 tensor head_of_sequences(const head *self, const run *on, tensor x, const batch *packed) {
     if (!self->mean) return head_forward(self, on, x, packed->start, packed->sequences);
-    tensor mean = pooling_forward(&(pooling){.modes = {{POOL_MEAN}, 1}}, on, x, packed, NULL);
+    tensor mean = pooling_mean(on, x, packed);
     return head_forward(self, on, mean, NULL, 0);
 }
 

@@ -42,10 +42,9 @@ rubato_status layer_load(layer *self, const part_choice *attention, const part_c
     return self->attending->load_terms ? self->attending->load_terms(self->attention, &part) : RUBATO_OK;
 }
 
-static tensor normalised(const layer *self, const run *on, tensor x, const norm *by) {
-    tensor out = run_tensor(on, x.rows, self->hidden);
+static tensor normalised(const run *on, tensor x, const norm *by) {
     const double begin = run_begin(on);
-    run_layer_norm(on, out, x, by);
+    tensor out = run_normalised(on, x, by);
     run_end(on, PART_NORMS, begin);
     return out;
 }
@@ -54,9 +53,9 @@ tensor layer_attend(const layer *self, const run *on, const attending_input *in)
     attending_input own = *in;
     own.residual = in->query_rows;
     if (self->pre_norm && self->attention_norm.gamma) {
-        own.x = normalised(self, on, in->x, &self->attention_norm);
+        own.x = normalised(on, in->x, &self->attention_norm);
         own.query_rows =
-            in->query_rows.data == in->x.data ? own.x : normalised(self, on, in->query_rows, &self->attention_norm);
+            in->query_rows.data == in->x.data ? own.x : normalised(on, in->query_rows, &self->attention_norm);
     }
     tensor sum = run_tensor(on, in->query_rows.rows, self->between);
     self->attending->forward(self->attention, on, &own, sum);
@@ -73,7 +72,7 @@ tensor layer_feed(const layer *self, const run *on, const feeding_input *in, ten
     tensor out = room.data ? run_over(on, room, rows) : run_tensor(on, rows, self->hidden);
     feeding_input own = *in;
     own.residual = in->x;
-    if (self->pre_norm) own.x = normalised(self, on, in->x, &self->output_norm);
+    if (self->pre_norm) own.x = normalised(on, in->x, &self->output_norm);
     tensor normal = self->pre_norm ? out : run_over(on, out, out.rows);
     self->feeding->forward(self->feed_forward, on, &own, out);
     if (!self->pre_norm) {

@@ -168,3 +168,7 @@ tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch
     for (size_t i = 0; i < self->stage_count; i++) rows = run_stage(&self->stages[i], on, rows);
     return rows;
 }
+
+tensor pooling_mean(const run *on, tensor x, const batch *input) {
+    return pooling_forward(&(pooling){.modes = {{POOL_MEAN}, 1}}, on, x, input, NULL);
+}

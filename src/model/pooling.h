@@ -58,6 +58,9 @@ void pooling_name(const pooling *self, char *out, size_t bytes);
  */
 tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch *input, const size_t *prompt_rows);
 
+/* The same of the mean of all rows. */
+tensor pooling_mean(const run *on, tensor x, const batch *input);
+
 /* Scales rows to length 1; data is NULL when memory is short. */
 tensor pooling_normalize(const run *on, tensor rows);
 

@@ -92,3 +92,9 @@ void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer) {
     saved_norm *saved = tape_push(self, layer->plain ? scale_backward : norm_backward, sizeof *saved);
     if (saved) *saved = (saved_norm){out, x, layer};
 }
+
+tensor run_normalised(const run *self, tensor x, const norm *layer) {
+    tensor out = run_tensor(self, x.rows, x.columns);
+    run_layer_norm(self, out, x, layer);
+    return out;
+}

@@ -28,6 +28,9 @@ bool run_gives_half(const run *self, const linear *layer, activation act);
 /* A tensor for the result of `writer`, which `reader` alone reads: in bfloat16 where both can. */
 tensor run_between(const run *self, size_t rows, const linear *writer, activation act, const linear *reader);
 
+/* layer_norm(x) as a new tensor. */
+tensor run_normalised(const run *self, tensor x, const norm *layer);
+
 /* out = layer_norm(x), or gamma x + beta of a plain norm; out may be x in inference. */
 void run_layer_norm(const run *self, tensor out, tensor x, const norm *layer);
 

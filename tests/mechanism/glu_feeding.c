@@ -3,7 +3,6 @@
 #include "elastic/point.h"
 #include "feeding/feeding.h"
 #include "tensor/operations.h"
-#include "tensor/tape.h"
 
 typedef struct gated {
     linear up, gate, down;
@@ -48,29 +47,6 @@ static void visit(void *weights, linear_visitor *visitor, void *user) {
     visitor(user, &self->down, &down);
 }
 
-typedef struct gating {
-    tensor out, a, b;
-} gating;
-
-static void multiply_backward(const run *on, void *saved) {
-    const gating *all = saved;
-    (void)on;
-    for (size_t r = 0; r < all->out.rows; r++)
-        for (size_t j = 0; j < all->out.columns; j++) {
-            float through = tensor_grad(all->out, r)[j];
-            tensor_grad(all->a, r)[j] += through * tensor_row(all->b, r)[j];
-            tensor_grad(all->b, r)[j] += through * tensor_row(all->a, r)[j];
-        }
-}
-
-static void multiply(const run *on, gating all) {
-    for (size_t r = 0; r < all.out.rows && !run_failed(on); r++)
-        for (size_t j = 0; j < all.out.columns; j++)
-            tensor_row(all.out, r)[j] = tensor_row(all.a, r)[j] * tensor_row(all.b, r)[j];
-    gating *saved = on->tape ? tape_push(on, multiply_backward, sizeof *saved) : NULL;
-    if (saved) *saved = all;
-}
-
 static void forward(const void *weights, const run *on, const feeding_input *in, tensor out) {
     const gated *self = weights;
     const tensor x = in->x;
@@ -78,16 +54,16 @@ static void forward(const void *weights, const run *on, const feeding_input *in,
     const linear *up = linear_part(&self->up, 0, neurons, self->up.in, on->memory);
     const linear *gate = linear_part(&self->gate, 0, neurons, self->gate.in, on->memory);
     const linear *down = linear_part(&self->down, 0, self->down.out, neurons, on->memory);
-    gating all = {.a = run_tensor(on, x.rows, neurons), .b = run_tensor(on, x.rows, neurons)};
-    all.out = run_over(on, all.a, x.rows);
+    tensor active = run_tensor(on, x.rows, neurons), gates = run_tensor(on, x.rows, neurons);
+    tensor product = run_over(on, active, x.rows);
     if (!up || !gate || !down) run_fail(on, RUBATO_OUT_OF_MEMORY);
     double begin = run_begin(on);
-    run_linear(on, all.a, x, up, self->act, NULL);
-    run_linear(on, all.b, x, gate, ACTIVATION_NONE, NULL);
-    multiply(on, all);
+    run_linear(on, active, x, up, self->act, NULL);
+    run_linear(on, gates, x, gate, ACTIVATION_NONE, NULL);
+    run_multiply(on, product, active, gates);
     run_end(on, PART_UP, begin);
     begin = run_begin(on);
-    run_linear(on, out, all.out, down, ACTIVATION_NONE, &x);
+    run_linear(on, out, product, down, ACTIVATION_NONE, &in->residual);
     run_end(on, PART_DOWN, begin);
 }
 
