@@ -268,7 +268,8 @@ typedef struct rubato_text_options {
     rubato_truncation truncation;
     int cut_left;   /* remove tokens at the beginning instead of the end; without windows, rubato_info.cut_left too */
     size_t stride;  /* tokens that neighbouring windows share */
-    int windows;    /* return the windows of the overflow too */
+    int windows;    /* return the windows of the overflow too. The functions that take one window of a text then take
+                       all, and join their results as each of them says */
     int no_special; /* without special tokens such as [CLS] and [SEP] */
     int special_as_text; /* a "[SEP]" in the text stays seven characters instead of becoming the special token */
     int whole;           /* never truncate */
@@ -352,11 +353,13 @@ typedef struct rubato_options {
 
 /* The running functions, by the tokens that they make of a text. */
 typedef enum rubato_purpose {
-    RUBATO_FOR_SCORES,     /* one window: rubato_classify, rubato_logits, rubato_fill, rubato_hidden_states,
-                              rubato_token_logits, rubato_trace_text */
-    RUBATO_FOR_EMBEDDINGS, /* one window, after the prompt, prepared as the model's folder says: rubato_embed */
+    RUBATO_FOR_SCORES,     /* one window, or windows where the text options ask for them: rubato_classify,
+                              rubato_logits */
+    RUBATO_FOR_EMBEDDINGS, /* the same after the prompt, prepared as the model's folder says: rubato_embed */
     RUBATO_FOR_TAGS,       /* windows: rubato_tag */
-    RUBATO_FOR_ANSWERS     /* windows over the second text: rubato_answer */
+    RUBATO_FOR_ANSWERS,    /* windows over the second text: rubato_answer */
+    RUBATO_FOR_TOKENS,     /* one window: rubato_fill, rubato_hidden_states, rubato_token_logits, rubato_trace_text */
+    RUBATO_FOR_PASSAGES    /* windows, after the prompt: rubato_embed_passages with `late` */
 } rubato_purpose;
 
 /* Makes of a text or pair the tokens that a running function makes of it with these options, for
@@ -371,14 +374,51 @@ RUBATO_API rubato_status rubato_encode_for(const rubato_model *model, rubato_pur
 /* Embeds texts, one vector a text, pooled as the model's folder says.
  *   out    [count, info->width], input order; the caller's
  *   costs  NULL, or receives what each input cost; release with rubato_free
- * A text longer than max_length is truncated; costs tell.
+ * A text longer than max_length is truncated; costs tell. With text->windows its vector is the mean of the vectors of
+ * all its windows, weighted by their tokens, and of length 1 where the model makes such vectors.
  * Fails: BAD_TEXT (error->line is the index + 1), OUT_OF_MEMORY, BAD_MODEL (weights gave NaN); out is then
  * unspecified. Method: Reimers and Gurevych 2019, section 3. */
 RUBATO_API rubato_status rubato_embed(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                                       const rubato_options *options, rubato_costs **costs, rubato_error *error);
 
+/* A passage of a long text. */
+typedef struct rubato_passage {
+    size_t start, end;   /* code points of the text */
+    size_t tokens;       /* without special ones and those of the prompt */
+    const float *vector; /* [info->width] */
+} rubato_passage;
+
+typedef struct rubato_passages {
+    size_t count;
+    const rubato_passage *items; /* in the order of the text */
+} rubato_passages;
+
+typedef struct rubato_passage_options {
+    size_t size;               /* sizeof(rubato_passage_options) */
+    const rubato_options *run; /* NULL: defaults */
+    size_t tokens;             /* the most tokens of a passage; 0: as many as the model takes */
+    size_t late;               /* 1: vectors are made of one pass over the text (see below) */
+} rubato_passage_options;
+
+/* Cuts texts of any length into passages, and makes a vector for each of them. A passage ends behind the last sentence
+ * that has room in it; where no sentence ends in its last three quarters, behind a word.
+ *   *out   [count]; release with rubato_free. A text without tokens has no passage
+ *   costs  of a text: the sum over its passages or windows
+ * Each passage is read alone, as rubato_embed reads a text. With `late` the whole text runs through the model, in
+ * windows where it is too long for one, which share text->stride tokens (default: a quarter). The states of a passage's
+ * tokens are then pooled, so that its vector knows the text around it ("late chunking", Guenther et al. 2024). A token
+ * has the state of the window in which it is farthest from both ends. Special tokens belong to the first and the last
+ * passage: the vector of a text of one passage is that of rubato_embed.
+ * Fails: as rubato_embed; BAD_ARGUMENT for an input with an encoding, and where the model's tokens leave no room for a
+ * passage; UNSUPPORTED for `late` where the model's pooling is neither mean nor max. */
+RUBATO_API rubato_status rubato_embed_passages(rubato_context *context, rubato_passages **out,
+                                               const rubato_input *inputs, size_t count,
+                                               const rubato_passage_options *options, rubato_costs **costs,
+                                               rubato_error *error);
+
 /* Scores every label: by softmax, or by sigmoid for a multi-label model. A regression model has one column, its value.
- * options->function_to_apply decides otherwise.
+ * options->function_to_apply decides otherwise. With text->windows, logits of a long text are the mean of those of its
+ * windows, weighted by their tokens.
  *   out    [count, label_count] ([count, 2] for NSP, column 0: B follows A) */
 RUBATO_API rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                                          const rubato_options *options, rubato_costs **costs, rubato_error *error);
@@ -389,6 +429,8 @@ RUBATO_API rubato_status rubato_logits(rubato_context *context, float *out, cons
 
 /* How well each document answers the query, by a cross-encoder (activation as its folder says, sigmoid by default)
  * or, for an embedding model, by cosine.   out [count]
+ * With text->windows, a long document is as good as the best of its windows for a cross-encoder (Dai and Callan 2019,
+ * MaxP), and has the vector that rubato_embed gives it for an embedding model.
  * Fails: WRONG_TASK for a model without info->ranks. A classifier's scores give no order of documents.
  * A cross-encoder takes no encodings of documents: it makes pairs of its own; rubato_logits takes a pair's. */
 RUBATO_API rubato_status rubato_rerank(rubato_context *context, float *out, const char *query,

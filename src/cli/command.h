@@ -23,9 +23,11 @@ enum { ON_ERROR_ROW, ON_ERROR_SKIP, ON_ERROR_STOP };
     EACH(random)                                                                                                       \
     EACH(pattern)                                                                                                      \
     EACH(stride)                                                                                                       \
-    EACH(summary) EACH(columns) EACH(features) EACH(kernel) EACH(ratio) EACH(slots) EACH(points) EACH(scores)          \
-        EACH(mixed) EACH(iterations) EACH(cut) EACH(chunk) EACH(rounds) EACH(buckets) EACH(clusters) EACH(lines)       \
-            EACH(line_flange) EACH(segment) EACH(compressed) EACH(radius) EACH(clip)
+    EACH(summary)                                                                                                      \
+    EACH(columns)                                                                                                      \
+    EACH(features) EACH(kernel) EACH(ratio) EACH(slots) EACH(points) EACH(scores) EACH(mixed) EACH(iterations)         \
+        EACH(cut) EACH(chunk) EACH(rounds) EACH(buckets) EACH(clusters) EACH(lines) EACH(line_flange) EACH(segment)    \
+            EACH(compressed) EACH(radius) EACH(clip)
 
 typedef struct arguments {
     const char *model, *file;
@@ -51,10 +53,10 @@ typedef struct arguments {
     /* the program's own: options.c */
     const char *prompt, *query, *queries, *corpus, *index, *output, *target_drop, *batches, *lengths, *columns,
         *targets, *labels, *hypothesis;
-    size_t top;
+    size_t top, passages;
     uint64_t seed;
     int json, jsonl, on_error, line_buffered, resume, overwrite, cost, quiet, help, tokens, words, raw, allow_empty,
-        check, roofline, multi_label;
+        check, roofline, multi_label, late, whole_file;
     struct {
         const char *host, *slo, *api_key, *auto_truncate, *tls_cert, *tls_key, *cors_allow_origin;
         size_t port, max_batch_tokens, max_queue, max_client_batch_size, max_body, client_timeout;
@@ -102,7 +104,7 @@ COMMANDS(DECLARE_COMMAND)
 extern const command *const commands[]; /* NULL ends the list */
 
 /* The options of every command that reads rows, and of every command that runs a model. */
-#define ROW_OPTIONS "jsonl columns on_error line_buffered "
+#define ROW_OPTIONS "jsonl whole_file columns on_error line_buffered "
 #define RUN_OPTIONS " text.max_length run.budget target_drop run.strict cost load.* context.* json seed quiet help"
 
 /* ---- Shared by commands ---- */
@@ -160,7 +162,8 @@ typedef enum record_kind { RECORD_TEXT, RECORD_DOCUMENT, RECORD_QUESTION, RECORD
 enum { CHUNK_LINES = 4096 }; /* the most rows of one call of reader_next */
 
 /* Opens the operand FILE, or standard input. Its name gives the form: .jsonl, .csv and .tsv with a header, else a text
- * in each line; .gz behind it is unpacked. Reports a failure and returns the exit status; then, too, the caller closes.
+ * in each line, or with --whole-file one text; .gz behind it is unpacked. Reports a failure and returns the exit
+ * status; then, too, the caller closes.
  */
 int reader_open(reader **out, const arguments *given, record_kind kind);
 

@@ -55,9 +55,11 @@ const command command_classify = {
     "classify",
     "MODEL [FILE]",
     "Gives the label of each line (or pair, with --jsonl); for a regression model the value.",
-    ROW_OPTIONS "text.truncation text.left text.special_as_text top run.function_to_apply raw words" RUN_OPTIONS,
+    ROW_OPTIONS "text.truncation text.left text.windows text.stride text.special_as_text top run.function_to_apply raw "
+                "words" RUN_OPTIONS,
     "  echo 'A fine film.' | rubato classify MODEL --json\n"
     "  rubato classify MODEL texts.txt --top 3\n"
     "  echo '{\"text\": \"A man sleeps.\", \"pair\": \"Nobody is awake.\"}' | rubato classify MODEL --jsonl --json\n"
-    "  echo 'A fine film.' | rubato classify MODEL --budget 0.4x --words --cost\n",
+    "  echo 'A fine film.' | rubato classify MODEL --budget 0.4x --words --cost\n"
+    "  rubato classify MODEL articles.jsonl --windows\n",
     run};

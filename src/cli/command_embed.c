@@ -1,6 +1,7 @@
 /* rubato embed: a vector for each row. */
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "cli/interrupt.h"
 #include "cli/vector_file.h"
 
@@ -10,21 +11,66 @@ typedef struct embedding {
     size_t capacity;   /* in rows */
 } embedding;
 
-static void print_vector(const arguments *given, const record *row, const float *vector, size_t width,
-                         const rubato_cost *cost) {
+/* All numbers as a member of an object, or some of them for reading. */
+static void print_numbers(const arguments *given, const float *vector, size_t width) {
     if (given->json) {
-        print_row_begin(row);
         printf("\"embedding\": [");
         for (size_t j = 0; j < width; j++) printf("%s%.9g", j ? ", " : "", (double)vector[j]);
         putchar(']');
-        print_cost_member(given, cost);
-        puts("}");
         return;
     }
     for (size_t j = 0; j < width && j < 8; j++) printf("%s%8.4f", j ? " " : "", (double)vector[j]);
     printf("%s", width > 8 ? " ..." : "");
+}
+
+static void print_vector(const arguments *given, const record *row, const float *vector, size_t width,
+                         const rubato_cost *cost) {
+    if (given->json) print_row_begin(row);
+    print_numbers(given, vector, width);
     print_cost_member(given, cost);
+    if (given->json) putchar('}');
     putchar('\n');
+}
+
+/* One passage after the other, with its text. */
+static void print_passages(const session *s, const arguments *given, const record *row, const rubato_passages *all,
+                           const rubato_cost *cost) {
+    size_t point = 0, byte = 0;
+    if (given->json) print_row_begin(row);
+    if (given->json) printf("\"passages\": [");
+    for (size_t i = 0; i < all->count; i++) {
+        const rubato_passage *one = &all->items[i];
+        const size_t first = byte + utf8_byte_of(row->text + byte, row->text_bytes - byte, one->start - point);
+        byte = first + utf8_byte_of(row->text + first, row->text_bytes - first, one->end - one->start);
+        point = one->end;
+        if (given->json) {
+            printf("%s{\"start\": %zu, \"end\": %zu, \"tokens\": %zu, \"text\": ", i ? ", " : "", one->start, one->end,
+                   one->tokens);
+            print_json_string(row->text + first, byte - first);
+            printf(", ");
+        } else {
+            printf("%zu-%zu ", one->start, one->end);
+        }
+        print_numbers(given, one->vector, s->info->width);
+        putchar(given->json ? '}' : '\n');
+    }
+    if (given->json) putchar(']');
+    print_cost_member(given, cost);
+    if (given->json) putchar('}');
+    putchar('\n');
+}
+
+static int each_passages(session *s, const arguments *given, const record *records, size_t count,
+                         const rubato_input *inputs, rubato_costs **costs) {
+    rubato_error error = {0};
+    rubato_passages *passages;
+    const rubato_passage_options options = {
+        .size = sizeof options, .run = &s->options, .tokens = given->passages, .late = given->late ? 1 : 0};
+    if (rubato_embed_passages(s->context, &passages, inputs, count, &options, costs, &error) != RUBATO_OK)
+        return report_record(&error, records, count);
+    for (size_t i = 0; i < count; i++) print_passages(s, given, &records[i], &passages[i], rubato_costs_at(*costs, i));
+    rubato_free(passages);
+    return EXIT_OK;
 }
 
 static int write_rows(embedding *self, const record *records, size_t known, size_t count) {
@@ -37,6 +83,7 @@ static int write_rows(embedding *self, const record *records, size_t known, size
 static int each(void *user, session *s, const arguments *given, const record *records, size_t count,
                 const rubato_input *inputs, rubato_costs **costs) {
     embedding *self = user;
+    if (given->passages) return each_passages(s, given, records, count, inputs, costs);
     size_t width = s->info->width, known = self->file ? vector_file_known(self->file) : 0;
     rubato_error error = {0};
     if (known > count) known = count;
@@ -75,6 +122,12 @@ static int run(const arguments *given) {
     session s;
     char made_by[MADE_BY];
     row_work work = {.kind = RECORD_TEXT, .each = each, .user = &self};
+    if (given->late && !given->passages)
+        return report_usage("%s", "--late makes vectors of passages: give --passages N");
+    if (given->output && given->passages)
+        return report_usage("%s", "--output has one vector a row; those of --passages are printed, best with --json");
+    if (given->text.windows && given->passages)
+        return report_usage("%s", "--windows gives one vector for a long text, --passages several; give one of them");
     int status = session_open(&s, given);
     if (status != EXIT_OK) return status;
     if (given->output) {
@@ -99,10 +152,12 @@ const command command_embed = {
     "embed",
     "MODEL [FILE]",
     "Turns each row into a vector.",
-    ROW_OPTIONS "prompt run.prompt_text text.left text.special_as_text output resume overwrite" RUN_OPTIONS,
+    ROW_OPTIONS "prompt run.prompt_text text.left text.windows text.stride text.special_as_text passages late output "
+                "resume overwrite" RUN_OPTIONS,
     "  echo 'A text.' | rubato embed build/models/all-MiniLM-L6-v2 --json\n"
     "  rubato embed MODEL texts.txt --output vectors.npy\n"
     "  rubato embed MODEL texts.txt --output vectors.npy --overwrite\n"
     "  rubato embed MODEL reviews.csv.gz --columns text=review --output reviews.npy\n"
-    "  rubato embed MODEL queries.txt --prompt query --json --cost\n",
+    "  rubato embed MODEL queries.txt --prompt query --json --cost\n"
+    "  rubato embed MODEL book.txt --whole-file --passages 200 --late --json\n",
     run};

@@ -91,7 +91,8 @@ const command command_eval = {
     "eval",
     "MODEL --task TASK --data FILE",
     "Runs a labelled data set and reports metrics, cost and speed.",
-    "eval.* text.max_length text.stride text.truncation prompt run.prompt_text run.budget target_drop load.* context.* "
+    "eval.* text.max_length text.windows text.stride text.truncation prompt run.prompt_text run.budget target_drop "
+    "load.* context.* "
     "json quiet help",
     "  rubato eval MODEL --task classification --data dev.tsv --columns text=sentence,label=label\n"
     "  rubato eval MODEL --task sts --data sts-dev.csv --columns text=6,pair=7,label=5 --json\n"

@@ -130,7 +130,8 @@ const command command_rerank = {
     "rerank",
     "MODEL [FILE]",
     "Sorts documents (one in each line) by the query, the best answer first.",
-    "query " ROW_OPTIONS "prompt run.prompt_text text.truncation text.special_as_text top" RUN_OPTIONS,
+    "query " ROW_OPTIONS
+    "prompt run.prompt_text text.truncation text.windows text.stride text.special_as_text top" RUN_OPTIONS,
     "  rubato rerank MODEL documents.txt --query 'how do plants breathe' --top 3\n"
     "  echo '{\"query\": \"q\", \"documents\": [\"a\", \"b\"]}' | rubato rerank MODEL --jsonl --json\n",
     run};

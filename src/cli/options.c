@@ -14,6 +14,7 @@ OPTION_CHOICES(errors, "row", "skip", "stop")
 #define OPTION_SECTION "Texts"
 static const rubato_option program_table[] = {
     FLAG_OPTION(jsonl, jsonl, "read JSON objects, one in each line, whatever the file's name"),
+    FLAG_OPTION(whole_file, whole_file, "the file is one text, instead of a text in each line"),
     TEXT_OPTION(columns, columns, "LIST", NULL, "by their common names",
                 "columns of a table or keys of JSON objects that hold the texts, as text=NAME,pair=NAME"),
     CHOICE_OPTION(on_error, int, on_error, "HOW", errors, "row",
@@ -40,6 +41,9 @@ static const rubato_option program_table[] = {
     FLAG_OPTION(words, words, "show the words that each layer kept"),
     FLAG_OPTION(raw, raw, "logits instead of probabilities"),
     FLAG_OPTION(allow_empty, allow_empty, "give no answer where \"no answer\" is more probable"),
+    SIZE_OPTION(passages, passages, "none", "cut texts into passages of at most N tokens, and give each its vector"),
+    FLAG_OPTION(late, late,
+                "with --passages: make the vectors of one pass over the whole text, which passages then know"),
     TEXT_OPTION(output, output, "FILE", NULL, NULL, "write the vectors, float32 [rows, width], to a .npy file"),
     FLAG_OPTION(resume, resume, "continue the rows of an interrupted command, which FILE.part holds"),
     FLAG_OPTION(overwrite, overwrite, "replace a file or index that is there, and the rows of an interrupted command"),

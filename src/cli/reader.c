@@ -14,9 +14,9 @@
 #include "base/utf8.h"
 #include "cli/command.h"
 
-enum { CHUNK_BYTES = 8 << 20 };
+enum { CHUNK_BYTES = 8 << 20, MOST_BYTES = 1 << 30 };
 
-typedef enum form { FORM_LINES, FORM_OBJECTS, FORM_TABLE } form;
+typedef enum form { FORM_LINES, FORM_OBJECTS, FORM_TABLE, FORM_WHOLE } form;
 
 struct reader {
     FILE *stream;
@@ -27,7 +27,7 @@ struct reader {
     char wanted[2][COLUMN_NAME]; /* the columns of --columns for the first and second text; "" for none */
     char *line;                  /* the next line */
     size_t capacity, number, rows;
-    text_buffer record;         /* of a table; fields borrow from it */
+    text_buffer record;         /* of a table, whose fields borrow from it; or the whole file */
     char *names[TABLE_COLUMNS]; /* of a table's header */
     bool again[TABLE_COLUMNS];  /* an earlier column has the same name */
     size_t name_count, column[2];
@@ -104,6 +104,16 @@ static void take_form(reader *self, bool jsonl) {
         self->form = FORM_OBJECTS;
 }
 
+/* --whole-file makes one text of any file. */
+static int take_whole(reader *self, const arguments *given) {
+    if (self->kind == RECORD_QUESTION || self->kind == RECORD_DOCUMENTS)
+        return report_usage("%s: --whole-file reads one text; this command needs two in a row", self->path);
+    if (given->jsonl || given->columns)
+        return report_usage("%s: --whole-file has neither objects nor columns", self->path);
+    self->form = FORM_WHOLE;
+    return EXIT_OK;
+}
+
 /* The size of what is read, for the progress. */
 static void take_size(reader *self) {
     struct stat of;
@@ -135,6 +145,7 @@ int reader_open(reader **out, const arguments *given, record_kind kind) {
     self->raw = raw;
     take_form(self, given->jsonl);
     take_size(self);
+    if (given->whole_file) return take_whole(self, given);
     int status = parse_columns(self, given->columns);
     if (status != EXIT_OK) return status;
     if (self->form == FORM_LINES && gzip_name_ends(self->path, ".json"))
@@ -190,7 +201,7 @@ static bool is_answer(record_kind kind, const char *name) {
     static const char *const names[] = {"label",  "labels",  "score", "scores",  "value", "embedding", "entities",
                                         "tokens", "answer",  "start", "end",     "cost",  "error",     "line",
                                         "ids",    "offsets", "types", "cut",     "index", "overflow",  "words",
-                                        "layers", "fills",   "text",  "results", "masks"};
+                                        "layers", "fills",   "text",  "results", "masks", "passages"};
     if (kind == RECORD_DOCUMENTS && strcmp(name, "query") == 0) return true;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0) return true;
@@ -329,6 +340,24 @@ static bool next_record(reader *self, ssize_t *size) {
     return true;
 }
 
+/* All of the file into self->record, once. False: memory is short, or the file is too long. */
+static bool next_whole(reader *self, ssize_t *size) {
+    text_buffer *all = &self->record;
+    char bytes[1 << 16];
+    *size = -1;
+    if (self->number++) return true;
+    for (size_t got; (got = fread(bytes, 1, sizeof bytes, self->stream)) > 0;) {
+        text_add(all, bytes, got);
+        if (all->failed || all->length > MOST_BYTES) return false;
+    }
+    if (ferror(self->stream)) self->failure = errno;
+    if (self->failure || all->length == 0) return true;
+    const size_t mark = strncmp(all->data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    memmove(all->data, all->data + mark, (all->length -= mark) + 1);
+    *size = (ssize_t)all->length;
+    return true;
+}
+
 static int find_columns(reader *self) {
     const char *names[2] = {NULL, NULL};
     char clash[256] = "";
@@ -408,13 +437,15 @@ static bool take_record(reader *self, record *r, size_t *bytes) {
     const char *line;
     do { /* a blank line is no row, but among plain lines it is an empty text */
         *r = (record){.file = self->stream == stdin ? NULL : self->path, .line = self->number + 1};
-        if (self->form != FORM_TABLE)
+        if (self->form == FORM_LINES || self->form == FORM_OBJECTS)
             got = next_line(self);
-        else if (!next_record(self, &got))
+        else if (self->form == FORM_TABLE && !next_record(self, &got))
             refuse(r, "out of memory");
+        else if (self->form == FORM_WHOLE && !next_whole(self, &got))
+            refuse(r, self->record.failed ? "out of memory" : "more than 1 GiB");
         if (got < 0) return r->why != NULL;
-        line = self->form == FORM_TABLE ? self->record.data : self->line;
-    } while (self->form != FORM_LINES && !r->why && !line[strspn(line, " \t\r\n")]);
+        line = self->form == FORM_TABLE || self->form == FORM_WHOLE ? self->record.data : self->line;
+    } while ((self->form == FORM_OBJECTS || self->form == FORM_TABLE) && !r->why && !line[strspn(line, " \t\r\n")]);
     r->row = self->rows++;
     *bytes += (size_t)got;
     size_t length = (size_t)got, bad = utf8_check(line, length);

@@ -18,7 +18,17 @@ typedef struct looping {
     record *records;
     rubato_input *inputs; /* [CHUNK_LINES] */
     size_t refused;
+    progress bar;
+    size_t done, running; /* rows that are answered, and those of the run that is under way */
+    double total;         /* of all rows; 0: unknown */
 } looping;
+
+/* Shows how far a run is: its rows may be long. */
+static int show_run(void *user, size_t done, size_t all) {
+    looping *l = user;
+    progress_show(&l->bar, (double)l->done + (double)(l->running * done) / (double)(all ? all : 1), l->total);
+    return 0;
+}
 
 void print_row_begin(const record *r) {
     printf("{%s", r->kept ? r->kept : "");
@@ -82,26 +92,31 @@ static int answer_chunk(looping *l, size_t count) {
 }
 
 static int run_rows(looping *l, reader *input) {
-    progress bar;
     int status = EXIT_OK;
     bool at_once =
         l->given->line_buffered || ((!l->given->file || strcmp(l->given->file, "-") == 0) && isatty(STDIN_FILENO));
-    size_t most = at_once ? 1 : FIRST_ROWS, count, done = 0;
-    progress_begin(&bar, "rows", "", l->given->quiet);
+    size_t most = at_once ? 1 : FIRST_ROWS, count;
+    /* answers on a terminal show by themselves how far the command is */
+    progress_begin(&l->bar, "rows", "", l->given->quiet || (isatty(STDOUT_FILENO) && !l->work->finish));
+    l->s->options.progress = show_run;
+    l->s->options.progress_user = l;
     for (;;) {
         status = reader_next(input, most, &l->records, &count);
         if (status != EXIT_OK || count == 0) break;
-        double begin = clock_ms();
+        double begin = clock_ms(), share = reader_share(input);
+        l->running = count;
+        l->total = share > 0 ? (double)(l->done + count) / share : 0;
         status = answer_chunk(l, count);
         if (status != EXIT_OK || (l->work->stop && l->work->stop(l->work->user))) break;
-        double ms = clock_ms() - begin, share = reader_share(input);
+        const double ms = clock_ms() - begin;
         if (!at_once && ms < MOST_MS / 2 && most < CHUNK_LINES) most *= 2;
         if (!at_once && ms > MOST_MS && most > 1) most /= 2;
-        done += count;
+        l->done += count;
         fflush(stdout);
-        progress_show(&bar, (double)done, share > 0 ? (double)done / share : 0);
+        progress_show(&l->bar, (double)l->done, l->total);
     }
-    progress_end(&bar);
+    l->s->options.progress = NULL;
+    progress_end(&l->bar);
     return status;
 }
 

@@ -165,8 +165,48 @@ tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch
         saved_pooling *saved = tape_push(on, pooling_backward, sizeof *saved);
         if (saved) *saved = (saved_pooling){self->modes, rows, x, input->start, skips};
     }
+    return pooling_stages(self, on, rows);
+}
+
+tensor pooling_stages(const pooling *self, const run *on, tensor rows) {
     for (size_t i = 0; i < self->stage_count; i++) rows = run_stage(&self->stages[i], on, rows);
     return rows;
+}
+
+bool pooling_has_parts(const pooling *self) {
+    for (size_t i = 0; i < self->modes.count; i++) {
+        const pooling_mode mode = self->modes.list[i];
+        if (mode != POOL_MEAN && mode != POOL_MEAN_SQRT && mode != POOL_MAX) return false;
+    }
+    return true;
+}
+
+/* To the numbers of each mode. stride: between the modes' numbers in `from`. */
+static void add_to_part(const pooling *self, float *part, const float *from, size_t stride, size_t hidden,
+                        size_t count) {
+    for (size_t i = 0; i < self->modes.count; i++) {
+        const bool largest = self->modes.list[i] == POOL_MAX;
+        for (size_t j = 0; j < hidden; j++, part++) {
+            const float x = from[i * stride + j];
+            *part = count == 0 ? x : !largest ? *part + x : x > *part ? x : *part;
+        }
+    }
+}
+
+void pooling_add_row(const pooling *self, float *part, const float *row, size_t hidden, size_t count) {
+    add_to_part(self, part, row, 0, hidden, count);
+}
+
+void pooling_add_part(const pooling *self, float *to, const float *part, size_t hidden, size_t count) {
+    add_to_part(self, to, part, hidden, hidden, count);
+}
+
+void pooling_end_part(const pooling *self, float *part, size_t hidden, size_t count) {
+    for (size_t i = 0; i < self->modes.count; i++, part += hidden) {
+        if (self->modes.list[i] == POOL_MAX) continue;
+        const float divisor = self->modes.list[i] == POOL_MEAN_SQRT ? sqrtf((float)count) : (float)count;
+        for (size_t j = 0; j < hidden; j++) part[j] /= fmaxf(divisor, 1e-9f);
+    }
 }
 
 tensor pooling_mean(const run *on, tensor x, const batch *input) {

@@ -58,6 +58,19 @@ void pooling_name(const pooling *self, char *out, size_t bytes);
  */
 tensor pooling_forward(const pooling *self, const run *on, tensor x, const batch *input, const size_t *prompt_rows);
 
+/* Pooling in parts, of rows that are not in one batch: sums of parts, [modes * hidden], begin with zeros. False for
+ * modes that need more than sums or maxima. */
+bool pooling_has_parts(const pooling *self);
+
+/* Adds a row to a part of `count` rows; a part to another part, of which `count` is 0 if it is new; and makes of a part
+ * what the modes give. */
+void pooling_add_row(const pooling *self, float *part, const float *row, size_t hidden, size_t count);
+void pooling_add_part(const pooling *self, float *to, const float *part, size_t hidden, size_t count);
+void pooling_end_part(const pooling *self, float *part, size_t hidden, size_t count);
+
+/* From what the modes give, [rows, modes * hidden], to vectors. */
+tensor pooling_stages(const pooling *self, const run *on, tensor rows);
+
 /* The same of the mean of all rows. */
 tensor pooling_mean(const run *on, tensor x, const batch *input);
 

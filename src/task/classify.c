@@ -7,11 +7,11 @@
 #include "base/text_buffer.h"
 #include "task/costs.h"
 #include "task/encode.h"
-#include "task/job.h"
+#include "task/window_rows.h"
 
 typedef struct score_job {
     const head *head;
-    float *out; /* [count, columns] */
+    window_rows rows;
 } score_job;
 
 static rubato_status take(void *user, const run *on, const encoded *out, const exit_session *left, const unit *units,
@@ -21,25 +21,26 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
     const float *logits = engine_results(mine->head, on, out, left);
     TRY(run_result(on, error));
     for (size_t i = 0; i < out->packed.sequences; i++)
-        memcpy(mine->out + units[i].input * columns, logits + i * columns, columns * sizeof *logits);
+        memcpy(window_rows_at(&mine->rows, &units[i]), logits + i * columns, columns * sizeof *logits);
     return RUBATO_OK;
 }
 
 /* A text without any token has no first row. */
-static rubato_status need_a_row(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
-    (void)user;
-    (void)input;
+static rubato_status prepare(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
+    score_job *mine = user;
     for (size_t i = 0; i < encoding->count; i++)
         if (encoding->windows[i].length == 0)
             return fail(error, RUBATO_BAD_ARGUMENT, "the text has no tokens, special ones included");
-    return RUBATO_OK;
+    return window_rows_prepare(&mine->rows, input, encoding, error);
 }
 
-rubato_status rubato_logits(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
-                            const rubato_options *options, rubato_costs **costs, rubato_error *error) {
+/* The logits [count, labels] of texts, whose windows are joined. */
+static rubato_status run_logits(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                                const rubato_options *options, window_join join, rubato_costs **costs,
+                                rubato_error *error) {
     const rubato_model *model = context->model;
     head_kind kind = model->info.task == RUBATO_TASK_NSP ? HEAD_NSP : HEAD_SEQUENCE;
-    score_job mine = {NULL, out};
+    score_job mine = {0};
     rubato_options own;
     if (costs) *costs = NULL;
     TRY(engine_head(model, kind, &mine.head, error));
@@ -50,10 +51,19 @@ rubato_status rubato_logits(rubato_context *context, float *out, const rubato_in
                 .take = take,
                 .user = &mine,
                 .costs = costs,
-                .prepare = need_a_row};
+                .prepare = prepare};
     TRY(engine_options(model, RUBATO_FOR_SCORES, options, &own, &work.text, error));
-    TRY(engine_run(context, &work, error));
-    return costs_end(costs, engine_check(out, count * mine.head->out.out, error));
+    rubato_status status = window_rows_create(&mine.rows, out, count, mine.head->out.out, work.text.windows, error);
+    if (status == RUBATO_OK) status = engine_run(context, &work, error);
+    if (status == RUBATO_OK) window_rows_join(&mine.rows, join);
+    if (status == RUBATO_OK) status = engine_check(out, count * mine.head->out.out, error);
+    window_rows_free(&mine.rows);
+    return costs_end(costs, status);
+}
+
+rubato_status rubato_logits(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
+                            const rubato_options *options, rubato_costs **costs, rubato_error *error) {
+    return run_logits(context, out, inputs, count, options, JOIN_MEAN, costs, error);
 }
 
 static void sigmoid(float *x, size_t count) {
@@ -140,6 +150,10 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
             return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1, "a document's encoding cannot become one of a pair");
     rubato_options own;
     TRY(OPTIONS_COPY(&own, rubato_options, options, error));
+    rubato_text_options text;
+    TRY(OPTIONS_COPY(&text, rubato_text_options, own.text, error));
+    if (text.windows) text.truncation = RUBATO_ONLY_SECOND; /* windows of the document, each with the query */
+    own.text = &text;
     const char *prompt = engine_prompt(model, &own);
     text_buffer asked = {0}; /* the prompt stands before the first text of a pair */
     if (prompt) text_add_string(&asked, prompt);
@@ -149,7 +163,7 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)
         pairs[i] = (rubato_input){
             .text = asked.data ? asked.data : "", .pair = documents[i].text, .pair_bytes = documents[i].text_bytes};
-    if (status == RUBATO_OK) status = rubato_logits(context, out, pairs, count, options, costs, error);
+    if (status == RUBATO_OK) status = run_logits(context, out, pairs, count, &own, JOIN_LARGEST, costs, error);
     if (status == RUBATO_OK) rubato_rank_scores(context, out, count);
     text_free(&asked);
     free(pairs);

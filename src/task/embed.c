@@ -1,16 +1,18 @@
 /* Embeddings: texts to vectors, and the nearest of them. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/input.h"
 #include "base/text_buffer.h"
 #include "task/costs.h"
 #include "task/encode.h"
-#include "task/job.h"
+#include "task/window_rows.h"
 
 typedef struct embedding_job {
     const rubato_model *model;
-    float *out;
+    window_rows rows;
     size_t prompt_tokens; /* leading rows, which a folder with include_prompt false leaves out */
 } embedding_job;
 
@@ -22,44 +24,54 @@ static rubato_status take(void *user, const run *on, const encoded *out, const e
     const pooling *pool = &mine->model->pool;
     arena_mark mark = arena_save(on->memory);
     size_t *skip = run_take(on, packed->sequences, sizeof *skip);
-    for (size_t i = 0; skip && i < packed->sequences; i++) skip[i] = mine->prompt_tokens;
+    /* the prompt stands in a text's first window */
+    for (size_t i = 0; skip && i < packed->sequences; i++)
+        skip[i] = units[i].number == 0 ? mine->prompt_tokens : size_min(mine->prompt_tokens, 1);
     tensor vectors = pooling_forward(pool, on, out->rows, packed, skip);
     TRY(run_result(on, error));
     for (size_t i = 0; i < packed->sequences; i++)
-        memcpy(mine->out + units[i].input * pool->width, tensor_row(vectors, i), pool->width * sizeof(float));
+        memcpy(window_rows_at(&mine->rows, &units[i]), tensor_row(vectors, i), pool->width * sizeof(float));
     arena_rewind(on->memory, mark);
     return RUBATO_OK;
 }
 
-/* The tokens of the prompt and the special token before it: as in sentence-transformers, the prompt's own encoding
- * without its last token. */
-static rubato_status count_prompt(const rubato_model *model, const char *prompt, size_t *tokens, rubato_error *error) {
-    *tokens = 0;
-    if (!prompt || !model->pool.skip_prompt) return RUBATO_OK;
-    rubato_encoding *encoding;
-    rubato_text_options whole = {.size = sizeof whole, .whole = 1};
-    rubato_input input = {.text = prompt};
-    TRY(rubato_encode(model, &input, &whole, &encoding, error));
-    *tokens = encoding->windows[0].length ? encoding->windows[0].length - 1 : 0;
-    rubato_encoding_destroy(encoding);
-    return RUBATO_OK;
+static rubato_status prepare(void *user, size_t input, const rubato_encoding *encoding, rubato_error *error) {
+    return window_rows_prepare(&((embedding_job *)user)->rows, input, encoding, error);
+}
+
+/* The mean of vectors of length 1 is shorter. */
+static void join_windows(const rubato_context *context, const window_rows *rows) {
+    const size_t width = rows->columns;
+    window_rows_join(rows, JOIN_MEAN);
+    for (size_t i = 0; rows->parts && context->model->info.normalized && i < rows->count; i++) {
+        float *row = rows->out + i * width;
+        if (!rows->parts[i].rows) continue;
+        const float inverse = 1.0f / fmaxf(sqrtf(context->kernels->dot_f32(row, row, width)), 1e-12f);
+        for (size_t j = 0; j < width; j++) row[j] *= inverse;
+    }
 }
 
 rubato_status rubato_embed(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                            const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     const rubato_model *model = context->model;
-    embedding_job mine = {model, out, 0};
+    embedding_job mine = {.model = model};
     rubato_options own;
-    job work = {.count = count, .options = &own, .head = HEAD_COUNT, .take = take, .user = &mine, .costs = costs};
+    job work = {.count = count,
+                .options = &own,
+                .head = HEAD_COUNT,
+                .take = take,
+                .user = &mine,
+                .costs = costs,
+                .prepare = prepare};
     if (costs) *costs = NULL;
     TRY(engine_check_inputs(inputs, count, error));
     TRY(engine_options(model, RUBATO_FOR_EMBEDDINGS, options, &own, &work.text, error));
     const char *prompt = engine_prompt(model, &own);
-    TRY(count_prompt(model, prompt, &mine.prompt_tokens, error));
-    rubato_status status = RUBATO_OK;
+    TRY(engine_prompt_tokens(model, prompt, &mine.prompt_tokens, error));
+    rubato_status status = window_rows_create(&mine.rows, out, count, model->pool.width, work.text.windows, error);
     rubato_input *prepared = NULL;
     text_buffer *texts = NULL;
-    if (engine_prepares(model, prompt)) {
+    if (status == RUBATO_OK && engine_prepares(model, prompt)) {
         prepared = calloc(count ? count : 1, sizeof *prepared);
         texts = calloc(count ? count : 1, sizeof *texts);
         if (!prepared || !texts) status = fail_memory(error);
@@ -73,10 +85,12 @@ rubato_status rubato_embed(rubato_context *context, float *out, const rubato_inp
     }
     work.inputs = prepared ? prepared : inputs;
     if (status == RUBATO_OK) status = engine_run(context, &work, error);
+    if (status == RUBATO_OK) join_windows(context, &mine.rows);
     if (status == RUBATO_OK) status = engine_check(out, count * model->pool.width, error);
     for (size_t i = 0; texts && i < count; i++) text_free(&texts[i]);
     free(texts);
     free(prepared);
+    window_rows_free(&mine.rows);
     return costs_end(costs, status);
 }
 

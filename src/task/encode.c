@@ -20,11 +20,13 @@ rubato_status engine_options(const rubato_model *model, rubato_purpose purpose, 
     if (!out->whole && out->max_length > most)
         return fail(error, RUBATO_BAD_ARGUMENT, "a maximum length of %zu tokens; this model takes %zu", out->max_length,
                     most);
-    out->windows = purpose == RUBATO_FOR_TAGS || purpose == RUBATO_FOR_ANSWERS;
+    const bool always = purpose == RUBATO_FOR_TAGS || purpose == RUBATO_FOR_ANSWERS || purpose == RUBATO_FOR_PASSAGES;
+    out->windows = always || (out->windows && purpose != RUBATO_FOR_TOKENS);
     if (purpose == RUBATO_FOR_ANSWERS) out->truncation = RUBATO_ONLY_SECOND;
-    if (out->windows && out->stride == 0) {
+    if (always && out->stride == 0) {
         out->stride_fits = 1;
-        out->stride = purpose == RUBATO_FOR_TAGS ? out->max_length / 4 : size_min(ANSWER_STRIDE, out->max_length / 3);
+        out->stride =
+            purpose == RUBATO_FOR_ANSWERS ? size_min(ANSWER_STRIDE, out->max_length / 3) : out->max_length / 4;
     }
     return RUBATO_OK;
 }
@@ -48,6 +50,18 @@ rubato_status rubato_prompt(const rubato_model *model, const char *name, const c
 
 const char *engine_prompt(const rubato_model *model, const rubato_options *own) {
     return own->prompt ? own->prompt : model->default_prompt;
+}
+
+rubato_status engine_prompt_tokens(const rubato_model *model, const char *prompt, size_t *tokens, rubato_error *error) {
+    *tokens = 0;
+    if (!prompt || !model->pool.skip_prompt) return RUBATO_OK;
+    rubato_encoding *encoding;
+    const rubato_text_options whole = {.size = sizeof whole, .whole = 1};
+    const rubato_input input = {.text = prompt};
+    TRY(rubato_encode(model, &input, &whole, &encoding, error));
+    *tokens = encoding->windows[0].length ? encoding->windows[0].length - 1 : 0;
+    rubato_encoding_destroy(encoding);
+    return RUBATO_OK;
 }
 
 bool engine_prepares(const rubato_model *model, const char *prompt) {

@@ -13,6 +13,10 @@ rubato_status engine_options(const rubato_model *model, rubato_purpose purpose, 
 /* The prompt that embeddings get; NULL for none. */
 const char *engine_prompt(const rubato_model *model, const rubato_options *own);
 
+/* The leading tokens that pooling leaves out, where the model's folder says so: those of the prompt and the special
+ * token before it. As in sentence-transformers, the prompt's own encoding without its last token. */
+rubato_status engine_prompt_tokens(const rubato_model *model, const char *prompt, size_t *tokens, rubato_error *error);
+
 /* Whether embeddings are made of other texts than the caller's: of prepared ones. */
 bool engine_prepares(const rubato_model *model, const char *prompt);
 

@@ -437,7 +437,7 @@ static rubato_status evaluate_language(evaluating *e, bool next) {
                 .costs = &e->costs,
                 .prepare = mask_some};
     if (status == RUBATO_OK)
-        status = engine_options(model, RUBATO_FOR_SCORES, e->options->run, &own, &work.text, e->error);
+        status = engine_options(model, RUBATO_FOR_TOKENS, e->options->run, &own, &work.text, e->error);
     if (status == RUBATO_OK) status = place_error(e, engine_run(e->context, &work, e->error));
     double loss = 0, read = 0;
     size_t asked = 0;

@@ -96,7 +96,7 @@ rubato_status rubato_fill_among(rubato_context *context, rubato_candidate **out,
                 .take = take_masks,
                 .user = &mine,
                 .costs = costs};
-    TRY(engine_options(model, RUBATO_FOR_SCORES, options, &own, &work.text, error));
+    TRY(engine_options(model, RUBATO_FOR_TOKENS, options, &own, &work.text, error));
     size_t *rows = NULL, vocabulary = mine.head->out.out, candidates = vocabulary;
     int32_t *among = NULL;
     rubato_status status;
@@ -224,7 +224,7 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
     const rubato_encoding *encoding;
     *out = NULL;
     rubato_status status;
-    TRY(engine_options(context->model, RUBATO_FOR_SCORES, options, &own, &text, error));
+    TRY(engine_options(context->model, RUBATO_FOR_TOKENS, options, &own, &text, error));
     TRY(engine_encode(context->model, input, &text, &context->workers[0].text, &encoding, error));
     const rubato_window *window = &encoding->windows[0];
     states mine = {.length = window->length, .hidden = body->config.hidden};
@@ -259,7 +259,7 @@ rubato_status rubato_token_logits(rubato_context *context, float **out, size_t *
     *out = NULL;
     rubato_options own;
     rubato_text_options text;
-    TRY(engine_options(context->model, RUBATO_FOR_SCORES, options, &own, &text, error));
+    TRY(engine_options(context->model, RUBATO_FOR_TOKENS, options, &own, &text, error));
     head_kind kind = HEAD_TOKEN;
     if (context->model->info.task == RUBATO_TASK_QA) kind = HEAD_QA;
     if (context->model->info.task == RUBATO_TASK_MLM || context->model->info.task == RUBATO_TASK_LM) kind = HEAD_MLM;

@@ -7,10 +7,10 @@
 #include "base/order.h"
 #include "base/text_list.h"
 #include "base/utf8.h"
-#include "task/aggregate.h"
 #include "task/context.h"
 #include "task/costs.h"
 #include "task/encode.h"
+#include "task/text_tokens.h"
 #include "task/token_scores.h"
 #include "text/unicode.h"
 
@@ -53,46 +53,9 @@ void rubato_tags_destroy(rubato_tags *tags) {
     free(block);
 }
 
-/* A token of the text, and the window from which its label is read. */
-typedef struct seen {
-    placed_token at;
-    size_t word;
-    size_t depth; /* tokens to the nearer end of its window: more means more context */
-} seen;
-
-static int by_place(const void *a, const void *b) {
-    const seen *x = a, *y = b;
-    if (x->at.start != y->at.start) return x->at.start < y->at.start ? -1 : 1;
-    if (x->at.end != y->at.end) return x->at.end < y->at.end ? -1 : 1;
-    return x->depth > y->depth ? -1 : x->depth < y->depth;
-}
-
-/* Lists the text's tokens of a window; scores [length, columns] are probabilities. */
-static size_t list_window(const rubato_window *window, const float *scores, size_t columns, seen *out) {
-    size_t count = 0;
-    for (size_t i = 0; i < window->length; i++) {
-        if (window->sequences[i] != 0) continue;
-        out[count++] = (seen){{window->offsets[i][0], window->offsets[i][1], window->ids[i], i, scores + i * columns},
-                              window->words[i],
-                              size_min(i, window->length - 1 - i)};
-    }
-    return count;
-}
-
-/* Lists every token of the text once, from the window in which it is farthest from both ends. */
-static size_t collect(const rubato_encoding *encoding, float *const *windows, size_t columns, seen *out) {
-    size_t count = 0;
-    for (size_t w = 0; w < encoding->count; w++)
-        count += list_window(&encoding->windows[w], windows[w], columns, out + count);
-    if (encoding->count < 2 || count == 0) return count;
-    size_t before = out[0].at.index; /* special tokens */
-    qsort(out, count, sizeof *out, by_place);
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (kept == 0 || out[i].at.start != out[kept - 1].at.start || out[i].at.end != out[kept - 1].at.end)
-            out[kept++] = out[i];
-    for (size_t i = 0; i < kept; i++) out[i].at.index = before + i;
-    return kept;
+/* Gives tokens the probabilities of their labels, from the windows in which they are. */
+static void give_scores(text_token *all, size_t count, float *const *windows, size_t columns) {
+    for (size_t i = 0; i < count; i++) all[i].at.scores = windows[all[i].window] + all[i].row * columns;
 }
 
 static size_t best_label(const float *scores, size_t columns, float *probability) {
@@ -112,8 +75,8 @@ static char scheme_of(const char *label, const char **type) {
 
 /* Joins tokens into entities of the types that are not ignored. The later pieces of a word belong to the first one,
  * unless punctuation begins them. */
-static size_t join(const rubato_model *model, const char *ignored, const rubato_token_label *tokens, const seen *all,
-                   const bool *apart, size_t count, rubato_entity *out) {
+static size_t join(const rubato_model *model, const char *ignored, const rubato_token_label *tokens,
+                   const text_token *all, const bool *apart, size_t count, rubato_entity *out) {
     size_t entities = 0, joined = 0;
     bool open = false;
     for (size_t i = 0; i < count; i++) {
@@ -147,7 +110,7 @@ static size_t join(const rubato_model *model, const char *ignored, const rubato_
 }
 
 /* Whether punctuation begins a token, or the token follows one that does within a word. */
-static void find_apart(const pointed_text *text, const seen *all, size_t count, bool *apart) {
+static void find_apart(const pointed_text *text, const text_token *all, size_t count, bool *apart) {
     for (size_t i = 0; i < count; i++) {
         uint32_t code = 0;
         size_t start = all[i].at.start;
@@ -177,7 +140,7 @@ static rubato_status keep_entities(entity_list *list, size_t room, rubato_tags *
 
 /* Entities by Rubato's own rule. */
 static rubato_status join_words(const rubato_model *model, const joining *how, const pointed_text *text,
-                                const seen *all, rubato_tags *out, rubato_error *error) {
+                                const text_token *all, rubato_tags *out, rubato_error *error) {
     size_t count = out->token_count;
     entity_list none = {0};
     bool *apart = calloc(count + 1, sizeof *apart);
@@ -192,8 +155,8 @@ static rubato_status join_words(const rubato_model *model, const joining *how, c
 
 /* Entities by a strategy of `transformers`, of each window and then of all; AGGREGATE_NONE: of all tokens. */
 static rubato_status join_placed(const rubato_model *model, const joining *join, const pointed_text *text,
-                                 const rubato_encoding *encoding, float *const *windows, seen *all, rubato_tags *out,
-                                 rubato_error *error) {
+                                 const rubato_encoding *encoding, float *const *windows, text_token *all,
+                                 rubato_tags *out, rubato_error *error) {
     bool once = join->how == AGGREGATE_NONE;
     size_t most = out->token_count, count = most;
     entity_list found = {0};
@@ -201,7 +164,10 @@ static rubato_status join_placed(const rubato_model *model, const joining *join,
     placed_token *placed = calloc(most + 1, sizeof *placed);
     rubato_status status = placed ? RUBATO_OK : fail_memory(error);
     for (size_t w = 0; w < (once ? 1 : encoding->count) && status == RUBATO_OK; w++) {
-        if (!once) count = list_window(&encoding->windows[w], windows[w], model->info.label_count, all);
+        if (!once) {
+            count = text_tokens_of_window(encoding, w, all);
+            give_scores(all, count, windows, model->info.label_count);
+        }
         for (size_t i = 0; i < count; i++) placed[i] = all[i].at;
         status = aggregate(model, join->how, join->ignored, text, placed, count, &found, error);
     }
@@ -221,13 +187,14 @@ static rubato_status tag_one(const rubato_context *context, const joining *how, 
         for (size_t i = 0; i < length; i++) context->kernels->softmax_f32(windows[w] + i * columns, columns);
         most += length;
     }
-    seen *all = calloc(most + 1, sizeof *all);
+    text_token *all = calloc(most + 1, sizeof *all);
     rubato_token_label *tokens = calloc(most + 1, sizeof *tokens);
     pointed_text text = pointed_text_create(input);
     rubato_status status = all && tokens && text.bytes ? RUBATO_OK : fail_memory(error);
     out->tokens = tokens;
     if (status == RUBATO_OK) {
-        out->token_count = collect(encoding, windows, columns, all);
+        out->token_count = text_tokens_list(encoding, all);
+        give_scores(all, out->token_count, windows, columns);
         for (size_t i = 0; i < out->token_count; i++) {
             tokens[i] = (rubato_token_label){.start = all[i].at.start, .end = all[i].at.end};
             tokens[i].label = best_label(all[i].at.scores, columns, &tokens[i].score);

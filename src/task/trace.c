@@ -98,7 +98,7 @@ rubato_status rubato_trace_text(rubato_context *context, const rubato_input *inp
     rubato_text_options text;
     const rubato_encoding *encoding;
     *trace = NULL;
-    TRY(engine_options(context->model, RUBATO_FOR_SCORES, options, &own, &text, error));
+    TRY(engine_options(context->model, RUBATO_FOR_TOKENS, options, &own, &text, error));
     TRY(engine_encode(context->model, input, &text, &context->workers[0].text, &encoding, error));
     const rubato_window *window = &encoding->windows[0];
     size_t layers = context->model->body.depth;

@@ -124,7 +124,7 @@ def prepare(name, command, header):
     for table in ("train.tsv", "dev.tsv", "unused.tsv", "sst2/train.tsv", "sst2/dev.tsv"):
         write(folder, table, f"{header}\tlabel\n" + "".join(f"{t}\t{l}\n" for t, l in rows(20)))
     lines = "".join(text() + "\n" for _ in range(12))
-    for file in ("texts.txt", "reviews.txt", "queries.txt", "documents.txt", "bbc300.txt"): write(folder, file, lines)
+    for file in ("texts.txt", "reviews.txt", "queries.txt", "documents.txt", "bbc300.txt", "book.txt"): write(folder, file, lines)
     for file in ("wiki.txt", "wiki.txt.gz", "news.txt", "korean.txt"): write(folder, file, lines)
     write(folder, "config.json", json.dumps({"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64}))
     write(folder, "long.txt", " ".join(text() for _ in range(100)) + "\n")
@@ -134,6 +134,7 @@ def prepare(name, command, header):
     for file, key in (("corpus.jsonl", "_id"), ("queries.jsonl", "_id")): write(folder, file, "".join(json.dumps({key: str(i), "text": text()}) + "\n" for i in range(5)))
     for file in ("corpus.jsonl", "queries.jsonl"): write(folder, "cranfield/" + file, open(os.path.join(folder, file)).read())
     write(folder, "cranfield/qrels.tsv", "query-id\tcorpus-id\tscore\n0\t1\t1\n1\t2\t1\n")
+    write(folder, "articles.jsonl", "".join(json.dumps({"text": " ".join(text() for _ in range(30))}) + "\n" for _ in range(3)))
     write(folder, "questions.jsonl", json.dumps({"question": "a b", "context": " ".join(text() for _ in range(60))}) + "\n")
     for file in ("train.conll", "dev.conll"): write(folder, file, "".join("".join(f"{w} {'B-PER' if w == 'a' else 'O'}\n" for w in text().split()) + "\n" for _ in range(20)))
     write(folder, "sts-dev.csv", "".join(f"main,news,2012,{i},{i % 6}.0,{text()},{text()}\n" for i in range(8)))

@@ -1,16 +1,18 @@
-/* Every allocation of tagging by a strategy, of masks among targets, and of zero-shot classification fails once. */
+/* Every allocation of tagging by a strategy, of masks among targets, of zero-shot classification, of passages, and of
+ * windows that are joined fails once. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 
 #include "failures/failing.h"
 
-enum { TEXTS = 3, LABELS = 2 };
+enum { TEXTS = 3, LABELS = 2, CLASSES = 3 };
 
 typedef struct fixture {
     rubato_context *context;
     rubato_model *model;
     rubato_options how;
+    size_t late;
 } fixture;
 
 static const rubato_input texts[TEXTS] = {
@@ -58,6 +60,30 @@ static rubato_status zero_shot(void *user, digest *out, rubato_error *error) {
     return RUBATO_OK;
 }
 
+static rubato_status passages(void *user, digest *out, rubato_error *error) {
+    const fixture *f = user;
+    rubato_passages *all;
+    rubato_costs *costs;
+    const rubato_passage_options options = {.size = sizeof options, .run = &f->how, .tokens = 3, .late = f->late};
+    TRY(rubato_embed_passages(f->context, &all, texts, TEXTS, &options, &costs, error));
+    for (size_t i = 0; i < TEXTS; i++)
+        for (size_t j = 0; j < all[i].count; j++)
+            digest_add(out, all[i].items[j].vector, rubato_model_info(f->model)->width * sizeof(float));
+    rubato_free(costs);
+    rubato_free(all);
+    return RUBATO_OK;
+}
+
+static rubato_status windows(void *user, digest *out, rubato_error *error) {
+    const fixture *f = user;
+    const rubato_text_options text = {.size = sizeof text, .max_length = 5, .windows = 1};
+    const rubato_options how = {.size = sizeof how, .text = &text};
+    float scores[TEXTS * CLASSES];
+    TRY(rubato_logits(f->context, scores, texts, TEXTS, &how, NULL, error));
+    digest_add(out, scores, sizeof scores);
+    return RUBATO_OK;
+}
+
 static void open_fixture(fixture *f, const char *architecture, size_t labels, bool inference) {
     const char *folder = failing_folder();
     const rubato_context_options options = {.size = sizeof options, .threads = 1, .isa = "scalar"};
@@ -99,13 +125,33 @@ static void test_fill(void **state) {
 static void test_zero_shot(void **state) {
     (void)state;
     fixture f;
-    open_fixture(&f, "BertForSequenceClassification", 3, true);
+    open_fixture(&f, "BertForSequenceClassification", CLASSES, true);
     fail_allocations(&(attempt){.name = "zero_shot", .call = zero_shot, .user = &f, .exhaustive = 300});
+    close_fixture(&f);
+}
+
+static void test_passages(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(&f, "BertModel", 0, false);
+    f.how.prompt = "a: ";
+    for (f.late = 0; f.late < 2; f.late++)
+        fail_allocations(
+            &(attempt){.name = f.late ? "late passages" : "passages", .call = passages, .user = &f, .exhaustive = 300});
+    close_fixture(&f);
+}
+
+static void test_windows(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(&f, "BertForSequenceClassification", CLASSES, false);
+    fail_allocations(&(attempt){.name = "windows", .call = windows, .user = &f, .exhaustive = 300});
     close_fixture(&f);
 }
 
 int main(int count, char **arguments) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_tags), cmocka_unit_test(test_fill),
-                                       cmocka_unit_test(test_zero_shot)};
+                                       cmocka_unit_test(test_zero_shot), cmocka_unit_test(test_passages),
+                                       cmocka_unit_test(test_windows)};
     return failing_main(count, arguments, tests, sizeof tests / sizeof *tests);
 }

@@ -1,0 +1,20 @@
+/* Cutting a long text into passages: as many whole sentences as have room. */
+#ifndef RUBATO_TASK_PASSAGES_H
+#define RUBATO_TASK_PASSAGES_H
+
+#include "task/text_tokens.h"
+
+/* The passages of a text, in order, without their vectors. */
+typedef struct passage_list {
+    rubato_passage *items; /* the owner's to free */
+    size_t count;
+} passage_list;
+
+/* Cuts the tokens of a text into passages of at most `most` (>= 1) tokens each. A passage ends behind the last sentence
+ * that has room in it; where no sentence ends in its last three quarters, behind a word; and within a word that is too
+ * long. A sentence ends with . ! ? or their like before white space, with an ideographic full stop, or before an empty
+ * line. tokens: all tokens of the text, in its order. */
+rubato_status passage_list_create(passage_list *self, const pointed_text *text, const text_token *tokens, size_t count,
+                                  size_t most, rubato_error *error);
+
+#endif

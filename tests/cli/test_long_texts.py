@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Long texts on the command line: a file that is one text, passages with their vectors, windows whose results are joined, and what is
+refused.
+
+    test_long_texts.py RUBATO GOLDEN_FOLDER
+
+Prints 'N passed, N failed'.
+"""
+import json, os
+
+from program import check, finish, model, one_line, path, run, write
+
+embedder = model("bert", "BertModel")
+classifier = model("bert", "BertForSequenceClassification", id2label={"0": "x", "1": "y", "2": "z"}, label2id={"x": 0, "y": 1, "z": 2})
+book = "\ufeffa b c d e. f g h i?\n\nj k l m n o p q\r\n r s t u v w x y z! é 日本。a b\n"
+file = write("book.txt", book)
+
+
+def rows(*arguments): return run(*arguments, "--json").json()
+
+
+# ---- A file that is one text ----
+
+whole = rows("embed", embedder, file, "--whole-file")
+check("a file is one text", len(whole) == 1 and len(whole[0]["embedding"]) > 4, whole)
+check("the mark at its beginning is no text", whole == rows("embed", embedder, write("as.jsonl", json.dumps({"text": book[1:]}))))
+check("an empty file has no text", rows("embed", embedder, write("empty.txt", ""), "--whole-file") == [])
+check("a name with an ending", rows("embed", embedder, write("as.csv", book), "--whole-file") == whole)
+for arguments, reason in ((("embed", embedder, file, "--whole-file", "--jsonl"), "neither objects nor columns"), (("answer", model("bert", "BertForQuestionAnswering"), file, "--whole-file"), "needs two in a row")):
+    r = run(*arguments)
+    check(f"refused: {reason}", r.status == 2 and one_line(r) and reason in r.err, r)
+
+# ---- Passages ----
+
+for late in ((), ("--late",)):
+    [answer] = rows("embed", embedder, file, "--whole-file", "--passages", "8", *late)
+    passages = answer["passages"]
+    check(f"passages {late}", len(passages) > 4 and set(passages[0]) == {"start", "end", "tokens", "text", "embedding"}, answer)
+    check(f"places {late}", all(book[1:][p["start"]:p["end"]] == p["text"] and 0 < p["tokens"] <= 8 for p in passages), passages)
+    check(f"all of the text {late}", "".join("".join(p["text"].split()) for p in passages) == "".join(book[1:].split()), passages)
+    plain = run("embed", embedder, file, "--whole-file", "--passages", "8", *late, "--cost")
+    check(f"for reading {late}", plain.out.startswith(f"{passages[0]['start']}-{passages[0]['end']} ") and "tokens" in plain.out.splitlines()[-1], plain)
+alone = rows("embed", embedder, write("first.txt", passages[0]["text"] + "\n"))[0]["embedding"]
+check("a passage that is read alone", rows("embed", embedder, file, "--whole-file", "--passages", "8")[0]["passages"][0]["embedding"] == alone)
+check("a passage that knows the text", passages[0]["embedding"] != alone)
+kept = rows("embed", embedder, write("kept.jsonl", json.dumps({"text": "a b", "passages": 1, "id": 7})), "--passages", "8")
+check("members of a row are kept", kept[0]["id"] == 7 and kept[0]["input_passages"] == 1 and len(kept[0]["passages"]) == 1, kept)
+check("a text without tokens", rows("embed", embedder, write("blank.txt", " \n"), "--passages", "8") == [{"passages": []}])
+for options, reason in ((("--late",), "give --passages N"), (("--passages", "8", "--output", path("v.npy")), "--output has one vector a row"), (("--passages", "8", "--windows"), "give one of them"), (("--passages", "0"), "--passages"), (("--passages", "8", "--max-length", "2"), "no room for a passage")):
+    r = run("embed", embedder, file, *options)
+    check(f"refused: {reason}", r.status == 2 and one_line(r) and reason in r.err and not os.path.exists(path("v.npy")), r)
+
+# ---- Windows ----
+
+cut, read = (rows("classify", classifier, file, "--whole-file", "--cost", *options)[0] for options in ((), ("--windows",)))
+check("without windows a text is cut", cut["cost"]["cut"] > 0 and cut["cost"]["windows"] == 1, cut)
+check("windows read all of it", read["cost"]["cut"] == 0 and read["cost"]["windows"] > 2 and read["scores"] != cut["scores"], read)
+short = write("short.txt", "a b c\n")
+check("a short text is one window", rows("classify", classifier, short) == rows("classify", classifier, short, "--windows"))
+r = run("classify", classifier, file, "--whole-file", "--windows", "--stride", "90")
+check("a stride that does not fit", r.status == 1 and "does not fit in windows" in r.err, r)
+data = write("long.tsv", "text\tlabel\n" + "".join(f"{' '.join('abcdefgh'[i % 5:] * 6)}\t{'xyz'[i % 3]}\n" for i in range(9)))
+metrics = [rows("eval", classifier, "--task", "classification", "--data", data, *options)[0] for options in ((), ("--windows",))]
+check("a data set in windows", all(m["examples"] == 9 for m in metrics) and metrics[0]["metrics"] != metrics[1]["metrics"], metrics)
+finish()
