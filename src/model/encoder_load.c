@@ -142,7 +142,7 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
                        &own));
         layer_visit(&self->layers[i], count_linear, &linears);
         if (smooth) smooth += linears;
-        if (plan->layers) TRY(renumber(load, plan->kind->names.query, bound, i));
+        if (plan->layers) TRY(renumber(load, plan->kind->names.output_norm, bound, i));
     }
     load->with.precision = PRECISION_F32;
     load->with.both = false;

@@ -8,11 +8,11 @@
 #include "model/family.h"
 
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
-    family_funnel, family_mobilebert, family_longformer, family_bigbird, family_modernbert;
+    family_funnel, family_mobilebert, family_longformer, family_bigbird, family_modernbert, family_fnet;
 
-static const family *const families[] = {&family_bert,       &family_distilbert, &family_electra,   &family_roberta,
-                                         &family_albert,     &family_mpnet,      &family_funnel,    &family_mobilebert,
-                                         &family_longformer, &family_bigbird,    &family_modernbert};
+static const family *const families[] = {&family_bert,       &family_distilbert, &family_electra,    &family_roberta,
+                                         &family_albert,     &family_mpnet,      &family_funnel,     &family_mobilebert,
+                                         &family_longformer, &family_bigbird,    &family_modernbert, &family_fnet};
 
 #define WIDTHS_KEY "layer_widths"
 
@@ -131,9 +131,11 @@ static rubato_status parse_feeding(encoder_config *config, const json_t *json, r
 rubato_status config_parse_attention(encoder_config *config, const json_t *json, rubato_error *error) {
     const parts_of_layers part = {&attending_table, &config->attention, &config->other_attention,
                                   &config->other_attention_layers};
-    if (config->theta[0] > 0 && json_object_get(json, attending_table.key))
+    const part_kind *usual = config->attention.kind;
+    const bool own = config->theta[0] > 0 || (usual && part_find(&attending_table, usual->name) != usual);
+    if (own && json_object_get(json, attending_table.key))
         return fail(error, RUBATO_UNSUPPORTED, "\"%s\": a %s has its own", attending_table.key, config->family);
-    return config->theta[0] > 0 ? RUBATO_OK : parse_part(config, &part, json, error);
+    return own ? RUBATO_OK : parse_part(config, &part, json, error);
 }
 
 bool config_sorts_heads(const encoder_config *config) {

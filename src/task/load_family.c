@@ -23,7 +23,8 @@ static bool has_layers(const family *kind, const checkpoint *weights) {
     bool found = false;
     for (size_t i = 0; i <= 4 && !found; i++) {
         const char *prefix = i < 4 ? kind->prefixes[i] : "";
-        found = prefix && has_tensor(weights, prefix, kind->names.query) &&
+        found = prefix &&
+                has_tensor(weights, prefix, kind->names.query ? kind->names.query : kind->names.attention_norm) &&
                 has_tensor(weights, prefix, kind->names.output_norm);
     }
     return found;

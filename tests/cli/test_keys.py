@@ -70,7 +70,7 @@ def same(what, made, want, **how): r = answers(made, **how); check(f"no effect: 
 def other(what, made, want, **how): r = answers(made, **how); check(f"obeyed: {what}", r.status == 0 and r.out != want.out, r, want)
 
 
-plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird", "modernbert")}
+plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird", "modernbert", "fnet")}
 
 # ---- config.json: what is refused ----
 REFUSED = {"use_bias": ("bigbird", False), "rescale_embeddings": ("bigbird", True), "pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "use_bottleneck": ("mobilebert", False), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"),

@@ -9,7 +9,7 @@ from program import check, finish, model, one_line, run
 from weights import tensors, write_tensors
 
 TEXT = "hello world\n"
-NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "albert": "Albert", "mpnet": "MPNet", "funnel": "Funnel", "mobilebert": "MobileBert", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert"}
+NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "albert": "Albert", "mpnet": "MPNet", "funnel": "Funnel", "mobilebert": "MobileBert", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet"}
 
 
 def folder(family, drop=(), prefix=True, **changes):

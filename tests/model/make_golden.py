@@ -31,6 +31,7 @@ FAMILIES = {
     "bigbird": ("big_bird", "BigBird", dict(BERT, max_position_embeddings=20, attention_type="block_sparse", block_size=2, num_random_blocks=1, hidden_act="gelu_new", sep_token_id=3), "cls"),
     "modernbert": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=4, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=4, classifier_pooling="mean"), "cls"),
     "modernbert-cls": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=3, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=6, attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True, layer_types=["sliding_attention", "sliding_attention", "full_attention"]), "cls"),
+    "fnet": ("fnet", "FNet", dict({k: v for k, v in BERT.items() if k != "num_attention_heads"}, type_vocab_size=4, pad_token_id=0, bos_token_id=2, eos_token_id=3), "cls"),
     "mobilebert": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=3, classifier_activation=False), "cls"),
     "mobilebert-tiny": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=2, use_bottleneck_attention=True, normalization_type="layer_norm", hidden_act="gelu"), "cls"),
     "mobilebert-plain": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=24, num_feedforward_networks=1, key_query_shared_bottleneck=False, trigram_input=False), "cls"),
@@ -100,7 +101,8 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
             e = t.encode(text) if pair is None else t.encode(text, pair)
             if head == "ForNextSentencePrediction" and pair is None: continue
             inputs = dict(input_ids=torch.tensor([e.ids]), attention_mask=torch.ones(1, len(e.ids), dtype=torch.long))
-            if kind in ("bert", "electra", "albert", "funnel", "mobilebert", "big_bird"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
+            if kind == "fnet": del inputs["attention_mask"]
+            if kind in ("bert", "electra", "albert", "funnel", "mobilebert", "big_bird", "fnet"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
             if kind == "big_bird": getattr(model, "bert", model).set_attention_type("block_sparse")  # a short text makes a model's attention dense for good
             try:
                 with torch.no_grad(): o = model(**inputs, output_hidden_states=True)

@@ -15,9 +15,9 @@
 #include "store/safetensors.h"
 
 static const char *const families[] = {
-    "bert",    "distilbert",   "electra",       "roberta",    "xlm-roberta",     "albert",           "mpnet",
-    "funnel",  "funnel-plain", "funnel-whole",  "mobilebert", "mobilebert-tiny", "mobilebert-plain", "longformer",
-    "bigbird", "modernbert",   "modernbert-cls"};
+    "bert",    "distilbert",   "electra",        "roberta",    "xlm-roberta",     "albert",           "mpnet",
+    "funnel",  "funnel-plain", "funnel-whole",   "mobilebert", "mobilebert-tiny", "mobilebert-plain", "longformer",
+    "bigbird", "modernbert",   "modernbert-cls", "fnet"};
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
 static json_t *read_json(const char *folder, const char *name) {

@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Writes tests/golden/modern and tests/golden/fourier: a small ModernBERT and a small FNet, and what `transformers` makes of some texts:
+rows, and the gradients of a weighted sum of them. Needs torch, transformers, safetensors and numpy; the test that reads the files needs
+none of them.
+
+    tests/mechanism/make_encoder_golden.py tests/golden [FOLDER ...]
+"""
+import json, pathlib, shutil, sys
+
+import numpy, torch
+from safetensors.numpy import save_file
+from transformers import FNetConfig, FNetModel, ModernBertConfig, ModernBertModel
+
+OUT, ONLY = pathlib.Path(sys.argv[1]), sys.argv[2:]
+LENGTHS = [4, 19, 11]
+SIZES = dict(vocab_size=61, hidden_size=24, num_hidden_layers=4, intermediate_size=40, max_position_embeddings=20, pad_token_id=0, bos_token_id=2, eos_token_id=3)
+
+
+def modern():
+    return ModernBertModel(ModernBertConfig(**SIZES, num_attention_heads=3, cls_token_id=2, sep_token_id=3, local_attention=6, norm_bias=True, attention_bias=True, attn_implementation="eager"))
+
+
+def fourier(): return FNetModel(FNetConfig(**{**SIZES, "hidden_size": 25, "num_hidden_layers": 3}, hidden_dropout_prob=0.0))  # an odd number of columns
+
+
+def run(model, ids, mask):
+    if model.config.model_type != "fnet": return model(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
+    return torch.cat([model(input_ids=ids[i:i + 1, :n]).last_hidden_state[0] for i, n in enumerate(LENGTHS)])  # it counts rows of padding as a part of a text
+
+
+for name, make in (("modern", modern), ("fourier", fourier)):
+    if ONLY and name not in ONLY: continue
+    torch.manual_seed(5)
+    model = make().train()
+    for value in model.parameters():
+        value.data += torch.randn_like(value) * 0.15
+    ids = torch.randint(5, 61, (len(LENGTHS), max(LENGTHS)))
+    mask = torch.tensor([[int(i < n) for i in range(max(LENGTHS))] for n in LENGTHS])
+    rows = run(model, ids, mask)
+    weights = torch.randn_like(rows)
+    (rows * weights).sum().backward()
+    folder = OUT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    named = {n: v for n, v in model.named_parameters() if not n.startswith("pooler")}
+    save_file({n: v.detach().numpy().copy() for n, v in named.items()}, folder / "model.safetensors")
+    written = model.config.to_dict()
+    written["architectures"] = [type(model).__name__]
+    written.pop("transformers_version", None)
+    (folder / "config.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
+    shutil.copy(OUT / "bert/tokenizer.json", folder)
+    expected = {"ids": ids[mask.bool()].numpy().astype(numpy.int32), "lengths": numpy.array(LENGTHS, numpy.int32), "weights": weights.numpy(), "plain": rows.detach().numpy()}
+    expected.update({"grad." + n: v.grad.numpy() for n, v in named.items()})
+    save_file({n: numpy.ascontiguousarray(v) for n, v in expected.items()}, folder / "expected.safetensors")
+    print(name, len(named), "tensors, largest row value", float(rows.detach().abs().max()))
