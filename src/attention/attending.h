@@ -67,7 +67,8 @@ typedef enum added_start {
     LIKE_SEGMENTS, /* a table [longest text, rows]: the means of `rows` segments of the text; no bias */
     DRAWN_ROWS,    /* a table [rows, outputs of the queries' layer], drawn with the deviation 1; rows 0: longest text */
     ZERO_ROWS,     /* the same of zeros; rows ROWS_OF_INPUTS: as many as the queries' layer has inputs */
-    ZERO_HEADS     /* a table [rows, heads] of zeros */
+    ZERO_HEADS,    /* a table [rows, heads] of zeros */
+    ZERO_TAPS      /* the same [heads, rows] */
 } added_start;
 
 typedef struct added_tensor {

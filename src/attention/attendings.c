@@ -14,7 +14,8 @@
     EACH(compressed)                                                                                                   \
     EACH(linformer)                                                                                                    \
     EACH(set)                                                                                                          \
-    EACH(synthesizer) EACH(sinkhorn) EACH(reformer) EACH(routing) EACH(transformer_xl) EACH(compressive) EACH(etc)
+    EACH(synthesizer)                                                                                                  \
+    EACH(sinkhorn) EACH(reformer) EACH(routing) EACH(transformer_xl) EACH(compressive) EACH(etc) EACH(nystrom)
 
 #define DECLARE(name) extern const attending attending_##name;
 #define ENTRY(name) &attending_##name.part,

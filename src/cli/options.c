@@ -97,6 +97,8 @@ static const rubato_option serve_table[] = {
 #define OPTION_SECTION "Settings of --attention"
 #define SETTING(name, standard, help) TEXT_OPTION(name, setting.name, "N", NULL, standard, help)
 static const rubato_option setting_table[] = {
+    SETTING(landmarks, "64", "nystrom: means of segments of a text, by which its tokens see each other"),
+    SETTING(taps, "0", "nystrom: tokens of a convolution of values, an odd number"),
     SETTING(window, "512", "longformer: tokens that a token sees around it"),
     SETTING(radius, "84", "etc: the farthest that a token sees"),
     SETTING(clip, "12", "etc: distances that have a label of their own"),

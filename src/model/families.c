@@ -8,11 +8,13 @@
 #include "model/family.h"
 
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
-    family_funnel, family_mobilebert, family_longformer, family_bigbird, family_modernbert, family_fnet;
+    family_funnel, family_mobilebert, family_longformer, family_bigbird, family_modernbert, family_fnet,
+    family_nystromformer;
 
-static const family *const families[] = {&family_bert,       &family_distilbert, &family_electra,    &family_roberta,
-                                         &family_albert,     &family_mpnet,      &family_funnel,     &family_mobilebert,
-                                         &family_longformer, &family_bigbird,    &family_modernbert, &family_fnet};
+static const family *const families[] = {
+    &family_bert,       &family_distilbert, &family_electra,      &family_roberta,    &family_albert,
+    &family_mpnet,      &family_funnel,     &family_mobilebert,   &family_longformer, &family_bigbird,
+    &family_modernbert, &family_fnet,       &family_nystromformer};
 
 #define WIDTHS_KEY "layer_widths"
 
@@ -229,6 +231,7 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     TRY(get_count(&config->heads, json, SECOND_HEADS, MOST_WIDTH, error));
     TRY(get_count(&config->inner, json, keys->inner, MOST_WIDTH * 4, error));
     TRY(get_count(&config->positions, json, keys->positions, MOST_ROWS, error));
+    config->positions += config->uncounted;
     TRY(get_count(&config->types, json, keys->types, MOST_WIDTH, error));
     TRY(get_count(&config->embedding, json, keys->embedding, MOST_WIDTH, error));
     TRY(get_count(&config->vocabulary, json, "vocab_size", MOST_ROWS, error));

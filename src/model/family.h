@@ -27,6 +27,7 @@ typedef struct encoder_config {
     bool plain_norms;      /* norms of embeddings and layers have no statistics */
     bool no_pooler;        /* heads for sequences read the first row as it is */
     size_t first_position; /* position of the first token, after the pad's row (RoBERTa, MPNet) */
+    size_t uncounted;      /* rows of positions that config.json does not count (Nyströmformer) */
     bool count_pads;       /* pad tokens in a text have no position of their own (RoBERTa) */
     int32_t pad;
     float epsilon;

@@ -34,6 +34,7 @@ typedef struct binding {
     size_t first, rows, columns; /* rows [first, first + rows) of a stacked layer; a vector has rows 0 */
     bool turned;                 /* the weight is stored as [inputs, outputs] */
     size_t parts;                /* columns, or a vector, are stored as [parts, columns / parts]; 0: as they are */
+    bool taps;                   /* stored as [rows, 1, columns, 1], as a convolution is */
 } binding;
 
 typedef struct bindings {

@@ -64,8 +64,9 @@ static char *make_header(const tensor_source *tensors, size_t count, const char 
         size_t bytes = tensor_bytes(t);
         json_t *shape = json_array();
         if (t->rows) json_add(&shape, json_integer((json_int_t)t->rows));
-        if (t->parts) json_add(&shape, json_integer((json_int_t)t->parts));
+        if (t->parts || t->taps) json_add(&shape, json_integer(t->taps ? 1 : (json_int_t)t->parts));
         json_add(&shape, json_integer((json_int_t)(t->columns / (t->parts ? t->parts : 1))));
+        if (t->taps) json_add(&shape, json_integer(1));
         json_put(&root, t->name,
                  json_pack("{s:s, s:o, s:[II]}", "dtype", dtype_name(t->type), "shape", shape, "data_offsets",
                            (json_int_t)at, (json_int_t)(at + bytes)));

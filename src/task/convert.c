@@ -307,7 +307,7 @@ static rubato_status add_new(const converting *c, enlarging *e, const added_tens
     static const char *const suffixes[] = {".weight", ".bias"};
     const tensor_names *names = &c->model->kind->names;
     const size_t longest = encoder_max_length(&c->model->body.config);
-    const char *const patterns[] = {names->query, names->key,   names->value, names->query,
+    const char *const patterns[] = {names->query, names->key,   names->value, names->query, names->query,
                                     names->query, names->query, names->query, names->query};
     const bool is_table = wanted->like >= LIKE_SEGMENTS;
     for (size_t shard = 0; shard < e->weights.shard_count; shard++)
@@ -339,6 +339,7 @@ static rubato_status add_new(const converting *c, enlarging *e, const added_tens
                     *sizes = (mean_weight){from->shape[0], wanted->rows ? wanted->rows : longest};
                     if (wanted->rows == ROWS_OF_INPUTS) sizes->rows = from->shape[1];
                     if (wanted->like == ZERO_HEADS) sizes->width = e->heads;
+                    if (wanted->like == ZERO_TAPS) *sizes = (mean_weight){wanted->rows, e->heads};
                     values = (tensor_source){.type = from->type,
                                              .rows = sizes->rows,
                                              .columns = sizes->width,

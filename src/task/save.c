@@ -191,7 +191,8 @@ static rubato_status change_config(const rubato_model *self, json_t *config, sto
     if (keys->layers) TRY(json_set(config, keys->layers, json_integer((json_int_t)sizes->layers), error));
     if (keys->inner && !sizes->uneven && json_object_get(config, keys->inner))
         TRY(json_set(config, keys->inner, json_integer((json_int_t)sizes->inner), error));
-    if (keys->positions) TRY(json_set(config, keys->positions, json_integer((json_int_t)sizes->positions), error));
+    if (keys->positions)
+        TRY(json_set(config, keys->positions, json_integer((json_int_t)(sizes->positions - sizes->uncounted)), error));
     TRY(json_set(config, "vocab_size", json_integer((json_int_t)sizes->vocabulary), error));
     if (self->untrained) TRY(json_set(config, "pad_token_id", json_integer(sizes->pad), error));
     if (self->info.label_count) {
@@ -369,6 +370,7 @@ static rubato_status add_bound(outgoing *all, const rubato_model *self, const ch
                                       .rows = from->rows,
                                       .columns = from->columns,
                                       .parts = from->parts,
+                                      .taps = from->taps,
                                       .read = read_bound,
                                       .user = from},
                       error);

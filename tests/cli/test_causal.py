@@ -51,7 +51,7 @@ for option in (("--whole-words",), ("--mask-share", "0.2"), ("--objective", "mlm
     r = run("train", causal, "--task", "lm", "--data", text, "--steps", 1, *option, "--overwrite", "--out", path("none")); check(f"{option[0]} is refused", r.status == 2 and one_line(r), r)
 for family in ("distilbert", "electra", "albert", "mpnet", "bigbird", "longformer"):
     r = run("train", os.path.join(golden, family), "--task", "lm", "--data", text, "--steps", 1, "--overwrite", "--out", path("none")); check(f"{family} has no causal form", r.status == 1 and one_line(r) and "is_decoder" in r.err, r)
-for setting in ("linformer,slots=4", "set,points=3", "bigbird,block=2", "sinkhorn", "reformer", "routing", "etc"):
+for setting in ("linformer,slots=4", "nystrom", "set,points=3", "bigbird,block=2", "sinkhorn", "reformer", "routing", "etc"):
     run("convert", os.path.join(golden, "bert"), "--attention", setting, "--overwrite", "--out", path("converted"))
     r = run("train", path("converted"), "--task", "lm", "--data", text, "--steps", 1, "--overwrite", "--out", path("none")); check(f"{setting} does not run causally", r.status == 1 and one_line(r) and "causally" in r.err, r)
     r = run("convert", causal, "--attention", setting, "--overwrite", "--out", path("none")); check(f"no causal model is made {setting}", r.status != 0 and one_line(r) and "causally" in r.err, r)

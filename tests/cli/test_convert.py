@@ -21,14 +21,14 @@ plain = os.path.join(golden, "bert")
 want = answers(plain)
 
 # ---- What sees everything is dense attention ----
-DENSE = {"longformer,window=64,globals=1": 3 * 2 * 3, "longformer,window=64,globals=0": 0, "image,block=40": 0, "compressed,ratio=1": 2 * 2 * 3, "bigbird,block=8": 0, "sparse,pattern=fixed,stride=40": 0, "synthesizer,mixed=true": 1 * 3, "synthesizer,scores=random,mixed=true": 2 * 3, "sinkhorn,block=40": 0, "routing,clusters=1": 1 * 3, "transformer-xl,segment=40": 2 * 3, "compressive,segment=40": 4 * 3, "etc": 2 * 3}
+DENSE = {"longformer,window=64,globals=1": 3 * 2 * 3, "longformer,window=64,globals=0": 0, "image,block=40": 0, "compressed,ratio=1": 2 * 2 * 3, "nystrom,landmarks=40": 0, "nystrom,landmarks=40,taps=3": 3, "bigbird,block=8": 0, "sparse,pattern=fixed,stride=40": 0, "synthesizer,mixed=true": 1 * 3, "synthesizer,scores=random,mixed=true": 2 * 3, "sinkhorn,block=40": 0, "routing,clusters=1": 1 * 3, "transformer-xl,segment=40": 2 * 3, "compressive,segment=40": 4 * 3, "etc": 2 * 3}
 for setting, added in DENSE.items():
     r = convert("dense", "--attention", setting)
     check(f"{setting} is dense for a short text", r.status == 0 and far(answers(path("dense")), want) < 1e-5, r)
     told = r.json()[0]
     check(f"{setting}: what was added", told["added"] == added and told["attention"].startswith(setting.split(",")[0]), r)
     check(f"{setting}: transformers refuses it", json.load(open(path("dense/config.json")))["model_type"] not in ("bert", None))
-for setting in ("longformer,window=2,globals=1", "image,block=2,flange=1", "image,columns=3,block=1,flange=0,lines=1,line_flange=1", "compressed", "sparse,stride=2", "axial,columns=4", "linear", "performer,features=16", "linformer,slots=4", "linformer,slots=4,shared=true", "bigbird,block=1,random=0", "set,points=3", "synthesizer", "synthesizer,scores=random", "sinkhorn,block=2", "sinkhorn,block=2,cut=1", "reformer,chunk=2,rounds=2", "reformer", "routing,clusters=4", "transformer-xl,segment=4,memory=2", "compressive,segment=4,memory=2,compressed=2", "etc,radius=1,globals=0"):
+for setting in ("longformer,window=2,globals=1", "image,block=2,flange=1", "image,columns=3,block=1,flange=0,lines=1,line_flange=1", "compressed", "sparse,stride=2", "axial,columns=4", "linear", "performer,features=16", "linformer,slots=4", "linformer,slots=4,shared=true", "nystrom,landmarks=2", "bigbird,block=1,random=0", "set,points=3", "synthesizer", "synthesizer,scores=random", "sinkhorn,block=2", "sinkhorn,block=2,cut=1", "reformer,chunk=2,rounds=2", "reformer", "routing,clusters=4", "transformer-xl,segment=4,memory=2", "compressive,segment=4,memory=2,compressed=2", "etc,radius=1,globals=0"):
     r = convert("other", "--attention", setting); check(f"{setting} is another model", r.status == 0 and far(answers(path("other")), want) > 1e-4, r)
     r = run("train", path("other"), "--task", "mlm", "--data", write("text.txt", TEXTS * 8), "--steps", 3, "--max-length", 16, "--quiet", "--overwrite", "--out", path("trained")); check(f"{setting} learns, and reads no weights that it lacks", r.status == 0 and "not used" not in r.err, r)
     r = run("quantize", path("other"), "--to", "int8", "--overwrite", "--out", path("small")); check(f"{setting} in int8", r.status == 0 and (far(answers(path("small")), answers(path("other"))) < 0.5 or "routing" in setting), r)  # rounding changes clusters
@@ -37,11 +37,11 @@ convert("as", "--attention", "longformer,window=4,globals=2"); convert("options"
 check("settings as options", json.load(open(path("as/config.json")))["attention"] == json.load(open(path("options/config.json")))["attention"])
 
 # ---- Of some layers ----
-for setting in ("longformer,window=64,globals=1", "sparse,pattern=fixed,stride=40", "compressed,ratio=1", "synthesizer,mixed=true"):
+for setting in ("longformer,window=64,globals=1", "sparse,pattern=fixed,stride=40", "compressed,ratio=1", "nystrom,landmarks=40,taps=3", "synthesizer,mixed=true"):
     r = convert("some", "--attention", setting, "--layers", "0,2"); told = r.json()[0]; noted = json.load(open(path("some/config.json")))
     check(f"{setting} of two layers, dense for a short text", r.status == 0 and far(answers(path("some")), want) < 1e-5 and noted["attention"]["layers"] == [0, 2], r)
     check(f"{setting}: only these get tensors", told["added"] == DENSE[setting] * 2 // 3 and told["attention"].endswith("in layers 0,2") and not any(".layer.1." in n and n not in tensors(plain) for n in tensors(path("some"))), r)
-for setting in ("linear", "performer,features=16", "linformer,slots=4", "set,points=3", "reformer", "routing,clusters=4", "transformer-xl,segment=4,memory=2", "synthesizer"):
+for setting in ("linear", "performer,features=16", "linformer,slots=4", "nystrom,landmarks=2,taps=3", "set,points=3", "reformer", "routing,clusters=4", "transformer-xl,segment=4,memory=2", "synthesizer"):
     convert("every", "--attention", setting); convert("each", "--attention", setting, "--layers", "0,1,2")
     check(f"{setting}: all layers are all layers", answers(path("each")) == answers(path("every")))
     r = convert("last", "--attention", setting, "--layers", 2); check(f"{setting}: the last layer alone", r.status == 0 and 1e-4 < far(answers(path("last")), want), r)
@@ -98,7 +98,7 @@ for name, entry in json.loads(header_of[8:8 + length]).items():
 open(path("big/model.safetensors"), "wb").write(header_of[:8 + length] + body)
 r = run("embed", path("big"), "--json", stdin="a b c d\n"); check("weights of keys that are too small for a float are none", r.status == 0, r)
 for setting, says in (("longformer,window=3", "even"), ("longer", "known are"), ("longformer,wide=3", "wide"), ("longformer,mechanism=etc", "twice"), ("longformer,window=8,window=16", "twice"), ("longformer,window=nan", "cannot be"), ("longformer,window=1e400", "cannot be"), ("longformer,window", "window=256"), ("", "attention"), (",", "attention"), ("=3", "window=256"), ("sparse,pattern=wild", "wild"),
-                      ("performer,features=0", "features"), ("performer,kernel=x", "kernel"), ("compressed,ratio=99", "ratio"), ("axial,columns=0", "columns"), ("set,points=0", "points"), ("synthesizer,scores=wild", "wild"), ("sinkhorn,block=0", "block"), ("sinkhorn,temperature=0", "temperature"), ("reformer,buckets=3", "buckets"), ("reformer,rounds=0", "rounds"), ("routing,clusters=0", "clusters"), ("transformer-xl,segment=0", "segments"), ("compressive,ratio=0", "tokens each"), ("etc,clip=99", "distances"), ("bigbird,random=13", "random"), ("bigbird,drawn=3", "drawn"), ("image,block=-1", "block"), ("image,columns=4,lines=30,line_flange=5", "lines"), ("longformer,window=1e30", "window")):
+                      ("performer,features=0", "features"), ("nystrom,taps=2", "taps"), ("nystrom,landmarks=9999", "landmarks"), ("performer,kernel=x", "kernel"), ("compressed,ratio=99", "ratio"), ("axial,columns=0", "columns"), ("set,points=0", "points"), ("synthesizer,scores=wild", "wild"), ("sinkhorn,block=0", "block"), ("sinkhorn,temperature=0", "temperature"), ("reformer,buckets=3", "buckets"), ("reformer,rounds=0", "rounds"), ("routing,clusters=0", "clusters"), ("transformer-xl,segment=0", "segments"), ("compressive,ratio=0", "tokens each"), ("etc,clip=99", "distances"), ("bigbird,random=13", "random"), ("bigbird,drawn=3", "drawn"), ("image,block=-1", "block"), ("image,columns=4,lines=30,line_flange=5", "lines"), ("longformer,window=1e30", "window")):
     r = convert("none", "--attention", setting); check(f"{setting!r} is refused", r.status in (1, 2) and one_line(r) and (says in r.err or "attention" in r.err) and not os.path.exists(path("none")), r)
 for family in ("mpnet", "funnel", "mobilebert", "longformer"):
     r = convert("none", "--attention", "linear", of=os.path.join(golden, family)); check(f"{family} has no dense attention", r.status == 1 and one_line(r) and "dense" in r.err, r)

@@ -70,7 +70,7 @@ def same(what, made, want, **how): r = answers(made, **how); check(f"no effect: 
 def other(what, made, want, **how): r = answers(made, **how); check(f"obeyed: {what}", r.status == 0 and r.out != want.out, r, want)
 
 
-plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird", "modernbert", "fnet")}
+plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird", "modernbert", "fnet", "nystromformer")}
 
 # ---- config.json: what is refused ----
 REFUSED = {"use_bias": ("bigbird", False), "rescale_embeddings": ("bigbird", True), "pool_q_only": ("funnel", False), "num_blocks": ("funnel", 3), "use_bottleneck": ("mobilebert", False), "relative_attention_num_buckets": ("mpnet", 64), "position_embedding_type": ("bert", "relative_key"),
@@ -104,7 +104,7 @@ same("layer_norm_eps in DistilBERT", folder("distilbert", layer_norm_eps=0.5), p
 
 # ---- config.json: what is obeyed ----
 CHANGES = {"attention_window": ("longformer", 2), "num_hidden_layers": ("bert", 2), "layer_norm_eps": ("bert", 0.5), "num_attention_heads": ("bert", 2), "n_layers": ("distilbert", 2), "n_heads": ("distilbert", 2), "activation": ("distilbert", "relu"), "hidden_act": ("bert", "relu"),
-           "pad_token_id": ("roberta", 0), "separate_cls": ("funnel", False), "truncate_seq": ("funnel", False), "pooling_type": ("funnel", "max"), "block_repeats": ("funnel", [1, 1, 2]), "num_feedforward_networks": ("mobilebert", 2), "normalization_type": ("mobilebert", "layer_norm"), "hidden_activation": ("modernbert", "relu"), "norm_eps": ("modernbert", 0.5), "local_attention": ("modernbert", 2), "sliding_window": ("modernbert", 1), "layer_types": ("modernbert", ["full_attention"] * 4),
+           "pad_token_id": ("roberta", 0), "separate_cls": ("funnel", False), "truncate_seq": ("funnel", False), "pooling_type": ("funnel", "max"), "block_repeats": ("funnel", [1, 1, 2]), "num_feedforward_networks": ("mobilebert", 2), "normalization_type": ("mobilebert", "layer_norm"), "hidden_activation": ("modernbert", "relu"), "norm_eps": ("modernbert", 0.5), "local_attention": ("modernbert", 2), "sliding_window": ("modernbert", 1), "num_landmarks": ("nystromformer", 3), "segment_means_seq_len": ("nystromformer", 5), "conv_kernel_size": ("nystromformer", None), "layer_types": ("modernbert", ["full_attention"] * 4),
            "rope_parameters": ("modernbert", {"full_attention": {"rope_theta": 9.0}})}
 CHECKED = {"vocab_size": ("bert", 60), "hidden_size": ("bert", 27), "intermediate_size": ("bert", 41), "max_position_embeddings": ("bert", 18), "type_vocab_size": ("bert", 3), "embedding_size": ("electra", 15), "num_hidden_groups": ("albert", 9),
            "inner_group_num": ("albert", 3), "dim": ("distilbert", 27), "hidden_dim": ("distilbert", 41), "d_model": ("funnel", 26), "n_head": ("funnel", 2), "d_head": ("funnel", 4), "d_inner": ("funnel", 41), "block_sizes": ("funnel", [9, 9, 9]), "intra_bottleneck_size": ("mobilebert", 21), "key_query_shared_bottleneck": ("mobilebert", False), "use_bottleneck_attention": ("mobilebert", True), "trigram_input": ("mobilebert", False)}

@@ -11,7 +11,7 @@ from program import check, finish, golden, large, model, run, texts, work, write
 
 TEXTS = "hello world\na world of words\nfoo\n"
 HEADS = {"Model": ["embed"], "ForSequenceClassification": ["classify"], "ForTokenClassification": ["tag"], "ForMaskedLM": ["fill"], "ForQuestionAnswering": ["answer", "--jsonl"]}
-PREFIXES = {"albert": "Albert", "bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "funnel": "Funnel", "mobilebert": "MobileBert", "mpnet": "MPNet", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet"}
+PREFIXES = {"albert": "Albert", "bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "funnel": "Funnel", "mobilebert": "MobileBert", "mpnet": "MPNet", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet", "nystromformer": "Nystromformer"}
 LABELS = {"id2label": {"0": "O", "1": "B-X", "2": "I-X"}, "label2id": {"O": 0, "B-X": 1, "I-X": 2}}
 
 

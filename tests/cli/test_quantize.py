@@ -9,7 +9,7 @@ from program import candidates, renew, check, finish, golden, model, one_line, p
 
 TEXTS = ["hello world", "a world of words", "foo", "the quick brown fox jumps over the lazy dog"]
 HEADS = {"SequenceClassification": "classify", "TokenClassification": "tag", "Model": "embed", "MaskedLM": "fill"}
-NAMES = {"bert": "Bert", "albert": "Albert", "distilbert": "DistilBert", "electra": "Electra", "mobilebert": "MobileBert", "mpnet": "MPNet", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet"}
+NAMES = {"bert": "Bert", "albert": "Albert", "distilbert": "DistilBert", "electra": "Electra", "mobilebert": "MobileBert", "mpnet": "MPNet", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet", "nystromformer": "Nystromformer"}
 
 
 def answers(command, folder, *more):

@@ -148,6 +148,7 @@ static inline void parts_of(char *out, size_t bytes, const part_table *all, size
                                               {"bigbird", ", \"block\": 8, \"random\": 2"},
                                               {"performer", ", \"features\": 24"},
                                               {"linformer", ", \"slots\": 5"},
+                                              {"nystrom", ", \"landmarks\": 6"},
                                               {"set", ", \"points\": 5"},
                                               {"memory", ", \"slots\": 1, \"heads\": 3, \"selected\": 1, "
                                                          "\"query\": 12, \"normal\": false"},

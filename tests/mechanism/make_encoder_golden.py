@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/modern and tests/golden/fourier: a small ModernBERT and a small FNet, and what `transformers` makes of some texts:
+"""Writes tests/golden/modern, fourier and nystrom: a small ModernBERT, FNet and Nystromformer, and what `transformers` makes of some texts:
 rows, and the gradients of a weighted sum of them. Needs torch, transformers, safetensors and numpy; the test that reads the files needs
 none of them.
 
@@ -9,7 +9,7 @@ import json, pathlib, shutil, sys
 
 import numpy, torch
 from safetensors.numpy import save_file
-from transformers import FNetConfig, FNetModel, ModernBertConfig, ModernBertModel
+from transformers import FNetConfig, FNetModel, ModernBertConfig, ModernBertModel, NystromformerConfig, NystromformerModel
 
 OUT, ONLY = pathlib.Path(sys.argv[1]), sys.argv[2:]
 LENGTHS = [4, 19, 11]
@@ -23,19 +23,22 @@ def modern():
 def fourier(): return FNetModel(FNetConfig(**{**SIZES, "hidden_size": 25, "num_hidden_layers": 3}, hidden_dropout_prob=0.0))  # an odd number of columns
 
 
+def nystrom(): return NystromformerModel(NystromformerConfig(**SIZES, num_attention_heads=3, num_landmarks=4, segment_means_seq_len=12, conv_kernel_size=5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+
+
 def run(model, ids, mask):
-    if model.config.model_type != "fnet": return model(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
-    return torch.cat([model(input_ids=ids[i:i + 1, :n]).last_hidden_state[0] for i, n in enumerate(LENGTHS)])  # it counts rows of padding as a part of a text
+    if model.config.model_type == "modernbert": return model(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
+    return torch.cat([model(input_ids=ids[i:i + 1, :n]).last_hidden_state[0] for i, n in enumerate(mask.sum(1))])  # alone: rows of padding and other texts change the others
 
 
-for name, make in (("modern", modern), ("fourier", fourier)):
+for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LENGTHS), ("nystrom", nystrom, [12, 12])):
     if ONLY and name not in ONLY: continue
     torch.manual_seed(5)
     model = make().train()
     for value in model.parameters():
         value.data += torch.randn_like(value) * 0.15
-    ids = torch.randint(5, 61, (len(LENGTHS), max(LENGTHS)))
-    mask = torch.tensor([[int(i < n) for i in range(max(LENGTHS))] for n in LENGTHS])
+    ids = torch.randint(5, 61, (len(lengths), max(lengths)))
+    mask = torch.tensor([[int(i < n) for i in range(max(lengths))] for n in lengths])
     rows = run(model, ids, mask)
     weights = torch.randn_like(rows)
     (rows * weights).sum().backward()
@@ -48,7 +51,7 @@ for name, make in (("modern", modern), ("fourier", fourier)):
     written.pop("transformers_version", None)
     (folder / "config.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
     shutil.copy(OUT / "bert/tokenizer.json", folder)
-    expected = {"ids": ids[mask.bool()].numpy().astype(numpy.int32), "lengths": numpy.array(LENGTHS, numpy.int32), "weights": weights.numpy(), "plain": rows.detach().numpy()}
+    expected = {"ids": ids[mask.bool()].numpy().astype(numpy.int32), "lengths": numpy.array(lengths, numpy.int32), "weights": weights.numpy(), "plain": rows.detach().numpy()}
     expected.update({"grad." + n: v.grad.numpy() for n, v in named.items()})
     save_file({n: numpy.ascontiguousarray(v) for n, v in expected.items()}, folder / "expected.safetensors")
     print(name, len(named), "tensors, largest row value", float(rows.detach().abs().max()))

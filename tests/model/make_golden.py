@@ -32,6 +32,7 @@ FAMILIES = {
     "modernbert": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=4, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=4, classifier_pooling="mean"), "cls"),
     "modernbert-cls": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=3, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=6, attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True, layer_types=["sliding_attention", "sliding_attention", "full_attention"]), "cls"),
     "fnet": ("fnet", "FNet", dict({k: v for k, v in BERT.items() if k != "num_attention_heads"}, type_vocab_size=4, pad_token_id=0, bos_token_id=2, eos_token_id=3), "cls"),
+    "nystromformer": ("nystromformer", "Nystromformer", dict(BERT, max_position_embeddings=19, num_landmarks=5, segment_means_seq_len=15, conv_kernel_size=5, pad_token_id=1, bos_token_id=0, eos_token_id=2, hidden_act="gelu_new"), "s"),
     "mobilebert": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=3, classifier_activation=False), "cls"),
     "mobilebert-tiny": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=2, use_bottleneck_attention=True, normalization_type="layer_norm", hidden_act="gelu"), "cls"),
     "mobilebert-plain": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=24, num_feedforward_networks=1, key_query_shared_bottleneck=False, trigram_input=False), "cls"),
@@ -97,13 +98,14 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
         model.load_state_dict(state)
         if head != "Model": weights.update({k: v for k, v in state.items() if k not in weights})
         t.enable_truncation({"funnel": 512, "big_bird": 20}.get(kind, 19))
-        for text, pair in LONGER if kind == "funnel" else TEXTS + [("a b c d e f g h i j k l m n o", None)] * (kind == "big_bird"):
+        for text, pair in LONGER if kind == "funnel" else TEXTS + [("a b c d e f g h i j k l m n o", None)] * (kind == "big_bird") + [("a b c d e f g h i j k l m", None), ("a b c d e f", "g h i j k")] * (kind == "nystromformer"):
             e = t.encode(text) if pair is None else t.encode(text, pair)
             if head == "ForNextSentencePrediction" and pair is None: continue
             inputs = dict(input_ids=torch.tensor([e.ids]), attention_mask=torch.ones(1, len(e.ids), dtype=torch.long))
             if kind == "fnet": del inputs["attention_mask"]
             if kind in ("bert", "electra", "albert", "funnel", "mobilebert", "big_bird", "fnet"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
             if kind == "big_bird": getattr(model, "bert", model).set_attention_type("block_sparse")  # a short text makes a model's attention dense for good
+            if kind == "nystromformer" and len(e.ids) != config.segment_means_seq_len: continue
             try:
                 with torch.no_grad(): o = model(**inputs, output_hidden_states=True)
             except (AssertionError, RuntimeError) as e:  # transformers' Funnel has no positions for some short texts; Longformer's questions need a pair

@@ -17,7 +17,7 @@
 static const char *const families[] = {
     "bert",    "distilbert",   "electra",        "roberta",    "xlm-roberta",     "albert",           "mpnet",
     "funnel",  "funnel-plain", "funnel-whole",   "mobilebert", "mobilebert-tiny", "mobilebert-plain", "longformer",
-    "bigbird", "modernbert",   "modernbert-cls", "fnet"};
+    "bigbird", "modernbert",   "modernbert-cls", "fnet",       "nystromformer"};
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
 static json_t *read_json(const char *folder, const char *name) {
