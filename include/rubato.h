@@ -565,6 +565,29 @@ RUBATO_API rubato_status rubato_fill_target(const rubato_model *model, const cha
 RUBATO_API rubato_status rubato_fill_text(const rubato_model *model, const rubato_input *input, size_t mask, int32_t id,
                                           char **text, rubato_error *error);
 
+typedef struct rubato_generate_options {
+    size_t size;               /* sizeof(rubato_generate_options) */
+    const rubato_options *run; /* NULL: defaults; no budget counts */
+    size_t tokens;             /* the most new tokens; 0: 64 */
+    double temperature; /* tokens are drawn by softmax of logits / temperature; 0: always the most probable one */
+    size_t top;         /* they are drawn among so many, the most probable ones; 0: among all */
+    uint64_t seed;      /* of what is drawn */
+    /* Called with new text as it comes, in pieces that together are the result; a non-zero return ends the text. NULL
+     * for none. */
+    int (*piece)(void *user, const char *text, size_t bytes);
+    void *user;
+} rubato_generate_options;
+
+/* Goes on with a text, by a language model (info->task RUBATO_TASK_LM), until the token that ends a text comes, or the
+ * tokens that were asked for, or those that the model takes.
+ *   *text    the new text alone; release with rubato_free. *tokens, when not NULL, receives the number of its tokens
+ * Dense attention keeps the keys and values of earlier tokens; Linear Transformer and Performer keep sums, whose size
+ * does not grow with the text; with other attention each token runs the whole text again.
+ * Fails: WRONG_TASK; BAD_TEXT; BAD_ARGUMENT for a text that leaves no token, a pair, and a temperature below 0. */
+RUBATO_API rubato_status rubato_generate(rubato_context *context, char **text, size_t *tokens,
+                                         const rubato_input *input, const rubato_generate_options *options,
+                                         rubato_error *error);
+
 /* Hidden states of one input: the embedding layer's output and every layer's.
  *   *out  [layers + 1, length, hidden]; release with rubato_free. *length receives the number of tokens. */
 RUBATO_API rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t *length,
@@ -1289,6 +1312,7 @@ typedef enum rubato_option_group {
     RUBATO_OPTIONS_AUGMENT,    /* rubato_augment_options */
     RUBATO_OPTIONS_CONVERT,    /* rubato_convert_options */
     RUBATO_OPTIONS_MEMORY,     /* rubato_memory_options */
+    RUBATO_OPTIONS_GENERATE,   /* rubato_generate_options */
     RUBATO_OPTION_GROUPS       /* the number of groups */
 } rubato_option_group;
 

@@ -25,7 +25,9 @@ typedef struct attending_input {
     float *significance;        /* [rows of x] receives the attention that each row got; NULL: not needed */
     bool others_only;           /* without the row's attention to itself */
     const size_t *places; /* [rows of x] of a causal model: each row's place in its text. A row sees no row behind its
-                             own place; all rows are there, and all are queries. NULL: not causal */
+                             own place; all rows are there, and all are queries. NULL: not causal. With a state of the
+                             run, rows go on behind those of earlier passes, and a mechanism that `continues` keeps
+                             what it needs of these */
 } attending_input;
 
 /* The distance of a key or query from its sequence's first key, in original rows. origin: in->origin for keys,
@@ -88,6 +90,7 @@ typedef struct attending {
     bool narrows;         /* can run only its first heads */
     bool by_place;        /* has a row of weights for every place in the longest text */
     bool decodes;         /* runs causally: a row sees no later row */
+    bool continues;       /* a causal pass goes on where the passes before it ended, with the state of the run */
 
     /* What all layers share, in the loader's memory: made before them, and its parameters loaded after them, which is
      * their order in files. Gradients of what was derived from parameters are given back to them by `collect`, before

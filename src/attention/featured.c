@@ -1,10 +1,12 @@
 #include "attention/featured.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "attention/block.h"
 #include "base/checked.h"
+#include "tensor/state.h"
 
 enum { ROWS = 64 }; /* that run together */
 
@@ -14,6 +16,8 @@ typedef struct pass {
     batch sequences, queries;
     tensor out;
     size_t longest;
+    /* Of a causal pass with a state: the sums of earlier passes, and those of this one; see sums_of. */
+    tensor kept, made;
 } pass;
 
 /* A member's scratch. */
@@ -80,13 +84,50 @@ static one_head find_head(const pass *p, size_t unit) {
 
 enum { TURNED = ROWS + 16 };
 
-/* Features of all keys; their sums are zero. */
-static void map_keys(const pass *p, const one_head *h, places *at) {
+/* Features of all keys; their sums are zero. Returns what the map does. */
+static float map_keys(const pass *p, const one_head *h, places *at) {
     const size_t count = p->in.map->count;
-    p->in.map->map(p->in.map->of, p->on, true, at->keys, tensor_row(p->in.key, h->key) + h->column, p->in.key.stride,
-                   h->keys, p->in.head_size);
     memset(at->sums, 0, count * p->in.head_size * sizeof(float));
     memset(at->total, 0, count * sizeof(float));
+    if (h->keys == 0) return 0;
+    return p->in.map->map(p->in.map->of, p->on, true, at->keys, tensor_row(p->in.key, h->key) + h->column,
+                          p->in.key.stride, h->keys, p->in.head_size);
+}
+
+/* ---- State ---- */
+
+/* The sums of one head in the state: `count` rows of a feature's sums of values and its total, and a row that begins
+ * with the exponent c by which the features were divided. */
+static float *sums_of(const pass *p, tensor of, size_t unit) {
+    return tensor_row(of, unit * (p->in.map->count + 1));
+}
+
+/* Begins with the sums of earlier passes. Features of these, and of the keys of this pass, are divided by one exponent:
+ * the larger one, which is returned. shift: that of the keys. */
+static float take_sums(const pass *p, const one_head *h, size_t unit, float shift, places *at) {
+    const size_t count = p->in.map->count, size = p->in.head_size;
+    if (!p->kept.data) return shift;
+    const float *from = sums_of(p, p->kept, unit), before = from[count * p->kept.stride];
+    const float most = h->keys && shift > before ? shift : before;
+    const float old = expf(before - most), own = expf(shift - most);
+    for (size_t i = 0; i < count; i++, from += p->kept.stride) {
+        for (size_t j = 0; j < size; j++) at->sums[i * size + j] = old * from[j];
+        at->total[i] = old * from[size];
+    }
+    for (size_t i = 0; own < 1 && i < h->keys * count; i++) at->keys[i] *= own;
+    return most;
+}
+
+static void keep_sums(const pass *p, size_t unit, float shift, const places *at) {
+    const size_t count = p->in.map->count, size = p->in.head_size;
+    if (!p->made.data) return;
+    float *to = sums_of(p, p->made, unit);
+    for (size_t i = 0; i < count; i++, to += p->made.stride) {
+        memcpy(to, at->sums + i * size, size * sizeof *to);
+        to[size] = at->total[i];
+    }
+    memset(to, 0, (size + 1) * sizeof *to);
+    *to = shift;
 }
 
 /* Adds some keys to the sums. */
@@ -170,10 +211,10 @@ static void find_pairs(const pass *p, size_t first, size_t rows, places *at) {
 }
 
 /* Some rows at a time: their queries see the sums of all rows before, and each other's keys one by one. */
-static void run_causal_head(const pass *p, const one_head *h, places *at) {
+static void run_causal_head(const pass *p, const one_head *h, size_t unit, places *at) {
     const run *on = p->on;
     const size_t count = p->in.map->count, size = p->in.head_size;
-    map_keys(p, h, at);
+    const float shift = take_sums(p, h, unit, map_keys(p, h, at), at);
     for (size_t first = 0; first < h->keys; first += ROWS) {
         const size_t rows = size_min(ROWS, h->keys - first);
         float *out = tensor_row(p->out, h->query + first) + h->column;
@@ -189,6 +230,7 @@ static void run_causal_head(const pass *p, const one_head *h, places *at) {
         }
         add_keys(p, h, first, rows, at);
     }
+    keep_sums(p, unit, shift, at);
 }
 
 static void some_heads(void *argument, size_t member, size_t first, size_t last) {
@@ -199,7 +241,7 @@ static void some_heads(void *argument, size_t member, size_t first, size_t last)
         const one_head h = find_head(w->p, unit);
         float *received = w->received ? w->received + unit % w->p->in.heads * w->p->sequences.rows + h.key : NULL;
         if (w->p->in.causal)
-            run_causal_head(w->p, &h, &at);
+            run_causal_head(w->p, &h, unit, &at);
         else
             run_head(w->p, &h, &at, received);
     }
@@ -367,6 +409,14 @@ static void backward(const run *on, void *saved) {
     run_parallel(on, own.sequences.sequences * own.in.heads, 1, some_backward, &w);
 }
 
+/* Each sequence has as many rows of sums. */
+static void keep_made(const pass *p) {
+    const size_t count = p->sequences.sequences;
+    size_t *start = run_take(p->on, count + 1, sizeof *start);
+    for (size_t i = 0; start && i <= count; i++) start[i] = i * p->in.heads * (p->in.map->count + 1);
+    if (start) run_keep(p->on, p->in.layer, p->made, start, count);
+}
+
 void attention_featured(const run *self, tensor out, const featured *inputs) {
     pass p = {.on = self,
               .in = *inputs,
@@ -375,7 +425,14 @@ void attention_featured(const run *self, tensor out, const featured *inputs) {
               .out = out,
               .longest = batch_longest(inputs->sequences)};
     if (p.longest == 0 || run_failed(self)) return;
+    const size_t units = p.sequences.sequences * p.in.heads;
+    if (self->state && p.in.causal) {
+        const kept_rows kept = run_kept(self, p.in.layer);
+        p.made = run_tensor(self, units * (p.in.map->count + 1), p.in.head_size + 1);
+        if (kept.sequences == p.sequences.sequences && kept.rows.rows == p.made.rows) p.kept = kept.rows;
+    }
     forward(&p);
+    if (p.made.data) keep_made(&p);
     if (!self->tape) return;
     pass *saved = tape_push(self, backward, sizeof *saved);
     if (saved) *saved = p;
@@ -397,6 +454,7 @@ void featured_forward(const void *weights, const run *on, const attending_input 
                                    .head_size = with->head_size,
                                    .map = map,
                                    .causal = in->places != NULL,
+                                   .layer = in->layer,
                                    .significance = in->significance,
                                    .others_only = in->others_only});
     run_end(on, PART_HEADS, begin);

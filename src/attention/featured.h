@@ -11,9 +11,10 @@ typedef struct feature_map {
     size_t count;   /* features of a row */
     size_t room;    /* floats of scratch that a row needs in backward */
     const void *of; /* the mechanism's */
-    /* out [rows, count] = features of x. keys: x has the keys of a whole sequence, else some queries. */
-    void (*map)(const void *of, const run *on, bool keys, float *out, const float *x, size_t x_stride, size_t rows,
-                size_t size);
+    /* out [rows, count] = features of x. keys: x has the keys of a whole sequence, else some queries. Returns for keys
+     * the number c by whose exponential they are divided, all by one; 0: by none. */
+    float (*map)(const void *of, const run *on, bool keys, float *out, const float *x, size_t x_stride, size_t rows,
+                 size_t size);
     /* dx += the derivative, by d [rows, count], which may be changed; features [rows, count] as map made them. */
     void (*backward)(const void *of, const run *on, float *dx, size_t dx_stride, float *d, const float *features,
                      const float *x, size_t x_stride, size_t rows, size_t size, float *room);
@@ -25,6 +26,7 @@ typedef struct featured {
     size_t heads, head_size;
     const feature_map *map; /* must outlive the tape when recording */
     bool causal;            /* a query sees no later key; every row is a query then, and significance is not told */
+    size_t layer;           /* whose sums a run's state keeps, of a causal pass */
     float *significance;    /* as in softmax.h; NULL for none. others_only: every row is a query then. */
     bool others_only;
 } featured;

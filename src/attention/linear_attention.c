@@ -10,8 +10,8 @@ typedef struct linear_attention {
 } linear_attention;
 
 /* elu(x) + 1 = max(x, 0) + exp(min(x, 0)). */
-static void map(const void *of, const run *on, bool keys, float *out, const float *x, size_t x_stride, size_t rows,
-                size_t size) {
+static float map(const void *of, const run *on, bool keys, float *out, const float *x, size_t x_stride, size_t rows,
+                 size_t size) {
     (void)of;
     (void)keys;
     for (size_t i = 0; i < rows; i++) {
@@ -21,6 +21,7 @@ static void map(const void *of, const run *on, bool keys, float *out, const floa
         on->kernels->exp_f32(to, size);
         for (size_t j = 0; j < size; j++) to[j] += in[j] > 0 ? in[j] : 0;
     }
+    return 0;
 }
 
 /* The slope is 1 for positive x, else the feature itself. */
@@ -69,6 +70,7 @@ const attending attending_linear = {.part = {.name = "linear", .foreign = true},
                                     .fewer_queries = true,
                                     .narrows = true,
                                     .decodes = true,
+                                    .continues = true,
                                     .load = load,
                                     .allow_narrow = projections_allow_narrow,
                                     .forward = forward,

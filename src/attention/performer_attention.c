@@ -114,8 +114,8 @@ static float largest(const float *x, size_t count) {
     return most;
 }
 
-static void map(const void *of, const run *on, bool keys, float *out, const float *x, size_t x_stride, size_t rows,
-                size_t size) {
+static float map(const void *of, const run *on, bool keys, float *out, const float *x, size_t x_stride, size_t rows,
+                 size_t size) {
     const performer_shared *self = of;
     const size_t count = self->setting->features;
     const float scale = scale_of(size);
@@ -130,7 +130,7 @@ static void map(const void *of, const run *on, bool keys, float *out, const floa
                                             .scale = scale});
     if (self->setting->relu) {
         for (size_t j = 0; j < rows * count; j++) out[j] = (out[j] > 0 ? out[j] : 0) + RELU_EPSILON;
-        return;
+        return 0;
     }
     for (size_t i = 0; i < rows; i++) {
         const float *in = x + i * x_stride;
@@ -138,11 +138,13 @@ static void map(const void *of, const run *on, bool keys, float *out, const floa
         for (size_t j = 0; j < count; j++) out[i * count + j] -= half;
     }
     const size_t together = keys ? rows * count : count; /* scores that share their largest one */
+    float most = 0;
     for (size_t at = 0; at < rows * count; at += together) {
-        const float most = largest(out + at, together);
+        most = largest(out + at, together);
         for (size_t j = at; j < at + together; j++) out[j] -= most;
         on->kernels->exp_f32(out + at, together);
     }
+    return most;
 }
 
 /* Of exp(w x' - |x'|^2 / 2): dx' = sum d e (w - x'). */
@@ -240,6 +242,7 @@ const attending attending_performer = {
     .narrows = true,
     .make_shared = make_shared,
     .decodes = true,
+    .continues = true,
     .load = load,
     .allow_narrow = projections_allow_narrow,
     .forward = forward,

@@ -109,6 +109,7 @@ int arguments_parse(arguments *given, const command *which, int argc, char **arg
                          .adapt.size = sizeof given->adapt,
                          .augment.size = sizeof given->augment,
                          .memory.size = sizeof given->memory,
+                         .generate.size = sizeof given->generate,
                          .search.size = sizeof given->search,
                          .pull.size = sizeof given->pull};
     self.count = options_of(which, self.options);

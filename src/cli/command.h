@@ -28,9 +28,10 @@ enum { ON_ERROR_ROW, ON_ERROR_SKIP, ON_ERROR_STOP };
     EACH(features)                                                                                                     \
     EACH(kernel)                                                                                                       \
     EACH(ratio)                                                                                                        \
-    EACH(slots) EACH(points) EACH(scores) EACH(mixed) EACH(iterations) EACH(cut) EACH(chunk) EACH(rounds)              \
-        EACH(buckets) EACH(clusters) EACH(lines) EACH(line_flange) EACH(segment) EACH(compressed) EACH(radius)         \
-            EACH(landmarks) EACH(taps) EACH(clip)
+    EACH(slots)                                                                                                        \
+    EACH(points) EACH(scores) EACH(mixed) EACH(iterations) EACH(cut) EACH(chunk) EACH(rounds) EACH(buckets)            \
+        EACH(clusters) EACH(lines) EACH(line_flange) EACH(segment) EACH(compressed) EACH(radius) EACH(landmarks)       \
+            EACH(taps) EACH(clip)
 
 typedef struct arguments {
     const char *model, *file;
@@ -52,6 +53,7 @@ typedef struct arguments {
     rubato_adapt_options adapt;
     rubato_augment_options augment;
     rubato_memory_options memory;
+    rubato_generate_options generate;
     const char *plot; /* of memory */
     /* the program's own: options.c */
     const char *prompt, *query, *queries, *corpus, *index, *output, *target_drop, *batches, *lengths, *columns,
@@ -89,6 +91,7 @@ typedef struct command {
     X(answer)                                                                                                          \
     X(rerank)                                                                                                          \
     X(fill)                                                                                                            \
+    X(generate)                                                                                                        \
     X(zero_shot)                                                                                                       \
     X(search_text)                                                                                                     \
     X(tokenize)                                                                                                        \

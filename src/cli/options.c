@@ -175,6 +175,7 @@ static const group groups[] = {[RUBATO_OPTIONS_LOAD] = {"load", offsetof(argumen
                                [RUBATO_OPTIONS_AUGMENT] = {"augment", offsetof(arguments, augment)},
                                [RUBATO_OPTIONS_CONVERT] = {"convert", offsetof(arguments, convert)},
                                [RUBATO_OPTIONS_MEMORY] = {"memory", offsetof(arguments, memory)},
+                               [RUBATO_OPTIONS_GENERATE] = {"generate", offsetof(arguments, generate)},
                                [RUBATO_OPTION_GROUPS] = {"serve", 0},
                                [RUBATO_OPTION_GROUPS + 1] = {"", 0},
                                [RUBATO_OPTION_GROUPS + 2] = {"setting", 0}};

@@ -198,10 +198,10 @@ static void refuse(record *r, const char *format, ...) {
 
 /* Members that answers have. */
 static bool is_answer(record_kind kind, const char *name) {
-    static const char *const names[] = {"label",  "labels",  "score", "scores",  "value", "embedding", "entities",
-                                        "tokens", "answer",  "start", "end",     "cost",  "error",     "line",
-                                        "ids",    "offsets", "types", "cut",     "index", "overflow",  "words",
-                                        "layers", "fills",   "text",  "results", "masks", "passages"};
+    static const char *const names[] = {
+        "label", "labels", "score", "scores", "value",   "embedding", "entities", "tokens",    "answer", "start",
+        "end",   "cost",   "error", "line",   "ids",     "offsets",   "types",    "cut",       "index",  "overflow",
+        "words", "layers", "fills", "text",   "results", "masks",     "passages", "generated", "ms"};
     if (kind == RECORD_DOCUMENTS && strcmp(name, "query") == 0) return true;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0) return true;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tensor/state.h"
 #include "tensor/tape.h"
 
 rubato_status embeddings_load(embeddings *self, loader *load, const tensor_names *names, const encoder_config *config) {
@@ -90,11 +91,11 @@ static void embed_rows(void *argument, size_t member, size_t first, size_t last)
         }
 }
 
-/* Positions count from the first position. Where pads have no position of their own, a pad in the text gets the pad's
- * row. */
-static void count_positions(const encoder_config *config, const batch *input, uint32_t *positions) {
+/* Positions count from the first position, or in a causal model from that behind the rows of earlier passes. Where pads
+ * have no position of their own, a pad in the text gets the pad's row. */
+static void count_positions(const run *on, const encoder_config *config, const batch *input, uint32_t *positions) {
     for (size_t s = 0; s < input->sequences; s++) {
-        uint32_t next = (uint32_t)config->first_position;
+        uint32_t next = (uint32_t)(config->first_position + (config->causal ? run_seen(on, s) : 0));
         for (size_t row = input->start[s]; row < input->start[s + 1]; row++) {
             bool pad = config->count_pads && input->ids[row] == config->pad;
             positions[row] = pad ? (uint32_t)config->pad : next++;
@@ -151,7 +152,7 @@ tensor embeddings_forward(const embeddings *self, const run *on, const encoder_c
     tensor sum = projects ? run_tensor(on, input->rows, self->projection.in) : out;
     uint32_t *positions = run_take(on, input->rows, sizeof *positions);
     if (run_failed(on)) return out;
-    count_positions(config, input, positions);
+    count_positions(on, config, input, positions);
     embedding words = {.input = input, .positions = positions, .out = sum}, places = words;
     if (config->trigrams) {
         words.sequence_of = find_sequences(on, input);

@@ -3,6 +3,7 @@
 
 #include "elastic/walk.h"
 #include "model/passage.h"
+#include "tensor/state.h"
 
 size_t encoder_max_length(const encoder_config *config) {
     return config->positions - config->first_position;
@@ -46,6 +47,12 @@ rubato_status encoder_check(const encoder *self, const thinning *thin, rubato_er
                         feed_forward->part.name);
     }
     return RUBATO_OK;
+}
+
+bool encoder_continues(const encoder *self) {
+    bool all = self->config.causal && self->config.theta[0] == 0;
+    for (size_t i = 0; i < self->unique; i++) all = all && self->layers[i].attending->continues;
+    return all;
 }
 
 rubato_status encoder_result(const encoder *self, const run *on, const thinning *thin, rubato_error *error) {
@@ -131,7 +138,8 @@ static void show_state(const passage *p, size_t number, tensor rows) {
 static const size_t *find_places(const run *on, const batch *input) {
     size_t *places = run_take(on, input->rows + 1, sizeof *places);
     for (size_t i = 0; places && i < input->sequences; i++)
-        for (size_t row = input->start[i]; row < input->start[i + 1]; row++) places[row] = row - input->start[i];
+        for (size_t row = input->start[i]; row < input->start[i + 1]; row++)
+            places[row] = run_seen(on, i) + row - input->start[i];
     return places;
 }
 
@@ -176,6 +184,7 @@ rubato_status encoder_forward(const encoder *self, const run *whole, const batch
     if (run_failed(on)) return *on->status;
     out->rows = p.now.origin && p.restored.data ? p.restored : x;
     if (self->final_norm.gamma) out->rows = run_normalised(on, out->rows, &self->final_norm);
+    run_count_seen(on, input->start, input->sequences);
     if (!p.restored.data) out->packed = p.now.packed;
     return RUBATO_OK;
 }

@@ -82,6 +82,10 @@ typedef struct encoded {
 rubato_status encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *thin,
                               encoded *out);
 
+/* Whether a pass of a run with a state goes on where the passes before it ended: a causal model can then be run token
+ * by token. */
+bool encoder_continues(const encoder *self);
+
 /* The status of a forward pass with its message. */
 rubato_status encoder_result(const encoder *self, const run *on, const thinning *thin, rubato_error *error);
 

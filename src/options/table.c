@@ -411,17 +411,29 @@ static const rubato_option memory_table[] = {
     SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),
 };
 
+#undef OPTION_SECTION
+#define OPTION_SECTION "Answers"
+#undef OPTION_OWNER
+#define OPTION_OWNER rubato_generate_options
+static const rubato_option generate_table[] = {
+    SIZE_OPTION(tokens, tokens, "64", "the most new tokens"),
+    REAL_OPTION(temperature, temperature, "0: the most probable token",
+                "draw tokens by softmax of logits / X; above 1 with more surprises, below 1 with fewer"),
+    SIZE_OPTION(top, top, "all", "draw among the N most probable tokens"),
+};
+
 const rubato_option *rubato_option_at(rubato_option_group group, size_t index) {
 #define GROUP(name, table) [RUBATO_OPTIONS_##name] = { table, sizeof table / sizeof table[0] }
     static const struct {
         const rubato_option *options;
         size_t count;
     } groups[RUBATO_OPTION_GROUPS] = {
-        GROUP(LOAD, load_table),     GROUP(CONTEXT, context_table), GROUP(TEXT, text_table),
-        GROUP(RUN, run_table),       GROUP(EVAL, eval_table),       GROUP(TRAIN, train_table),
-        GROUP(TRIM, trim_table),     GROUP(CONVERT, convert_table), GROUP(QUANTIZE, quantize_table),
-        GROUP(SEARCH, search_table), GROUP(PULL, pull_table),       GROUP(VOCABULARY, vocabulary_table),
-        GROUP(ADAPT, adapt_table),   GROUP(AUGMENT, augment_table), GROUP(MEMORY, memory_table),
+        GROUP(LOAD, load_table),         GROUP(CONTEXT, context_table), GROUP(TEXT, text_table),
+        GROUP(RUN, run_table),           GROUP(EVAL, eval_table),       GROUP(TRAIN, train_table),
+        GROUP(TRIM, trim_table),         GROUP(CONVERT, convert_table), GROUP(QUANTIZE, quantize_table),
+        GROUP(SEARCH, search_table),     GROUP(PULL, pull_table),       GROUP(VOCABULARY, vocabulary_table),
+        GROUP(ADAPT, adapt_table),       GROUP(AUGMENT, augment_table), GROUP(MEMORY, memory_table),
+        GROUP(GENERATE, generate_table),
     };
     if ((unsigned)group >= RUBATO_OPTION_GROUPS || index >= groups[group].count) return NULL;
     return &groups[group].options[index];

@@ -14,6 +14,8 @@ typedef struct slot {
 
 struct run_state {
     size_t layers;
+    size_t *seen; /* [sequences] */
+    size_t sequences;
     slot slots[];
 };
 
@@ -34,12 +36,35 @@ static void slot_free(slot *self) {
 
 void run_state_clear(run_state *self) {
     for (size_t i = 0; i < self->layers; i++) slot_free(&self->slots[i]);
+    free(self->seen);
+    self->seen = NULL;
+    self->sequences = 0;
 }
 
 void run_state_destroy(run_state *self) {
     if (!self) return;
     run_state_clear(self);
     free(self);
+}
+
+size_t run_seen(const run *self, size_t sequence) {
+    return self->state && sequence < self->state->sequences ? self->state->seen[sequence] : 0;
+}
+
+void run_count_seen(const run *self, const size_t *start, size_t sequences) {
+    run_state *state = self->state;
+    if (!state || run_failed(self)) return;
+    if (state->sequences < sequences) {
+        size_t *grown = realloc(state->seen, sequences * sizeof *grown);
+        if (!grown) {
+            run_fail(self, RUBATO_OUT_OF_MEMORY);
+            return;
+        }
+        for (size_t i = state->sequences; i < sequences; i++) grown[i] = 0;
+        state->seen = grown;
+        state->sequences = sequences;
+    }
+    for (size_t i = 0; i < sequences; i++) state->seen[i] += start[i + 1] - start[i];
 }
 
 kept_rows run_kept(const run *self, size_t layer) {

@@ -22,6 +22,12 @@ void run_state_destroy(run_state *self);
 /* Forgets all rows: the next segment is the first of a text. */
 void run_state_clear(run_state *self);
 
+/* The rows of each sequence in the passes so far; 0 for sequences that were not there, and in a run without a state. */
+size_t run_seen(const run *self, size_t sequence);
+
+/* Counts the rows of a pass that is over. start [sequences + 1]. */
+void run_count_seen(const run *self, const size_t *start, size_t sequences);
+
 /* The rows that the layer kept last. They stay valid until the layer keeps others. Empty in a run without a state. */
 kept_rows run_kept(const run *self, size_t layer);
 

@@ -88,7 +88,7 @@ def with_points(folder):
 
 
 heads = {"classify": with_positions("BertForSequenceClassification", **named("negative", "positive", "mixed")), "tag": with_positions("BertForTokenClassification", **named("O", "B-PER", "B-MISC")),
-         "answer": with_positions("BertForQuestionAnswering"), "fill": with_positions("BertForMaskedLM"),
+         "answer": with_positions("BertForQuestionAnswering"), "fill": with_positions("BertForMaskedLM"), "generate": with_positions("BertLMHeadModel", is_decoder=True),
          "zero-shot": with_positions("BertForSequenceClassification", **named("contradiction", "neutral", "entailment"))}
 for task in ("classify", "zero-shot"): with_points(heads[task])
 embedder, deep, elastic = embedding_model(), deep_model(), with_points(deep_model())
@@ -124,7 +124,7 @@ def prepare(name, command, header):
     for table in ("train.tsv", "dev.tsv", "unused.tsv", "sst2/train.tsv", "sst2/dev.tsv"):
         write(folder, table, f"{header}\tlabel\n" + "".join(f"{t}\t{l}\n" for t, l in rows(20)))
     lines = "".join(text() + "\n" for _ in range(12))
-    for file in ("texts.txt", "reviews.txt", "queries.txt", "documents.txt", "bbc300.txt", "book.txt"): write(folder, file, lines)
+    for file in ("texts.txt", "reviews.txt", "queries.txt", "documents.txt", "bbc300.txt", "book.txt", "beginnings.txt"): write(folder, file, lines)
     for file in ("wiki.txt", "wiki.txt.gz", "news.txt", "korean.txt"): write(folder, file, lines)
     write(folder, "config.json", json.dumps({"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64}))
     write(folder, "long.txt", " ".join(text() for _ in range(100)) + "\n")

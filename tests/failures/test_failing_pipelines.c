@@ -1,10 +1,11 @@
-/* Every allocation of tagging by a strategy, of masks among targets, of zero-shot classification, of passages, and of
- * windows that are joined fails once. */
+/* Every allocation of tagging by a strategy, of masks among targets, of zero-shot classification, of passages, of
+ * windows that are joined, and of going on with a text fails once. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 
 #include "failures/failing.h"
+#include "task/model.h"
 
 enum { TEXTS = 3, LABELS = 2, CLASSES = 3 };
 
@@ -84,6 +85,17 @@ static rubato_status windows(void *user, digest *out, rubato_error *error) {
     return RUBATO_OK;
 }
 
+static rubato_status generate(void *user, digest *out, rubato_error *error) {
+    const fixture *f = user;
+    const rubato_generate_options options = {.size = sizeof options, .run = &f->how, .tokens = 5};
+    const rubato_input input = {.text = "a b c"};
+    char *text;
+    TRY(rubato_generate(f->context, &text, NULL, &input, &options, error));
+    digest_text(out, text);
+    rubato_free(text);
+    return RUBATO_OK;
+}
+
 static void open_fixture(fixture *f, const char *architecture, size_t labels, bool inference) {
     const char *folder = failing_folder();
     const rubato_context_options options = {.size = sizeof options, .threads = 1, .isa = "scalar"};
@@ -149,9 +161,19 @@ static void test_windows(void **state) {
     close_fixture(&f);
 }
 
+static void test_generate(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(&f, "BertForMaskedLM", 0, false);
+    f.model->body.config.causal = true;
+    f.model->info.task = RUBATO_TASK_LM;
+    fail_allocations(&(attempt){.name = "generate", .call = generate, .user = &f, .exhaustive = 300});
+    close_fixture(&f);
+}
+
 int main(int count, char **arguments) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tags), cmocka_unit_test(test_fill),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tags),      cmocka_unit_test(test_fill),
                                        cmocka_unit_test(test_zero_shot), cmocka_unit_test(test_passages),
-                                       cmocka_unit_test(test_windows)};
+                                       cmocka_unit_test(test_windows),   cmocka_unit_test(test_generate)};
     return failing_main(count, arguments, tests, sizeof tests / sizeof *tests);
 }
