@@ -1,6 +1,7 @@
 /* Longformer's attention. A token that is not global sees the tokens of its window, and the global ones, in one
  * softmax. A global token sees all tokens, with projections of its own. Windows are of places in the text, so a row
- * that has retired leaves a gap. */
+ * that has retired leaves a gap. The window of a dilated head has every so manieth token: tokens whose places leave the
+ * same rest are a group, in which it is a window again. */
 #include "attention/longformer_attention.h"
 
 #include <math.h>
@@ -34,6 +35,13 @@ static rubato_status configure(void *setting, const json_t *json, rubato_error *
     TRY(json_get_size(&self->globals, json, "globals", 1, error));
     TRY(json_get_size(&separator, json, "separator", INT32_MAX, error));
     self->separator = separator < INT32_MAX ? (int32_t)separator : -1;
+    TRY(json_get_size(&self->dilation, json, "dilation", 1, error));
+    TRY(json_get_size(&self->dilated, json, "dilated", 0, error));
+    if (self->dilation == 0 || self->dilation > LONGFORMER_DILATION)
+        return fail(error, RUBATO_BAD_MODEL, "a dilation of %zu; 1 to %d are possible", self->dilation,
+                    LONGFORMER_DILATION);
+    if (self->dilation > 1 && self->separator >= 0)
+        return fail(error, RUBATO_UNSUPPORTED, "a dilation, and questions that are global");
     if (self->window % 2 || self->window > LONGFORMER_WIDEST || self->globals > LONGFORMER_WIDEST)
         return fail(error, RUBATO_BAD_MODEL, "windows of %zu tokens, which must be even, and %zu global tokens",
                     self->window, self->globals);
@@ -44,13 +52,19 @@ static rubato_status note(const void *setting, json_t *json, rubato_error *error
     const longformer_setting *self = setting;
     TRY(json_set(json, "window", json_integer((json_int_t)self->window), error));
     if (self->separator >= 0) TRY(json_set(json, "separator", json_integer(self->separator), error));
+    if (self->dilation > 1) TRY(json_set(json, "dilation", json_integer((json_int_t)self->dilation), error));
+    if (self->dilated) TRY(json_set(json, "dilated", json_integer((json_int_t)self->dilated), error));
     return json_set(json, "globals", json_integer((json_int_t)self->globals), error);
 }
 
 static void describe(const void *setting, char *out, size_t bytes) {
     const longformer_setting *self = setting;
-    snprintf(out, bytes, "windows of %zu, %zu global token%s%s", self->window, self->globals,
-             self->globals == 1 ? "" : "s", self->separator >= 0 ? " and questions" : "");
+    const int at = snprintf(out, bytes, "windows of %zu, %zu global token%s%s", self->window, self->globals,
+                            self->globals == 1 ? "" : "s", self->separator >= 0 ? " and questions" : "");
+    if (self->dilation < 2 || at < 0 || (size_t)at >= bytes) return;
+    snprintf(out + at, bytes - (size_t)at, ", dilation %zu", self->dilation);
+    const size_t more = strlen(out);
+    if (self->dilated) snprintf(out + more, bytes - more, " of %zu heads", self->dilated);
 }
 
 /* ---- Loading ---- */
@@ -100,8 +114,8 @@ static void visit(void *weights, linear_visitor *see, void *user) {
 
 /* A pass; places are counted within a sequence. */
 typedef struct longformer_pass {
-    planned_pass pass; /* without groups */
-    size_t reach;
+    planned_pass pass; /* with groups where heads are dilated: global tokens, and those of each rest */
+    size_t reach, dilation, heads;
     const size_t *globals; /* [sequences] places below are global */
 } longformer_pass;
 
@@ -145,6 +159,68 @@ static stretch local_seen(const void *of, size_t sequence, size_t head, size_t q
     const size_t place = planned_place(&p->pass, sequence, query);
     if (keys.first < key_at(p, sequence, p->globals[sequence])) return keys;
     return window_of(p, sequence, place, place);
+}
+
+/* ---- Dilated heads ---- */
+
+static bool is_dilated(const longformer_pass *p, size_t head) {
+    const longformer_setting *setting = p->pass.setting;
+    return p->dilation > 1 && (setting->dilated == 0 || head + setting->dilated >= p->heads);
+}
+
+static size_t rest_of(const planned_pass *of, size_t place) {
+    const longformer_setting *setting = of->setting;
+    return place < setting->globals ? 0 : 1 + place % setting->dilation;
+}
+
+static const size_t *dilated_order(const void *of, size_t sequence, size_t head, bool queries) {
+    const longformer_pass *p = of;
+    return is_dilated(p, head) ? planned_order(&p->pass, sequence, queries) : NULL;
+}
+
+static stretch dilated_window(const longformer_pass *p, size_t sequence, size_t group, size_t low, size_t high) {
+    const size_t reach = p->reach * p->dilation;
+    return planned_group_keys(&p->pass, sequence, group, low > reach ? low - reach : 0, high + reach + 1);
+}
+
+/* The place of a query that is counted in the order of the groups. */
+static size_t dilated_place(const longformer_pass *p, size_t sequence, size_t query) {
+    return planned_place(&p->pass, sequence, planned_order(&p->pass, sequence, true)[query]);
+}
+
+/* Blocks of each group in turn, behind that of the global tokens. */
+static bool dilated_block(const longformer_pass *p, size_t sequence, size_t number, query_block *out) {
+    for (size_t group = 1; group < p->pass.groups; group++) {
+        const stretch all = planned_group_queries(&p->pass, sequence, group, 0, SIZE_MAX);
+        const size_t blocks = divide_up(all.end - all.first, QUERY_BLOCK);
+        if (number >= blocks) {
+            number -= blocks;
+            continue;
+        }
+        const size_t first = all.first + number * QUERY_BLOCK, end = size_min(first + QUERY_BLOCK, all.end);
+        planned_ask(out, (stretch){first, end});
+        planned_see(out, planned_group_keys(&p->pass, sequence, 0, 0, SIZE_MAX), 0);
+        planned_see(
+            out,
+            dilated_window(p, sequence, group, dilated_place(p, sequence, first), dilated_place(p, sequence, end - 1)),
+            0);
+        return true;
+    }
+    return false;
+}
+
+static bool some_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
+    const longformer_pass *p = of;
+    if (!is_dilated(p, head)) return local_block(of, sequence, head, number, out);
+    return batch_length(&p->pass.in.sequences, sequence) > 0 && dilated_block(p, sequence, number, out);
+}
+
+static stretch some_seen(const void *of, size_t sequence, size_t head, size_t query, stretch keys) {
+    const longformer_pass *p = of;
+    if (!is_dilated(p, head)) return local_seen(of, sequence, head, query, keys);
+    if (keys.first < planned_group_keys(&p->pass, sequence, 0, 0, SIZE_MAX).end) return keys;
+    const size_t place = dilated_place(p, sequence, query);
+    return dilated_window(p, sequence, rest_of(&p->pass, place), place, place);
 }
 
 /* ---- Running ---- */
@@ -248,10 +324,17 @@ static void forward(const void *weights, const run *on, const attending_input *i
     const size_t *globals = find_globals(on, self->setting, in);
     if (!run_failed(on)) {
         double begin = run_begin(on);
-        *p = (longformer_pass){{.in = *in, .setting = self->setting}, self->setting->window / 2, globals};
+        static const planned_form by_rest = {.group = rest_of};
+        *p = (longformer_pass){.pass = {.in = *in, .setting = self->setting},
+                               .reach = self->setting->window / 2,
+                               .dilation = size_max(self->setting->dilation, 1),
+                               .heads = self->with.heads,
+                               .globals = globals};
         gathered heads = gathered_heads(&self->with, in, &rows);
-        heads.plan = (gather_plan){.of = p, .block = local_block, .seen = local_seen};
-        attention_gathered(on, mixed, &heads);
+        heads.plan = (gather_plan){.of = p, .block = some_block, .seen = some_seen};
+        if (p->dilation > 1) heads.plan.order = dilated_order;
+        if (p->dilation == 1 || planned_make_groups(&p->pass, on, &by_rest, 1 + p->dilation))
+            attention_gathered(on, mixed, &heads);
         run_end(on, PART_HEADS, begin);
         if (has_globals(self->setting)) run_globals(self, on, p, mixed);
     }

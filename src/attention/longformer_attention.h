@@ -9,9 +9,11 @@ typedef struct longformer_setting {
     size_t globals;    /* the first tokens of a text that see all tokens, and that all tokens see */
     int32_t separator; /* not negative: the tokens before the first one of this kind are global, too (questions) */
     bool own_weights;  /* the checkpoint has projections of global tokens, also where no token is global */
+    size_t dilation;   /* windows of dilated heads have every so manieth key, and are so many times as wide; 0: 1 */
+    size_t dilated;    /* heads that are dilated, always the last ones; 0: all */
 } longformer_setting;
 
-enum { LONGFORMER_WIDEST = 1 << 24 };
+enum { LONGFORMER_WIDEST = 1 << 24, LONGFORMER_DILATION = 1 << 10 };
 
 extern const attending attending_longformer;
 

@@ -116,9 +116,14 @@ static void sort_rows(const planned_pass *of, const planned_form *form, size_t s
     groups[0] = 0;
 }
 
-static bool make_groups(planned_pass *of, const run *on, const planned_form *form) {
+const size_t *planned_order(const planned_pass *of, size_t sequence, bool queries) {
+    return grouped(of, sequence, queries).order;
+}
+
+bool planned_make_groups(planned_pass *of, const run *on, const planned_form *form, size_t groups) {
     const attending_input *in = &of->in;
-    const size_t starts = in->sequences.sequences * (of->groups + 1);
+    const size_t starts = in->sequences.sequences * (groups + 1);
+    of->groups = groups;
     of->key_order = run_take(on, in->sequences.rows + 1, sizeof *of->key_order);
     of->query_order = run_take(on, in->queries.rows + 1, sizeof *of->query_order);
     of->key_groups = run_take(on, starts + 1, sizeof *of->key_groups);
@@ -137,7 +142,7 @@ typedef struct planned_run {
 static const size_t *order_of(const void *of, size_t sequence, size_t head, bool queries) {
     const planned_run *self = of;
     if (self->form->has_groups && !self->form->has_groups(&self->pass, head)) return NULL;
-    return grouped(&self->pass, sequence, queries).order;
+    return planned_order(&self->pass, sequence, queries);
 }
 
 /* ---- Running ---- */
@@ -150,8 +155,8 @@ void planned_forward(const void *weights, const run *on, const attending_input *
     planned_run *plan = run_take(on, 1, sizeof *plan);
     const double begin = run_begin(on);
     if (plan) {
-        *plan = (planned_run){{.in = *in, .setting = self->setting, .groups = groups}, form};
-        if (!groups || make_groups(&plan->pass, on, form)) {
+        *plan = (planned_run){{.in = *in, .setting = self->setting}, form};
+        if (!groups || planned_make_groups(&plan->pass, on, form, groups)) {
             gathered heads = gathered_heads(&self->with, in, &rows);
             heads.plan = (gather_plan){.of = plan, .block = form->block, .seen = form->seen};
             if (groups) heads.plan.order = order_of;

@@ -34,6 +34,13 @@ typedef struct planned_form {
     bool (*has_groups)(const planned_pass *of, size_t head);
 } planned_form;
 
+/* The same for mechanisms that plan by themselves: sets the pass's groups and their rows, by a form with `group`. False
+ * on a failed run. */
+bool planned_make_groups(planned_pass *of, const run *on, const planned_form *form, size_t groups);
+
+/* Their rows in order, as gather_plan.order has them. */
+const size_t *planned_order(const planned_pass *of, size_t sequence, bool queries);
+
 /* A mechanism's `forward`. groups: the number of groups, 0 for a form without. */
 void planned_forward(const void *weights, const run *on, const attending_input *in, tensor out,
                      const planned_form *form, size_t groups);

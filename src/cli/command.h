@@ -29,9 +29,12 @@ enum { ON_ERROR_ROW, ON_ERROR_SKIP, ON_ERROR_STOP };
     EACH(kernel)                                                                                                       \
     EACH(ratio)                                                                                                        \
     EACH(slots)                                                                                                        \
-    EACH(points) EACH(scores) EACH(mixed) EACH(iterations) EACH(cut) EACH(chunk) EACH(rounds) EACH(buckets)            \
-        EACH(clusters) EACH(lines) EACH(line_flange) EACH(segment) EACH(compressed) EACH(radius) EACH(landmarks)       \
-            EACH(taps) EACH(clip)
+    EACH(points)                                                                                                       \
+    EACH(scores)                                                                                                       \
+    EACH(mixed)                                                                                                        \
+    EACH(iterations)                                                                                                   \
+    EACH(cut) EACH(chunk) EACH(rounds) EACH(buckets) EACH(clusters) EACH(lines) EACH(line_flange) EACH(segment)        \
+        EACH(compressed) EACH(radius) EACH(landmarks) EACH(taps) EACH(dilation) EACH(dilated) EACH(clip)
 
 typedef struct arguments {
     const char *model, *file;

@@ -100,6 +100,8 @@ static const rubato_option setting_table[] = {
     SETTING(landmarks, "64", "nystrom: means of segments of a text, by which its tokens see each other"),
     SETTING(taps, "0", "nystrom: tokens of a convolution of values, an odd number"),
     SETTING(window, "512", "longformer: tokens that a token sees around it"),
+    SETTING(dilation, "1", "longformer: the window has every so manieth token, and is so many times as wide"),
+    SETTING(dilated, "all", "longformer: heads that are dilated, the last ones"),
     SETTING(radius, "84", "etc: the farthest that a token sees"),
     SETTING(clip, "12", "etc: distances that have a label of their own"),
     SETTING(globals, "1", "longformer, etc: first tokens that see all, and that all see"),

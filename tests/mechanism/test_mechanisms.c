@@ -28,6 +28,8 @@ typedef struct plain_weights {
     size_t block;        /* of queries; 0: none */
     size_t reach;        /* beyond the query, or its block; SIZE_MAX: all */
     size_t globals;      /* first tokens that see and are seen by all */
+    size_t dilation;     /* of the windows of the last `dilated` heads; 0: 1 */
+    size_t dilated;      /* 0: all */
     size_t stride;       /* sparse: strided, or fixed where there is a summary; axial: columns */
     size_t summary, layer;
     bool axial;
@@ -94,6 +96,8 @@ static size_t counts(const plain_weights *with, size_t length, size_t h, size_t 
     if (with->summary) return query / stride == key / stride || key % stride >= stride - with->summary;
     if (stride) return h % 2 ? far % stride == 0 : far < stride;
     if (query < with->globals || key < with->globals) return true;
+    if (with->dilation > 1 && (with->dilated == 0 || h + with->dilated >= HEADS))
+        return far % with->dilation == 0 && far / with->dilation <= with->reach;
     if (!with->block) return far <= with->reach;
     return key + with->reach >= begin && key < begin + with->block + with->reach;
 }
@@ -568,6 +572,24 @@ static void test_longformer_layer(void **state) {
     }
 }
 
+/* Windows of every second, seventh ... key; of all heads, and of the last one alone; causal too. */
+static void test_dilated_layer(void **state) {
+    static const size_t sizes[][4] = {{6, 1, 2, 0}, {40, 0, 2, 1}, {10, 3, 7, 0}, {6, 1, 300, 1}, {4000, 2, 3, 0}};
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
+        const size_t *s = sizes[i / 2];
+        char part[160];
+        snprintf(part, sizeof part,
+                 "\"attention\": {\"mechanism\": \"longformer\", \"window\": %zu, \"globals\": %zu, \"dilation\": %zu, "
+                 "\"dilated\": %zu}, ",
+                 s[0], s[1], s[2], s[3]);
+        check_layer(
+            part,
+            (seeing){.by = {.reach = s[0] / 2, .globals = s[1], .dilation = s[2], .dilated = s[3], .causal = i % 2},
+                     .projects = s[1] > 0});
+    }
+}
+
 /* Strides of one token, within a panel, across panels, and longer than the text, where all heads but the strided ones
  * are dense. */
 static void test_sparse_layer(void **state) {
@@ -839,13 +861,14 @@ static void test_every_feeding(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer),   cmocka_unit_test(test_image_of_lines),
-                                       cmocka_unit_test(test_image_layer),     cmocka_unit_test(test_longformer_layer),
-                                       cmocka_unit_test(test_window_layer),    cmocka_unit_test(test_sparse_layer),
-                                       cmocka_unit_test(test_axial_layer),     cmocka_unit_test(test_bigbird_layer),
-                                       cmocka_unit_test(test_linear_layer),    cmocka_unit_test(test_performer_layer),
-                                       cmocka_unit_test(test_random_features), cmocka_unit_test(test_compressed_layer),
-                                       cmocka_unit_test(test_linformer_layer), cmocka_unit_test(test_causal_layers),
-                                       cmocka_unit_test(test_every_attention), cmocka_unit_test(test_every_feeding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax_layer),    cmocka_unit_test(test_image_of_lines),
+                                       cmocka_unit_test(test_image_layer),      cmocka_unit_test(test_longformer_layer),
+                                       cmocka_unit_test(test_dilated_layer),    cmocka_unit_test(test_window_layer),
+                                       cmocka_unit_test(test_sparse_layer),     cmocka_unit_test(test_axial_layer),
+                                       cmocka_unit_test(test_bigbird_layer),    cmocka_unit_test(test_linear_layer),
+                                       cmocka_unit_test(test_performer_layer),  cmocka_unit_test(test_random_features),
+                                       cmocka_unit_test(test_compressed_layer), cmocka_unit_test(test_linformer_layer),
+                                       cmocka_unit_test(test_causal_layers),    cmocka_unit_test(test_every_attention),
+                                       cmocka_unit_test(test_every_feeding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
