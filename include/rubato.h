@@ -396,7 +396,8 @@ typedef struct rubato_passages {
 typedef struct rubato_passage_options {
     size_t size;               /* sizeof(rubato_passage_options) */
     const rubato_options *run; /* NULL: defaults */
-    size_t tokens;             /* the most tokens of a passage; 0: as many as the model takes */
+    size_t tokens;             /* the most tokens of a passage, special ones not counted; 0: as many as the model takes
+                                  at once */
     size_t late;               /* 1: vectors are made of one pass over the text (see below) */
 } rubato_passage_options;
 
@@ -408,9 +409,10 @@ typedef struct rubato_passage_options {
  * windows where it is too long for one, which share text->stride tokens (default: a quarter). The states of a passage's
  * tokens are then pooled, so that its vector knows the text around it ("late chunking", Guenther et al. 2024). A token
  * has the state of the window in which it is farthest from both ends. Special tokens belong to the first and the last
- * passage: the vector of a text of one passage is that of rubato_embed.
- * Fails: as rubato_embed; BAD_ARGUMENT for an input with an encoding, and where the model's tokens leave no room for a
- * passage; UNSUPPORTED for `late` where the model's pooling is neither mean nor max. */
+ * passage: a text that fits in one window and is one passage has the vector that rubato_embed gives it.
+ * Fails: as rubato_embed; BAD_ARGUMENT for an input with an encoding, for passages that are read alone and have more
+ * tokens than the model takes beside special ones and the prompt, and where it takes none beside these; UNSUPPORTED for
+ * `late` where the model's pooling is neither mean nor max. */
 RUBATO_API rubato_status rubato_embed_passages(rubato_context *context, rubato_passages **out,
                                                const rubato_input *inputs, size_t count,
                                                const rubato_passage_options *options, rubato_costs **costs,
@@ -429,8 +431,8 @@ RUBATO_API rubato_status rubato_logits(rubato_context *context, float *out, cons
 
 /* How well each document answers the query, by a cross-encoder (activation as its folder says, sigmoid by default)
  * or, for an embedding model, by cosine.   out [count]
- * With text->windows, a long document is as good as the best of its windows for a cross-encoder (Dai and Callan 2019,
- * MaxP), and has the vector that rubato_embed gives it for an embedding model.
+ * With text->windows, a long document is as good as its best part (Dai and Callan 2019, MaxP): a window for a
+ * cross-encoder, a passage of rubato_embed_passages for an embedding model.
  * Fails: WRONG_TASK for a model without info->ranks. A classifier's scores give no order of documents.
  * A cross-encoder takes no encodings of documents: it makes pairs of its own; rubato_logits takes a pair's. */
 RUBATO_API rubato_status rubato_rerank(rubato_context *context, float *out, const char *query,

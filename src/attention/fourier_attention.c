@@ -243,7 +243,7 @@ static attending_demand demand(const void *weights, const kernel_table *kernels,
                               .rate = 1};
 }
 
-const attending attending_fourier = {.part = {.name = "fourier"},
+const attending attending_fourier = {.part = {.name = "fourier", .told = true},
                                      .make_shared = make_shared,
                                      .load = load,
                                      .forward = forward,

@@ -33,8 +33,9 @@ enum { ON_ERROR_ROW, ON_ERROR_SKIP, ON_ERROR_STOP };
     EACH(scores)                                                                                                       \
     EACH(mixed)                                                                                                        \
     EACH(iterations)                                                                                                   \
-    EACH(cut) EACH(chunk) EACH(rounds) EACH(buckets) EACH(clusters) EACH(lines) EACH(line_flange) EACH(segment)        \
-        EACH(compressed) EACH(radius) EACH(landmarks) EACH(taps) EACH(dilation) EACH(dilated) EACH(clip)
+    EACH(cut)                                                                                                          \
+    EACH(chunk) EACH(rounds) EACH(buckets) EACH(clusters) EACH(lines) EACH(line_flange) EACH(segment) EACH(compressed) \
+        EACH(radius) EACH(landmarks) EACH(taps) EACH(dilation) EACH(dilated) EACH(clip)
 
 typedef struct arguments {
     const char *model, *file;
@@ -122,6 +123,9 @@ extern const command *const commands[]; /* NULL ends the list */
 int report(const rubato_error *error);
 int report_text(const char *message);
 int report_usage(const char *format, const char *what);
+
+/* Of a command that reads windows only where they are asked for: refuses a stride without them. */
+int check_windows(const arguments *given);
 
 /* A loaded model and a context for it, as the options say. */
 typedef struct session {

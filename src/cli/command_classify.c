@@ -48,7 +48,10 @@ static int each(void *user, session *s, const arguments *given, const record *re
 static int run(const arguments *given) {
     if (given->raw && given->run.function_to_apply)
         return report_usage("%s", "--raw and --function-to-apply exclude each other");
-    return for_each_chunk(given, RECORD_TEXT, each, NULL, NULL);
+    if (given->words && given->text.windows)
+        return report_usage("%s", "--words shows the words of one window; with --windows there may be several");
+    int status = check_windows(given);
+    return status == EXIT_OK ? for_each_chunk(given, RECORD_TEXT, each, NULL, NULL) : status;
 }
 
 const command command_classify = {

@@ -122,6 +122,7 @@ static int run(const arguments *given) {
     session s;
     char made_by[MADE_BY];
     row_work work = {.kind = RECORD_TEXT, .each = each, .user = &self};
+    if (check_windows(given) != EXIT_OK) return EXIT_USAGE;
     if (given->late && !given->passages)
         return report_usage("%s", "--late makes vectors of passages: give --passages N");
     if (given->output && given->passages)

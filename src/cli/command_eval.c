@@ -47,6 +47,8 @@ static void print_json(const arguments *given, const rubato_evaluation *e) {
 static int run(const arguments *given) {
     if (!given->eval.task || !given->eval.data)
         return report_usage("%s", "eval needs --task and --data; see rubato eval --help");
+    const bool always = strcmp(given->eval.task, "qa") == 0 || strcmp(given->eval.task, "tagging") == 0;
+    if (!always && check_windows(given) != EXIT_OK) return EXIT_USAGE;
     session s;
     rubato_error error = {0};
     rubato_evaluation *e;

@@ -111,6 +111,7 @@ static int rank_rows(void *user, session *s, const arguments *given, const recor
 }
 
 static int run(const arguments *given) {
+    if (check_windows(given) != EXIT_OK) return EXIT_USAGE;
     if (!given->query) {
         if (!given->file && !given->jsonl) return report_usage("%s", "rerank needs --query TEXT (or --jsonl)");
         return for_each_row(given, &(row_work){.kind = RECORD_DOCUMENTS, .one_by_one = true, .each = rank_rows});

@@ -25,6 +25,11 @@ int report_usage(const char *format, const char *what) {
     return EXIT_USAGE;
 }
 
+int check_windows(const arguments *given) {
+    if (!given->text.stride || given->text.windows || given->late) return EXIT_OK;
+    return report_usage("%s", "--stride is the overlap of windows: give --windows too");
+}
+
 void print_place(const char *file, size_t line) {
     fflush(stdout);
     fprintf(stderr, "rubato: %s%sline %zu: ", file ? file : "", file ? ": " : "", line);

@@ -34,6 +34,13 @@ static bool read_embeddings(exchange *e) {
         !take_prompt(e, e->request) || !field_text(e, e->request, "encoding_format", &format) ||
         !field_size(e, e->request, "dimensions", 0, &e->wish.dimensions) || !check_dimensions(e))
         return false;
+    bool late;
+    if (!field_bool(e, e->request, "late_chunking", false, &late)) return false;
+    if (late) {
+        exchange_fail(e, 422, "Validation",
+                      "`late_chunking` is not done here; the program's embed --passages --late does it");
+        return false;
+    }
     e->text.whole = 0;
     e->wish.normalize = true;
     e->wish.base64 = format && strcmp(format, "base64") == 0;

@@ -16,6 +16,7 @@ typedef struct part_kind {
     /* `transformers` has no such mechanism. A saved model then gets its own model_type, so that `transformers` does not
      * load it as another model. */
     bool foreign;
+    bool told; /* users hear of it though it is a family's own */
     /* Reads a setting from config.json's object; and writes it into `json`. */
     rubato_status (*configure)(void *setting, const json_t *json, rubato_error *error);
     rubato_status (*note)(const void *setting, json_t *json, rubato_error *error);

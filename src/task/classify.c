@@ -108,21 +108,46 @@ void engine_scores(const rubato_context *context, float *out, size_t count) {
     make_scores(context, BY_MODEL, out, count);
 }
 
+static float cosine(const rubato_context *context, const float *a, const float *b, size_t width) {
+    dot_f32_function *const dot = context->kernels->dot_f32;
+    return dot(a, b, width) / fmaxf(sqrtf(dot(a, a, width)) * sqrtf(dot(b, b, width)), 1e-12f);
+}
+
+/* The cosine of the document's best passage; -1 for a document without tokens. */
+static rubato_status rerank_by_passages(rubato_context *context, float *out, const float *query,
+                                        const rubato_input *documents, size_t count, const rubato_options *options,
+                                        rubato_costs **costs, rubato_error *error) {
+    rubato_passages *all;
+    const rubato_passage_options whole = {.size = sizeof whole, .run = options};
+    TRY(rubato_embed_passages(context, &all, documents, count, &whole, costs, error));
+    for (size_t i = 0; i < count; i++) {
+        out[i] = -1;
+        for (size_t j = 0; j < all[i].count; j++)
+            out[i] = fmaxf(out[i], cosine(context, query, all[i].items[j].vector, context->model->pool.width));
+    }
+    rubato_free(all);
+    return RUBATO_OK;
+}
+
 /* Bi-encoder: cosine between the query's vector and each document's. */
 static rubato_status rerank_by_cosine(rubato_context *context, float *out, const char *query,
                                       const rubato_input *documents, size_t count, const rubato_options *options,
                                       rubato_costs **costs, rubato_error *error) {
+    rubato_options own;
+    rubato_text_options text;
+    TRY(OPTIONS_COPY(&own, rubato_options, options, error));
+    TRY(OPTIONS_COPY(&text, rubato_text_options, own.text, error));
     size_t width = context->model->pool.width;
     float *vectors = malloc((count + 1) * width * sizeof *vectors);
     if (!vectors) return fail_memory(error);
     rubato_input first = {.text = query};
     rubato_status status = rubato_embed(context, vectors, &first, 1, options, NULL, error);
-    if (status == RUBATO_OK) status = rubato_embed(context, vectors + width, documents, count, options, costs, error);
-    dot_f32_function *const dot = context->kernels->dot_f32;
-    float length = sqrtf(dot(vectors, vectors, width));
-    for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-        const float *row = vectors + (i + 1) * width;
-        out[i] = dot(vectors, row, width) / fmaxf(length * sqrtf(dot(row, row, width)), 1e-12f);
+    if (status == RUBATO_OK && text.windows) {
+        status = rerank_by_passages(context, out, vectors, documents, count, options, costs, error);
+    } else if (status == RUBATO_OK) {
+        status = rubato_embed(context, vectors + width, documents, count, options, costs, error);
+        for (size_t i = 0; i < count && status == RUBATO_OK; i++)
+            out[i] = cosine(context, vectors, vectors + (i + 1) * width, width);
     }
     free(vectors);
     return status;

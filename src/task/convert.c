@@ -116,8 +116,11 @@ static rubato_status choose_attention(converting *c, rubato_error *error) {
     if (!c->options->attention) return RUBATO_OK;
     if (choice->kind != attending_table.kinds[0] || !attending_sorts(choice) || changed->theta[0] > 0 ||
         changed->other_attention_layers)
-        return fail(error, RUBATO_UNSUPPORTED, "%s: its attention is not dense, or depends on distances",
-                    c->options->model);
+        return fail(error, RUBATO_UNSUPPORTED, "%s: its attention is %s; another one is made of dense attention alone",
+                    c->options->model,
+                    choice->kind != attending_table.kinds[0] ? choice->kind->name
+                    : changed->other_attention_layers > 0    ? "of two kinds"
+                                                             : "by distances");
     TRY(read_setting(&wanted, "attention", "mechanism", c->options->attention, error));
     const char *name = json_string_value(json_object_get(wanted, "mechanism"));
     if (!part_find(&attending_table, name)) {

@@ -122,12 +122,16 @@ static rubato_status embed_alone(rubato_context *context, rubato_passages **out,
     size_t room;
     TRY(engine_options(context->model, RUBATO_FOR_EMBEDDINGS, options, &own, &text, error));
     TRY(find_room(context->model, engine_prompt(context->model, &own), &text, &room, error));
+    if (tokens > room)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "passages of %zu tokens; this model reads %zu at once beside special tokens and the prompt", tokens,
+                    room);
     text.windows = 0;
     own.text = &text;
     passage_list *lists = calloc(count + 1, sizeof *lists);
     rubato_status status = lists ? RUBATO_OK : fail_memory(error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-        status = cut_text(context->model, &inputs[i], &text, tokens ? size_min(tokens, room) : room, &lists[i], error);
+        status = cut_text(context->model, &inputs[i], &text, tokens ? tokens : room, &lists[i], error);
         if (status != RUBATO_OK && error) error->line = i + 1;
     }
     if (status == RUBATO_OK) status = embed_slices(context, out, lists, inputs, count, &own, costs, error);
@@ -148,8 +152,8 @@ static rubato_status embed_late(rubato_context *context, rubato_passages **out, 
     TRY(engine_options(model, RUBATO_FOR_PASSAGES, options, &own, &text, error));
     if (!pooling_has_parts(&model->pool))
         return fail(error, RUBATO_UNSUPPORTED,
-                    "%s: its vectors are the pooling \"%s\", of which a passage of a text has no part; late passages "
-                    "want mean or max. Read each passage alone instead",
+                    "%s: late passages need pooling by mean or max, and this model has \"%s\"; each passage can be "
+                    "read alone",
                     model->path, model->info.pooling);
     late_passages late = {.model = model, .inputs = inputs, .prompt = engine_prompt(model, &own)};
     late.most = tokens ? tokens : text.max_length;
@@ -172,7 +176,7 @@ rubato_status rubato_embed_passages(rubato_context *context, rubato_passages **o
     for (size_t i = 0; i < count; i++)
         if (inputs[i].encoding || inputs[i].pair)
             return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1,
-                             "passages are cut from one text; a pair or an encoding is none");
+                             "a pair, or an encoding: passages are cut from a single text");
     rubato_status status =
         (own.late ? embed_late : embed_alone)(context, out, inputs, count, own.tokens, own.run, costs, error);
     for (size_t i = 0; i < count && status == RUBATO_OK; i++)

@@ -22,6 +22,9 @@ rubato_status engine_options(const rubato_model *model, rubato_purpose purpose, 
                     most);
     const bool always = purpose == RUBATO_FOR_TAGS || purpose == RUBATO_FOR_ANSWERS || purpose == RUBATO_FOR_PASSAGES;
     out->windows = always || (out->windows && purpose != RUBATO_FOR_TOKENS);
+    if (out->windows && !always && out->max_length <= tokenizer_specials(model->text, false))
+        return fail(error, RUBATO_BAD_ARGUMENT, "a maximum length of %zu leaves no room for text in a window",
+                    out->max_length);
     if (purpose == RUBATO_FOR_ANSWERS) out->truncation = RUBATO_ONLY_SECOND;
     if (always && out->stride == 0) {
         out->stride_fits = 1;

@@ -236,10 +236,10 @@ static const char *find_prefix(const family *kind, const checkpoint *weights) {
     return "";
 }
 
-/* NULL for what the family has. */
+/* NULL for the usual mechanism. */
 static const char *describe_part(const part_choice *part, char *out, size_t bytes) {
     part_describe(part, out, bytes);
-    return part->kind->foreign ? out : NULL;
+    return part->kind->foreign || part->kind->told ? out : NULL;
 }
 
 /* The same of layers with another part, whose numbers follow. */

@@ -11,9 +11,10 @@ typedef struct passage_list {
 } passage_list;
 
 /* Cuts the tokens of a text into passages of at most `most` (>= 1) tokens each. A passage ends behind the last sentence
- * that has room in it; where no sentence ends in its last three quarters, behind a word; and within a word that is too
- * long. A sentence ends with . ! ? or their like before white space, with an ideographic full stop, or before an empty
- * line. tokens: all tokens of the text, in its order. */
+ * that has room in it; where no sentence ends in its last three quarters, at an empty line or behind a word; and within
+ * a word that is too long. A sentence ends with . ! ? or their like before white space, or with an ideographic full
+ * stop. The full stop of a single letter or of a title such as "Dr." ends none, and a mark that a small letter follows
+ * is taken only where no better place is. tokens: all tokens of the text, in its order. */
 rubato_status passage_list_create(passage_list *self, const pointed_text *text, const text_token *tokens, size_t count,
                                   size_t most, rubato_error *error);
 

@@ -46,7 +46,7 @@ check("a passage that knows the text", passages[0]["embedding"] != alone)
 kept = rows("embed", embedder, write("kept.jsonl", json.dumps({"text": "a b", "passages": 1, "id": 7})), "--passages", "8")
 check("members of a row are kept", kept[0]["id"] == 7 and kept[0]["input_passages"] == 1 and len(kept[0]["passages"]) == 1, kept)
 check("a text without tokens", rows("embed", embedder, write("blank.txt", " \n"), "--passages", "8") == [{"passages": []}])
-for options, reason in ((("--late",), "give --passages N"), (("--passages", "8", "--output", path("v.npy")), "--output has one vector a row"), (("--passages", "8", "--windows"), "give one of them"), (("--passages", "0"), "--passages"), (("--passages", "8", "--max-length", "2"), "no room for a passage")):
+for options, reason in ((("--late",), "give --passages N"), (("--passages", "8", "--output", path("v.npy")), "--output has one vector a row"), (("--passages", "8", "--windows"), "give one of them"), (("--passages", "8", "--stride", "2"), "give --windows"), (("--passages", "99"), "this model reads"), (("--windows", "--max-length", "2"), "no room for text"), (("--passages", "0"), "--passages"), (("--passages", "8", "--max-length", "2"), "no room for a passage")):
     r = run("embed", embedder, file, *options)
     check(f"refused: {reason}", r.status == 2 and one_line(r) and reason in r.err and not os.path.exists(path("v.npy")), r)
 
@@ -58,6 +58,11 @@ check("windows read all of it", read["cost"]["cut"] == 0 and read["cost"]["windo
 short = write("short.txt", "a b c\n")
 check("a short text is one window", rows("classify", classifier, short) == rows("classify", classifier, short, "--windows"))
 r = run("classify", classifier, file, "--whole-file", "--windows", "--stride", "90")
+for command in (("classify", classifier), ("rerank", embedder, "--query", "a")):
+    refused = run(*command, file, "--stride", "2"); check(f"a stride without windows: {command[0]}", refused.status == 2 and "give --windows" in refused.err, refused)
+refused = run("classify", classifier, file, "--windows", "--words"); check("the words of one window", refused.status == 2 and "one window" in refused.err, refused)
+ranked = [x["index"] for x in rows("rerank", embedder, write("documents.txt", "b c d " * 12 + "q r s\nb c d b c d\nq b c\n"), "--query", "q r s", "--windows")]
+check("a long document is as good as its best passage", ranked[0] == 0, ranked)
 check("a stride that does not fit", r.status == 1 and "does not fit in windows" in r.err, r)
 data = write("long.tsv", "text\tlabel\n" + "".join(f"{' '.join('abcdefgh'[i % 5:] * 6)}\t{'xyz'[i % 3]}\n" for i in range(9)))
 metrics = [rows("eval", classifier, "--task", "classification", "--data", data, *options)[0] for options in ((), ("--windows",))]

@@ -84,6 +84,8 @@ check("/v1/embeddings", status == 200 and out["object"] == "list" and near(plain
 status, _, out = s.post("/v1/embeddings", {"input": TEXTS, "model": "embed", "encoding_format": "base64"})
 check("base64", [list(struct.unpack(f"<{len(p)}f", base64.b64decode(d["embedding"]))) for d, p in zip(out["data"], plain)] == [[struct.unpack("f", struct.pack("f", x))[0] for x in p] for p in plain])
 for size in (1, 2, 3, 4, 5): check(f"base64 of {size} floats", len(base64.b64decode(s.post("/v1/embeddings", {"input": "a", "dimensions": size, "encoding_format": "base64"})[2]["data"][0]["embedding"], validate=True)) == 4 * size)
+status, _, out = s.post("/v1/embeddings", {"input": "a", "late_chunking": True}); check("late_chunking is refused, not ignored", status == 422 and "late_chunking" in str(out), status, out)
+check("late_chunking false", s.post("/v1/embeddings", {"input": "a", "late_chunking": False})[0] == 200)
 status, _, out = s.post("/v1/embeddings", {"input": "a", "model": "nothing"}); check("no such model", status == 404 and out["error"]["type"] == "invalid_request_error" and out["code"] == 404, out)
 check("/v1/models", [m["id"] for m in s.get("/v1/models")[2]["data"]] == ["embed", "classify", "tag", "qa", "mlm"])
 status, _, out = s.post("/rerank", {"query": TEXTS[0], "texts": TEXTS, "return_text": True}); check("an embedding model ranks by cosine", status == 200 and out[0]["index"] == 0 and out[0]["text"] == TEXTS[0] and abs(out[0]["score"] - 1) < 1e-5, out)

@@ -94,11 +94,31 @@ static void test_cuts(void **state) {
                                             "n o p",
                                             NULL};
     static const char *const ideographic[] = {"\xc3\xa9 \xc3\xa9 b abcdefgh.", "b\xe3\x80\x82 c d e f", NULL};
+    static const struct {
+        const char *text;
+        size_t most;
+        const char *ends[6];
+    } others[] = {
+        /* titles end no sentence; nor do marks that a small letter follows, where there is a better place */
+        {"Ab ab. Cd dd Dr. Ef gh", 12, {"Ab ab.", "Cd dd Dr. Ef gh", NULL}},
+        {"Oh! sa em. Nh Mr. Hi", 8, {"Oh! sa em.", "Nh Mr. Hi", NULL}},
+        {"oh! sa em. nh em", 7, {"oh!", "sa em.", "nh em", NULL}},
+        /* a heading stays with what follows it */
+        {"Ab cd.\n\n# Tt\n\nIi ee ff gh.", 8, {"Ab cd.", "# Tt\n\nIi ee", "ff gh.", NULL}},
+        /* a mark stays with what it closes */
+        {"a b c\xe3\x80\x82 D", 3, {"a b", "c\xe3\x80\x82 D", NULL}},
+    };
     rubato_passages *all = embed(&f, NULL, 13, false, NULL);
     check_ends(&all[0], texts[0], sentences);
     check_ends(&all[1], texts[1], ideographic);
     assert_int_equal(all[2].count, 0);
     rubato_free(all);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        f.inputs[0].text = others[i].text;
+        all = embed(&f, NULL, others[i].most, true, NULL);
+        check_ends(&all[0], others[i].text, others[i].ends);
+        rubato_free(all);
+    }
     close_fixture(&f);
 }
 
@@ -247,7 +267,7 @@ static void test_refused(void **state) {
     assert_int_equal(rubato_embed_passages(f.context, &out, f.inputs, TEXTS, &options, NULL, &error),
                      RUBATO_UNSUPPORTED);
     assert_null(out);
-    assert_non_null(strstr(error.message, "late passages want mean or max"));
+    assert_non_null(strstr(error.message, "late passages need pooling by mean or max"));
     options = (rubato_passage_options){.size = sizeof options, .run = &how};
     assert_int_equal(rubato_embed_passages(f.context, &out, f.inputs, TEXTS, &options, NULL, &error),
                      RUBATO_BAD_ARGUMENT);
