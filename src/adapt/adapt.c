@@ -350,6 +350,11 @@ static rubato_status look_at_model(adapting *self, rubato_error *error) {
                     "%s: layers that share weights or stand in blocks cannot be taken out or "
                     "cut; adapt needs that",
                     o->model);
+    const attending *lacking = encoder_untelling(&model->body);
+    if (fits == RUBATO_OK && lacking)
+        fits = fail(error, RUBATO_UNSUPPORTED,
+                    "%s: adapt makes operating points that drop tokens, and %s attention cannot tell which ones matter",
+                    o->model, lacking->part.name);
     if (fits == RUBATO_OK && o->max_length > info->max_length)
         fits = fail(error, RUBATO_BAD_ARGUMENT, "--max-length %zu: the model takes at most %zu tokens", o->max_length,
                     info->max_length);

@@ -31,10 +31,12 @@ enum { LANDMARKS = 64, MOST_LANDMARKS = 1 << 10, MOST_TAPS = (1 << 12) - 1 };
 
 rubato_status nystrom_check(const nystrom_setting *self, rubato_error *error) {
     if (self->landmarks > MOST_LANDMARKS)
-        return fail(error, RUBATO_BAD_MODEL, "Nystrom attention with %zu landmarks", self->landmarks);
+        return fail(error, RUBATO_BAD_MODEL, "Nystrom attention with %zu landmarks; at most %d are possible",
+                    self->landmarks, MOST_LANDMARKS);
     if (self->taps > MOST_TAPS || (self->taps && self->taps % 2 == 0))
-        return fail(error, RUBATO_BAD_MODEL, "Nystrom attention with a convolution of %zu taps; an odd number is taken",
-                    self->taps);
+        return fail(error, RUBATO_BAD_MODEL,
+                    "Nystrom attention with a convolution of %zu taps; odd numbers up to %d are possible", self->taps,
+                    MOST_TAPS);
     return RUBATO_OK;
 }
 
@@ -53,7 +55,8 @@ static rubato_status note(const void *setting, json_t *json, rubato_error *error
 
 static void describe(const void *setting, char *out, size_t bytes) {
     const nystrom_setting *self = setting;
-    const int at = snprintf(out, bytes, "%zu landmarks", self->landmarks);
+    const int at = self->landmarks ? snprintf(out, bytes, "%zu landmarks", self->landmarks)
+                                   : snprintf(out, bytes, "dense, without landmarks");
     if (self->taps && at > 0 && (size_t)at < bytes) snprintf(out + at, bytes - (size_t)at, ", %zu taps", self->taps);
 }
 

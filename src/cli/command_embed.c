@@ -40,7 +40,8 @@ static void print_passages(const session *s, const arguments *given, const recor
     if (given->json) printf("\"passages\": [");
     for (size_t i = 0; i < all->count; i++) {
         const rubato_passage *one = &all->items[i];
-        const size_t first = byte + utf8_byte_of(row->text + byte, row->text_bytes - byte, one->start - point);
+        const size_t skipped = one->start > point ? one->start - point : 0; /* passages do not overlap */
+        const size_t first = byte + utf8_byte_of(row->text + byte, row->text_bytes - byte, skipped);
         byte = first + utf8_byte_of(row->text + first, row->text_bytes - first, one->end - one->start);
         point = one->end;
         if (given->json) {

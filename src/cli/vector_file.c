@@ -189,9 +189,12 @@ int vector_file_describe(session *s, const arguments *given, char *out) {
     int status =
         rubato_embed(s->context, vector, &probe, 1, &s->options, NULL, &error) == RUBATO_OK ? EXIT_OK : report(&error);
     const char *budget = s->options.budget, *prompt = s->options.prompt;
-    snprintf(out, MADE_BY, "vector %016llx, max_length %zu, left %d, special_as_text %d, budget %.60s, prompt %.200s",
-             (unsigned long long)hash_bytes(0, vector, s->info->width * sizeof *vector), given->text.max_length,
-             given->text.cut_left, given->text.special_as_text, budget ? budget : "full", prompt ? prompt : "");
+    int size = snprintf(
+        out, MADE_BY, "vector %016llx, max_length %zu, left %d, special_as_text %d, budget %.60s, prompt %.200s",
+        (unsigned long long)hash_bytes(0, vector, s->info->width * sizeof *vector), given->text.max_length,
+        given->text.cut_left, given->text.special_as_text, budget ? budget : "full", prompt ? prompt : "");
+    if (given->text.windows && size > 0 && size < MADE_BY)
+        snprintf(out + size, MADE_BY - (size_t)size, ", windows that share %zu", given->text.stride);
     free(vector);
     return status;
 }

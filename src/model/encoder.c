@@ -49,6 +49,12 @@ rubato_status encoder_check(const encoder *self, const thinning *thin, rubato_er
     return RUBATO_OK;
 }
 
+const attending *encoder_untelling(const encoder *self) {
+    for (size_t i = 0; i < self->unique; i++)
+        if (!self->layers[i].attending->yields_received) return self->layers[i].attending;
+    return NULL;
+}
+
 bool encoder_continues(const encoder *self) {
     bool all = self->config.causal && self->config.theta[0] == 0;
     for (size_t i = 0; i < self->unique; i++) all = all && self->layers[i].attending->continues;

@@ -82,6 +82,9 @@ typedef struct encoded {
 rubato_status encoder_forward(const encoder *self, const run *on, const batch *input, const thinning *thin,
                               encoded *out);
 
+/* The mechanism of attention that cannot tell which rows received attention; NULL: all layers' can. */
+const attending *encoder_untelling(const encoder *self);
+
 /* Whether a pass of a run with a state goes on where the passes before it ended: a causal model can then be run token
  * by token. */
 bool encoder_continues(const encoder *self);

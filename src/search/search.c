@@ -404,7 +404,11 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
         rubato_calibration_destroy(calibration);
         TRY(given);
     }
-    s->space.lengths = asked(options, "lengths");
+    /* rows leave by the attention that they received, unless the model was trained with another choice */
+    const significance by = s->judge.model->points.by;
+    const bool chooses =
+        (by != SIGNIFICANCE_RECEIVED && by != SIGNIFICANCE_OTHERS) || !encoder_untelling(&s->judge.model->body);
+    s->space.lengths = chooses && asked(options, "lengths");
     s->space.precision = s->judge.by_ms && encoder_has_both(&s->judge.model->body) && asked(options, "precision");
     if (encoder_has_both(&s->judge.model->body))
         snprintf(s->judge.low, sizeof s->judge.low, "%s",
@@ -430,7 +434,8 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
     const struct {
         const char *axis, *remedy;
         bool has;
-    } needs[] = {{"exits", "train it with a recipe that has exits", leaves},
+    } needs[] = {{"lengths", "its attention cannot tell which rows received attention", chooses},
+                 {"exits", "train it with a recipe that has exits", leaves},
                  {"widths", "train it with slimmable, dynabert or anytime", s->space.width_count > 1},
                  {"merges", "train it with --merges", s->space.merges},
                  {"memory", "rubato convert makes models with memories", s->space.memories != 0},

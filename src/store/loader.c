@@ -59,7 +59,8 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
         return fail(load->error, RUBATO_UNSUPPORTED,
                     "tensor \"%s\" is of type %s; F32, F16, BF16 and F64 are read, and I8 of matrices with scales",
                     name, dtype_name(stored->type));
-    const bool taps = stored->rank == 4 && stored->shape[1] == 1 && stored->shape[3] == 1;
+    /* a convolution over rows, whose sizes are known */
+    const bool taps = stored->rank == 4 && stored->shape[1] == 1 && stored->shape[3] == 1 && rows > 0 && columns > 0;
     size_t have_rows = stored->rank == 2 || taps ? stored->shape[0] : 1;
     size_t have_columns = stored->rank == 2   ? stored->shape[1]
                           : taps              ? stored->shape[2]

@@ -135,7 +135,7 @@ static rubato_status embed_alone(rubato_context *context, rubato_passages **out,
         if (status != RUBATO_OK && error) error->line = i + 1;
     }
     if (status == RUBATO_OK) status = embed_slices(context, out, lists, inputs, count, &own, costs, error);
-    for (size_t i = 0; lists && i < count; i++) free(lists[i].items);
+    for (size_t i = 0; lists && i < count; i++) passage_list_free(&lists[i]);
     free(lists);
     return status;
 }

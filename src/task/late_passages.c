@@ -92,8 +92,7 @@ static void give_owners(const late_passages *self, late_text *text, const rubato
                         const text_token *tokens, const passage_list *list) {
     size_t next = 0;
     for (size_t i = 0; i < list->count; i++)
-        for (size_t end = next + list->items[i].tokens; next < end; next++)
-            text->windows[tokens[next].window].owner[tokens[next].row] = (uint32_t)i;
+        for (; next < list->ends[i]; next++) text->windows[tokens[next].window].owner[tokens[next].row] = (uint32_t)i;
     const text_token *first = &tokens[0], *last = &tokens[next - 1];
     for (size_t row = self->skip; row < first->row; row++) text->windows[first->window].owner[row] = 0;
     for (size_t row = last->row + 1; row < encoding->windows[last->window].length; row++)
@@ -130,7 +129,7 @@ static rubato_status prepare(void *user, size_t input, const rubato_encoding *en
     count = text_tokens_list(encoding, tokens);
     TRY_DONE(move_places(self, input, &text, tokens, &count, error));
     TRY_DONE(passage_list_create(&self->lists[input], &text, tokens, count, self->most, error));
-    if (count == 0) goto done;
+    if (self->lists[input].count == 0) goto done;
     TRY_DONE(make_windows(out, encoding, error));
     give_owners(self, out, encoding, tokens, &self->lists[input]);
     for (size_t i = 0; i < encoding->count; i++)
@@ -256,7 +255,7 @@ void late_passages_free(late_passages *self) {
         for (size_t w = 0; w < self->texts[i].window_count; w++) free(self->texts[i].windows[w].sums);
         free(self->texts[i].windows);
     }
-    for (size_t i = 0; self->lists && i < self->count; i++) free(self->lists[i].items);
+    for (size_t i = 0; self->lists && i < self->count; i++) passage_list_free(&self->lists[i]);
     for (size_t i = 0; self->own && i < self->count; i++) text_free(&self->own[i]);
     free(self->texts);
     free(self->lists);

@@ -83,6 +83,8 @@ static bool is_heading(const pointed_text *text, size_t end) {
     return end - first <= SHORT && (first < 2 || is_space(character_at(text, first - 2)));
 }
 
+enum { MOST_CLOSING = 8 }; /* quotation marks and brackets behind the end of a sentence */
+
 static joint joint_behind(const pointed_text *text, const text_token *one, const text_token *next) {
     size_t left = size_min(one->at.end, text->points), right = left, lines = 0;
     while (left > 0 && is_space(character_at(text, left - 1))) left--;
@@ -90,7 +92,7 @@ static joint joint_behind(const pointed_text *text, const text_token *one, const
         lines += character_at(text, right) == '\n';
     const bool space = right > left;
     const uint32_t follows = right < text->points ? character_at(text, right) : 0;
-    while (left > 0 && closes(character_at(text, left - 1))) left--;
+    for (size_t i = 0; i < MOST_CLOSING && left > 0 && closes(character_at(text, left - 1)); i++) left--;
     const uint32_t last = left > 0 ? character_at(text, left - 1) : 0;
     if (!space && leans_back(follows)) return IN_WORD;
     if (ends_ideographic(last)) return BETWEEN_SENTENCES;
@@ -100,13 +102,27 @@ static joint joint_behind(const pointed_text *text, const text_token *one, const
     return space ? BETWEEN_WORDS : one->word != next->word ? BESIDE_WORD : IN_WORD;
 }
 
+/* Whether a cut there would part the bytes of one character. */
+static bool parts_character(const text_token *one, const text_token *next) {
+    return next->at.start < one->at.end;
+}
+
+/* The last place for a cut that is not behind `most` tokens, unless one character has more. */
+static size_t last_place(const text_token *tokens, size_t count, size_t first, size_t most) {
+    size_t end = size_min(count, first + size_min(most, count));
+    while (end > first + 1 && end < count && parts_character(&tokens[end - 1], &tokens[end])) end--;
+    while (end < count && parts_character(&tokens[end - 1], &tokens[end])) end++;
+    return end;
+}
+
 /* Writes the number of the token behind each passage to ends [count]; returns the number of passages. */
 static size_t cut(const pointed_text *text, const text_token *tokens, size_t count, size_t most, size_t *ends) {
     size_t passages = 0;
     for (size_t first = 0, end; first < count; first = end) {
         joint best = IN_WORD;
-        end = size_min(count, first + size_min(most, count));
+        end = last_place(tokens, count, first, most);
         for (size_t at = end; at < count && at > first && best < BETWEEN_SENTENCES; at--) {
+            if (parts_character(&tokens[at - 1], &tokens[at])) continue;
             joint here = joint_behind(text, &tokens[at - 1], &tokens[at]);
             if (here > BETWEEN_WORDS && at - first < most / 4) here = BETWEEN_WORDS;
             if (here <= best) continue;
@@ -119,24 +135,51 @@ static size_t cut(const pointed_text *text, const text_token *tokens, size_t cou
 }
 
 /* Without white space at both ends. */
-static rubato_passage passage_of(const pointed_text *text, const text_token *tokens, size_t first, size_t end) {
-    rubato_passage out = {.end = size_min(tokens[end - 1].at.end, text->points), .tokens = end - first};
-    out.start = size_min(tokens[first].at.start, out.end);
-    while (out.start < out.end && is_space(character_at(text, out.start))) out.start++;
-    while (out.end > out.start && is_space(character_at(text, out.end - 1))) out.end--;
-    return out;
+static void trim(const pointed_text *text, size_t *start, size_t *end) {
+    *end = size_min(*end, text->points);
+    *start = size_min(*start, *end);
+    while (*start < *end && is_space(character_at(text, *start))) ++*start;
+    while (*end > *start && is_space(character_at(text, *end - 1))) --*end;
+}
+
+static bool is_visible(const pointed_text *text, const text_token *one) {
+    size_t start = one->at.start, end = one->at.end;
+    trim(text, &start, &end);
+    return start < end;
 }
 
 rubato_status passage_list_create(passage_list *self, const pointed_text *text, const text_token *tokens, size_t count,
                                   size_t most, rubato_error *error) {
-    size_t *ends = calloc(count + 1, sizeof *ends);
+    size_t visible = 0;
     *self = (passage_list){0};
-    if (!ends) return fail_memory(error);
-    const size_t passages = cut(text, tokens, count, most, ends);
-    self->items = calloc(passages + 1, sizeof *self->items);
-    if (self->items) self->count = passages;
-    for (size_t i = 0; i < self->count; i++)
-        self->items[i] = passage_of(text, tokens, i > 0 ? ends[i - 1] : 0, ends[i]);
+    /* tokens of white space belong to the passage before them, and count for none */
+    text_token *seen = calloc(count + 1, sizeof *seen);
+    size_t *place = calloc(count + 1, sizeof *place), *ends = calloc(count + 1, sizeof *ends);
+    rubato_status status = seen && place && ends ? RUBATO_OK : fail_memory(error);
+    for (size_t i = 0; status == RUBATO_OK && i < count; i++) {
+        if (!is_visible(text, &tokens[i])) continue;
+        place[visible] = i;
+        seen[visible++] = tokens[i];
+    }
+    const size_t passages = status == RUBATO_OK ? cut(text, seen, visible, most, ends) : 0;
+    self->items = status == RUBATO_OK ? calloc(passages + 1, sizeof *self->items) : NULL;
+    self->ends = status == RUBATO_OK ? calloc(passages + 1, sizeof *self->ends) : NULL;
+    if (status == RUBATO_OK && (!self->items || !self->ends)) status = fail_memory(error);
+    for (size_t i = 0, first = 0; status == RUBATO_OK && i < passages; first = ends[i++]) {
+        self->items[i] =
+            (rubato_passage){.start = seen[first].at.start, .end = seen[ends[i] - 1].at.end, .tokens = ends[i] - first};
+        trim(text, &self->items[i].start, &self->items[i].end);
+        self->ends[i] = ends[i] < visible ? place[ends[i]] : count;
+        self->count = i + 1;
+    }
+    free(seen);
+    free(place);
     free(ends);
-    return self->items ? RUBATO_OK : fail_memory(error);
+    return status;
+}
+
+void passage_list_free(passage_list *self) {
+    free(self->items);
+    free(self->ends);
+    *self = (passage_list){0};
 }

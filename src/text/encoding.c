@@ -251,6 +251,12 @@ static rubato_status assemble(const tokenizer *self, tokenizer_scratch *scratch,
     const template *shape = pair ? &self->pair : &self->single;
     size_t windows = sequences[0].count * (pair ? sequences[1].count : 1), tokens = 0;
     size_t extra = specials ? shape->specials : 0;
+    enum { MOST_PAIRS = 1 << 14 };
+    if (pair && sequences[0].count > 1 && sequences[1].count > 1 && windows > MOST_PAIRS)
+        return fail(error, RUBATO_BAD_ARGUMENT,
+                    "both texts of this pair are cut into windows, which come to %zu pairs; let one of them be cut "
+                    "(truncation: only_first, only_second)",
+                    windows);
     for (size_t a = 0; a < sequences[0].count; a++)
         for (size_t b = 0; b < (pair ? sequences[1].count : 1); b++) {
             size_t more = range_size(sequences[0].ranges[a]) + (pair ? range_size(sequences[1].ranges[b]) : 0) + extra;

@@ -484,17 +484,13 @@ static rubato_status read_dev(trainer *self, const rubato_text_options *text, ru
 /* A recipe that lets rows leave needs to know which. */
 static rubato_status check_significance(const trainer *self, rubato_error *error) {
     const significance by = self->model->points.by;
-    const encoder_config *config = &self->model->body.config;
-    const part_choice *attention = &config->attention;
+    const attending *lacking = encoder_untelling(&self->model->body);
     if (by != SIGNIFICANCE_RECEIVED && by != SIGNIFICANCE_OTHERS) return RUBATO_OK;
-    if (attending_of(attention)->yields_received && config->other_attention_layers)
-        attention = &config->other_attention;
-    if (attending_of(attention)->yields_received || self->method->length_drop == 0 || drops_of(self).length == 0)
-        return RUBATO_OK;
+    if (!lacking || self->method->length_drop == 0 || drops_of(self).length == 0) return RUBATO_OK;
     return fail(error, RUBATO_UNSUPPORTED,
                 "%s attention cannot tell which rows received attention; use --significance random or first, or "
                 "--length-drop 0",
-                attention->kind->name);
+                lacking->part.name);
 }
 
 rubato_status trainer_open(trainer *self, const rubato_train_options *options, rubato_error *error) {

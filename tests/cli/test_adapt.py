@@ -114,6 +114,7 @@ open(dev, "a").write("a b\tLABEL_0\n"); r = run(*words, "--resume", "--quiet"); 
 # ---- What does not fit ----
 for family in ("albert", "funnel"):
     r = adapt("none", "--quiet", model=os.path.join(golden, family)); check(f"{family} is refused before anything runs", r.status == 1 and one_line(r) and "adapt needs that" in r.err and not os.path.exists(path("none")), r)
+r = adapt("none", "--quiet", model=os.path.join(golden, "fnet")); check("attention that cannot choose tokens is refused before anything runs", r.status == 1 and one_line(r) and "cannot tell which ones" in r.err and not os.path.exists(path("none")), r)
 r = adapt("none", "--quiet", "--max-length", 100); check("texts that are longer than the model takes", r.status == 2 and one_line(r), r)
 r = adapt("mpnet", "--quiet", "--json", model=os.path.join(golden, "mpnet"), data=write("t3.tsv", rows(40, 5))); check("a model whose heads cannot be cut goes without", r.status == 0 and not any("pruned" in c["name"] for c in json.load(open(path("mpnet/report.json")))["candidates"]), r)
 r = adapt("mobile", "--quiet", "--json", model=os.path.join(golden, "students/mobile"), data=path("t3.tsv")); check("MobileBERT", r.status == 0, r)

@@ -5,7 +5,7 @@
 """
 import json, os, random, shutil, subprocess
 
-from program import candidates, renew, check, finish, golden, kill, label, large, letters, one_line, path, read, rubato, run, texts, work, write, write_labelled
+from program import candidates, renew, check, finish, golden, kill, label, large, letters, model, one_line, path, read, rubato, run, texts, work, write, write_labelled
 
 bert = os.path.join(golden, "bert")
 random.seed(2)
@@ -183,4 +183,10 @@ r = train("x", "--exit-mean", start=path("ft")); check("exits of a recipe that h
 r = train("x", "--recipe", "fastbert", "--exit-mean", start=path("ft")); check("students that read means", r.status == 1 and one_line(r), r)
 r = train("x", "--recipe", "pabee", "--exit-layers", "2", start=path("ft")); check("an exit beside the model's own head", r.status == 1 and one_line(r), r)
 r = renew("train", bert, "--task", "mlm", "--data", data, "--recipe", "pabee", "--out", path("x")); check("exits of a masked language model", r.status == 1 and one_line(r), r)
+
+# ---- Attention that cannot tell which tokens matter ----
+mixed = model("fnet", "FNetForSequenceClassification")
+r = renew("train", mixed, "--task", "classification", "--data", data, "--recipe", "deebert", "--epochs", 1, "--new-head", "--quiet", "--out", path("mixed")); check("exits of FNet", r.status == 0, r)
+r = run("search", path("mixed"), "--task", "classification", "--data", data, "--iterations", 1, "--quiet"); check("a search leaves lengths out", r.status == 0, r)
+r = run("search", path("mixed"), "--task", "classification", "--data", data, "--axes", "lengths", "--overwrite", "--quiet"); check("lengths that were asked for", r.status == 2 and "cannot tell which rows" in r.err, r)
 finish()

@@ -50,6 +50,31 @@ for options, reason in ((("--late",), "give --passages N"), (("--passages", "8",
     r = run("embed", embedder, file, *options)
     check(f"refused: {reason}", r.status == 2 and one_line(r) and reason in r.err and not os.path.exists(path("v.npy")), r)
 
+# ---- Tokens of bytes ----
+
+def byte_model():
+    """A golden RoBERTa whose tokens are bytes; a character may have several."""
+    folder = model("roberta", "RobertaModel")
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    names = {**{b: chr(b) for b in plain}, **{b: chr(256 + i) for i, b in enumerate(b for b in range(256) if b not in plain)}}
+    t = json.load(open(os.path.join(folder, "tokenizer.json")))
+    kept = [*b"abcdefghij ", *"漢字".encode()]
+    vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4, **{names[b]: 5 + i for i, b in enumerate(dict.fromkeys(kept))}}
+    t["model"] = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "vocab": vocabulary, "merges": []}
+    t["normalizer"], t["pre_tokenizer"] = None, {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    t["post_processor"] = {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False}
+    t["decoder"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    os.remove(os.path.join(folder, "tokenizer.json"))
+    json.dump(t, open(os.path.join(folder, "tokenizer.json"), "w"))
+    return folder
+
+
+of_bytes, text = byte_model(), "漢字漢 abc" + " " * 50 + "d\n"
+for late in ((), ("--late",)):
+    [answer] = rows("embed", of_bytes, write("bytes.txt", text), "--passages", "4", *late)
+    check(f"bytes of a character stay together {late}", [p["text"] for p in answer["passages"]][:3] == ["漢", "字", "漢"], answer)
+    check(f"white space is no passage {late}", all(p["text"].strip() for p in answer["passages"]) and "".join(p["text"] for p in answer["passages"]).replace(" ", "") == text.strip().replace(" ", ""), answer)
+
 # ---- Windows ----
 
 cut, read = (rows("classify", classifier, file, "--whole-file", "--cost", *options)[0] for options in ((), ("--windows",)))
