@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/options.h"
+#include "base/order.h"
 #include "base/random.h"
 #include "base/text_buffer.h"
 #include "task/encode.h"
@@ -22,7 +23,7 @@ typedef struct generating {
     size_t most;          /* tokens that the model takes */
     int32_t end;          /* the token that ends a text; -1: there is none */
     float *logits;        /* [vocabulary] */
-    int32_t *best;        /* [vocabulary] room for tokens in order */
+    int32_t *best;        /* [vocabulary] room for tokens */
     run_state *state;     /* NULL: every token runs the whole text again */
     uint64_t random;
     text_buffer text; /* of the new tokens */
@@ -65,10 +66,14 @@ static void find_best(generating *self, size_t count) {
 static int32_t draw(generating *self) {
     const rubato_generate_options *o = &self->options;
     const size_t all = self->head->out.out, count = o->top ? size_min(o->top, all) : all;
-    find_best(self, o->temperature > 0 ? count : 1);
-    if (!(o->temperature > 0)) return self->best[0];
-    const double most = (double)self->logits[self->best[0]];
+    const size_t largest = index_of_largest(self->logits, all);
+    const double most = (double)self->logits[largest];
     double sum = 0, at;
+    if (!(o->temperature > 0)) return (int32_t)largest;
+    if (count < all)
+        find_best(self, count);
+    else /* in any order */
+        for (size_t i = 0; i < all; i++) self->best[i] = (int32_t)i;
     for (size_t i = 0; i < count; i++) sum += exp(((double)self->logits[self->best[i]] - most) / o->temperature);
     at = random_real(&self->random) * sum;
     for (size_t i = 0; i + 1 < count; i++) {
