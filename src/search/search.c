@@ -444,6 +444,11 @@ static rubato_status prepare(searching *s, json_t **notes, rubato_error *error) 
         if (asked(options, needs[i].axis) && !needs[i].has)
             return fail(error, RUBATO_BAD_ARGUMENT, "axis \"%s\": the model lacks it: %s", needs[i].axis,
                         needs[i].remedy);
+    if (!chooses && !leaves && s->space.width_count <= 1 && !s->space.merges && !s->space.memories &&
+        !s->space.precision && !s->space.depth)
+        return fail(error, RUBATO_UNSUPPORTED,
+                    "%s attention cannot tell which rows received attention, and the model has no other axis to search",
+                    encoder_untelling(&s->judge.model->body)->part.name);
     return RUBATO_OK;
 }
 
