@@ -92,9 +92,9 @@ static size_t counts(const plain_weights *with, size_t length, size_t h, size_t 
         return other + with->line_flange >= line && other < line + with->lines + with->line_flange &&
                column + with->reach >= at && column < at + with->block + with->reach;
     }
-    if (with->axial) return with->layer % 2 ? query % stride == key % stride : query / stride == key / stride;
+    if (with->axial) return (with->layer % 2 ? query % stride == key % stride : query / stride == key / stride) ? 1 : 0;
     if (with->summary) return query / stride == key / stride || key % stride >= stride - with->summary;
-    if (stride) return h % 2 ? far % stride == 0 : far < stride;
+    if (stride) return (h % 2 ? far % stride == 0 : far < stride) ? 1 : 0;
     if (query < with->globals || key < with->globals) return true;
     if (with->dilation > 1 && (with->dilated == 0 || h + with->dilated >= HEADS))
         return far % with->dilation == 0 && far / with->dilation <= with->reach;
