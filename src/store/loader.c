@@ -61,13 +61,15 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
                     name, dtype_name(stored->type));
     /* a convolution over rows, whose sizes are known */
     const bool taps = stored->rank == 4 && stored->shape[1] == 1 && stored->shape[3] == 1 && rows > 0 && columns > 0;
+    if (stored->rank < 1 || (stored->rank > 2 && !taps))
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" has %zu dimensions; config.json makes it [%zu, %zu]",
+                    name, stored->rank, rows ? rows : 1, columns);
     size_t have_rows = stored->rank == 2 || taps ? stored->shape[0] : 1;
     size_t have_columns = stored->rank == 2   ? stored->shape[1]
                           : taps              ? stored->shape[2]
                           : stored->rank == 1 ? stored->shape[0]
                                               : 0;
-    if (stored->rank < 1 || (stored->rank > 2 && !taps) || (rows && have_rows != rows) ||
-        (columns && have_columns != columns) || !have_rows || !have_columns)
+    if ((rows && have_rows != rows) || (columns && have_columns != columns) || !have_rows || !have_columns)
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is [%zu, %zu], config.json makes it [%zu, %zu]", name,
                     have_rows, have_columns, rows ? rows : have_rows, columns ? columns : have_columns);
     float *scale = NULL;
