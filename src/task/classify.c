@@ -131,18 +131,14 @@ static rubato_status rerank_by_passages(rubato_context *context, float *out, con
 
 /* Bi-encoder: cosine between the query's vector and each document's. */
 static rubato_status rerank_by_cosine(rubato_context *context, float *out, const char *query,
-                                      const rubato_input *documents, size_t count, const rubato_options *options,
-                                      rubato_costs **costs, rubato_error *error) {
-    rubato_options own;
-    rubato_text_options text;
-    TRY(OPTIONS_COPY(&own, rubato_options, options, error));
-    TRY(OPTIONS_COPY(&text, rubato_text_options, own.text, error));
+                                      const rubato_input *documents, size_t count, bool windows,
+                                      const rubato_options *options, rubato_costs **costs, rubato_error *error) {
     size_t width = context->model->pool.width;
     float *vectors = malloc((count + 1) * width * sizeof *vectors);
     if (!vectors) return fail_memory(error);
     rubato_input first = {.text = query};
     rubato_status status = rubato_embed(context, vectors, &first, 1, options, NULL, error);
-    if (status == RUBATO_OK && text.windows) {
+    if (status == RUBATO_OK && windows) {
         status = rerank_by_passages(context, out, vectors, documents, count, options, costs, error);
     } else if (status == RUBATO_OK) {
         status = rubato_embed(context, vectors + width, documents, count, options, costs, error);
@@ -163,8 +159,12 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
     if (costs) *costs = NULL;
     if (!query) return fail(error, RUBATO_BAD_ARGUMENT, "the query is NULL; a query without bytes is \"\"");
     TRY(engine_check_inputs(documents, count, error));
+    rubato_options own;
+    rubato_text_options text;
+    TRY(OPTIONS_COPY(&own, rubato_options, options, error));
+    TRY(OPTIONS_COPY(&text, rubato_text_options, own.text, error));
     if (model->info.task == RUBATO_TASK_EMBEDDING)
-        return rerank_by_cosine(context, out, query, documents, count, options, costs, error);
+        return rerank_by_cosine(context, out, query, documents, count, text.windows, options, costs, error);
     if (!model->info.ranks)
         return fail(error, RUBATO_WRONG_TASK,
                     "%s: this is a model for %s with %zu labels, whose scores give no order; documents are ranked by a "
@@ -173,10 +173,6 @@ rubato_status rubato_rerank(rubato_context *context, float *out, const char *que
     for (size_t i = 0; i < count; i++)
         if (documents[i].encoding)
             return fail_line(error, RUBATO_BAD_ARGUMENT, i + 1, "a document's encoding cannot become one of a pair");
-    rubato_options own;
-    TRY(OPTIONS_COPY(&own, rubato_options, options, error));
-    rubato_text_options text;
-    TRY(OPTIONS_COPY(&text, rubato_text_options, own.text, error));
     if (text.windows) text.truncation = RUBATO_ONLY_SECOND; /* windows of the document, each with the query */
     own.text = &text;
     const char *prompt = engine_prompt(model, &own);

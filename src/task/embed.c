@@ -69,27 +69,13 @@ rubato_status rubato_embed(rubato_context *context, float *out, const rubato_inp
     const char *prompt = engine_prompt(model, &own);
     TRY(engine_prompt_tokens(model, prompt, &mine.prompt_tokens, error));
     rubato_status status = window_rows_create(&mine.rows, out, count, model->pool.width, work.text.windows, error);
-    rubato_input *prepared = NULL;
-    text_buffer *texts = NULL;
-    if (status == RUBATO_OK && engine_prepares(model, prompt)) {
-        prepared = calloc(count ? count : 1, sizeof *prepared);
-        texts = calloc(count ? count : 1, sizeof *texts);
-        if (!prepared || !texts) status = fail_memory(error);
-        for (size_t i = 0; i < count && status == RUBATO_OK; i++) {
-            prepared[i] = inputs[i];
-            if (inputs[i].encoding) continue;
-            if (!engine_prepare_text(model, prompt, &inputs[i], &texts[i])) status = fail_memory(error);
-            prepared[i].text = texts[i].data ? texts[i].data : "";
-            prepared[i].text_bytes = input_bytes(texts[i].length);
-        }
-    }
-    work.inputs = prepared ? prepared : inputs;
+    prepared_inputs texts = {0};
+    if (status == RUBATO_OK) status = prepared_inputs_create(&texts, model, prompt, inputs, count, error);
+    work.inputs = texts.use;
     if (status == RUBATO_OK) status = engine_run(context, &work, error);
     if (status == RUBATO_OK) join_windows(context, &mine.rows);
     if (status == RUBATO_OK) status = engine_check(out, count * model->pool.width, error);
-    for (size_t i = 0; texts && i < count; i++) text_free(&texts[i]);
-    free(texts);
-    free(prepared);
+    prepared_inputs_free(&texts);
     window_rows_free(&mine.rows);
     return costs_end(costs, status);
 }

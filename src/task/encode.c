@@ -1,6 +1,7 @@
 /* From texts to tokens. */
 #include "task/encode.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -71,6 +72,10 @@ bool engine_prepares(const rubato_model *model, const char *prompt) {
     return prompt || model->sentence;
 }
 
+bool engine_is_space(uint32_t code) {
+    return character_flags(code) & CHARACTER_SPACE || (code >= 0x1c && code <= 0x1f);
+}
+
 bool engine_prepare_text(const rubato_model *model, const char *prompt, const rubato_input *from, text_buffer *out) {
     size_t size = input_size(from->text, from->text_bytes);
     text_clear(out);
@@ -83,7 +88,7 @@ bool engine_prepare_text(const rubato_model *model, const char *prompt, const ru
         uint32_t code, parts[3];
         char bytes[4];
         size_t length = utf8_next((const unsigned char *)out->data + i, &code);
-        bool space = character_flags(code) & CHARACTER_SPACE || (code >= 0x1c && code <= 0x1f);
+        bool space = engine_is_space(code);
         i += length;
         size_t at = model->lowercase ? lower.length : i - length;
         if (model->lowercase) {
@@ -103,6 +108,30 @@ bool engine_prepare_text(const rubato_model *model, const char *prompt, const ru
     out->length = last - first;
     out->data[out->length] = 0;
     return !out->failed;
+}
+
+rubato_status prepared_inputs_create(prepared_inputs *self, const rubato_model *model, const char *prompt,
+                                     const rubato_input *inputs, size_t count, rubato_error *error) {
+    *self = (prepared_inputs){.use = inputs, .count = count};
+    if (!engine_prepares(model, prompt)) return RUBATO_OK;
+    self->use = self->made = calloc(count + 1, sizeof *self->made);
+    self->own = calloc(count + 1, sizeof *self->own);
+    if (!self->made || !self->own) return fail_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        self->made[i] = inputs[i];
+        if (inputs[i].encoding) continue;
+        if (!engine_prepare_text(model, prompt, &inputs[i], &self->own[i])) return fail_memory(error);
+        self->made[i].text = self->own[i].data ? self->own[i].data : "";
+        self->made[i].text_bytes = input_bytes(self->own[i].length);
+    }
+    return RUBATO_OK;
+}
+
+void prepared_inputs_free(prepared_inputs *self) {
+    for (size_t i = 0; self->own && i < self->count; i++) text_free(&self->own[i]);
+    free(self->own);
+    free(self->made);
+    *self = (prepared_inputs){0};
 }
 
 rubato_status engine_check_inputs(const rubato_input *inputs, size_t count, rubato_error *error) {

@@ -20,6 +20,23 @@ rubato_status engine_prompt_tokens(const rubato_model *model, const char *prompt
 /* Whether embeddings are made of other texts than the caller's: of prepared ones. */
 bool engine_prepares(const rubato_model *model, const char *prompt);
 
+/* Texts as embeddings get them: the caller's, or prepared ones behind them. */
+typedef struct prepared_inputs {
+    const rubato_input *use; /* [count] the caller's, or `made` */
+    rubato_input *made;      /* [count]; NULL: nothing is prepared */
+    text_buffer *own;        /* [count] the texts of these */
+    size_t count;
+} prepared_inputs;
+
+/* Prepares the inputs that have no encoding, where the model or the prompt wants it; else the caller's must stay.
+ * Release with prepared_inputs_free, also after a failure. */
+rubato_status prepared_inputs_create(prepared_inputs *self, const rubato_model *model, const char *prompt,
+                                     const rubato_input *inputs, size_t count, rubato_error *error);
+void prepared_inputs_free(prepared_inputs *self);
+
+/* White space that preparing takes off both ends, as Python's strip does. */
+bool engine_is_space(uint32_t code);
+
 /* As sentence-transformers prepares a text: prompt before it, white space off both ends, lower case where asked. False
  * when memory is short. */
 bool engine_prepare_text(const rubato_model *model, const char *prompt, const rubato_input *from, text_buffer *out);

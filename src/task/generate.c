@@ -26,6 +26,7 @@ typedef struct generating {
     int32_t *best;        /* [vocabulary] room for tokens */
     run_state *state;     /* NULL: every token runs the whole text again */
     uint64_t random;
+    char *begun;      /* the text of the prompt's tokens */
     text_buffer text; /* of the new tokens */
     size_t told;      /* bytes of it that the caller has seen */
 } generating;
@@ -90,24 +91,18 @@ static int32_t draw(generating *self) {
 static rubato_status tell(generating *self, bool last, bool *stop, rubato_error *error) {
     char *text;
     TRY(rubato_decode(self->context->model, self->ids, self->count, 1, &text, error));
-    char *begun = NULL;
-    rubato_status status = rubato_decode(self->context->model, self->ids, self->prompt, 1, &begun, error);
-    if (status == RUBATO_OK) {
-        const size_t before = strncmp(text, begun, strlen(begun)) == 0 ? strlen(begun) : 0,
-                     size = strlen(text) - before;
-        const char *own = text + before;
-        const bool goes_on =
-            self->told <= size && strncmp(own, self->text.data ? self->text.data : "", self->told) == 0;
-        text_clear(&self->text);
-        text_add(&self->text, own, size);
-        if (self->text.failed) status = fail_memory(error);
-        const bool whole = last || !text_ends_with(own, "\xef\xbf\xbd");
-        if (status == RUBATO_OK && self->options.piece && goes_on && whole && size > self->told) {
-            *stop = self->options.piece(self->options.user, own + self->told, size - self->told) != 0;
-            self->told = size;
-        }
+    const size_t prompt = strlen(self->begun), before = strncmp(text, self->begun, prompt) == 0 ? prompt : 0;
+    const char *own = text + before;
+    const size_t size = strlen(own);
+    const bool goes_on = self->told <= size && strncmp(own, self->text.data ? self->text.data : "", self->told) == 0;
+    const bool whole = last || !text_ends_with(own, "\xef\xbf\xbd");
+    text_clear(&self->text);
+    text_add(&self->text, own, size);
+    const rubato_status status = self->text.failed ? fail_memory(error) : RUBATO_OK;
+    if (status == RUBATO_OK && self->options.piece && goes_on && whole && size > self->told) {
+        *stop = self->options.piece(self->options.user, own + self->told, size - self->told) != 0;
+        self->told = size;
     }
-    rubato_free(begun);
     rubato_free(text);
     return status;
 }
@@ -152,6 +147,7 @@ static rubato_status go_on(generating *self, rubato_error *error) {
     const size_t wanted = self->options.tokens ? self->options.tokens : USUAL_TOKENS;
     const size_t limit = size_min(self->most, self->prompt + size_min(wanted, self->most));
     bool stop = false;
+    TRY(rubato_decode(self->context->model, self->ids, self->prompt, 1, &self->begun, error));
     if (encoder_continues(&self->context->model->body))
         TRY(run_state_create(&self->state, self->context->model->body.depth, error));
     for (size_t first = 0; self->count < limit && !stop;) {
@@ -193,6 +189,7 @@ rubato_status rubato_generate(rubato_context *context, char **text, size_t *toke
     free(self.types);
     free(self.logits);
     free(self.best);
+    rubato_free(self.begun);
     text_free(&self.text);
     return status;
 }

@@ -37,8 +37,8 @@ static size_t pooled_width(const rubato_model *model) {
  * put the prompt before the text, made lower case of both, and taken white space off both ends. */
 static rubato_status move_places(const late_passages *self, size_t input, const pointed_text *text, text_token *tokens,
                                  size_t *count, rubato_error *error) {
-    const rubato_input *prepared = &self->prepared[input];
-    if (prepared->text == self->inputs[input].text) return RUBATO_OK;
+    const rubato_input *prepared = &self->prepared.use[input];
+    if (!self->prepared.made) return RUBATO_OK;
     const size_t points = utf8_count(prepared->text, input_size(prepared->text, prepared->text_bytes));
     size_t *back =
         calloc(points + 1, sizeof *back); /* of each prepared code point: the text's, from 1; 0: the prompt's */
@@ -52,7 +52,7 @@ static rubato_status move_places(const late_passages *self, size_t input, const 
             uint32_t code, lower[3];
             i += utf8_next((const unsigned char *)parts[part] + i, &code);
             place += part;
-            leading = leading && (character_flags(code) & CHARACTER_SPACE || (code >= 0x1c && code <= 0x1f));
+            leading = leading && engine_is_space(code);
             const size_t made = self->model->lowercase ? character_lower(code, lower) : 1;
             for (size_t j = 0; !leading && j < made && at < points; j++) back[at++] = place;
         }
@@ -167,19 +167,11 @@ rubato_status late_passages_run(late_passages *self, rubato_context *context, si
                                 const rubato_options *options, const rubato_text_options *text, rubato_costs **costs,
                                 rubato_error *error) {
     self->count = count;
-    self->prepared = calloc(count + 1, sizeof *self->prepared);
-    self->own = calloc(count + 1, sizeof *self->own);
     self->texts = calloc(count + 1, sizeof *self->texts);
     self->lists = calloc(count + 1, sizeof *self->lists);
-    if (!self->prepared || !self->own || !self->texts || !self->lists) return fail_memory(error);
-    for (size_t i = 0; i < count; i++) {
-        self->prepared[i] = (rubato_input){.text = self->inputs[i].text, .text_bytes = self->inputs[i].text_bytes};
-        if (!engine_prepares(self->model, self->prompt)) continue;
-        if (!engine_prepare_text(self->model, self->prompt, &self->inputs[i], &self->own[i])) return fail_memory(error);
-        self->prepared[i].text = self->own[i].data ? self->own[i].data : "";
-        self->prepared[i].text_bytes = input_bytes(self->own[i].length);
-    }
-    job work = {.inputs = self->prepared,
+    if (!self->texts || !self->lists) return fail_memory(error);
+    TRY(prepared_inputs_create(&self->prepared, self->model, self->prompt, self->inputs, count, error));
+    job work = {.inputs = self->prepared.use,
                 .count = count,
                 .options = options,
                 .text = *text,
@@ -256,9 +248,7 @@ void late_passages_free(late_passages *self) {
         free(self->texts[i].windows);
     }
     for (size_t i = 0; self->lists && i < self->count; i++) passage_list_free(&self->lists[i]);
-    for (size_t i = 0; self->own && i < self->count; i++) text_free(&self->own[i]);
     free(self->texts);
     free(self->lists);
-    free(self->own);
-    free(self->prepared);
+    prepared_inputs_free(&self->prepared);
 }

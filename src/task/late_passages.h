@@ -2,6 +2,7 @@
 #ifndef RUBATO_TASK_LATE_PASSAGES_H
 #define RUBATO_TASK_LATE_PASSAGES_H
 
+#include "task/encode.h"
 #include "task/job.h"
 #include "task/passages.h"
 
@@ -14,10 +15,9 @@ typedef struct late_passages {
     size_t skip;                /* leading tokens of a text that are not pooled: those of a prompt */
     size_t most;                /* tokens of a passage */
     size_t count;
-    rubato_input *prepared; /* [count] */
-    text_buffer *own;       /* [count] the texts behind those that differ from `inputs` */
-    late_text *texts;       /* [count] */
-    passage_list *lists;    /* [count] */
+    prepared_inputs prepared;
+    late_text *texts;    /* [count] */
+    passage_list *lists; /* [count] */
 } late_passages;
 
 /* Runs the texts. `self` has its first five members. Release with late_passages_free, also after a failure. */
