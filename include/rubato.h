@@ -384,7 +384,7 @@ RUBATO_API rubato_status rubato_embed(rubato_context *context, float *out, const
 /* A passage of a long text. */
 typedef struct rubato_passage {
     size_t start, end;   /* code points of the text */
-    size_t tokens;       /* without special ones and those of the prompt */
+    size_t tokens;       /* of the passage; special tokens and the tokens of the prompt do not count */
     const float *vector; /* [info->width] */
 } rubato_passage;
 
@@ -419,8 +419,8 @@ RUBATO_API rubato_status rubato_embed_passages(rubato_context *context, rubato_p
                                                rubato_error *error);
 
 /* Scores every label: by softmax, or by sigmoid for a multi-label model. A regression model has one column, its value.
- * options->function_to_apply decides otherwise. With text->windows, logits of a long text are the mean of those of its
- * windows, weighted by their tokens.
+ * options->function_to_apply decides otherwise. With text->windows, the logits of a long text are the mean of its
+ * windows' logits, weighted by their tokens.
  *   out    [count, label_count] ([count, 2] for NSP, column 0: B follows A) */
 RUBATO_API rubato_status rubato_classify(rubato_context *context, float *out, const rubato_input *inputs, size_t count,
                                          const rubato_options *options, rubato_costs **costs, rubato_error *error);
@@ -580,12 +580,12 @@ typedef struct rubato_generate_options {
     void *user;
 } rubato_generate_options;
 
-/* Goes on with a text, by a language model (info->task RUBATO_TASK_LM), until the token that ends a text comes, or the
- * tokens that were asked for, or those that the model takes.
- *   *text    the new text alone; release with rubato_free. *tokens, when not NULL, receives the number of its tokens
- * Dense attention keeps the keys and values of earlier tokens; Linear Transformer and Performer keep sums, whose size
- * does not grow with the text; with other attention each token runs the whole text again.
- * Fails: WRONG_TASK; BAD_TEXT; BAD_ARGUMENT for a text that leaves no token, a pair, and a temperature below 0. */
+/* Goes on with a text, by a language model (info->task RUBATO_TASK_LM), until the token that ends a text comes, or
+ * there are as many tokens as were asked for, or as many as the model takes. *text    the new text alone; release with
+ * rubato_free. *tokens, when not NULL, receives the number of its tokens Dense attention keeps the keys and values of
+ * earlier tokens; Linear Transformer and Performer keep sums, whose size does not grow with the text; with other
+ * attention each token runs the whole text again. Fails: WRONG_TASK; BAD_TEXT; BAD_ARGUMENT for a text that leaves no
+ * token, a pair, and a temperature below 0. */
 RUBATO_API rubato_status rubato_generate(rubato_context *context, char **text, size_t *tokens,
                                          const rubato_input *input, const rubato_generate_options *options,
                                          rubato_error *error);

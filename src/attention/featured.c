@@ -16,7 +16,7 @@ typedef struct pass {
     batch sequences, queries;
     tensor out;
     size_t longest;
-    /* Of a causal pass with a state: the sums of earlier passes, and those of this one; see sums_of. */
+    /* Of a causal pass with a state: the sums of earlier passes, and the sums with this pass; see sums_of. */
     tensor kept, made;
 } pass;
 

@@ -24,7 +24,7 @@ enum { ROWS = 64 }; /* of p and q that are made together */
 static const double TURN = 6.283185307179586476925286766559;
 
 typedef struct fourier_shared {
-    size_t width, cosines; /* d; columns of a, those of b are the rest */
+    size_t width, cosines; /* d; the columns of a; b has the rest of the columns */
     float *columns;        /* the product's second operand: [d, d], packed */
 } fourier_shared;
 

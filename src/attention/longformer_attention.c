@@ -114,7 +114,7 @@ static void visit(void *weights, linear_visitor *see, void *user) {
 
 /* A pass; places are counted within a sequence. */
 typedef struct longformer_pass {
-    planned_pass pass; /* with groups where heads are dilated: global tokens, and those of each rest */
+    planned_pass pass; /* with groups where heads are dilated: the global tokens, and the tokens of each rest */
     size_t reach, dilation, heads;
     const size_t *globals; /* [sequences] places below are global */
 } longformer_pass;

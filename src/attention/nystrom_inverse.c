@@ -8,8 +8,16 @@
 enum { STEPS = 6 };
 
 /* All sequences and heads. */
-typedef struct inverse_pass {
+typedef struct inverse_pass inverse_pass;
+typedef struct matrices matrices;
+typedef struct one_inverse one_inverse;
+
+/* The work for one head of one sequence. */
+typedef void unit_work(const inverse_pass *p, const one_inverse *u, const matrices *at);
+
+struct inverse_pass {
     const run *on;
+    unit_work *work; /* of the step that runs */
     nystrom_inverse in;
     tensor out;
     size_t longest; /* landmarks of a sequence */
@@ -19,14 +27,14 @@ typedef struct inverse_pass {
     float *grads;   /* backward, as `scores`: dA */
     float *scratch;
     size_t scratch_size;
-} inverse_pass;
+};
 
 /* A thread's matrices, each [m, m] in room for the longest. */
-typedef struct matrices {
+struct matrices {
     float *z[STEPS + 1]; /* Z before each step, and behind the last */
     float *p, *a, *b, *c, *d, *e, *f, *turned;
     block_room room;
-} matrices;
+};
 
 /* Lays them out from `base` on; their size in floats, also when base is NULL. */
 static size_t lay_out(const inverse_pass *p, float *base, matrices *out) {
@@ -43,9 +51,9 @@ static size_t lay_out(const inverse_pass *p, float *base, matrices *out) {
 }
 
 /* One head of one sequence. */
-typedef struct one_inverse {
+struct one_inverse {
     size_t sequence, row, column, m, unit;
-} one_inverse;
+};
 
 static one_inverse find_unit(const inverse_pass *p, size_t unit) {
     const size_t sequence = unit / p->in.heads;
@@ -54,6 +62,21 @@ static one_inverse find_unit(const inverse_pass *p, size_t unit) {
                          .column = unit % p->in.heads * p->in.head_size,
                          .m = batch_length(&p->in.landmarks, sequence),
                          .unit = unit};
+}
+
+static void some_units(void *argument, size_t member, size_t first, size_t last) {
+    const inverse_pass *p = argument;
+    matrices at;
+    lay_out(p, p->scratch + member * p->scratch_size, &at);
+    for (size_t unit = first; unit < last; unit++) {
+        const one_inverse u = find_unit(p, unit);
+        p->work(p, &u, &at);
+    }
+}
+
+static void run_units(inverse_pass *p, unit_work *work) {
+    p->work = work;
+    run_parallel(p->on, p->in.landmarks.sequences * p->in.heads, 1, some_units, p);
 }
 
 static float *scores_of(const inverse_pass *p, const one_inverse *u) {
@@ -98,20 +121,15 @@ static size_t largest_column(const float *a, size_t m, float *sum) {
     return best;
 }
 
-static void find_scores(void *argument, size_t member, size_t first, size_t last) {
-    const inverse_pass *p = argument;
-    matrices at;
-    lay_out(p, p->scratch + member * p->scratch_size, &at);
-    for (size_t unit = first; unit < last; unit++) {
-        const one_inverse u = find_unit(p, unit);
-        float *a = scores_of(p, &u);
-        if (p->in.whole[u.sequence] || u.m == 0) continue;
-        block_outer(p->on, a, u.m, tensor_row(p->in.query, u.row) + u.column, p->in.query.stride, u.m,
-                    tensor_row(p->in.key, u.row) + u.column, p->in.key.stride, u.m, p->in.head_size, p->in.scale,
-                    &at.room);
-        for (size_t i = 0; i < u.m; i++) p->on->kernels->softmax_f32(a + i * u.m, u.m);
-        largest_column(a, u.m, &p->largest[unit]);
-    }
+static void find_scores(const inverse_pass *p, const one_inverse *u, const matrices *at) {
+    float *a = scores_of(p, u);
+    p->largest[u->unit] = 0;
+    if (p->in.whole[u->sequence] || u->m == 0) return;
+    block_outer(p->on, a, u->m, tensor_row(p->in.query, u->row) + u->column, p->in.query.stride, u->m,
+                tensor_row(p->in.key, u->row) + u->column, p->in.key.stride, u->m, p->in.head_size, p->in.scale,
+                &at->room);
+    for (size_t i = 0; i < u->m; i++) p->on->kernels->softmax_f32(a + i * u->m, u->m);
+    largest_column(a, u->m, &p->largest[u->unit]);
 }
 
 /* The head of a sequence whose columns have the largest sum. */
@@ -145,24 +163,20 @@ static void find_inverse(const inverse_pass *p, const one_inverse *u, const matr
     for (size_t i = 0; i < STEPS; i++) step(p, a, at->z[i], at->z[i + 1], at->a, at->b, at->c, m, at);
 }
 
-static void apply_some(void *argument, size_t member, size_t first, size_t last) {
-    const inverse_pass *p = argument;
-    matrices at;
-    lay_out(p, p->scratch + member * p->scratch_size, &at);
-    for (size_t unit = first; unit < last; unit++) {
-        const one_inverse u = find_unit(p, unit);
-        const float *b = tensor_row(p->in.rows, u.row) + u.column;
-        float *out = tensor_row(p->out, u.row) + u.column;
-        const bool whole = p->in.whole[u.sequence];
-        for (size_t i = 0; i < u.m && whole; i++)
-            memcpy(out + i * p->out.stride, tensor_row(p->in.values, p->in.sequences.start[u.sequence] + i) + u.column,
-                   p->in.head_size * sizeof *out);
-        if (whole || u.m == 0) continue;
-        find_inverse(p, &u, &at);
-        for (size_t i = 0; i < u.m; i++) memset(out + i * p->out.stride, 0, p->in.head_size * sizeof *out);
-        block_accumulate(p->on, out, p->out.stride, at.z[STEPS], u.m, b, p->in.rows.stride, u.m, p->in.head_size, u.m,
-                         &at.room);
+static void apply_inverse(const inverse_pass *p, const one_inverse *u, const matrices *at) {
+    const size_t size = p->in.head_size;
+    float *out = tensor_row(p->out, u->row) + u->column;
+    if (p->in.whole[u->sequence]) {
+        const size_t first = p->in.sequences.start[u->sequence];
+        for (size_t i = 0; i < u->m; i++)
+            memcpy(out + i * p->out.stride, tensor_row(p->in.values, first + i) + u->column, size * sizeof *out);
+        return;
     }
+    if (u->m == 0) return;
+    find_inverse(p, u, at);
+    for (size_t i = 0; i < u->m; i++) memset(out + i * p->out.stride, 0, size * sizeof *out);
+    block_accumulate(p->on, out, p->out.stride, at->z[STEPS], u->m, tensor_row(p->in.rows, u->row) + u->column,
+                     p->in.rows.stride, u->m, size, u->m, &at->room);
 }
 
 /* ---- The derivative ---- */
@@ -221,46 +235,39 @@ static void inverse_backward(const inverse_pass *p, const one_inverse *u, const 
     p->slope[u->unit] = slope;
 }
 
-static void some_inverses_backward(void *argument, size_t member, size_t first, size_t last) {
-    const inverse_pass *p = argument;
-    matrices at;
-    lay_out(p, p->scratch + member * p->scratch_size, &at);
-    for (size_t unit = first; unit < last; unit++) {
-        const one_inverse u = find_unit(p, unit);
-        p->slope[unit] = 0;
-        for (size_t i = 0; i < u.m && p->in.whole[u.sequence]; i++)
-            p->on->kernels->gradient->add(tensor_grad(p->in.values, p->in.sequences.start[u.sequence] + i) + u.column,
-                                          tensor_grad(p->out, u.row + i) + u.column, p->in.head_size);
-        if (!p->in.whole[u.sequence] && u.m) inverse_backward(p, &u, &at);
+/* The same of any sequence; one with dense attention hands its gradient to its values. */
+static void unit_backward(const inverse_pass *p, const one_inverse *u, const matrices *at) {
+    p->slope[u->unit] = 0;
+    if (p->in.whole[u->sequence]) {
+        const size_t first = p->in.sequences.start[u->sequence];
+        for (size_t i = 0; i < u->m; i++)
+            p->on->kernels->gradient->add(tensor_grad(p->in.values, first + i) + u->column,
+                                          tensor_grad(p->out, u->row + i) + u->column, p->in.head_size);
+    } else if (u->m) {
+        inverse_backward(p, u, at);
     }
 }
 
 /* From dA through the softmax to q and k. */
-static void some_scores_backward(void *argument, size_t member, size_t first, size_t last) {
-    const inverse_pass *p = argument;
-    matrices at;
-    lay_out(p, p->scratch + member * p->scratch_size, &at);
-    for (size_t unit = first; unit < last; unit++) {
-        const one_inverse u = find_unit(p, unit);
-        const size_t m = u.m, size = p->in.head_size, across = round_up(m, 16) + 16;
-        float *a = scores_of(p, &u), *da = p->grads + unit * p->longest * p->longest, sum;
-        if (p->in.whole[u.sequence] || m == 0) continue;
-        if (largest_head(p, u.sequence) == unit) {
-            float slope = 0;
-            for (size_t i = 0; i < p->in.heads; i++) slope += p->slope[u.sequence * p->in.heads + i];
-            const size_t column = largest_column(a, m, &sum);
-            for (size_t i = 0; i < m; i++) da[i * m + column] += slope;
-        }
-        for (size_t i = 0; i < m; i++) {
-            const float along = p->on->kernels->dot_f32(a + i * m, da + i * m, m);
-            for (size_t j = 0; j < m; j++) da[i * m + j] = p->in.scale * a[i * m + j] * (da[i * m + j] - along);
-        }
-        block_accumulate(p->on, tensor_grad(p->in.query, u.row) + u.column, p->in.query.stride, da, m,
-                         tensor_row(p->in.key, u.row) + u.column, p->in.key.stride, m, size, m, &at.room);
-        p->on->kernels->gradient->transpose(at.turned, across, da, m, m, m);
-        block_accumulate(p->on, tensor_grad(p->in.key, u.row) + u.column, p->in.key.stride, at.turned, across,
-                         tensor_row(p->in.query, u.row) + u.column, p->in.query.stride, m, size, m, &at.room);
+static void scores_backward(const inverse_pass *p, const one_inverse *u, const matrices *at) {
+    const size_t m = u->m, size = p->in.head_size, across = round_up(m, 16) + 16;
+    float *a = scores_of(p, u), *da = p->grads + u->unit * p->longest * p->longest, sum;
+    if (p->in.whole[u->sequence] || m == 0) return;
+    if (largest_head(p, u->sequence) == u->unit) {
+        float slope = 0;
+        for (size_t i = 0; i < p->in.heads; i++) slope += p->slope[u->sequence * p->in.heads + i];
+        const size_t column = largest_column(a, m, &sum);
+        for (size_t i = 0; i < m; i++) da[i * m + column] += slope;
     }
+    for (size_t i = 0; i < m; i++) {
+        const float along = p->on->kernels->dot_f32(a + i * m, da + i * m, m);
+        for (size_t j = 0; j < m; j++) da[i * m + j] = p->in.scale * a[i * m + j] * (da[i * m + j] - along);
+    }
+    block_accumulate(p->on, tensor_grad(p->in.query, u->row) + u->column, p->in.query.stride, da, m,
+                     tensor_row(p->in.key, u->row) + u->column, p->in.key.stride, m, size, m, &at->room);
+    p->on->kernels->gradient->transpose(at->turned, across, da, m, m, m);
+    block_accumulate(p->on, tensor_grad(p->in.key, u->row) + u->column, p->in.key.stride, at->turned, across,
+                     tensor_row(p->in.query, u->row) + u->column, p->in.query.stride, m, size, m, &at->room);
 }
 
 static void backward(const run *on, void *saved) {
@@ -273,8 +280,8 @@ static void backward(const run *on, void *saved) {
     p.grads = run_take(on, units * p.longest * p.longest, sizeof *p.grads);
     p.slope = run_take(on, units, sizeof *p.slope);
     if (run_failed(on)) return;
-    run_parallel(on, units, 1, some_inverses_backward, &p);
-    run_parallel(on, units, 1, some_scores_backward, &p);
+    run_units(&p, unit_backward);
+    run_units(&p, scores_backward);
 }
 
 void nystrom_inverse_run(const run *on, tensor out, const nystrom_inverse *inputs) {
@@ -287,9 +294,8 @@ void nystrom_inverse_run(const run *on, tensor out, const nystrom_inverse *input
     p.scratch_size = lay_out(&p, NULL, &none);
     p.scratch = run_take(on, team_size(on->crew) * p.scratch_size, sizeof *p.scratch);
     if (run_failed(on)) return;
-    for (size_t i = 0; i < units; i++) p.largest[i] = 0;
-    run_parallel(on, units, 1, find_scores, &p);
-    run_parallel(on, units, 1, apply_some, &p);
+    run_units(&p, find_scores);
+    run_units(&p, apply_inverse);
     arena_rewind(on->memory, mark);
     inverse_pass *saved = on->tape ? tape_push(on, backward, sizeof *saved) : NULL;
     if (saved) *saved = p;

@@ -132,7 +132,7 @@ static void run_windows(const softmax_weights *self, const run *on, const attend
 
 /* ---- Causal ---- */
 
-/* Keys and values of earlier passes before those of this one; the state keeps all. */
+/* Keys and values: the rows of earlier passes stand before the rows of this pass. The state keeps all. */
 typedef struct longer_keys {
     batch packed;
     size_t *places; /* [rows] */

@@ -19,7 +19,7 @@ typedef struct looping {
     rubato_input *inputs; /* [CHUNK_LINES] */
     size_t refused;
     progress bar;
-    size_t done, running; /* rows that are answered, and those of the run that is under way */
+    size_t done, running; /* rows that are answered, and rows of the run that is under way */
     double total;         /* of all rows; 0: unknown */
 } looping;
 

@@ -1,11 +1,8 @@
 /* Embeddings: texts to vectors, and the nearest of them. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/input.h"
-#include "base/text_buffer.h"
 #include "task/costs.h"
 #include "task/encode.h"
 #include "task/window_rows.h"

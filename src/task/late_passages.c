@@ -9,7 +9,6 @@
 #include "base/checked.h"
 #include "base/input.h"
 #include "base/utf8.h"
-#include "task/encode.h"
 #include "text/unicode.h"
 
 /* The rows of a window, and the passages to which they belong. */
