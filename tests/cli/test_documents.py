@@ -121,7 +121,7 @@ def prepare(name, command, header):
     if command == "memory":
         shutil.copytree(os.path.join(golden, "memory/res"), os.path.join(folder, "rich"))
         for run_of in ("pkm", "res"): write(folder, f"runs/{run_of}/metrics.jsonl", "".join(json.dumps({"step": s, "memory": [{"layer": 1, "used_first": 0.1 * s}]}) + "\n" for s in range(3)))
-    for table in ("train.tsv", "dev.tsv", "unused.tsv", "sst2/train.tsv", "sst2/dev.tsv"):
+    for table in ("train.tsv", "dev.tsv", "unused.tsv", "apart.tsv", "sst2/train.tsv", "sst2/dev.tsv"):
         write(folder, table, f"{header}\tlabel\n" + "".join(f"{t}\t{l}\n" for t, l in rows(20)))
     lines = "".join(text() + "\n" for _ in range(12))
     for file in ("texts.txt", "reviews.txt", "queries.txt", "documents.txt", "bbc300.txt", "book.txt", "beginnings.txt"): write(folder, file, lines)
