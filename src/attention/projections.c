@@ -14,9 +14,14 @@ rubato_status projections_load_some(projections *self, const part_source *from, 
     *self = (projections){.heads = from->heads, .head_size = from->head_size, .parts = parts, .turn = from->rotary};
     for (size_t i = 0; i < 3; i++)
         if (parts & 1u << i) part_name(names[count++], from, patterns[i]);
-    TRY(loader_linear(from->load, &self->stacked, some, count, width, from->hidden));
+    const weight_form bare = {.bare = true, .turned = true, .parts = from->heads};
+    if (from->names->bare) from->load->form = bare;
+    rubato_status status = loader_linear(from->load, &self->stacked, some, count, width, from->hidden);
+    from->load->form.turned = false;
     part_name(names[0], from, from->names->attention_out);
-    return loader_linear(from->load, &self->out, some, 1, from->hidden, width);
+    if (status == RUBATO_OK) status = loader_linear(from->load, &self->out, some, 1, from->hidden, width);
+    from->load->form = (weight_form){0};
+    return status;
 }
 
 rubato_status projections_load(projections *self, const part_source *from) {

@@ -9,8 +9,6 @@
 #include "base/text_buffer.h"
 #include "tensor/operations.h"
 
-enum { EVERY_SEGMENT = 2 }; /* EVERY_SEGMENT: the type of a sequence's first token */
-
 /* One row for each distance from -reach to reach (positive when the key is before the query): sines and cosines at
  * falling frequencies. */
 static void fill_sinusoids(tensor out, size_t reach) {
@@ -33,7 +31,7 @@ static rubato_status find(loader *load, source *out, const char *name, size_t ro
         return fail(load->error, RUBATO_BAD_MODEL,
                     "tensor \"%s\" has %zu elements of type %s; %zu real ones are needed", name, stored->elements,
                     dtype_name(stored->type), rows * columns);
-    *out = (source){stored->name, stored->type, stored->data, rows, columns, NULL};
+    *out = (source){stored->name, stored->type, stored->data, rows, columns, NULL, false};
     load->parameters += stored->elements;
     return checkpoint_mark(load->weights, stored, load->error);
 }
@@ -49,15 +47,21 @@ static rubato_status load_values(loader *load, table *out, const char *lead, con
         load, (binding){.kind = BOUND_TABLE, .table = out, .rows = rows, .columns = columns, .parts = parts}, full);
 }
 
-/* u is stored separately, and the queries have no bias of their own. */
+/* u is stored separately, and the queries have no bias of their own. In XLNet keys and values have none either. */
 static rubato_status load_content(loader *load, linear *qkv, const char *lead, size_t heads, size_t hidden) {
     char full[LOADER_NAME];
     source from;
     table values;
     snprintf(full, sizeof full, "%s.r_w_bias", lead);
     TRY(find(load, &from, full, heads, hidden / heads));
+    const bool alone = !qkv->bias;
+    TRY(linear_add_bias(qkv, load->with.memory, load->error));
     table_load(&values, &from);
     table_read(&values, 0, heads, qkv->bias);
+    if (alone) {
+        qkv->biased = hidden;
+        return loader_bind(load, (binding){.kind = BOUND_BIAS, .linear = qkv, .columns = hidden, .parts = heads}, full);
+    }
     for (size_t i = 0; load->bound && i < load->bound->count; i++) {
         binding *b = &load->bound->items[i];
         if (b->kind != BOUND_BIAS || b->linear != qkv || b->first != 0) continue;
@@ -71,10 +75,11 @@ static rubato_status load_content(loader *load, linear *qkv, const char *lead, s
     return RUBATO_OK;
 }
 
-static rubato_status load_kernel(loader *load, linear *out, const char *lead, size_t heads, size_t d) {
+static rubato_status load_kernel(loader *load, linear *out, const char *lead, const char *name, size_t heads,
+                                 size_t d) {
     char full[LOADER_NAME];
     source from;
-    snprintf(full, sizeof full, "%s.r_kernel", lead);
+    snprintf(full, sizeof full, "%s.%s", lead, name ? name : "r_kernel");
     TRY(find(load, &from, full, d, d));
     *out = (linear){.in = d, .out = d, .precision = PRECISION_F32};
     out->packed = arena_take_array(load->with.memory, packed_size(d, d), sizeof(float));
@@ -107,10 +112,10 @@ rubato_status relative_sinusoids(loader *load, tensor *out, size_t longest, size
 }
 
 rubato_status relative_load(loader *load, relative_weights *out, linear *qkv, size_t heads, const char *lead,
-                            tensor sinusoids) {
+                            const char *kernel, tensor sinusoids) {
     size_t d = qkv->in, head_size = d / heads;
     TRY(load_content(load, qkv, lead, heads, d));
-    TRY(load_kernel(load, &out->kernel, lead, heads, d));
+    TRY(load_kernel(load, &out->kernel, lead, kernel, heads, d));
     TRY(load_values(load, &out->v, lead, "r_r_bias", heads, head_size, 0));
     TRY(load_values(load, &out->w, lead, "r_s_bias", heads, head_size, 0));
     TRY(load_values(load, &out->segments, lead, "seg_embed", 2, d, heads));
@@ -141,10 +146,10 @@ static void read_vector(const run *on, relative_vector *out, const table *from) 
 }
 
 relative_terms *relative_ready(const run *on, const relative_weights *from, const linear *qkv, tensor sinusoids,
-                               size_t longest, const int32_t *types, bool first_apart) {
+                               size_t longest, const int32_t *types, relative_form form) {
     relative_terms *made = run_take(on, 1, sizeof *made);
     if (!made) return NULL;
-    *made = (relative_terms){.reach = longest - 1, .types = types, .all = EVERY_SEGMENT, .first_apart = first_apart};
+    *made = (relative_terms){.reach = longest - 1, .types = types, .form = form};
     made->u.values = qkv->bias;
     if (on->tape && qkv->learn) made->u.grad = qkv->learn->bias;
     read_vector(on, &made->v, &from->v);

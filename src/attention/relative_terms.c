@@ -29,9 +29,12 @@ static size_t key_row(const places *p, size_t k) {
     return p->origin ? p->origin[k] : p->first + k;
 }
 
-static bool same_segment(const relative_terms *terms, size_t a, size_t b) {
-    int32_t one = terms->types[a], other = terms->types[b];
-    return one == other || one == terms->all || other == terms->all;
+/* The vector of `segments` for a query and a key. */
+static bool segment_row(const relative_terms *terms, size_t a, size_t b) {
+    enum { EVERY_SEGMENT = 2 };
+    const int32_t one = terms->types[a], other = terms->types[b];
+    const bool all = !terms->form.same_first && (one == EVERY_SEGMENT || other == EVERY_SEGMENT);
+    return (one == other || all) != terms->form.same_first;
 }
 
 /* q - u + v for the columns of a head. */
@@ -81,7 +84,7 @@ static void add_relative(const void *values, const void *prepared, const kernel_
     kernels->product_f32(&product);
     for (size_t i = 0; i < to->rows; i++) {
         size_t mine = attention_original(in, to->query + i), place = mine - p.first;
-        if (terms->first_apart && place == 0) continue;
+        if (terms->form.first_apart && place == 0) continue;
         const float *at = by_distance + i * p.width + terms->reach - p.begin - place;
         if (!terms->segments.values) {
             for (size_t k = 0; k < to->length; k++) to->scores[i * to->stride + k] += at[key_row(&p, k) - p.first];
@@ -91,9 +94,9 @@ static void add_relative(const void *values, const void *prepared, const kernel_
         query_with(shifted, tensor_row(in->query, to->query + i) + column, terms, &terms->w, column, size);
         const float segment[2] = {in->scale * kernels->dot_f32(shifted, segments, size),
                                   in->scale * kernels->dot_f32(shifted, segments + in->heads * size, size)};
-        for (size_t k = terms->first_apart; k < to->length; k++)
+        for (size_t k = terms->form.first_apart; k < to->length; k++)
             to->scores[i * to->stride + k] +=
-                at[key_row(&p, k) - p.first] + segment[same_segment(terms, key_row(&p, k), mine)];
+                at[key_row(&p, k) - p.first] + segment[segment_row(terms, key_row(&p, k), mine)];
     }
 }
 
@@ -113,11 +116,11 @@ static void relative_backward(const void *values, const run *on, const attention
     for (size_t i = 0; i < rows; i++) {
         const float *scores = grads->scores + i * grads->stride;
         size_t mine = attention_original(in, query + i), place = mine - p.first;
-        if (terms->first_apart && place == 0) continue;
+        if (terms->form.first_apart && place == 0) continue;
         float *at = by_distance + i * p.width + terms->reach - p.begin - place, segment[2] = {0, 0};
-        for (size_t k = terms->first_apart; k < grads->length; k++) {
+        for (size_t k = terms->form.first_apart; k < grads->length; k++) {
             at[key_row(&p, k) - p.first] += scores[k];
-            if (terms->segments.values) segment[same_segment(terms, key_row(&p, k), mine)] += scores[k];
+            if (terms->segments.values) segment[segment_row(terms, key_row(&p, k), mine)] += scores[k];
         }
         g->add(sums, by_distance + i * p.width, p.columns);
         if (!terms->segments.values) continue;

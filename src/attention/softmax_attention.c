@@ -10,7 +10,6 @@
 #include "attention/gathered.h"
 #include "attention/operand.h"
 #include "attention/planned.h"
-#include "attention/relative.h"
 #include "base/checked.h"
 #include "tensor/operations.h"
 #include "tensor/state.h"
@@ -85,7 +84,8 @@ static rubato_status load_terms(void *weights, const part_source *from) {
     char lead[LOADER_NAME];
     if (!self->setting->relative) return RUBATO_OK;
     part_name(lead, from, from->names->relative_terms);
-    return relative_load(from->load, &self->relative, &self->with.stacked, from->heads, lead, self->shared->sinusoids);
+    return relative_load(from->load, &self->relative, &self->with.stacked, from->heads, lead,
+                         from->names->relative_kernel, self->shared->sinusoids);
 }
 
 /* Terms of the scores have values for each head, which sorting would have to move too. */
@@ -205,10 +205,9 @@ static void forward(const void *weights, const run *on, const attending_input *i
     size_t terms = 0;
     if (self->setting->buckets) heads.terms[terms++] = (score_term){&score_term_distance, &self->shared->bias};
     if (self->setting->relative && !run_failed(on))
-        heads.terms[terms++] =
-            (score_term){&score_term_relative,
-                         relative_ready(on, &self->relative, &self->with.stacked, self->shared->sinusoids,
-                                        batch_longest(&in->input), in->input.types, !self->setting->with_first)};
+        heads.terms[terms++] = (score_term){
+            &score_term_relative, relative_ready(on, &self->relative, &self->with.stacked, self->shared->sinusoids,
+                                                 batch_longest(&in->input), in->input.types, self->setting->form)};
     double begin = run_begin(on);
     if (self->setting->reach)
         run_windows(self, on, in, &made, mixed);

@@ -3,13 +3,14 @@
 #define RUBATO_ATTENTION_SOFTMAX_ATTENTION_H
 
 #include "attention/attending.h"
+#include "attention/relative.h"
 
 /* All zero: scores are products of queries and keys alone. */
 typedef struct softmax_setting {
-    size_t buckets;  /* buckets of a bias by distance that all layers share (MPNet); 0: no bias */
-    bool relative;   /* terms by distance and by segment (Funnel-Transformer) */
-    bool with_first; /* the first row of a sequence has these terms too */
-    size_t reach;    /* a row sees rows at most that many places away; 0: all */
+    size_t buckets; /* buckets of a bias by distance that all layers share (MPNet); 0: no bias */
+    bool relative;  /* terms by distance and by segment (Funnel-Transformer, XLNet) */
+    relative_form form;
+    size_t reach; /* a row sees rows at most that many places away; 0: all */
 } softmax_setting;
 
 extern const attending attending_softmax;

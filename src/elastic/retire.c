@@ -39,17 +39,15 @@ static void select_smallest(uint64_t *keys, size_t length, size_t count) {
     }
 }
 
-void retire_choose(const float *scores, size_t length, size_t keep, bool protect_first, size_t *kept,
-                   uint64_t *scratch) {
-    size_t first = protect_first && keep > 0 ? 1 : 0, at = 0;
-    for (size_t i = first; i < length; i++) scratch[i - first] = key_of(scores[i], i);
-    select_smallest(scratch, length - first, keep - first);
+void retire_choose(const float *scores, size_t length, size_t keep, size_t protected, size_t *kept, uint64_t *scratch) {
+    size_t at = 0;
     uint64_t limit = 0;
-    for (size_t i = 0; i < keep - first; i++)
+    for (size_t i = 0; i < length; i++) scratch[i] = i == protected ? 0 : key_of(scores[i], i);
+    select_smallest(scratch, length, keep);
+    for (size_t i = 0; i < keep; i++)
         if (scratch[i] > limit) limit = scratch[i];
-    if (first) kept[at++] = 0;
-    for (size_t i = first; i < length && at < keep; i++)
-        if (key_of(scores[i], i) <= limit) kept[at++] = i;
+    for (size_t i = 0; i < length && at < keep; i++)
+        if (i == protected || key_of(scores[i], i) <= limit) kept[at++] = i;
 }
 
 static int by_key(const void *a, const void *b) {

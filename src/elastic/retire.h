@@ -14,13 +14,15 @@ typedef enum significance {
     SIGNIFICANCE_FIRST     /* the first rows stay: another baseline (PoWER-BERT's Head-WS) */
 } significance;
 
+/* No row. */
+#define NO_ROW SIZE_MAX
+
 /* Chooses the rows of one sequence that stay.
  *   scores         [length]; rows of higher scores stay, of equal ones the earlier
  *   kept           [keep] receives their indices, ascending
- *   protect_first  row 0 always stays
+ *   protected      a row that always stays; NO_ROW: none
  *   scratch        [length] words */
-void retire_choose(const float *scores, size_t length, size_t keep, bool protect_first, size_t *kept,
-                   uint64_t *scratch);
+void retire_choose(const float *scores, size_t length, size_t keep, size_t protected, size_t *kept, uint64_t *scratch);
 
 /* The ranks of one sequence's rows by score, 0 for the highest; of equal scores the earlier row comes first. scratch
  * [length]. */

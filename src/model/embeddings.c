@@ -16,10 +16,12 @@ rubato_status embeddings_load(embeddings *self, loader *load, const tensor_names
                      config->words ? config->words : config->embedding));
     TRY(loader_table(load, &self->position, names->position, config->positions, places));
     if (config->types) TRY(loader_table(load, &self->type, names->type, config->types, places));
-    snprintf(full, sizeof full, "%s%s", load->prefix, names->embedding_norm);
     const float epsilon = config->embedding_epsilon > 0 ? config->embedding_epsilon : config->epsilon;
-    TRY(loader_norm(load, &self->norm, full, places, epsilon));
-    self->norm.plain = config->plain_norms;
+    if (names->embedding_norm) {
+        snprintf(full, sizeof full, "%s%s", load->prefix, names->embedding_norm);
+        TRY(loader_norm(load, &self->norm, full, places, epsilon));
+        self->norm.plain = config->plain_norms;
+    }
     if (config->words) {
         const bool bare = load->with.no_bias;
         snprintf(full, sizeof full, "%s" WORDS_PROJECTION, load->prefix);
@@ -169,8 +171,11 @@ tensor embeddings_forward(const embeddings *self, const run *on, const encoder_c
         places.out = sum = out;
         run_lookups(on, &places);
     }
-    tensor normal = run_over(on, sum, sum.rows);
-    run_layer_norm(on, normal, sum, &self->norm);
+    tensor normal = sum;
+    if (self->norm.gamma) {
+        normal = run_over(on, sum, sum.rows);
+        run_layer_norm(on, normal, sum, &self->norm);
+    }
     if (on->tape) run_dropout(on, normal, on->tape->hidden_rate);
     if (!projects || late) return normal;
     run_linear(on, out, normal, &self->projection, ACTIVATION_NONE, NULL);

@@ -8,8 +8,8 @@
 
 typedef struct embeddings {
     table word, position, type; /* position and type: data NULL where the family has none */
-    norm norm;
-    linear projection; /* out 0: no projection */
+    norm norm;                  /* gamma NULL where the family has none */
+    linear projection;          /* out 0: no projection */
 } embeddings;
 
 /* Fails as the loader. */

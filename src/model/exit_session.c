@@ -42,7 +42,7 @@ static void gather_subjects(const exit_session *self, const run *on, const batch
         for (size_t row = packed->start[i]; row < packed->start[i + 1]; row++) {
             size_t subject = !self->exits->by_row ? i : alive ? alive[row] : row;
             if (self->answered[subject]) continue; /* a token that has left */
-            rows[out->count] = row;
+            rows[out->count] = self->exits->reads_last && !self->exits->by_row ? packed->start[i + 1] - 1 : row;
             which[out->count++] = subject;
             if (!self->exits->by_row) break;
         }
@@ -175,13 +175,14 @@ void exit_session_results(const exit_session *self, const run *on, const encoded
     if (halts) x = halting_mean(on, &self->memory, self->rule.threshold, 0, 0, &ponder);
     const bool mean = self->final->mean && !halts;
     if (mean) x = pooling_mean(on, x, &out->packed);
+    const size_t *ends = pooling_ends(on, &out->packed, self->final->last);
     if (run_failed(on)) return;
     for (size_t i = 0; i < self->subjects; i++) {
         if (self->answered[i] && !halts) {
             memcpy(result + i * classes, self->logits + i * classes, classes * sizeof *result);
             continue;
         }
-        rows[count] = halts || mean || self->exits->by_row ? i : out->packed.start[i];
+        rows[count] = halts || mean || self->exits->by_row ? i : ends[i];
         which[count++] = i;
     }
     if (count == 0) return;

@@ -75,6 +75,7 @@ rubato_status exits_load(exits *self, loader *load, exit_kind kind, bool reads_m
                     .depth = body->depth,
                     .classes = final->out.out,
                     .by_row = final->kind == HEAD_TOKEN,
+                    .reads_last = final->last,
                     .reads_mean = reads_mean};
     if (reads_mean && (self->by_row || kind == EXIT_STUDENT))
         return fail(load->error, RUBATO_UNSUPPORTED, "exits that read the mean of all rows: not %s",
@@ -122,8 +123,11 @@ static tensor apply(const run *on, tensor x, const linear *by, activation act) {
 }
 
 exit_subjects exits_all_subjects(const exits *self, const run *on, tensor x, const batch *packed) {
-    exit_subjects out = {.x = x, .packed = packed, .rows = packed->start, .count = packed->sequences};
-    if (!self->by_row) return out;
+    exit_subjects out = {.x = x, .packed = packed, .count = packed->sequences};
+    if (!self->by_row) {
+        out.rows = pooling_ends(on, packed, self->reads_last);
+        return out;
+    }
     size_t *rows = run_take(on, packed->rows, sizeof *rows);
     for (size_t i = 0; rows && i < packed->rows; i++) rows[i] = i;
     out.rows = rows;
@@ -215,7 +219,7 @@ static tensor weigh(const run *on, const exit_memory *memory, const norm *weight
     return out;
 }
 
-/* A student: dense, attention over all rows, the first row, dense. */
+/* A student: dense, attention over all rows, the row that the head reads, dense. */
 static tensor study(const exit_head *at, const run *on, const exit_subjects *who) {
     tensor seen = apply(on, who->x, &at->dense, ACTIVATION_TANH);
     tensor qkv = apply(on, seen, &at->qkv, ACTIVATION_NONE), mixed = run_tensor(on, seen.rows, STUDENT_WIDTH);
@@ -227,8 +231,8 @@ static tensor study(const exit_head *at, const run *on, const exit_subjects *who
                     .head_size = head_size,
                     .scale = 1.0f / sqrtf((float)head_size)};
     attention_softmax(on, mixed, &in, who->packed);
-    tensor first = run_gather(on, mixed, who->rows, who->count);
-    return apply(on, apply(on, first, &at->attention_out, ACTIVATION_NONE), &at->last, ACTIVATION_TANH);
+    tensor read = run_gather(on, mixed, who->rows, who->count);
+    return apply(on, apply(on, read, &at->attention_out, ACTIVATION_NONE), &at->last, ACTIVATION_TANH);
 }
 
 tensor exits_forward(const exits *self, const head *final, const run *on, size_t number, const exit_subjects *who,

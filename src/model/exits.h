@@ -37,6 +37,7 @@ typedef struct exits {
     exit_kind kind; /* EXIT_NONE: there are none */
     size_t depth, classes;
     bool by_row;       /* one answer for each row: tagging */
+    bool reads_last;   /* the model's head reads a sequence's last row, not the first */
     bool reads_mean;   /* of a sequence's rows; else exits read the row that the model's head reads. Not with by_row or
                           EXIT_STUDENT */
     exit_setting rule; /* the setting for which they were trained */

@@ -9,12 +9,12 @@
 
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
     family_funnel, family_mobilebert, family_longformer, family_bigbird, family_modernbert, family_fnet,
-    family_nystromformer;
+    family_nystromformer, family_xlnet;
 
 static const family *const families[] = {
-    &family_bert,       &family_distilbert, &family_electra,      &family_roberta,    &family_albert,
-    &family_mpnet,      &family_funnel,     &family_mobilebert,   &family_longformer, &family_bigbird,
-    &family_modernbert, &family_fnet,       &family_nystromformer};
+    &family_bert,       &family_distilbert, &family_electra,       &family_roberta,    &family_albert,
+    &family_mpnet,      &family_funnel,     &family_mobilebert,    &family_longformer, &family_bigbird,
+    &family_modernbert, &family_fnet,       &family_nystromformer, &family_xlnet};
 
 #define WIDTHS_KEY "layer_widths"
 

@@ -48,6 +48,7 @@ typedef struct encoder_config {
     bool pre_norm;   /* norms stand before attention and feed-forward parts, and one behind all layers */
     bool first_norm; /* with that, the first layer has a norm before attention too */
     bool mean_head;  /* heads for sequences read the mean of all rows */
+    bool last_head;  /* heads for sequences read the last row (XLNet) */
     double theta[2]; /* of rotary positions, in layers with `attention` and with `other_attention`; 0: none */
     part_choice attention, feeding; /* the mechanisms of all layers and their settings */
     part_choice other_attention; /* of the layers of other_attention_layers (bit i: layer i), instead of `attention` */
@@ -92,11 +93,12 @@ typedef struct head_form {
 
 typedef struct family {
     const char *name;
-    const char *causal_class;    /* the end of the name of transformers' class for causal models; NULL: there is none */
-    const char *model_types[4];  /* config.json's model_type */
-    const tensor_names *decoder; /* layers after the last block, named by %zu; NULL: there are none */
-    const char *class_names[4];  /* beginnings of transformers' class names, for each model type */
-    const char *prefixes[4];     /* tried in order; "" is always tried last */
+    const char *causal_class; /* the end of the name of transformers' class for causal models; NULL: there is none */
+    const char *qa_class, *mlm_class; /* the same of two heads; NULL: "ForQuestionAnswering", "ForMaskedLM" */
+    const char *model_types[4];       /* config.json's model_type */
+    const tensor_names *decoder;      /* layers after the last block, named by %zu; NULL: there are none */
+    const char *class_names[4];       /* beginnings of transformers' class names, for each model type */
+    const char *prefixes[4];          /* tried in order; "" is always tried last */
     encoder_config defaults;
     config_keys keys;
     tensor_names names;

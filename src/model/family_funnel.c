@@ -32,7 +32,7 @@ static rubato_status read_blocks(encoder_config *config, const json_t *json, rub
 }
 
 static rubato_status configure(encoder_config *config, const json_t *json, rubato_error *error) {
-    const char *type, *attention;
+    const char *type, *scores;
     size_t head_size;
     bool separate, truncate, queries;
     TRY(json_refuse(json, refused, error));
@@ -51,11 +51,11 @@ static rubato_status configure(encoder_config *config, const json_t *json, rubat
     TRY(json_get_text(&type, json, "pooling_type", "mean", error));
     if (strcmp(type, "mean") != 0 && strcmp(type, "max") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "pooling_type \"%.40s\"", type);
-    TRY(json_get_text(&attention, json, "attention_type", "factorized", error)); /* both give the same scores */
-    if (strcmp(attention, "factorized") != 0 && strcmp(attention, "relative_shift") != 0)
-        return fail(error, RUBATO_UNSUPPORTED, "attention_type \"%.40s\"", attention);
+    TRY(json_get_text(&scores, json, "attention_type", "factorized", error)); /* both give the same scores */
+    if (strcmp(scores, "factorized") != 0 && strcmp(scores, "relative_shift") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "attention_type \"%.40s\"", scores);
     config->merging = (merging){!separate, truncate, strcmp(type, "max") == 0};
-    softmax_choose(&config->attention, (softmax_setting){.relative = true, .with_first = !separate});
+    softmax_choose(&config->attention, (softmax_setting){.relative = true, .form = {.first_apart = separate}});
     config->positions = 512; /* the length with which the published models were trained; no weight depends on it */
     return RUBATO_OK;
 }

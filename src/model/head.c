@@ -45,7 +45,7 @@ static rubato_status load_wide(head *self, loader *load, const encoder *body, co
         for (size_t i = 0; rest.scale && i < rows; i++) column[i] *= rest.scale[k];
         for (size_t i = 0; i < rows; i++) all[i * width + words->width + k] = column[i];
     }
-    const source whole = {form->wide, DTYPE_F32, (const unsigned char *)all, rows, width, NULL};
+    const source whole = {form->wide, DTYPE_F32, (const unsigned char *)all, rows, width, NULL, false};
     if (status == RUBATO_OK) status = linear_load(&self->out, &whole, bias, 1, &load->with, load->error);
     free(all);
     free(column);
@@ -55,10 +55,10 @@ static rubato_status load_wide(head *self, loader *load, const encoder *body, co
     TRY(loader_bind_decoder(load, &self->out, form->out, bias_name, true));
     const binding own = {.kind = BOUND_WEIGHT,
                          .linear = &self->out,
-                         .first = words->width,
-                         .rows = width - words->width,
-                         .columns = rows,
-                         .turned = true};
+                         .rows = rows,
+                         .columns = width - words->width,
+                         .turned = true,
+                         .first_input = words->width};
     return loader_bind(load, own, full);
 }
 
@@ -74,7 +74,7 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
     TRY(loader_find(load, &weight, full, body->config.vocabulary, 0, body->config.untied));
     self->tied = !weight.data;
     if (self->tied)
-        weight = (source){"word embeddings", words->type, words->data, words->rows, words->width, words->scale};
+        weight = (source){"word embeddings", words->type, words->data, words->rows, words->width, words->scale, false};
     snprintf(full, sizeof full, "%s.bias", form->out);
     TRY(loader_find(load, &bias, full, 1, weight.rows, false));
     /* the same numbers under two names, unless the decoder was untied: then the decoder's own count */
@@ -97,7 +97,9 @@ static rubato_status load_decoder(head *self, loader *load, const encoder *body,
 
 rubato_status head_load(head *self, loader *load, const family *of, const encoder *body, head_kind kind,
                         size_t labels) {
-    *self = (head){.kind = kind, .mean = kind == HEAD_SEQUENCE && body->config.mean_head};
+    *self = (head){.kind = kind,
+                   .mean = kind == HEAD_SEQUENCE && body->config.mean_head,
+                   .last = kind == HEAD_SEQUENCE && body->config.last_head};
     const head_form *form = find_form(of, kind);
     if (!form) return fail(load->error, RUBATO_UNSUPPORTED, "family \"%s\" has no such head", of->name);
     size_t width = body->config.hidden;
@@ -173,9 +175,9 @@ tensor head_forward(const head *self, const run *on, tensor x, const size_t *row
 }
 
 tensor head_of_sequences(const head *self, const run *on, tensor x, const batch *packed) {
-    if (!self->mean) return head_forward(self, on, x, packed->start, packed->sequences);
-    tensor mean = pooling_mean(on, x, packed);
-    return head_forward(self, on, mean, NULL, 0);
+    if (self->mean) return head_forward(self, on, pooling_mean(on, x, packed), NULL, 0);
+    const size_t *rows = pooling_ends(on, packed, self->last);
+    return rows ? head_forward(self, on, x, rows, packed->sequences) : (tensor){0};
 }
 
 double head_flops(const head *self, size_t rows) {

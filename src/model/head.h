@@ -12,8 +12,8 @@ typedef struct head {
     linear down;
     norm norm;
     linear out;
-    bool tied; /* out's weight is the word embeddings */
-    bool mean; /* of sequences: reads the mean of all rows, else the first row */
+    bool tied;       /* out's weight is the word embeddings */
+    bool mean, last; /* of sequences: reads the mean of all rows, or the last row; else the first row */
 } head;
 
 /* Loads the head of that kind. `labels` is the number of columns by config.json, 0: any number. Fails as the loader;
@@ -29,7 +29,7 @@ tensor head_states(const head *self, const run *on, tensor x);
 /* [count, columns] for the given rows of x; rows NULL: all of x. */
 tensor head_forward(const head *self, const run *on, tensor x, const size_t *rows, size_t count);
 
-/* [sequences, columns]: of the first row of every sequence, or of the mean of its rows. */
+/* [sequences, columns]: of the first or last row of every sequence, or of the mean of its rows. */
 tensor head_of_sequences(const head *self, const run *on, tensor x, const batch *packed);
 
 double head_flops(const head *self, size_t rows);

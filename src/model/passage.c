@@ -223,9 +223,10 @@ tensor passage_retire(passage *p, tensor x, tensor y, const float *scores) {
     if (run_failed(p->on)) return y;
     for (size_t row = 0; row < now->rows; row++) becomes[row] = NO_ROW;
     for (size_t i = 0; i < now->sequences; i++) {
-        size_t first = now->start[i], keep = batch_length(next, i);
+        size_t first = now->start[i], length = batch_length(now, i), keep = batch_length(next, i);
         size_t *mine = kept + next->start[i];
-        if (keep > 0) retire_choose(scores + first, batch_length(now, i), keep, p->thin->protect_first, mine, scratch);
+        const size_t protected = p->thin->protect_first ? 0 : p->thin->protect_last ? length - 1 : NO_ROW;
+        if (keep > 0) retire_choose(scores + first, length, keep, protected, mine, scratch);
         for (size_t k = 0; k < keep; k++) {
             mine[k] += first;
             becomes[mine[k]] = next->start[i] + k;

@@ -30,8 +30,6 @@ typedef struct passage {
     size_t layer;
 } passage;
 
-#define NO_ROW SIZE_MAX
-
 /* Prepares for rows that retire or leave and must come back. Each comes back as the last state of the row that holds
  * it. A row that was merged comes back with its difference from the merged row at the time of merging, as Haar's
  * wavelets keep means and differences. */

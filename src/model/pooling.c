@@ -212,3 +212,11 @@ void pooling_end_part(const pooling *self, float *part, size_t hidden, size_t co
 tensor pooling_mean(const run *on, tensor x, const batch *input) {
     return pooling_forward(&(pooling){.modes = {{POOL_MEAN}, 1}}, on, x, input, NULL);
 }
+
+const size_t *pooling_ends(const run *on, const batch *input, bool last) {
+    if (!last) return input->start;
+    size_t *rows = run_take(on, input->sequences, sizeof *rows);
+    for (size_t i = 0; rows && i < input->sequences; i++)
+        rows[i] = size_max(input->start[i] + 1, input->start[i + 1]) - 1;
+    return rows;
+}

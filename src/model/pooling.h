@@ -74,6 +74,9 @@ tensor pooling_stages(const pooling *self, const run *on, tensor rows);
 /* The same of the mean of all rows. */
 tensor pooling_mean(const run *on, tensor x, const batch *input);
 
+/* The first or last row of every sequence, [sequences]; NULL on a failed run. A sequence without rows has its start. */
+const size_t *pooling_ends(const run *on, const batch *input, bool last);
+
 /* Scales rows to length 1; data is NULL when memory is short. */
 tensor pooling_normalize(const run *on, tensor rows);
 

@@ -20,9 +20,9 @@ typedef void departure_function(void *user, const run *on, size_t layer, bool la
 typedef struct thinning {
     const point *point; /* NULL: full */
     significance by;
-    bool protect_first; /* a sequence's first row never retires: heads read it */
-    bool restore;       /* every row has a result; a retired row has its last state (Drop-and-Restore) */
-    uint64_t seed;      /* seed of SIGNIFICANCE_RANDOM */
+    bool protect_first, protect_last; /* these rows of a sequence never retire, because heads read them; one at most */
+    bool restore;                     /* every row has a result; a retired row has its last state (Drop-and-Restore) */
+    uint64_t seed;                    /* seed of SIGNIFICANCE_RANDOM */
     const soft_extraction *soft;
     departure_function *depart; /* NULL: nothing leaves early; when recording, sequences must not leave */
     void *depart_user;

@@ -61,11 +61,13 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
                     name, dtype_name(stored->type));
     /* a convolution over rows, whose sizes are known */
     const bool taps = stored->rank == 4 && stored->shape[1] == 1 && stored->shape[3] == 1 && rows > 0 && columns > 0;
-    if (stored->rank < 1 || (stored->rank > 2 && !taps))
+    const bool parts = stored->rank == 3 && stored->shape[1] == load->form.parts;
+    if (stored->rank < 1 || (stored->rank > 2 && !taps && !parts))
         return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" has %zu dimensions; config.json makes it [%zu, %zu]",
                     name, stored->rank, rows ? rows : 1, columns);
-    size_t have_rows = stored->rank == 2 || taps ? stored->shape[0] : 1;
+    size_t have_rows = stored->rank >= 2 ? stored->shape[0] : 1;
     size_t have_columns = stored->rank == 2   ? stored->shape[1]
+                          : parts             ? stored->elements / size_max(have_rows, 1)
                           : taps              ? stored->shape[2]
                           : stored->rank == 1 ? stored->shape[0]
                                               : 0;
@@ -74,7 +76,7 @@ rubato_status loader_find(loader *load, source *out, const char *name, size_t ro
                     have_rows, have_columns, rows ? rows : have_rows, columns ? columns : have_columns);
     float *scale = NULL;
     if (bytes) TRY(find_scales(load, stored, &scale));
-    *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns, scale};
+    *out = (source){stored->name, stored->type, stored->data, have_rows, have_columns, scale, false};
     load->parameters += stored->elements;
     return checkpoint_mark(load->weights, stored, load->error);
 }
@@ -106,12 +108,23 @@ rubato_status loader_bind(loader *load, binding what, const char *name) {
     return RUBATO_OK;
 }
 
+/* The name of a linear layer's weight. */
+static void name_weight(const loader *load, char *out, size_t bytes, const char *name) {
+    snprintf(out, bytes, load->form.bare ? "%s" : "%s.weight", name);
+}
+
 static rubato_status bind_linear(loader *load, linear *owner, const char *name, size_t first, size_t rows) {
     char full[LOADER_NAME + 16];
-    snprintf(full, sizeof full, "%s.weight", name);
-    TRY(loader_bind(
-        load, (binding){.kind = BOUND_WEIGHT, .linear = owner, .first = first, .rows = rows, .columns = owner->in},
-        full));
+    name_weight(load, full, sizeof full, name);
+    TRY(loader_bind(load,
+                    (binding){.kind = BOUND_WEIGHT,
+                              .linear = owner,
+                              .first = first,
+                              .rows = rows,
+                              .columns = owner->in,
+                              .turned = load->form.turned,
+                              .parts = load->form.parts},
+                    full));
     snprintf(full, sizeof full, "%s.bias", name);
     if (!owner->bias) return RUBATO_OK;
     return loader_bind(load, (binding){.kind = BOUND_BIAS, .linear = owner, .first = first, .columns = rows}, full);
@@ -122,6 +135,19 @@ static bool must_be_made(const loader *load, const char *weight, size_t rows, si
     if (!load->fresh || !rows || !columns) return false;
     const stored_tensor *stored = checkpoint_find(load->weights, weight);
     return !stored || stored->rank != 2 || stored->shape[0] != rows || stored->shape[1] != columns;
+}
+
+/* A weight in the form that the family has, as [rows, columns]. */
+static rubato_status find_weight(loader *load, source *out, const char *name, size_t rows, size_t columns) {
+    char full[LOADER_NAME + 16];
+    name_weight(load, full, sizeof full, name);
+    if (!load->form.turned) return loader_find(load, out, full, rows, columns, true);
+    TRY(loader_find(load, out, full, columns, rows, true));
+    const size_t outputs = out->columns;
+    out->columns = out->rows;
+    out->rows = outputs;
+    out->turned = true;
+    return RUBATO_OK;
 }
 
 /* Whether stacked layers stand in one tensor. */
@@ -188,12 +214,12 @@ rubato_status loader_linear(loader *load, linear *out, const char *const *names,
     if (packed) return load_packed(load, out, packed, names, count, rows, columns);
     if (load->new_all) return new_stacked(load, out, names, count, rows, columns);
     snprintf(full, sizeof full, "%s.weight", names[0]);
-    if (must_be_made(load, full, rows, columns)) return loader_new_linear(load, out, names[0], rows, columns);
+    if (!load->form.bare && must_be_made(load, full, rows, columns))
+        return loader_new_linear(load, out, names[0], rows, columns);
     const bool one = in_one(names, count);
     const size_t tensors = one ? 1 : count;
     for (size_t i = 0; i < tensors; i++) {
-        snprintf(full, sizeof full, "%s.weight", names[i]);
-        TRY(loader_find(load, &weights[i], full, one ? count * rows : rows, columns, true));
+        TRY(find_weight(load, &weights[i], names[i], one ? count * rows : rows, columns));
         snprintf(full, sizeof full, "%s.bias", names[i]);
         TRY(loader_find(load, &biases[i], full, 1, weights[i].rows, false));
     }

@@ -32,8 +32,9 @@ typedef struct binding {
         table *table;
     };
     size_t first, rows, columns; /* rows [first, first + rows) of a stacked layer; a vector has rows 0 */
-    bool turned;                 /* the weight is stored as [inputs, outputs] */
-    size_t parts;                /* columns, or a vector, are stored as [parts, columns / parts]; 0: as they are */
+    bool turned;                 /* the weight is stored as [inputs, outputs], which are `columns` and `rows` */
+    size_t first_input;          /* turned: the first input of the tensor */
+    size_t parts;                /* what is stored last, or a vector, stands as [parts, size / parts]; 0: as it is */
     bool taps;                   /* stored as [rows, 1, columns, 1], as a convolution is */
 } binding;
 
@@ -47,6 +48,13 @@ void bindings_replace_table(const bindings *self, table *of, const float *rows, 
 
 void bindings_free(bindings *self);
 
+/* The form of linear layers' weights in the file. All zero: "NAME.weight", [outputs, inputs]. */
+typedef struct weight_form {
+    bool bare;    /* the name has no ".weight" */
+    bool turned;  /* [inputs, outputs] */
+    size_t parts; /* the last dimension stands as [parts, size / parts]; 0: as it is */
+} weight_form;
+
 typedef struct loader {
     checkpoint *weights;
     const char *prefix; /* of the encoder's tensors */
@@ -57,6 +65,7 @@ typedef struct loader {
      * each layer in the order of loading, which is the order of visiting (tensor/visit.h); loading moves on. NULL:
      * 1. */
     const float *const *smooth;
+    weight_form form;    /* of the weights of linear layers that are loaded now */
     binding_place place; /* the place of the parameters that are loaded now; IN_BODY names have the encoder's prefix */
     /* For training; NULL for running. */
     bindings *bound;      /* receives every parameter */

@@ -4,14 +4,19 @@
 #ifndef RUBATO_STORE_TENSOR_NAMES_H
 #define RUBATO_STORE_TENSOR_NAMES_H
 
+#include <stdbool.h>
+
 typedef struct tensor_names {
     const char *word, *position, *type, *embedding_norm, *projection;
     const char *query, *key, *value, *attention_out, *attention_norm, *up, *down, *output_norm;
     const char
         *gate; /* of a gated feed-forward part; the name of `up` where one tensor has both; NULL: "gate" beside `up` */
-    const char *final_norm;     /* behind all layers */
-    const char *relative_bias;  /* one for all layers: MPNet */
-    const char *relative_terms; /* the beginning of the names of a layer's terms: Funnel-Transformer */
+    const char *final_norm;      /* behind all layers */
+    const char *relative_bias;   /* one for all layers: MPNet */
+    const char *relative_terms;  /* the beginning of the names of a layer's terms: Funnel-Transformer, XLNet */
+    const char *relative_kernel; /* of those, the end of the name of W_R; NULL: "r_kernel" */
+    bool bare;                   /* attention's weights have no ".weight": query, key and value stand as [inputs, heads,
+                                    head size], and the output's weight as [outputs, heads, head size] (XLNet) */
 } tensor_names;
 
 #endif

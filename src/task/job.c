@@ -89,14 +89,16 @@ static int by_length(const void *a, const void *b) {
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* Whether a head reads only the first row of a sequence. */
+/* Whether a head reads only one row of a sequence, or the mean. */
 static bool one_row(head_kind kind) {
     return kind == HEAD_SEQUENCE || kind == HEAD_NSP;
 }
 
 thinning engine_thinning(const rubato_model *model, head_kind kind, const point *at) {
-    bool first = one_row(kind) || (kind == HEAD_COUNT && pooling_has(&model->pool, POOL_CLS));
-    return (thinning){.point = at, .by = model->points.by, .protect_first = first, .restore = !one_row(kind)};
+    const bool last = one_row(kind) && model->body.config.last_head;
+    const bool first = one_row(kind) ? !last : kind == HEAD_COUNT && pooling_has(&model->pool, POOL_CLS);
+    return (thinning){
+        .point = at, .by = model->points.by, .protect_first = first, .protect_last = last, .restore = !one_row(kind)};
 }
 
 const float *engine_results(const head *from, const run *on, const encoded *out, const exit_session *left) {

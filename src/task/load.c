@@ -144,6 +144,7 @@ static head_kind head_of_architecture(const char *architecture) {
     } heads[] = {{"ForSequenceClassification", HEAD_SEQUENCE},
                  {"ForTokenClassification", HEAD_TOKEN},
                  {"ForQuestionAnswering", HEAD_QA},
+                 {"ForQuestionAnsweringSimple", HEAD_QA},
                  {"ForMaskedLM", HEAD_MLM},
                  {"LMHeadModel", HEAD_MLM},
                  {"ForCausalLM", HEAD_MLM},

@@ -11,10 +11,10 @@ const char *model_architecture(const json_t *config) {
     return json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
 }
 
-static bool has_tensor(const checkpoint *weights, const char *prefix, const char *pattern) {
+static bool has_tensor(const checkpoint *weights, const char *prefix, const char *pattern, bool bare) {
     char first[LOADER_NAME], name[LOADER_NAME + 16];
     loader_name(first, sizeof first, prefix, pattern, 0, 0);
-    snprintf(name, sizeof name, "%s.weight", first);
+    snprintf(name, sizeof name, bare ? "%s" : "%s.weight", first);
     return checkpoint_find(weights, name) != NULL;
 }
 
@@ -24,8 +24,9 @@ static bool has_layers(const family *kind, const checkpoint *weights) {
     for (size_t i = 0; i <= 4 && !found; i++) {
         const char *prefix = i < 4 ? kind->prefixes[i] : "";
         found = prefix &&
-                has_tensor(weights, prefix, kind->names.query ? kind->names.query : kind->names.attention_norm) &&
-                has_tensor(weights, prefix, kind->names.output_norm);
+                has_tensor(weights, prefix, kind->names.query ? kind->names.query : kind->names.attention_norm,
+                           kind->names.bare) &&
+                has_tensor(weights, prefix, kind->names.output_norm, false);
     }
     return found;
 }

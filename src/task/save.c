@@ -123,8 +123,8 @@ static const char *head_name(const rubato_model *self) {
     case RUBATO_TASK_CLASSIFICATION:
     case RUBATO_TASK_REGRESSION: return "ForSequenceClassification";
     case RUBATO_TASK_TAGGING: return "ForTokenClassification";
-    case RUBATO_TASK_QA: return "ForQuestionAnswering";
-    case RUBATO_TASK_MLM: return "ForMaskedLM";
+    case RUBATO_TASK_QA: return self->kind->qa_class ? self->kind->qa_class : "ForQuestionAnswering";
+    case RUBATO_TASK_MLM: return self->kind->mlm_class ? self->kind->mlm_class : "ForMaskedLM";
     case RUBATO_TASK_LM: return self->kind->causal_class;
     case RUBATO_TASK_NSP: return "ForNextSentencePrediction";
     case RUBATO_TASK_EMBEDDING: break;
@@ -218,10 +218,12 @@ static rubato_status write_config(const rubato_model *self, const char *folder, 
 
 /* ---- Weights ---- */
 
-/* Inputs [first, first + count) of a weight, each with all outputs. */
-static void read_turned(const linear *from, size_t first, size_t count, float *out) {
+/* Inputs [first, first + count) of a weight, each with all of its outputs. */
+static void read_turned(const binding *of, size_t first, size_t count, float *out) {
+    const linear *from = of->linear;
     for (size_t k = first; k < first + count; k++)
-        for (size_t j = 0; j < from->out; j++) *out++ = from->packed[(j / PANEL * from->in + k) * PANEL + j % PANEL];
+        for (size_t j = of->first; j < of->first + of->rows; j++)
+            *out++ = from->packed[(j / PANEL * from->in + k) * PANEL + j % PANEL];
 }
 
 static void read_bound(const void *user, size_t first, size_t count, float *out) {
@@ -230,7 +232,7 @@ static void read_bound(const void *user, size_t first, size_t count, float *out)
     switch (from->kind) {
     case BOUND_WEIGHT:
         if (from->turned) {
-            read_turned(from->linear, from->first + first, count, out);
+            read_turned(from, from->first_input + first, count, out);
             return;
         }
         linear_unpack(from->linear, from->first + first, count, out);
@@ -367,8 +369,8 @@ static rubato_status add_bound(outgoing *all, const rubato_model *self, const ch
     if ((embedding || weight) && types.tables == DTYPE_I8) return add_bytes(all, prefix, from, error);
     return add_tensor(all, prefix, from->name,
                       (tensor_source){.type = embedding ? types.tables : types.rest,
-                                      .rows = from->rows,
-                                      .columns = from->columns,
+                                      .rows = from->turned ? from->columns : from->rows,
+                                      .columns = from->turned ? from->rows : from->columns,
                                       .parts = from->parts,
                                       .taps = from->taps,
                                       .read = read_bound,

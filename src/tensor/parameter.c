@@ -33,6 +33,18 @@ typedef struct packing {
     _Atomic(const char *) not_finite; /* the name of the weight that is not finite */
 } packing;
 
+/* Rows [first, first + count) of a matrix that stands as [columns, rows]. */
+static void read_turned(const source *from, size_t first, size_t count, float *out) {
+    float chunk[PANEL];
+    for (size_t begin = 0; begin < count; begin += PANEL) {
+        const size_t take = size_min(PANEL, count - begin);
+        for (size_t k = 0; k < from->columns; k++) {
+            dtype_read(chunk, from->type, from->data, k * from->rows + first + begin, take);
+            for (size_t i = 0; i < take; i++) out[(begin + i) * from->columns + k] = chunk[i];
+        }
+    }
+}
+
 /* Rows [first, first + count) of a matrix. */
 static void read_rows(dtype type, const unsigned char *data, const float *scale, size_t first, size_t count,
                       size_t width, float *out) {
@@ -49,7 +61,10 @@ static void read_stacked(packing *work, size_t first, size_t count, float *out) 
         const source *from = &work->weights[i];
         if (first < base + from->rows) {
             size_t row = first - base, take = size_min(count, from->rows - row);
-            read_rows(from->type, from->data, from->scale, row, take, from->columns, out);
+            if (from->turned)
+                read_turned(from, row, take, out);
+            else
+                read_rows(from->type, from->data, from->scale, row, take, from->columns, out);
             if (!all_finite(out, take * from->columns)) atomic_store(&work->not_finite, from->name);
             out += take * from->columns;
             first += take;

@@ -19,6 +19,7 @@ typedef struct source {
     const unsigned char *data;
     size_t rows, columns;
     const float *scale; /* [rows] of an I8 matrix; else NULL */
+    bool turned;        /* stands as [columns, rows] */
 } source;
 
 /* A linear layer on disk in the form that the product needs (product_low.h), so that it is used without a copy: one
@@ -91,6 +92,7 @@ typedef struct linear {
     const sparse_words
         *sparse;    /* int8: the words of `low` that are not zero, where their product is faster; else NULL */
     float *bias;    /* [out] or NULL */
+    size_t biased;  /* only the first of them may be other than 0, and learn; 0: all */
     size_t in, out; /* 0: there is no such layer */
     size_t whole_in, whole_out; /* the sizes of the layer of which this is a part; 0: it is whole. See linear_part */
     precision precision;        /* the precision of `low` where there is one */

@@ -99,19 +99,23 @@ static void put(template *shape, int sequence, int32_t id, int32_t type) {
     shape->specials += sequence < 0;
 }
 
-rubato_status tokenizer_set_template(tokenizer *self, long long cls, long long sep, bool roberta, rubato_error *error) {
+rubato_status tokenizer_set_template(tokenizer *self, long long cls, long long sep, arrangement how,
+                                     rubato_error *error) {
     if (cls < 0 || sep < 0 || (size_t)cls >= self->vocabulary || (size_t)sep >= self->vocabulary)
         return fail(error, RUBATO_BAD_MODEL, "the ids of [CLS] (%lld) and [SEP] (%lld) are not in the vocabulary", cls,
                     sep);
-    int32_t c = (int32_t)cls, s = (int32_t)sep, second = roberta ? 0 : 1;
+    int32_t c = (int32_t)cls, s = (int32_t)sep, second = how == TWO_SEPARATORS ? 0 : 1;
     self->single = self->pair = (template){0};
-    put(&self->single, -1, c, 0);
+    if (how != CLS_LAST) put(&self->single, -1, c, 0);
     put(&self->single, 0, 0, 0);
     put(&self->single, -1, s, 0);
     self->pair = self->single;
-    if (roberta) put(&self->pair, -1, s, 0);
+    if (how == TWO_SEPARATORS) put(&self->pair, -1, s, 0);
     put(&self->pair, 1, 0, second);
     put(&self->pair, -1, s, second);
+    if (how != CLS_LAST) return RUBATO_OK;
+    put(&self->single, -1, c, 2);
+    put(&self->pair, -1, c, 2);
     return RUBATO_OK;
 }
 

@@ -23,8 +23,13 @@ rubato_status tokenizer_add_continuations(tokenizer *self, const char *prefix, r
 rubato_status tokenizer_add_added(tokenizer *self, const added_token *like, const char *text, size_t bytes,
                                   long long id, rubato_error *error);
 
-/* Sets the templates of BERT ([CLS] A [SEP] B [SEP], types 0 and 1) or RoBERTa (<s> A </s></s> B </s>, type 0). */
-rubato_status tokenizer_set_template(tokenizer *self, long long cls, long long sep, bool roberta, rubato_error *error);
+/* The templates of BERT, [CLS] A [SEP] B [SEP] of types 0 and 1; of RoBERTa, <s> A </s></s> B </s> of type 0; and of
+ * XLNet, A <sep> B <sep> <cls>, whose last token is of type 2. */
+typedef enum arrangement { CLS_FIRST, TWO_SEPARATORS, CLS_LAST } arrangement;
+
+/* Fails: BAD_MODEL for ids that are not in the vocabulary. */
+rubato_status tokenizer_set_template(tokenizer *self, long long cls, long long sep, arrangement how,
+                                     rubato_error *error);
 
 typedef struct tokenizer_class tokenizer_class;
 

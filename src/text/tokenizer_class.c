@@ -18,7 +18,7 @@ static const tokenizer_class classes[] = {
      .files = {"vocab.txt"},
      .model = MODEL_WORDPIECE,
      .tokens = {"[UNK]", "<s>", "</s>", "<pad>", "<mask>"},
-     .two_separators = true,
+     .arranged = TWO_SEPARATORS,
      .mask_strips = true},
     {.names = {"Funnel"},
      .files = {"vocab.txt"},
@@ -29,7 +29,7 @@ static const tokenizer_class classes[] = {
      .files = {"vocab.json", "merges.txt"},
      .model = MODEL_BPE,
      .tokens = {"<unk>", "<s>", "</s>", "<pad>", "<mask>", "<s>", "</s>"},
-     .two_separators = true,
+     .arranged = TWO_SEPARATORS,
      .rebuilds = true},
     {.names = {"Herbert"},
      .files = {"vocab.json", "merges.txt"},
@@ -46,7 +46,7 @@ static const tokenizer_class classes[] = {
      .dropped = 3,
      .mask_last = true,
      .unknown_id = 3,
-     .two_separators = true,
+     .arranged = TWO_SEPARATORS,
      .ends_are_bos_eos = true,
      .rebuilds = true},
     {.names = {"Camembert"},
@@ -59,7 +59,7 @@ static const tokenizer_class classes[] = {
      .dropped = 1,
      .mask_last = true,
      .unknown_id = 3,
-     .two_separators = true,
+     .arranged = TWO_SEPARATORS,
      .ends_are_bos_eos = true,
      .mask_strips = true,
      .rebuilds = true},
@@ -68,6 +68,15 @@ static const tokenizer_class classes[] = {
      .model = MODEL_UNIGRAM,
      .tokens = {"<unk>", "[CLS]", "[SEP]", "<pad>", "[MASK]", "[CLS]", "[SEP]"},
      .cleans_text = true,
+     .rebuilds = true},
+    {.names = {"XLNet"},
+     .files = {"spiece.model"},
+     .model = MODEL_UNIGRAM,
+     .tokens = {"<unk>", "<cls>", "<sep>", "<pad>", "<mask>", "<s>", "</s>"},
+     .more = {"<eop>", "<eod>"},
+     .arranged = CLS_LAST,
+     .cleans_text = true,
+     .keeps_case = true,
      .rebuilds = true},
 };
 
@@ -177,8 +186,8 @@ static rubato_status set_normalizer(const tokenizer_class *class, json_t *root, 
                         json_pack("{s:s, s:b, s:b}", "type", "BertNormalizer", "lowercase", 0, "strip_accents", 0),
                         error);
     if (class->cleans_text) {
-        TRY(json_get_bool(&lower, config, "do_lower_case", true, error));
-        TRY(json_get_bool(&accents, config, "keep_accents", false, error));
+        TRY(json_get_bool(&lower, config, "do_lower_case", !class->keeps_case, error));
+        TRY(json_get_bool(&accents, class->keeps_case ? NULL : config, "keep_accents", false, error));
     }
     json_t *list = json_array(), *map = find_charsmap(json_object_get(root, "normalizer"));
     if (class->cleans_text) {
@@ -226,7 +235,7 @@ static rubato_status set_model(const tokenizer_class *class, json_t *model, cons
 
 /* A post-processor of tokenizer.json stays where the class does not replace it. */
 static bool keeps_template(const tokenizer_class *class) {
-    return class->cleans_text;
+    return class->cleans_text && class->arranged != CLS_LAST;
 }
 
 rubato_status tokenizer_class_rebuild(const tokenizer_class *class, json_t *root, const json_t *config,
@@ -242,9 +251,8 @@ rubato_status tokenizer_class_template(tokenizer *self, const tokenizer_class *c
                                        rubato_error *error) {
     const char *ends[2];
     tokenizer_class_ends(class, config, ends);
-    TRY(tokenizer_set_template(self, tokenizer_id(self, ends[0]), tokenizer_id(self, ends[1]), class->two_separators,
-                               error));
-    self->single.items[0].type = self->pair.items[0].type = class->cls_type;
+    TRY(tokenizer_set_template(self, tokenizer_id(self, ends[0]), tokenizer_id(self, ends[1]), class->arranged, error));
+    if (class->arranged != CLS_LAST) self->single.items[0].type = self->pair.items[0].type = class->cls_type;
     if (class->model != MODEL_BPE || class->suffix) return RUBATO_OK;
     TRY(json_get_bool(&self->trim_offsets, config, "trim_offsets", true, error));
     return json_get_bool(&self->trim_prefix_space, config, "add_prefix_space", false, error);

@@ -24,10 +24,11 @@ struct tokenizer_class {
     const char *files[2];               /* its own files, beside tokenizer.json */
     token_model_kind model;             /* the kind of model that it makes */
     const char *tokens[SPECIAL_TOKENS]; /* where tokenizer_config.json names no others; NULL: none */
-    bool two_separators;                /* two [SEP] in a pair, and one type */
+    const char *more[2];                /* further special tokens, where tokenizer_config.json names no others */
+    arrangement arranged;               /* of the special tokens */
     bool ends_are_bos_eos;              /* the template has the tokens bos and eos, not cls and sep */
     bool mask_strips;                   /* [MASK] swallows the blank before it */
-    int32_t cls_type;                   /* the type of [CLS] */
+    int32_t cls_type;                   /* the type of a [CLS] that is first */
     const char *suffix;                 /* of BPE over BERT's words: the mark of the end of a word */
     bool rebuilds;                      /* of tokenizer.json only the vocabulary counts: the class builds the stages */
 
@@ -38,6 +39,7 @@ struct tokenizer_class {
     bool mask_last;
     int unknown_id;   /* 0: the model says it */
     bool cleans_text; /* ALBERT's quotes, accents and upper case */
+    bool keeps_case;  /* with that, upper case stays where no file says otherwise, and accents never do (XLNet) */
 };
 
 /* The class that tokenizer_config.json (`config`, or NULL) names, else config.json, else the one that goes with the

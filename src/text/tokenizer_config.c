@@ -141,6 +141,9 @@ static rubato_status add_specials(tokenizer *self, const tokenizer_class *class,
         else if (own)
             TRY(add_later(self, &like, own, error));
     }
+    if (!built || json_object_get(config, "additional_special_tokens")) return RUBATO_OK;
+    for (size_t i = 0; i < 2 && class->more[i]; i++)
+        if (tokenizer_id(self, class->more[i]) >= 0) TRY(add_later(self, &special_token_like, class->more[i], error));
     return RUBATO_OK;
 }
 

@@ -527,7 +527,8 @@ static rubato_status parse_fixed(tokenizer *self, const json_t *stage, bool robe
     const json_t *sep = json_array_get(json_object_get(stage, "sep"), 1);
     if (!json_is_integer(cls) || !json_is_integer(sep))
         return fail(error, RUBATO_BAD_MODEL, "post_processor: needs cls and sep with their ids");
-    return tokenizer_set_template(self, json_integer_value(cls), json_integer_value(sep), roberta, error);
+    return tokenizer_set_template(self, json_integer_value(cls), json_integer_value(sep),
+                                  roberta ? TWO_SEPARATORS : CLS_FIRST, error);
 }
 
 static rubato_status parse_post_processor(tokenizer *self, const json_t *stage, int depth, rubato_error *error) {

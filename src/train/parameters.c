@@ -104,8 +104,13 @@ static rubato_status prepare_linear(parameters *self, linear *layer_of, rubato_e
 }
 
 static rubato_status add_bias(parameters *self, linear *layer_of, size_t group, rubato_error *error) {
+    float **gradient = &layer_of->learn->bias;
     if (!layer_of->bias) return RUBATO_OK;
-    return add(self, group, layer_of->bias, &layer_of->learn->bias, layer_of->out, false, error);
+    if (!layer_of->biased) return add(self, group, layer_of->bias, gradient, layer_of->out, false, error);
+    TRY(add(self, group, layer_of->bias, gradient, layer_of->biased, false, error));
+    *gradient = zeros(self, layer_of->out); /* the backward pass adds to all */
+    self->items[self->count - 1].gradient = *gradient;
+    return *gradient ? RUBATO_OK : fail_memory(error);
 }
 
 rubato_status parameters_add_linear(parameters *self, linear *layer_of, size_t group, rubato_error *error) {

@@ -32,6 +32,10 @@ check("a text too short to merge", scores("@merged", " \n")[0]["cost"]["rows"] =
 
 r = run("classify", model, "--words", "--json", "--budget", "@merged", stdin="a b c d e\n"); check("--words: a merged word is there still", r.status == 0 and json.dumps(r.json()[0]).count("false") == 0, r)
 
+last = model_of("xlnet", "XLNetForSequenceClassification")
+points(last, LAYERS, few={"keep": [0.01, 1, 1]})
+r = run("classify", last, "--words", "--json", "--budget", "@few", stdin="a b c d\n"); check("the row that the head reads stays", r.status == 0 and r.json()[0]["words"]["alive"] == [[5]] * 3, r)
+
 # ---- Training and search ----
 data = write_labelled("train.tsv", texts(60), easy)
 dev = write_labelled("dev.tsv", texts(50), easy)

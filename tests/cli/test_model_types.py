@@ -9,7 +9,7 @@ from program import check, finish, model, one_line, run
 from weights import tensors, write_tensors
 
 TEXT = "hello world\n"
-NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "albert": "Albert", "mpnet": "MPNet", "funnel": "Funnel", "mobilebert": "MobileBert", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet", "nystromformer": "Nystromformer"}
+NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "albert": "Albert", "mpnet": "MPNet", "funnel": "Funnel", "mobilebert": "MobileBert", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet", "nystromformer": "Nystromformer", "xlnet": "XLNet"}
 
 
 def folder(family, drop=(), prefix=True, **changes):
@@ -20,7 +20,7 @@ def folder(family, drop=(), prefix=True, **changes):
     json.dump(config, open(path, "w"))
     if not prefix:
         stored = tensors(made)
-        lead = next(k for k in stored if "word_embeddings" in k or "tok_embeddings" in k).split("embeddings")[0]
+        lead = next(k for k in stored if "word_embedding" in k or "tok_embeddings" in k).split("word_embedding")[0].split("embeddings")[0]
         write_tensors(made, {k.removeprefix(lead): v for k, v in stored.items()})
     return made
 

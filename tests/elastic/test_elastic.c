@@ -18,7 +18,7 @@ static void test_choosing(void **unused) {
     (void)unused;
     for (int round = 0; round < 3000; round++) {
         size_t length = 1 + random_below(&state, 70), keep = 1 + random_below(&state, length);
-        bool protect = random_below(&state, 2);
+        const size_t protects[] = {NO_ROW, 0, length - 1}, protect = protects[random_below(&state, 3)];
         float scores[70];
         size_t kept[70], want[70], count = 0;
         uint64_t scratch[70];
@@ -33,7 +33,7 @@ static void test_choosing(void **unused) {
                 if (!taken[i] && (best == SIZE_MAX || s > (isnan(scores[best]) ? -1e38 : (double)scores[best])))
                     best = i;
             }
-            if (protect && n == 0) best = 0;
+            if (protect != NO_ROW && n == 0) best = protect;
             taken[best] = true;
         }
         for (size_t i = 0; i < length; i++)
@@ -278,7 +278,8 @@ static double named_price(const void *user, budget_kind kind, const point *at, s
 
 static void test_noise_and_promises(void **unused) {
     (void)unused;
-    point points[] = {costly("low", 0.88, 0.01, 0.2), costly("even", 0.875, 0.01, 0.3), costly("worse", 0.80, 0.01, 0.4)};
+    point points[] = {costly("low", 0.88, 0.01, 0.2), costly("even", 0.875, 0.01, 0.3),
+                      costly("worse", 0.80, 0.01, 0.4)};
     frontier all = {.points = points, .count = 3};
     budget b = {.kind = BUDGET_RATIO, .value = 0.5};
     const point *got;
@@ -350,6 +351,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_choosing),    cmocka_unit_test(test_rows),
                                        cmocka_unit_test(test_merged_rows), cmocka_unit_test(test_published_costs),
                                        cmocka_unit_test(test_genes),       cmocka_unit_test(test_pareto),
-                                       cmocka_unit_test(test_budgets), cmocka_unit_test(test_noise_and_promises),     cmocka_unit_test(test_files)};
+                                       cmocka_unit_test(test_budgets),     cmocka_unit_test(test_noise_and_promises),
+                                       cmocka_unit_test(test_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

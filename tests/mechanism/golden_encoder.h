@@ -1,6 +1,6 @@
 /* Encoders against PyTorch: a folder below GOLDEN with a model, and expected.safetensors, which has the ids and lengths
- * of some texts, the rows of the encoder ("plain", and "trained" where learning runs otherwise), weights of the rows,
- * and the gradients of their weighted sum by all parameters ("grad.NAME"). */
+ * of some texts, their types where these are not all 0, the rows of the encoder ("plain", and "trained" where learning
+ * runs otherwise), weights of the rows, and the gradients of their weighted sum by all parameters ("grad.NAME"). */
 #ifndef RUBATO_TESTS_GOLDEN_ENCODER_H
 #define RUBATO_TESTS_GOLDEN_ENCODER_H
 
@@ -31,6 +31,15 @@ static inline void compare_rows(const char *what, tensor got, const float *want,
         compare(what, tensor_row(got, i), want + i * got.columns, got.columns, tolerance);
 }
 
+/* [rows, columns] becomes [columns, rows]. */
+static inline void turn(float **values, size_t rows, size_t columns) {
+    float *out = malloc(rows * columns * sizeof *out);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++) out[j * rows + i] = (*values)[i * columns + j];
+    free(*values);
+    *values = out;
+}
+
 /* The gradient of a bound parameter under its name, in the form of the file. */
 static inline void compare_gradient(const binding *b, const tensor_file *file) {
     char name[300];
@@ -43,6 +52,7 @@ static inline void compare_gradient(const binding *b, const tensor_file *file) {
         gradient.packed = b->linear->learn->weight;
         got = malloc(b->rows * b->columns * sizeof *got);
         linear_unpack(&gradient, b->first, b->rows, got);
+        if (b->turned) turn(&got, b->rows, b->columns);
     }
     if ((b->kind == BOUND_GAMMA || b->kind == BOUND_BETA) && b->norm->measured) return;
     const float *from = got                      ? got
@@ -78,6 +88,8 @@ static inline void golden_open(golden_encoder *self, const char *name, const cha
     const int32_t *counts = (const int32_t *)(const void *)expected(&self->file, "lengths", &texts);
     for (size_t i = 0; i < texts; i++) self->start[i + 1] = self->start[i] + (size_t)counts[i];
     self->types = calloc(rows, sizeof *self->types);
+    if (tensor_file_find(&self->file, "types"))
+        memcpy(self->types, expected(&self->file, "types", NULL), rows * sizeof *self->types);
     self->input = (batch){texts, rows, self->start, ids, self->types};
     open_bed(&self->b, folder, isa, 2);
 }
@@ -87,7 +99,7 @@ static inline void golden_check(golden_encoder *self) {
     const encoder *body = &self->b.model->body;
     const size_t last = self->input.sequences - 1, first = self->start[last], count = self->start[last + 1] - first;
     const size_t only[] = {0, count};
-    const batch one = {1, count, only, self->input.ids + first, self->types};
+    const batch one = {1, count, only, self->input.ids + first, self->types + first};
     encoded out, alone;
     run plain = run_of(&self->b, false);
     assert_int_equal(encoder_forward(body, &plain, &self->input, NULL, &out), RUBATO_OK);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/modern, fourier and nystrom: a small ModernBERT, FNet and Nystromformer, and what `transformers` makes of some texts:
+"""Writes tests/golden/modern, fourier, nystrom and permuted: a small ModernBERT, FNet, Nystromformer and XLNet, and what `transformers` makes of some texts:
 rows, and the gradients of a weighted sum of them. Needs torch, transformers, safetensors and numpy; the test that reads the files needs
 none of them.
 
@@ -9,7 +9,7 @@ import json, pathlib, shutil, sys
 
 import numpy, torch
 from safetensors.numpy import save_file
-from transformers import FNetConfig, FNetModel, ModernBertConfig, ModernBertModel, NystromformerConfig, NystromformerModel
+from transformers import FNetConfig, FNetModel, ModernBertConfig, ModernBertModel, NystromformerConfig, NystromformerModel, XLNetConfig, XLNetModel
 
 OUT, ONLY = pathlib.Path(sys.argv[1]), sys.argv[2:]
 LENGTHS = [4, 19, 11]
@@ -26,12 +26,16 @@ def fourier(): return FNetModel(FNetConfig(**{**SIZES, "hidden_size": 25, "num_h
 def nystrom(): return NystromformerModel(NystromformerConfig(**SIZES, num_attention_heads=3, num_landmarks=4, segment_means_seq_len=12, conv_kernel_size=5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
 
 
-def run(model, ids, mask):
+def permuted(): return XLNetModel(XLNetConfig(vocab_size=61, d_model=24, n_layer=3, n_head=3, d_inner=40, pad_token_id=0, dropout=0.0))
+
+
+def run(model, ids, mask, types):
+    if types is not None: return torch.cat([model(input_ids=ids[i:i + 1, :n], token_type_ids=types[i:i + 1, :n]).last_hidden_state[0] for i, n in enumerate(mask.sum(1))])
     if model.config.model_type == "modernbert": return model(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
     return torch.cat([model(input_ids=ids[i:i + 1, :n]).last_hidden_state[0] for i, n in enumerate(mask.sum(1))])  # alone: rows of padding and other texts change the others
 
 
-for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LENGTHS), ("nystrom", nystrom, [12, 12])):
+for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LENGTHS), ("nystrom", nystrom, [12, 12]), ("permuted", permuted, LENGTHS)):
     if ONLY and name not in ONLY: continue
     torch.manual_seed(5)
     model = make().train()
@@ -39,12 +43,13 @@ for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LE
         value.data += torch.randn_like(value) * 0.15
     ids = torch.randint(5, 61, (len(lengths), max(lengths)))
     mask = torch.tensor([[int(i < n) for i in range(max(lengths))] for n in lengths])
-    rows = run(model, ids, mask)
+    types = torch.tensor([[2 if i + 1 == n else int(i > n // 2) for i in range(max(lengths))] for n in lengths]) if name == "permuted" else None
+    rows = run(model, ids, mask, types)
     weights = torch.randn_like(rows)
     (rows * weights).sum().backward()
     folder = OUT / name
     folder.mkdir(parents=True, exist_ok=True)
-    named = {n: v for n, v in model.named_parameters() if not n.startswith("pooler")}
+    named = {n: v for n, v in model.named_parameters() if not n.startswith("pooler") and v.grad is not None}
     save_file({n: v.detach().numpy().copy() for n, v in named.items()}, folder / "model.safetensors")
     written = model.config.to_dict()
     written["architectures"] = [type(model).__name__]
@@ -52,6 +57,7 @@ for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LE
     (folder / "config.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
     shutil.copy(OUT / "bert/tokenizer.json", folder)
     expected = {"ids": ids[mask.bool()].numpy().astype(numpy.int32), "lengths": numpy.array(lengths, numpy.int32), "weights": weights.numpy(), "plain": rows.detach().numpy()}
+    if types is not None: expected["types"] = types[mask.bool()].numpy().astype(numpy.int32)
     expected.update({"grad." + n: v.grad.numpy() for n, v in named.items()})
     save_file({n: numpy.ascontiguousarray(v) for n, v in expected.items()}, folder / "expected.safetensors")
     print(name, len(named), "tensors, largest row value", float(rows.detach().abs().max()))

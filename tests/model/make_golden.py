@@ -31,6 +31,7 @@ FAMILIES = {
     "bigbird": ("big_bird", "BigBird", dict(BERT, max_position_embeddings=20, attention_type="block_sparse", block_size=2, num_random_blocks=1, hidden_act="gelu_new", sep_token_id=3), "cls"),
     "modernbert": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=4, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=4, classifier_pooling="mean"), "cls"),
     "modernbert-cls": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=3, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=6, attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True, layer_types=["sliding_attention", "sliding_attention", "full_attention"]), "cls"),
+    "xlnet": ("xlnet", "XLNet", dict(d_model=24, n_layer=3, n_head=3, d_inner=40, pad_token_id=0), "xlnet"),
     "fnet": ("fnet", "FNet", dict({k: v for k, v in BERT.items() if k != "num_attention_heads"}, type_vocab_size=4, pad_token_id=0, bos_token_id=2, eos_token_id=3), "cls"),
     "nystromformer": ("nystromformer", "Nystromformer", dict(BERT, max_position_embeddings=19, num_landmarks=5, segment_means_seq_len=15, conv_kernel_size=5, pad_token_id=1, bos_token_id=0, eos_token_id=2, hidden_act="gelu_new"), "s"),
     "mobilebert": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=3, classifier_activation=False), "cls"),
@@ -46,7 +47,7 @@ HEADS = ["ForSequenceClassification", "ForTokenClassification", "ForQuestionAnsw
 
 
 def tokenizer(kind, path):
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if kind in ("cls", "funnel") else ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if kind in ("cls", "funnel") else ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>"] if kind == "xlnet" else ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     vocab = {t: i for i, t in enumerate(names + list(LETTERS) + ["##" + c for c in LETTERS] + list("0123"))}
     assert len(vocab) == 61
     unk = "[UNK]" if kind in ("cls", "funnel") else "<unk>"
@@ -57,6 +58,8 @@ def tokenizer(kind, path):
         t.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [("[CLS]", 2), ("[SEP]", 3)])
     elif kind == "funnel":
         t.post_processor = processors.TemplateProcessing("[CLS]:2 $A:0 [SEP]:0", "[CLS]:2 $A:0 [SEP]:0 $B:1 [SEP]:1", [("[CLS]", 2), ("[SEP]", 3)])
+    elif kind == "xlnet":
+        t.post_processor = processors.TemplateProcessing("$A:0 <sep>:0 <cls>:2", "$A:0 <sep>:0 $B:1 <sep>:1 <cls>:2", [("<cls>", 2), ("<sep>", 3)])
     else:
         t.post_processor = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> </s> $B:0 </s>:0", [("<s>", 0), ("</s>", 2)])
     t.save(path)
@@ -80,11 +83,11 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
     if kind != "funnel": config._attn_implementation = "eager"
     weights, cases, base = {}, [], None
     labels = 2 if name == "modernbert-cls" else 3  # its questions share their head's name with other tasks
-    for head in ["Model"] + HEADS:
+    for head in ["Model"] + [h for h in HEADS if kind != "xlnet" or h != "ForQuestionAnswering"] + ["ForQuestionAnsweringSimple", "LMHeadModel"] * (kind == "xlnet"):
         class_name = prefix + head
         if not hasattr(transformers, class_name): continue
         if name == "modernbert" and head == "ForQuestionAnswering": continue
-        config.num_labels = 2 if head == "ForQuestionAnswering" else labels
+        config.num_labels = 2 if "QuestionAnswering" in head else labels
         model = getattr(transformers, class_name)(config).eval()
         randomize(model)
         state = model.state_dict()
@@ -97,13 +100,13 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
         if head == "Model": state = {k: weights[f"{key}.{k}"] for k in state}
         model.load_state_dict(state)
         if head != "Model": weights.update({k: v for k, v in state.items() if k not in weights})
-        t.enable_truncation({"funnel": 512, "big_bird": 20}.get(kind, 19))
-        for text, pair in LONGER if kind == "funnel" else TEXTS + [("a b c d e f g h i j k l m n o", None)] * (kind == "big_bird") + [("a b c d e f g h i j k l m", None), ("a b c d e f", "g h i j k")] * (kind == "nystromformer"):
+        t.enable_truncation({"funnel": 512, "xlnet": 512, "big_bird": 20}.get(kind, 19))
+        for text, pair in LONGER if kind in ("funnel", "xlnet") else TEXTS + [("a b c d e f g h i j k l m n o", None)] * (kind == "big_bird") + [("a b c d e f g h i j k l m", None), ("a b c d e f", "g h i j k")] * (kind == "nystromformer"):
             e = t.encode(text) if pair is None else t.encode(text, pair)
             if head == "ForNextSentencePrediction" and pair is None: continue
             inputs = dict(input_ids=torch.tensor([e.ids]), attention_mask=torch.ones(1, len(e.ids), dtype=torch.long))
             if kind == "fnet": del inputs["attention_mask"]
-            if kind in ("bert", "electra", "albert", "funnel", "mobilebert", "big_bird", "fnet"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
+            if kind in ("bert", "electra", "albert", "funnel", "mobilebert", "big_bird", "fnet", "xlnet"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
             if kind == "big_bird": getattr(model, "bert", model).set_attention_type("block_sparse")  # a short text makes a model's attention dense for good
             if kind == "nystromformer" and len(e.ids) != config.segment_means_seq_len: continue
             try:
@@ -119,12 +122,12 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
             elif kind == "big_bird" and head == "ForQuestionAnswering":
                 # the class itself takes 1e6 from the question's logits, which leaves few digits
                 with torch.no_grad(): values = model.qa_classifier(model.bert(**inputs).last_hidden_state)[0]
-            elif head == "ForQuestionAnswering":
+            elif "QuestionAnswering" in head:
                 values = torch.stack([o.start_logits[0], o.end_logits[0]], -1)
             else:
                 values = o.logits[0]
             cases.append({"architecture": class_name, "text": text, "pair": pair, "shape": list(values.shape), "values": [float(f"{v:.6g}") for v in values.flatten().tolist()]})
-    drop = [k for k in weights if "position_ids" in k or k.endswith("decoder.weight") or (k.endswith("decoder.bias") and kind != "modernbert") or k in ("vocab_projector.weight", "generator_lm_head.weight") or (kind == "funnel" and k == "lm_head.weight") or "token_type_ids" in k]
+    drop = [k for k in weights if "position_ids" in k or k.endswith("decoder.weight") or (k.endswith("decoder.bias") and kind != "modernbert") or k in ("vocab_projector.weight", "generator_lm_head.weight") or (kind == "funnel" and k == "lm_head.weight") or k == "lm_loss.weight" or "token_type_ids" in k]
     save_file({k: v.clone().contiguous() for k, v in weights.items() if k not in drop}, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
     config.num_labels = labels
     d = config.to_dict()

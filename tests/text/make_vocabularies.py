@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 here, work = os.path.dirname(os.path.abspath(__file__)), tempfile.mkdtemp()
 TEXTS = ["the cat sat on the mat", "  Hello,  World!\tété ", "<s> a <mask>b</s><pad>", "[CLS] the [MASK] (x) [SEP]", "``quotes'' cafe\u0301 ＡＢ\u3000ｃ",
-         "고양이 ▁ 1,000, 猫🙂", "<0x41> <unk>", "", " "]
+         "고양이 ▁ 1,000, 猫🙂", "<0x41> <unk>", "the <mask> cat <eop> x <sep>", "", " "]
 PAIRS = [["the cat", "on a mat"], ["a <mask>", " [MASK] b "]]
 CORPUS = ["the cat sat on the mat", "hello world, a cat and a mat!", "on the mat (x) sat 1,000 cats", "the world sat and said hello", "quotes \"and\" cafe ete"] * 12
 
@@ -40,8 +40,9 @@ def merges(pre_tokenizer, alphabet, suffix, size):
 
 plain = sentencepiece_model(vocab_size=70)
 albert = sentencepiece_model(vocab_size=70, pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols=["[CLS]", "[SEP]", "[MASK]"], user_defined_symbols=["(", "on the"])
+xlnet = sentencepiece_model(vocab_size=72, unk_id=0, bos_id=1, eos_id=2, control_symbols=["<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"], user_defined_symbols=["(", "."])
 FILES = {"roberta": merges(pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.ByteLevel.alphabet(), "", 300),
-         "herbert": merges(pre_tokenizers.BertPreTokenizer(), [], "</w>", 90), "xlm-roberta": {"sentencepiece.bpe.model": plain}, "camembert": {"sentencepiece.bpe.model": plain}, "albert": {"spiece.model": albert},
+         "herbert": merges(pre_tokenizers.BertPreTokenizer(), [], "</w>", 90), "xlm-roberta": {"sentencepiece.bpe.model": plain}, "camembert": {"sentencepiece.bpe.model": plain}, "albert": {"spiece.model": albert}, "xlnet": {"spiece.model": xlnet},
          "bpe": {"sentencepiece.bpe.model": sentencepiece_model(vocab_size=90, model_type="bpe")}}
 
 
@@ -66,10 +67,11 @@ def with_stages(files, **stages):
     return {"tokenizer.json": json.dumps({**json.loads(files["tokenizer.json"]), **stages}, ensure_ascii=False)}
 
 
-SAVED = {family: saved(FILES[family], family) for family in ("roberta", "xlm-roberta", "albert")}
+SAVED = {family: saved(FILES[family], family) for family in ("roberta", "xlm-roberta", "albert", "xlnet")}
 METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
 FILES["roberta json"] = with_stages(SAVED["roberta"], pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True})
 FILES["xlm-roberta json"] = with_stages(SAVED["xlm-roberta"], pre_tokenizer=METASPACE, normalizer=None)
+FILES["xlnet json"] = with_stages(SAVED["xlnet"], normalizer=None)
 FILES["albert json"] = with_stages(SAVED["albert"], normalizer=None)
 
 world = {"content": "cat", "lstrip": True, "rstrip": False, "single_word": False, "normalized": False, "special": False}
@@ -79,6 +81,7 @@ CASES = [("roberta", None), ("roberta", {"add_prefix_space": True}), ("roberta",
          ("camembert", None), ("herbert", None), ("herbert", {"additional_special_tokens": ["cat"]}), ("albert", None), ("albert", {"do_lower_case": False}), ("albert", {"keep_accents": True, "extra_special_tokens": ["[E1]"]}),
          ("roberta json", None), ("roberta json", {"add_prefix_space": True}), ("roberta json", {"tokenizer_class": "PreTrainedTokenizerFast"}),
          ("xlm-roberta json", None), ("xlm-roberta json", {"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": False}), ("xlm-roberta json", {"split_special_tokens": True}),
+         ("xlnet", None), ("xlnet", {"do_lower_case": True}), ("xlnet json", None),
          ("albert json", None), ("albert json", {"do_lower_case": False, "image_token": "cat"})]
 
 

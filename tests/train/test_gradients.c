@@ -582,7 +582,7 @@ static void relative_cases(const kernel_table *kernels, size_t threads) {
         size_t reach = some_ask ? all->reach : all->longest + 1;
         x = new_input(&b, "qkv", all->rows.rows, 3 * 24);
         y = new_input(&b, "far", 2 * reach + 1, 24);
-        terms_under_test = (relative_terms){.reach = reach, .types = all->types, .all = 2, .first_apart = kind < 2};
+        terms_under_test = (relative_terms){.reach = reach, .types = all->types, .form = {kind < 2, kind == 3}};
         terms_under_test.u = new_term(&b, "u", 24);
         terms_under_test.v = new_term(&b, "v", 24);
         terms_under_test.w = new_term(&b, "w", 24);
