@@ -40,6 +40,26 @@ rubato_status distance_bias_load(loader *load, distance_bias *out, const char *n
     return RUBATO_OK;
 }
 
+/* Slope `at` of 2^k heads. */
+static double slope_of(size_t power, size_t at) {
+    return exp2(-8.0 / (double)power * (double)(at + 1));
+}
+
+rubato_status distance_bias_fall(loader *load, distance_bias *out, size_t heads, size_t longest) {
+    size_t elements, power = 1;
+    *out = (distance_bias){.heads = heads, .reach = longest};
+    if (!checked_multiply(2 * longest + 1, heads, &elements)) return fail_memory(load->error);
+    out->values = arena_take_array(load->with.memory, elements, sizeof *out->values);
+    if (!out->values) return fail_memory(load->error);
+    while (2 * power <= heads) power *= 2;
+    for (size_t head = 0; head < heads; head++) {
+        const float slope = (float)(head < power ? slope_of(power, head) : slope_of(2 * power, 2 * (head - power)));
+        for (size_t i = 0; i < 2 * longest + 1; i++)
+            out->values[head * (2 * longest + 1) + i] = -slope * fabsf((float)i - (float)longest);
+    }
+    return RUBATO_OK;
+}
+
 void distance_bias_spread(distance_bias *self) {
     size_t width = 2 * self->reach + 1;
     for (size_t i = 0; i < width; i++) {

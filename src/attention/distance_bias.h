@@ -1,5 +1,6 @@
-/* A bias by distance that all layers share (MPNet, Song et al. 2020; buckets of Raffel et al. 2019): head h adds
- * bias[h][key - query] to its scores. */
+/* A bias by distance that all layers share: head h adds bias[h][key - query] to its scores. It is learned for buckets
+ * of distances (MPNet, Song et al. 2020; buckets of Raffel et al. 2019), or falls by a slope (ALiBi, Press et al.
+ * 2021). */
 #ifndef RUBATO_ATTENTION_DISTANCE_BIAS_H
 #define RUBATO_ATTENTION_DISTANCE_BIAS_H
 
@@ -7,7 +8,7 @@
 #include "store/loader.h"
 
 typedef struct distance_bias {
-    table buckets; /* [buckets, heads] as stored */
+    table buckets; /* [buckets, heads] as stored; data NULL: nothing is learned */
     size_t heads, reach;
     float *values; /* the same by distance: [heads][2 reach + 1] */
     float *grad;   /* the same shape; NULL in models that do not learn */
@@ -16,6 +17,11 @@ typedef struct distance_bias {
 /* Loads the table of that name into the loader's memory. longest: the rows of the longest sequence. */
 rubato_status distance_bias_load(loader *load, distance_bias *out, const char *name, size_t buckets, size_t heads,
                                  size_t longest);
+
+/* Makes the bias of ALiBi in the loader's memory: -slope |key - query|. The slopes of 2^k heads are 2^(-8 / 2^k) and
+ * its powers; other numbers of heads take those of the power of two below, and then every other slope of the one above.
+ */
+rubato_status distance_bias_fall(loader *load, distance_bias *out, size_t heads, size_t longest);
 
 /* Computes the values from the table; and adds the gradient by distance to the table's. */
 void distance_bias_spread(distance_bias *self);

@@ -7,7 +7,7 @@
 #include "tensor/tape.h"
 
 /* In f32 as transformers does: far places have large angles, where a rounding of the speed is seen. */
-rubato_status rotary_make(rotary *out, double theta, size_t head_size, size_t places, arena *memory,
+rubato_status rotary_make(rotary *out, double theta, double slower, size_t head_size, size_t places, arena *memory,
                           rubato_error *error) {
     const size_t half = head_size / 2;
     size_t count;
@@ -17,7 +17,7 @@ rubato_status rotary_make(rotary *out, double theta, size_t head_size, size_t pl
     float *turns = arena_take_array(memory, count, sizeof *turns);
     if (!turns) return fail_memory(error);
     for (size_t j = 0; j < half; j++) {
-        const float speed = 1.0f / powf((float)theta, (float)(2 * j) / (float)head_size);
+        const float speed = 1.0f / powf((float)theta, (float)(2 * j) / (float)head_size) / (float)slower;
         for (size_t place = 0; place < places; place++) {
             const float angle = (float)place * speed;
             turns[place * 2 * half + j] = cosf(angle);

@@ -8,11 +8,12 @@
 
 typedef struct rotary {
     size_t half, places; /* pairs of features that turn; places in the longest text */
-    const float *turns;  /* [places, 2 * half]: cosines, then sines. Pair j turns by place / theta^(j / half) */
+    const float *turns; /* [places, 2 * half]: cosines, then sines. Pair j turns by place / (slower theta^(j / half)) */
 } rotary;
 
-/* Makes the turns for heads of that many features. Fails: OUT_OF_MEMORY, UNSUPPORTED for an odd size. */
-rubato_status rotary_make(rotary *out, double theta, size_t head_size, size_t places, arena *memory,
+/* Makes the turns for heads of that many features. slower: 1, or as a scaling of the places asks. Fails:
+ * OUT_OF_MEMORY, UNSUPPORTED for an odd size. */
+rubato_status rotary_make(rotary *out, double theta, double slower, size_t head_size, size_t places, arena *memory,
                           rubato_error *error);
 
 /* The places of a pass's keys [rows of x], or of its queries [query rows], in the run's arena. */

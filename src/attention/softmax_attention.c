@@ -37,7 +37,10 @@ static void describe(const void *setting, char *out, size_t bytes) {
     if (terms->reach)
         snprintf(out, bytes, "windows of %zu", 2 * terms->reach + 1);
     else
-        snprintf(out, bytes, "%s", terms->buckets ? "bias by distance" : terms->relative ? "relative terms" : "");
+        snprintf(out, bytes, "%s",
+                 terms->buckets || terms->alibi ? "bias by distance"
+                 : terms->relative              ? "relative terms"
+                                                : "");
 }
 
 /* ---- Loading ---- */
@@ -48,6 +51,7 @@ static rubato_status make_shared(void **out, const part_source *from) {
     if (!shared) return fail_memory(from->load->error);
     *shared = (softmax_shared){0};
     *out = shared;
+    if (setting->alibi) return distance_bias_fall(from->load, &shared->bias, from->heads, from->longest);
     return setting->relative ? relative_sinusoids(from->load, &shared->sinusoids, from->longest, from->hidden)
                              : RUBATO_OK;
 }
@@ -63,12 +67,12 @@ static rubato_status load_shared(void *made, const part_source *from) {
 
 static void collect(void *shared) {
     softmax_shared *self = shared;
-    if (self->bias.values) distance_bias_collect(&self->bias);
+    if (self->bias.buckets.data) distance_bias_collect(&self->bias);
 }
 
 static void refresh(void *shared) {
     softmax_shared *self = shared;
-    if (self->bias.values) distance_bias_spread(&self->bias);
+    if (self->bias.buckets.data) distance_bias_spread(&self->bias);
 }
 
 static rubato_status load(void **out, const part_source *from) {
@@ -91,7 +95,7 @@ static rubato_status load_terms(void *weights, const part_source *from) {
 /* Terms of the scores have values for each head, which sorting would have to move too. */
 static bool sortable(const void *setting) {
     const softmax_setting *terms = setting;
-    return !terms->buckets && !terms->relative;
+    return !terms->buckets && !terms->relative && !terms->alibi;
 }
 
 /* ---- Windows ---- */
@@ -185,7 +189,8 @@ static void forward(const void *weights, const run *on, const attending_input *i
         linear_is_low(&self->with.stacked, on->low) &&
         (!on->tape || (attention_learns_low(on->kernels) && self->with.stacked.precision == PRECISION_BF16));
     /* queries, or scaled scores */
-    const bool terms_read = self->setting->buckets || self->setting->relative || self->setting->reach;
+    const bool biased = self->setting->buckets || self->setting->alibi;
+    const bool terms_read = biased || self->setting->relative || self->setting->reach;
     projected made = projections_read(&self->with, on, in,
                                       low && attention_reads_half(on->kernels, head_size) && !terms_read &&
                                           !in->places && !run_watches(on, WATCH_SCORES));
@@ -203,7 +208,7 @@ static void forward(const void *weights, const run *on, const attending_input *i
                        .low = low,
                        .layer = in->layer + 1};
     size_t terms = 0;
-    if (self->setting->buckets) heads.terms[terms++] = (score_term){&score_term_distance, &self->shared->bias};
+    if (biased) heads.terms[terms++] = (score_term){&score_term_distance, &self->shared->bias};
     if (self->setting->relative && !run_failed(on))
         heads.terms[terms++] = (score_term){
             &score_term_relative, relative_ready(on, &self->relative, &self->with.stacked, self->shared->sinusoids,

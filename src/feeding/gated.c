@@ -8,6 +8,7 @@ typedef struct gated {
     linear up; /* and the gate, stacked */
     linear down;
     activation act;
+    bool gate_first; /* of the stack */
 } gated;
 
 static rubato_status load(void **out, const part_source *from) {
@@ -15,7 +16,7 @@ static rubato_status load(void **out, const part_source *from) {
     char names[2][LOADER_NAME];
     const char *two[2] = {names[0], names[1]};
     if (!self) return fail_memory(from->load->error);
-    *self = (gated){.act = from->act};
+    *self = (gated){.act = from->act, .gate_first = from->names->gate_first};
     *out = self;
     part_name(names[0], from, from->names->up);
     if (from->names->gate)
@@ -68,8 +69,8 @@ static void forward(const void *weights, const run *on, const feeding_input *in,
     if (!read_halves(self, on, in, halves)) return;
     tensor active = run_tensor(on, in->x.rows, in->neurons);
     tensor product = run_over(on, active, active.rows);
-    run_activation(on, active, halves[0], self->act);
-    run_multiply(on, product, active, halves[1]);
+    run_activation(on, active, halves[self->gate_first], self->act);
+    run_multiply(on, product, active, halves[!self->gate_first]);
     run_end(on, PART_UP, begin);
     const linear *down = linear_part(&self->down, 0, self->down.out, in->neurons, on->memory);
     if (!down) run_fail(on, RUBATO_OUT_OF_MEMORY);

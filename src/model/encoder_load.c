@@ -99,8 +99,8 @@ static rubato_status make_shared(encoder *self, const part_source *from, int oth
     own.setting = choice->setting;
     if (other && !config->other_attention_layers) return RUBATO_OK;
     if (config->theta[other] > 0)
-        TRY(rotary_make(&self->turns[other], config->theta[other], from->head_size, from->longest,
-                        from->load->with.memory, from->load->error));
+        TRY(rotary_make(&self->turns[other], config->theta[other], config->slower > 0 ? config->slower : 1,
+                        from->head_size, from->longest, from->load->with.memory, from->load->error));
     return attending_of(choice)->make_shared ? attending_of(choice)->make_shared(&self->shared[other], &own)
                                              : RUBATO_OK;
 }

@@ -9,12 +9,14 @@
 
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
     family_funnel, family_mobilebert, family_longformer, family_bigbird, family_modernbert, family_fnet,
-    family_nystromformer, family_xlnet;
+    family_nystromformer, family_xlnet, family_nomic, family_nomic_first, family_gte, family_gte_first, family_jina,
+    family_jina_alibi;
 
 static const family *const families[] = {
-    &family_bert,       &family_distilbert, &family_electra,       &family_roberta,    &family_albert,
-    &family_mpnet,      &family_funnel,     &family_mobilebert,    &family_longformer, &family_bigbird,
-    &family_modernbert, &family_fnet,       &family_nystromformer, &family_xlnet};
+    &family_bert,        &family_distilbert, &family_electra,       &family_roberta,    &family_albert,
+    &family_mpnet,       &family_funnel,     &family_mobilebert,    &family_longformer, &family_bigbird,
+    &family_modernbert,  &family_fnet,       &family_nystromformer, &family_xlnet,      &family_nomic,
+    &family_nomic_first, &family_gte,        &family_gte_first,     &family_jina,       &family_jina_alibi};
 
 #define WIDTHS_KEY "layer_widths"
 
@@ -23,9 +25,20 @@ enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 const family *family_find(const char *model_type) {
     if (strncmp(model_type, FOREIGN_PREFIX, strlen(FOREIGN_PREFIX)) == 0) model_type += strlen(FOREIGN_PREFIX);
     for (size_t i = 0; i < FAMILY_COUNT; i++)
-        for (size_t j = 0; j < 4 && families[i]->model_types[j]; j++)
+        for (size_t j = 0; j < 4 && families[i]->model_types[j] && !families[i]->told_by; j++)
             if (strcmp(families[i]->model_types[j], model_type) == 0) return families[i];
     return NULL;
+}
+
+const family *family_told(const family *found, const json_t *json) {
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        const family *other = families[i];
+        const json_t *value = other->told_by ? json_object_get(json, other->told_by) : NULL;
+        const char *text = json_string_value(value);
+        if (!value || strcmp(other->model_types[0], found->model_types[0]) != 0) continue;
+        if (!other->told_value || (text && strcmp(text, other->told_value) == 0)) return other;
+    }
+    return found;
 }
 
 const family *family_at(size_t place) {
@@ -36,7 +49,7 @@ const family *family_of_class(const char *class_name, const char **model_type) {
     /* "RobertaPreLayerNormModel" is no class of RoBERTa's: one of these follows the name of the family */
     static const char *const rests[] = {"Model", "For", "LMHead", "BaseModel"};
     for (size_t i = 0; i < FAMILY_COUNT; i++)
-        for (size_t j = 0; j < 4 && families[i]->class_names[j]; j++) {
+        for (size_t j = 0; j < 4 && families[i]->class_names[j] && !families[i]->told_by; j++) {
             size_t length = strlen(families[i]->class_names[j]);
             if (strncmp(class_name, families[i]->class_names[j], length) != 0) continue;
             for (size_t k = 0; k < sizeof rests / sizeof rests[0]; k++)
@@ -52,7 +65,7 @@ void family_list(char *out, size_t bytes) {
     size_t at = 0;
     out[0] = 0;
     for (size_t i = 0; i < FAMILY_COUNT; i++)
-        for (size_t j = 0; j < 4 && families[i]->model_types[j] && at < bytes; j++)
+        for (size_t j = 0; j < 4 && families[i]->model_types[j] && !families[i]->told_by && at < bytes; j++)
             at += (size_t)snprintf(out + at, bytes - at, "%s%s", at ? ", " : "", families[i]->model_types[j]);
 }
 
@@ -138,6 +151,23 @@ rubato_status config_parse_attention(encoder_config *config, const json_t *json,
     if (own && json_object_get(json, attending_table.key))
         return fail(error, RUBATO_UNSUPPORTED, "\"%s\": a %s has its own", attending_table.key, config->family);
     return own ? RUBATO_OK : parse_part(config, &part, json, error);
+}
+
+void config_choose_rotary(encoder_config *config, double theta) {
+    extern const feeding feeding_gated;
+    config->theta[0] = theta;
+    part_choose(&config->attention, attending_table.kinds[0], NULL, 0);
+    part_choose(&config->feeding, &feeding_gated.part, NULL, 0);
+}
+
+rubato_status config_read_theta(double *out, const json_t *rope, rubato_error *error) {
+    const char *type;
+    TRY(json_get_text(&type, rope, "rope_type", "default", error));
+    if (strcmp(type, "default") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "rope_type \"%.40s\": only \"default\" is known", type);
+    TRY(json_get_real(out, rope, "rope_theta", *out, error));
+    return *out >= 1 && *out < 1e12 ? RUBATO_OK
+                                    : fail(error, RUBATO_BAD_MODEL, "a theta of rotary positions is %g", *out);
 }
 
 bool config_sorts_heads(const encoder_config *config) {
@@ -268,7 +298,7 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     if (act) TRY(activation_find(&config->act, keys->act, act, error));
     const char *positions;
     TRY(json_get_text(&positions, json, "position_embedding_type", "absolute", error));
-    if (strcmp(positions, "absolute") != 0)
+    if (strcmp(positions, kind->places ? kind->places : "absolute") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "position_embedding_type \"%.40s\"", positions);
     if (kind->configure) TRY(kind->configure(config, json, error));
     if (config->theta[0] > 0 && config->positions > MOST_TURNS)

@@ -50,6 +50,7 @@ typedef struct encoder_config {
     bool mean_head;  /* heads for sequences read the mean of all rows */
     bool last_head;  /* heads for sequences read the last row (XLNet) */
     double theta[2]; /* of rotary positions, in layers with `attention` and with `other_attention`; 0: none */
+    double slower;   /* all of them turn so much slower; 0: 1 */
     part_choice attention, feeding; /* the mechanisms of all layers and their settings */
     part_choice other_attention; /* of the layers of other_attention_layers (bit i: layer i), instead of `attention` */
     uint64_t other_attention_layers;
@@ -103,7 +104,10 @@ typedef struct family {
     config_keys keys;
     tensor_names names;
     head_form heads[HEAD_COUNT + 1]; /* ended by a NULL out */
-    bool disguised;                  /* its tensors have another family's names, so config.json alone tells it */
+    /* A family under another one's model_type: config.json has this key, with this value (NULL: any). */
+    const char *told_by, *told_value;
+    const char *places; /* a position_embedding_type that it has; NULL: "absolute" alone */
+    bool disguised;     /* its tensors have another family's names, so config.json alone tells it */
     /* Further settings; NULL for none. */
     rubato_status (*configure)(encoder_config *config, const json_t *json, rubato_error *error);
 } family;
@@ -120,6 +124,14 @@ typedef struct family {
     .query = "encoder.layer.%zu.attention.self.query", .key = "encoder.layer.%zu.attention.self.key",                  \
     .value = "encoder.layer.%zu.attention.self.value", .attention_out = "encoder.layer.%zu.attention.output.dense",    \
     .attention_norm = "encoder.layer.%zu.attention.output.LayerNorm"
+/* Those that transformers gives encoders with rotary positions (NomicBERT, GTE, Jina). */
+#define ROTARY_NAMES                                                                                                   \
+    .embedding_norm = "embeddings.LayerNorm", .query = "layers.%zu.self_attn.q_proj",                                  \
+    .key = "layers.%zu.self_attn.k_proj", .value = "layers.%zu.self_attn.v_proj",                                      \
+    .attention_out = "layers.%zu.self_attn.o_proj", .attention_norm = "layers.%zu.post_attention_layernorm",           \
+    .output_norm = "layers.%zu.post_mlp_layernorm"
+#define ROTARY_GATED                                                                                                   \
+    .up = "layers.%zu.mlp.gate_proj", .gate = "layers.%zu.mlp.up_proj", .down = "layers.%zu.mlp.down_proj"
 #define BERT_FEED_FORWARD                                                                                              \
     .up = "encoder.layer.%zu.intermediate.dense", .down = "encoder.layer.%zu.output.dense",                            \
     .output_norm = "encoder.layer.%zu.output.LayerNorm"
@@ -170,8 +182,9 @@ static inline const part_choice *config_feeding(const encoder_config *config, si
  * model_type that is refused there. Nothing for a family's plain model. */
 rubato_status config_note(const encoder_config *config, json_t *json, rubato_error *error);
 
-/* The family of a model_type, or NULL. */
+/* The family of a model_type, or NULL; and the family that config.json tells beside that, where one does. */
 const family *family_find(const char *model_type);
+const family *family_told(const family *found, const json_t *json);
 
 /* The families in order; NULL behind the last. */
 const family *family_at(size_t place);
@@ -187,6 +200,13 @@ rubato_status config_refuse(const json_t *json, rubato_error *error);
 
 /* Fails where the family or its attention has no causal form: UNSUPPORTED. */
 rubato_status config_check_causal(const encoder_config *config, const family *kind, rubato_error *error);
+
+/* Chooses dense attention with rotary positions of that theta, and gated feed-forward parts. */
+void config_choose_rotary(encoder_config *config, double theta);
+
+/* Reads theta of rotary positions from an object of config.json, {"rope_theta": ..., "rope_type": "default"}, NULL:
+ * none is there; *out is what the family has otherwise. Fails: BAD_MODEL, UNSUPPORTED for other types. */
+rubato_status config_read_theta(double *out, const json_t *rope, rubato_error *error);
 
 /* Reads the attention of config.json. It is the attention of all layers, or of the layers in its list "layers". Fails:
  * BAD_MODEL, UNSUPPORTED. */

@@ -37,7 +37,6 @@ static rubato_status find_theta(encoder_config *config, const json_t *json, ruba
     static const char *const keys[] = {"global_rope_theta", "local_rope_theta"};
     static const double usual[] = {160000, 10000};
     const json_t *all, *own;
-    const char *type;
     TRY(json_get_object(&all, json, "rope_parameters", error));
     if (json_object_get(json, "rope_scaling") && !json_is_null(json_object_get(json, "rope_scaling")))
         return fail(error, RUBATO_UNSUPPORTED, "\"rope_scaling\": positions are not scaled here");
@@ -46,12 +45,7 @@ static rubato_status find_theta(encoder_config *config, const json_t *json, ruba
         TRY(json_get_real(&config->theta[i], json, null ? "" : keys[i], null && i ? config->theta[0] : usual[i],
                           error));
         TRY(json_get_object(&own, all, kinds[i], error));
-        TRY(json_get_text(&type, own, "rope_type", "default", error));
-        if (strcmp(type, "default") != 0)
-            return fail(error, RUBATO_UNSUPPORTED, "rope_type \"%.40s\": only \"default\" is known", type);
-        TRY(json_get_real(&config->theta[i], own, "rope_theta", config->theta[i], error));
-        if (!(config->theta[i] >= 1 && config->theta[i] < 1e12))
-            return fail(error, RUBATO_BAD_MODEL, "a theta of rotary positions is %g", config->theta[i]);
+        TRY(config_read_theta(&config->theta[i], own, error));
     }
     return RUBATO_OK;
 }

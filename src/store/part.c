@@ -15,7 +15,7 @@ const part_kind *part_find(const part_table *all, const char *name) {
 
 void part_choose(part_choice *out, const part_kind *kind, const void *setting, size_t bytes) {
     *out = (part_choice){.kind = kind, .implied = true};
-    memcpy(out->setting, setting, size_min(bytes, sizeof out->setting));
+    if (bytes) memcpy(out->setting, setting, size_min(bytes, sizeof out->setting));
 }
 
 rubato_status part_unknown(const part_table *all, const char *where, const char *name, rubato_error *error) {

@@ -11,6 +11,7 @@ typedef struct tensor_names {
     const char *query, *key, *value, *attention_out, *attention_norm, *up, *down, *output_norm;
     const char
         *gate; /* of a gated feed-forward part; the name of `up` where one tensor has both; NULL: "gate" beside `up` */
+    bool gate_first;             /* one tensor has both, the gate before what is activated (GTE) */
     const char *final_norm;      /* behind all layers */
     const char *relative_bias;   /* one for all layers: MPNet */
     const char *relative_terms;  /* the beginning of the names of a layer's terms: Funnel-Transformer, XLNet */

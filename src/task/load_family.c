@@ -62,7 +62,7 @@ static rubato_status fail_unknown(const char *type, rubato_error *error) {
                 known);
 }
 
-rubato_status model_find_family(rubato_model *self, const json_t *config, file_reading how, rubato_error *error) {
+static rubato_status find_family(rubato_model *self, const json_t *config, file_reading how, rubato_error *error) {
     const char *type, *class = model_architecture(config), *class_type = NULL;
     TRY(json_get_text(&type, config, "model_type", NULL, error));
     bool own_code = json_truth(json_object_get(config, "auto_map"));
@@ -90,4 +90,10 @@ rubato_status model_find_family(rubato_model *self, const json_t *config, file_r
                       : class ? "config.json has no model_type; by its architecture it is %s"
                               : "config.json has no model_type; by the names of its tensors it is %s",
                       self->model_type, error);
+}
+
+rubato_status model_find_family(rubato_model *self, const json_t *config, file_reading how, rubato_error *error) {
+    TRY(find_family(self, config, how, error));
+    self->kind = family_told(self->kind, config);
+    return RUBATO_OK;
 }

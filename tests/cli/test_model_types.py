@@ -9,7 +9,7 @@ from program import check, finish, model, one_line, run
 from weights import tensors, write_tensors
 
 TEXT = "hello world\n"
-NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "albert": "Albert", "mpnet": "MPNet", "funnel": "Funnel", "mobilebert": "MobileBert", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet", "nystromformer": "Nystromformer", "xlnet": "XLNet"}
+NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "albert": "Albert", "mpnet": "MPNet", "funnel": "Funnel", "mobilebert": "MobileBert", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet", "nystromformer": "Nystromformer", "xlnet": "XLNet", "nomic": "NomicBert", "gte": "Gte", "jina-v3": "JinaEmbeddingsV3"}
 
 
 def folder(family, drop=(), prefix=True, **changes):
@@ -40,12 +40,12 @@ for family, name in NAMES.items():
     r = embed(folder(family, drop=["model_type", "architectures"])); check(f"{family} from its tensors", r.status == 0 and (r.out == want.out or family == "bigbird") and "no model_type" in r.err, r, want)  # Big Bird's names are BERT's
     r = embed(folder(family, model_type="new-" + family)); check(f"{family}: a type that nobody knows, a class that is known", r.status == 0 and r.out == want.out and "not known" in r.err, r, want)
     plain = folder(family, drop=["model_type", "architectures"], prefix=False)
-    if family in ("bert", "electra", "roberta", "xlm-roberta", "longformer", "bigbird", "nystromformer"): refused(f"{family}: tensors of several families", plain, "model_type", "architectures", "xlm-roberta")
+    if family in ("bert", "electra", "roberta", "xlm-roberta", "longformer", "bigbird", "nystromformer", "nomic", "gte", "jina-v3"): refused(f"{family}: tensors of several families", plain, "model_type", "architectures", "xlm-roberta")
     else: r = embed(plain); check(f"{family}: from its tensors without the prefix", r.status == 0 and r.out == want.out, r, want)
     for head in ("ForSequenceClassification", "ForTokenClassification", "ForMaskedLM"):
-        r = run("info", folder(family, drop=["model_type"], architecture=name + head), "--json"); check(f"{family}{head} from its class", r.status == 0 and r.json()[0]["family"] in (family, "roberta", "big_bird"), r)
+        r = run("info", folder(family, drop=["model_type"], architecture=name + head), "--json"); check(f"{family}{head} from its class", r.status == 0 and r.json()[0]["family"] in (family, "roberta", "big_bird", "nomic_bert", "jina_embeddings_v3"), r)
 
-for name in ("XLMRobertaXLModel", "RobertaPreLayerNormForMaskedLM", "NomicBertModel", "BertGenerationEncoder", "Model", ""):
+for name in ("XLMRobertaXLModel", "RobertaPreLayerNormForMaskedLM", "DebertaModel", "BertGenerationEncoder", "Model", ""):
     refused(f"the class {name!r} is of no family", folder("bert", drop=["model_type"], architecture=name), "model_type")
 for wrong in ("gpt2", "", "BERT"): refused(f"model_type {wrong!r}", folder("bert", model_type=wrong, architecture="GPT2Model"), f'"{wrong}"', "bert, distilbert")
 refused("model_type of another type", folder("bert", model_type=5), "model_type")

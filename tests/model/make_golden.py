@@ -32,6 +32,12 @@ FAMILIES = {
     "modernbert": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=4, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=4, classifier_pooling="mean"), "cls"),
     "modernbert-cls": ("modernbert", "ModernBert", dict(BERT, num_hidden_layers=3, pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, local_attention=6, attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True, layer_types=["sliding_attention", "sliding_attention", "full_attention"]), "cls"),
     "xlnet": ("xlnet", "XLNet", dict(d_model=24, n_layer=3, n_head=3, d_inner=40, pad_token_id=0), "xlnet"),
+    "nomic": ("nomic_bert", "NomicBert", BERT, "cls"),
+    "nomic-first": ("nomic_bert", "NomicBert", BERT, "cls"),
+    "gte": ("gte", "Gte", dict(BERT, pad_token_id=1), "s"),
+    "gte-first": ("gte", "Gte", dict(BERT, pad_token_id=1, rope_parameters={"rope_theta": 500.0, "rope_type": "default"}), "s"),
+    "jina-v3": ("jina_embeddings_v3", "JinaEmbeddingsV3", dict(BERT, pad_token_id=1), "s"),
+    "jina-bert": ("bert", "Bert", BERT, "cls"),
     "fnet": ("fnet", "FNet", dict({k: v for k, v in BERT.items() if k != "num_attention_heads"}, type_vocab_size=4, pad_token_id=0, bos_token_id=2, eos_token_id=3), "cls"),
     "nystromformer": ("nystromformer", "Nystromformer", dict(BERT, max_position_embeddings=19, num_landmarks=5, segment_means_seq_len=15, conv_kernel_size=5, pad_token_id=1, bos_token_id=0, eos_token_id=2, hidden_act="gelu_new"), "s"),
     "mobilebert": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=3, classifier_activation=False), "cls"),
@@ -44,6 +50,62 @@ FAMILIES = {
 TEXTS = [("a bc d", None), ("hello world foo", "bar qu"), ("zzz", None), ("a b c d e f g h i j k l m n o p q", None)]
 LONGER = [("a b c d e f g", None), ("hello world foo", "bar qu wx"), ("a bc d e f g h i j k l m n", None), ("a b c d e f g h i j k l m n o p q", None)]
 HEADS = ["ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM", "ForNextSentencePrediction"]
+
+
+# ---- Checkpoints under their authors' names and keys ----
+
+def renamed(weights, *names):
+    """The weights under other names. A list of names stands in one tensor."""
+    parts = {}
+    for key, value in weights.items():
+        place = 0
+        for old, new in names:
+            for i, one in enumerate(old if isinstance(old, list) else [old]):
+                if one in key: key, place = key.replace(one, new), i
+        parts.setdefault(key, {})[place] = value
+    return {key: torch.cat([p for _, p in sorted(found.items())]) for key, found in parts.items()}
+
+
+QKV = [f"self_attn.{x}_proj" for x in "qkv"]
+RENAMED = {
+    "jina-bert": lambda w: renamed(w, *((f"output.{x}", f"mlp.{x}") for x in ("gated_layers", "wo", "layernorm"))),
+    "nomic-first": lambda w: renamed(w, ("nomic_bert.", "bert."), ("layers.", "encoder.layers."), ("embeddings.LayerNorm", "emb_ln"), (QKV, "attn.Wqkv"), ("self_attn.o_proj", "attn.out_proj"), ("up_proj", "fc11"), ("gate_proj", "fc12"),
+                                     ("down_proj", "fc2"), ("post_attention_layernorm", "norm1"), ("post_mlp_layernorm", "norm2")),
+    "gte-first": lambda w: renamed(w, ("gte.", "new."), ("layers.", "encoder.layer."), (QKV, "attention.qkv_proj"), ("self_attn.o_proj", "attention.o_proj"), (["mlp.up_proj", "mlp.gate_proj"], "mlp.up_gate_proj"), ("post_attention_layernorm", "attn_ln"),
+                                   ("post_mlp_layernorm", "mlp_ln"), ("lm_head.layer_norm", "lm_head.norm")),
+}
+KEYS = {"nomic-first": lambda c: {"model_type": "nomic_bert", "n_embd": 24, "n_layer": 3, "n_head": 3, "n_inner": 40, "n_positions": 64, "max_trained_positions": 19, "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0, "activation_function": "swiglu", "prenorm": False,
+                                  "layer_norm_epsilon": 1e-12, "vocab_size": 61, "type_vocab_size": 2, "pad_token_id": 0, "qkv_proj_bias": False, "id2label": c["id2label"], "label2id": c["label2id"]},
+        "gte-first": lambda c: {**{k: v for k, v in c.items() if k != "rope_parameters"}, "model_type": "new", "position_embedding_type": "rope", "rope_theta": 500.0, "rope_scaling": {"type": "ntk", "factor": 2.0}, "pack_qkv": True, "layer_norm_type": "layer_norm"},
+        "jina-bert": lambda c: {**c, "position_embedding_type": "alibi", "feed_forward_type": "geglu"}}
+
+
+class Glu(torch.nn.Module):
+    """JinaBERT's feed-forward part, in the place of BERT's second half."""
+
+    def __init__(self):
+        super().__init__()
+        self.gated_layers, self.wo, self.layernorm = torch.nn.Linear(24, 80, bias=False), torch.nn.Linear(40, 24), torch.nn.LayerNorm(24, eps=1e-12)
+
+    def forward(self, hidden_states, input_tensor):
+        active, plain = self.gated_layers(input_tensor).chunk(2, -1)
+        return self.layernorm(self.wo(torch.nn.functional.gelu(active) * plain) + input_tensor)
+
+
+def changed(name, model):
+    """The parts of these models that transformers does not have."""
+    body = getattr(model, model.base_model_prefix, model)
+    if name == "gte-first":  # the factor of 2 makes theta twice as large, and all turns 2^(2 / head size) times slower
+        body.rotary_emb.inv_freq = 1 / 1000 ** (torch.arange(0, 8, 2) / 8) / 2 ** (2 / 8)
+    if name == "jina-bert":
+        body.embeddings.position_embeddings = torch.nn.Embedding(19, 24)
+        for layer in body.encoder.layer: layer.intermediate, layer.output = torch.nn.Identity(), Glu()
+
+
+def biased(length):
+    """The biases of ALiBi for three heads: two of the slopes for two heads, and the first of those for four."""
+    far = (torch.arange(length)[:, None] - torch.arange(length)).abs()
+    return -torch.tensor([2**-4, 2**-8, 2**-2])[:, None, None] * far
 
 
 def tokenizer(kind, path):
@@ -68,7 +130,7 @@ def tokenizer(kind, path):
 
 def randomize(model):
     # without norms behind layers, or without statistics in them, values would grow from layer to layer; with the many norms of these, so would rounding
-    wide = {"no_norm": 0.12, "layer_norm": 0.2}.get(getattr(model.config, "normalization_type", ""), 0.2 if model.config.model_type == "modernbert" else 0.3)
+    wide = {"no_norm": 0.12, "layer_norm": 0.2}.get(getattr(model.config, "normalization_type", ""), 0.2 if model.config.model_type in ("modernbert", "nomic_bert", "gte") or any(isinstance(m, Glu) for m in model.modules()) else 0.3)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(torch.randn_like(p) * (wide if p.ndim > 1 else 0.2) + (1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0))
@@ -88,8 +150,11 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
         if not hasattr(transformers, class_name): continue
         if name == "modernbert" and head == "ForQuestionAnswering": continue
         config.num_labels = 2 if "QuestionAnswering" in head else labels
-        model = getattr(transformers, class_name)(config).eval()
+        model = getattr(transformers, class_name)(config)
+        changed(name, model)
+        model.eval()
         randomize(model)
+        if name == "jina-bert": getattr(model, model.base_model_prefix, model).embeddings.position_embeddings.weight.data.zero_()
         state = model.state_dict()
         if head == "Model":
             key = model.base_model_prefix
@@ -105,8 +170,9 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
             e = t.encode(text) if pair is None else t.encode(text, pair)
             if head == "ForNextSentencePrediction" and pair is None: continue
             inputs = dict(input_ids=torch.tensor([e.ids]), attention_mask=torch.ones(1, len(e.ids), dtype=torch.long))
+            if name == "jina-bert": inputs["attention_mask"] = biased(len(e.ids))[None]
             if kind == "fnet": del inputs["attention_mask"]
-            if kind in ("bert", "electra", "albert", "funnel", "mobilebert", "big_bird", "fnet", "xlnet"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
+            if kind in ("bert", "electra", "albert", "funnel", "mobilebert", "big_bird", "fnet", "xlnet", "nomic_bert"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
             if kind == "big_bird": getattr(model, "bert", model).set_attention_type("block_sparse")  # a short text makes a model's attention dense for good
             if kind == "nystromformer" and len(e.ids) != config.segment_means_seq_len: continue
             try:
@@ -127,10 +193,13 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
             else:
                 values = o.logits[0]
             cases.append({"architecture": class_name, "text": text, "pair": pair, "shape": list(values.shape), "values": [float(f"{v:.6g}") for v in values.flatten().tolist()]})
-    drop = [k for k in weights if "position_ids" in k or k.endswith("decoder.weight") or (k.endswith("decoder.bias") and kind != "modernbert") or k in ("vocab_projector.weight", "generator_lm_head.weight") or (kind == "funnel" and k == "lm_head.weight") or k == "lm_loss.weight" or "token_type_ids" in k]
+    drop = [k for k in weights if "position_ids" in k or k.endswith("decoder.weight") or (k.endswith("decoder.bias") and kind not in ("modernbert", "gte")) or k in ("vocab_projector.weight", "generator_lm_head.weight") or (kind == "funnel" and k == "lm_head.weight") or k == "lm_loss.weight" or "token_type_ids" in k]
+    weights = {k: v for k, v in weights.items() if k not in drop and not (name == "jina-bert" and "position_embeddings" in k)}
+    if name in RENAMED: weights = RENAMED[name](weights)
     save_file({k: v.clone().contiguous() for k, v in weights.items() if k not in drop}, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
     config.num_labels = labels
     d = config.to_dict()
+    if name in KEYS: d = KEYS[name](d)
     d["architectures"] = [prefix + "Model"]
     json.dump(d, open(os.path.join(folder, "config.json"), "w"), indent=1, sort_keys=True)
     json.dump(cases, open(os.path.join(folder, "expected.json"), "w"))

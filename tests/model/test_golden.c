@@ -33,7 +33,13 @@ static const char *const families[] = {"bert",
                                        "modernbert-cls",
                                        "fnet",
                                        "nystromformer",
-                                       "xlnet"};
+                                       "xlnet",
+                                       "nomic",
+                                       "nomic-first",
+                                       "gte",
+                                       "gte-first",
+                                       "jina-v3",
+                                       "jina-bert"};
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
 static json_t *read_json(const char *folder, const char *name) {
