@@ -13,13 +13,10 @@
 #include "attention/gathered.h"
 #include "attention/listed.h"
 #include "attention/planned.h"
+#include "attention/reformer_attention.h"
 #include "attention/reformer_hash.h"
 #include "base/checked.h"
 
-typedef struct reformer_setting {
-    size_t chunk, rounds, buckets, before, after;
-    uint64_t seed;
-} reformer_setting;
 _Static_assert(sizeof(reformer_setting) <= SETTING_BYTES, "a setting fits");
 
 /* ---- Setting ---- */
@@ -29,23 +26,29 @@ static const float ITSELF = -1e5f; /* the score of a token with itself */
 
 static rubato_status configure(void *setting, const json_t *json, rubato_error *error) {
     reformer_setting *self = setting;
-    size_t seed;
+    size_t seed, before, after;
     TRY(json_get_size(&self->chunk, json, "chunk", CHUNK, error));
     TRY(json_get_size(&self->rounds, json, "rounds", 1, error));
     TRY(json_get_size(&self->buckets, json, "buckets", 0, error));
-    TRY(json_get_size(&self->before, json, "before", 1, error));
-    TRY(json_get_size(&self->after, json, "after", 0, error));
+    TRY(json_get_size(&before, json, "before", 1, error));
+    TRY(json_get_size(&after, json, "after", 0, error));
     TRY(json_get_size(&seed, json, "seed", 0, error));
     self->seed = seed;
+    self->before = (uint8_t)size_min(before, UINT8_MAX);
+    self->after = (uint8_t)size_min(after, UINT8_MAX);
+    return reformer_check(self, error);
+}
+
+rubato_status reformer_check(const reformer_setting *self, rubato_error *error) {
     if (self->chunk == 0 || self->chunk > WIDEST || self->rounds == 0 || self->rounds > MOST_ROUNDS)
         return fail(error, RUBATO_BAD_MODEL, "Reformer's attention with a chunk of %zu tokens in %zu rounds",
                     self->chunk, self->rounds);
-    if (self->buckets % 2 || self->buckets > MOST_BUCKETS)
+    if (self->buckets % 2 || self->second % 2 || self->buckets > MOST_BUCKETS || self->second > MOST_BUCKETS)
         return fail(error, RUBATO_BAD_MODEL, "Reformer's attention with %zu buckets: an even number up to %d is needed",
                     self->buckets, MOST_BUCKETS);
     if (self->before > MOST_NEIGHBOURS || self->after > MOST_NEIGHBOURS)
-        return fail(error, RUBATO_BAD_MODEL, "Reformer's attention to %zu chunks before and %zu after", self->before,
-                    self->after);
+        return fail(error, RUBATO_BAD_MODEL, "Reformer's attention to more than %d chunks before or after",
+                    MOST_NEIGHBOURS);
     return RUBATO_OK;
 }
 
@@ -61,7 +64,7 @@ static rubato_status note(const void *setting, json_t *json, rubato_error *error
 
 static void describe(const void *setting, char *out, size_t bytes) {
     const reformer_setting *self = setting;
-    snprintf(out, bytes, "chunks of %zu, %zu round%s, %zu before, %zu after", self->chunk, self->rounds,
+    snprintf(out, bytes, "chunks of %zu, %zu round%s, %d before, %d after", self->chunk, self->rounds,
              self->rounds == 1 ? "" : "s", self->before, self->after);
 }
 
@@ -74,7 +77,11 @@ static rubato_status load(void **out, const part_source *from) {
     if (!self) return fail_memory(from->load->error);
     *self = (planned_weights){.setting = from->setting};
     *out = self;
-    return projections_load_some(&self->with, from, parts);
+    tensor_names names = *from->names;
+    part_source own = *from;
+    own.names = &names;
+    if (names.query_key) names.query = names.query_key;
+    return projections_load_some(&self->with, &own, parts);
 }
 
 static unsigned drops(const void *setting) {
@@ -89,6 +96,7 @@ typedef struct lists {
     attending_input in;
     const reformer_setting *setting;
     size_t heads, head_size;
+    size_t whole;                      /* the layer's heads, those among them that do not run */
     tensor query, key, value;          /* projected; keys are unit vectors */
     tensor mixed_list, sums, mixed;    /* what queries' copies see, and all rounds together */
     batch queries, keys;               /* of copies */
@@ -98,12 +106,26 @@ typedef struct lists {
     size_t *bounds;                    /* [heads][chunks + sequences]: where a chunk's queries begin in a list */
 } lists;
 
+static size_t padded(const reformer_setting *setting, size_t length) {
+    return padded_length(length, setting->multiple, setting->shortest);
+}
+
+static size_t length_of(const lists *s, size_t sequence) {
+    return padded(s->setting, batch_length(&s->in.sequences, sequence));
+}
+
 static size_t rounds_of(const lists *s, size_t sequence) {
-    return batch_length(&s->in.sequences, sequence) <= s->setting->chunk ? 1 : s->setting->rounds;
+    return length_of(s, sequence) <= s->setting->chunk ? 1 : s->setting->rounds;
 }
 
 static size_t chunks_of_round(const lists *s, size_t sequence) {
-    return divide_up(batch_length(&s->in.sequences, sequence), s->setting->chunk);
+    return divide_up(length_of(s, sequence), s->setting->chunk);
+}
+
+/* The buckets of a text of that many tokens. */
+static bucket_factors factors_of(const reformer_setting *setting, size_t length) {
+    if (setting->buckets) return (bucket_factors){setting->buckets, setting->second ? setting->second : 1};
+    return reformer_bucket_count(padded(setting, length), setting->chunk, setting->most);
 }
 
 static size_t *bounds_of(const lists *s, size_t sequence, size_t head) {
@@ -175,7 +197,7 @@ typedef struct sorting {
     const run *on;
     lists *s;
     unsigned char *scratch; /* of all members */
-    size_t scratch_size, most, directions;
+    size_t scratch_size, most, directions, buckets;
 } sorting;
 
 /* A member's scratch. */
@@ -183,32 +205,41 @@ typedef struct sorting_room {
     float *directions, *products;
     uint32_t *of_keys, *of_queries;
     size_t *counts;
+    float *drawn; /* numbers of PyTorch */
     block_room room;
 } sorting_room;
 
 static size_t lay_out(const sorting *w, unsigned char *base, sorting_room *out) {
+    enum { ARRAYS = 7 };
     const size_t size = w->s->head_size, many = w->directions;
-    const size_t bytes[] = {many * size * sizeof(float),     ROWS * (many + 16) * sizeof(float),
-                            w->most * sizeof(uint32_t),      w->most * sizeof(uint32_t),
-                            (2 * many + 1) * sizeof(size_t), packed_size(many, size) * sizeof(float)};
-    unsigned char *at[6];
+    const size_t drawn = w->s->setting->torch ? w->s->whole * size * w->s->setting->rounds * many + 16 : 0;
+    const size_t bytes[ARRAYS] = {many * size * sizeof(float),
+                                  ROWS * (many + 16) * sizeof(float),
+                                  w->most * sizeof(uint32_t),
+                                  w->most * sizeof(uint32_t),
+                                  (w->buckets + 1) * sizeof(size_t),
+                                  drawn * sizeof(float),
+                                  packed_size(many, size) * sizeof(float)};
+    unsigned char *at[ARRAYS];
     size_t sum = 0;
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < ARRAYS; i++) {
         at[i] = base ? base + sum : NULL;
         sum += round_up(bytes[i], 64);
     }
-    *out = (sorting_room){(float *)(void *)at[0],    (float *)(void *)at[1],  (uint32_t *)(void *)at[2],
-                          (uint32_t *)(void *)at[3], (size_t *)(void *)at[4], {.packed = (float *)(void *)at[5]}};
+    *out = (sorting_room){
+        (float *)(void *)at[0],  (float *)(void *)at[1], (uint32_t *)(void *)at[2],         (uint32_t *)(void *)at[3],
+        (size_t *)(void *)at[4], (float *)(void *)at[5], {.packed = (float *)(void *)at[6]}};
     return sum;
 }
 
 static void find_buckets(const sorting *w, const sorting_room *room, tensor x, size_t first, size_t count,
-                         size_t column, size_t directions, uint32_t *of) {
+                         size_t column, bucket_factors factors, uint32_t *of) {
+    const size_t directions = directions_of(factors);
     for (size_t done = 0; done < count; done += ROWS) {
         const size_t rows = size_min(ROWS, count - done), stride = directions + 16;
         block_outer(w->on, room->products, stride, tensor_row(x, first + done) + column, x.stride, rows,
                     room->directions, w->s->head_size, directions, w->s->head_size, 1, &room->room);
-        reformer_buckets(room->products, stride, rows, directions, of + done);
+        reformer_buckets(room->products, stride, rows, factors, of + done);
     }
 }
 
@@ -230,11 +261,21 @@ static bool is_before(uint32_t bucket, uint32_t place, uint32_t other_bucket, ui
     return bucket < other_bucket || (bucket == other_bucket && place < other_place);
 }
 
+static void draw_directions(const lists *s, size_t head, size_t round, size_t count, const sorting_room *room) {
+    const reformer_setting *setting = s->setting;
+    const torch_directions all = {setting->seed, s->whole, s->head_size, setting->rounds, count};
+    if (setting->torch)
+        reformer_torch_directions(&all, head, round, room->drawn, room->directions);
+    else
+        reformer_directions(setting->seed, head, round, count, s->head_size, room->directions);
+}
+
 static void sort_head(const sorting *w, size_t sequence, size_t head, const sorting_room *room) {
     lists *s = w->s;
     const size_t keys = batch_length(&s->in.sequences, sequence), queries = batch_length(&s->in.queries, sequence);
     const size_t rounds = rounds_of(s, sequence), chunks = chunks_of_round(s, sequence), chunk = s->setting->chunk;
-    const size_t buckets = reformer_bucket_count(s->setting->buckets, keys, chunk);
+    const bucket_factors factors = factors_of(s->setting, keys);
+    const size_t buckets = buckets_of(factors);
     const size_t first_key = s->in.sequences.start[sequence], first_query = s->in.queries.start[sequence];
     const size_t column = head * s->head_size;
     size_t *bounds = bounds_of(s, sequence, head);
@@ -246,17 +287,18 @@ static void sort_head(const sorting *w, size_t sequence, size_t head, const sort
         memset(room->of_keys, 0, keys * sizeof *room->of_keys);
         memset(room->of_queries, 0, queries * sizeof *room->of_queries);
         if (chunks > 1) {
-            reformer_directions(s->setting->seed, head, round, buckets / 2, s->head_size, room->directions);
-            find_buckets(w, room, s->key, first_key, keys, column, buckets / 2, room->of_keys);
-            find_buckets(w, room, s->query, first_query, queries, column, buckets / 2, room->of_queries);
+            draw_directions(s, head, round, directions_of(factors), room);
+            find_buckets(w, room, s->key, first_key, keys, column, factors, room->of_keys);
+            find_buckets(w, room, s->query, first_query, queries, column, factors, room->of_queries);
         }
         write_list(s, sequence, false, room->of_keys, buckets, room->counts, key_row, key_place);
         write_list(s, sequence, true, room->of_queries, buckets, room->counts, query_row, query_place);
         for (size_t c = 0, at = 0; c < chunks; c++) {
             const size_t begin = c * chunk;
-            const uint32_t bucket = room->of_keys[key_row[begin] - first_key];
+            if (begin >= keys) at = queries; /* of pads alone */
             while (c && at < queries &&
-                   is_before(room->of_queries[query_row[at] - first_query], query_place[at], bucket, key_place[begin]))
+                   is_before(room->of_queries[query_row[at] - first_query], query_place[at],
+                             room->of_keys[key_row[begin] - first_key], key_place[begin]))
                 at++;
             bounds[round * chunks + c] = round * queries + at;
         }
@@ -278,7 +320,8 @@ static void sort_all(const run *on, lists *s) {
     sorting w = {.on = on, .s = s, .most = longest};
     sorting_room unused;
     arena_mark mark = arena_save(on->memory);
-    w.directions = reformer_bucket_count(s->setting->buckets, longest, s->setting->chunk) / 2;
+    w.directions = directions_of(factors_of(s->setting, longest));
+    w.buckets = buckets_of(factors_of(s->setting, longest));
     w.scratch_size = lay_out(&w, NULL, &unused);
     w.scratch = run_take(on, team_size(on->crew) * w.scratch_size, 1);
     if (run_failed(on)) return;
@@ -370,7 +413,8 @@ static bool chunk_block(const void *of, size_t sequence, size_t head, size_t num
     const size_t after = size_min(s->setting->after, all - 1 - before);
     for (size_t i = 0; i <= before + after; i++) {
         const size_t at = (number + all - before + i) % all, round = at / chunks, first = at % chunks * chunk;
-        planned_see(out, (stretch){round * keys + first, round * keys + size_min(first + chunk, keys)}, 0);
+        planned_see(out, (stretch){round * keys + size_min(first, keys), round * keys + size_min(first + chunk, keys)},
+                    0);
     }
     return true;
 }
@@ -394,6 +438,7 @@ static lists *begin_lists(const run *on, const planned_weights *self, const atte
                  .setting = self->setting,
                  .heads = in->heads,
                  .head_size = self->with.head_size,
+                 .whole = self->with.heads,
                  .query = rows->query,
                  .value = rows->value,
                  .chunk_start = query_start + count + 1};
@@ -454,7 +499,7 @@ static double pairs(const void *setting, double keys, double queries) {
     const reformer_setting *self = setting;
     const double chunk = (double)self->chunk, seen = 1 + (double)(self->before + self->after);
     if (keys <= chunk) return queries * keys;
-    const double directions = (double)reformer_bucket_count(self->buckets, (size_t)keys, self->chunk) / 2;
+    const double directions = (double)directions_of(factors_of(self, (size_t)keys));
     return (double)self->rounds * (queries * fmin(seen * chunk, keys) + (keys + queries) * directions / 2);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "tensor/state.h"
 #include "tensor/tape.h"
 
@@ -14,7 +15,12 @@ rubato_status embeddings_load(embeddings *self, loader *load, const tensor_names
     const size_t words = config->trigrams ? 3 * config->embedding : config->embedding;
     TRY(loader_table(load, &self->word, names->word, config->vocabulary,
                      config->words ? config->words : config->embedding));
-    TRY(loader_table(load, &self->position, names->position, config->positions, places));
+    TRY(loader_table(load, &self->position, config->axes[0].rows ? NULL : names->position, config->positions, places));
+    for (size_t i = 0; i < 2 && config->axes[i].rows; i++) {
+        snprintf(full, sizeof full, "%s%s.%zu", load->prefix, names->axes, i);
+        TRY(loader_shaped(load, &self->axes[i], full, config->axes[i].rows, config->axes[i].width,
+                          i ? BEHIND_ONE : BEFORE_ONE));
+    }
     if (config->types) TRY(loader_table(load, &self->type, names->type, config->types, places));
     const float epsilon = config->embedding_epsilon > 0 ? config->embedding_epsilon : config->epsilon;
     if (names->embedding_norm) {
@@ -39,7 +45,7 @@ rubato_status embeddings_load(embeddings *self, loader *load, const tensor_names
 }
 
 /* A part of a row's sum: a table's row for the token, or for one before or behind it, in some of the columns. */
-typedef enum lookup_kind { BY_WORD, BY_TYPE, BY_POSITION } lookup_kind;
+typedef enum lookup_kind { BY_WORD, BY_TYPE, BY_POSITION, BY_LINE, BY_COLUMN } lookup_kind;
 
 typedef struct lookup {
     const table *of;
@@ -49,11 +55,12 @@ typedef struct lookup {
     bool adds;     /* to what is there; else it is written */
 } lookup;
 
-enum { MOST_LOOKUPS = 3, NOWHERE = -1 };
+enum { MOST_LOOKUPS = 4, NOWHERE = -1 };
 
 typedef struct embedding {
     lookup lookups[MOST_LOOKUPS];
     size_t count;
+    size_t line; /* places of a line of axial positions */
     const batch *input;
     const uint32_t *positions, *sequence_of; /* sequence_of NULL: no lookup has an offset */
     tensor out;
@@ -71,9 +78,14 @@ static int64_t place_of(const embedding *work, const lookup *by, size_t row) {
         if (at < (int64_t)work->input->start[sequence] || at >= (int64_t)work->input->start[sequence + 1])
             return NOWHERE;
     }
-    return by->kind == BY_WORD   ? work->input->ids[at]
-           : by->kind == BY_TYPE ? work->input->types[at]
-                                 : (int64_t)work->positions[at];
+    switch (by->kind) {
+    case BY_WORD: return work->input->ids[at];
+    case BY_TYPE: return work->input->types[at];
+    case BY_LINE: return work->positions[at] / (int64_t)work->line;
+    case BY_COLUMN: return work->positions[at] % (int64_t)work->line;
+    case BY_POSITION: break;
+    }
+    return work->positions[at];
 }
 
 static void embed_rows(void *argument, size_t member, size_t first, size_t last) {
@@ -120,14 +132,15 @@ static void embedding_columns(void *argument, size_t member, size_t first, size_
             const lookup *by = &work->lookups[i];
             table_learning *learn = by->of->learn;
             const int64_t at = place_of(work, by, row);
-            if (!learn || !learn->rows || at == NOWHERE) continue;
+            const size_t end = size_min(last, by->of->width);
+            if (!learn || !learn->rows || at == NOWHERE || first >= end) continue;
             task->on->kernels->gradient->add(learn->rows + (size_t)at * by->of->width + first,
-                                             tensor_grad(work->out, row) + by->column + first, last - first);
+                                             tensor_grad(work->out, row) + by->column + first, end - first);
             if (first == 0) table_touch(learn, (size_t)at);
         }
 }
 
-/* All lookups of a pass have tables of one width. */
+/* The first lookup's table is the widest. */
 static void embedding_backward(const run *on, void *saved) {
     embedding_task task = {on, saved};
     run_parallel(on, task.work->lookups[0].of->width, 16, embedding_columns, &task);
@@ -148,7 +161,7 @@ static const uint32_t *find_sequences(const run *on, const batch *input) {
     return of;
 }
 
-tensor embeddings_forward(const embeddings *self, const run *on, const encoder_config *config, const batch *input) {
+static tensor embed(const embeddings *self, const run *on, const encoder_config *config, const batch *input) {
     const bool projects = self->projection.out > 0, late = config->late_places || config->words;
     tensor out = run_tensor(on, input->rows, config->hidden);
     tensor sum = projects ? run_tensor(on, input->rows, self->projection.in) : out;
@@ -165,6 +178,9 @@ tensor embeddings_forward(const embeddings *self, const run *on, const encoder_c
     embedding *rest = late ? &places : &words;
     look_up(rest, &self->type, BY_TYPE, 0, 0, true);
     look_up(rest, &self->position, BY_POSITION, 0, 0, true);
+    look_up(rest, &self->axes[0], BY_LINE, 0, 0, true);
+    look_up(rest, &self->axes[1], BY_COLUMN, 0, self->axes[0].width, true);
+    rest->line = self->axes[1].rows;
     run_lookups(on, &words);
     if (late) {
         run_linear(on, out, sum, &self->projection, ACTIVATION_NONE, NULL);
@@ -180,4 +196,19 @@ tensor embeddings_forward(const embeddings *self, const run *on, const encoder_c
     if (!projects || late) return normal;
     run_linear(on, out, normal, &self->projection, ACTIVATION_NONE, NULL);
     return out;
+}
+
+/* Both streams begin with the embeddings. */
+static tensor doubled(const run *on, tensor x) {
+    tensor out = run_tensor(on, x.rows, 2 * x.columns);
+    size_t *rows = run_take(on, x.rows, sizeof *rows);
+    for (size_t i = 0; rows && i < x.rows; i++) rows[i] = i;
+    for (size_t i = 0; i < 2 && rows; i++)
+        run_scatter(on, tensor_columns(out, i * x.columns, x.columns), NULL, x, rows, x.rows);
+    return out;
+}
+
+tensor embeddings_forward(const embeddings *self, const run *on, const encoder_config *config, const batch *input) {
+    const tensor x = embed(self, on, config, input);
+    return config->two_streams && !run_failed(on) ? doubled(on, x) : x;
 }

@@ -112,12 +112,16 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
                         .names = &plan->kind->names,
                         .hidden = config->hidden,
                         .heads = config->heads,
-                        .head_size = (config->narrow ? config->narrow : config->hidden) / config->heads,
+                        .head_size = (config->attended ? config->attended
+                                      : config->narrow ? config->narrow
+                                                       : config->hidden) /
+                                     config->heads,
                         .inner = config->inner,
                         .longest = encoder_max_length(config),
                         .epsilon = config->epsilon,
                         .plain = config->plain_norms,
                         .pre_norm = config->pre_norm,
+                        .two_streams = config->two_streams,
                         .act = config->act,
                         .kept = &kept};
     for (int i = 0; i < 2; i++) TRY(make_shared(self, &from, i));
@@ -157,7 +161,7 @@ static rubato_status load_layers(encoder *self, loader *load, const encoder_plan
     char name[LOADER_NAME];
     if (!plan->kind->names.final_norm) return RUBATO_OK;
     loader_name(name, sizeof name, load->prefix, plan->kind->names.final_norm, 0, 0);
-    return loader_norm(load, &self->final_norm, name, config->hidden, config->epsilon);
+    return loader_norm(load, &self->final_norm, name, config_width(config), config->epsilon);
 }
 
 rubato_status encoder_load(encoder *self, loader *load, const encoder_plan *plan) {

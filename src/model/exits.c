@@ -36,7 +36,7 @@ static rubato_status load_part(loader *load, linear *out, size_t number, const c
 
 static rubato_status load_one(exits *self, loader *load, const encoder *body, const head *final, size_t number) {
     exit_head *out = &self->heads[number];
-    size_t width = body->config.hidden;
+    size_t width = config_width(&body->config);
     bool fresh = load->fresh != NULL;
     char full[NAME_BYTES];
     switch (self->kind) {

@@ -10,13 +10,14 @@
 extern const family family_bert, family_distilbert, family_electra, family_roberta, family_albert, family_mpnet,
     family_funnel, family_mobilebert, family_longformer, family_bigbird, family_modernbert, family_fnet,
     family_nystromformer, family_xlnet, family_nomic, family_nomic_first, family_gte, family_gte_first, family_jina,
-    family_jina_alibi;
+    family_jina_alibi, family_reformer;
 
 static const family *const families[] = {
     &family_bert,        &family_distilbert, &family_electra,       &family_roberta,    &family_albert,
     &family_mpnet,       &family_funnel,     &family_mobilebert,    &family_longformer, &family_bigbird,
     &family_modernbert,  &family_fnet,       &family_nystromformer, &family_xlnet,      &family_nomic,
-    &family_nomic_first, &family_gte,        &family_gte_first,     &family_jina,       &family_jina_alibi};
+    &family_nomic_first, &family_gte,        &family_gte_first,     &family_jina,       &family_jina_alibi,
+    &family_reformer};
 
 #define WIDTHS_KEY "layer_widths"
 
@@ -213,24 +214,27 @@ static rubato_status note_parts(const encoder_config *config, json_t *json, ruba
     return note_part(config, &forward, json, error);
 }
 
-/* transformers' list of the layers with windows. */
-static rubato_status note_windows(const encoder_config *config, json_t *json, rubato_error *error) {
+/* transformers' list of the mechanisms of a family that has two: of ModernBERT, and of Reformer. */
+static rubato_status note_mechanisms(const encoder_config *config, json_t *json, rubato_error *error) {
+    static const char *const keys[] = {"layer_types", "attn_layers"};
+    static const char *const names[][2] = {{"full_attention", "sliding_attention"}, {"lsh", "local"}};
     json_t *types = json_array();
     for (size_t i = 0; i < config->layers; i++)
-        json_add(&types, json_string(config_attention(config, i) == &config->other_attention ? "sliding_attention"
-                                                                                             : "full_attention"));
-    return json_set(json, "layer_types", types, error);
+        json_add(&types,
+                 json_string(names[config->two_streams][config_attention(config, i) == &config->other_attention]));
+    return json_set(json, keys[config->two_streams], types, error);
 }
 
 rubato_status config_note(const encoder_config *config, json_t *json, rubato_error *error) {
     const char *type = json_string_value(json_object_get(json, "model_type"));
     const bool mixed = config->other_attention_layers && part_is_foreign(&config->other_attention);
     bool foreign = part_is_foreign(&config->attention) || mixed || part_is_foreign(&config->feeding) ||
-                   config->uneven || config->other_layers || config->first_norm || config->words;
+                   config->uneven || config->other_layers || (config->first_norm && !config->two_streams) ||
+                   config->words;
     TRY(note_parts(config, json, error));
     if (config->words) TRY(json_set(json, WORDS_KEY, json_integer((json_int_t)config->words), error));
     if (config->uneven) TRY(note_widths(config, json, error));
-    if (config->other_attention.implied) TRY(note_windows(config, json, error));
+    if (config->other_attention.implied) TRY(note_mechanisms(config, json, error));
     if (config->causal) TRY(json_set(json, "is_decoder", json_true(), error));
     const size_t prefix = strlen(FOREIGN_PREFIX);
     if (!type || foreign == (strncmp(type, FOREIGN_PREFIX, prefix) == 0)) return RUBATO_OK;
@@ -313,7 +317,7 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     if (!config->hidden || !config->heads || !config->inner || !config->vocabulary || !config->embedding ||
         config->positions <= config->first_position)
         return fail(error, RUBATO_BAD_MODEL, "a size in config.json is zero");
-    if (config->hidden % config->heads != 0)
+    if (!config->attended && config->hidden % config->heads != 0)
         return fail(error, RUBATO_BAD_MODEL, "hidden size %zu is not a multiple of %zu heads", config->hidden,
                     config->heads);
     return parse_widths(config, json, error);

@@ -19,13 +19,16 @@ typedef struct layer_widths {
 typedef struct encoder_config {
     const char *family;
     size_t layers, hidden, heads, inner, vocabulary, positions, types;
-    size_t embedding;      /* width of the embedding tables; 0: hidden */
-    size_t words;          /* width of the word embeddings alone, which are projected to `embedding`; 0: that */
-    size_t narrow;         /* MobileBERT: width of attention and feed-forward parts within a layer; 0: hidden */
-    bool trigrams;         /* the embeddings of the next and the previous token stand beside a token's own */
-    bool late_places;      /* positions and types are added behind the projection, and have its width */
-    bool plain_norms;      /* norms of embeddings and layers have no statistics */
-    bool no_pooler;        /* heads for sequences read the first row as it is */
+    size_t embedding; /* width of the embedding tables; 0: hidden */
+    size_t words;     /* width of the word embeddings alone, which are projected to `embedding`; 0: that */
+    size_t narrow;    /* MobileBERT: width of attention and feed-forward parts within a layer; 0: hidden */
+    bool trigrams;    /* the embeddings of the next and the previous token stand beside a token's own */
+    bool late_places; /* positions and types are added behind the projection, and have its width */
+    bool plain_norms; /* norms of embeddings and layers have no statistics */
+    bool no_pooler;   /* heads for sequences read the first row as it is */
+    struct {
+        size_t rows, width;
+    } axes[2];             /* tables of axial positions; rows 0: there are none */
     size_t first_position; /* position of the first token, after the pad's row (RoBERTa, MPNet) */
     size_t uncounted;      /* rows of positions that config.json does not count (Nyströmformer) */
     bool count_pads;       /* pad tokens in a text have no position of their own (RoBERTa) */
@@ -45,12 +48,15 @@ typedef struct encoder_config {
     bool causal;                             /* no row sees later ones: a language model */
     merging merging;                         /* how rows merge, where they do */
     bool no_bias;                            /* new layers and norms have none */
-    bool pre_norm;   /* norms stand before attention and feed-forward parts, and one behind all layers */
-    bool first_norm; /* with that, the first layer has a norm before attention too */
-    bool mean_head;  /* heads for sequences read the mean of all rows */
-    bool last_head;  /* heads for sequences read the last row (XLNet) */
-    double theta[2]; /* of rotary positions, in layers with `attention` and with `other_attention`; 0: none */
-    double slower;   /* all of them turn so much slower; 0: 1 */
+    size_t attended;                         /* width of all heads of a layer together; 0: that of its rows */
+    bool two_streams; /* a row is two: attention reads the second and adds to the first, the feed-forward part the
+                         other way around (reversible layers) */
+    bool pre_norm;    /* norms stand before attention and feed-forward parts, and one behind all layers */
+    bool first_norm;  /* with that, the first layer has a norm before attention too */
+    bool mean_head;   /* heads for sequences read the mean of all rows */
+    bool last_head;   /* heads for sequences read the last row (XLNet) */
+    double theta[2];  /* of rotary positions, in layers with `attention` and with `other_attention`; 0: none */
+    double slower;    /* all of them turn so much slower; 0: 1 */
     part_choice attention, feeding; /* the mechanisms of all layers and their settings */
     part_choice other_attention; /* of the layers of other_attention_layers (bit i: layer i), instead of `attention` */
     uint64_t other_attention_layers;
@@ -155,6 +161,11 @@ typedef struct family {
         .kind = HEAD_MLM, .dense = "lm_head.dense", .act = ACTIVATION_GELU, .norm = "lm_head.layer_norm",              \
         .out = "lm_head.decoder", .out_bias = "lm_head.bias"                                                           \
     }
+
+/* The width of rows between layers, which heads read. */
+static inline size_t config_width(const encoder_config *config) {
+    return config->two_streams ? 2 * config->hidden : config->hidden;
+}
 
 /* The heads and the inner width of a layer of its own weights. */
 static inline layer_widths config_widths(const encoder_config *config, size_t number) {

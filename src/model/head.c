@@ -102,7 +102,7 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
                    .last = kind == HEAD_SEQUENCE && body->config.last_head};
     const head_form *form = find_form(of, kind);
     if (!form) return fail(load->error, RUBATO_UNSUPPORTED, "family \"%s\" has no such head", of->name);
-    size_t width = body->config.hidden;
+    size_t width = config_width(&body->config);
     char full[NAME_BYTES];
     const char *one[1] = {full};
     load->with.no_bias = form->no_bias;
@@ -121,7 +121,7 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
     }
     if (form->down) {
         snprintf(full, sizeof full, "%s", form->down);
-        TRY(loader_linear(load, &self->down, one, 1, body->config.hidden, width));
+        TRY(loader_linear(load, &self->down, one, 1, config_width(&body->config), width));
         width = self->down.out;
     }
     if (form->norm) {

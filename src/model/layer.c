@@ -19,6 +19,7 @@ rubato_status layer_load(layer *self, const part_choice *attention, const part_c
     *self = (layer){.attending = attending_of(attention),
                     .feeding = feeding_of(feed_forward),
                     .pre_norm = from->pre_norm,
+                    .two_streams = from->two_streams,
                     .hidden = from->hidden,
                     .heads = from->heads,
                     .head_size = from->head_size,
@@ -26,6 +27,7 @@ rubato_status layer_load(layer *self, const part_choice *attention, const part_c
     part.setting = attention->setting;
     self->between =
         self->attending->between ? self->attending->between(attention->setting, from->hidden) : from->hidden;
+    if (self->two_streams) self->between *= 2;
     TRY(self->attending->load(&self->attention, &part));
     if (from->names->attention_norm && !is_bare(from)) {
         part_name(name, from, from->names->attention_norm);
@@ -49,16 +51,31 @@ static tensor normalised(const run *on, tensor x, const norm *by) {
     return out;
 }
 
+/* One of two streams; else all. */
+static tensor stream_of(const layer *self, tensor x, size_t which) {
+    return self->two_streams ? tensor_columns(x, which * self->hidden, self->hidden) : x;
+}
+
+/* A stream of x goes on as it is. */
+static void pass_stream(const layer *self, const run *on, tensor out, tensor x, size_t which) {
+    if (!self->two_streams) return;
+    size_t *rows = run_take(on, x.rows, sizeof *rows);
+    for (size_t i = 0; rows && i < x.rows; i++) rows[i] = i;
+    run_scatter(on, stream_of(self, out, which), NULL, stream_of(self, x, which), rows, x.rows);
+}
+
 tensor layer_attend(const layer *self, const run *on, const attending_input *in) {
     attending_input own = *in;
-    own.residual = in->query_rows;
+    own.residual = stream_of(self, in->query_rows, 0);
     if (self->pre_norm && self->attention_norm.gamma) {
-        own.x = normalised(on, in->x, &self->attention_norm);
-        own.query_rows =
-            in->query_rows.data == in->x.data ? own.x : normalised(on, in->query_rows, &self->attention_norm);
+        own.x = normalised(on, stream_of(self, in->x, 1), &self->attention_norm);
+        own.query_rows = in->query_rows.data == in->x.data
+                             ? own.x
+                             : normalised(on, stream_of(self, in->query_rows, 1), &self->attention_norm);
     }
     tensor sum = run_tensor(on, in->query_rows.rows, self->between);
-    self->attending->forward(self->attention, on, &own, sum);
+    pass_stream(self, on, sum, in->query_rows, 1);
+    self->attending->forward(self->attention, on, &own, stream_of(self, sum, 0));
     if (!self->attention_norm.gamma || self->pre_norm) return sum;
     tensor y = run_over(on, sum, sum.rows);
     double begin = run_begin(on);
@@ -69,12 +86,13 @@ tensor layer_attend(const layer *self, const run *on, const attending_input *in)
 
 tensor layer_feed(const layer *self, const run *on, const feeding_input *in, tensor room) {
     const size_t rows = in->x.rows;
-    tensor out = room.data ? run_over(on, room, rows) : run_tensor(on, rows, self->hidden);
+    tensor out = room.data ? run_over(on, room, rows) : run_tensor(on, rows, in->x.columns);
     feeding_input own = *in;
-    own.residual = in->x;
-    if (self->pre_norm) own.x = normalised(on, in->x, &self->output_norm);
+    own.residual = stream_of(self, in->x, 1);
+    if (self->pre_norm) own.x = normalised(on, stream_of(self, in->x, 0), &self->output_norm);
     tensor normal = self->pre_norm ? out : run_over(on, out, out.rows);
-    self->feeding->forward(self->feed_forward, on, &own, out);
+    pass_stream(self, on, out, in->x, 0);
+    self->feeding->forward(self->feed_forward, on, &own, stream_of(self, out, 1));
     if (!self->pre_norm) {
         double begin = run_begin(on);
         run_layer_norm(on, normal, out, &self->output_norm);

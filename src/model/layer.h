@@ -15,17 +15,18 @@ typedef struct layer {
     const feeding *feeding;
     void *feed_forward;
     norm output_norm;
-    bool pre_norm;
+    bool pre_norm, two_streams;
     size_t hidden, heads, head_size, inner;
-    size_t between; /* width of what attention gives the feed-forward part: hidden, or as the mechanism says */
+    size_t between; /* width of what attention gives the feed-forward part: that of rows, or as the mechanism says */
 } layer;
 
 /* Loads a layer's parts, with the sizes of the source. Fails as the loader. */
 rubato_status layer_load(layer *self, const part_choice *attention, const part_choice *feed_forward, float epsilon,
                          const part_source *from);
 
-/* LN(query_rows + Attention(x)), or query_rows + Attention(LN(x)), [rows of query_rows, between]. A mechanism that
- * normalises by itself has no norm. */
+/* LN(query_rows + Attention(x)), or query_rows + Attention(LN(x)), [rows of query_rows, between]. Of two streams
+ * (Gomez et al. 2017, Kitaev et al. 2020): x1 + Attention(LN(x2)) beside x2; and x2 + FeedForward(LN(x1)) behind x1. A
+ * mechanism that normalises by itself has no norm. */
 tensor layer_attend(const layer *self, const run *on, const attending_input *in);
 
 /* LN(y + FeedForward(y)), or y + FeedForward(LN(y)), of the rows in->x = y, and what the feed-forward part has behind

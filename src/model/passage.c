@@ -11,7 +11,7 @@
 
 void passage_begin(passage *self) {
     size_t count = self->input->rows;
-    self->restored = run_tensor(self->on, count, self->self->config.hidden);
+    self->restored = run_tensor(self->on, count, config_width(&self->self->config));
     self->holder = run_take(self->on, count, sizeof *self->holder);
     for (size_t i = 0; self->holder && i < count; i++) self->holder[i] = i;
 }
@@ -53,7 +53,7 @@ void passage_plan(passage *self) {
     self->next.packed = (batch){.sequences = sequences, .rows = rows, .start = start};
     if (self->merges) plan_merging(self);
     if (!self->merges || !self->holder || self->detail.data) return;
-    self->detail = run_tensor(self->on, self->input->rows, self->self->config.hidden);
+    self->detail = run_tensor(self->on, self->input->rows, config_width(&self->self->config));
     for (size_t row = 0; self->detail.data && row < self->detail.rows; row++)
         memset(tensor_row(self->detail, row), 0, self->detail.columns * sizeof(float));
 }

@@ -290,6 +290,31 @@ rubato_status loader_stored(loader *load, table *out, binding_kind kind, const c
     return loader_bind(load, (binding){.kind = kind, .table = out, .rows = from.rows, .columns = from.columns}, name);
 }
 
+rubato_status loader_shaped(loader *load, table *out, const char *name, size_t rows, size_t columns,
+                            lone_dimension where) {
+    binding what = {.kind = BOUND_TABLE, .table = out, .rows = rows, .columns = columns};
+    const stored_tensor *stored = checkpoint_find(load->weights, name);
+    if (where == BEHIND_ONE)
+        what.behind_one = true;
+    else
+        what.parts = 1;
+    if (load->new_all) {
+        TRY(table_create(out, rows, columns, load->fresh, &load->with, load->error));
+        load->parameters += rows * columns;
+        return loader_bind(load, what, name);
+    }
+    if (!stored) return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is missing", name);
+    const size_t *shape = stored->shape, one = where == BEHIND_ONE ? 0 : 1;
+    if (!dtype_is_real(stored->type) || stored->rank != 3 || shape[one] != 1 || shape[!one] != rows ||
+        shape[2] != columns)
+        return fail(load->error, RUBATO_BAD_MODEL, "tensor \"%s\" is not [%zu, %zu, %zu] of real numbers", name,
+                    one ? rows : 1, one ? 1 : rows, columns);
+    table_load(out, &(source){stored->name, stored->type, stored->data, rows, columns, NULL, false});
+    load->parameters += stored->elements;
+    TRY(checkpoint_mark(load->weights, stored, load->error));
+    return loader_bind(load, what, name);
+}
+
 rubato_status loader_spread(loader *load, table *out, const char *name, size_t rows, size_t columns, double deviation) {
     const double usual = load->with.deviation;
     load->with.deviation = deviation;

@@ -36,6 +36,7 @@ typedef struct binding {
     size_t first_input;          /* turned: the first input of the tensor */
     size_t parts;                /* what is stored last, or a vector, stands as [parts, size / parts]; 0: as it is */
     bool taps;                   /* stored as [rows, 1, columns, 1], as a convolution is */
+    bool behind_one;             /* stored as [1, rows, columns] */
 } binding;
 
 typedef struct bindings {
@@ -99,6 +100,13 @@ rubato_status loader_table(loader *load, table *out, const char *name, size_t ro
 /* A table under its full name, in the type of real numbers that is stored: BOUND_TABLE learns, BOUND_BUFFER is saved
  * with the model and does not. */
 rubato_status loader_stored(loader *load, table *out, binding_kind kind, const char *name, size_t rows, size_t columns);
+
+/* A dimension of one in a stored table: [rows, 1, columns], or [1, rows, columns]. */
+typedef enum lone_dimension { BEFORE_ONE, BEHIND_ONE } lone_dimension;
+
+/* A table that learns, with such a dimension, under its full name. */
+rubato_status loader_shaped(loader *load, table *out, const char *name, size_t rows, size_t columns,
+                            lone_dimension where);
 
 /* The same for a table that learns, which is drawn with that deviation where everything is. */
 rubato_status loader_spread(loader *load, table *out, const char *name, size_t rows, size_t columns, double deviation);

@@ -74,6 +74,7 @@ typedef struct part_source {
     bool pre_norm;  /* norms stand before attention and feed-forward; the first layer may have none before attention */
     const struct rotary *rotary; /* turns queries and keys (attention/rotary.h); NULL: nothing does */
     bool plain;                  /* norms have no statistics */
+    bool two_streams;            /* rows are twice as wide as `hidden`: each part reads one half */
     activation act;
     const void *setting; /* of the mechanism; must outlive the layer */
     void *shared;        /* data that all layers of the mechanism share; NULL: none */

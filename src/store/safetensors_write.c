@@ -63,6 +63,7 @@ static char *make_header(const tensor_source *tensors, size_t count, const char 
         const tensor_source *t = &tensors[i];
         size_t bytes = tensor_bytes(t);
         json_t *shape = json_array();
+        if (t->behind_one) json_add(&shape, json_integer(1));
         if (t->rows) json_add(&shape, json_integer((json_int_t)t->rows));
         if (t->parts || t->taps) json_add(&shape, json_integer(t->taps ? 1 : (json_int_t)t->parts));
         json_add(&shape, json_integer((json_int_t)(t->columns / (t->parts ? t->parts : 1))));

@@ -15,6 +15,7 @@ typedef struct tensor_source {
     size_t rows, columns; /* rows 0: a vector of `columns` elements */
     size_t parts;         /* 0, or the shape is [rows, parts, columns / parts], of a vector [parts, columns / parts] */
     bool taps;            /* the shape is [rows, 1, columns, 1] */
+    bool behind_one;      /* the shape is [1, rows, columns] */
     const void *raw;      /* the bytes; NULL: use read */
     /* Writes the values of rows [first, first + count) to out. */
     void (*read)(const void *user, size_t first, size_t count, float *out);

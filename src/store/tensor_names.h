@@ -8,6 +8,8 @@
 
 typedef struct tensor_names {
     const char *word, *position, *type, *embedding_norm, *projection;
+    const char *axes;      /* of axial positions; the number of the axis follows: Reformer */
+    const char *query_key; /* of a mechanism whose queries are its keys; NULL: `query` */
     const char *query, *key, *value, *attention_out, *attention_norm, *up, *down, *output_norm;
     const char
         *gate; /* of a gated feed-forward part; the name of `up` where one tensor has both; NULL: "gate" beside `up` */

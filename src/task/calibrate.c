@@ -62,7 +62,7 @@ static made_up make_up(const encoder *body, const run *on, size_t rows) {
     size_t sequences = divide_up(rows, encoder_max_length(&body->config));
     size_t *start = run_take(on, sequences + 1, sizeof *start);
     int32_t *types = run_take(on, rows, sizeof *types);
-    made_up out = {.x = run_tensor(on, rows, body->config.hidden)};
+    made_up out = {.x = run_tensor(on, rows, config_width(&body->config))};
     if (run_failed(on)) return out;
     for (size_t i = 0; i <= sequences; i++) start[i] = rows * i / sequences;
     memset(types, 0, rows * sizeof *types);

@@ -19,7 +19,7 @@ static rubato_status add_text(rubato_context *context, const example *item, doub
     const rubato_text_options text = {.size = sizeof text, .max_length = context->model->info.max_length};
     const rubato_options options = {.size = sizeof options, .text = &text};
     float *states;
-    size_t length, hidden = body->config.hidden;
+    size_t length, hidden = config_width(&body->config);
     dot_f32_function *const dot = context->kernels->dot_f32;
     TRY(rubato_hidden_states(context, &states, &length, &input, &options, error));
     for (size_t i = 0; i < body->depth; i++)

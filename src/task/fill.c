@@ -227,7 +227,7 @@ rubato_status rubato_hidden_states(rubato_context *context, float **out, size_t 
     TRY(engine_options(context->model, RUBATO_FOR_TOKENS, options, &own, &text, error));
     TRY(engine_encode(context->model, input, &text, &context->workers[0].text, &encoding, error));
     const rubato_window *window = &encoding->windows[0];
-    states mine = {.length = window->length, .hidden = body->config.hidden};
+    states mine = {.length = window->length, .hidden = config_width(&body->config)};
     size_t start[2] = {0, window->length};
     batch packed = {1, window->length, start, window->ids, window->types};
     rubato_status passed = RUBATO_OK;

@@ -27,7 +27,7 @@ struct late_text {
 };
 
 static size_t pooled_width(const rubato_model *model) {
-    return model->pool.modes.count * model->body.config.hidden;
+    return model->pool.modes.count * config_width(&model->body.config);
 }
 
 /* ---- Places ---- */
@@ -144,7 +144,7 @@ done:
 static rubato_status take(void *user, const run *on, const encoded *out, const exit_session *left, const unit *units,
                           rubato_error *error) {
     const late_passages *self = user;
-    const size_t hidden = self->model->body.config.hidden, width = pooled_width(self->model);
+    const size_t hidden = config_width(&self->model->body.config), width = pooled_width(self->model);
     (void)left;
     TRY(run_result(on, error));
     for (size_t i = 0; i < out->packed.sequences; i++) {
@@ -188,7 +188,7 @@ rubato_status late_passages_run(late_passages *self, rubato_context *context, si
 static void join_windows(const late_passages *self, size_t input, float *out, size_t *counts) {
     const late_text *text = &self->texts[input];
     const pooling *pool = &self->model->pool;
-    const size_t hidden = self->model->body.config.hidden, width = pooled_width(self->model);
+    const size_t hidden = config_width(&self->model->body.config), width = pooled_width(self->model);
     memset(counts, 0, self->lists[input].count * sizeof *counts);
     for (size_t w = 0; w < text->window_count; w++) {
         const late_window *window = &text->windows[w];

@@ -243,10 +243,15 @@ static const char *describe_part(const part_choice *part, char *out, size_t byte
     return part->kind->foreign || part->kind->told ? out : NULL;
 }
 
-/* The same of layers with another part, whose numbers follow. */
-static const char *describe_others(const encoder_config *config, const part_choice *part, uint64_t layers, char *out,
-                                   size_t bytes) {
-    part_describe(part, out, bytes);
+/* The same of a part of most layers, and of layers with another one, whose numbers follow. */
+static const char *describe_others(const encoder_config *config, const part_choice *most, const part_choice *part,
+                                   uint64_t layers, char *out, size_t bytes) {
+    size_t at = 0;
+    if (describe_part(most, out, bytes)) {
+        at = strlen(out);
+        at += (size_t)snprintf(out + at, bytes - at, "; ");
+    }
+    part_describe(part, out + at, bytes - at);
     const char *between = ", in layers ";
     for (size_t i = 0; i < config->layers && i < MOST_UNEVEN; i++) {
         if (!(layers >> i & 1)) continue;
@@ -295,13 +300,14 @@ static rubato_status fill_info(rubato_model *self, rubato_error *error) {
     const encoder_config *config = &self->body.config;
     info->path = self->path;
     info->family = config->family;
-    info->attention = config->other_attention_layers
-                          ? describe_others(config, &config->other_attention, config->other_attention_layers,
-                                            self->attention_text, sizeof self->attention_text)
-                          : describe_part(&config->attention, self->attention_text, sizeof self->attention_text);
+    info->attention =
+        config->other_attention_layers
+            ? describe_others(config, &config->attention, &config->other_attention, config->other_attention_layers,
+                              self->attention_text, sizeof self->attention_text)
+            : describe_part(&config->attention, self->attention_text, sizeof self->attention_text);
     info->feed_forward = config->other_layers
-                             ? describe_others(config, &config->other_feeding, config->other_layers, self->feeding_text,
-                                               sizeof self->feeding_text)
+                             ? describe_others(config, &config->feeding, &config->other_feeding, config->other_layers,
+                                               self->feeding_text, sizeof self->feeding_text)
                              : describe_part(&config->feeding, self->feeding_text, sizeof self->feeding_text);
     info->layers = self->body.depth;
     info->hidden = config->hidden;
@@ -480,7 +486,7 @@ static rubato_status read_folder(rubato_model *self, description *of, const load
     TRY(config_parse(&of->settings, of->kind, of->config, error));
     self->info.max_length = size_min(encoder_max_length(&of->settings), self->text->max_length);
     self->info.cut_left = self->text->cut_left;
-    self->pool = (pooling){.modes = {{POOL_MEAN}, 1}, .width = of->settings.hidden};
+    self->pool = (pooling){.modes = {{POOL_MEAN}, 1}, .width = config_width(&of->settings)};
     return RUBATO_OK;
 }
 

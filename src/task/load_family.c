@@ -23,10 +23,10 @@ static bool has_layers(const family *kind, const checkpoint *weights) {
     bool found = false;
     for (size_t i = 0; i <= 4 && !found; i++) {
         const char *prefix = i < 4 ? kind->prefixes[i] : "";
-        found = prefix &&
-                has_tensor(weights, prefix, kind->names.query ? kind->names.query : kind->names.attention_norm,
-                           kind->names.bare) &&
-                has_tensor(weights, prefix, kind->names.output_norm, false);
+        const tensor_names *names = &kind->names;
+        found = prefix && has_tensor(weights, prefix, names->output_norm, false) &&
+                (has_tensor(weights, prefix, names->query ? names->query : names->attention_norm, names->bare) ||
+                 (names->query_key && has_tensor(weights, prefix, names->query_key, false)));
     }
     return found;
 }

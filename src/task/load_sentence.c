@@ -120,7 +120,7 @@ static rubato_status load_module(rubato_model *self, loader *load, const char *t
     if (text_ends_with(type, ".Transformer") || text_ends_with(type, ".Dropout")) return RUBATO_OK;
     if (text_ends_with(type, ".Pooling")) {
         TRY(load_pooling_modes(self, folder, error));
-        pool->width = self->body.config.hidden * pool->modes.count;
+        pool->width = config_width(&self->body.config) * pool->modes.count;
         return RUBATO_OK;
     }
     pooling_stage *stage = add_stage(pool, error);

@@ -373,6 +373,7 @@ static rubato_status add_bound(outgoing *all, const rubato_model *self, const ch
                                       .columns = from->turned ? from->rows : from->columns,
                                       .parts = from->parts,
                                       .taps = from->taps,
+                                      .behind_one = from->behind_one,
                                       .read = read_bound,
                                       .user = from},
                       error);

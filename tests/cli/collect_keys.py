@@ -7,7 +7,7 @@ packages may bring keys that docs/keys.md does not decide on: test_keys.py then 
 """
 import ast, glob, json, os, re, sys
 
-MODELS = ["bert", "distilbert", "electra", "roberta", "xlm_roberta", "camembert", "albert", "mpnet", "funnel", "mobilebert", "modernbert", "fnet", "nystromformer", "xlnet", "nomic_bert", "gte", "jina_embeddings_v3"]
+MODELS = ["bert", "distilbert", "electra", "roberta", "xlm_roberta", "camembert", "albert", "mpnet", "funnel", "mobilebert", "modernbert", "fnet", "nystromformer", "xlnet", "nomic_bert", "gte", "jina_embeddings_v3", "reformer"]
 found = {}
 # Python objects and arguments of functions: no file holds them
 NOT_KEYS = set("self cls args kwargs vocab_file merges_file tokenizer_file vocab merges tokenizer_object __slow_tokenizer gguf_file from_slow _from_auto _from_pipeline cache_dir proxies subfolder token revision "

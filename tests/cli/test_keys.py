@@ -70,7 +70,7 @@ def same(what, made, want, **how): r = answers(made, **how); check(f"no effect: 
 def other(what, made, want, **how): r = answers(made, **how); check(f"obeyed: {what}", r.status == 0 and r.out != want.out, r, want)
 
 
-plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird", "modernbert", "fnet", "nystromformer", "xlnet", "nomic", "gte", "jina-v3", "jina-bert", "nomic-first", "gte-first")}
+plain = {family: answers(folder(family)) for family in ("bert", "distilbert", "electra", "roberta", "albert", "mpnet", "funnel", "mobilebert", "longformer", "bigbird", "modernbert", "fnet", "nystromformer", "xlnet", "nomic", "gte", "jina-v3", "jina-bert", "nomic-first", "gte-first", "reformer", "reformer-lsh")}
 
 # ---- config.json: what is refused ----
 FIRST = {**{k: ("nomic-first", True) for k in ("prenorm", "parallel_block", "causal", "use_rms_norm", "rotary_emb_interleaved")}, "rotary_emb_scale_base": ("nomic-first", 512), "rotary_scaling_factor": ("nomic-first", 2), "rotary_emb_fraction": ("nomic-first", 0.5),
@@ -107,11 +107,14 @@ same("layer_norm_eps in DistilBERT", folder("distilbert", layer_norm_eps=0.5), p
 # ---- config.json: what is obeyed ----
 CHANGES = {"attention_window": ("longformer", 2), "num_hidden_layers": ("bert", 2), "layer_norm_eps": ("bert", 0.5), "num_attention_heads": ("bert", 2), "n_layers": ("distilbert", 2), "n_heads": ("distilbert", 2), "activation": ("distilbert", "relu"), "hidden_act": ("bert", "relu"),
            "pad_token_id": ("roberta", 0), "separate_cls": ("funnel", False), "truncate_seq": ("funnel", False), "pooling_type": ("funnel", "max"), "block_repeats": ("funnel", [1, 1, 2]), "num_feedforward_networks": ("mobilebert", 2), "normalization_type": ("mobilebert", "layer_norm"), "hidden_activation": ("modernbert", "relu"), "norm_eps": ("modernbert", 0.5), "local_attention": ("modernbert", 2), "sliding_window": ("modernbert", 1), "num_landmarks": ("nystromformer", 3), "segment_means_seq_len": ("nystromformer", 5), "conv_kernel_size": ("nystromformer", None), "layer_types": ("modernbert", ["full_attention"] * 4),
+           "num_hashes": ("reformer", 1), "num_buckets": ("reformer", 2), "hash_seed": ("reformer", 4), "lsh_attn_chunk_length": ("reformer", 2), "local_attn_chunk_length": ("reformer", 2),
+           **{f"{kind}_num_chunks_{side}": ("reformer", value) for kind in ("lsh", "local") for side, value in (("before", 0), ("after", 1))},
            "rotary_emb_base": ("nomic-first", 9), "layer_norm_epsilon": ("nomic-first", 0.5), "activation_function": ("nomic-first", "geglu"), "rope_theta": ("gte-first", 9),
            "n_layer": ("xlnet", 2), "ff_activation": ("xlnet", "relu"), "rope_parameters": ("modernbert", {"full_attention": {"rope_theta": 9.0}})}
-CHECKED = {"n_embd": ("nomic-first", 27), "n_inner": ("nomic-first", 41), "vocab_size": ("bert", 60), "hidden_size": ("bert", 27), "intermediate_size": ("bert", 41), "max_position_embeddings": ("bert", 18), "type_vocab_size": ("bert", 3), "embedding_size": ("electra", 15), "num_hidden_groups": ("albert", 9),
+CHECKED = {"attn_layers": ("reformer", ["lsh"] * 4), "attention_head_size": ("reformer", 8), "feed_forward_size": ("reformer", 41), "axial_pos_embds": ("reformer", False), "axial_pos_shape": ("reformer", [8, 4]), "axial_pos_embds_dim": ("reformer", [12, 12]),
+           "n_embd": ("nomic-first", 27), "n_inner": ("nomic-first", 41), "vocab_size": ("bert", 60), "hidden_size": ("bert", 27), "intermediate_size": ("bert", 41), "max_position_embeddings": ("bert", 18), "type_vocab_size": ("bert", 3), "embedding_size": ("electra", 15), "num_hidden_groups": ("albert", 9),
            "inner_group_num": ("albert", 3), "dim": ("distilbert", 27), "hidden_dim": ("distilbert", 41), "d_model": ("funnel", 26), "n_head": ("funnel", 2), "d_head": ("funnel", 4), "d_inner": ("funnel", 41), "block_sizes": ("funnel", [9, 9, 9]), "intra_bottleneck_size": ("mobilebert", 21), "key_query_shared_bottleneck": ("mobilebert", False), "use_bottleneck_attention": ("mobilebert", True), "trigram_input": ("mobilebert", False)}
-ELSEWHERE = {"sep_token_id", "model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout", "embedding_dropout"}
+ELSEWHERE = {"sep_token_id", "model_type", "label2id", "architectures", "tokenizer_class", "sentence_transformers", "sbert_ce_default_activation_function", "hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout", "dropout", "embedding_dropout", "lsh_attention_probs_dropout_prob"}
 BELOW = {"classifier_activation", "tie_word_embeddings", "id2label", "num_labels", "classifier_pooling", "global_attn_every_n_layers", "global_rope_theta", "local_rope_theta", "problem_type", "num_decoder_layers", "attention_type", "block_size", "num_random_blocks", "is_decoder", "summary_type", "max_trained_positions"}
 check("every key that is obeyed is tried", with_word("config.json", "obeyed") == {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW}, with_word("config.json", "obeyed") ^ {*CHANGES, *CHECKED, *ELSEWHERE, *BELOW})
 for key, (family, value) in CHANGES.items():
@@ -143,6 +146,7 @@ other("rope_parameters in NomicBERT", folder("nomic", rope_parameters={"rope_the
 other("rope_scaling in GTE", folder("gte-first", rope_scaling={"type": "ntk", "factor": 3.0}), plain["gte-first"])
 for value in ({"type": "linear", "factor": 2}, {"type": "ntk", "factor": 2, "mixed_b": 0.5}, {"type": "ntk", "factor": 0}): refused(f"rope_scaling {value}", folder("gte-first", rope_scaling=value), "rope_scaling")
 r = run("info", folder("nomic-first", max_trained_positions=7), "--json"); check("obeyed: max_trained_positions", r.json()[0]["max_length"] == 7, r)
+for key, value in (("attn_layers", ["sorted"]), ("num_buckets", [2, 3]), ("num_buckets", [2]), ("num_buckets", 3), ("lsh_attn_chunk_length", 0), ("local_num_chunks_before", 99), ("axial_pos_shape", [4]), ("axial_pos_embds_dim", [9, 14]), ("num_hashes", 0)): refused(f"{key} {value}", folder("reformer", **{key: value}), "")
 first = answers(folder("xlnet", "XLNetForSequenceClassification"), "classify")
 for value in ("mean", "first"): other(f"summary_type {value}", folder("xlnet", "XLNetForSequenceClassification", summary_type=value), first, command="classify")
 refused("summary_type", folder("xlnet", summary_type="attn"), "summary_type")

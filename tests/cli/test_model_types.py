@@ -9,7 +9,7 @@ from program import check, finish, model, one_line, run
 from weights import tensors, write_tensors
 
 TEXT = "hello world\n"
-NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "albert": "Albert", "mpnet": "MPNet", "funnel": "Funnel", "mobilebert": "MobileBert", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet", "nystromformer": "Nystromformer", "xlnet": "XLNet", "nomic": "NomicBert", "gte": "Gte", "jina-v3": "JinaEmbeddingsV3"}
+NAMES = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "albert": "Albert", "mpnet": "MPNet", "funnel": "Funnel", "mobilebert": "MobileBert", "longformer": "Longformer", "bigbird": "BigBird", "modernbert": "ModernBert", "fnet": "FNet", "nystromformer": "Nystromformer", "xlnet": "XLNet", "nomic": "NomicBert", "gte": "Gte", "jina-v3": "JinaEmbeddingsV3", "reformer": "Reformer"}
 
 
 def folder(family, drop=(), prefix=True, **changes):
@@ -43,6 +43,7 @@ for family, name in NAMES.items():
     if family in ("bert", "electra", "roberta", "xlm-roberta", "longformer", "bigbird", "nystromformer", "nomic", "gte", "jina-v3"): refused(f"{family}: tensors of several families", plain, "model_type", "architectures", "xlm-roberta")
     else: r = embed(plain); check(f"{family}: from its tensors without the prefix", r.status == 0 and r.out == want.out, r, want)
     for head in ("ForSequenceClassification", "ForTokenClassification", "ForMaskedLM"):
+        if (family, head) == ("reformer", "ForTokenClassification"): continue  # transformers has no such class
         r = run("info", folder(family, drop=["model_type"], architecture=name + head), "--json"); check(f"{family}{head} from its class", r.status == 0 and r.json()[0]["family"] in (family, "roberta", "big_bird", "nomic_bert", "jina_embeddings_v3"), r)
 
 for name in ("XLMRobertaXLModel", "RobertaPreLayerNormForMaskedLM", "DebertaModel", "BertGenerationEncoder", "Model", ""):

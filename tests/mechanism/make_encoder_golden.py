@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/modern, fourier, nystrom and permuted: a small ModernBERT, FNet, Nystromformer and XLNet, and what `transformers` makes of some texts:
+"""Writes tests/golden/modern, fourier, nystrom, permuted and reversed: a small ModernBERT, FNet, Nystromformer, XLNet and Reformer, and what `transformers` makes of some texts:
 rows, and the gradients of a weighted sum of them. Needs torch, transformers, safetensors and numpy; the test that reads the files needs
 none of them.
 
@@ -9,7 +9,7 @@ import json, pathlib, shutil, sys
 
 import numpy, torch
 from safetensors.numpy import save_file
-from transformers import FNetConfig, FNetModel, ModernBertConfig, ModernBertModel, NystromformerConfig, NystromformerModel, XLNetConfig, XLNetModel
+from transformers import FNetConfig, FNetModel, ModernBertConfig, ModernBertModel, NystromformerConfig, NystromformerModel, ReformerConfig, ReformerModel, XLNetConfig, XLNetModel
 
 OUT, ONLY = pathlib.Path(sys.argv[1]), sys.argv[2:]
 LENGTHS = [4, 19, 11]
@@ -29,13 +29,19 @@ def nystrom(): return NystromformerModel(NystromformerConfig(**SIZES, num_attent
 def permuted(): return XLNetModel(XLNetConfig(vocab_size=61, d_model=24, n_layer=3, n_head=3, d_inner=40, pad_token_id=0, dropout=0.0))
 
 
+def reversed_streams():
+    return ReformerModel(ReformerConfig(vocab_size=61, hidden_size=24, num_attention_heads=3, attention_head_size=10, feed_forward_size=40, attn_layers=["local", "lsh", "lsh"], num_hashes=2, num_buckets=4, hash_seed=3, lsh_attn_chunk_length=4,
+                                        local_attn_chunk_length=3, axial_pos_embds_dim=[10, 14], axial_pos_shape=[4, 3], max_position_embeddings=12, pad_token_id=0, hidden_dropout_prob=0.0, lsh_attention_probs_dropout_prob=0.0,
+                                        local_attention_probs_dropout_prob=0.0))
+
+
 def run(model, ids, mask, types):
     if types is not None: return torch.cat([model(input_ids=ids[i:i + 1, :n], token_type_ids=types[i:i + 1, :n]).last_hidden_state[0] for i, n in enumerate(mask.sum(1))])
     if model.config.model_type == "modernbert": return model(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
     return torch.cat([model(input_ids=ids[i:i + 1, :n]).last_hidden_state[0] for i, n in enumerate(mask.sum(1))])  # alone: rows of padding and other texts change the others
 
 
-for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LENGTHS), ("nystrom", nystrom, [12, 12]), ("permuted", permuted, LENGTHS)):
+for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LENGTHS), ("nystrom", nystrom, [12, 12]), ("permuted", permuted, LENGTHS), ("reversed", reversed_streams, [12, 12])):
     if ONLY and name not in ONLY: continue
     torch.manual_seed(5)
     model = make().train()

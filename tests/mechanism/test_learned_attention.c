@@ -222,7 +222,9 @@ static void plain_reformer(plain_pass *p) {
                 const double size = sqrt((plain_dot(from, from) / SIZE + 1e-6) * SIZE);
                 for (size_t j = 0; j < SIZE; j++) unit[row * HIDDEN + h * SIZE + j] = from[j] / size;
             }
-            const size_t directions = reformer_bucket_count(setting->buckets, n, setting->chunk) / 2;
+            const size_t buckets =
+                setting->buckets ? setting->buckets : reformer_bucket_count(n, setting->chunk, 0).first;
+            const size_t directions = buckets / 2;
             for (size_t r = 0; r < rounds; r++) {
                 static float by[LONGEST * SIZE];
                 reformer_directions(0, h, r, directions, SIZE, by);

@@ -11,6 +11,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers.models.reformer.modeling_reformer import LSHSelfAttention
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
 out = sys.argv[1]
@@ -19,6 +20,7 @@ torch.manual_seed(7)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SIZES = dict(vocab_size=61, num_labels=3)
 BERT = dict(hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=40, max_position_embeddings=19)
+REFORMER = dict(hidden_size=24, num_attention_heads=3, attention_head_size=10, feed_forward_size=40, axial_pos_embds_dim=[10, 14], axial_pos_shape=[4, 8], max_position_embeddings=32, is_decoder=False, pad_token_id=0)
 FAMILIES = {
     "bert": ("bert", "Bert", BERT, "cls"),
     "distilbert": ("distilbert", "DistilBert", dict(dim=24, n_layers=3, n_heads=3, hidden_dim=40, max_position_embeddings=19), "cls"),
@@ -38,6 +40,9 @@ FAMILIES = {
     "gte-first": ("gte", "Gte", dict(BERT, pad_token_id=1, rope_parameters={"rope_theta": 500.0, "rope_type": "default"}), "s"),
     "jina-v3": ("jina_embeddings_v3", "JinaEmbeddingsV3", dict(BERT, pad_token_id=1), "s"),
     "jina-bert": ("bert", "Bert", BERT, "cls"),
+    "reformer": ("reformer", "Reformer", dict(REFORMER, attn_layers=["local", "lsh", "lsh", "local"], num_hashes=2, num_buckets=4, hash_seed=3, lsh_attn_chunk_length=4, local_attn_chunk_length=4), "cls"),
+    "reformer-factors": ("reformer", "Reformer", dict(REFORMER, attn_layers=["lsh", "local", "lsh"], num_hashes=1, num_buckets=[2, 4], hash_seed=11, lsh_attn_chunk_length=4, local_attn_chunk_length=2, local_num_chunks_after=1, axial_pos_embds=False, max_position_embeddings=32), "cls"),
+    "reformer-lsh": ("reformer", "Reformer", dict(REFORMER, attn_layers=["lsh", "lsh"], num_hashes=3, num_buckets=None, hash_seed=0, lsh_attn_chunk_length=3, lsh_num_chunks_after=1), "cls"),
     "fnet": ("fnet", "FNet", dict({k: v for k, v in BERT.items() if k != "num_attention_heads"}, type_vocab_size=4, pad_token_id=0, bos_token_id=2, eos_token_id=3), "cls"),
     "nystromformer": ("nystromformer", "Nystromformer", dict(BERT, max_position_embeddings=19, num_landmarks=5, segment_means_seq_len=15, conv_kernel_size=5, pad_token_id=1, bos_token_id=0, eos_token_id=2, hidden_act="gelu_new"), "s"),
     "mobilebert": ("mobilebert", "MobileBert", dict(BERT, embedding_size=12, intra_bottleneck_size=18, num_feedforward_networks=3, classifier_activation=False), "cls"),
@@ -130,7 +135,7 @@ def tokenizer(kind, path):
 
 def randomize(model):
     # without norms behind layers, or without statistics in them, values would grow from layer to layer; with the many norms of these, so would rounding
-    wide = {"no_norm": 0.12, "layer_norm": 0.2}.get(getattr(model.config, "normalization_type", ""), 0.2 if model.config.model_type in ("modernbert", "nomic_bert", "gte") or any(isinstance(m, Glu) for m in model.modules()) else 0.3)
+    wide = {"no_norm": 0.12, "layer_norm": 0.2}.get(getattr(model.config, "normalization_type", ""), 0.2 if model.config.model_type in ("modernbert", "nomic_bert", "gte", "reformer") or any(isinstance(m, Glu) for m in model.modules()) else 0.3)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(torch.randn_like(p) * (wide if p.ndim > 1 else 0.2) + (1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0))
@@ -165,8 +170,8 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
         if head == "Model": state = {k: weights[f"{key}.{k}"] for k in state}
         model.load_state_dict(state)
         if head != "Model": weights.update({k: v for k, v in state.items() if k not in weights})
-        t.enable_truncation({"funnel": 512, "xlnet": 512, "big_bird": 20}.get(kind, 19))
-        for text, pair in LONGER if kind in ("funnel", "xlnet") else TEXTS + [("a b c d e f g h i j k l m n o", None)] * (kind == "big_bird") + [("a b c d e f g h i j k l m", None), ("a b c d e f", "g h i j k")] * (kind == "nystromformer"):
+        t.enable_truncation({"funnel": 512, "xlnet": 512, "big_bird": 20, "reformer": 32}.get(kind, 19))
+        for text, pair in LONGER if kind in ("funnel", "xlnet", "reformer") else TEXTS + [("a b c d e f g h i j k l m n o", None)] * (kind == "big_bird") + [("a b c d e f g h i j k l m", None), ("a b c d e f", "g h i j k")] * (kind == "nystromformer"):
             e = t.encode(text) if pair is None else t.encode(text, pair)
             if head == "ForNextSentencePrediction" and pair is None: continue
             inputs = dict(input_ids=torch.tensor([e.ids]), attention_mask=torch.ones(1, len(e.ids), dtype=torch.long))
@@ -174,14 +179,17 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
             if kind == "fnet": del inputs["attention_mask"]
             if kind in ("bert", "electra", "albert", "funnel", "mobilebert", "big_bird", "fnet", "xlnet", "nomic_bert"): inputs["token_type_ids"] = torch.tensor([e.type_ids])
             if kind == "big_bird": getattr(model, "bert", model).set_attention_type("block_sparse")  # a short text makes a model's attention dense for good
+            if kind == "reformer":
+                for layer in model.modules():  # the first text would decide the number of buckets for all
+                    if isinstance(layer, LSHSelfAttention): layer.num_buckets = settings["num_buckets"]
             if kind == "nystromformer" and len(e.ids) != config.segment_means_seq_len: continue
             try:
                 with torch.no_grad(): o = model(**inputs, output_hidden_states=True)
             except (AssertionError, RuntimeError) as e:  # transformers' Funnel has no positions for some short texts; Longformer's questions need a pair
                 print(class_name, inputs["input_ids"].shape[1], "tokens:", e)
                 continue
-            if head == "Model" and kind == "funnel":
-                continue  # its states are of many lengths; every head stands on them
+            if head == "Model" and kind in ("funnel", "reformer"):
+                continue  # states of many lengths, or of one stream of two; every head stands on them
             elif head == "Model":
                 # ALBERT reports a state a group of inner layers; the last one is compared
                 values = torch.stack([h[0, :len(e.ids)] for h in o.hidden_states])
@@ -193,12 +201,13 @@ for name, (kind, prefix, settings, special) in FAMILIES.items():
             else:
                 values = o.logits[0]
             cases.append({"architecture": class_name, "text": text, "pair": pair, "shape": list(values.shape), "values": [float(f"{v:.6g}") for v in values.flatten().tolist()]})
-    drop = [k for k in weights if "position_ids" in k or k.endswith("decoder.weight") or (k.endswith("decoder.bias") and kind not in ("modernbert", "gte")) or k in ("vocab_projector.weight", "generator_lm_head.weight") or (kind == "funnel" and k == "lm_head.weight") or k == "lm_loss.weight" or "token_type_ids" in k]
+    drop = [k for k in weights if "position_ids" in k or (k.endswith("decoder.weight") and kind != "reformer") or (k.endswith("decoder.bias") and kind not in ("modernbert", "gte", "reformer")) or k in ("vocab_projector.weight", "generator_lm_head.weight") or (kind == "funnel" and k == "lm_head.weight") or k == "lm_loss.weight" or "token_type_ids" in k]
     weights = {k: v for k, v in weights.items() if k not in drop and not (name == "jina-bert" and "position_embeddings" in k)}
     if name in RENAMED: weights = RENAMED[name](weights)
     save_file({k: v.clone().contiguous() for k, v in weights.items() if k not in drop}, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
     config.num_labels = labels
     d = config.to_dict()
+    if kind == "reformer": d["num_buckets"] = settings["num_buckets"]  # a text has written its own number there
     if name in KEYS: d = KEYS[name](d)
     d["architectures"] = [prefix + "Model"]
     json.dump(d, open(os.path.join(folder, "config.json"), "w"), indent=1, sort_keys=True)

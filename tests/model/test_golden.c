@@ -39,7 +39,10 @@ static const char *const families[] = {"bert",
                                        "gte",
                                        "gte-first",
                                        "jina-v3",
-                                       "jina-bert"};
+                                       "jina-bert",
+                                       "reformer",
+                                       "reformer-factors",
+                                       "reformer-lsh"};
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
 static json_t *read_json(const char *folder, const char *name) {
