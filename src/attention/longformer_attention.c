@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "attention/planned.h"
+#include "attention/unprojected.h"
 #include "base/checked.h"
 #include "tensor/operations.h"
 
@@ -22,7 +23,7 @@ _Static_assert(sizeof(longformer_setting) <= SETTING_BYTES, "a setting fits");
 
 /* ---- Setting ---- */
 
-enum { WINDOW = 512, QUERY_BLOCK = PANEL };
+enum { WINDOW = 512, QUERY_BLOCK = PANEL / 2 };
 
 void longformer_choose(part_choice *out, longformer_setting setting) {
     part_choose(out, &attending_longformer.part, &setting, sizeof setting);
@@ -135,7 +136,8 @@ static stretch window_of(const longformer_pass *p, size_t sequence, size_t low, 
     return planned_keys(&p->pass, sequence, size_max(first, globals), high + p->reach + 1);
 }
 
-/* The queries that are not global. Blocks begin at multiples of a panel, so that their keys mostly do, too. */
+/* The queries that are not global. Blocks begin at multiples of half a panel, so that the keys of every other one begin
+ * at a panel. Larger blocks would see more keys that only some of their queries see. */
 static bool local_block(const void *of, size_t sequence, size_t head, size_t number, query_block *out) {
     const longformer_pass *p = of;
     const size_t count = batch_length(&p->pass.in.queries, sequence),
@@ -291,17 +293,61 @@ static chosen list_globals(const run *on, const longformer_pass *p) {
     return out;
 }
 
+/* Few global tokens, the same number in every text, are cheaper without keys and values of all rows. */
+static bool globals_are_few(const longformer_setting *self, size_t heads, size_t hidden) {
+    return self->globals > 0 && self->separator < 0 && 2 * self->globals * heads <= hidden;
+}
+
+static bool leaves_unprojected(const longformer_weights *self, const run *on, const attending_input *in) {
+    return !on->tape && !in->places && self->rest.packed && !linear_is_low(&self->rest, on->low) &&
+           globals_are_few(self->setting, self->with.heads, in->x.columns);
+}
+
+/* The output of global queries, and what rows receive from them, by that way. */
+static void see_unprojected(const longformer_weights *self, const run *on, const attending_input *in,
+                            const chosen *list, tensor queries, float *received, tensor out) {
+    const size_t whole = self->with.heads * self->with.head_size;
+    const tensor query = project_part(on, queries, &self->query, 0, whole, out.columns);
+    /* the rows of queries count among all rows only where all rows ask */
+    const bool apart = in->others_only && in->query_rows.data == in->x.data;
+    attention_unprojected(on, out,
+                          &(unprojected){.query = query,
+                                         .x = in->x,
+                                         .stacked = &self->rest,
+                                         .whole = whole,
+                                         .sequences = &in->sequences,
+                                         .queries = &list->packed,
+                                         .heads = in->heads,
+                                         .head_size = self->with.head_size,
+                                         .scale = 1 / sqrtf((float)self->with.head_size),
+                                         .received = received,
+                                         .own_row = apart ? list->rows : NULL});
+}
+
+/* What global queries saw, to their rows; and what rows received. */
+static void give_globals(const run *on, const attending_input *in, const chosen *list, const float *received,
+                         tensor out, tensor mixed) {
+    if (received && !run_failed(on)) on->kernels->gradient->add(in->significance, received, in->x.rows);
+    run_scatter(on, mixed, list->rows, out, list->places, list->packed.rows);
+}
+
 static void run_globals(const longformer_weights *self, const run *on, const longformer_pass *p, tensor mixed) {
     const attending_input *in = &p->pass.in;
     const chosen list = list_globals(on, p);
     if (run_failed(on) || list.packed.rows == 0) return;
     double begin = run_begin(on);
     tensor queries = run_gather(on, in->query_rows, list.rows, list.packed.rows);
+    float *received = in->significance ? run_take(on, in->x.rows, sizeof *received) : NULL;
+    tensor out = run_tensor(on, list.packed.rows, mixed.columns);
+    if (leaves_unprojected(self, on, in)) {
+        see_unprojected(self, on, in, &list, queries, received, out);
+        run_end(on, PART_QKV, begin);
+        give_globals(on, in, &list, received, out, mixed);
+        return;
+    }
     projected rows = project_globals(self, on, in, queries);
     run_end(on, PART_QKV, begin);
-    tensor out = run_tensor(on, list.packed.rows, mixed.columns);
     gathered heads = gathered_heads(&self->with, in, &rows);
-    float *received = in->significance ? run_take(on, in->x.rows, sizeof *received) : NULL;
     if (in->places) {
         size_t *places = run_take(on, list.packed.rows, sizeof *places);
         for (size_t i = 0; places && i < list.packed.rows; i++) places[i] = in->places[list.rows[i]];
@@ -311,8 +357,7 @@ static void run_globals(const longformer_weights *self, const run *on, const lon
     heads.significance = received;
     begin = run_begin(on);
     attention_gathered(on, out, &heads);
-    if (received && !run_failed(on)) on->kernels->gradient->add(in->significance, received, in->x.rows);
-    run_scatter(on, mixed, list.rows, out, list.places, list.packed.rows);
+    give_globals(on, in, &list, received, out, mixed);
     run_end(on, PART_HEADS, begin);
 }
 
@@ -343,20 +388,23 @@ static void forward(const void *weights, const run *on, const attending_input *i
 
 /* ---- Costs ---- */
 
-/* Of the products with keys; questions count as one token. */
-static double products(const longformer_setting *setting, double keys, double queries, double width) {
+/* Of the products with keys; questions count as one token. Global queries multiply keys of that width. */
+static double products(const longformer_setting *setting, double keys, double queries, double width,
+                       double of_globals) {
     const double globals = (double)setting->globals;
-    return 4 * width * (queries * fmin(keys, (double)setting->window + 1 + globals) + globals * keys);
+    return 4 * (width * queries * fmin(keys, (double)setting->window + 1 + globals) + of_globals * globals * keys);
 }
 
 static operations count(const void *setting, const part_extent *of) {
     const longformer_setting *self = setting;
     const double width = (double)(of->units * of->unit_size), hidden = (double)of->hidden;
     operations sum = projections_count(of);
-    sum.queries += products(self, (double)of->rows.entering, (double)of->rows.queries, width);
+    const bool few = globals_are_few(self, of->units, of->hidden);
+    sum.queries += products(self, (double)of->rows.entering, (double)of->rows.queries, width,
+                            few ? (double)of->units * hidden : width);
     if (has_globals(self)) {
-        sum.keys += 4 * (double)of->rows.entering * hidden * width;
-        sum.queries += 2 * (double)self->globals * hidden * width;
+        sum.keys += few ? 0 : 4 * (double)of->rows.entering * hidden * width;
+        sum.queries += (few ? 6 : 2) * (double)self->globals * hidden * width;
     }
     return sum;
 }
@@ -366,7 +414,7 @@ static attending_demand demand(const void *weights, const kernel_table *kernels,
     const double width = (double)(self->with.heads * self->with.head_size);
     (void)kernels;
     return projections_demand(&self->with,
-                              (double)sequences * products(self->setting, (double)length, (double)length, width),
+                              (double)sequences * products(self->setting, (double)length, (double)length, width, width),
                               sequences, length);
 }
 
