@@ -785,7 +785,8 @@ typedef struct rubato_train_options {
     double memory_rate; /* learning rate of the memories' values, the same in all steps; default 1e-3 */
     int memory_dense;   /* all values that were ever touched move in each step, as the moments of Adam say; else only
                            the values that a step touches */
-    int reserved;       /* 0 */
+    int pool_attention; /* the head for sequences reads a learned row that sees all rows (Lee et al. 2019), not one of
+                           them: classification, regression */
 } rubato_train_options;
 
 typedef struct rubato_train_result {

@@ -173,8 +173,8 @@ void exit_session_results(const exit_session *self, const run *on, const encoded
     bool halts = self->exits->kind == EXIT_HALTING;
     double ponder;
     if (halts) x = halting_mean(on, &self->memory, self->rule.threshold, 0, 0, &ponder);
-    const bool mean = self->final->mean && !halts;
-    if (mean) x = pooling_mean(on, x, &out->packed);
+    const bool pools = head_pools(self->final) && !halts;
+    if (pools) x = head_pooled(self->final, on, x, &out->packed);
     const size_t *ends = pooling_ends(on, &out->packed, self->final->last);
     if (run_failed(on)) return;
     for (size_t i = 0; i < self->subjects; i++) {
@@ -182,7 +182,7 @@ void exit_session_results(const exit_session *self, const run *on, const encoded
             memcpy(result + i * classes, self->logits + i * classes, classes * sizeof *result);
             continue;
         }
-        rows[count] = halts || mean || self->exits->by_row ? i : ends[i];
+        rows[count] = halts || pools || self->exits->by_row ? i : ends[i];
         which[count++] = i;
     }
     if (count == 0) return;

@@ -230,8 +230,9 @@ rubato_status config_note(const encoder_config *config, json_t *json, rubato_err
     const bool mixed = config->other_attention_layers && part_is_foreign(&config->other_attention);
     bool foreign = part_is_foreign(&config->attention) || mixed || part_is_foreign(&config->feeding) ||
                    config->uneven || config->other_layers || (config->first_norm && !config->two_streams) ||
-                   config->words;
+                   config->words || config->attended_head;
     TRY(note_parts(config, json, error));
+    if (config->attended_head) TRY(json_set(json, HEAD_POOLING_KEY, json_string("attention"), error));
     if (config->words) TRY(json_set(json, WORDS_KEY, json_integer((json_int_t)config->words), error));
     if (config->uneven) TRY(note_widths(config, json, error));
     if (config->other_attention.implied) TRY(note_mechanisms(config, json, error));
@@ -300,7 +301,7 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     const char *act;
     TRY(json_get_text(&act, json, keys->act, NULL, error));
     if (act) TRY(activation_find(&config->act, keys->act, act, error));
-    const char *positions;
+    const char *positions, *pooled;
     TRY(json_get_text(&positions, json, "position_embedding_type", "absolute", error));
     if (strcmp(positions, kind->places ? kind->places : "absolute") != 0)
         return fail(error, RUBATO_UNSUPPORTED, "position_embedding_type \"%.40s\"", positions);
@@ -308,6 +309,10 @@ rubato_status config_parse(encoder_config *config, const family *kind, const jso
     if (config->theta[0] > 0 && config->positions > MOST_TURNS)
         return fail(error, RUBATO_UNSUPPORTED, "rotary positions of %zu tokens; at most %d", config->positions,
                     MOST_TURNS);
+    TRY(json_get_text(&pooled, json, HEAD_POOLING_KEY, "", error));
+    if (*pooled && strcmp(pooled, "attention") != 0)
+        return fail(error, RUBATO_UNSUPPORTED, "\"" HEAD_POOLING_KEY "\" is \"%.40s\"; attention is known", pooled);
+    config->attended_head = *pooled != 0;
     TRY(config_parse_attention(config, json, error));
     TRY(parse_feeding(config, json, error));
     const json_t *decoder = json_object_get(json, "is_decoder");

@@ -49,14 +49,15 @@ typedef struct encoder_config {
     merging merging;                         /* how rows merge, where they do */
     bool no_bias;                            /* new layers and norms have none */
     size_t attended;                         /* width of all heads of a layer together; 0: that of its rows */
-    bool two_streams; /* a row is two: attention reads the second and adds to the first, the feed-forward part the
-                         other way around (reversible layers) */
-    bool pre_norm;    /* norms stand before attention and feed-forward parts, and one behind all layers */
-    bool first_norm;  /* with that, the first layer has a norm before attention too */
-    bool mean_head;   /* heads for sequences read the mean of all rows */
-    bool last_head;   /* heads for sequences read the last row (XLNet) */
-    double theta[2];  /* of rotary positions, in layers with `attention` and with `other_attention`; 0: none */
-    double slower;    /* all of them turn so much slower; 0: 1 */
+    bool two_streams;   /* a row is two: attention reads the second and adds to the first, the feed-forward part the
+                           other way around (reversible layers) */
+    bool pre_norm;      /* norms stand before attention and feed-forward parts, and one behind all layers */
+    bool first_norm;    /* with that, the first layer has a norm before attention too */
+    bool mean_head;     /* heads for sequences read the mean of all rows */
+    bool last_head;     /* heads for sequences read the last row (XLNet) */
+    bool attended_head; /* heads for sequences read a learned row that sees all rows (pooling_attention.h) */
+    double theta[2];    /* of rotary positions, in layers with `attention` and with `other_attention`; 0: none */
+    double slower;      /* all of them turn so much slower; 0: 1 */
     part_choice attention, feeding; /* the mechanisms of all layers and their settings */
     part_choice other_attention; /* of the layers of other_attention_layers (bit i: layer i), instead of `attention` */
     uint64_t other_attention_layers;
@@ -66,6 +67,8 @@ typedef struct encoder_config {
 
 /* Of the word embeddings alone, of models that Rubato made narrower. */
 #define WORDS_KEY "word_embedding_size"
+/* What heads for sequences read instead of what the family's do: "attention". */
+#define HEAD_POOLING_KEY "head_pooling"
 #define WORDS_PROJECTION "embeddings.word_projection"
 
 /* transformers takes these names too, and before a family's own. */

@@ -105,6 +105,8 @@ rubato_status head_load(head *self, loader *load, const family *of, const encode
     size_t width = config_width(&body->config);
     char full[NAME_BYTES];
     const char *one[1] = {full};
+    if (kind == HEAD_SEQUENCE && body->config.attended_head)
+        TRY(pooling_attention_load(&self->attended, load, width, body->config.heads, body->config.epsilon));
     load->with.no_bias = form->no_bias;
     if (form->dense && !(form->prefixed && body->config.no_pooler)) {
         size_t dense = kind == HEAD_MLM && !form->wide ? body->config.embedding
@@ -174,15 +176,24 @@ tensor head_forward(const head *self, const run *on, tensor x, const size_t *row
     return out;
 }
 
+bool head_pools(const head *self) {
+    return self->mean || self->attended.seed.data;
+}
+
+tensor head_pooled(const head *self, const run *on, tensor x, const batch *packed) {
+    return self->attended.seed.data ? pooling_attention_forward(&self->attended, on, x, packed)
+                                    : pooling_mean(on, x, packed);
+}
+
 tensor head_of_sequences(const head *self, const run *on, tensor x, const batch *packed) {
-    if (self->mean) return head_forward(self, on, pooling_mean(on, x, packed), NULL, 0);
+    if (head_pools(self)) return head_forward(self, on, head_pooled(self, on, x, packed), NULL, 0);
     const size_t *rows = pooling_ends(on, packed, self->last);
     return rows ? head_forward(self, on, x, rows, packed->sequences) : (tensor){0};
 }
 
-double head_flops(const head *self, size_t rows) {
+double head_flops(const head *self, size_t rows, size_t length) {
     double each = 2.0 * (double)self->out.in * (double)self->out.out;
     each += 2.0 * (double)self->dense.in * (double)self->dense.out;
     each += 2.0 * (double)self->down.in * (double)self->down.out;
-    return each * (double)rows;
+    return each * (double)rows + pooling_attention_flops(&self->attended, length);
 }

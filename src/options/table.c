@@ -108,6 +108,8 @@ static const rubato_option train_table[] = {
     TEXT_OPTION(columns, columns, "LIST", NULL, COLUMNS_STANDARD, COLUMNS_HELP),
     TEXT_OPTION(labels, labels, "LIST", NULL, "the data's", "names of the labels in order, as negative,positive"),
     FLAG_OPTION(new_head, new_head, "give a model with other labels a new head; without this option, that is refused"),
+    FLAG_OPTION(pool_attention, pool_attention,
+                "classification, regression: the head reads a learned row that sees all rows, not one of them"),
     SIZE_OPTION(limit, limit, "all", LIMIT_HELP),
     FLAG_OPTION(keep_order, keep_order, "take the examples in the file's order, without shuffling"),
     SIZE_OPTION(max_length, max_length, "the model's", MAX_LENGTH_HELP),

@@ -215,7 +215,7 @@ rubato_status loader_linear(loader *load, linear *out, const char *const *names,
     if (load->new_all) return new_stacked(load, out, names, count, rows, columns);
     snprintf(full, sizeof full, "%s.weight", names[0]);
     if (!load->form.bare && must_be_made(load, full, rows, columns))
-        return loader_new_linear(load, out, names[0], rows, columns);
+        return new_stacked(load, out, names, count, rows, columns);
     const bool one = in_one(names, count);
     const size_t tensors = one ? 1 : count;
     for (size_t i = 0; i < tensors; i++) {
@@ -288,6 +288,12 @@ rubato_status loader_stored(loader *load, table *out, binding_kind kind, const c
     TRY(loader_find(load, &from, name, rows, columns, true));
     table_load(out, &from);
     return loader_bind(load, (binding){.kind = kind, .table = out, .rows = from.rows, .columns = from.columns}, name);
+}
+
+rubato_status loader_seed(loader *load, table *out, const char *name, size_t width) {
+    const bool drawn = load->new_all || (load->fresh && !checkpoint_find(load->weights, name));
+    return drawn ? new_table(load, out, BOUND_TABLE, name, 1, width)
+                 : loader_stored(load, out, BOUND_TABLE, name, 1, width);
 }
 
 rubato_status loader_shaped(loader *load, table *out, const char *name, size_t rows, size_t columns,

@@ -101,6 +101,9 @@ rubato_status loader_table(loader *load, table *out, const char *name, size_t ro
  * with the model and does not. */
 rubato_status loader_stored(loader *load, table *out, binding_kind kind, const char *name, size_t rows, size_t columns);
 
+/* A learned row of a head, [1, width], under its full name; drawn with `fresh` where it is missing. */
+rubato_status loader_seed(loader *load, table *out, const char *name, size_t width);
+
 /* A dimension of one in a stored table: [rows, 1, columns], or [1, rows, columns]. */
 typedef enum lone_dimension { BEFORE_ONE, BEHIND_ONE } lone_dimension;
 

@@ -91,7 +91,7 @@ static double price(const void *user, budget_kind kind, const point *at, size_t 
     const encoder_shape *shape = &model->body.shape;
     head_kind kind_of = engine_main_head(model);
     bool by_row = kind_of == HEAD_TOKEN || kind_of == HEAD_QA || kind_of == HEAD_MLM;
-    double after = kind_of == HEAD_COUNT ? 0 : head_flops(&model->heads[kind_of], by_row ? length : 1);
+    double after = kind_of == HEAD_COUNT ? 0 : head_flops(&model->heads[kind_of], by_row ? length : 1, length);
     double spent = engine_flops(model, at, length);
     if (kind == BUDGET_MS) {
         double layers = point_flops(at, shape, length, NULL);

@@ -159,7 +159,7 @@ static window_cost cost_of(const running *all, const run *on, const unit *u, con
     const rubato_model *model = all->context->model;
     head_kind kind = all->work->head;
     size_t length = u->window->length, entry = 0;
-    double after = kind == HEAD_COUNT ? 0 : head_flops(&model->heads[kind], one_row(kind) ? 1 : length);
+    double after = kind == HEAD_COUNT ? 0 : head_flops(&model->heads[kind], one_row(kind) ? 1 : length, length);
     point mine;
     const point *ran = NULL;
     if (u->at) {

@@ -483,6 +483,8 @@ static rubato_status read_folder(rubato_model *self, description *of, const load
     const json_t *feed_forward = wanted->learn ? wanted->learn->feed_forward : NULL;
     if (json_is_null(feed_forward)) json_object_del(of->config, feeding_table.key);
     if (json_is_object(feed_forward)) TRY(json_set(of->config, feeding_table.key, json_deep_copy(feed_forward), error));
+    if (wanted->learn && wanted->learn->attended_head)
+        TRY(json_set(of->config, HEAD_POOLING_KEY, json_string("attention"), error));
     TRY(config_parse(&of->settings, of->kind, of->config, error));
     self->info.max_length = size_min(encoder_max_length(&of->settings), self->text->max_length);
     self->info.cut_left = self->text->cut_left;

@@ -22,8 +22,9 @@ typedef struct learning {
     /* The object that config.json's "feed_forward" is replaced with: memories that the model gets, whose weights are
      * drawn; or null: the memories that it has are left out. NULL: as stored. */
     const json_t *feed_forward;
-    bool zero_values; /* the values of new memories are zero: the model is what it was */
-    bool as_stored;   /* task, labels and problem_type are kept from config.json: the model is changed, not trained */
+    bool attended_head; /* a head for sequences gets pooling by attention (pooling_attention.h) */
+    bool zero_values;   /* the values of new memories are zero: the model is what it was */
+    bool as_stored;     /* task, labels and problem_type are kept from config.json: the model is changed, not trained */
 } learning;
 
 /* The wanted precision of the encoder's products. */

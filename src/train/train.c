@@ -132,6 +132,7 @@ static rubato_status load_model(trainer *self, rubato_task task, rubato_error *e
                       .seed = options->seed,
                       .several = self->kind == SAMPLE_CLASSES,
                       .new_head = options->new_head,
+                      .attended_head = options->pool_attention,
                       .may_begin = self->kind == SAMPLE_MASKED || self->kind == SAMPLE_TEXT,
                       .tokenizer = options->tokenizer,
                       .next_sentence = self->pairs};
@@ -328,6 +329,9 @@ static rubato_status check_options(trainer *self, size_t *task, rubato_error *er
     if (options->refine && !self->method->refines)
         return fail(error, RUBATO_BAD_ARGUMENT, "refining is a part of the recipes length-adaptive and anytime");
     if (options->epochs < 0) return fail(error, RUBATO_BAD_ARGUMENT, "--epochs must be above 0");
+    if (options->pool_attention && tasks[*task].kind != SAMPLE_CLASS && tasks[*task].kind != SAMPLE_CLASSES &&
+        tasks[*task].kind != SAMPLE_VALUE)
+        return fail(error, RUBATO_BAD_ARGUMENT, "--pool-attention is for classification and regression");
     if (options->new_head && (!sample_takes_labels(tasks[*task].kind) || options->frozen))
         return fail(error, RUBATO_BAD_ARGUMENT, "--new-head belongs to classification and tagging without --frozen");
     storage type;

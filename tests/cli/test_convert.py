@@ -111,4 +111,18 @@ r = convert("none", "--attention", "linear", "--window", 4); check("a setting of
 r = convert("none", "--attention", "x" * 500); check("a long name", r.status == 2 and one_line(r), r)
 r = run("convert", plain, "--out", path("none")); check("nothing to do", r.status == 2 and "--attention" in r.err, r)
 r = run("convert", plain, "--attention", "linear", "--out", path("long")); check("a model is not replaced", r.status == 2 and "--overwrite" in r.err, r)
+
+# ---- A head that pools by attention ----
+rows = "".join(f"{t}\t{'xy'[t.count('a') > 1]}\n" for t in ("a b a", "c d e f g h", "a a", "b", "x y z", "a x a y a") * 4)
+data = write("pooled.tsv", "text\tlabel\n" + rows)
+common = ["--task", "classification", "--data", data, "--epochs", 1, "--quiet", "--overwrite"]
+r = run("train", plain, *common, "--pool-attention", "--out", path("pooled")); check("--pool-attention", r.status == 0, r)
+config = json.load(open(path("pooled/config.json"))); check("it is in config.json, and transformers refuses it", config.get("head_pooling") == "attention" and config["model_type"] == "rubato-bert", config)
+check("its weights", sorted(n for n in tensors(path("pooled")) if "pooling_attention.v" in n) == ["pooling_attention.value.bias", "pooling_attention.value.weight"])
+def scores(*more, stdin=TEXTS): return [row["scores"] for row in run("classify", path("pooled"), "--json", *more, stdin=stdin).json()]
+check("a text alone", [scores(stdin=t + "\n")[0] for t in TEXTS.splitlines()] == scores() == scores("--threads", 1))
+r = run("train", path("pooled"), *common, "--out", path("again")); check("training goes on with it", r.status == 0 and json.load(open(path("again/config.json"))).get("head_pooling") == "attention", r)
+r = run("quantize", path("pooled"), "--to", "int8", "--out", path("pooled8"), "--overwrite"); r = run("classify", path("pooled8"), stdin=TEXTS); check("and int8", r.status == 0, r)
+r = run("train", path("pooled"), *common, "--recipe", "deebert", "--out", path("pooled-exits")); check("and exits", r.status == 0, r)
+r = run("train", plain, "--task", "tagging", "--data", data, "--pool-attention", "--out", path("none")); check("not of a tagger", r.status == 2 and "--pool-attention" in r.err, r)
 finish()

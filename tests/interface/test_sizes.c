@@ -23,7 +23,7 @@ NO_TAIL(rubato_zero_shot_options, multi_label);
 NO_TAIL(rubato_passage_options, late);
 NO_TAIL(rubato_generate_options, user);
 NO_TAIL(rubato_eval_options, run);
-NO_TAIL(rubato_train_options, reserved);
+NO_TAIL(rubato_train_options, pool_attention);
 NO_TAIL(rubato_memory_options, progress_user);
 NO_TAIL(rubato_trim_options, embedding);
 NO_TAIL(rubato_convert_options, reserved);

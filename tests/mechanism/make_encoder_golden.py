@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/modern, fourier, nystrom, permuted and reversed: a small ModernBERT, FNet, Nystromformer, XLNet and Reformer, and what `transformers` makes of some texts:
+"""Writes tests/golden/modern, fourier, nystrom, permuted, reversed and pooled: a small ModernBERT, FNet, Nystromformer, XLNet, Reformer, and BERT
+with a head that pools by attention (PMA of the Set Transformer, written here from its paper), and what `transformers` makes of some texts:
 rows, and the gradients of a weighted sum of them. Needs torch, transformers, safetensors and numpy; the test that reads the files needs
 none of them.
 
@@ -9,7 +10,7 @@ import json, pathlib, shutil, sys
 
 import numpy, torch
 from safetensors.numpy import save_file
-from transformers import FNetConfig, FNetModel, ModernBertConfig, ModernBertModel, NystromformerConfig, NystromformerModel, ReformerConfig, ReformerModel, XLNetConfig, XLNetModel
+from transformers import BertConfig, BertForSequenceClassification, FNetConfig, FNetModel, ModernBertConfig, ModernBertModel, NystromformerConfig, NystromformerModel, ReformerConfig, ReformerModel, XLNetConfig, XLNetModel
 
 OUT, ONLY = pathlib.Path(sys.argv[1]), sys.argv[2:]
 LENGTHS = [4, 19, 11]
@@ -35,13 +36,39 @@ def reversed_streams():
                                         local_attention_probs_dropout_prob=0.0))
 
 
+class Pooled(BertForSequenceClassification):
+    """Its rows are the logits of texts."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        size, self.wide = config.hidden_size, config.num_attention_heads
+        pma = torch.nn.Module()
+        pma.seed = torch.nn.Parameter(torch.randn(1, size))
+        pma.query, pma.key, pma.value, pma.feed_forward = (torch.nn.Linear(size, size) for _ in range(4))
+        pma.attention_norm, pma.output_norm = (torch.nn.LayerNorm(size, eps=config.layer_norm_eps) for _ in range(2))
+        self.pooling_attention = pma
+
+    def text(self, ids):
+        p, rows = self.pooling_attention, self.bert(input_ids=ids).last_hidden_state[0]
+        size = rows.shape[1]
+        q, k, v = p.query(p.seed), p.key(rows), p.value(rows)
+        q, k, v = (x.view(-1, self.wide, size // self.wide).transpose(0, 1) for x in (q, k, v))
+        h = p.attention_norm((q + ((q @ k.transpose(1, 2)) / size**0.5).softmax(-1) @ v).transpose(0, 1).reshape(1, size))
+        h = p.output_norm(h + torch.relu(p.feed_forward(h)))
+        return self.classifier(torch.tanh(self.bert.pooler.dense(h)))
+
+
+def pooled(): return Pooled(BertConfig(**{k: v for k, v in SIZES.items() if not k.endswith(("bos_token_id", "eos_token_id"))} | {"num_hidden_layers": 2}, num_attention_heads=3, num_labels=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+
+
 def run(model, ids, mask, types):
+    if isinstance(model, Pooled): return torch.cat([model.text(ids[i:i + 1, :n]) for i, n in enumerate(mask.sum(1))])
     if types is not None: return torch.cat([model(input_ids=ids[i:i + 1, :n], token_type_ids=types[i:i + 1, :n]).last_hidden_state[0] for i, n in enumerate(mask.sum(1))])
     if model.config.model_type == "modernbert": return model(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
     return torch.cat([model(input_ids=ids[i:i + 1, :n]).last_hidden_state[0] for i, n in enumerate(mask.sum(1))])  # alone: rows of padding and other texts change the others
 
 
-for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LENGTHS), ("nystrom", nystrom, [12, 12]), ("permuted", permuted, LENGTHS), ("reversed", reversed_streams, [12, 12])):
+for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LENGTHS), ("nystrom", nystrom, [12, 12]), ("permuted", permuted, LENGTHS), ("reversed", reversed_streams, [12, 12]), ("pooled", pooled, LENGTHS)):
     if ONLY and name not in ONLY: continue
     torch.manual_seed(5)
     model = make().train()
@@ -56,14 +83,16 @@ for name, make, lengths in (("modern", modern, LENGTHS), ("fourier", fourier, LE
     folder = OUT / name
     folder.mkdir(parents=True, exist_ok=True)
     named = {n: v for n, v in model.named_parameters() if not n.startswith("pooler") and v.grad is not None}
+    if name == "pooled": named["bert.embeddings.token_type_embeddings.weight"] = model.bert.embeddings.token_type_embeddings.weight
     save_file({n: v.detach().numpy().copy() for n, v in named.items()}, folder / "model.safetensors")
     written = model.config.to_dict()
-    written["architectures"] = [type(model).__name__]
+    written["architectures"] = [type(model).__name__ if name != "pooled" else "BertForSequenceClassification"]
+    if name == "pooled": written.update(model_type="rubato-bert", head_pooling="attention")
     written.pop("transformers_version", None)
     (folder / "config.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
     shutil.copy(OUT / "bert/tokenizer.json", folder)
     expected = {"ids": ids[mask.bool()].numpy().astype(numpy.int32), "lengths": numpy.array(lengths, numpy.int32), "weights": weights.numpy(), "plain": rows.detach().numpy()}
     if types is not None: expected["types"] = types[mask.bool()].numpy().astype(numpy.int32)
-    expected.update({"grad." + n: v.grad.numpy() for n, v in named.items()})
+    expected.update({"grad." + n.removeprefix("bert."): v.grad.numpy() for n, v in named.items()})
     save_file({n: numpy.ascontiguousarray(v) for n, v in expected.items()}, folder / "expected.safetensors")
     print(name, len(named), "tensors, largest row value", float(rows.detach().abs().max()))

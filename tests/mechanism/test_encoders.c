@@ -1,7 +1,8 @@
 /* Encoders against those of transformers (make_encoder_golden.py): rows, and the gradients of all parameters. "modern",
  * a ModernBERT: norms before their parts, rotary positions, gated feed-forward parts, windows in some layers.
  * "fourier", an FNet with an odd number of columns. "nystrom", a Nyströmformer, which transformers has for one length
- * alone. "permuted", an XLNet. "reversed", a Reformer with the layers that PyTorch reverses. */
+ * alone. "permuted", an XLNet. "reversed", a Reformer with the layers that PyTorch reverses.
+ * "pooled", a BERT whose head pools by attention, which transformers does not have. */
 #define _GNU_SOURCE
 #include <cmocka_compat.h>
 
@@ -10,11 +11,12 @@
 
 static void test_against_pytorch(void **unused) {
     (void)unused;
-    static const char *const names[] = {"modern", "fourier", "nystrom", "permuted", "reversed"};
+    static const char *const names[] = {"modern", "fourier", "nystrom", "permuted", "reversed", "pooled"};
     for (size_t isa = 0; isa < ISA_COUNT; isa++)
         for (size_t i = 0; isa_kernels(isa) && i < sizeof names / sizeof *names; i++) {
             golden_encoder g;
-            golden_open(&g, names[i], isa_name(isa));
+            const bool texts = strcmp(names[i], "pooled") == 0;
+            golden_open_for(&g, names[i], isa_name(isa), texts ? RUBATO_TASK_CLASSIFICATION : RUBATO_TASK_EMBEDDING);
             golden_check(&g);
             golden_close(&g);
         }

@@ -101,6 +101,7 @@ static void test_training_options(void **state) {
     REAL(penalty);
     REAL(memory_rate);
     FLAG(memory_dense);
+    FLAG(pool_attention);
     TRAIN("batch_size", "17", batch, 17);
     TRAIN("divergence", "full", divergence_from_full, 1);
     assert_int_equal(checked, count);
