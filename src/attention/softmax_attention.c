@@ -8,11 +8,11 @@
 
 #include "attention/distance_bias.h"
 #include "attention/gathered.h"
+#include "attention/kept_keys.h"
 #include "attention/operand.h"
 #include "attention/planned.h"
 #include "base/checked.h"
 #include "tensor/operations.h"
-#include "tensor/state.h"
 #include "tensor/watch.h"
 
 typedef struct softmax_shared {
@@ -136,44 +136,10 @@ static void run_windows(const softmax_weights *self, const run *on, const attend
 
 /* ---- Causal ---- */
 
-/* Keys and values: the rows of earlier passes stand before the rows of this pass. The state keeps all. */
-typedef struct longer_keys {
-    batch packed;
-    size_t *places; /* [rows] */
-} longer_keys;
-
-/* The rows of a sequence, kept ones first. */
-static bool join_keys(const run *on, const attending_input *in, projected *rows, longer_keys *out) {
-    const kept_rows kept = run_kept(on, in->layer);
-    const size_t width = rows->key.columns, sequences = in->sequences.sequences;
-    const size_t old = kept.rows.data && kept.sequences == sequences ? kept.rows.rows : 0;
-    size_t *start = run_take(on, sequences + 1, sizeof *start);
-    tensor both = run_tensor(on, old + in->x.rows, 2 * width);
-    out->places = run_take(on, old + in->x.rows + 1, sizeof *out->places);
-    if (run_failed(on)) return false;
-    size_t at = 0;
-    for (size_t i = 0; i < sequences; i++) {
-        start[i] = at;
-        for (size_t row = old ? kept.start[i] : 0; old && row < kept.start[i + 1]; row++, at++)
-            memcpy(tensor_row(both, at), tensor_row(kept.rows, row), 2 * width * sizeof(float));
-        for (size_t row = in->sequences.start[i]; row < in->sequences.start[i + 1]; row++, at++) {
-            memcpy(tensor_row(both, at), tensor_row(rows->key, row), width * sizeof(float));
-            memcpy(tensor_row(both, at) + width, tensor_row(rows->value, row), width * sizeof(float));
-        }
-        for (size_t row = start[i]; row < at; row++) out->places[row] = row - start[i];
-    }
-    start[sequences] = at;
-    out->packed = (batch){.sequences = sequences, .rows = at, .start = start};
-    rows->key = tensor_columns(both, 0, width);
-    rows->value = tensor_columns(both, width, width);
-    run_keep(on, in->layer, both, start, sequences);
-    return !run_failed(on);
-}
-
 static void run_causal(const softmax_weights *self, const run *on, const attending_input *in, projected *rows,
                        tensor mixed) {
-    longer_keys all = {in->sequences, NULL};
-    if (on->state && !join_keys(on, in, rows, &all)) return;
+    kept_keys all = {in->sequences, NULL};
+    if (on->state && !kept_keys_join(on, in, NULL, NULL, rows, &all)) return;
     gathered heads = gathered_heads(&self->with, in, rows);
     if (on->state) heads.key_place = all.places;
     if (gathered_whole(on, &heads, all.packed, in->queries)) attention_gathered(on, mixed, &heads);

@@ -14,11 +14,13 @@
 #include <string.h>
 
 #include "attention/block.h"
+#include "attention/kept_keys.h"
 #include "attention/planned.h"
 #include "attention/relative.h"
 #include "attention/slots.h"
 #include "base/checked.h"
 #include "tensor/operations.h"
+#include "tensor/state.h"
 
 typedef struct xl_setting {
     size_t segment, memory;
@@ -288,6 +290,50 @@ static bool find_segments(const run *on, const attending_input *in, const xl_set
     return true;
 }
 
+/* ---- Causal, from pass to pass ---- */
+
+/* The memory of the segment in which the place stands. */
+static size_t first_of_memory(const void *of, size_t next) {
+    const xl_setting *setting = of;
+    const size_t segment = next / setting->segment * setting->segment;
+    return segment > setting->memory ? segment - setting->memory : 0;
+}
+
+/* The segments of this pass's rows, with keys of earlier passes too; places count from the beginning of the text. */
+static bool find_continued(const run *on, const attending_input *in, const xl_setting *setting, const kept_keys *all,
+                           segments *s) {
+    size_t count = 0, copies = 0, at = 0;
+    *s = (segments){.pass = {.in = *in, .setting = setting}};
+    for (size_t i = 0; i < in->sequences.sequences; i++)
+        count += divide_up(batch_length(&in->sequences, i) + run_seen(on, i) % setting->segment, setting->segment);
+    size_t *start = run_take(on, 2 * (count + 1), sizeof *start), *query_start = start + count + 1;
+    s->query_origin = run_take(on, in->queries.rows + 1, sizeof *s->query_origin);
+    const size_t most = count * size_min(setting->segment + setting->memory, all->packed.rows);
+    s->key_row = run_take(on, 2 * most + 1, sizeof *s->key_row);
+    if (run_failed(on)) return false;
+    s->key_origin = s->key_row + most;
+    for (size_t i = 0; i < in->sequences.sequences; i++) {
+        const size_t seen = run_seen(on, i), first = in->queries.start[i], end = seen + batch_length(&in->queries, i);
+        for (size_t place = seen; place < end; place++) s->query_origin[first + place - seen] = place;
+        for (size_t place = seen; place < end;) {
+            const size_t next = size_min(end, (place / setting->segment + 1) * setting->segment);
+            start[at] = copies;
+            query_start[at++] = first + place - seen;
+            for (size_t row = all->packed.start[i]; row < all->packed.start[i + 1]; row++) {
+                if (all->places[row] < first_of_memory(setting, place) || all->places[row] >= next) continue;
+                s->key_row[copies] = row;
+                s->key_origin[copies++] = all->places[row];
+            }
+            place = next;
+        }
+    }
+    start[at] = copies;
+    query_start[at] = in->queries.rows;
+    s->queries = (batch){.sequences = at, .rows = in->queries.rows, .start = query_start};
+    s->keys = (batch){.sequences = at, .rows = copies, .start = start};
+    return true;
+}
+
 /* The rows of x, and behind them those of the slots, through the layer's keys and values; all heads run. */
 static projected add_slots(const run *on, const xl_weights *self, const attending_input *in, const segments *s,
                            projected rows) {
@@ -330,7 +376,11 @@ static void forward(const void *weights, const run *on, const attending_input *i
     const double begin = run_begin(on);
     segments *s = run_take(on, 1, sizeof *s); /* lives as long as the tape */
     const relative_terms *terms = run_failed(on) ? NULL : make_terms(on, self, in->heads * size);
-    if (terms && find_segments(on, in, self->setting, s)) {
+    const bool continues = on->state && in->places && !self->setting->ratio;
+    kept_keys all;
+    if (terms && (continues ? kept_keys_join(on, in, first_of_memory, self->setting, &rows, &all) &&
+                                  find_continued(on, in, self->setting, &all, s)
+                            : find_segments(on, in, self->setting, s))) {
         if (self->setting->ratio) rows = add_slots(on, self, in, s, rows);
         attention heads = {.query = rows.query,
                            .key = run_gather(on, rows.key, s->key_row, s->keys.rows),
@@ -382,6 +432,7 @@ static attending_demand demand(const void *weights, const kernel_table *kernels,
 const attending attending_transformer_xl = {
     .part = {.name = "transformer-xl", .foreign = true, .configure = configure, .note = note, .describe = describe},
     .narrows = true,
+    .continues = true,
     .allow_narrow = projections_allow_narrow,
     SHARED};
 

@@ -31,8 +31,8 @@ static void compare_piece(const char *what, const words *whole, const float *wan
                 const size_t place = whole->start[i] + done[i] + row - part->start[i];
                 const double should = (double)want[place * HIDDEN + j], is = (double)tensor_row(rows, row)[j];
                 if (!(fabs(is - should) <= 1e-5 * fmax(1, fabs(should))))
-                    fail_msg("%s: text %zu, row %zu is %.8g, in one pass %.8g", what, i,
-                             done[i] + row - part->start[i], is, should);
+                    fail_msg("%s: text %zu, row %zu is %.8g, in one pass %.8g", what, i, done[i] + row - part->start[i],
+                             is, should);
             }
 }
 
@@ -66,8 +66,12 @@ static void check_pieces(bed *b, const char *what, size_t most, uint64_t *seed) 
 
 static void test_pieces(void **unused) {
     (void)unused;
-    static const char *const settings[] = {"\"softmax\"", "\"linear\"", "\"performer\", \"features\": 24",
-                                           "\"performer\", \"features\": 24, \"kernel\": \"relu\""};
+    static const char *const settings[] = {"\"softmax\"",
+                                           "\"linear\"",
+                                           "\"performer\", \"features\": 24",
+                                           "\"performer\", \"features\": 24, \"kernel\": \"relu\"",
+                                           "\"transformer-xl\", \"segment\": 16, \"memory\": 24",
+                                           "\"transformer-xl\", \"segment\": 20, \"memory\": 0"};
     uint64_t seed = 3;
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         char parts[160];
