@@ -299,7 +299,7 @@ static bool globals_are_few(const longformer_setting *self, size_t heads, size_t
 }
 
 static bool leaves_unprojected(const longformer_weights *self, const run *on, const attending_input *in) {
-    return !on->tape && !in->places && self->rest.packed && !linear_is_low(&self->rest, on->low) &&
+    return !in->places && self->rest.packed && !linear_is_low(&self->rest, on->low) &&
            globals_are_few(self->setting, self->with.heads, in->x.columns);
 }
 
@@ -310,13 +310,17 @@ static void see_unprojected(const longformer_weights *self, const run *on, const
     const tensor query = project_part(on, queries, &self->query, 0, whole, out.columns);
     /* the rows of queries count among all rows only where all rows ask */
     const bool apart = in->others_only && in->query_rows.data == in->x.data;
+    batch *asking = run_take(on, 2, sizeof *asking); /* live as long as the tape */
+    if (run_failed(on)) return;
+    asking[0] = in->sequences;
+    asking[1] = list->packed;
     attention_unprojected(on, out,
                           &(unprojected){.query = query,
                                          .x = in->x,
                                          .stacked = &self->rest,
                                          .whole = whole,
-                                         .sequences = &in->sequences,
-                                         .queries = &list->packed,
+                                         .sequences = &asking[0],
+                                         .queries = &asking[1],
                                          .heads = in->heads,
                                          .head_size = self->with.head_size,
                                          .scale = 1 / sqrtf((float)self->with.head_size),
