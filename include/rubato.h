@@ -581,11 +581,15 @@ typedef struct rubato_generate_options {
 } rubato_generate_options;
 
 /* Goes on with a text, by a language model (info->task RUBATO_TASK_LM), until the token that ends a text comes, or
- * there are as many tokens as were asked for, or as many as the model takes. *text    the new text alone; release with
- * rubato_free. *tokens, when not NULL, receives the number of its tokens Dense attention keeps the keys and values of
- * earlier tokens; Linear Transformer and Performer keep sums, whose size does not grow with the text; with other
- * attention each token runs the whole text again. Fails: WRONG_TASK; BAD_TEXT; BAD_ARGUMENT for a text that leaves no
- * token, a pair, and a temperature below 0. */
+ * there are as many tokens as were asked for, or as many as the model takes.
+ *   *text    the new text alone; release with rubato_free
+ *   *tokens  receives the number of its tokens, when tokens is not NULL
+ *
+ * Dense attention keeps the keys and values of earlier tokens. Transformer-XL keeps those of its memory, Linear
+ * Transformer and Performer keep sums; their size does not grow with the text. With other attention each token runs the
+ * whole text again.
+ *
+ * Fails: WRONG_TASK; BAD_TEXT; BAD_ARGUMENT for a text that leaves no token, a pair, and a temperature below 0. */
 RUBATO_API rubato_status rubato_generate(rubato_context *context, char **text, size_t *tokens,
                                          const rubato_input *input, const rubato_generate_options *options,
                                          rubato_error *error);

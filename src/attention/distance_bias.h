@@ -18,9 +18,9 @@ typedef struct distance_bias {
 rubato_status distance_bias_load(loader *load, distance_bias *out, const char *name, size_t buckets, size_t heads,
                                  size_t longest);
 
-/* Makes the bias of ALiBi in the loader's memory: -slope |key - query|. The slopes of 2^k heads are 2^(-8 / 2^k) and
- * its powers; other numbers of heads take those of the power of two below, and then every other slope of the one above.
- */
+/* Makes the bias of ALiBi in the loader's memory: -slope |key - query|. For 2^k heads the slopes are 2^(-8 / 2^k) and
+ * its powers. For another number of heads the first slopes are those of the next smaller power of two, and the others
+ * are every second slope of the next larger one. */
 rubato_status distance_bias_fall(loader *load, distance_bias *out, size_t heads, size_t longest);
 
 /* Computes the values from the table; and adds the gradient by distance to the table's. */

@@ -4,7 +4,7 @@
 
 #include "attention/projections.h"
 
-/* The keys of a pass: those of earlier passes stand before those of this one. */
+/* The keys of a pass: the kept keys of a text stand before its new keys. */
 typedef struct kept_keys {
     batch packed;
     size_t *places; /* [rows] in the text */
@@ -13,8 +13,8 @@ typedef struct kept_keys {
 /* The first place that tokens from `next` on still see. */
 typedef size_t first_seen(const void *setting, size_t next);
 
-/* Puts the kept keys and values before those of `rows`, and makes the layer keep what later tokens see; first NULL: all
- * of them. False on a failed run. */
+/* Puts the kept keys and values before the keys and values of `rows`. The layer then keeps the rows from first() on,
+ * which later tokens see; first NULL: all rows. False on a failed run. */
 bool kept_keys_join(const run *on, const attending_input *in, first_seen *first, const void *setting, projected *rows,
                     kept_keys *out);
 

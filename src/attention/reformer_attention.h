@@ -13,7 +13,7 @@ typedef struct reformer_setting {
     uint32_t multiple; /* a text is chunked as if it were padded to a multiple of so many tokens, */
     uint32_t shortest; /* where it has more than these; multiple 0: it is not */
     uint8_t before, after;
-    bool torch; /* directions are those that PyTorch draws after manual_seed(seed) */
+    bool torch; /* PyTorch's generator, seeded with `seed`, draws the directions */
 } reformer_setting;
 
 /* The tokens of a text with its pads. */

@@ -201,10 +201,8 @@ static tensor embed(const embeddings *self, const run *on, const encoder_config 
 /* Both streams begin with the embeddings. */
 static tensor doubled(const run *on, tensor x) {
     tensor out = run_tensor(on, x.rows, 2 * x.columns);
-    size_t *rows = run_take(on, x.rows, sizeof *rows);
-    for (size_t i = 0; rows && i < x.rows; i++) rows[i] = i;
-    for (size_t i = 0; i < 2 && rows; i++)
-        run_scatter(on, tensor_columns(out, i * x.columns, x.columns), NULL, x, rows, x.rows);
+    for (size_t i = 0; i < 2 && !run_failed(on); i++)
+        run_scatter(on, tensor_columns(out, i * x.columns, x.columns), NULL, x, NULL, x.rows);
     return out;
 }
 

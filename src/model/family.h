@@ -147,10 +147,13 @@ typedef struct family {
 #define BERT_MLM_HEAD                                                                                                  \
     .kind = HEAD_MLM, .dense = "cls.predictions.transform.dense", .norm = "cls.predictions.transform.LayerNorm",       \
     .out = "cls.predictions.decoder", .out_bias = "cls.predictions.bias"
-/* The heads of BERT. */
+/* The heads of BERT for sequences and tokens, which other families have too; and all heads of BERT. */
+#define BERT_TEXT_HEADS                                                                                                \
+    {.kind = HEAD_SEQUENCE, .dense = "pooler.dense", .prefixed = true, .act = ACTIVATION_TANH, .out = "classifier"}, { \
+        .kind = HEAD_TOKEN, .out = "classifier"                                                                        \
+    }
 #define BERT_HEADS                                                                                                     \
-    {.kind = HEAD_SEQUENCE, .dense = "pooler.dense", .prefixed = true, .act = ACTIVATION_TANH, .out = "classifier"},   \
-        {.kind = HEAD_TOKEN, .out = "classifier"}, {.kind = HEAD_QA, .out = "qa_outputs"}, {BERT_MLM_HEAD}, {          \
+    BERT_TEXT_HEADS, {.kind = HEAD_QA, .out = "qa_outputs"}, {BERT_MLM_HEAD}, {                                        \
         .kind = HEAD_NSP, .dense = "pooler.dense", .prefixed = true, .act = ACTIVATION_TANH,                           \
         .out = "cls.seq_relationship"                                                                                  \
     }

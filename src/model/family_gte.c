@@ -58,12 +58,7 @@ static rubato_status configure_first(encoder_config *config, const json_t *json,
                  .act = ACTIVATION_GELU}
 #define HEADS(normalised)                                                                                              \
     {                                                                                                                  \
-        {.kind = HEAD_SEQUENCE,                                                                                        \
-         .dense = "pooler.dense",                                                                                      \
-         .prefixed = true,                                                                                             \
-         .act = ACTIVATION_TANH,                                                                                       \
-         .out = "classifier"},                                                                                         \
-            {.kind = HEAD_TOKEN, .out = "classifier"}, {                                                               \
+        BERT_TEXT_HEADS, {                                                                                             \
             .kind = HEAD_MLM, .dense = "lm_head.dense", .act = ACTIVATION_GELU, .norm = normalised,                    \
             .out = "lm_head.decoder"                                                                                   \
         }                                                                                                              \

@@ -62,12 +62,7 @@ static rubato_status configure_first(encoder_config *config, const json_t *json,
                  .epsilon = 1e-12f,                                                                                    \
                  .act = ACTIVATION_SILU,                                                                               \
                  .no_bias = true},                                                                                     \
-    .heads = {{.kind = HEAD_SEQUENCE,                                                                                  \
-               .dense = "pooler.dense",                                                                                \
-               .prefixed = true,                                                                                       \
-               .act = ACTIVATION_TANH,                                                                                 \
-               .out = "classifier"},                                                                                   \
-              {.kind = HEAD_TOKEN, .out = "classifier"},                                                               \
+    .heads = {BERT_TEXT_HEADS,                                                                                         \
               {.kind = HEAD_MLM,                                                                                       \
                .dense = "cls.predictions.transform.dense",                                                             \
                .norm = "cls.predictions.transform.layer_norm",                                                         \

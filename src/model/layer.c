@@ -58,10 +58,7 @@ static tensor stream_of(const layer *self, tensor x, size_t which) {
 
 /* A stream of x goes on as it is. */
 static void pass_stream(const layer *self, const run *on, tensor out, tensor x, size_t which) {
-    if (!self->two_streams) return;
-    size_t *rows = run_take(on, x.rows, sizeof *rows);
-    for (size_t i = 0; rows && i < x.rows; i++) rows[i] = i;
-    run_scatter(on, stream_of(self, out, which), NULL, stream_of(self, x, which), rows, x.rows);
+    if (self->two_streams) run_scatter(on, stream_of(self, out, which), NULL, stream_of(self, x, which), NULL, x.rows);
 }
 
 tensor layer_attend(const layer *self, const run *on, const attending_input *in) {

@@ -21,7 +21,7 @@ static void move_columns(void *argument, size_t member, size_t first, size_t las
     const saved_move *s = task->saved;
     (void)member;
     for (size_t i = 0; i < s->count; i++)
-        task->on->kernels->gradient->add(tensor_grad(s->x, s->from[i]) + first,
+        task->on->kernels->gradient->add(tensor_grad(s->x, s->from ? s->from[i] : i) + first,
                                          tensor_grad(s->out, s->to ? s->to[i] : i) + first, last - first);
 }
 
@@ -40,7 +40,7 @@ tensor run_copy(const run *self, tensor x) {
 void run_scatter(const run *self, tensor out, const size_t *to, tensor x, const size_t *from, size_t count) {
     if (run_failed(self)) return;
     for (size_t i = 0; i < count; i++)
-        memcpy(tensor_row(out, to ? to[i] : i), tensor_row(x, from[i]), x.columns * sizeof(float));
+        memcpy(tensor_row(out, to ? to[i] : i), tensor_row(x, from ? from[i] : i), x.columns * sizeof(float));
     if (!self->tape) return;
     saved_move *saved = tape_push(self, move_backward, sizeof *saved);
     if (saved) *saved = (saved_move){out, x, to, from, count};

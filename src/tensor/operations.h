@@ -47,7 +47,8 @@ tensor run_gather(const run *self, tensor x, const size_t *rows, size_t count);
 /* The given rows of a table as a new tensor. rows [count] must live as long as the tape. */
 tensor run_lookup(const run *self, const table *by, const size_t *rows, size_t count);
 
-/* Copies rows of x to rows of out: out[to[i]] = x[from[i]]. from and to [count] must live as long as the tape. */
+/* Copies rows of x to rows of out: out[to[i]] = x[from[i]]. from and to [count] must live as long as the tape; NULL:
+ * row i. */
 void run_scatter(const run *self, tensor out, const size_t *to, tensor x, const size_t *from, size_t count);
 
 #endif
